@@ -1,0 +1,209 @@
+"""Every error raised on purpose. Text is for people, attributes are for programs.
+
+OrchError
+├── CellError                 the cell cannot be read: one line per problem, with caret and what to write
+├── SettingsError             an unknown alias, an unset key, a missing extra
+├── InputError                a value that the run needs is missing or cannot travel as JSON
+├── ModelError                a model call failed; `transient` (retry it?) and `falls_back` (try the next model?)
+│   ├── RateLimited           429                              transient   falls back   .retry_after
+│   ├── ServerFailed          5xx                              transient   falls back
+│   ├── CallTimeout           no answer in time                transient   falls back   tokens may have been spent
+│   ├── ConnectionLost        refused, reset, cut mid-stream   transient   falls back   tokens may have been spent
+│   ├── QuotaExhausted        402, "insufficient quota"                    falls back
+│   ├── UnusableReply                                                      falls back
+│   │   ├── EmptyReply
+│   │   ├── TruncatedReply    finish_reason "length"
+│   │   └── RefusedReply      a refusal or a content filter
+│   └── RequestRejected       400, 401, 403, 404, 422: no retry and no fallback helps
+├── OutputError               the reply does not fit the declared output, after every re-ask
+├── BudgetExceeded            the next call could pass the run's limit of tokens or money
+├── RunError                  why a run stopped; ends the run, is not always a failure
+│   ├── GateFailed            status failed
+│   ├── Stopped               `else stop "why"`: status done
+│   ├── Capped                iterations, steps, time: status capped
+│   └── CodeFailed            an expression or notebook function raised: status failed
+├── ExportError               the graph cannot leave the notebook as it is
+└── WeightsError              the local model's files are missing, or are not the ones that were pinned
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class OrchError(Exception):
+    """Base of all errors that orchmagic raises on purpose; `str(error)` is what a person reads."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` when a known name is close to `word`, else the empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a cell: where, what was found, what to write.
+
+    `line` counts from 1 and the magic line is line 1; `column` counts characters from 0.
+    """
+
+    line: int
+    column: int
+    found: str
+    write: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        text = f"line {self.line}: {self.found}. {self.write}"
+        if not self.source:
+            return text
+        return f"{text}\n    {self.source}\n    {' ' * self.column}^"
+
+
+class CellError(OrchError):
+    """The cell cannot be read. `problems` holds all that is wrong with it, in the order of the text."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class SettingsError(OrchError):
+    """A setting, alias, key or installed extra is missing or wrong."""
+
+
+class InputError(OrchError):
+    """A value that the run needs is missing, or cannot travel as JSON."""
+
+
+class ModelError(OrchError):
+    """A model call failed. `model` and `provider` name who failed, `status` is the HTTP status if any."""
+
+    transient = False
+    falls_back = False
+    may_have_spent = False
+
+    def __init__(
+        self, message: str, *, model: str = "", provider: str = "", status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.model = model
+        self.provider = provider
+        self.status = status
+
+
+class RateLimited(ModelError):
+    """The endpoint asks to slow down; `retry_after` is in seconds, None when it did not say."""
+
+    transient = True
+    falls_back = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str = "",
+        provider: str = "",
+        status: int | None = 429,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, model=model, provider=provider, status=status)
+        self.retry_after = retry_after
+
+
+class ServerFailed(ModelError):
+    """The endpoint failed (5xx)."""
+
+    transient = True
+    falls_back = True
+
+
+class CallTimeout(ModelError):
+    """No complete answer in time."""
+
+    transient = True
+    falls_back = True
+    may_have_spent = True
+
+
+class ConnectionLost(ModelError):
+    """The endpoint cannot be reached, or the connection broke, perhaps in mid-answer."""
+
+    transient = True
+    falls_back = True
+    may_have_spent = True
+
+
+class QuotaExhausted(ModelError):
+    """The account behind the key has nothing left: waiting does not help, another model may."""
+
+    falls_back = True
+
+
+class UnusableReply(ModelError):
+    """The endpoint answered and charged, but the answer cannot be used."""
+
+    falls_back = True
+
+
+class EmptyReply(UnusableReply):
+    """Neither text nor tool calls."""
+
+
+class TruncatedReply(UnusableReply):
+    """Cut off at the token limit (`finish_reason` is "length")."""
+
+
+class RefusedReply(UnusableReply):
+    """The model refused, or a content filter stopped it."""
+
+
+class RequestRejected(ModelError):
+    """The request or the key is wrong (400, 401, 403, 404, 422): neither retry nor fallback helps."""
+
+
+class OutputError(OrchError):
+    """A reply does not fit the declared output. `reply` is the last reply's text."""
+
+    def __init__(self, message: str, *, reply: str = "") -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class BudgetExceeded(OrchError):
+    """The next call could pass the run's limit; it was not made."""
+
+
+class RunError(OrchError):
+    """Why a run stopped before its end. `node` names the step."""
+
+    def __init__(self, message: str, *, node: str = "") -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class GateFailed(RunError):
+    """A gate's expression was false and nothing was left to try."""
+
+
+class Stopped(RunError):
+    """A gate ended the run early, as the cell asked: `else stop "why"`."""
+
+
+class Capped(RunError):
+    """The run reached a limit of iterations, steps or time; its partial result is kept."""
+
+
+class CodeFailed(RunError):
+    """An expression or a notebook function raised."""
+
+
+class ExportError(OrchError):
+    """The graph cannot leave the notebook as it is; says what stands in the way."""
+
+
+class WeightsError(OrchError):
+    """The local model's weights are missing, or are not the ones that were pinned."""

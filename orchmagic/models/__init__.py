@@ -1,0 +1,151 @@
+"""The model call: what goes in, what comes out, and the one shape that every runtime concern shares.
+
+    Handler    = async (ModelRequest) -> ModelResponse
+    Middleware = async (ModelRequest, Handler) -> ModelResponse     the first of a stack is the outermost
+
+Plain frozen data on both sides; a provider is the innermost handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from orchmagic.events import Event, Usage
+from orchmagic.registry import Registry
+
+Emit: TypeAlias = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A JSON schema that the reply must fit; `strict` asks the endpoint to enforce it token by token."""
+
+    name: str
+    schema: Mapping[str, Any]
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model sees it; `parameters` is the JSON schema of its arguments (always an object)."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """`arguments` is the text that the model wrote: perhaps no JSON at all."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model at one endpoint, as settings name it. Prices are US dollars per million tokens, None = unknown.
+
+    `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema (small
+    local models only manage that). `logprobs`: the endpoint returns token log-probabilities. `parameters` are
+    added to every request body. `key_env` names the variable that holds the key; the key itself is never stored.
+    """
+
+    alias: str
+    provider: str
+    model: str
+    base_url: str | None = None
+    key_env: str | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    cached_price: float | None = None
+    tools: Literal["native", "json"] = "native"
+    logprobs: bool = False
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One question to one model.
+
+    What can change the answer (and so is in the cache key): `model` once resolved, `messages` (OpenAI chat
+    messages), `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`.
+    What cannot: `call` (the id in the trace), `fallback`, `timeout` (seconds an attempt), `cache`, `stream`.
+    `cache` is "use", "refresh" (ask, then store) or "off"; `ttl` in seconds, None = for ever.
+    """
+
+    call: str
+    model: str
+    messages: tuple[Mapping[str, Any], ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens: int = 1024
+    schema: Schema | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    logprobs: bool = False
+    vote: int | None = None
+    fallback: tuple[str, ...] = ()
+    timeout: float | None = 60.0
+    cache: Literal["use", "refresh", "off"] = "use"
+    ttl: float | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of the reply and the natural logarithm of its probability."""
+
+    token: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResponse:
+    """A usable answer. `model` and `provider` say who gave it; `cost` in US dollars, None = price unknown.
+
+    `age` is None for a fresh answer, else the seconds since the stored one was given; `reason` says why this
+    model answered ("first choice", "fallback after 429 from small").
+    """
+
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    model: str = ""
+    provider: str = ""
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    age: float | None = None
+    reason: str = "first choice"
+
+
+Handler: TypeAlias = Callable[[ModelRequest], Awaitable[ModelResponse]]
+Middleware: TypeAlias = Callable[[ModelRequest, Handler], Awaitable[ModelResponse]]
+
+
+class Provider(Protocol):
+    """What talks to an endpoint: the innermost handler.
+
+    `complete` raises a ModelError (never another library's error) and never retries. `emit` gets TextStreamed
+    events when `request.stream` is set. `close` is idempotent.
+    """
+
+    async def complete(
+        self, request: ModelRequest, deployment: Deployment, emit: Emit
+    ) -> ModelResponse: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPlug:
+    """A provider as the registry finds it: `create()` makes the one instance of a session, lazily."""
+
+    name: str
+    create: Callable[[], Provider]
+
+
+PROVIDERS: Registry[ProviderPlug] = Registry("orchmagic.models.providers", "plug", ProviderPlug)

@@ -1,0 +1,164 @@
+"""The record of a run. A Trace grows, event by event; a Record is what it shows at one moment, as plain data.
+
+The flat list of events is stored; spans (step > call > attempt, step > tool) are derived from it. Views read
+records only. A record travels as JSON under MIME type `application/vnd.orchmagic.trace.v1+json`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from orchmagic.events import Event, Status, TextStreamed, Usage
+
+MIME = "application/vnd.orchmagic.trace.v1+json"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the run. `kind`: call, code, gate, tools, approve (steps); ask, attempt, tool (inside them).
+
+    `status`: running, done, failed, skipped, retried, waiting, cancelled. `start` and `end` in seconds since
+    the run started (`end` None while it runs). A step's usage and cost are the sums over what is inside it,
+    so steps add up to the run. `age` is set when the answer came from the cache: seconds since it was given;
+    `saved` is then what it cost when it was new. `cost` in US dollars, None when a price is unknown.
+    `why` tells the story in words: decisions, fallbacks, waits, re-asks, repairs.
+    """
+
+    id: str
+    parent: str | None
+    kind: str
+    name: str
+    status: str
+    start: float
+    end: float | None = None
+    model: str = ""
+    provider: str = ""
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = 0.0
+    age: float | None = None
+    saved: float | None = None
+    input: Any = None
+    output: Any = None
+    error: str | None = None
+    why: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self.end is None else self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The graph as a view needs it: nodes as (name, kind), arrows as (source, target, label), those taken."""
+
+    nodes: tuple[tuple[str, str], ...] = ()
+    arrows: tuple[tuple[str, str, str], ...] = ()
+    taken: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run at one moment. `started` is ISO 8601 in UTC, `seconds` its duration so far.
+
+    `calls` counts answers that came from a model, `cached` those from the cache. `cost` is the sum of all known
+    costs; `unpriced` counts attempts whose price is unknown. `limits` are the run's bounds, `reason` says why it
+    ended as it did.
+    """
+
+    run: str
+    name: str
+    pattern: str
+    status: Status
+    started: str
+    seconds: float
+    usage: Usage
+    cost: float
+    unpriced: int
+    calls: int
+    cached: int
+    inputs: Mapping[str, Any]
+    output: Any
+    error: str | None
+    reason: str | None
+    limits: Mapping[str, Any]
+    picture: Picture
+    spans: tuple[Span, ...]
+
+    @property
+    def steps(self) -> tuple[Span, ...]:
+        """The top-level spans, in the order they started."""
+        return tuple(s for s in self.spans if s.parent is None)
+
+    def inside(self, span: Span) -> tuple[Span, ...]:
+        """The spans directly inside `span`."""
+        return tuple(s for s in self.spans if s.parent == span.id)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready data: `{"version": 1, ...fields}`; `from_json` is its inverse."""
+        return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Rebuild a record.
+
+        Raises:
+            ValueError: written by a newer version.
+        """
+        if data.get("version") != VERSION:
+            raise ValueError(f"trace version {data.get('version')!r}: this orchmagic reads version {VERSION}")
+        usage = Usage(**data["usage"])
+        spans = tuple(
+            Span(**{**s, "usage": Usage(**s["usage"]), "why": tuple(s["why"])}) for s in data["spans"]
+        )
+        picture = Picture(**{k: tuple(tuple(x) for x in v) for k, v in data["picture"].items()})
+        rest = {k: v for k, v in data.items() if k not in {"version", "usage", "spans", "picture"}}
+        return cls(**rest, usage=usage, spans=spans, picture=picture)
+
+
+class Trace:
+    """The growing list of events of one run. Not thread-safe: all events come from the session's loop."""
+
+    def __init__(
+        self,
+        run: str,
+        name: str,
+        pattern: str,
+        *,
+        picture: Picture | None = None,
+        limits: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        started: str = "",
+    ) -> None:
+        self.run = run
+        self.name = name
+        self.pattern = pattern
+        self.picture = picture or Picture()
+        self.limits = dict(limits or {})
+        self.started = started
+        self.events: list[Event] = []
+        self.listeners: list[Callable[[Event], None]] = []
+        self._clock = clock
+        self._zero = clock()
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run started."""
+        return self._clock() - self._zero
+
+    def add(self, event: Event) -> None:
+        """Stamp and store an event (a streamed piece of text is only passed on), then tell the listeners."""
+        stamped = replace(event, at=self.now)
+        if not isinstance(event, TextStreamed):
+            self.events.append(stamped)
+        for listener in tuple(self.listeners):
+            listener(stamped)
+
+    def snapshot(self) -> Record:
+        """The run as it stands, as plain data."""
+        from orchmagic.spans import derive  # noqa: PLC0415 - reads Record and Span from here
+
+        return derive(self)
