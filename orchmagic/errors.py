@@ -31,6 +31,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class OrchError(Exception):
@@ -86,9 +87,7 @@ class ModelError(OrchError):
     falls_back = False
     may_have_spent = False
 
-    def __init__(
-        self, message: str, *, model: str = "", provider: str = "", status: int | None = None
-    ) -> None:
+    def __init__(self, message: str, *, model: str = "", provider: str = "", status: int | None = None) -> None:
         super().__init__(message)
         self.model = model
         self.provider = provider
@@ -144,9 +143,27 @@ class QuotaExhausted(ModelError):
 
 
 class UnusableReply(ModelError):
-    """The endpoint answered and charged, but the answer cannot be used."""
+    """The endpoint answered and charged, but the answer cannot be used.
+
+    `usage` is an `events.Usage` (untyped here: this room imports no other) and `cost` US dollars: what the
+    answer spent all the same; None when unknown.
+    """
 
     falls_back = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str = "",
+        provider: str = "",
+        status: int | None = None,
+        usage: Any = None,
+        cost: float | None = None,
+    ) -> None:
+        super().__init__(message, model=model, provider=provider, status=status)
+        self.usage = usage
+        self.cost = cost
 
 
 class EmptyReply(UnusableReply):

@@ -116,7 +116,8 @@ class AttemptFinished(Event):
 class AttemptFailed(Event):
     """`wait` is how many seconds until the next attempt, None when there is none.
 
-    `usage` and `cost` are what the failed attempt spent (an unusable reply is billed)."""
+    `usage` and `cost` are what the failed attempt spent (an unusable reply is billed).
+    """
 
     call: str
     attempt: int

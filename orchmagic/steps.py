@@ -1,0 +1,338 @@
+"""What each kind of node does with the state of a run: one async function each, state in, update out.
+
+Knows models only as a Handler and the run only as a Context, nothing of LangGraph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from orchmagic import confidence, expression, template, tools
+from orchmagic.errors import Capped, CodeFailed, InputError, OutputError
+from orchmagic.events import (
+    Answered,
+    Asked,
+    Decided,
+    NodeFailed,
+    NodeFinished,
+    NodeSkipped,
+    NodeStarted,
+    Repaired,
+    ToolFinished,
+    ToolStarted,
+)
+from orchmagic.graph import Approve, Call, Code, Graph, Node, Tools
+from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.schema import OutputType, resolve
+from orchmagic.wording import AGAIN, REASK, TOOL_ERROR
+
+_SHOWN = 80  # characters of a value in a reason
+
+State: TypeAlias = Mapping[str, Any]
+Update: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallDefaults:
+    """What a call uses when its step says nothing. `ttl` and `timeout` in seconds; `retry` counts re-asks."""
+
+    model: str = "default"
+    fallback: tuple[str, ...] = ()
+    timeout: float | None = 60.0
+    max_tokens: int = 1024
+    cache: str = "use"
+    ttl: float | None = None
+    stream: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    """One run, as its nodes see it. `values` mirrors the state, so that a partial result survives any end."""
+
+    graph: Graph
+    handler: Handler
+    emit: Emit
+    namespace: Mapping[str, object]
+    deployment: Callable[[str], Deployment]
+    defaults: CallDefaults = field(default_factory=CallDefaults)
+    ttl: Callable[[str], float | None] = lambda _: None
+    types: dict[str, OutputType] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    visits: int = 0
+    asked: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for node in self.graph.nodes:
+            if isinstance(node, Call):
+                self.types[node.name] = resolve(node.name, node.output, self.namespace, confidence=node.confidence)
+
+
+async def visit(node: Node, state: State, ctx: Context) -> Update:
+    """Run a node once: count it, trace it, skip it when its `when` is false."""
+    number = state.get("visits", {}).get(node.name, 0) + 1
+    span = f"{node.name}#{number}"
+    counted: Update = {"visits": {node.name: number}}
+    ctx.visits += 1
+    if ctx.visits > ctx.graph.limits.max_steps:
+        raise Capped(f"max-steps: {ctx.graph.limits.max_steps} steps were not enough", node=node.name)
+    seen = scope(state, ctx)
+    when = getattr(node, "when", None)
+    if when is not None and not await evaluate(when, seen, node.name):
+        ctx.emit(NodeSkipped(node=node.name, span=span, reason=f"when {when} is false"))
+        update: Update = {node.name: None}
+    else:
+        update = await _traced(node, span, state, seen, ctx)
+    _mirror(ctx, update)
+    return update | counted
+
+
+async def _traced(node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+    try:
+        match node:
+            case Call():
+                update = await ask_model(node, span, state, seen, ctx)
+            case Tools():
+                update = await run_tools(node, span, state, ctx)
+            case Code():
+                update = await run_code(node, span, seen, ctx)
+            case Approve():
+                update = {}  # compiled to an interrupt of its own, never visited
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        ctx.emit(NodeFailed(span=span, error=str(error)))
+        raise
+    ctx.emit(NodeFinished(span=span, output=update.get(node.name, update)))
+    return update
+
+
+def scope(state: State, ctx: Context) -> dict[str, object]:
+    """What templates and expressions see: the notebook's code, inputs, and typed values of the nodes so far."""
+    seen: dict[str, object] = {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
+    seen |= {name: state.get(name) for name in ctx.graph.inputs}
+    for node in ctx.graph.nodes:
+        value = state.get(node.name)
+        seen[node.name] = ctx.types[node.name].rebuild(value) if node.name in ctx.types else value
+    seen["messages"] = state.get("messages", [])
+    return seen
+
+
+async def ask_model(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+    """Render, ask, read; a reply that does not fit is asked again with what is wrong."""
+    prompt = [{"role": m.role, "content": template.render(m.text, seen)} for m in node.messages]
+    messages = [*prompt, *state.get(node.transcript or "", []), *_again(node, state, ctx)]
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=messages))
+    request, asked, self_report = _request(node, span, messages, ctx)
+    for attempt in range(node.retry + 1):
+        response = await ctx.handler(replace(request, call=f"{span}.{attempt + 1}", messages=tuple(messages)))
+        if response.tool_calls and node.transcript:
+            return {node.transcript: [_assistant(response)]}
+        try:
+            value, repaired = asked.parse(response.text)
+        except OutputError as error:
+            if attempt == node.retry:
+                if node.tolerant:
+                    return {node.name: None}
+                raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
+            continue
+        if repaired:
+            ctx.emit(Repaired(call=f"{span}.{attempt + 1}", what=repaired))
+        update: Update = {node.name: _sure(node, value, response, self_report=self_report)}
+        if node.transcript:
+            update[node.transcript] = [{"role": "assistant", "content": response.text}]
+        return update
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _request(
+    node: Call, span: str, messages: list[dict[str, Any]], ctx: Context
+) -> tuple[ModelRequest, OutputType, bool]:
+    defaults = ctx.defaults
+    model = node.model or ctx.graph.model or defaults.model
+    logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
+    self_report = bool(node.confidence) and not logprobs
+    asked = ctx.types[node.name].asked(self_report=self_report)
+    off = defaults.cache if node.cache is None else "off" if node.cache == "off" else "use"
+    request = ModelRequest(
+        call=span,
+        model=model,
+        messages=tuple(messages),
+        parameters={} if node.temperature is None else {"temperature": node.temperature},
+        max_tokens=node.max_tokens or defaults.max_tokens,
+        schema=asked.schema,
+        tools=tuple(tools.tool(n, ctx.namespace[n]).spec for n in node.tools),  # type: ignore[arg-type]  # checked when the cell was read
+        logprobs=logprobs,
+        fallback=node.fallback if node.fallback is not None else ctx.graph.fallback or defaults.fallback,
+        timeout=node.timeout or defaults.timeout,
+        cache=off,  # type: ignore[arg-type]  # one of three words, checked by the settings
+        ttl=defaults.ttl if node.cache in {None, "off"} else ctx.ttl(str(node.cache)),
+        stream=defaults.stream,
+    )
+    return request, asked, self_report
+
+
+def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool) -> Any:
+    if not node.confidence or self_report:
+        return value
+    chosen = value[node.confidence]
+    return {
+        **value,
+        "confidence": confidence.of_field(response.text, node.confidence, chosen, response.logprobs),
+    }
+
+
+def _assistant(response: ModelResponse) -> dict[str, Any]:
+    calls = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+        for c in response.tool_calls
+    ]
+    return {"role": "assistant", "content": response.text or None, "tool_calls": calls}
+
+
+def _again(node: Call, state: State, ctx: Context) -> list[dict[str, Any]]:
+    """After a failed gate: what the step said last, and the check that it did not pass."""
+    checks = state.get("feedback", {}).get(node.name)
+    if not checks:
+        return []
+    last = ctx.types[node.name].rebuild(state.get(node.name))
+    said = {"role": "assistant", "content": template.text(last)}
+    return [said, {"role": "user", "content": AGAIN.format(check=checks)}]
+
+
+async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Context) -> Update:
+    """Evaluate; a gate's value is a bool, and a failed one tells the step it sends back to what was checked."""
+    kind = "gate" if node.gate else "code"
+    ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=node.expression))
+    found = await evaluate(node.expression, seen, node.name)
+    if not node.gate:
+        return {node.name: as_json(found, node.name)}
+    update: Update = {node.name: bool(found)}
+    if node.again:
+        update["feedback"] = {node.again: None if found else node.expression}
+    if not found:
+        ctx.emit(Decided(span=span, choice="false", reason=f"{node.expression} is false{because(node, seen)}"))
+    return update
+
+
+def because(node: Node, seen: Mapping[str, object]) -> str:
+    """` (extract.quote = 'x')`: the values that a gate's expression read; empty for other nodes."""
+    if not (isinstance(node, Code) and node.gate):
+        return ""
+    parts = expression.parts(node.expression, seen)
+    values = ", ".join(f"{k} = {_short(v)}" for k, v in parts.items() if not callable(v))
+    return f" ({values})" if values else ""
+
+
+async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
+    """Calls of notebook functions run in a thread, so that a slow one never blocks the loop or a cancel."""
+    try:
+        if expression.called(source):
+            found = await asyncio.to_thread(expression.evaluate, source, seen)
+        else:
+            found = expression.evaluate(source, seen)
+        return await found if inspect.isawaitable(found) else found
+    except Exception as error:
+        if isinstance(error, InputError):
+            raise
+        raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
+
+
+def as_json(value: object, name: str) -> Any:
+    """The value as plain JSON, since the state of a run is JSON.
+
+    Raises:
+        InputError: it cannot be; names the value and its type.
+    """
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
+
+    try:
+        return to_jsonable_python(value)
+    except (PydanticSerializationError, RecursionError):
+        raise InputError(
+            f"{name!r} is a {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or records, "
+            "or use it inside a notebook function"
+        ) from None
+
+
+async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
+    """Run the tool calls of the last message side by side; what goes wrong is told to the model."""
+    calls = state[node.transcript][-1]["tool_calls"]
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
+    results = await asyncio.gather(*(_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1)))
+    replies = [
+        {"role": "tool", "tool_call_id": call["id"], "content": result}
+        for call, result in zip(calls, results, strict=True)
+    ]
+    return {node.transcript: replies}
+
+
+async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any], ctx: Context) -> str:
+    name, written = call["function"]["name"], call["function"]["arguments"]
+    id_ = f"{span}.{number}"
+    ctx.emit(ToolStarted(call=id_, span=span, tool=name, arguments=written))
+    try:
+        result = tools.readable(await _use(node, name, written, ctx))
+    except Exception as error:  # noqa: BLE001 - whatever a tool raises is for the model to read
+        told = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
+        result = TOOL_ERROR.format(error=told.strip("'\"") if isinstance(error, KeyError) else told)
+        ctx.emit(ToolFinished(call=id_, error=result))
+    else:
+        ctx.emit(ToolFinished(call=id_, result=result))
+    return result
+
+
+async def _use(node: Tools, name: str, written: str, ctx: Context) -> object:
+    if name not in node.tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(node.tools)}")
+    tool = tools.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
+    arguments = tool.read(written)
+    timeout = node.timeout or ctx.defaults.timeout
+    try:
+        async with asyncio.timeout(timeout):
+            if inspect.iscoroutinefunction(tool.function):
+                return await tool.function(**arguments)
+            return await asyncio.to_thread(tool.function, **arguments)
+    except TimeoutError:
+        raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
+
+
+def open_question(node: Approve, state: State, ctx: Context) -> tuple[str, str]:
+    """(span, question) of a pause that begins or goes on."""
+    span = f"{node.name}#{state.get('visits', {}).get(node.name, 0) + 1}"
+    return span, template.render(node.question.text, scope(state, ctx))
+
+
+def take_reply(node: Approve, span: str, reply: object, ctx: Context) -> Update:
+    """The person answered: the reply is the value of the node."""
+    ctx.emit(Answered(span=span, reply=reply))
+    ctx.emit(NodeFinished(span=span, output=reply))
+    update: Update = {node.name: reply}
+    _mirror(ctx, update)
+    return update | {"visits": {node.name: int(span.rsplit("#", 1)[1])}}
+
+
+def begin_question(node: Approve, span: str, question: str, ctx: Context) -> None:
+    """Trace that the run now waits."""
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
+    ctx.emit(Asked(span=span, question=question))
+
+
+def _mirror(ctx: Context, update: Mapping[str, Any]) -> None:
+    for name, value in update.items():
+        if isinstance(value, list) and name == "messages":
+            ctx.values.setdefault(name, []).extend(value)
+        else:
+            ctx.values[name] = value
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

@@ -1,0 +1,172 @@
+"""Prompt text: Jinja, filled in once and never read again, so a value holding `{{ x }}` arrives byte for byte.
+
+Only `{{ }}` and `{% %}` are special. `{#` is text (bash's `${#a}`, LaTeX's `{#1}`): a prompt has no comments.
+What a value looks like in a prompt is `text`, one rule that exported modules repeat.
+"""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import jinja2
+    from jinja2 import nodes
+
+# Jinja cannot switch comments off, so they start with what no keyboard writes.
+_NO_COMMENT = ("\uf8ff{#no comments\uf8ff", "\uf8ffno comments#}\uf8ff")
+_TOO_DEEP = "the template is nested too deeply"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message; `text` is a template."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateProblem:
+    """Why a template cannot be read; `line` counts from 0 within it."""
+
+    text: str
+    line: int
+
+
+def text(value: object) -> str:
+    """What `{{ value }}` puts into a prompt: text as it is, nothing for None, records and containers as JSON."""
+    from dataclasses import is_dataclass  # noqa: PLC0415 - self-contained: exported modules copy this function
+    from enum import Enum  # noqa: PLC0415
+    from inspect import isroutine  # noqa: PLC0415
+
+    if value is None:
+        return ""
+    if isinstance(value, Enum):
+        return text(value.value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)  # an order that is the same in every process: prompts are cache keys
+    if isinstance(value, dict | list | tuple) or is_dataclass(value) or hasattr(value, "model_dump_json"):
+        from pydantic_core import to_json  # noqa: PLC0415 - heavy
+
+        return to_json(value, fallback=str).decode()
+    if isroutine(value):
+        raise TypeError(f"{value.__name__} is a function, not a value: call it, or write ['{value.__name__}']")
+    return str(value)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - heavy
+
+    return jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string=_NO_COMMENT[0],
+        comment_end_string=_NO_COMMENT[1],
+        optimized=False,  # reading a template computes nothing
+        finalize=text,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _compiled(template: str) -> jinja2.Template:
+    return _environment().from_string(template)
+
+
+@lru_cache(maxsize=1024)
+def _tree(template: str) -> nodes.Template:
+    return _environment().parse(template)
+
+
+def check(template: str) -> TemplateProblem | None:
+    """What is wrong with the template's syntax, or None."""
+    import jinja2  # noqa: PLC0415 - heavy
+    from jinja2 import nodes  # noqa: PLC0415
+
+    try:
+        _compiled(template)
+        kinds = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+        foreign = next(_tree(template).find_all(kinds), None)
+    except jinja2.TemplateSyntaxError as error:
+        message = (error.message or "syntax error").splitlines()[0]
+        return TemplateProblem(message.rstrip("."), max(error.lineno - 1, 0))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return TemplateProblem(_TOO_DEEP, 0)
+    if foreign is not None:
+        return TemplateProblem("a prompt cannot take in other templates", foreign.lineno - 1)
+    return None
+
+
+def names(template: str) -> frozenset[str]:
+    """The names that must be given. A builtin that is only called, as in `{{ len(docs) }}`, need not be."""
+    from jinja2 import meta  # noqa: PLC0415 - heavy
+
+    free = meta.find_undeclared_variables(_tree(template))
+    return frozenset(free - _builtin_calls(template))
+
+
+def _builtin_calls(template: str) -> set[str]:
+    from jinja2 import nodes  # noqa: PLC0415 - heavy
+
+    tree = _tree(template)
+    called = [call.node for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)]
+    used = [name.name for name in tree.find_all(nodes.Name)]
+    counts = {name.name: sum(1 for c in called if c.name == name.name) for name in called}
+    return {name for name, count in counts.items() if hasattr(builtins, name) and used.count(name) == count}
+
+
+def is_plain(template: str) -> bool:
+    """Only text and `{{ name }}`, `{{ name.field }}`, `{{ name[0] }}`: an f-string says the same."""
+    from jinja2 import nodes  # noqa: PLC0415 - heavy
+
+    return all(
+        isinstance(part, nodes.TemplateData) or _is_chain(part)
+        for output in _tree(template).body
+        for part in (output.nodes if isinstance(output, nodes.Output) else [output])
+    )
+
+
+def _is_chain(node: nodes.Node) -> bool:
+    from jinja2 import nodes  # noqa: PLC0415 - heavy
+
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
+            return False
+        node = node.node
+    return isinstance(node, nodes.Name)
+
+
+def render(template: str, scope: Mapping[str, object]) -> str:
+    """The template with the scope's values in it.
+
+    Raises:
+        InputError: a name is missing, or a value cannot be written.
+    """
+    import jinja2  # noqa: PLC0415 - heavy
+
+    wanted = names(template)
+    given = {name: scope[name] for name in wanted if name in scope}
+    calls = {name: scope.get(name, getattr(builtins, name)) for name in _builtin_calls(template)}
+    try:
+        return _compiled(template).render(calls | given)
+    except jinja2.UndefinedError as error:
+        raise InputError(_explain(error, wanted, scope)) from error
+    except Exception as error:  # templates call the user's code, which may raise anything
+        raise InputError(f"the template cannot be filled in: {type(error).__name__}: {error}") from error
+
+
+def _explain(error: jinja2.UndefinedError, wanted: frozenset[str], scope: Mapping[str, object]) -> str:
+    for name in sorted(wanted - scope.keys()):
+        if str(error) == f"{name!r} is undefined":
+            return f"{name!r} is not defined{nearest(name, scope)}"
+    nothing = sorted(name for name in wanted & scope.keys() if scope[name] is None)
+    where = f" (None: {', '.join(nothing)})" if nothing and "'None'" in str(error) else ""
+    return f"the template cannot be filled in: {error}{where}"

@@ -1,0 +1,8 @@
+"""What orchmagic itself says to a model. Exported modules carry the same words, so both send the same requests."""
+
+from __future__ import annotations
+
+REASK = "That reply does not fit: {error}. Answer again with only the JSON that fits the schema."
+AGAIN = "That answer did not pass this check: {check}. Answer again so that it does."
+LABELS = "Choose the one label that fits best. Labels:\n{labels}"
+TOOL_ERROR = "Error: {error}"
