@@ -76,7 +76,11 @@ def _fields(source: str) -> Iterator[Field]:
     found = function.args
     if found.defaults or found.kw_defaults or found.vararg or found.kwarg or found.posonlyargs:
         raise NotAnOutput("an output has neither default nor star", "write `name: type`")
+    seen: set[str] = set()
     for argument in found.args:
+        if argument.arg in seen:
+            raise NotAnOutput(f"{argument.arg!r} is named twice", "give each output a name of its own")
+        seen.add(argument.arg)
         yield Field(_checked(argument.arg), _typed(argument))
 
 

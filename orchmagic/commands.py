@@ -85,9 +85,9 @@ def cache(session: Session, action: str = "") -> str:
     return f"{s['entries']} answers, {int(s['bytes']) / 1024:.0f} kB in {s['path']}"
 
 
-def reply(session: Session, which: str, *words: str) -> Run:
-    """Reply RUN TEXT: answer the question a waiting run asks, and go on"""
-    return show(session, which).reply(" ".join(words))
+def resume(session: Session, which: str, *words: str) -> Run:
+    """resume RUN ANSWER: answer the question that a waiting run asks, and go on"""
+    return show(session, which).resume(" ".join(words))
 
 
 def doctor(session: Session) -> str:
@@ -97,7 +97,7 @@ def doctor(session: Session) -> str:
     return "\n".join(f"{'ok ' if c.fine else '!! '} {c.what}: {c.found}" for c in checks(session))
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (models, runs, show, reply, export, cache, doctor)}
+COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (models, runs, show, resume, export, cache, doctor)}
 
 
 class Text(str):
@@ -158,7 +158,8 @@ def help_text(pattern: Pattern) -> str:
 
 
 def _doc(command: Callable[..., Any]) -> str:
-    return (command.__doc__ or command.__name__).splitlines()[0]
+    first = (command.__doc__ or command.__name__).splitlines()[0]
+    return first[0].lower() + first[1:]
 
 
 def _price(price: float | None) -> str:

@@ -113,7 +113,8 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
 
 def _why_otherwise(link: Branch, value: object, seen: Mapping[str, object], ctx: Context) -> str:
     if link.otherwise in _BASES:
-        return link.why + steps.because(ctx.graph.node(link.source), seen)
+        values = steps.because(ctx.graph.node(link.source), seen) if link.otherwise == FAIL else ""
+        return link.why + values
     gate = ctx.graph.node(link.source)
     if isinstance(gate, Code) and gate.gate:
         return f"{gate.expression} is false"

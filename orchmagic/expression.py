@@ -48,14 +48,17 @@ def check(source: str) -> tuple[str, int] | None:
     """What is wrong with the syntax and in which column (from 0), or None."""
     if not source.strip():
         return "an expression is missing", 0
+    if "\0" in source:
+        return "a null byte", source.index("\0")
     try:
         _read(source)
     except SyntaxError as error:
         indent = len(source) - len(source.lstrip())
-        return (error.msg or "invalid syntax").rstrip(".?"), indent + max((error.offset or 1) - 1, 0)
+        column = indent + error.offset - 1 if error.offset else len(source.rstrip())  # 0: at the end
+        return (error.msg or "invalid syntax").rstrip(".?"), max(column, 0)
     except (RecursionError, MemoryError):
         return _TOO_DEEP, 0
-    except ValueError as error:  # null bytes, lone surrogates
+    except ValueError as error:  # half of a character
         return f"no Python text: {error}", 0
     return None
 
@@ -69,12 +72,6 @@ def called(source: str) -> frozenset[str]:
     """Those of `names` that the expression calls, as in `search(query)`."""
     calls = (node.func for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Call))
     return names(source) & {function.id for function in calls if isinstance(function, ast.Name)}
-
-
-def attributes(source: str) -> frozenset[tuple[str, str]]:
-    """(name, attribute) for each `name.attribute` in the expression."""
-    found = (n for n in ast.walk(_read(source)[0]) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name))
-    return frozenset((node.value.id, node.attr) for node in found if isinstance(node.value, ast.Name))
 
 
 def attributes(source: str) -> tuple[tuple[str, str], ...]:

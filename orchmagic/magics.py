@@ -35,7 +35,7 @@ def load(shell: InteractiveShell) -> Session:
     shell.configurables.append(config)  # type: ignore[arg-type]  # IPython's list is typed too narrowly
     setattr(shell, _SESSION, session)
     for pattern in PATTERNS:
-        shell.register_magic_function(_cell_magic(pattern, shell, session, config), "cell", pattern.name)  # type: ignore[arg-type]  # untyped decorator
+        shell.register_magic_function(_cell_magic(pattern, shell, session, config), "line_cell", pattern.name)  # type: ignore[arg-type]  # untyped decorator
     shell.register_magic_function(_orch(session), "line", "orch")  # type: ignore[arg-type]  # untyped decorator
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(matcher(session))
@@ -57,6 +57,7 @@ def unload(shell: InteractiveShell) -> None:
             shell.Completer.custom_matchers.remove(found)
     for name in PATTERNS.names():
         shell.magics_manager.magics["cell"].pop(name, None)
+        shell.magics_manager.magics["line"].pop(name, None)
     shell.magics_manager.magics["line"].pop("orch", None)
 
 
@@ -64,8 +65,11 @@ def _cell_magic(
     pattern: Pattern, shell: InteractiveShell, session: Session, config: OrchMagic
 ) -> Callable[[str, str | None], Run | None]:
     def magic(line: str, cell: str | None = None) -> Run | None:
+        if cell is None:
+            print(commands.help_text(pattern))  # noqa: T201 - `%chain` on a line of its own asks for help
+            return None
         try:
-            return _run_cell(pattern.name, line, cell or "", shell, session, live=config.live)
+            return _run_cell(pattern.name, line, cell, shell, session, live=config.live)
         except HelpRequested as help_:
             print(f"{help_}\n{pattern.example}")  # noqa: T201 - what the user asked to see
             return None

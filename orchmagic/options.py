@@ -165,10 +165,10 @@ class _Reader:
         """The words of the line."""
         found = []
         for match in _WORD.finditer(self._line):
-            text, closed = _unquoted(match.group())
+            word, closed = _unquoted(match.group())
             if not closed:
                 self._problem(match.start(), "a quote is not closed", "Write the second quote")
-            found.append(_Token(text, match.start(), match.group()[0] in "\"'"))
+            found.append(_Token(word, match.start(), match.group()[0] in "\"'"))
         return found
 
     def read(self, tokens: list[_Token]) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class Run:
             return self._typed(name)
         raise AttributeError(f"a run has no {name!r} (steps: {', '.join(known)}){nearest(name, known)}")
 
+    def __getitem__(self, step: str) -> Any:
+        """The value of a step whose name is also one of the run's own attributes: `run["status"]`."""
+        self.graph.node(step)
+        return self._typed(step)
+
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *(n.name for n in self.graph.nodes)})
 
@@ -159,17 +164,17 @@ class Run:
             self._future.cancel()
             settle(self._done)
 
-    def reply(self, answer: object) -> Run:
+    def resume(self, answer: object) -> Run:
         """Answer the question that the run waits with, and go on to its end.
 
         Raises:
             InputError: the run does not wait.
         """
         if self.status != "waiting":
-            raise InputError(f"run {self.id} is {self.status}: only a waiting run takes a reply")
-        from orchmagic.compile import resume  # noqa: PLC0415 - heavy
+            raise InputError(f"run {self.id} is {self.status}: only a waiting run can be resumed")
+        from orchmagic import compile as compiling  # noqa: PLC0415 - heavy
 
-        self.start(resume(as_json(answer, "reply")))
+        self.start(compiling.resume(as_json(answer, "answer")))
         return self.wait()
 
     def _typed(self, name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from copy import copy
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,8 @@ class OutputType:
         """What to ask the model for: without `.confidence`, or with it as a required number from 0 to 1."""
         if self.confidence is None:
             return self
-        fields = {n: (f.annotation, ...) for n, f in self.type.model_fields.items() if n != "confidence"}
+        declared = self.type.model_fields.items()
+        fields: dict[str, Any] = {n: (f.annotation, copy(f)) for n, f in declared if n != "confidence"}
         if self_report:
             fields["confidence"] = (_share(), ...)
         return OutputType(self.name, "fields", _create(self.name, fields))
@@ -127,7 +129,7 @@ class OutputType:
         """JSON for the run's state."""
         from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy
 
-        return to_jsonable_python(value)
+        return to_jsonable_python(value, round_trip=True)  # computed fields are not read back
 
 
 def resolve(name: str, output: Output, namespace: Mapping[str, object], confidence: str | None = None) -> OutputType:

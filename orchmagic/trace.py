@@ -140,15 +140,17 @@ class Trace:
         self.events: list[Event] = []
         self.listeners: list[Callable[[Event], None]] = []
         self._clock = clock
-        self._zero = clock()
+        self._zero: float | None = None
 
     @property
     def now(self) -> float:
-        """Seconds since the run started."""
-        return self._clock() - self._zero
+        """Seconds since the first event."""
+        return 0.0 if self._zero is None else self._clock() - self._zero
 
     def add(self, event: Event) -> None:
         """Stamp and store an event (a streamed piece of text is only passed on), then tell the listeners."""
+        if self._zero is None:
+            self._zero = self._clock()
         stamped = replace(event, at=self.now)
         if not isinstance(event, TextStreamed):
             self.events.append(stamped)

@@ -47,7 +47,7 @@ def parse(magic: str, line: str, body: str, *, one_prompt: bool = False) -> Cell
     problems: list[Problem] = []
     text = body.replace("\r\n", "\n").replace("\r", "\n")
     lines = [Line(number, line_text) for number, line_text in enumerate(text.split("\n"), 2)]
-    _check_characters(lines)
+    _check_characters([Line(1, line), *lines])
     items: tuple[Item, ...] = ()
     prompt: tuple[Message, ...] = ()
     if one_prompt:

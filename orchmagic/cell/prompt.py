@@ -40,7 +40,7 @@ def _trimmed(lines: Sequence[Line]) -> list[Line]:
 
 def _dedented(lines: Sequence[Line], problems: list[Problem]) -> list[Line]:
     margins = [_margin(line) for line in lines if not line.blank]
-    margin = os.path.commonprefix(margins)
+    margin = os.path.commonprefix(margins)  # noqa: RUF071 - margins are characters, not paths
     if margins and all(margins) and not margin:
         write = "Indent every line of a prompt alike, with spaces or with tabs"
         first = next(line for line in lines if not line.blank and _margin(line)[0] != margins[0][0])

@@ -6,6 +6,7 @@ local models manage this form and no other, and only with an example.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,9 +29,7 @@ def encode(request: ModelRequest) -> ModelRequest:
         messages[0] = {**messages[0], "content": f"{spoken(messages[0])}\n\n{instruction}"}
     else:
         messages.insert(0, {"role": "system", "content": instruction})
-    return replace(
-        request, messages=tuple(messages), tools=(), schema=_actions(request.tools, request.schema)
-    )
+    return replace(request, messages=tuple(messages), tools=(), schema=_actions(request.tools, request.schema))
 
 
 def decode(response: ModelResponse) -> ModelResponse:
@@ -48,8 +47,10 @@ def decode(response: ModelResponse) -> ModelResponse:
     if said["action"] == FINAL:
         answer = said.get("answer", "")
         return usable(replace(response, text=answer if isinstance(answer, str) else _json(answer)))
-    # a reply holds one action, so its place in the transcript is not known here: the text is its identity
-    call = ToolCall(f"call_{said['action']}", said["action"], _json(said.get("arguments") or {}))
+    arguments = _json(said.get("arguments") or {})
+    # made from the content, not at random: the same reply from the cache keeps the next request the same
+    digest = hashlib.sha256(f"{said['action']} {arguments}".encode("utf-8", "replace")).hexdigest()
+    call = ToolCall(f"call_{digest[:12]}", said["action"], arguments)
     return replace(response, text="", tool_calls=(call,), finish_reason="tool_calls")
 
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.models import PROVIDERS, Deployment
-from orchmagic.models.faults import KEY_ENV
+from orchmagic.models.endpoint import BASE_ENV, KEY_ENV, at_openai, base, on_loopback, shown
 from orchmagic.settings import Settings
 
-BASE_ENV = "OPENAI_BASE_URL"
-OPENAI = "https://api.openai.com/v1"
 OPENAI_MODELS = {
     "default": "gpt-4.1-mini",
     "small": "gpt-4.1-mini",
@@ -28,7 +25,6 @@ OPENAI_MODELS = {
 }
 LOCAL_MODEL = "qwen2.5-coder-0.5b"
 NO_KEY = {"local": LOCAL_MODEL, "scripted": "scripted"}
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deployment:
@@ -67,12 +63,7 @@ def ready(deployment: Deployment, environ: Mapping[str, str]) -> bool:
     """Whether the key that the deployment needs is set; whether its endpoint answers is not known here."""
     if deployment.provider != "openai":
         return True
-    return bool(environ.get(deployment.key_env or KEY_ENV)) or on_loopback(deployment.base_url)
-
-
-def on_loopback(base_url: str | None) -> bool:
-    """Whether the address is on this machine, where servers rarely ask for a key."""
-    return urlsplit(base_url or "").hostname in LOOPBACK
+    return bool(environ.get(deployment.key_env or KEY_ENV)) or on_loopback(deployment.base_url or base(environ))
 
 
 def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
@@ -93,13 +84,11 @@ def _of(provider: str, name: str, fields: Mapping[str, Any], environ: Mapping[st
 
 
 def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Deployment:
-    chosen = (
-        settings.model if settings.model not in OPENAI_MODELS or settings.model in settings.models else ""
-    )
+    chosen = settings.model if settings.model not in OPENAI_MODELS or settings.model in settings.models else ""
     if chosen and name == "default":
         return replace(resolve(chosen, settings, environ), alias=name)
     asked = environ.get(KEY_ENV) or environ.get(BASE_ENV)
-    if asked and _at_openai(_base(environ)):
+    if asked and at_openai(base(environ)):
         model = settings.model if name == "default" and settings.model in OPENAI_MODELS else name
         return _openai(name, {"model": OPENAI_MODELS[model]}, environ)
     if chosen:  # the one model that is named is all that is known to exist: it stands for every alias
@@ -107,29 +96,21 @@ def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Depl
     if not asked:
         return _local(name, {"model": LOCAL_MODEL})
     raise SettingsError(
-        f"{name!r} names no model at {_base(environ)} ({BASE_ENV}): set ORCHMAGIC_MODEL, or write "
+        f"{name!r} names no model at {shown(base(environ))} ({BASE_ENV}): set ORCHMAGIC_MODEL, or write "
         f'[tool.orchmagic.models] {name} = "the-model" in pyproject.toml'
     )
 
 
-def _base(environ: Mapping[str, str]) -> str:
-    return environ.get(BASE_ENV) or OPENAI
-
-
-def _at_openai(base_url: str) -> bool:
-    return urlsplit(base_url).hostname == urlsplit(OPENAI).hostname
-
-
 def _openai(name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
-    base = str(fields.get("base_url") or _base(environ))
-    at_openai = _at_openai(base)
+    url = str(fields.get("base_url") or base(environ))
+    known = at_openai(url)
     guessed: dict[str, Any] = {
         "alias": name,
         "provider": "openai",
-        "base_url": base,
+        "base_url": url,
         "key_env": KEY_ENV,
-        "logprobs": at_openai and str(fields["model"]).startswith("gpt-4"),
-        "max_tokens_field": "max_completion_tokens" if at_openai else "max_tokens",
+        "logprobs": known and str(fields["model"]).startswith("gpt-4"),
+        "max_tokens_field": "max_completion_tokens" if known else "max_tokens",
     }
     return Deployment(**{**guessed, **fields})
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from orchmagic.errors import (
     CallTimeout,
@@ -23,9 +22,10 @@ from orchmagic.errors import (
 )
 from orchmagic.events import Usage
 from orchmagic.models import Deployment
+from orchmagic.models.endpoint import KEY_ENV, host, shown
 from orchmagic.models.wire import line
 
-KEY_ENV = "OPENAI_API_KEY"
+_SECRET = 8  # characters: a shorter key is a placeholder such as "none", and may be part of a word
 
 # an account with nothing left also answers 429 or 400: waiting does not help there
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -70,7 +70,7 @@ def rejected(
     """The error for an answer with `status`; `detail` is the body's `error` object, or its text."""
     said, codes = _read(detail)
     kind, text = next((kind, text) for holds, kind, text in _RULES if holds(status, codes))
-    words = {"host": host(deployment), "key": deployment.key_env or KEY_ENV, "model": deployment.model}
+    words = {"host": _at(deployment), "key": deployment.key_env or KEY_ENV, "model": deployment.model}
     error = kind(
         text.format(status=status, said=said, **words),
         model=deployment.model,
@@ -94,22 +94,21 @@ def _read(detail: Mapping[str, Any] | str) -> tuple[str, set[str]]:
 def late(deployment: Deployment, limit: float | None) -> CallTimeout:
     """No complete answer within `limit` seconds."""
     within = "in time" if limit is None else f"within {limit:g} s"
-    text = (
-        f"{deployment.model} at {host(deployment)} did not answer {within}: raise timeout, or add a fallback"
-    )
+    text = f"{deployment.model} at {_at(deployment)} did not answer {within}: raise timeout, or add a fallback"
     return CallTimeout(text, model=deployment.model, provider=deployment.provider)
 
 
 def lost(deployment: Deployment, how: str) -> ConnectionLost:
     """The connection to a running endpoint broke."""
-    text = f"the connection to {host(deployment)} broke: {redact(line(how))}"
+    text = f"the connection to {_at(deployment)} broke: {redact(line(how))}"
     return ConnectionLost(text, model=deployment.model, provider=deployment.provider)
 
 
 def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
     """No connection came about, so nothing was spent."""
     what = f" ({redact(line(how))})" if how else ""
-    text = f"nothing answers at {shown(deployment)}: start the server or change base_url{what}"
+    place = shown(deployment.base_url or deployment.provider)
+    text = f"nothing answers at {place}: start the server or change base_url{what}"
     error = ConnectionLost(text, model=deployment.model, provider=deployment.provider)
     error.may_have_spent = False
     return error
@@ -117,21 +116,12 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
 
 def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
     """An answer that is not JSON of the protocol: a proxy's page, or a server in trouble."""
-    text = f"{host(deployment)} did not answer in the protocol (is base_url right?): {redact(line(how, 120))}"
+    text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(line(how, 120))}"
     return ServerFailed(text, model=deployment.model, provider=deployment.provider, status=status)
 
 
-def shown(deployment: Deployment) -> str:
-    """The endpoint's address without user, password and query: fit to be read by anyone."""
-    if not deployment.base_url:
-        return deployment.provider
-    parts = urlsplit(deployment.base_url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def host(deployment: Deployment) -> str:
-    """The endpoint's host and port, or the provider's name where there is no address."""
-    return urlsplit(deployment.base_url or "").netloc.rpartition("@")[2] or deployment.provider
+def _at(deployment: Deployment) -> str:
+    return host(deployment.base_url or deployment.provider)
 
 
 def seconds(retry_after: str | None) -> float | None:
@@ -148,8 +138,19 @@ def seconds(retry_after: str | None) -> float | None:
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
-def redact(text: str, *secrets: str) -> str:
-    """The text without the given secrets and without anything that looks like a key."""
-    for secret in secrets:
-        text = text.replace(secret, "[key]") if secret else text
+def status_of(detail: Mapping[str, Any]) -> int:
+    """The status of an error that came without one: in a stream, or with status 200."""
+    code = str(detail.get("code") or detail.get("status") or "")
+    return int(code) if re.fullmatch(r"[45]\d\d", code) else HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like a key."""
     return re.sub(r"\b(?:sk|rk|pk|gsk|xai|nvapi)[-_][\w*-]{6,}|(?<=Bearer )\S+", "[key]", text)
+
+
+def without(error: ModelError, key: str) -> ModelError:
+    """The same error; its text does not hold `key`."""
+    if len(key) >= _SECRET:
+        error.args = (str(error).replace(key, "[key]"),)
+    return error

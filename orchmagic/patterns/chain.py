@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchmagic.cell import Cell, CodeStep, Control, Step
-from orchmagic.errors import nearest
 from orchmagic.graph import (
     CAP,
     DEFAULTS,
@@ -76,11 +75,11 @@ def _links(lower: Lowering, nodes: list[Node], gates: Mapping[str, Control], ask
         if node.name in asks:
             following = nodes[i + 2].name if i + 2 < len(nodes) else END
         assert isinstance(node, Code)
-        links.append(_branch(lower, node, gates[node.name], following, nodes, asks.get(node.name)))
+        links.append(_branch(lower, node, gates[node.name], following, asks.get(node.name)))
     return links
 
 
-def _branch(lower: Lowering, gate: Code, item: Control, following: str, nodes: list[Node], ask: str | None) -> Branch:
+def _branch(lower: Lowering, gate: Code, item: Control, following: str, ask: str | None) -> Branch:
     passed = Arm(True, following)
     why = f"gate {gate.expression}"
     kind = item.action.kind if item.action else "fail"
@@ -93,11 +92,6 @@ def _branch(lower: Lowering, gate: Code, item: Control, following: str, nodes: l
     if kind == "retry" and gate.again:
         return Branch(gate.name, gate.name, (passed, Arm(False, gate.again, int(argument))), FAIL, why)
     if kind == "goto":
-        names = [n.name for n in nodes if not n.name.startswith("gate_")]
-        if argument not in names:
-            write = f"Known: {', '.join(names)}{nearest(str(argument), names)}"
-            lower.problem(item.line, f"`goto {argument}` leads to no step", write)
-            return Branch(gate.name, gate.name, (passed,), FAIL, why)
         limit = lower.options.max_iterations or DEFAULTS.max_iterations
         cap = f"`goto {argument}` was taken {limit} times"
         return Branch(gate.name, gate.name, (passed, Arm(False, str(argument), limit)), CAP, cap)

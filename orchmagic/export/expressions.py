@@ -1,0 +1,199 @@
+"""Python expressions of a cell as source of a module: names changed, laid out as `ruff format` would.
+
+What these rules cannot lay out is marked `# fmt: skip`: never wrong, only plain.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Iterable, Mapping
+
+from orchmagic.export.layout import STEP, fits, quoted
+
+_OPPOSITES: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+_BRACKETS: Mapping[type[ast.expr], str] = {
+    ast.List: "[]",
+    ast.ListComp: "[]",
+    ast.Tuple: "()",
+    ast.GeneratorExp: "()",
+    ast.Set: "{}",
+    ast.SetComp: "{}",
+    ast.Dict: "{}",
+    ast.DictComp: "{}",
+}
+
+
+def read(source: str, rename: Mapping[str, str] | None = None) -> ast.expr:
+    """The expression's tree, with the names of the cell changed to those of the module."""
+    tree: ast.expr = _Renamed(rename or {}).visit(ast.parse(source.strip(), mode="eval").body)
+    return tree
+
+
+def flat(tree: ast.expr) -> str:
+    """On one line."""
+    return requoted(ast.unparse(tree))
+
+
+def opposite(tree: ast.expr) -> ast.expr:
+    """False where `tree` is true; a comparison instead of a `not` where one says it."""
+    match tree:
+        case ast.Compare(left=left, ops=[op], comparators=right) if type(op) in _OPPOSITES:
+            return ast.Compare(left, [_OPPOSITES[type(op)]()], right)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return operand
+    return ast.UnaryOp(ast.Not(), tree)
+
+
+def lines(tree: ast.expr, before: str, after: str = "") -> list[str]:
+    """A statement: `before` (which holds the indentation), the expression, `after`."""
+    line = before + flat(tree) + after
+    found = [line] if fits(line) and not _is_odd(tree) else None
+    if found is None and not _is_odd(tree):
+        found = _opened(tree, before, after)
+    skip = "" if found else "  # fmt: skip"
+    rows = found or _plainly(tree, before, after)
+    return [*rows[:-1], rows[-1] + skip] if skip else _remarked(rows, tree)
+
+
+def _remarked(rows: list[str], tree: ast.expr) -> list[str]:
+    """Thresholds stay where the cell has them; the remark stands on their line."""
+    numbers = [flat(n) for n in _thresholds(tree)]
+    return [f"{row}  # noqa: PLR2004" if any(f" {n}" in row for n in numbers) else row for row in rows]
+
+
+def requoted(source: str) -> str:
+    """The source with its strings in the formatter's quotes; all else stays."""
+    lines = source.split("\n")
+    for token in reversed(list(tokenize.generate_tokens(io.StringIO(source).readline))):
+        if token.type == tokenize.STRING and token.start[0] == token.end[0]:
+            row, start, end = token.start[0] - 1, token.start[1], token.end[1]
+            lines[row] = lines[row][:start] + _string(token.string) + lines[row][end:]
+    return "\n".join(lines)
+
+
+def _string(token: str) -> str:
+    plain = token[0] in "'\"" and not token.startswith(('"""', "'''"))
+    return quoted(ast.literal_eval(token)) if plain else token
+
+
+class _Renamed(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self._names.get(node.id, node.id)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.arg = self._names.get(node.arg, node.arg)
+        return node
+
+
+def _is_odd(tree: ast.expr) -> bool:
+    """Whether `ast.unparse` may write it in another way than the formatter."""
+    return any(_is_odd_node(n) for n in ast.walk(tree))
+
+
+def _is_odd_node(node: ast.AST) -> bool:
+    match node:
+        case ast.Pow() | ast.JoinedStr() | ast.Lambda() | ast.Await() | ast.NamedExpr():
+            return True
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            return not all(p is None or isinstance(p, ast.Name | ast.Constant) for p in (lower, upper, step))
+        case ast.Constant(value=value):
+            return isinstance(value, bytes | complex) or (isinstance(value, float) and "e" in repr(value))
+    return False
+
+
+def _thresholds(tree: ast.expr) -> list[ast.expr]:
+    """Numbers that something is compared with, but 0 and 1."""
+    sides = [s for n in ast.walk(tree) if isinstance(n, ast.Compare) for s in (n.left, *n.comparators)]
+    return [s for s in sides if _is_threshold(s.operand if isinstance(s, ast.UnaryOp) else s)]
+
+
+def _is_threshold(tree: ast.expr) -> bool:
+    value = tree.value if isinstance(tree, ast.Constant) else None
+    return isinstance(value, int | float) and not isinstance(value, bool) and value not in (0, 1)
+
+
+def _plainly(tree: ast.expr, before: str, after: str) -> list[str]:
+    """Without the formatter: a line, or the operands of `and` and `or` one below the other."""
+    line = before + flat(tree) + after
+    if not isinstance(tree, ast.BoolOp) or not before.strip() or before.rstrip().endswith("if"):
+        return [line if fits(line) else f"{line}  # noqa: E501"]
+    indent = _indent(before)
+    word = "and" if isinstance(tree.op, ast.And) else "or"
+    parts = [f"({flat(v)})" if isinstance(v, ast.BoolOp | ast.IfExp | ast.Lambda) else flat(v) for v in tree.values]
+    rows = [parts[0], *(f"{word} {p}" for p in parts[1:])]
+    return [f"{before}(", *(f"{indent}{STEP}{r}" for r in rows), f"{indent}){after}"]
+
+
+def _indent(before: str) -> str:
+    return before[: len(before) - len(before.lstrip())]
+
+
+def _opened(tree: ast.expr, before: str, after: str) -> list[str] | None:
+    """The outermost brackets opened, one element a line; None when that does not do."""
+    indent = _indent(before)
+    inner = indent + STEP
+    match tree:
+        case ast.Call(func=func, args=[ast.GeneratorExp() as only], keywords=[]):
+            rows = _clauses(only, inner)
+            opening, closing = f"{flat(func)}(", ")"
+        case ast.Call(func=func, args=args, keywords=keywords) if args or keywords:
+            named = [(f"{k.arg}=" if k.arg else "**", k.value) for k in keywords]
+            rows = _elements([*(("", a) for a in args), *named], inner)
+            opening, closing = f"{flat(func)}(", ")"
+        case ast.List(elts=elements) | ast.Set(elts=elements) | ast.Tuple(elts=elements) if elements:
+            rows = _elements([("", e) for e in elements], inner)
+            opening, closing = _BRACKETS[type(tree)]
+        case ast.Dict(keys=keys, values=values) if keys:
+            pairs = [(f"{flat(k)}: " if k else "**", v) for k, v in zip(keys, values, strict=True)]
+            rows = _elements(pairs, inner)
+            opening, closing = "{", "}"
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            rows = _clauses(tree, inner)
+            opening, closing = _BRACKETS[type(tree)]
+        case _:
+            return None
+    if rows is None:
+        return None
+    found = [before + opening, *rows, indent + closing + after]
+    return found if all(map(fits, found)) else None
+
+
+def _elements(pairs: Iterable[tuple[str, ast.expr]], indent: str) -> list[str] | None:
+    rows: list[str] = []
+    for before, tree in pairs:
+        line = f"{indent}{before}{flat(tree)},"
+        found = [line] if fits(line) else _opened(tree, indent + before, ",")
+        if found is None:
+            return None
+        rows += found
+    return rows
+
+
+def _clauses(
+    tree: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, indent: str
+) -> list[str] | None:
+    """The parts of a comprehension: on one line, or each on its own."""
+    head = f"{flat(tree.key)}: {flat(tree.value)}" if isinstance(tree, ast.DictComp) else flat(tree.elt)
+    rows = [indent + head]
+    for part in tree.generators:
+        before = f"{indent}{'async ' if part.is_async else ''}for {flat(part.target)} in "
+        line = before + flat(part.iter)
+        found = [line] if fits(line) else _opened(part.iter, before, "")
+        if found is None:
+            return None
+        rows += [*found, *(f"{indent}if {flat(test)}" for test in part.ifs)]
+    whole = indent + " ".join(row.strip() for row in rows)
+    return [whole] if fits(whole) and len(rows) == 1 + sum(1 + len(p.ifs) for p in tree.generators) else rows

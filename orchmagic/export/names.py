@@ -1,0 +1,126 @@
+"""Names of a module: the cell's own wherever Python, LangGraph and the linters leave them free."""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Iterable
+
+from orchmagic.schema import camel
+
+# What modules import, by name. A test compares the list with what is written into them.
+IMPORTS: dict[str, str] = {
+    "Annotated": "typing",
+    "Any": "typing",
+    "APIError": "openai",
+    "APIStatusError": "openai",
+    "AsyncOpenAI": "openai",
+    "BaseModel": "pydantic",
+    "Callable": "collections.abc",
+    "ChatCompletion": "openai.types.chat",
+    "Choice": "openai.types.chat.chat_completion",
+    "Command": "langgraph.types",
+    "CompiledStateGraph": "langgraph.graph.state",
+    "ConfigDict": "pydantic",
+    "END": "langgraph.graph",
+    "Enum": "enum",
+    "Environment": "jinja2",
+    "Field": "pydantic",
+    "InMemorySaver": "langgraph.checkpoint.memory",
+    "Iterable": "collections.abc",
+    "Iterator": "collections.abc",
+    "Literal": "typing",
+    "Mapping": "collections.abc",
+    "Optional": "typing",
+    "START": "langgraph.graph",
+    "Sequence": "collections.abc",
+    "StateGraph": "langgraph.graph",
+    "StrictUndefined": "jinja2",
+    "TypeAdapter": "pydantic",
+    "TypeAlias": "typing",
+    "TypedDict": "typing",
+    "Union": "typing",
+    "ValidationError": "pydantic",
+    "argparse": "",
+    "asyncio": "",
+    "dataclass": "dataclasses",
+    "field": "dataclasses",
+    "inspect": "",
+    "interrupt": "langgraph.types",
+    "is_dataclass": "dataclasses",
+    "json": "",
+    "logging": "",
+    "math": "",
+    "operator": "",
+    "os": "",
+    "partial": "functools",
+    "re": "",
+    "to_json": "pydantic_core",
+    "to_jsonable_python": "pydantic_core",
+}
+
+# What modules define for themselves, whatever the cell says.
+OWN = frozenset(
+    """AGAIN BASE_URL DEADLINE FALLBACK INSTRUCTION KEY LABELS MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL Messages
+    Model OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS TOOL_TIMEOUT UnfitReplyError
+    UnusableReplyError action_format acted arguments_for as_actions as_text ask build_graph environment
+    first_usable how_sure logger main read_reply readable rebuilt rendered result run spelled tool_calls
+    tool_format told usable use_tool wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
+)
+
+# What functions of modules call their own variables.
+LOCALS = frozenset({"builder", "choice", "client", "messages", "passed", "state", "value", "visits"})
+_BUILTINS = frozenset(dir(builtins))
+
+
+def taken(name: str) -> bool:
+    """Whether the module needs the name for itself."""
+    return name in IMPORTS or name in OWN or name in _BUILTINS
+
+
+def constants(words: Iterable[str], used: Iterable[str]) -> dict[str, str]:
+    """A constant's name for each word: `gpt-4o-mini` -> `GPT_4O_MINI`."""
+    known, found = set(used), {}
+    for word in words:
+        bare = re.sub(r"\W+", "_", word.upper(), flags=re.ASCII).strip("_") or "OTHER"
+        name = f"MODEL_{bare}" if bare[0].isdigit() else bare
+        while name in known or taken(name):
+            name += "_"
+        known.add(name)
+        found[word] = name
+    return found
+
+
+def local(names: Iterable[str]) -> dict[str, str]:
+    """The variable that holds a value of the state inside a function."""
+    found: dict[str, str] = {}
+    for name in names:
+        chosen = name if name.islower() else name.lower()
+        while taken(chosen) or chosen in LOCALS or chosen in found.values():
+            chosen += "_"
+        found[name] = chosen
+    return found
+
+
+def functions(nodes: Iterable[str], code: Iterable[str]) -> dict[str, str]:
+    """The function of each node."""
+    known, found = set(code), {}
+    for node in nodes:
+        name = node.lower()
+        while taken(name) or name in known:
+            name = f"{name}_step"
+        known |= {name, f"{name}_prompt", f"after_{name}"}
+        found[node] = name
+    return found
+
+
+def classes(steps: Iterable[str], code: Iterable[str]) -> dict[str, str]:
+    """The class of each step's output, or of each tool's arguments."""
+    known, found = set(code), {}
+    for step in steps:
+        name = camel(step)
+        while taken(name) or name in known or not name.isidentifier():
+            name = f"{name}Form" if name.isidentifier() else f"Form{name}"
+        known.add(name)
+        found[step] = name
+    return found

@@ -1,0 +1,123 @@
+"""Where the text of a notebook's function or class stands, and which names that text needs.
+
+IPython keeps cells in linecache, so `inspect` finds functions; classes of a notebook it does not find, since
+`__main__` has no file: those are looked up among the cells that ran, the latest first.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import linecache
+import symtable
+import textwrap
+from collections.abc import Iterator, Mapping
+from types import FunctionType
+
+from orchmagic.export.expressions import requoted
+from orchmagic.export.layout import fits
+
+
+def of_function(function: object) -> str | None:
+    """The source with its decorators; None when it is not known."""
+    try:
+        return textwrap.dedent(inspect.getsource(inspect.unwrap(function))).rstrip()  # type: ignore[arg-type]  # a callable
+    except (OSError, TypeError):
+        return None
+
+
+def of_class(found: type, namespace: Mapping[str, object]) -> str | None:
+    """The source with its decorators; None when it is not known."""
+    return next((text for cell in _cells(found, namespace) if (text := _segment(cell, found.__name__))), None)
+
+
+def _cells(found: type, namespace: Mapping[str, object]) -> Iterator[str]:
+    for method in vars(found).values():
+        if isinstance(method, FunctionType):
+            yield "".join(linecache.getlines(method.__code__.co_filename))
+    ran = namespace.get("In")
+    if isinstance(ran, list):
+        yield from (str(cell) for cell in reversed(ran))
+    for name in reversed(list(linecache.cache)):
+        if name.startswith("<"):
+            yield "".join(linecache.getlines(name))
+
+
+def _segment(cell: str, name: str) -> str | None:
+    try:
+        tree = ast.parse(cell)
+    except (SyntaxError, ValueError, RecursionError):  # a magic, or no Python at all
+        return None
+    for node in reversed(tree.body):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            return "\n".join(cell.splitlines()[start - 1 : node.end_lineno]).rstrip()
+    return None
+
+
+def needs(source: str) -> list[str]:
+    """The global names that a definition reads, sorted; builtins included."""
+    tree = ast.parse(source)
+    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    tables = [symtable.symtable(source, "<cell>", "exec")]
+    found: set[str] = set()
+    for table in tables:
+        tables.extend(table.get_children())
+        outer = table.get_type() == "module"
+        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (outer or s.is_global())}
+    return sorted((found | set(_quoted_annotations(tree))) - defined)
+
+
+def _quoted_annotations(tree: ast.AST) -> Iterator[str]:
+    """Names inside annotations that are written as text: `def f(ticket: "Ticket")`."""
+    for node in ast.walk(tree):
+        written = [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        for part in (p for w in written if isinstance(w, ast.expr) for p in ast.walk(w)):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                yield from _names(part.value)
+
+
+def _names(text: str) -> list[str]:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return []
+    found = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    return [n for n in found if not hasattr(builtins, n)]
+
+
+def is_typed(source: str) -> bool:
+    """Whether every function of the source has all its type hints."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            bare = [a for a in named if a.annotation is None and a.arg not in {"self", "cls"}]
+            stars = [a for a in (node.args.vararg, node.args.kwarg) if a and a.annotation is None]
+            if bare or stars or node.returns is None:
+                return False
+    return True
+
+
+def is_tidy(source: str) -> bool:
+    """Whether the formatter would surely leave the source as it is; False when that is hard to tell."""
+    lines = source.split("\n")
+    if not all(map(fits, lines)) or "#" in source or "\n\n\n" in source:
+        return False
+    if any(not after.strip() for line, after in zip(lines, lines[1:], strict=False) if line.endswith(":")):
+        return False
+    tree = ast.parse(source)
+    if any(_is_unsure(node, node is tree.body[0]) for node in ast.walk(tree)):
+        return False
+    return [line for line in lines if line.strip()] == _canonical(tree)
+
+
+def _is_unsure(node: ast.AST, outermost: bool) -> bool:  # noqa: FBT001 - private
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return not outermost or (isinstance(node, ast.ClassDef) and ast.get_docstring(node) is not None)
+    return isinstance(node, ast.Pow | ast.Slice | ast.JoinedStr | ast.Lambda | ast.Delete)
+
+
+def _canonical(tree: ast.Module) -> list[str]:
+    """As `ast.unparse` writes it, strings in double quotes, blank lines left out."""
+    return [line for line in requoted(ast.unparse(tree)).split("\n") if line.strip()]

@@ -1,0 +1,50 @@
+"""Where an OpenAI-compatible endpoint is, by the names that every OpenAI client reads from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+KEY_ENV = "OPENAI_API_KEY"
+BASE_ENV = "OPENAI_BASE_URL"
+OPENAI = "https://api.openai.com/v1"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def base(environ: Mapping[str, str]) -> str:
+    """The endpoint that stands for "openai" here."""
+    return environ.get(BASE_ENV) or OPENAI
+
+
+def at_openai(base_url: str) -> bool:
+    """Whether the address is OpenAI's own, whose models and parameters are known."""
+    return _hostname(base_url) == _hostname(OPENAI)
+
+
+def on_loopback(base_url: str) -> bool:
+    """Whether the address is on this machine, where servers rarely ask for a key."""
+    return _hostname(base_url) in _LOOPBACK
+
+
+def shown(base_url: str) -> str:
+    """The address without user, password and query: fit to be read by anyone."""
+    place = _netloc(base_url)
+    return f"{urlsplit(base_url).scheme}://{place}{urlsplit(base_url).path}" if place else base_url
+
+
+def host(base_url: str) -> str:
+    """Host and port; the text itself where there is none."""
+    return _netloc(base_url) or base_url
+
+
+def _hostname(base_url: str) -> str:
+    # urlsplit's own .hostname trips over addresses that are none, such as "http://[::1"
+    name = _netloc(base_url)
+    return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].lower()
+
+
+def _netloc(base_url: str) -> str:
+    try:
+        return urlsplit(base_url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""

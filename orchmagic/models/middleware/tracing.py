@@ -1,0 +1,36 @@
+"""Say when a question begins and how it ends, whatever that end is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from orchmagic.events import CallFailed, CallFinished, CallStarted
+from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
+
+
+class Tracing:
+    """The outermost middleware."""
+
+    def __init__(self, emit: Emit, resolve: Callable[[str], Deployment]) -> None:
+        self._emit = emit
+        self._resolve = resolve
+
+    async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
+        span = request.call.rpartition(".")[0]
+        self._emit(CallStarted(call=request.call, span=span, model=request.model, messages=request.messages))
+        try:
+            answer = await handler(request)
+        except asyncio.CancelledError:
+            self._emit(CallFailed(call=request.call, error="cancelled"))
+            raise
+        except Exception as error:
+            self._emit(CallFailed(call=request.call, error=str(error)))
+            raise
+        text = answer.text or ", ".join(f"{c.name}({c.arguments})" for c in answer.tool_calls)
+        self._emit(
+            CallFinished(
+                call=request.call, text=text, model=answer.model, provider=answer.provider, reason=answer.reason
+            )
+        )
+        return answer

@@ -1,0 +1,58 @@
+"""The embedded model: needs no key and no network. Starts at the first question, then speaks as any endpoint does."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, engine, weights
+from orchmagic.models.engine import Endpoint
+from orchmagic.models.providers.openai import OpenAIProvider
+
+
+def say(line: str) -> None:
+    """One line for a person, beside a cell's or program's real output."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - meant to be seen
+
+
+class LocalProvider:
+    """`deployment.model` is a name of `weights.json` or the path of a GGUF file; `notify` gets the loading line."""
+
+    def __init__(self, notify: Callable[[str], None] = say) -> None:
+        self.notify = notify
+        self._keys: dict[str, str] = {}  # stands for the environment: a key belongs to one start of one model
+        self._client = OpenAIProvider(environ=self._keys)
+        self._slots = asyncio.Semaphore(engine.SLOTS)
+
+    async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
+        """Ask once. Loading and queueing are no part of `request.timeout`: they are not the answer's time."""
+        async with self._slots:
+            found = engine.running(deployment.model)
+            if found is None:
+                found = await asyncio.to_thread(engine.start, deployment.model, self.notify)
+            self._keys[found.base_url] = found.api_key
+            here = replace(deployment, base_url=found.base_url, key_env=found.base_url)
+            return await self._client.complete(request, here, emit)
+
+    async def close(self) -> None:
+        """Stop the models of this process; the next question starts them again."""
+        await self._client.close()
+        self._keys.clear()
+        engine.stop()  # not in a thread: at the interpreter's exit none can be started
+
+
+def endpoint(model: str = weights.DEFAULT) -> Endpoint:
+    """Where the local model answers in the OpenAI protocol; starts it when it does not run.
+
+    `endpoint().env()` makes an exported module ask it: `subprocess.run([...], env=os.environ | endpoint().env())`.
+    """
+    return engine.start(model, say)
+
+
+def create() -> LocalProvider:
+    return LocalProvider()
+
+
+plug = ProviderPlug("local", create)

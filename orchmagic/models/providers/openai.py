@@ -1,0 +1,156 @@
+"""The provider for every OpenAI-compatible endpoint. Its errors are ModelErrors, its retries are none.
+
+Bodies go out and come in as JSON data (`models.wire`): what the client's typed layer does not know, an endpoint may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.errors import ModelError, SettingsError
+from orchmagic.events import TextStreamed
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, faults, prices, wire
+from orchmagic.models.endpoint import KEY_ENV, base, on_loopback, shown
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+_PATH = "/chat/completions"
+
+
+class OpenAIProvider:
+    """One client for each endpoint, key and event loop; `key` stands for the environment's when it is given."""
+
+    def __init__(self, *, key: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self._own_key = key
+        self._environ = os.environ if environ is None else environ
+        self._clients: dict[tuple[asyncio.AbstractEventLoop, str, str], AsyncOpenAI] = {}
+
+    async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
+        """Ask once. `request.timeout` bounds the whole attempt, from connecting to the last byte."""
+        deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
+        key = self._key(deployment)
+        client = self._client(str(deployment.base_url), key)
+        body = wire.body(request, deployment)
+        try:
+            async with asyncio.timeout(request.timeout):
+                answer = await _ask(client, body, request.call, deployment, emit)
+        except TimeoutError:
+            raise faults.late(deployment, request.timeout) from None
+        except ModelError as error:  # without its cause, whose request holds the key
+            raise faults.without(error, key) from None
+        spent = prices.cost(deployment, answer.usage)
+        return wire.usable(replace(answer, provider=deployment.provider, cost=spent))
+
+    async def close(self) -> None:
+        """Close the clients of this loop; those of another loop end with it."""
+        here = asyncio.get_running_loop()
+        mine = [place for place in self._clients if place[0] is here]
+        for client in [self._clients.pop(place) for place in mine]:
+            await client.close()
+
+    def _key(self, deployment: Deployment) -> str:
+        name = deployment.key_env or KEY_ENV
+        key = self._own_key or self._environ.get(name)
+        if key:
+            return key
+        url = str(deployment.base_url)
+        if on_loopback(url):
+            return "none"
+        raise SettingsError(f'{name} is not set: set it to the key for {shown(url)}, or write model "local"')
+
+    def _client(self, url: str, key: str) -> AsyncOpenAI:
+        place = (asyncio.get_running_loop(), url, key)
+        if place not in self._clients:
+            self._clients[place] = _connect(url, key)
+        return self._clients[place]
+
+
+def _connect(url: str, key: str) -> AsyncOpenAI:
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
+
+    # a proxy for the world is no way to this machine; no time limits of its own: `complete` sets one
+    http = DefaultAsyncHttpxClient(trust_env=False, timeout=None) if on_loopback(url) else None
+    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
+
+
+async def _ask(
+    client: AsyncOpenAI, body: Mapping[str, Any], call: str, deployment: Deployment, emit: Emit
+) -> ModelResponse:
+    from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
+    from openai import APIConnectionError, APIError, APIStatusError  # noqa: PLC0415 - heavy
+
+    try:
+        if body.get("stream"):
+            answer = await _stream(client, body, call, deployment, emit)
+        else:
+            answer = await _whole(client, body, deployment)
+        return wire.response(answer, body)
+    except APIConnectionError as error:
+        raise _broken(error, deployment) from error
+    except APIStatusError as error:
+        wait = error.response.headers.get("retry-after")
+        detail = error.body if isinstance(error.body, Mapping) else str(error.body or error.message)
+        raise faults.rejected(deployment, error.status_code, detail, wait) from error
+    except APIError as error:  # an error in the middle of a stream
+        detail = error.body if isinstance(error.body, Mapping) else {"message": error.message}
+        raise faults.rejected(deployment, faults.status_of(detail), detail) from error
+    except InvalidURL as error:
+        raise faults.unreachable(deployment, str(error)) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # the answer is not of the protocol
+        raise faults.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
+
+
+async def _whole(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deployment) -> Mapping[str, Any]:
+    from httpx2 import Response  # noqa: PLC0415 - comes with openai
+
+    response = await client.post(_PATH, cast_to=Response, body=body)
+    try:
+        answer = response.json()
+    except ValueError:
+        raise faults.garbled(deployment, response.status_code, response.text[:200]) from None
+    if isinstance(answer.get("error"), Mapping):  # some routers report errors with status 200
+        raise faults.rejected(deployment, faults.status_of(answer["error"]), answer["error"])
+    if not isinstance(answer.get("choices"), list):
+        raise faults.garbled(deployment, response.status_code, response.text[:200])
+    return answer  # type: ignore[no-any-return]  # a mapping: it has `get`
+
+
+async def _stream(
+    client: AsyncOpenAI, body: Mapping[str, Any], call: str, deployment: Deployment, emit: Emit
+) -> Mapping[str, Any]:
+    from openai import AsyncStream  # noqa: PLC0415 - heavy
+
+    parts = wire.Assembly()
+    stream = await client.post(_PATH, cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object])
+    async with stream:
+        async for chunk in stream:
+            text = parts.add(chunk) if isinstance(chunk, Mapping) else ""
+            if text:
+                emit(TextStreamed(call=call, text=text))
+    if not parts.ended:
+        raise faults.lost(deployment, "the stream ended before the answer did")
+    return parts.whole()
+
+
+def _broken(error: Exception, deployment: Deployment) -> ModelError:
+    from httpx2 import ConnectError, UnsupportedProtocol  # noqa: PLC0415 - comes with openai
+    from openai import APITimeoutError  # noqa: PLC0415 - heavy
+
+    cause = error.__cause__
+    if isinstance(error, APITimeoutError):  # a limit of the system's, before ours
+        return faults.late(deployment, None)
+    if isinstance(cause, (ConnectError, UnsupportedProtocol)):
+        return faults.unreachable(deployment, str(cause))
+    return faults.lost(deployment, str(cause or error) or type(cause or error).__name__)
+
+
+def create() -> OpenAIProvider:
+    return OpenAIProvider()
+
+
+plug = ProviderPlug("openai", create)

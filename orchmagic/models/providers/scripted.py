@@ -1,0 +1,100 @@
+"""The scripted provider: answers come from a Script in this process, and faults are the errors HTTP would give.
+
+`install(Script(...))` puts a script under a name; the model `scripted` (or `scripted/NAME`) is answered by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from orchmagic.errors import SettingsError, nearest
+from orchmagic.events import TextStreamed
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, prices, wire
+from orchmagic.models.faults import garbled, late, lost, rejected
+from orchmagic.models.reply import Reply, completion, http_error, pieces
+from orchmagic.models.script import Script
+
+DEFAULT = "scripted"
+_installed: dict[str, Script] = {}
+
+
+def install(script: Script, name: str = DEFAULT) -> Script:
+    """Let `script` answer the model `scripted` (or `scripted/name`), instead of the one before it."""
+    _installed[name] = script
+    return script
+
+
+def remove(name: str = DEFAULT) -> None:
+    """Forget a script; the default one becomes an empty script again."""
+    _installed.pop(name, None)
+
+
+def find(name: str) -> Script:
+    """The script called `name`; "scripted" is always there.
+
+    Raises:
+        SettingsError: no script has that name.
+    """
+    if name == DEFAULT and name not in _installed:
+        _installed[name] = Script()
+    if name not in _installed:
+        known = sorted({DEFAULT, *_installed})
+        raise SettingsError(
+            f"no script {name!r} (known: {', '.join(known)}): "
+            f"write install(Script(...), {name!r}) first{nearest(name, known)}"
+        )
+    return _installed[name]
+
+
+class ScriptedProvider:
+    """Finds the script by the deployment's model name."""
+
+    async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
+        """The script's next answer; a fault "timeout" is raised at once, a long latency runs into the limit."""
+        script = find(deployment.model)
+        body = wire.body(request, deployment)
+        reply, number = script.take(body)
+        try:
+            async with asyncio.timeout(request.timeout):
+                await asyncio.sleep(reply.latency)
+        except TimeoutError:
+            raise late(deployment, request.timeout) from None
+        _fail(reply, request, deployment)
+        answer = completion(reply, body, number)
+        return _speak(reply, wire.response(answer, body), request, deployment, emit)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _fail(reply: Reply, request: ModelRequest, deployment: Deployment) -> None:
+    error = http_error(reply)
+    if error is not None:
+        raise rejected(deployment, *error)
+    if reply.fault == "timeout":
+        raise late(deployment, request.timeout)
+    if reply.fault == "garbled":
+        raise garbled(deployment, 200, "<html>")
+
+
+def _speak(
+    reply: Reply, answer: ModelResponse, request: ModelRequest, deployment: Deployment, emit: Emit
+) -> ModelResponse:
+    said: list[Any] = pieces(answer.text) if request.stream and answer.finish_reason != wire.REFUSAL else []
+    if reply.fault == "reset":
+        said = said[: len(said) // 2]
+    for piece in said:
+        emit(TextStreamed(call=request.call, text=piece))
+    if reply.fault == "reset":
+        raise lost(deployment, "reset in mid-answer, as the script says")
+    spent = prices.cost(deployment, answer.usage)
+    return wire.usable(replace(answer, provider=deployment.provider, cost=spent))
+
+
+def create() -> ScriptedProvider:
+    return ScriptedProvider()
+
+
+plug = ProviderPlug(DEFAULT, create)

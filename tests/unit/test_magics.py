@@ -1,0 +1,192 @@
+"""The extension in a real IPython: magics, `%orch`, `%config`, completion, help; nothing else changes in the notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.completer import CompletionContext, provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+from orchmagic import Script, install
+from orchmagic.models.providers.scripted import remove
+
+CHAIN = "%%chain triage --model scripted\nextract -> product: str\n    Read {{ ticket }}\nreply\n    About {{ extract.product }}\n"
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Iterator[InteractiveShell]:
+    InteractiveShell.clear_instance()
+    ip = InteractiveShell.instance()
+    ip.run_line_magic("load_ext", "orchmagic")
+    ip.run_line_magic("config", "OrchMagic.live = False")
+    yield ip
+    ip.run_line_magic("unload_ext", "orchmagic")
+    ip.history_manager.end_session()
+    ip.history_manager.save_thread and ip.history_manager.save_thread.stop()
+    ip.history_manager.db.close()
+    InteractiveShell.clear_instance()
+    remove()
+
+
+def test_a_cell_is_a_run_and_its_name_a_function(shell):
+    install(Script([{"product": "lamp"}, "sorry"]))
+    shell.user_ns["ticket"] = "it broke"
+    done = shell.run_cell(CHAIN)
+    assert done.success
+    assert done.result.output == "sorry"
+    assert shell.user_ns["triage"](ticket="it broke").record.calls == 0
+
+
+def test_dollars_and_braces_reach_the_model_byte_for_byte(shell):
+    script = install(Script(["ok"]))
+    prompt = 'Pay $5 to {x} and $HOME: {"a": {"b": [1]}} `{{{{` {% raw %}{{ no }}{% endraw %} # not a comment'.replace("{{{{`", "{{ '{{' }}`")
+    assert shell.run_cell(f"%%chain --model scripted\nsay\n    {prompt}\n").success
+    assert script.requests[0]["messages"][0]["content"] == (
+        'Pay $5 to {x} and $HOME: {"a": {"b": [1]}} `{{` {{ no }} # not a comment'
+    )
+
+
+def test_a_missing_variable_defines_the_pattern_and_says_so(shell, capsys):
+    done = shell.run_cell(CHAIN)
+    assert done.success
+    assert done.result is None
+    assert "It needs ticket" in capsys.readouterr().out
+    assert callable(shell.user_ns["triage"])
+
+
+def test_result_goes_into_a_variable(shell):
+    install(Script(["hello"]))
+    shell.run_cell("%%chain --model scripted -o greeting\nsay\n    Say hello\n")
+    assert shell.user_ns["greeting"] == "hello"
+
+
+WRONG = [
+    ("%%chain --modle x\nsay\n    hi\n", "--model"),
+    ("%%chain\nsay(modle=x)\n    hi\n", "did you mean 'model'"),
+    ("%%chain\nsay\n    hi\ngate sya\n", "did you mean 'say'"),
+    ("%%chain --model smal\nsay\n    hi\n", "did you mean 'small'"),
+    ("%%react --tools ticket\nhi\n", "is a str, not a function"),
+    ("%orch shw", "did you mean 'show'"),
+    ("%orch show r99", "no run"),
+    ("%orch export nothing x.py", "no orchestration 'nothing'"),
+    ("%orch export triage", "%orch export NAME FILE"),
+]
+
+
+@pytest.mark.parametrize(("cell", "told"), WRONG)
+def test_bad_input_is_told_without_a_traceback_and_changes_nothing(shell, capsys, cell, told):
+    shell.user_ns["ticket"] = "t"
+    before = {k for k in shell.user_ns if not k.startswith("_")}
+    done = shell.run_cell(cell)
+    shown = capsys.readouterr()
+    assert not done.success
+    assert told in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+    assert {k for k in shell.user_ns if not k.startswith("_")} == before
+
+
+def test_a_failed_run_shows_its_trace_and_fails_the_cell(shell, capsys):
+    install(Script([{"product": "lamp"}]))
+    shell.user_ns["ticket"] = "t"
+    done = shell.run_cell("%%chain c --model scripted\na -> product: str\n    {{ ticket }}\ngate a.product == 'x'\n")
+    shown = capsys.readouterr()
+    assert not done.success
+    assert "a.product = 'lamp'" in shown.out + shown.err
+    assert "Traceback" not in shown.out + shown.err
+
+
+def test_dry_run_calls_no_model(shell, capsys):
+    script = install(Script())
+    shell.user_ns["ticket"] = "t"
+    assert shell.run_cell(CHAIN.replace("triage", "triage --dry-run")).success
+    assert script.requests == []
+    assert "2" in capsys.readouterr().out
+
+
+def test_orch_runs_lists_the_runs(shell, capsys):
+    install(Script(["hello"]))
+    shell.run_cell("%%chain greet --model scripted\nsay\n    Say hello\n")
+    listed = shell.run_line_magic("orch", "runs")
+    assert "greet" in listed
+    assert "done" in listed
+    assert shell.run_line_magic("orch", "show greet").output == "hello"
+
+
+@pytest.mark.parametrize("command", ["models", "cache", "cache clear", "doctor", "", "--help"])
+def test_orch_commands_answer_with_text(shell, command):
+    assert len(shell.run_line_magic("orch", command)) > 10
+
+
+def test_config_sets_defaults_for_all_cells(shell):
+    script = install(Script(["hello"]))
+    shell.run_line_magic("config", "OrchMagic.model = 'scripted'")
+    shell.run_line_magic("config", "OrchMagic.reply_tokens = 77")
+    shell.run_cell("%%chain\nsay\n    Say hello\n")
+    assert script.requests[0]["max_tokens"] == 77
+
+
+def test_a_wrong_config_value_is_told(shell, capsys):
+    shell.run_line_magic("config", "OrchMagic.cache = 'soon'")
+    assert not shell.run_cell("%%chain --model scripted\nsay\n    Say hello\n").success
+    assert "cache" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pattern", ["chain", "route", "react"])
+def test_help_shows_when_to_use_it_and_an_example(shell, pattern, capsys):
+    text = shell.find_cell_magic(pattern).__doc__
+    assert "Breaks when" in text
+    assert f"%%{pattern} " in text
+    shell.run_cell(f"%%{pattern} --help\n\n ")
+    assert "--model" in capsys.readouterr().out
+    shell.run_line_magic(pattern, "")
+    assert "Breaks when" in capsys.readouterr().out
+
+
+def complete(shell, text, line, column=None):
+    column = len(text.split("\n")[line]) if column is None else column
+    with provisionalcompleter():
+        context = CompletionContext(
+            token="", full_text=text, cursor_position=column, cursor_line=line, limit=None
+        )
+        matcher = next(m for m in shell.Completer.custom_matchers if getattr(m, "orchmagic", False))
+        return [c.text for c in matcher(context)["completions"]]
+
+
+def test_completion_of_options_models_steps_and_names(shell):
+    shell.user_ns["ticket"] = "t"
+    assert "--budget" in complete(shell, "%%chain --bu", 0)
+    assert "small" in complete(shell, "%%chain --model sm", 0)
+    assert "--tools" in complete(shell, "%%react --to", 0)
+    assert "temperature=" in complete(shell, "%%chain\nextract(tem", 1)
+    assert "large" in complete(shell, "%%chain\nextract(model=la", 1)
+    typed = "%%chain\nextract -> product: str\n    x\ngate extract.pro"
+    assert complete(shell, typed, 3) == ["extract.product"]
+    assert "ticket" in complete(shell, "%%chain\nextract\n    Read {{ tic", 2)
+
+
+def test_completion_keeps_out_of_prose_and_other_cells(shell):
+    shell.user_ns["ticket"] = "t"
+    assert complete(shell, "%%chain\nextract\n    Read tic", 2) == []
+    assert complete(shell, "tic", 0) == []
+
+
+def test_unloading_takes_everything_away(shell):
+    shell.run_line_magic("unload_ext", "orchmagic")
+    assert "chain" not in shell.magics_manager.magics["cell"]
+    assert not any(getattr(m, "orchmagic", False) for m in shell.Completer.custom_matchers)
+    shell.run_line_magic("load_ext", "orchmagic")
+    assert "chain" in shell.magics_manager.magics["cell"]
+
+
+def test_loading_imports_nothing_heavy():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell as S; s = S.instance();"
+        "s.run_line_magic('load_ext', 'orchmagic');"
+        "print([m for m in ('langgraph', 'openai', 'plotly', 'diskcache', 'pydantic', 'jinja2', 'genai_prices') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
