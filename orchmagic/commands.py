@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ def cache(session: Session, action: str = "") -> str:
 
 
 def resume(session: Session, which: str, *words: str) -> Run:
-    """resume RUN ANSWER: answer the question that a waiting run asks, and go on"""
+    """Resume RUN ANSWER: answer the question that a waiting run asks, and go on"""
     return show(session, which).resume(" ".join(words))
 
 
@@ -166,6 +166,6 @@ def _price(price: float | None) -> str:
     return "?" if price is None else f"{price:g}"
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)

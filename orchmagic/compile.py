@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, assert_never
 
 from orchmagic import steps
-from orchmagic.errors import Capped, GateFailed, RunError, Stopped
+from orchmagic.errors import Capped, GateFailed, Stopped
 from orchmagic.events import Decided
-from orchmagic.graph import CAP, END, FAIL, STOP, Approve, Branch, Code, Edge, Graph, Node
+from orchmagic.graph import CAP, END, FAIL, STOP, Approve, Arm, Branch, Code, Edge, Graph, Node
 from orchmagic.steps import Context, State, Update
 
 Compiled = Any  # CompiledStateGraph has four type parameters that say nothing here
+_WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
 _BASES = {FAIL: GateFailed, STOP: Stopped, CAP: Capped}
 
 
@@ -29,7 +30,7 @@ def compile_graph(graph: Graph, context: Callable[[], Context]) -> Compiled:
     from langgraph.checkpoint.memory import InMemorySaver  # noqa: PLC0415 - heavy
     from langgraph.graph import START, StateGraph  # noqa: PLC0415 - heavy
 
-    builder = StateGraph(_state_type(graph), context_schema=Context)
+    builder: Any = StateGraph(_state_type(graph), context_schema=Context)
     for node in graph.nodes:
         builder.add_node(node.name, _runner(node, context))
     builder.add_edge(START, graph.first)
@@ -90,7 +91,7 @@ def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
         ctx = runtime.context or make()
         target, reason = await decide(link, state, ctx)
         if target in _BASES:
-            raise _ended(link, target, reason)
+            raise _BASES[target](reason, node=link.source)
         return target
 
     choose.__annotations__ = {"state": dict, "runtime": Runtime, "return": str}
@@ -104,20 +105,25 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     visits = state.get("visits", {}).get(link.source, 0)
     span = f"{link.source}#{visits}"
     arm = next((a for a in link.arms if a.label == value and visits <= (a.limit or visits)), None)
-    target, reason = (arm.target, str(value)) if arm else (link.otherwise, _why_otherwise(link, value, seen, ctx))
-    if isinstance(value, str) or arm is None or not value:
+    target = arm.target if arm else link.otherwise
+    reason = _reason(link, arm, value, seen, ctx)
+    if reason:
         sure = getattr(seen.get(link.source), "confidence", None)
-        ctx.emit(Decided(span=span, choice=target, reason=reason, confidence=sure, basis=_basis(link, sure, ctx)))
+        choice = _WORDS.get(target, target)
+        ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=_basis(link, sure, ctx)))
     return target, reason
 
 
-def _why_otherwise(link: Branch, value: object, seen: Mapping[str, object], ctx: Context) -> str:
+def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, object], ctx: Context) -> str:
+    """Why the run goes where it goes; empty when there is nothing to tell (a gate that holds, a loop's end)."""
+    source = ctx.graph.node(link.source)
+    if isinstance(source, Code) and source.gate:
+        told = f"{source.expression} is false{steps.because(source, seen)}"
+        return "" if value else link.why if arm is None and link.otherwise in {STOP, CAP} else told
+    if arm is not None:
+        return str(value) if isinstance(value, str) else ""
     if link.otherwise in _BASES:
-        values = steps.because(ctx.graph.node(link.source), seen) if link.otherwise == FAIL else ""
-        return link.why + values
-    gate = ctx.graph.node(link.source)
-    if isinstance(gate, Code) and gate.gate:
-        return f"{gate.expression} is false"
+        return link.why
     chosen = getattr(seen.get(link.source), "label", None)
     return f"not sure enough of {chosen!r}" if value is None and chosen else f"no arm for {value!r}"
 
@@ -128,10 +134,6 @@ def _basis(link: Branch, sure: float | None, ctx: Context) -> str:
     node = ctx.graph.node(link.source)
     model = getattr(node, "model", None) or ctx.graph.model or ctx.defaults.model
     return "logprobs" if ctx.deployment(model).logprobs else "self-report"
-
-
-def _ended(link: Branch, target: str, reason: str) -> RunError:
-    return _BASES[target](reason, node=link.source)
 
 
 def resume(reply: object) -> Any:

@@ -9,7 +9,7 @@ from traitlets import Bool, Float, Int, Unicode
 from traitlets.config import Configurable
 
 
-class OrchMagic(Configurable):  # type: ignore[misc]  # traitlets' metaclass is untyped
+class OrchMagic(Configurable):
     """Defaults of all cells of this notebook; a magic line still overrides them."""
 
     model = Unicode(help="model or alias that answers when a cell names none").tag(config=True)

@@ -37,7 +37,7 @@ def _execute(notebook: Path, out: Path) -> Any:
     import nbformat  # noqa: PLC0415 - only the demo needs the notebook packages
     from nbclient import NotebookClient  # noqa: PLC0415
 
-    book = nbformat.read(notebook, as_version=4)
+    book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]  # untyped there
     client = NotebookClient(
         book,
         timeout=600,
@@ -65,20 +65,20 @@ def _records(book: Any) -> Iterator[Record]:
 
 
 def _summary(title: str, book: Any) -> int:
-    from orchmagic.views import bundle  # noqa: PLC0415 - plotly's room
+    from orchmagic import answer, views  # noqa: PLC0415 - not before the notebook has run
 
     _say(f"\n{title}\n{'=' * len(title)}")
     calls = 0
     for record in _records(book):
         calls += record.calls
-        _say(f"\n{bundle(record)['text/plain']}")
+        _say(f"\n{answer.bundle(record)['text/plain']}\n{views.bundle(record)['text/plain']}")
     return calls
 
 
 def _write_html(book: Any, page: Path) -> Path:
     from nbconvert import HTMLExporter  # noqa: PLC0415 - only here
 
-    body, _ = HTMLExporter().from_notebook_node(book)
+    body, _ = HTMLExporter().from_notebook_node(book)  # type: ignore[no-untyped-call]  # untyped there
     page.write_text(body, encoding="utf-8")
     return page
 

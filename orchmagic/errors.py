@@ -81,11 +81,15 @@ class InputError(OrchError):
 
 
 class ModelError(OrchError):
-    """A model call failed. `model` and `provider` name who failed, `status` is the HTTP status if any."""
+    """A model call failed. `model` and `provider` name who failed, `status` is the HTTP status if any.
+
+    `attempts` is how often it was tried in vain; whoever retries sets it.
+    """
 
     transient = False
     falls_back = False
     may_have_spent = False
+    attempts = 1
 
     def __init__(self, message: str, *, model: str = "", provider: str = "", status: int | None = None) -> None:
         super().__init__(message)

@@ -16,6 +16,7 @@ from orchmagic.outputs import TEXT
 from orchmagic.schema import annotation_names, resolve
 from orchmagic.template import Message
 
+
 def _number(value: Value) -> float:
     found = value.literal
     if isinstance(found, bool) or not isinstance(found, int | float) or found < 0:
@@ -33,10 +34,10 @@ def _whole(value: Value) -> int:
 _READ: dict[str, tuple[Callable[[Value], Any], str]] = {
     "model": (lambda v: v.word, "a model or alias: model=large"),
     "fallback": (lambda v: v.words, "one or more models: fallback=large"),
-    "temperature": (lambda v: _number(v), "a number: temperature=0.2"),
-    "max_tokens": (lambda v: _whole(v), "a whole number: max_tokens=300"),
-    "timeout": (lambda v: _number(v), "seconds: timeout=30"),
-    "retry": (lambda v: _whole(v), "a whole number: retry=2"),
+    "temperature": (_number, "a number: temperature=0.2"),
+    "max_tokens": (_whole, "a whole number: max_tokens=300"),
+    "timeout": (_number, "seconds: timeout=30"),
+    "retry": (_whole, "a whole number: retry=2"),
     "cache": (lambda v: v.word, "a time or off: cache=1d"),
     "when": (lambda v: v.expression, "a Python expression: when=extract.score > 3"),
 }

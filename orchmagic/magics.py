@@ -152,14 +152,19 @@ def _orch(session: Session) -> Callable[[str], Any]:
 def _register_views(shell: InteractiveShell) -> None:
     formatter = shell.display_formatter
     if formatter is not None:
-        formatter.mimebundle_formatter.for_type_by_name("orchmagic.run", "Run", _run_bundle)
+        formatter.ipython_display_formatter.for_type_by_name("orchmagic.run", "Run", _show_run)
         formatter.mimebundle_formatter.for_type_by_name("orchmagic.orchestration", "Orchestration", _graph_bundle)
 
 
-def _run_bundle(run: Run, *_: object, **__: object) -> dict[str, Any]:
-    from orchmagic.views import bundle  # noqa: PLC0415 - first display
+def _show_run(run: Run) -> None:
+    """Two displays: a front end shows one MIME type of each, and a person wants the answer and the figure."""
+    from IPython.display import display  # noqa: PLC0415
 
-    return bundle(run.record)
+    from orchmagic import answer, views  # noqa: PLC0415 - first display
+
+    record = run.record
+    for data in (answer.bundle(record), views.bundle(record)):
+        display(data, raw=True)  # type: ignore[no-untyped-call]  # IPython's display is untyped
 
 
 def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, Any]:

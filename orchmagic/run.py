@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.bridge import Bridge, settle
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, nearest
-from orchmagic.events import RunFinished, RunStarted, Status
+from orchmagic.events import Event, RunFinished, RunStarted, Status
 from orchmagic.graph import Graph
 from orchmagic.steps import Context, as_json
 from orchmagic.trace import Record, Trace
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
 
     from orchmagic.models.middleware.budget import Budget
 
@@ -131,6 +132,11 @@ class Run:
         except ImportError:
             raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
         return pd.DataFrame(self.receipt())
+
+    def watch(self, listener: Callable[[Event], None]) -> None:
+        """Tell `listener` every event from now on; answers are then streamed."""
+        self.trace.listeners.append(listener)
+        self._context.defaults = replace(self._context.defaults, stream=True)
 
     def start(self, payload: Any = None) -> None:
         """Begin on the session's loop and return at once."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchmagic import events as e
@@ -163,7 +164,9 @@ class _Fold:
         draft.error = event.error
         draft.close(event.at, "failed" if event.wait is None else "retried")
         if event.wait is not None:
-            self._tell(event.call, f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s")
+            self._tell(
+                event.call, f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s"
+            )
 
     def _decided(self, event: e.Decided) -> None:
         sure = "" if event.confidence is None else f" (confidence {event.confidence:.2f}, {event.basis})"
@@ -223,5 +226,4 @@ def derive(trace: Trace) -> Record:
 
 
 def _taken(trace: Trace, path: list[str]) -> Any:
-    pairs = zip(path, path[1:], strict=False)
-    return replace(trace.picture, taken=tuple(dict.fromkeys(pairs)))
+    return replace(trace.picture, taken=tuple(dict.fromkeys(pairwise(path))))

@@ -16,7 +16,6 @@ from orchmagic.errors import Capped, CodeFailed, InputError, OutputError
 from orchmagic.events import (
     Answered,
     Asked,
-    Decided,
     NodeFailed,
     NodeFinished,
     NodeSkipped,
@@ -215,8 +214,6 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
     update: Update = {node.name: bool(found)}
     if node.again:
         update["feedback"] = {node.again: None if found else node.expression}
-    if not found:
-        ctx.emit(Decided(span=span, choice="false", reason=f"{node.expression} is false{because(node, seen)}"))
     return update
 
 

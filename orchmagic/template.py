@@ -82,7 +82,8 @@ def _compiled(template: str) -> jinja2.Template:
 
 
 @lru_cache(maxsize=1024)
-def _tree(template: str) -> nodes.Template:
+def tree(template: str) -> nodes.Template:
+    """The template as Jinja reads it, for who writes it in another form."""
     return _environment().parse(template)
 
 
@@ -94,7 +95,7 @@ def check(template: str) -> TemplateProblem | None:
     try:
         _compiled(template)
         kinds = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-        foreign = next(_tree(template).find_all(kinds), None)
+        foreign = next(tree(template).find_all(kinds), None)
     except jinja2.TemplateSyntaxError as error:
         message = (error.message or "syntax error").splitlines()[0]
         return TemplateProblem(message.rstrip("."), max(error.lineno - 1, 0))
@@ -109,16 +110,16 @@ def names(template: str) -> frozenset[str]:
     """The names that must be given. A builtin that is only called, as in `{{ len(docs) }}`, need not be."""
     from jinja2 import meta  # noqa: PLC0415 - heavy
 
-    free = meta.find_undeclared_variables(_tree(template))
+    free = meta.find_undeclared_variables(tree(template))
     return frozenset(free - _builtin_calls(template))
 
 
 def _builtin_calls(template: str) -> set[str]:
     from jinja2 import nodes  # noqa: PLC0415 - heavy
 
-    tree = _tree(template)
-    called = [call.node for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Name)]
-    used = [name.name for name in tree.find_all(nodes.Name)]
+    found = tree(template)
+    called = [call.node for call in found.find_all(nodes.Call) if isinstance(call.node, nodes.Name)]
+    used = [name.name for name in found.find_all(nodes.Name)]
     counts = {name.name: sum(1 for c in called if c.name == name.name) for name in called}
     return {name for name, count in counts.items() if hasattr(builtins, name) and used.count(name) == count}
 
@@ -129,7 +130,7 @@ def is_plain(template: str) -> bool:
 
     return all(
         isinstance(part, nodes.TemplateData) or _is_chain(part)
-        for output in _tree(template).body
+        for output in tree(template).body
         for part in (output.nodes if isinstance(output, nodes.Output) else [output])
     )
 

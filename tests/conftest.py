@@ -28,7 +28,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 
 @pytest.fixture
 def local_weights(clean_environment: Path) -> Path:
-    """Weights that are joined once in this checkout (400 MB) and not once a test; all else stays separate."""
+    """Weights that are joined once in this checkout (490 MB) and not once a test; all else stays separate."""
     shared = ROOT / ".cache" / "weights"
     shared.mkdir(parents=True, exist_ok=True)
     clean_environment.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,29 @@ from typing import Any, Protocol
 from orchmagic.registry import Registry
 
 
+class CacheWarning(RuntimeWarning):
+    """The cache cannot do its work; the run goes on without it."""
+
+
+class Complaints:
+    """Warns once of each kind of trouble: a broken disk must not flood a notebook."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, kind: str, text: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            warnings.warn(text, CacheWarning, stacklevel=3)
+
+
 class Cache(Protocol):
-    """Nothing here raises because of what is stored: a damaged entry is a warning and a miss."""
+    """Answers by key. `ttl` in seconds, None = for ever.
+
+    `get` and `set` raise nothing because of what is stored or where: damage is a CacheWarning and a miss. All are
+    quick enough to be called on an event loop, and safe to call from several threads. `clear` returns how many
+    entries there were; `stats` has `entries`, `bytes` and `path`. `close` is idempotent; a later use opens again.
+    """
 
     def get(self, key: str) -> dict[str, Any] | None: ...
 
@@ -28,7 +50,7 @@ class Cache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CachePlug:
-    """A cache as the registry finds it: `create(folder)` opens it lazily."""
+    """A cache as the registry finds it: `create(folder)` makes one, which opens at its first use."""
 
     name: str
     create: Callable[[Path], Cache]

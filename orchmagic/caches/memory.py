@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,42 +11,61 @@ from typing import Any
 
 from orchmagic.caches import CachePlug
 
+_ENTRIES = 10_000  # then the oldest go first
+
 
 class MemoryCache:
-    """Answers in a dict."""
+    """Answers in a dict, as JSON text: what is read can be changed without changing what is stored."""
 
-    def __init__(self, _folder: Path | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._kept: dict[str, tuple[dict[str, Any], float | None]] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic, entries: int = _ENTRIES) -> None:
+        self._kept: dict[str, tuple[str, float | None]] = {}
         self._clock = clock
+        self._entries = entries
+        self._lock = threading.Lock()
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """A copy of the stored object, or None."""
-        value, until = self._kept.get(key, (None, None))
-        if until is not None and self._clock() >= until:
-            del self._kept[key]
-            return None
-        return copy.deepcopy(value)
+        """The stored object, or None."""
+        with self._lock:
+            text, until = self._kept.get(key, ("null", None))
+            if until is not None and self._clock() >= until:
+                del self._kept[key]
+                return None
+        found: dict[str, Any] | None = json.loads(text)
+        return found
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
         """Keep a copy for `ttl` seconds."""
-        self._kept[key] = (copy.deepcopy(dict(value)), None if ttl is None else self._clock() + ttl)
+        text = json.dumps(dict(value))
+        with self._lock:
+            self._kept.pop(key, None)  # so that it counts as new
+            self._kept[key] = (text, None if ttl is None else self._clock() + ttl)
+            while len(self._kept) > self._entries:
+                del self._kept[next(iter(self._kept))]
 
     def delete(self, key: str) -> None:
         """Forget one answer."""
-        self._kept.pop(key, None)
+        with self._lock:
+            self._kept.pop(key, None)
 
     def clear(self) -> int:
         """Forget all; how many there were."""
-        count = len(self._kept)
-        self._kept.clear()
+        with self._lock:
+            count = len(self._kept)
+            self._kept.clear()
         return count
 
     def stats(self) -> dict[str, Any]:
-        """`entries`, `bytes` (0: not counted) and `path`."""
-        return {"entries": len(self._kept), "bytes": 0, "path": "memory"}
+        """`entries`, `bytes` and `path`."""
+        with self._lock:
+            size = sum(len(key) + len(text) for key, (text, _) in self._kept.items())
+            return {"entries": len(self._kept), "bytes": size, "path": "memory"}
 
     def close(self) -> None:
         """Nothing is open."""
 
 
-plug = CachePlug("memory", MemoryCache)
+def create(_folder: Path) -> MemoryCache:
+    return MemoryCache()
+
+
+plug = CachePlug("memory", create)

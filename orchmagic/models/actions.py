@@ -7,7 +7,9 @@ local models manage this form and no other, and only with an example.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +19,8 @@ from orchmagic.models.instance import instance
 from orchmagic.models.wire import spoken, usable
 
 FINAL = "final_answer"
+# without this line, small models ask for the same look-up until they are stopped
+ONWARD = "Now give the final answer, or use another tool if something is still missing."
 
 
 def encode(request: ModelRequest) -> ModelRequest:
@@ -79,9 +83,24 @@ def _object(action: str, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hoisted(schema: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema without its `$defs`: references start at the root, so they move there."""
-    definitions |= schema.get("$defs", {})
-    return {key: value for key, value in schema.items() if key != "$defs"}
+    """The schema without its `$defs`: references start at the root, so they move there, renamed where two clash."""
+    own: Mapping[str, Any] = schema.get("$defs", {})
+    names = {name: _free(name, kind, definitions, own) for name, kind in own.items()}
+    written = re.sub(
+        r'"\$ref": "#/\$defs/([^"]+)"',
+        lambda found: json.dumps({"$ref": f"#/$defs/{names.get(found[1], found[1])}"})[1:-1],
+        json.dumps(schema),
+    )
+    moved: dict[str, Any] = json.loads(written)
+    definitions |= {names[name]: kind for name, kind in moved.pop("$defs", {}).items()}
+    return moved
+
+
+def _free(name: str, kind: object, definitions: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    if definitions.get(name, kind) == kind:
+        return name
+    free = (f"{name}_{number}" for number in itertools.count(2))
+    return next(new for new in free if new not in definitions and new not in own)
 
 
 def _instruction(tools: Sequence[ToolSpec], answer: Schema | None) -> str:
@@ -123,7 +142,7 @@ def _spelled(messages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             yield {"role": "assistant", "content": "\n".join([*filter(None, [spoken(message)]), *written])}
         elif message.get("role") == "tool":
             name = names.get(str(message.get("tool_call_id")), "the tool")
-            yield {"role": "user", "content": f"Result of {name}: {spoken(message)}"}
+            yield {"role": "user", "content": f"Result of {name}: {spoken(message)}\n{ONWARD}"}
         else:
             yield dict(message)
 

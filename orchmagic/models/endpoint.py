@@ -37,6 +37,15 @@ def host(base_url: str) -> str:
     return _netloc(base_url) or base_url
 
 
+def is_address(base_url: str) -> bool:
+    """Whether it can be asked at all: http or https, a host, and a port that exists."""
+    try:
+        parts = urlsplit(base_url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535, half an IPv6 address
+        return False
+
+
 def _hostname(base_url: str) -> str:
     # urlsplit's own .hostname trips over addresses that are none, such as "http://[::1"
     name = _netloc(base_url)

@@ -89,8 +89,10 @@ def start(model: str, notify: Callable[[str], None]) -> Endpoint:
             raise WeightsError(problem)
         joined = "" if weights.is_joined(model) else ", at first use its parts are joined"
         notify(f"Loading the local model {model} (a few seconds{joined}) ...")
-        if not _engines:
-            atexit.register(stop)
+        if model in _engines:
+            _engines.pop(model).stop()  # it has died: close what is left of it
+        atexit.unregister(stop)
+        atexit.register(stop)
         _engines[model] = _launch(model, weights.locate(model))
         return _engines[model].endpoint
 

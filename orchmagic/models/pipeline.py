@@ -6,12 +6,26 @@ Budget is innermost: every attempt counts, and its worst case is checked before 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial, reduce
 
 from orchmagic.caches import Cache
-from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Provider, actions, prices
+from orchmagic.errors import UnusableReply
+from orchmagic.models import (
+    Deployment,
+    Emit,
+    Handler,
+    Middleware,
+    ModelRequest,
+    ModelResponse,
+    Provider,
+    actions,
+    prices,
+)
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
@@ -22,7 +36,13 @@ from orchmagic.models.middleware.tracing import Tracing
 
 def stack(handler: Handler, *middleware: Middleware) -> Handler:
     """One handler of many; the first middleware is the outermost."""
-    return reduce(lambda inner, outer: partial(outer, handler=inner), reversed(middleware), handler)
+    for layer in reversed(middleware):
+        handler = _around(layer, handler)
+    return handler
+
+
+def _around(layer: Middleware, handler: Handler) -> Handler:
+    return lambda request: layer(request, handler)
 
 
 def build(
@@ -34,22 +54,45 @@ def build(
     flights: SingleFlight,
     budget: Budget,
     retry: int,
+    time_left: Callable[[], float | None] = lambda: None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    chance: Callable[[], float] = random.random,
 ) -> Handler:
-    """The pipeline of one run. `resolve` finds the deployment behind a name, `provider` its one instance."""
+    """The pipeline of one run. `flights` is the session's, `budget` the run's own.
+
+    `resolve` finds the deployment behind a name, `provider` the one instance of a provider. `time_left` says how
+    many seconds the run still has, None = no deadline. The last three are the world, for tests: seconds since the
+    epoch, waiting, and a number from 0 to 1.
+    """
+    # asked by four layers, and a run keeps its endpoints even when the settings change under it
+    resolve = functools.cache(resolve)
+    return stack(
+        _asking(emit, resolve, provider),
+        Tracing(emit),
+        Fallback(emit),
+        Caching(cache, resolve, emit, clock),
+        flights.of(resolve, emit),
+        Retry(retry, resolve, emit, time_left=time_left, sleep=sleep, chance=chance),
+        Budgeting(budget, resolve),
+    )
+
+
+def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable[[str], Provider]) -> Handler:
+    """The provider as a handler: tools in the form that the model can use, and every answer with its price."""
 
     async def ask(request: ModelRequest) -> ModelResponse:
         deployment = resolve(request.model)
-        sent = actions.encode(request) if deployment.tools == "json" else request
-        answer = await provider(deployment.provider).complete(sent, deployment, emit)
-        paid = replace(answer, cost=prices.cost(deployment, answer.usage))
-        return actions.decode(paid) if deployment.tools == "json" and request.tools else paid
+        as_actions = bool(request.tools) and deployment.tools == "json"
+        question = actions.encode(request) if as_actions else request
+        try:
+            answer = await provider(deployment.provider).complete(question, deployment, emit)
+        except UnusableReply as error:
+            if error.cost is None and error.usage is not None:  # it is billed like any other
+                error.cost = prices.cost(deployment, error.usage)
+            raise
+        if answer.cost is None:
+            answer = replace(answer, cost=prices.cost(deployment, answer.usage))
+        return actions.decode(answer) if as_actions else answer
 
-    return stack(
-        ask,
-        Tracing(emit, resolve),
-        Fallback(emit),
-        Caching(cache, resolve, emit),
-        flights.of(resolve, emit),
-        Retry(retry, resolve, emit),
-        Budgeting(budget, resolve),
-    )
+    return ask

@@ -34,9 +34,7 @@ def _listed(deployment: Deployment, usage: Usage) -> float | None:
         return None
     import genai_prices  # noqa: PLC0415 - 0.2 s, only for models that have no price in the settings
 
-    spent = genai_prices.Usage(
-        input_tokens=usage.input, cache_read_tokens=usage.cached, output_tokens=usage.output
-    )
+    spent = genai_prices.Usage(input_tokens=usage.input, cache_read_tokens=usage.cached, output_tokens=usage.output)
     try:
         # the bundled list only: genai-prices fetches a new one when an UpdatePrices is started, never here
         with warnings.catch_warnings():

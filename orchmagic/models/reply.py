@@ -182,4 +182,4 @@ def http_error(reply: Reply) -> tuple[int, dict[str, Any], str | None] | None:
 
 def pieces(text: str) -> list[str]:
     """A text as it is streamed: word by word."""
-    return re.findall(r"\s*\S+|\s+$", text)
+    return re.findall(r"\s*\S+|\s+", text)

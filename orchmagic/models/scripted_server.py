@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from orchmagic.models.reply import Reply, completion, http_error, pieces
@@ -58,11 +58,15 @@ class ScriptedServer:
         try:
             while (question := await _read(reader)) is not None:
                 await self._answer(*question, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the other side went away, or the server stops: in both cases nobody listens any more
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the other side went away: nobody listens any more
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the server stops: not even what is written needs to arrive
         finally:
-            self._connections.discard(task)
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self._connections.discard(task)
 
     async def _answer(
         self, method: str, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -150,9 +150,13 @@ print(OpenAI().chat.completions.create(model="any", max_tokens=5, messages=[{"ro
 
 def test_a_program_of_its_own_reaches_the_running_model_through_the_environment() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CLIENT], env=os.environ | endpoint().env(), capture_output=True, text=True
+        [sys.executable, "-c", CLIENT],
+        env=os.environ | endpoint().env(),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert "completion_tokens" in done.stdout, done.stderr
+    assert "completion_tokens" in done.stdout
 
 
 LIVES = """

@@ -83,7 +83,7 @@ def test_the_local_model_is_asked_for_json_actions_and_steady_output():
 
 
 def test_a_foreign_endpoint_without_a_named_model_asks_for_one():
-    with pytest.raises(SettingsError, match="'small' names no model at http://127.0.0.1:8080/v1.*ORCHMAGIC_MODEL"):
+    with pytest.raises(SettingsError, match=r"'small' names no model at http://127\.0\.0\.1:8080/v1.*ORCHMAGIC_MODEL"):
         resolve("small", Settings(), SERVER)
 
 

@@ -87,7 +87,7 @@ def test_a_process_that_has_died_is_started_again(stand_in: Stand) -> None:
     engine.start(model, quiet)
     dead = engine._engines[model]
     dead.process.kill()
-    dead.process.communicate()
+    dead.process.wait()
     assert engine.running(model) is None
     assert engine.start(model, quiet) != dead.endpoint
 

@@ -40,7 +40,9 @@ def test_a_cell_is_a_run_and_its_name_a_function(shell):
 
 def test_dollars_and_braces_reach_the_model_byte_for_byte(shell):
     script = install(Script(["ok"]))
-    prompt = 'Pay $5 to {x} and $HOME: {"a": {"b": [1]}} `{{{{` {% raw %}{{ no }}{% endraw %} # not a comment'.replace("{{{{`", "{{ '{{' }}`")
+    prompt = 'Pay $5 to {x} and $HOME: {"a": {"b": [1]}} `{{{{` {% raw %}{{ no }}{% endraw %} # not a comment'.replace(
+        "{{{{`", "{{ '{{' }}`"
+    )
     assert shell.run_cell(f"%%chain --model scripted\nsay\n    {prompt}\n").success
     assert script.requests[0]["messages"][0]["content"] == (
         'Pay $5 to {x} and $HOME: {"a": {"b": [1]}} `{{` {{ no }} # not a comment'
@@ -146,9 +148,7 @@ def test_help_shows_when_to_use_it_and_an_example(shell, pattern, capsys):
 def complete(shell, text, line, column=None):
     column = len(text.split("\n")[line]) if column is None else column
     with provisionalcompleter():
-        context = CompletionContext(
-            token="", full_text=text, cursor_position=column, cursor_line=line, limit=None
-        )
+        context = CompletionContext(token="", full_text=text, cursor_position=column, cursor_line=line, limit=None)
         matcher = next(m for m in shell.Completer.custom_matchers if getattr(m, "orchmagic", False))
         return [c.text for c in matcher(context)["completions"]]
 

@@ -30,7 +30,9 @@ def test_what_runs_here_is_free_unless_it_has_a_price(provider):
 def test_known_models_are_priced_from_the_shipped_list_without_the_network(socket_disabled):
     known = Deployment("a", "openai", "gpt-4.1-mini", OPENAI)
     assert cost(known, Usage(input=1000, output=100, cached=200)) == pytest.approx(0.0005)
-    assert cost(Deployment("a", "openai", "gpt-4.1-mini-2025-04-14", OPENAI), Usage(input=1000)) == pytest.approx(0.0004)
+    assert cost(Deployment("a", "openai", "gpt-4.1-mini-2025-04-14", OPENAI), Usage(input=1000)) == pytest.approx(
+        0.0004
+    )
 
 
 @pytest.mark.parametrize(

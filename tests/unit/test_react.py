@@ -69,7 +69,9 @@ def test_parallel_calls_overlap(notebook):
 
 
 def test_the_cap_ends_the_loop_with_what_there_is(orders):
-    orders.script(lambda body: Reply("still looking", tool_calls=[("find_order", {"order_id": str(len(body["messages"]))})]))
+    orders.script(
+        lambda body: Reply("still looking", tool_calls=[("find_order", {"order_id": str(len(body["messages"]))})])
+    )
     run = orders.run(CELL.format(options=""), question="q")
     assert (run.status, run.output) == ("capped", "still looking")
     assert len(orders.scripted.requests) == 8

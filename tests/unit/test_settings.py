@@ -93,7 +93,7 @@ def test_the_environment_is_read_as_text(tmp_path):
         ({"timeout": "soon"}, "timeout is 'soon': write a time such as"),
         ({"timeout": 0}, 'write more than no time, such as "90s"'),
         ({"budget": "nan"}, "budget is 'nan': write US dollars such as 0.05"),
-        ({"cache": "0"}, 'cache is \'0\': write a time such as "12h"'),
+        ({"cache": "0"}, "cache is '0': write a time such as \"12h\""),
         ({"cache": "week"}, "cache is 'week'"),
         ({"model": " "}, "model is ' ': write a name in quotes"),
         ({"fallback": {"a": 1}}, "write names separated by commas"),
@@ -120,7 +120,7 @@ def test_all_problems_are_told_at_once(tmp_path):
 
 
 def test_an_unknown_variable_offers_the_nearest(tmp_path):
-    with pytest.raises(SettingsError, match="environment: ORCHMAGIC_BUGDET is unknown.*'ORCHMAGIC_BUDGET'"):
+    with pytest.raises(SettingsError, match=r"environment: ORCHMAGIC_BUGDET is unknown.*'ORCHMAGIC_BUDGET'"):
         load(None, {"ORCHMAGIC_BUGDET": "1"}, tmp_path)
 
 

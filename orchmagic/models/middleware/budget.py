@@ -6,54 +6,90 @@ The worst case of a prompt is its length in bytes: a token of a byte-level token
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from orchmagic.errors import BudgetExceeded, ModelError
+from orchmagic.errors import BudgetExceeded, OrchError
 from orchmagic.events import Usage
-from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, prices, wire
+from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, prices
+from orchmagic.models.key import sent
 
-_FRAME = 16  # tokens that a chat template may put around a message
+_MESSAGE = 16  # tokens that a chat template may put around a message
+_TOOLS = 256  # and around the list of tools: some templates explain there how to call them
+_DUST = 1e-9  # US dollars: sums of floats are not exact
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Tokens, in and out, and US dollars (None: the price is unknown)."""
+
+    tokens: int = 0
+    cost: float | None = 0.0
 
 
 class Budget:
-    """What a run may spend. None leaves a side open. `money` in US dollars."""
+    """What one run may spend; None leaves a side open. `money` in US dollars.
+
+    There is no lock: all calls of a session run on its loop's thread, and between check and booking nothing is
+    awaited. Settling must not wait either, or a second cancel could lose it.
+    """
 
     def __init__(self, max_tokens: int | None = None, money: float | None = None) -> None:
+        for name, limit in (("max_tokens", max_tokens), ("money", money)):
+            if limit is not None and not limit >= 0:
+                raise ValueError(f"{name} is {limit}: write 0 or more, or None for no limit")
         self.max_tokens = max_tokens
         self.money = money
-        self.tokens = 0
-        self.dollars = 0.0
-        self._held_tokens = 0
-        self._held_dollars = 0.0
-        self._lock = asyncio.Lock()
+        self.spent_tokens = 0
+        self.spent_cost = 0.0
+        self._held: dict[int, Spend] = {}
+        self._numbers = itertools.count()
+        self._settled = asyncio.Event()
 
-    async def hold(self, tokens: int, dollars: float) -> None:
-        """Set the worst case aside.
+    async def reserve(self, worst: Spend) -> int:
+        """Set `worst` aside; the number is for `settle`. Waits while other calls hold what it needs.
 
         Raises:
-            BudgetExceeded: it does not fit beside what is spent and set aside.
+            BudgetExceeded: it does not fit beside what is already spent.
         """
-        async with self._lock:
-            used, paid = self.tokens + self._held_tokens, self.dollars + self._held_dollars
-            if self.max_tokens is not None and used + tokens > self.max_tokens:
-                raise BudgetExceeded(
-                    f"max-tokens {self.max_tokens:,}: {used:,} used, and the next call could take up to {tokens:,}"
-                )
-            if self.money is not None and paid + dollars > self.money:
-                raise BudgetExceeded(
-                    f"budget ${self.money:g}: ${paid:.4f} spent, and the next call could cost up to ${dollars:.4f}"
-                )
-            self._held_tokens += tokens
-            self._held_dollars += dollars
+        while True:
+            self._check(worst)
+            if self._fits(worst):
+                break
+            await self._settled.wait()
+        number = next(self._numbers)
+        self._held[number] = worst
+        return number
 
-    async def settle(self, held: tuple[int, float], spent: tuple[int, float]) -> None:
+    def settle(self, number: int, spent: Spend) -> None:
         """Give back what was set aside, and book what was really spent."""
-        async with self._lock:
-            self._held_tokens -= held[0]
-            self._held_dollars -= held[1]
-            self.tokens += spent[0]
-            self.dollars += spent[1]
+        del self._held[number]
+        self.spent_tokens += spent.tokens
+        self.spent_cost += spent.cost or 0.0
+        self._settled.set()
+        self._settled = asyncio.Event()
+
+    def _fits(self, worst: Spend) -> bool:
+        held = self._held.values()
+        tokens = self.spent_tokens + sum(h.tokens for h in held) + worst.tokens
+        cost = self.spent_cost + sum(h.cost or 0.0 for h in held) + (worst.cost or 0.0)
+        tokens_fit = self.max_tokens is None or tokens <= self.max_tokens
+        return tokens_fit and (self.money is None or cost <= self.money + _DUST)
+
+    def _check(self, worst: Spend) -> None:
+        if self.max_tokens is not None and self.spent_tokens + worst.tokens > self.max_tokens:
+            raise BudgetExceeded(
+                f"max-tokens: limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to "
+                f"{worst.tokens:,}: raise --max-tokens, or lower max_tokens of the step"
+            )
+        cost = worst.cost or 0.0
+        if self.money is not None and self.spent_cost + cost > self.money + _DUST:
+            raise BudgetExceeded(
+                f"budget: limit {self.money:g} $, spent {self.spent_cost:.4g} $, the next call could cost up to "
+                f"{cost:.4g} $: raise --budget, or lower max_tokens of the step"
+            )
 
 
 class Budgeting:
@@ -65,36 +101,47 @@ class Budgeting:
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self._resolve(request.model)
-        worst = self._worst(request, deployment)
-        await self._budget.hold(*worst)
+        worst = worst_case(request, deployment)
+        if self._budget.money is not None and worst.cost is None:
+            raise BudgetExceeded(
+                f"budget: the price of {deployment.alias!r} ({deployment.model}) is unknown, so a limit of "
+                f"{self._budget.money:g} $ cannot be kept: set input_price and output_price, US dollars per million tokens, in "
+                f'[tool.orchmagic.models."{deployment.alias}"]'
+            )
+        number = await self._budget.reserve(worst)
         spent = worst  # a cancelled or broken call may have been billed in full
         try:
             answer = await handler(request)
-            spent = self._paid(deployment, answer.usage)
-        except ModelError as error:
-            usage = getattr(error, "usage", None)
-            if usage is not None:
-                spent = self._paid(deployment, usage)
-            elif not error.may_have_spent:
-                spent = (0, 0.0)
+            spent = _billed(answer.usage, answer.cost, worst)
+        except OrchError as error:
+            spent = _lost(error, worst)
             raise
         else:
             return answer
         finally:
-            await asyncio.shield(self._budget.settle(worst, spent))
+            self._budget.settle(number, spent)
 
-    def _worst(self, request: ModelRequest, deployment: Deployment) -> tuple[int, float]:
-        body = wire.body(request, deployment)
-        prompt = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-        usage = Usage(input=prompt + _FRAME * len(request.messages), output=request.max_tokens)
-        cost = prices.cost(deployment, usage)
-        if cost is None and self._budget.money is not None:
-            raise BudgetExceeded(
-                f"the price of {deployment.alias!r} is unknown, so a budget in dollars cannot be kept: "
-                f"set input_price and output_price in [tool.orchmagic.models.{deployment.alias}]"
-            )
-        return usage.total, cost or 0.0
 
-    @staticmethod
-    def _paid(deployment: Deployment, usage: Usage) -> tuple[int, float]:
-        return usage.total, prices.cost(deployment, usage) or 0.0
+def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
+    """The most that one attempt can be billed."""
+    body = sent(request, deployment)
+    prompt = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    prompt += _MESSAGE * len(body["messages"]) + (_TOOLS if "tools" in body else 0)
+    # parameters of the settings may raise the limit of the reply, or ask for several replies
+    limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
+    replies = body["n"] if isinstance(body.get("n"), int) else 1
+    reply = max(request.max_tokens, *limits) * max(1, replies)
+    cached = prompt if (deployment.cached_price or 0.0) > (deployment.input_price or 0.0) else 0
+    return Spend(prompt + reply, prices.cost(deployment, Usage(input=prompt, output=reply, cached=cached)))
+
+
+def _billed(usage: Usage, cost: float | None, worst: Spend) -> Spend:
+    return Spend(usage.total, worst.cost if cost is None else cost)
+
+
+def _lost(error: OrchError, worst: Spend) -> Spend:
+    """What a failed attempt is billed: the worst case when nobody knows."""
+    usage = getattr(error, "usage", None)
+    if usage is not None:
+        return _billed(usage, getattr(error, "cost", None), worst)
+    return worst if getattr(error, "may_have_spent", False) else Spend()

@@ -1,4 +1,4 @@
-"""Serve an answer that was given before. Errors are never stored; what cannot be read is a miss."""
+"""Serve an answer that was given before. Errors are never stored; what cannot be read is a warning and a miss."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from orchmagic.caches import Cache
+from orchmagic.caches import Cache, Complaints
 from orchmagic.events import CacheHit, Usage
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, TokenLogprob, ToolCall
 from orchmagic.models.key import key
 
 
 class Caching:
-    """`cache` None switches it off. Disk reads of a few kB take some 20 µs: no thread needed."""
+    """`cache` None switches it off; a stored answer keeps its usage and cost, and `age` says they are not new.
+
+    The cache is asked on the loop's own thread: a hit takes some 20 µs, less than handing it to another one.
+    """
 
     def __init__(
         self,
@@ -27,39 +30,55 @@ class Caching:
         self._resolve = resolve
         self._emit = emit
         self._clock = clock
+        self._complain = Complaints()
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         if self._cache is None or request.cache == "off":
             return await handler(request)
         name = key(request, self._resolve(request.model))
-        if request.cache == "use" and (found := self._read(name)) is not None:
+        if request.cache == "use" and (found := self._read(self._cache, name, request.ttl)) is not None:
             self._emit(CacheHit(call=request.call, age=found.age or 0.0, usage=found.usage, cost=found.cost))
             return found
         answer = await handler(request)
-        if answer.age is None:
-            entry = {"stored": self._clock(), "answer": asdict(replace(answer, reason="first choice"))}
-            self._cache.set(name, entry, request.ttl)
+        if answer.age is None:  # else it was shared, and the one who asked stores it
+            self._write(self._cache, name, answer, request.ttl)
         return answer
 
-    def _read(self, name: str) -> ModelResponse | None:
-        assert self._cache is not None
-        entry = self._cache.get(name)
-        if entry is None:
-            return None
+    def _read(self, cache: Cache, name: str, ttl: float | None) -> ModelResponse | None:
         try:
-            return _answer(entry["answer"], max(0.0, self._clock() - float(entry["stored"])))
-        except (KeyError, TypeError, ValueError):
-            self._cache.delete(name)
+            entry = cache.get(name)
+            if entry is None:
+                return None
+            # a clock that was set back makes no answer younger than new
+            age = max(0.0, self._clock() - float(entry["stored"]))
+            # it was stored with the ttl of then; the one of now may be shorter
+            return None if ttl is not None and age >= ttl else _answer(entry["answer"], age)
+        except Exception as error:  # noqa: BLE001 - a damaged entry or a foreign cache may raise anything
+            self._complain("read", f"a stored answer cannot be read, so it is asked again: {error!r}")
             return None
+
+    def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
+        try:
+            cache.set(name, {"stored": self._clock(), "answer": asdict(answer)}, ttl)
+        except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
+            self._complain("write", f"an answer cannot be stored: {error!r}")
 
 
 def _answer(data: Mapping[str, Any], age: float) -> ModelResponse:
-    read = {
-        **data,
-        "usage": Usage(**data["usage"]),
-        "tool_calls": tuple(ToolCall(**c) for c in data["tool_calls"]),
-        "logprobs": None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"]),
-        "age": age,
-        "reason": "cached",
-    }
-    return ModelResponse(**read)
+    """The stored answer.
+
+    Raises:
+        TypeError, KeyError: what was stored is none.
+    """
+    logprobs = None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"])
+    calls = tuple(ToolCall(**call) for call in data["tool_calls"])
+    usage = Usage(**data["usage"])
+    texts = (data["text"], data["finish_reason"], data["model"], data["provider"])
+    if not all(isinstance(text, str) for text in (*texts, *(c.name for c in calls), *(c.arguments for c in calls))):
+        raise TypeError("text was expected")
+    if not all(isinstance(number, int) for number in asdict(usage).values()):
+        raise TypeError("a number of tokens was expected")
+    if not isinstance(data["cost"], int | float | None):
+        raise TypeError("a cost was expected")
+    made = ModelResponse(**{**data, "usage": usage, "tool_calls": calls, "logprobs": logprobs})
+    return replace(made, age=age, reason="cached")

@@ -1,7 +1,8 @@
-"""When a model fails for good, ask the next one of the list."""
+"""When a model fails for good, ask the next one of the list; say who failed and why."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from orchmagic.errors import ModelError
@@ -10,22 +11,45 @@ from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
 
 
 class Fallback:
-    """Tries `request.model`, then `request.fallback` in order. A wrong key or request is not passed on."""
+    """Tries `request.model`, then `request.fallback` in order, each once.
+
+    A wrong key or request is not passed on, nor is a spent budget. When none answers, the last error is raised
+    and names all that were tried.
+    """
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        models = list(dict.fromkeys((request.model, *request.fallback)))
-        why = ""
-        for model, following in zip(models, [*models[1:], None], strict=True):
+        models = tuple(dict.fromkeys((request.model, *request.fallback)))
+        short: list[str] = []
+        long: list[str] = []
+        for number, model in enumerate(models, 1):
             try:
                 answer = await handler(replace(request, model=model))
             except ModelError as error:
-                if not error.falls_back or following is None:
+                short.append(f"{model}: {_what(error)}{_after(error)}")
+                long.append(f"{_what(error)} from {model}{_after(error)}: {error}")
+                if not error.falls_back or number == len(models):
+                    error.args = (_last_words(error, long),)
                     raise
-                why = f"fallback from {model}: {error}"
-                self._emit(FellBack(call=request.call, source=model, target=following, reason=str(error)))
+                self._emit(FellBack(call=request.call, source=model, target=models[number], reason=long[-1]))
             else:
-                return replace(answer, reason=why) if why else answer
+                return replace(answer, reason=f"fallback from {'; from '.join(short)}") if short else answer
         raise AssertionError("unreachable: the last model answers or raises")
+
+
+def _what(error: ModelError) -> str:
+    """`429`, or `call timeout` where the endpoint gave no status."""
+    words = re.sub(r"(?<!^)([A-Z])", r" \1", type(error).__name__).lower()
+    return str(error.status) if error.status else words
+
+
+def _after(error: ModelError) -> str:
+    return f" after {error.attempts} attempts" if error.attempts > 1 else ""
+
+
+def _last_words(error: ModelError, tried: list[str]) -> str:
+    if len(tried) == 1:
+        return f"{error}{f' ({error.attempts} attempts)' if error.attempts > 1 else ''}"
+    return f"none of {len(tried)} models answered: {'; '.join(tried)}"

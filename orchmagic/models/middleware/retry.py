@@ -1,6 +1,6 @@
-"""Try transient failures again, as often and as late as is sensible; say so for each attempt.
+"""Try transient failures again, as often and as late as is sensible; an event for each attempt.
 
-A plain loop: tenacity would hide the one thing that matters here, an event for each attempt with its wait.
+A plain loop: tenacity would hide the two things that matter here, the event with its wait and the deadline.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
-from orchmagic.errors import ModelError, RateLimited
+from orchmagic.errors import ModelError, OrchError, RateLimited
 from orchmagic.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, prices
 
@@ -17,7 +19,10 @@ _BASE, _CAP, _PATIENCE = 0.5, 20.0, 60.0  # seconds: first wait, longest wait of
 
 
 class Retry:
-    """At most `1 + retry` attempts. Retry-After is honoured up to a minute; longer, and the fallback is asked."""
+    """At most `1 + retry` attempts. `time_left` is what the run still has, in seconds, None = no deadline.
+
+    Retry-After is honoured up to a minute; what takes longer fails at once, so that the fallback is asked.
+    """
 
     def __init__(
         self,
@@ -25,50 +30,68 @@ class Retry:
         resolve: Callable[[str], Deployment],
         emit: Emit,
         *,
+        time_left: Callable[[], float | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         if retry < 0:
-            raise ValueError(f"retry {retry} is negative: write 0 or more")
+            raise ValueError(f"retry is {retry}: write 0 or more")
         self._retry = retry
         self._resolve = resolve
         self._emit = emit
+        self._time_left = time_left
         self._sleep = sleep
         self._chance = chance
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self._resolve(request.model)
-        who = {"call": request.call, "model": deployment.alias, "provider": deployment.provider}
-        for attempt in range(1, self._retry + 2):
+        who: dict[str, Any] = {"call": request.call, "model": deployment.alias, "provider": deployment.provider}
+        attempt = 1
+        while True:
+            failed = partial(AttemptFailed, attempt=attempt, **who)
             self._emit(AttemptStarted(attempt=attempt, **who))
             try:
                 answer = await handler(request)
             except ModelError as error:
+                error.attempts = attempt
                 wait = self._wait(error, attempt)
-                usage = getattr(error, "usage", None) or Usage()
-                cost = prices.cost(deployment, usage)
-                self._emit(
-                    AttemptFailed(attempt=attempt, error=str(error), wait=wait, usage=usage, cost=cost, **who)
-                )
+                usage, cost = _spent(error, deployment)
+                self._emit(failed(error=str(error), wait=wait, usage=usage, cost=cost))
                 if wait is None:
                     raise
-                await self._sleep(wait)
-            except Exception as error:
-                self._emit(AttemptFailed(attempt=attempt, error=str(error), **who))
-                raise
             except asyncio.CancelledError:
-                self._emit(AttemptFailed(attempt=attempt, error="cancelled", **who))
+                self._emit(failed(error="cancelled", cost=_unknown(deployment)))
+                raise
+            except Exception as error:
+                # one of ours, such as the budget's refusal, comes before anything is sent; a bug may come after
+                cost = 0.0 if isinstance(error, OrchError) else _unknown(deployment)
+                self._emit(failed(error=str(error) or type(error).__name__, cost=cost))
                 raise
             else:
                 self._emit(AttemptFinished(attempt=attempt, usage=answer.usage, cost=answer.cost, **who))
                 return answer
-        raise AssertionError("unreachable: the last attempt answers or raises")
+            await self._sleep(wait)
+            attempt += 1
 
     def _wait(self, error: ModelError, attempt: int) -> float | None:
         """Seconds until the next attempt; None when there is none."""
         if not error.transient or attempt > self._retry:
             return None
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            return error.retry_after if error.retry_after <= _PATIENCE else None
-        longest = min(_CAP, _BASE * 2 ** (attempt - 1))
-        return longest * (0.5 + self._chance() / 2)
+        asked = error.retry_after if isinstance(error, RateLimited) else None
+        # full jitter: those who failed together must not come back together
+        wait = min(_CAP, _BASE * 2 ** (attempt - 1)) * self._chance() if asked is None else asked
+        left = self._time_left()
+        return None if wait > _PATIENCE or (left is not None and wait >= left) else wait
+
+
+def _spent(error: ModelError, deployment: Deployment) -> tuple[Usage, float | None]:
+    """What a failed attempt is billed, as far as it is known."""
+    usage = getattr(error, "usage", None)
+    if usage is not None:
+        return usage, getattr(error, "cost", None)
+    return Usage(), _unknown(deployment) if error.may_have_spent else 0.0
+
+
+def _unknown(deployment: Deployment) -> float | None:
+    """The cost of tokens that nobody counted: nothing where tokens are free."""
+    return 0.0 if prices.cost(deployment, Usage(input=1, output=1)) == 0 else None

@@ -3,56 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
+from orchmagic.errors import ModelError
 from orchmagic.events import CacheHit
 from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse
 from orchmagic.models.key import key
 
+# How a flight ends: an answer, the endpoint's failure, or None: the one who asked stopped for reasons of its own
+# (cancelled, budget spent), and one of those who wait asks instead.
+_Flight: TypeAlias = asyncio.Future[ModelResponse | ModelError | None]
+
 
 class SingleFlight:
-    """Questions under way, by key. When the one who asks is cancelled, one of those who wait asks instead."""
+    """Questions under way, by key and patience: who waits a minute is not failed by who waits a second."""
 
     def __init__(self) -> None:
-        self._flying: dict[str, asyncio.Future[ModelResponse]] = {}
+        self._flying: dict[tuple[str, float | None], _Flight] = {}
 
     def of(self, resolve: Callable[[str], Deployment], emit: Emit) -> Middleware:
         """The middleware of one run."""
 
-        async def call(request: ModelRequest, handler: Handler) -> ModelResponse:
-            if request.cache != "use":
+        async def share(request: ModelRequest, handler: Handler) -> ModelResponse:
+            if request.cache == "off":
                 return await handler(request)
-            return await self._share(key(request, resolve(request.model)), request, handler, emit)
+            name = key(request, resolve(request.model)), request.timeout
+            while (flight := self._flying.get(name)) is not None:
+                # shielded: a cancelled waiter must not cancel what the others wait for
+                outcome = await asyncio.shield(flight)
+                if isinstance(outcome, ModelError):
+                    raise copy.copy(outcome)  # its own: the layers outside add to the text
+                if outcome is not None:
+                    emit(CacheHit(call=request.call, age=0.0, usage=outcome.usage, cost=outcome.cost, shared=True))
+                    return replace(outcome, age=0.0, reason="shared with the same question under way")
+            return await self._lead(name, request, handler)
 
-        return call
+        return share
 
-    async def _share(self, name: str, request: ModelRequest, handler: Handler, emit: Emit) -> ModelResponse:
-        while (leader := self._flying.get(name)) is not None:
-            try:
-                answer = await asyncio.shield(leader)
-            except asyncio.CancelledError:
-                if not leader.cancelled():
-                    raise  # we were cancelled ourselves
-                continue  # the one who asked was: the first who comes here asks instead
-            emit(CacheHit(call=request.call, age=0.0, usage=answer.usage, cost=answer.cost, shared=True))
-            return replace(answer, age=0.0, reason="shared with the same question under way")
-        return await self._lead(name, request, handler)
-
-    async def _lead(self, name: str, request: ModelRequest, handler: Handler) -> ModelResponse:
-        flight: asyncio.Future[ModelResponse] = asyncio.get_running_loop().create_future()
+    async def _lead(self, name: tuple[str, float | None], request: ModelRequest, handler: Handler) -> ModelResponse:
+        flight: _Flight = asyncio.get_running_loop().create_future()
         self._flying[name] = flight
+        outcome: ModelResponse | ModelError | None = None
         try:
-            answer = await handler(request)
-        except asyncio.CancelledError:
-            flight.cancel()
-            raise
-        except Exception as error:
-            flight.set_exception(error)
-            flight.exception()  # nobody may be waiting: mark it as seen
+            outcome = answer = await handler(request)
+        except ModelError as error:
+            outcome = copy.copy(error)
             raise
         else:
-            flight.set_result(answer)
             return answer
         finally:
             del self._flying[name]
+            flight.set_result(outcome)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from orchmagic.events import CallFailed, CallFinished, CallStarted
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
 
 
 class Tracing:
-    """The outermost middleware."""
+    """The outermost middleware; a call that answers with tool calls is shown as them."""
 
-    def __init__(self, emit: Emit, resolve: Callable[[str], Deployment]) -> None:
+    def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._resolve = resolve
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        span = request.call.rpartition(".")[0]
+        span = request.call.rpartition(".")[0] or request.call
         self._emit(CallStarted(call=request.call, span=span, model=request.model, messages=request.messages))
         try:
             answer = await handler(request)
@@ -25,12 +23,15 @@ class Tracing:
             self._emit(CallFailed(call=request.call, error="cancelled"))
             raise
         except Exception as error:
-            self._emit(CallFailed(call=request.call, error=str(error)))
+            self._emit(CallFailed(call=request.call, error=str(error) or type(error).__name__))
             raise
-        text = answer.text or ", ".join(f"{c.name}({c.arguments})" for c in answer.tool_calls)
         self._emit(
             CallFinished(
-                call=request.call, text=text, model=answer.model, provider=answer.provider, reason=answer.reason
+                call=request.call,
+                text=answer.text or ", ".join(f"{c.name}({c.arguments})" for c in answer.tool_calls),
+                model=answer.model,
+                provider=answer.provider,
+                reason=answer.reason,
             )
         )
         return answer

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.errors import ModelError, SettingsError
 from orchmagic.events import TextStreamed
 from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, faults, prices, wire
-from orchmagic.models.endpoint import KEY_ENV, base, on_loopback, shown
+from orchmagic.models.endpoint import KEY_ENV, base, is_address, on_loopback, shown
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _PATH = "/chat/completions"
+
+# what reading an answer raises when it is no JSON, or JSON of another shape (nested without end included)
+_NOT_OF_THE_PROTOCOL = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class OpenAIProvider:
@@ -71,17 +74,23 @@ class OpenAIProvider:
 
 
 def _connect(url: str, key: str) -> AsyncOpenAI:
+    from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
 
+    wrong = SettingsError(f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1")
+    if not is_address(url):
+        raise wrong
     # a proxy for the world is no way to this machine; no time limits of its own: `complete` sets one
     http = DefaultAsyncHttpxClient(trust_env=False, timeout=None) if on_loopback(url) else None
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
+    try:
+        return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
+    except InvalidURL:
+        raise wrong from None
 
 
 async def _ask(
     client: AsyncOpenAI, body: Mapping[str, Any], call: str, deployment: Deployment, emit: Emit
 ) -> ModelResponse:
-    from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
     from openai import APIConnectionError, APIError, APIStatusError  # noqa: PLC0415 - heavy
 
     try:
@@ -99,9 +108,7 @@ async def _ask(
     except APIError as error:  # an error in the middle of a stream
         detail = error.body if isinstance(error.body, Mapping) else {"message": error.message}
         raise faults.rejected(deployment, faults.status_of(detail), detail) from error
-    except InvalidURL as error:
-        raise faults.unreachable(deployment, str(error)) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # the answer is not of the protocol
+    except _NOT_OF_THE_PROTOCOL as error:
         raise faults.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
 
 
@@ -111,7 +118,7 @@ async def _whole(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deplo
     response = await client.post(_PATH, cast_to=Response, body=body)
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise faults.garbled(deployment, response.status_code, response.text[:200]) from None
     if isinstance(answer.get("error"), Mapping):  # some routers report errors with status 200
         raise faults.rejected(deployment, faults.status_of(answer["error"]), answer["error"])
@@ -138,13 +145,13 @@ async def _stream(
 
 
 def _broken(error: Exception, deployment: Deployment) -> ModelError:
-    from httpx2 import ConnectError, UnsupportedProtocol  # noqa: PLC0415 - comes with openai
+    from httpx2 import ConnectError  # noqa: PLC0415 - comes with openai
     from openai import APITimeoutError  # noqa: PLC0415 - heavy
 
     cause = error.__cause__
     if isinstance(error, APITimeoutError):  # a limit of the system's, before ours
         return faults.late(deployment, None)
-    if isinstance(cause, (ConnectError, UnsupportedProtocol)):
+    if isinstance(cause, ConnectError):
         return faults.unreachable(deployment, str(cause))
     return faults.lost(deployment, str(cause or error) or type(cause or error).__name__)
 

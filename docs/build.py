@@ -1,0 +1,136 @@
+"""Writes docs/patterns/: one page for each pattern, from the pattern itself. `--check` only says what has drifted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchmagic.cell import parse
+from orchmagic.draw import mermaid
+from orchmagic.options import BASE, Option, parse_options
+from orchmagic.patterns import PATTERNS, Pattern
+
+FOLDER = Path(__file__).parent / "patterns"
+NOTE = "<!-- Written by `make docs` from orchmagic/patterns/: change it there. -->"
+INDEX = """\
+# Patterns
+
+{note}
+
+| magic | what it is | usual range of one run\\* |
+|---|---|---|
+{rows}
+
+\\* {footnote}
+"""
+FOOTNOTE = "Hosted models, published figures of Q2 2026: illustrative, not a promise. The local model costs nothing."
+PAGE = """\
+# %%{name}
+
+{note}
+
+{summary}
+
+```text
+{example}
+```
+
+```mermaid
+{picture}
+```
+
+**Use it when:** {when}
+
+**It breaks when:** {breaks}
+
+**Usual range of one run:** {usual}\\*
+
+## Options of the magic line
+
+{own}Every pattern also takes:
+
+{base}
+
+\\* {footnote}
+"""
+
+
+def pages() -> dict[str, str]:
+    """File name -> text, for the whole folder."""
+    patterns = sorted(PATTERNS, key=lambda p: p.name)
+    rows = "\n".join(f"| [`%%{p.name}`]({p.name}.md) | {p.summary} | {usual(p)} |" for p in patterns)
+    index = INDEX.format(note=NOTE, rows=rows, footnote=FOOTNOTE)
+    return {"README.md": index} | {f"{p.name}.md": page(p) for p in patterns}
+
+
+def page(p: Pattern) -> str:
+    return PAGE.format(
+        name=p.name,
+        note=NOTE,
+        summary=p.summary,
+        example=p.example.rstrip("\n"),
+        picture=picture(p),
+        when=p.when,
+        breaks=p.breaks,
+        usual=usual(p),
+        own=table(p.options) + "\n\n" if p.options else "",
+        base=table(BASE),
+        footnote=FOOTNOTE,
+    )
+
+
+def usual(p: Pattern) -> str:
+    return f"${p.dollars[0]:g} to {p.dollars[1]:g}, {p.seconds[0]:g} to {p.seconds[1]:g} s"
+
+
+def table(options: Sequence[Option]) -> str:
+    rows = (f"| `{o.shown}` | {o.help} |".replace("|off", "\\|off") for o in options)
+    return "\n".join(["| option | what it does |", "|---|---|", *rows])
+
+
+def picture(p: Pattern) -> str:
+    """The graph that the example builds, as Mermaid text."""
+    head, _, body = p.example.partition("\n")
+    magic, _, line = head.removeprefix("%%").partition(" ")
+    options = parse_options(magic, line, p.options)
+    cell = parse(magic, line, body, one_prompt=p.one_prompt)
+    tools = options.extra.get("tools", ())
+    assert isinstance(tools, tuple)
+    return mermaid(p.build(cell, options, dict.fromkeys(tools, look_up))).rstrip("\n")
+
+
+def look_up(text: str) -> str:
+    """Stands for the functions of a notebook that an example names."""
+    return text
+
+
+def drifted() -> list[str]:
+    """Names of pages that are not what the patterns say: changed, missing, or left over."""
+    wanted = pages()
+    there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when a page has drifted")
+    names = drifted()
+    if parser.parse_args().check:
+        for name in names:
+            print(f"docs/patterns/{name} has drifted: make docs", file=sys.stderr)
+        return 1 if names else 0
+    FOLDER.mkdir(exist_ok=True)
+    wanted = pages()
+    for name in names:
+        if name in wanted:
+            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+        else:
+            (FOLDER / name).unlink()
+    print(f"docs/patterns: {len(wanted)} pages, {len(names)} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""How a module asks models: `first_usable` (fallback), `ask` (typed replies), written for what its graph needs."""
+
+from __future__ import annotations
+
+from orchmagic.export.layout import assigned
+from orchmagic.export.plan import Plan
+from orchmagic.wording import AGAIN, REASK
+
+
+def asking(plan: Plan) -> list[str]:
+    """The functions and their constants, each a block; what nothing needs is left out later."""
+    return [*words(), model_class(plan), key_of(), client_of(), first_usable(plan), ask(plan), environment(), rendered()]
+
+
+def words() -> list[str]:
+    """Constants that the functions use."""
+    return [
+        "\n".join(assigned("REASK", REASK)),
+        "\n".join(assigned("AGAIN", AGAIN)),
+        "# What is wrong with the request itself: no other model helps.\nREJECTED = frozenset(range(400, 500)) - {402, 408, 429}",
+        "# Problems of a reply that the model is told at once.\nSHOWN = 5",
+    ]
+
+
+def model_class(plan: Plan) -> str:
+    """`Model`, for graphs whose models differ in more than their name."""
+    lines = [
+        "@dataclass(frozen=True)",
+        "class Model:",
+        '    """A model, where it is served, and what every request to it carries."""',
+        "",
+        "    name: str",
+        "    base_url: str",
+        '    key: str = "OPENAI_API_KEY"  # the environment variable',
+        '    limit: str = "max_tokens"',
+        "    options: dict[str, Any] = field(default_factory=dict)",
+    ]
+    found = plan.endpoints.deployments.values()
+    if any(d.tools == "json" for d in found):
+        lines.append("    actions: bool = False  # tools as JSON, not as tool calls")
+    if any(d.logprobs for d in found):
+        lines.append("    logprobs: bool = False")
+    return "\n".join(lines)
+
+
+def key_of() -> str:
+    """The key of a `Model`."""
+    return '''\
+def key_of(model: Model) -> str:
+    """Return the key of the model's endpoint; servers of your own need none."""
+    return os.environ.get(model.key, "none")'''
+
+
+def client_of() -> str:
+    """The client of a `Model`."""
+    return '''\
+def client_of(model: Model, client: AsyncOpenAI) -> AsyncOpenAI:
+    """Return a client of the model's endpoint; the given one is MODEL's."""
+    if (model.base_url, model.key) == (MODEL.base_url, MODEL.key):
+        return client
+    return client.with_options(base_url=model.base_url, api_key=key_of(model))'''
+
+
+def first_usable(plan: Plan) -> str:
+    """The function that asks models in turn."""
+    uniform = plan.endpoints.uniform
+    first = plan.endpoints.first
+    limit = f'"{first.max_tokens_field}"' if uniform else "model.limit"
+    options = "*" if not uniform else "**OPTIONS, " if first.parameters else ""
+    options = "**model.options, " if not uniform else options
+    lines = [
+        "async def first_usable(",
+        "    client: AsyncOpenAI,",
+        "    messages: Messages,",
+        "    *,",
+        f"    models: Sequence[{'str' if uniform else 'Model'}] = (MODEL, *FALLBACK),",
+        "    max_tokens: int = MAX_TOKENS,",
+        "    **request: Any,",
+        ") -> Choice:",
+        '    """Ask the models in turn until one gives a usable answer."""',
+        "    failures: list[Exception] = []",
+        "    for model in models:",
+        f"        body: dict[str, Any] = {{{limit}: max_tokens, {options}**request}}",
+        f'        body |= {{"model": {"model" if uniform else "model.name"}, "messages": messages}}',
+        *_adapted(plan),
+        "        try:",
+        f"            answer = await {'client' if uniform else 'client_of(model, client)'}.chat.completions.create(**body)",
+        *_returned(plan),
+        "        except (APIError, UnusableReplyError) as error:",
+        "            if isinstance(error, APIStatusError) and error.status_code in REJECTED:",
+        "                raise",
+        f'            logger.warning("%s: %s", {"model" if uniform else "model.name"}, error)',
+        "            failures.append(error)",
+        '    raise ExceptionGroup("no model gave a usable answer", failures)',
+    ]
+    return "\n".join(lines)
+
+
+def _adapted(plan: Plan) -> list[str]:
+    """Changes to the body for models that cannot do everything."""
+    lines: list[str] = []
+    if not plan.endpoints.uniform and any(map(plan.logprobs, plan.calls)):
+        lines += ["        if not model.logprobs:", '            body.pop("logprobs", None)']
+    if plan.actions:
+        test = "body.pop(\"tools\", None)"
+        lines += [
+            f"        acts = {test} is not None" if plan.endpoints.uniform else "        acts = model.actions and body.pop(\"tools\", None) is not None",
+            "        if acts:",
+            '            body["messages"] = as_actions(messages)',
+            '            body["response_format"] = action_format(body.get("response_format"))',
+        ]
+    return lines
+
+
+def _returned(plan: Plan) -> list[str]:
+    if plan.actions:
+        return [
+            "            choice = usable(answer.choices[0])",
+            "            return acted(choice) if acts else choice",
+        ]
+    return ["            return usable(answer.choices[0])"]
+
+
+def ask(plan: Plan) -> str:
+    """The function that asks for a typed reply; with tools or log-probabilities it returns the choice too."""
+    both = plan.wants_choice
+    returns = "tuple[Any, Choice]" if both else "Any"
+    named = any(plan.form_name(n) for n in plan.calls)
+    loose = any(not plan.strict(n) for n in plan.calls if n.name in plan.typed)
+    lines = [
+        "async def ask(",
+        "    client: AsyncOpenAI,",
+        "    messages: Messages,",
+        "    kind: type[Any],",
+        "    *,",
+        *(['    name: str = "",'] if named else []),
+        *(["    strict: bool = True,"] if loose else []),
+        "    reasks: int = REASKS,",
+        "    **request: Any,",
+        f") -> {returns}:",
+        '    """Ask for a reply that fits the class; the model is told what does not."""',
+        f'    form: dict[str, Any] = {{"name": {"name or kind.__name__" if named else "kind.__name__"}, "strict": {"strict" if loose else "True"}}}',
+        '    form["schema"] = TypeAdapter(kind).json_schema()',
+        '    request["response_format"] = {"type": "json_schema", "json_schema": form}',
+        "    while True:",
+        "        choice = await first_usable(client, messages, **request)",
+        *(["        if choice.message.tool_calls:", "            return None, choice"] if plan.has_tools else []),
+        '        reply = choice.message.content or ""',
+        "        try:",
+        f"            return read_reply(kind, reply){', choice' if both else ''}",
+        "        except UnfitReplyError as error:",
+        "            if not reasks:",
+        "                raise",
+        '            wrong = {"role": "user", "content": REASK.format(error=error)}',
+        '            said = {"role": "assistant", "content": reply}',
+        "        messages = [*messages, said, wrong]",
+        "        reasks -= 1",
+    ]
+    return "\n".join(lines)
+
+
+def environment() -> str:
+    """Jinja, set up as the notebook has it."""
+    return '''\
+def environment() -> Environment:
+    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
+    return Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string="\\uf8ff{#no comments\\uf8ff",
+        comment_end_string="\\uf8ffno comments#}\\uf8ff",
+        finalize=as_text,
+    )'''
+
+
+def rendered() -> str:
+    """The function that fills in a Jinja prompt."""
+    return '''\
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a prompt that has logic."""
+    return environment().from_string(template).render(values)'''

@@ -1,0 +1,92 @@
+"""Pydantic classes of a module: the outputs of its steps and the arguments of its tools."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable
+
+from orchmagic.export import expressions, sources
+from orchmagic.export.plan import Plan
+from orchmagic.schema import camel
+
+
+def outputs(plan: Plan) -> list[str]:
+    """A class for each output that is not one of the notebook's own."""
+    blocks = []
+    for node in plan.calls:
+        if node.name not in plan.class_:
+            continue
+        fields = [(f.name, f.annotation) for f in node.output.fields] or [("value", node.output.annotation)]
+        if plan.types[node.name].confidence and not plan.logprobs(node):
+            fields.append(("confidence", "Annotated[float, Field(ge=0, le=1)]"))
+        rows = [row for name, kind in fields for row in _field(plan, f"step {node.name!r}", name, kind)]
+        blocks.append(_class(plan.class_[node.name], camel(node.name), rows))
+    return blocks
+
+
+def sure(plan: Plan) -> list[str]:
+    """For confidence from log-probabilities: the output as later steps see it."""
+    return [
+        f"class Sure{plan.class_[n.name]}({plan.class_[n.name]}):\n    confidence: float | None = None"
+        for n in plan.calls
+        if plan.types[n.name].confidence and plan.logprobs(n)
+    ]
+
+
+def arguments(plan: Plan) -> list[str]:
+    """A class for the arguments of each tool, from its signature."""
+    blocks = []
+    for name, title in plan.arguments.items():
+        function = _definition(plan, name)
+        if function is not None:
+            rows = [row for part in _parameters(function) for row in _field(plan, f"tool {name!r}", *part)]
+            blocks.append(_class(title, camel(name), rows))
+    return blocks
+
+
+def _class(name: str, title: str, rows: Iterable[str]) -> str:
+    config = 'extra="forbid"' if name == title else f'extra="forbid", title="{title}"'
+    found = list(rows)
+    body = ["", *found] if found else []
+    return "\n".join([f"class {name}(BaseModel):", f"    model_config = ConfigDict({config})", *body])
+
+
+def _field(plan: Plan, user: str, name: str, kind: str, default: str | None = None) -> list[str]:
+    from pydantic import BaseModel  # noqa: PLC0415 - heavy
+
+    if hasattr(BaseModel, name):
+        plan.copied.problem(f"{user} has a field {name!r}, which would hide a method of Pydantic's: rename it")
+    after = "" if default is None else f" = {expressions.flat(expressions.read(default))}"
+    return expressions.lines(expressions.read(kind), f"    {name}: ", after)
+
+
+def _definition(plan: Plan, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    found = plan.namespace[name]
+    source = sources.of_function(found)
+    tree = ast.parse(source).body[0] if source else None
+    if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        plan.copied.problem(f"the source of tool {name!r} is not known: define it in a cell")
+        return None
+    written = [a.annotation for a in (*tree.args.args, *tree.args.kwonlyargs) if a.annotation]
+    wanted = {n for a in written for n in sources.needs(ast.unparse(_unquoted(a)))}
+    inner = inspect.unwrap(found)  # type: ignore[arg-type]  # a tool is a function, checked when the cell was read
+    plan.copied.take(sorted(wanted), f"tool {name!r}", getattr(inner, "__globals__", {}))
+    return tree
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str, str | None]]:
+    """(name, annotation, default) of each parameter, as written."""
+    positional = function.args.args
+    missing = len(positional) - len(function.args.defaults)
+    defaults = [*[None] * missing, *function.args.defaults, *function.args.kw_defaults]
+    return [
+        (a.arg, ast.unparse(_unquoted(a.annotation)) if a.annotation else "Any", ast.unparse(d) if d else None)
+        for a, d in zip([*positional, *function.args.kwonlyargs], defaults, strict=True)
+    ]
+
+
+def _unquoted(annotation: ast.expr) -> ast.expr:
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return ast.parse(annotation.value, mode="eval").body
+    return annotation

@@ -1,0 +1,160 @@
+"""The models of a graph as constants of a module: a name each, and where they are served.
+
+Most graphs ask one endpoint: then a model is its name. Where endpoints or parameters differ, it is a `Model`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from orchmagic.export import names
+from orchmagic.export.layout import assigned, call, literal
+from orchmagic.graph import Call, Graph
+from orchmagic.models import Deployment
+
+_OPENAI = "https://api.openai.com/v1"
+_KEY = "OPENAI_API_KEY"
+_ELSEWHERE = "http://127.0.0.1:8080/v1"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+# Parameters that the openai client knows by name; all others travel in `extra_body`.
+_KNOWN = frozenset(
+    """frequency_penalty logit_bias max_completion_tokens max_tokens metadata n parallel_tool_calls prediction
+    presence_penalty reasoning_effort seed service_tier stop store temperature tool_choice top_logprobs top_p
+    user verbosity""".split()  # noqa: SIM905 - a list of words reads as one
+)
+
+
+@dataclass
+class Endpoints:
+    """The deployments that a graph asks, by alias; the first is the one that a step asks unless it says more."""
+
+    aliases: tuple[str, ...]
+    fallback: tuple[str, ...]
+    deployments: Mapping[str, Deployment]
+    constants: Mapping[str, str] = field(default_factory=dict)
+    uniform: bool = True
+
+    @property
+    def first(self) -> Deployment:
+        """What `MODEL` stands for."""
+        return self.deployments[self.aliases[0]]
+
+    def models(self, node: Call) -> str | None:
+        """The argument `models=` of a call; None when the default is meant."""
+        own = node.model or self.aliases[0]
+        if own == self.aliases[0] and node.fallback is None:
+            return None
+        if node.fallback is None and own not in self.fallback:
+            return f"({self.constants[own]}, *FALLBACK)"
+        rest = self.fallback if node.fallback is None else node.fallback
+        chosen = [self.constants[a] for a in dict.fromkeys((own, *rest))]
+        return f"({', '.join(chosen)}{',' if len(chosen) == 1 else ''})"
+
+    def asked_by(self, node: Call) -> Deployment:
+        """The deployment that a call asks first."""
+        return self.deployments[node.model or self.aliases[0]]
+
+
+def endpoints(
+    graph: Graph, resolve: Callable[[str], Deployment], model: str, fallback: Sequence[str]
+) -> Endpoints:
+    """The endpoints of all calls of the graph."""
+    first = graph.model or model
+    rest = tuple(graph.fallback or fallback)
+    calls = [n for n in graph.nodes if isinstance(n, Call)]
+    named = [a for n in calls for a in ((n.model,) if n.model else ()) + (n.fallback or ())]
+    aliases = tuple(dict.fromkeys([first, *rest, *named])) if calls else ()
+    deployments = {a: resolve(a) for a in aliases}
+    shapes = {_shape(d, calls) for d in deployments.values()}
+    given = names.constants(aliases[1:], ())
+    return Endpoints(
+        aliases, rest if calls else (), deployments, {**given, **dict.fromkeys(aliases[:1], "MODEL")}, len(shapes) < 2
+    )
+
+
+def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:
+    """What must be the same for two models to differ in name only."""
+    parts: list[object] = [
+        address(deployment),
+        deployment.key_env or _KEY,
+        deployment.parameters,
+        deployment.max_tokens_field,
+        any(n.tools for n in calls) and deployment.tools,
+        any(n.confidence for n in calls) and deployment.logprobs,
+    ]
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def address(deployment: Deployment) -> str | None:
+    """The base URL without user, password and query, which are nobody's business; None: the client's own."""
+    parts = urlsplit(deployment.base_url or "")
+    if not parts.netloc:
+        return None
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def options(deployment: Deployment) -> dict[str, Any]:
+    """The deployment's parameters as arguments of the client."""
+    known = {k: v for k, v in deployment.parameters.items() if k in _KNOWN}
+    extra = {k: v for k, v in deployment.parameters.items() if k not in _KNOWN}
+    return {**known, "extra_body": extra} if extra else known
+
+
+def constants(found: Endpoints, limit: int) -> list[list[str]]:
+    """MODEL, FALLBACK and what belongs to them, one list of lines each."""
+    rest = [found.constants[a] for a in dict.fromkeys(found.fallback) if a != found.aliases[0]]
+    after = f"({', '.join(rest)}{',' if len(rest) == 1 else ''})"
+    kind = "str" if found.uniform else "Model"
+    lines = [_model(found, alias) for alias in found.aliases]
+    lines.append(["# Asked in turn when a model fails, refuses or is cut off.", f"FALLBACK: tuple[{kind}, ...] = {after}"])
+    lines.append(["# Tokens of a reply, at most.", f"MAX_TOKENS = {limit}"])
+    return [*lines, *_shared(found)] if found.uniform else lines
+
+
+def _model(found: Endpoints, alias: str) -> list[str]:
+    name, deployment = found.constants[alias], found.deployments[alias]
+    if found.uniform:
+        return assigned(name, deployment.model)
+    arguments = [literal(deployment.model), f"base_url={literal(address(deployment) or _ELSEWHERE)}"]
+    if (deployment.key_env or _KEY) != _KEY:
+        arguments.append(f"key={literal(deployment.key_env)}")
+    if deployment.max_tokens_field != "max_tokens":
+        arguments.append(f"limit={literal(deployment.max_tokens_field)}")
+    if chosen := options(deployment):
+        arguments.append(f"options={literal(chosen)}")
+    if deployment.tools == "json":
+        arguments.append("actions=True")
+    if deployment.logprobs:
+        arguments.append("logprobs=True")
+    return call(f"{name} = Model(", arguments, ")")
+
+
+def _shared(found: Endpoints) -> list[list[str]]:
+    lines = []
+    if (base := address(found.first)) not in {None, _OPENAI}:
+        lines.append(assigned("BASE_URL", base))
+    if (key := found.first.key_env or _KEY) != _KEY:
+        lines.append(["# The environment variable that holds the key.", *assigned("KEY", key)])
+    if chosen := options(found.first):
+        lines.append(["# What every request carries besides.", *assigned("OPTIONS: dict[str, Any]", chosen)])
+    return lines
+
+
+def client(found: Endpoints) -> list[str]:
+    """The arguments of the client that a module makes when it is given none."""
+    arguments = ["max_retries=RETRIES", "timeout=TIMEOUT"]
+    if not found.uniform:
+        return ["base_url=MODEL.base_url", "api_key=key_of(MODEL)", *arguments]
+    base, key = address(found.first), found.first.key_env or _KEY
+    if key != _KEY:
+        arguments.insert(0, "api_key=os.environ[KEY]")
+    elif base and urlsplit(base).hostname in _LOOPBACK:  # servers on this machine rarely ask for a key
+        arguments.insert(0, f'api_key=os.environ.get("{_KEY}", "none")')
+    if base not in {None, _OPENAI}:
+        arguments.insert(0, "base_url=BASE_URL")
+    return arguments

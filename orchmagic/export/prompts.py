@@ -1,0 +1,97 @@
+"""The prompts of a module: a function for each step, its arguments what the prompt reads."""
+
+from __future__ import annotations
+
+from orchmagic.export import templates, values
+from orchmagic.export.layout import Filled, assigned, call, fits, literal, texts
+from orchmagic.export.plan import Plan, texts as texts_of
+from orchmagic.graph import Approve, Call, Node
+from orchmagic.template import Message
+
+_STEP = "    "
+
+
+def prompts(plan: Plan) -> list[str]:
+    """The functions, with the Jinja templates that they need above them."""
+    blocks: list[str] = []
+    for node in plan.graph.nodes:
+        match node:
+            case Call():
+                blocks += _call(plan, node)
+            case Approve():
+                blocks += _question(plan, node)
+            case _:
+                continue
+    return blocks
+
+
+def read_by(plan: Plan, node: Node) -> list[str]:
+    """The values of the state that the prompt of a node takes, in the order of its arguments."""
+    found = [n for text in texts_of(node) for n in sorted(templates.names(text))]
+    return [n for n in dict.fromkeys(found) if n in plan.variable and n not in plan.constants]
+
+
+def _signature(plan: Plan, node: Node, word: str, returns: str) -> list[str]:
+    arguments = [f"{plan.variable[n]}: {values.parameter(plan, n, node.name)}" for n in read_by(plan, node)]
+    return call(f"def {plan.function[node.name]}_{word}(", arguments, f") -> {returns}:")
+
+
+def _call(plan: Plan, node: Call) -> list[str]:
+    taken = {plan.variable[n] for n in read_by(plan, node)} | set(plan.graph.code)
+    constants: list[str] = []
+    body: list[str] = []
+    shown: list[str] = []
+    for number, message in enumerate(node.messages):
+        name = _variable(message.role, number, taken)
+        taken.add(name)
+        lines, constant = _content(plan, node, message, name, number)
+        body += lines
+        constants += constant
+        shown.append(f'{{"role": {literal(message.role)}, "content": {name}}}')
+    head = [*_signature(plan, node, "prompt", "Messages"), f'    """Say what {node.name} asks."""']
+    return [*constants, "\n".join([*head, *body, *_returned(shown)])]
+
+
+def _variable(role: str, number: int, taken: set[str]) -> str:
+    name = role
+    while name in taken:
+        name = f"{role}_{number + 1}" if name == role else f"{name}_"
+    return name
+
+
+def _returned(shown: list[str]) -> list[str]:
+    line = f"    return [{', '.join(shown)}]"
+    return [line] if fits(line) else ["    return [", *(f"        {s}," for s in shown), "    ]"]
+
+
+def _question(plan: Plan, node: Approve) -> list[str]:
+    lines, constants = _content(plan, node, node.question, "", 0)
+    head = [*_signature(plan, node, "question", "str"), f'    """Say what {node.name} asks a person."""']
+    return [*constants, "\n".join([*head, *lines])]
+
+
+def _content(plan: Plan, node: Node, message: Message, name: str, number: int) -> tuple[list[str], list[str]]:
+    """(lines that fill in the text, constants): assigned to `name`, or returned when it is empty."""
+    before = f"{_STEP}{name} = " if name else f"{_STEP}return "
+    wanted = templates.names(message.text)
+    known = {n: values.known(plan, n, node.name) for n in wanted if n in plan.variable or n in plan.constants}
+    parts = templates.parts(message.text, known)
+    if parts is not None:
+        return texts(before, _merged(parts), ""), []
+    constant = f"{plan.function[node.name].upper()}_{(name or 'question').upper()}"
+    if constant in plan.graph.code:
+        constant += f"_{number + 1}"
+    given = [f"{n}={known[n].variable if n in known else n}" for n in sorted(wanted)]
+    given += [f"{n}={n}" for n in templates.called_builtins(message.text)]
+    return call(f"{before}rendered(", [constant, *given], ")"), ["\n".join(assigned(constant, message.text))]
+
+
+def _merged(parts: list[str | Filled]) -> list[str | Filled]:
+    """Neighbouring texts as one."""
+    found: list[str | Filled] = []
+    for part in parts:
+        if found and isinstance(part, str) and isinstance(found[-1], str):
+            found[-1] += part
+        elif part != "":
+            found.append(part)
+    return found or [""]

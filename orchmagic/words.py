@@ -1,0 +1,92 @@
+"""How figures are said, the same in every view: seconds, money, tokens, ages, marks."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from orchmagic.trace import Record, Span
+
+MARKS = {
+    "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
+    "capped": "◔",
+}  # fmt: skip
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
+
+
+def seconds(value: float) -> str:
+    """`12 ms`, `3.4 s`, `2 min 5 s`."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < _MINUTE:
+        return f"{value:.1f} s"
+    return f"{int(value // _MINUTE)} min {value % _MINUTE:.0f} s"
+
+
+def money(value: float | None) -> str:
+    """`$0.0042`; unknown is `price unknown`, nothing is `$0`."""
+    if value is None:
+        return "price unknown"
+    return "$0" if value == 0 else f"${value:.4f}" if value >= 0.0001 else f"${value:.2g}"  # noqa: PLR2004 - a hundredth of a cent
+
+
+def total(record: Record) -> str:
+    """The run's cost, with a note when a price is unknown."""
+    if not record.unpriced:
+        return money(record.cost)
+    calls = "call" if record.unpriced == 1 else "calls"
+    return f"{money(record.cost)} + {record.unpriced} {calls} of unknown price"
+
+
+def age(value: float) -> str:
+    """How old a cached answer is: `8 s`, `3 min`, `2 h`, `5 d`."""
+    for unit, word in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if value >= unit:
+            return f"{value / unit:.0f} {word}"
+    return f"{value:.0f} s"
+
+
+def cache(record: Record, step: Span) -> str:
+    """`cached (3 min)`, `2 of 3 cached`, or nothing."""
+    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    hits = [s.age for s in asks if s.age is not None]
+    if not hits:
+        return ""
+    return f"cached ({age(max(hits))} old)" if len(hits) == len(asks) else f"{len(hits)} of {len(asks)} cached"
+
+
+def models(record: Record, step: Span) -> str:
+    """The models that answered in a step."""
+    return ", ".join(dict.fromkeys(s.model for s in record.inside(step) if s.kind == "ask" and s.model))
+
+
+def headline(record: Record) -> str:
+    """`triage · done · 3.4 s · 252 tokens · $0 · 2 calls, 1 cached`."""
+    calls = f"{record.calls} model call{'' if record.calls == 1 else 's'}"
+    if record.cached:
+        calls += f", {record.cached} cached"
+    figures = (seconds(record.seconds), f"{record.usage.total:,} tokens", total(record), calls)
+    return " · ".join((record.name, record.status, *figures))
+
+
+def shown(value: Any, limit: int = 2_000) -> str:
+    """A value as readable text without control characters, cut at `limit`."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    clean = _CONTROL.sub("\ufffd", text)
+    return clean if len(clean) <= limit else f"{clean[:limit]}… ({len(clean):,} characters)"
+
+
+def one_line(value: Any, limit: int = 100) -> str:
+    """The same on one line."""
+    text = " ".join(shown(value, 10 * limit).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def label(record: Record, step: Span) -> str:
+    """A step's name, with its visit when it was visited more than once."""
+    again = sum(s.name == step.name for s in record.steps) > 1
+    return f"{step.name} {step.id.rpartition('#')[2]}" if again else step.name

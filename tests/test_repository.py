@@ -1,0 +1,160 @@
+"""Rules of this repository that no linter knows: each is a check, so that no one has to remember it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MADE = {".venv", ".git", ".cache", "__pycache__", "executed", "results", "node_modules", "build", "dist"}
+
+
+def tracked() -> Iterator[Path]:
+    """Every file that is, or would be, committed; without git, every file that no tool has made."""
+    git = shutil.which("git")
+    if git is not None and (ROOT / ".git").exists():
+        listed = [git, "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0")
+        yield from (ROOT / name for name in names if name and (ROOT / name).is_file())
+    else:
+        yield from (p for p in ROOT.rglob("*") if p.is_file() and not MADE & set(p.relative_to(ROOT).parts))
+
+
+def texts(*suffixes: str) -> Iterator[tuple[str, str]]:
+    """Path and text of the tracked files with these suffixes (all text files when there are none)."""
+    for path in tracked():
+        if suffixes and path.suffix not in suffixes:
+            continue
+        try:
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:  # a picture
+            continue
+
+
+def found(pattern: str, *suffixes: str) -> list[str]:
+    """`path:line: text` of every line that matches."""
+    seek = re.compile(pattern)
+    return [
+        f"{name}:{number}: {line.strip()[:120]}"
+        for name, text in texts(*suffixes)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if seek.search(line)
+    ]
+
+
+def test_no_file_names_a_package_registry_or_a_folder_of_someones_machine():
+    # each pattern is written so that it does not match itself
+    registries = r"(?i)(pythonhost|npmj|yarnpk)[a-z]*\.[a-z]{2,3}|pyp[i]\.org"
+    folders = r"/wor[k]/[a-z.]|/tm[p]/lab|/roo[t]/|/home/[a-z]+/|/Users/[a-z]+/"
+    assert found(f"{registries}|{folders}") == []
+
+
+def test_nothing_is_a_stub():
+    assert found(r"NotImplemented[E]rror|TO[D]O|FIX[M]E|X[X]X|pytest\.ski[p]\(|assert Tru[e]\b", ".py", ".ts") == []
+
+
+def test_every_ignored_rule_has_its_reason_beside_it():
+    bare = r"# noqa(: [A-Z0-9, ]+)?\s*$|# type: ignore(\[[a-z, -]+\])?\s*$"
+    assert found(bare, ".py") == []
+
+
+def test_files_stay_short_enough_to_read():
+    limits = {"orchmagic": 300}  # tests and scripts may be longer
+    long = {name: len(text.splitlines()) for name, text in texts(".py")}
+    assert {name: n for name, n in long.items() if n > limits.get(name.split("/")[0], 600)} == {}
+
+
+def test_functions_stay_short_enough_to_read():
+    long = [
+        f"{name}:{node.lineno} {node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for name, text in texts(".py")
+        if name.startswith("orchmagic/")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 50
+    ]
+    assert long == []
+
+
+def test_no_file_is_named_after_nothing():
+    empty = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+    assert [p for p in tracked() if p.stem.lower() in empty] == []
+
+
+def test_every_module_starts_with_what_it_is_for():
+    silent = [
+        name for name, text in texts(".py") if name.startswith("orchmagic/") and not ast.get_docstring(ast.parse(text))
+    ]
+    assert silent == []
+
+
+def test_the_weights_are_pinned_alike_in_the_three_places():
+    listed = json.loads((ROOT / "orchmagic/models/weights.json").read_text())
+    shards = {f"{s['package']}=={s['version']}" for entry in listed.values() for s in entry["shards"]}
+    extra = {line for line in PROJECT["project"]["optional-dependencies"]["local"] if "xllamacpp" not in line}
+    locked = (ROOT / "requirements/local-model.txt").read_text().splitlines()
+    assert shards == extra == {line.split()[0] for line in locked}
+    assert all(re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line) for line in locked)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]) for entry in listed.values())
+
+
+def test_the_public_names_are_all_there():
+    package = import_module("orchmagic")
+    assert len(package.__all__) == len(set(package.__all__)) <= 15
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
+    assert package.__version__ == PROJECT["project"]["version"]
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = (
+        "langgraph",
+        "langchain_core",
+        "openai",
+        "plotly",
+        "pydantic",
+        "jinja2",
+        "diskcache",
+        "ipywidgets",
+        "genai_prices",
+    )
+    code = f"import orchmagic.magics, sys; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_generated_pages_say_what_the_patterns_say():
+    script = [sys.executable, "docs/build.py", "--check"]
+    run = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    assert run.returncode == 0
+
+
+def test_links_between_the_pages_lead_somewhere():
+    dead = [
+        f"{name} -> {target}"
+        for name, text in texts(".md")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+        if not (ROOT / name).parent.joinpath(target).exists()
+    ]
+    assert dead == []
+
+
+@pytest.mark.parametrize("target", ["help", "demo", "test", "test-fast", "check", "lab", "bench", "docs"])
+def test_make_help_names_every_target(target: str):
+    shown = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^  make {target} +\S", shown, re.MULTILINE)
+
+
+def test_the_licence_is_the_one_that_the_project_names():
+    assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
+    assert PROJECT["project"]["license"] == "BSD-3-Clause"
