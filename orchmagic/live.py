@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -163,10 +162,7 @@ class _Terminal:
         sys.stdout.flush()
 
 
-@contextmanager
-def watching(run: Run, *, in_kernel: bool) -> Iterator[None]:
+def watch(run: Run, *, in_kernel: bool) -> None:
     """Show `run` while it goes on; a pipe or a file is left alone."""
     if in_kernel or sys.stdout.isatty():
-        live = Live(run, _Notebook() if in_kernel else _Terminal())
-        run.watch(live.hear)
-    yield
+        run.watch(Live(run, _Notebook() if in_kernel else _Terminal()).hear)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -104,14 +105,12 @@ def _run_cell(
 
 
 def _watch(run: Run, shell: InteractiveShell, *, live: bool) -> None:
-    if not live or sys.stdout is None:
-        run.start()
-        run.wait()
-        return
-    from orchmagic.live import watching  # noqa: PLC0415 - first run
+    if live and sys.stdout is not None:
+        from orchmagic.live import watch  # noqa: PLC0415 - first run
 
-    with watching(run, in_kernel=getattr(shell, "kernel", None) is not None):
-        run.start()
+        watch(run, in_kernel=getattr(shell, "kernel", None) is not None)
+    run.start()
+    with suppress(KeyboardInterrupt):  # the run has settled as cancelled: its trace is shown, and the cell fails
         run.wait()
 
 

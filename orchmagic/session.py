@@ -157,6 +157,7 @@ class Session:
             max_tokens=chosen.reply_tokens,
             cache="off" if off else "refresh" if options.refresh else "use",
             ttl=kept if isinstance(kept, float) else None,
+            retries=chosen.retry,
         )
 
     def handler(self, emit: Callable[[Event], None], budget: Any) -> Handler:

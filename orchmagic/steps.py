@@ -37,7 +37,10 @@ Update: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CallDefaults:
-    """What a call uses when its step says nothing. `ttl` and `timeout` in seconds; `retry` counts re-asks."""
+    """What a call uses when its step says nothing. `ttl` and `timeout` in seconds.
+
+    `retries` counts attempts after a failed one: the pipeline makes them, exported modules name them.
+    """
 
     model: str = "default"
     fallback: tuple[str, ...] = ()
@@ -46,6 +49,7 @@ class CallDefaults:
     cache: str = "use"
     ttl: float | None = None
     stream: bool = False
+    retries: int = 2
 
 
 @dataclass(slots=True)

@@ -1,0 +1,69 @@
+"""A graph as a module that runs without orchmagic: langgraph, openai and pydantic are all it needs.
+
+    module = mark, docstring, imports, constants, prompts, notebook code, types, state, model calls, nodes, graph, main
+
+The same requests in the same order and the same values as in the notebook: one test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import ExportError
+from orchmagic.graph import Graph
+from orchmagic.models import Deployment
+
+if TYPE_CHECKING:
+    from orchmagic.steps import CallDefaults
+
+__all__ = ["module", "write"]
+
+
+def module(
+    graph: Graph,
+    namespace: Mapping[str, object],
+    deployments: Callable[[str], Deployment],
+    defaults: CallDefaults,
+) -> str:
+    """The source of the module: the same bytes for the same graph, notebook code and settings.
+
+    Raises:
+        ExportError: names everything that cannot leave the notebook.
+    """
+    from orchmagic.export.assembly import assembled  # noqa: PLC0415 - heavy: jinja2, openai
+    from orchmagic.export.plan import plan  # noqa: PLC0415
+
+    return assembled(plan(graph, namespace, deployments, defaults))
+
+
+def write(
+    graph: Graph,
+    namespace: Mapping[str, object],
+    deployments: Callable[[str], Deployment],
+    defaults: CallDefaults,
+    file: Path,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write the module to `file`; a file that orchmagic did not write stays unless `overwrite`.
+
+    Raises:
+        ExportError: the file is no place for it, or something cannot leave the notebook.
+    """
+    from orchmagic.export.header import is_ours  # noqa: PLC0415
+
+    if file.suffix != ".py" or not file.stem.isidentifier():
+        raise ExportError(f"{file} is no module: write a name such as {graph.name}.py")
+    if file.exists() and not overwrite and not is_ours(file.read_text(encoding="utf-8", errors="replace")):
+        raise ExportError(f"{file} was not written by orchmagic: choose another name, or write --force")
+    text = module(graph, namespace, deployments, defaults)
+    try:
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(file)
+    except OSError as error:
+        raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
+    return file

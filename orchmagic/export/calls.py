@@ -9,7 +9,16 @@ from orchmagic.wording import AGAIN, REASK
 
 def asking(plan: Plan) -> list[str]:
     """The functions and their constants, each a block; what nothing needs is left out later."""
-    return [*words(), model_class(plan), key_of(), client_of(), first_usable(plan), ask(plan), environment(), rendered()]
+    return [
+        *words(),
+        model_class(plan),
+        key_of(),
+        client_of(),
+        first_usable(plan),
+        ask(plan),
+        environment(),
+        rendered(),
+    ]
 
 
 def words() -> list[str]:
@@ -102,9 +111,11 @@ def _adapted(plan: Plan) -> list[str]:
     if not plan.endpoints.uniform and any(map(plan.logprobs, plan.calls)):
         lines += ["        if not model.logprobs:", '            body.pop("logprobs", None)']
     if plan.actions:
-        test = "body.pop(\"tools\", None)"
+        test = 'body.pop("tools", None)'
         lines += [
-            f"        acts = {test} is not None" if plan.endpoints.uniform else "        acts = model.actions and body.pop(\"tools\", None) is not None",
+            f"        acts = {test} is not None"
+            if plan.endpoints.uniform
+            else '        acts = model.actions and body.pop("tools", None) is not None',
             "        if acts:",
             '            body["messages"] = as_actions(messages)',
             '            body["response_format"] = action_format(body.get("response_format"))',

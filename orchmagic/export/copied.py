@@ -93,13 +93,9 @@ class Copied:
         elif free:
             self.problem(f"{name!r} is a function that closes over {', '.join(free)}: pass them as arguments")
         else:
-            self._define(
-                name, inner.__name__, sources.of_function(found), f"function {name!r}", inner.__globals__
-            )
+            self._define(name, inner.__name__, sources.of_function(found), f"function {name!r}", inner.__globals__)
 
-    def _define(
-        self, name: str, own: str, source: str | None, what: str, scope: Mapping[str, object]
-    ) -> None:
+    def _define(self, name: str, own: str, source: str | None, what: str, scope: Mapping[str, object]) -> None:
         if source is None:
             self.problem(f"the source of {what} is not known: define it in a cell")
             return

@@ -60,9 +60,7 @@ class Endpoints:
         return self.deployments[node.model or self.aliases[0]]
 
 
-def endpoints(
-    graph: Graph, resolve: Callable[[str], Deployment], model: str, fallback: Sequence[str]
-) -> Endpoints:
+def endpoints(graph: Graph, resolve: Callable[[str], Deployment], model: str, fallback: Sequence[str]) -> Endpoints:
     """The endpoints of all calls of the graph."""
     first = graph.model or model
     rest = tuple(graph.fallback or fallback)
@@ -111,7 +109,9 @@ def constants(found: Endpoints, limit: int) -> list[list[str]]:
     after = f"({', '.join(rest)}{',' if len(rest) == 1 else ''})"
     kind = "str" if found.uniform else "Model"
     lines = [_model(found, alias) for alias in found.aliases]
-    lines.append(["# Asked in turn when a model fails, refuses or is cut off.", f"FALLBACK: tuple[{kind}, ...] = {after}"])
+    lines.append(
+        ["# Asked in turn when a model fails, refuses or is cut off.", f"FALLBACK: tuple[{kind}, ...] = {after}"]
+    )
     lines.append(["# Tokens of a reply, at most.", f"MAX_TOKENS = {limit}"])
     return [*lines, *_shared(found)] if found.uniform else lines
 

@@ -20,15 +20,15 @@ _OPPOSITES: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
-_BRACKETS: Mapping[type[ast.expr], str] = {
-    ast.List: "[]",
-    ast.ListComp: "[]",
-    ast.Tuple: "()",
-    ast.GeneratorExp: "()",
-    ast.Set: "{}",
-    ast.SetComp: "{}",
-    ast.Dict: "{}",
-    ast.DictComp: "{}",
+_BRACKETS: Mapping[type[ast.expr], tuple[str, str]] = {
+    ast.List: ("[", "]"),
+    ast.ListComp: ("[", "]"),
+    ast.Tuple: ("(", ")"),
+    ast.GeneratorExp: ("(", ")"),
+    ast.Set: ("{", "}"),
+    ast.SetComp: ("{", "}"),
+    ast.Dict: ("{", "}"),
+    ast.DictComp: ("{", "}"),
 }
 
 
@@ -105,8 +105,10 @@ def _is_odd(tree: ast.expr) -> bool:
 
 def _is_odd_node(node: ast.AST) -> bool:
     match node:
-        case ast.Pow() | ast.JoinedStr() | ast.Lambda() | ast.Await() | ast.NamedExpr():
+        case ast.Pow() | ast.JoinedStr() | ast.NamedExpr():
             return True
+        case ast.Lambda(args=args):
+            return bool(ast.unparse(args))
         case ast.Slice(lower=lower, upper=upper, step=step):
             return not all(p is None or isinstance(p, ast.Name | ast.Constant) for p in (lower, upper, step))
         case ast.Constant(value=value):
@@ -146,6 +148,8 @@ def _opened(tree: ast.expr, before: str, after: str) -> list[str] | None:
     indent = _indent(before)
     inner = indent + STEP
     match tree:
+        case ast.Await(value=value):
+            return _opened(value, f"{before}await ", after)
         case ast.Call(func=func, args=[ast.GeneratorExp() as only], keywords=[]):
             rows = _clauses(only, inner)
             opening, closing = f"{flat(func)}(", ")"
@@ -182,9 +186,7 @@ def _elements(pairs: Iterable[tuple[str, ast.expr]], indent: str) -> list[str] |
     return rows
 
 
-def _clauses(
-    tree: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, indent: str
-) -> list[str] | None:
+def _clauses(tree: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, indent: str) -> list[str] | None:
     """The parts of a comprehension: on one line, or each on its own."""
     head = f"{flat(tree.key)}: {flat(tree.value)}" if isinstance(tree, ast.DictComp) else flat(tree.elt)
     rows = [indent + head]

@@ -48,9 +48,7 @@ class Plan:
     @cached_property
     def types(self) -> dict[str, OutputType]:
         """The output of each call."""
-        return {
-            n.name: resolve(n.name, n.output, self.namespace, confidence=n.confidence) for n in self.calls
-        }
+        return {n.name: resolve(n.name, n.output, self.namespace, confidence=n.confidence) for n in self.calls}
 
     @cached_property
     def variable(self) -> dict[str, str]:
@@ -107,6 +105,12 @@ class Plan:
             for n in self.calls
             if self.types[n.name].kind != "text"
         }
+
+    @cached_property
+    def reasks(self) -> int:
+        """How often most typed steps ask again."""
+        retries = [n.retry for n in self.calls if n.name in self.typed]
+        return max(sorted(set(retries)), key=retries.count, default=1)
 
     def strict(self, node: Call) -> bool:
         """Whether the endpoint is asked to enforce the schema token by token."""

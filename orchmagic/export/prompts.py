@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from orchmagic.export import templates, values
 from orchmagic.export.layout import Filled, assigned, call, fits, literal, texts
-from orchmagic.export.plan import Plan, texts as texts_of
+from orchmagic.export.plan import Plan
+from orchmagic.export.plan import texts as texts_of
 from orchmagic.graph import Approve, Call, Node
 from orchmagic.template import Message
 

@@ -57,16 +57,16 @@ def _segment(cell: str, name: str) -> str | None:
 
 
 def needs(source: str) -> list[str]:
-    """The global names that a definition reads, sorted; builtins included."""
-    tree = ast.parse(source)
-    defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
-    tables = [symtable.symtable(source, "<cell>", "exec")]
-    found: set[str] = set()
+    """The global names that code reads and does not define itself, sorted; builtins included."""
+    outer = symtable.symtable(source, "<cell>", "exec")
+    tables = [outer]
+    found = set(_quoted_annotations(ast.parse(source)))
     for table in tables:
         tables.extend(table.get_children())
-        outer = table.get_type() == "module"
-        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (outer or s.is_global())}
-    return sorted((found | set(_quoted_annotations(tree))) - defined)
+        read = (s for s in table.get_symbols() if s.is_referenced())
+        found |= {s.get_name() for s in read if table is outer or s.is_global()}
+    bound = {s.get_name() for s in outer.get_symbols() if s.is_assigned() or s.is_imported()}
+    return sorted(found - bound)
 
 
 def _quoted_annotations(tree: ast.AST) -> Iterator[str]:
@@ -112,7 +112,7 @@ def is_tidy(source: str) -> bool:
     return [line for line in lines if line.strip()] == _canonical(tree)
 
 
-def _is_unsure(node: ast.AST, outermost: bool) -> bool:  # noqa: FBT001 - private
+def _is_unsure(node: ast.AST, outermost: bool) -> bool:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return not outermost or (isinstance(node, ast.ClassDef) and ast.get_docstring(node) is not None)
     return isinstance(node, ast.Pow | ast.Slice | ast.JoinedStr | ast.Lambda | ast.Delete)

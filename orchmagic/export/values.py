@@ -60,10 +60,10 @@ def held(plan: Plan, name: str) -> str:
 
 def read(plan: Plan, name: str, at: str, *, ran: bool = False) -> str:
     """The expression that reads a value inside the function of `at`."""
-    sure = plan.always(name, at, ran=ran)
-    stored = f'state["{name}"]' if sure else f'state.get("{name}")'
     if name == "messages":
         return 'state.get("messages", [])'
+    sure = plan.always(name, at, ran=ran)
+    stored = f'state["{name}"]' if sure else f'state.get("{name}")'
     node = plan.graph.node(name) if name not in plan.inputs else None
     if not isinstance(node, Call) or plan.types[name].kind == "text" or _is_json(_type(plan, name)):
         return stored
@@ -74,6 +74,14 @@ def read(plan: Plan, name: str, at: str, *, ran: bool = False) -> str:
     if sure and plan.types[name].kind == "fields":
         return f"{kind}.model_validate({stored})"
     return f"rebuilt({kind}, {stored})"
+
+
+def local(plan: Plan, name: str, at: str, *, ran: bool = False) -> list[str]:
+    """The statement that gives a function its variable for a value of the state."""
+    source = read(plan, name, at, ran=ran)
+    # Any for what may be missing: the cell's expressions say themselves what holds then
+    kind = ": Any" if source.startswith("state.get(") and name != "messages" else ""
+    return expressions.lines(expressions.read(source), f"    {plan.variable[name]}{kind} = ")
 
 
 def seen_class(plan: Plan, node: Call) -> str:

@@ -44,7 +44,7 @@ def decode(response: ModelResponse) -> ModelResponse:
     """
     try:
         said = json.loads(response.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return response
     if not isinstance(said, dict) or not isinstance(said.get("action"), str):
         return response
@@ -103,20 +103,25 @@ def _free(name: str, kind: object, definitions: Mapping[str, Any], own: Mapping[
     return next(new for new in free if new not in definitions and new not in own)
 
 
+# A made-up tool, so that nothing in the example can be mistaken for the task; the schema keeps it from being called.
+EXAMPLE = """\
+user: Do I need a coat in Oslo today?
+assistant: {"action": "weather", "arguments": {"city": "Oslo"}}
+user: Result of weather: {"sky": "rain", "degrees": 4}
+assistant: {"action": "final_answer", "answer": %s}"""
+SAID = "Yes: it rains in Oslo at 4 degrees."
+
+
 def _instruction(tools: Sequence[ToolSpec], answer: Schema | None) -> str:
-    first = tools[0]
-    example = instance(first.parameters)
-    final: object = "the answer in words" if answer is None else instance(answer.schema)
+    final: object = SAID if answer is None else instance(answer.schema)
     return "\n".join(
         [
-            "You can use these tools:",
-            *(_described(tool) for tool in tools),
-            "",
             "Reply with one JSON object: use a tool, or give the final answer once you know enough.",
-            "Example:",
-            f"assistant: {_action(first.name, example)}",
-            f"user: Result of {first.name}: (what it returned)",
-            f"assistant: {_json({'action': FINAL, 'answer': final})}",
+            "Example of another conversation, with a tool weather(city: string):",
+            EXAMPLE % _json(final),
+            "",
+            "The tools of this conversation:",
+            *(_described(tool) for tool in tools),
         ]
     )
 

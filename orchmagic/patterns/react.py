@@ -70,8 +70,8 @@ pattern = Pattern(
     name="react",
     summary="Reason, call a notebook function, read the result, repeat, answer; at most 8 times by default.",
     when="Which look-ups are needed, and in which order, is only known while the work goes on.",
-    breaks="The path is known beforehand (use %%chain: cheaper, testable); many tools that look alike; small models pick "
-    "wrong tools; every turn sends the whole conversation again.",
+    breaks="The path is known beforehand (use %%chain: cheaper, testable); many tools that look alike; small "
+    "models pick wrong tools; every turn sends the whole conversation again.",
     dollars=(0.005, 0.2),
     seconds=(3, 40),
     example="""\

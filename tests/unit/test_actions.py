@@ -8,7 +8,7 @@ import pytest
 
 from orchmagic.errors import EmptyReply
 from orchmagic.models import ModelRequest, ModelResponse, Schema, ToolSpec
-from orchmagic.models.actions import decode, encode
+from orchmagic.models.actions import ONWARD, decode, encode
 
 ORDER = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
 FIND = ToolSpec("find_order", "Find an order\nby its id.", ORDER)
@@ -85,8 +85,8 @@ def test_earlier_calls_and_their_results_are_spelled_out():
             "content": 'Looking.\n{"action": "find_order", "arguments": {"order_id": "A17"}}\n'
             '{"action": "now", "arguments": "{oops"}',
         },
-        {"role": "user", "content": "Result of find_order: shipped"},
-        {"role": "user", "content": "Result of the tool: what"},
+        {"role": "user", "content": f"Result of find_order: shipped\n{ONWARD}"},
+        {"role": "user", "content": f"Result of the tool: what\n{ONWARD}"},
     ]
 
 
@@ -116,6 +116,6 @@ def test_an_empty_final_answer_is_an_empty_reply():
         decode(ModelResponse('{"action": "final_answer", "answer": " "}'))
 
 
-@pytest.mark.parametrize("text", ["prose", '{"action": ', "[1]", "3", '{"act": "x"}', '{"action": 3}', '"x"'])
+@pytest.mark.parametrize("text", ["prose", '{"action": ', "[1]", "[" * 100_000, "3", '{"act": "x"}', '{"action": 3}', '"x"'])
 def test_what_is_no_action_stays_text(text):
     assert decode(ModelResponse(text)) == ModelResponse(text)

@@ -104,8 +104,8 @@ class Budgeting:
         worst = worst_case(request, deployment)
         if self._budget.money is not None and worst.cost is None:
             raise BudgetExceeded(
-                f"budget: the price of {deployment.alias!r} ({deployment.model}) is unknown, so a limit of "
-                f"{self._budget.money:g} $ cannot be kept: set input_price and output_price, US dollars per million tokens, in "
+                f"budget: limit {self._budget.money:g} $, but the price of {deployment.alias!r} ({deployment.model}) is "
+                "unknown: set input_price and output_price, US dollars per million tokens, in "
                 f'[tool.orchmagic.models."{deployment.alias}"]'
             )
         number = await self._budget.reserve(worst)
@@ -130,7 +130,7 @@ def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     # parameters of the settings may raise the limit of the reply, or ask for several replies
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
     replies = body["n"] if isinstance(body.get("n"), int) else 1
-    reply = max(request.max_tokens, *limits) * max(1, replies)
+    reply = max([request.max_tokens, *limits]) * max(1, replies)
     cached = prompt if (deployment.cached_price or 0.0) > (deployment.input_price or 0.0) else 0
     return Spend(prompt + reply, prices.cost(deployment, Usage(input=prompt, output=reply, cached=cached)))
 

@@ -1,0 +1,174 @@
+"""From blocks to a module: what nothing needs is left out, imports are what the rest uses."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from orchmagic.export import (
+    asking,
+    branches,
+    calls,
+    classes,
+    command,
+    endpoints,
+    header,
+    names,
+    nodes,
+    parts,
+    prompts,
+    sources,
+    tooling,
+    values,
+    wiring,
+)
+from orchmagic.export.layout import assigned, fits
+from orchmagic.export.plan import Plan
+
+_ERRORS = ("UnusableReplyError", "UnfitReplyError")
+_PARTS = ("usable", "read_reply", "wrong_with", "how_sure", "rebuilt", "as_text")
+_ROOTS = frozenset({"build_graph", "main"})
+
+
+def assembled(plan: Plan) -> str:
+    """The module's text.
+
+    Raises:
+        ExportError: something cannot be said in a module.
+    """
+    sections = _sections(plan)
+    plan.copied.check()
+    kept = _kept([block for _, blocks in sections for block in blocks])
+    body = "\n\n\n".join(text for title, blocks in sections if (text := _section(title, blocks, kept)))
+    body += '\n\n\nif __name__ == "__main__":\n    main()\n'
+    head = "\n".join(header.header(plan))
+    gap = "\n\n" if _is_constant(body) else "\n\n\n"
+    return f"{head}\n\n{_imports(body, plan.copied.imports)}{gap}{body}"
+
+
+def _sections(plan: Plan) -> list[tuple[str, list[str]]]:
+    """All blocks that a module may have, in reading order, by section."""
+    arguments = classes.arguments(plan)  # first: it may take code along
+    return [
+        ("", [calls.model_class(plan)]),
+        ("", ["\n".join(lines) for lines in _constants(plan)]),
+        ("Prompts: what each step asks.", ["Messages: TypeAlias = list[dict[str, Any]]", *prompts.prompts(plan)]),
+        ("From the notebook.", plan.copied.blocks),
+        ("Types: what each step returns.", [*classes.outputs(plan), *classes.sure(plan)]),
+        ("State.", [values.state(plan)]),
+        ("Asking models.", [*map(_part, _ERRORS), *calls.asking(plan), *map(_part, _PARTS)]),
+        ("Tools.", [*arguments, *tooling.tools(plan)]),
+        ("Nodes.", nodes.nodes(plan)),
+        ("Graph.", [*branches.choosers(plan), wiring.build(plan)]),
+        ("Command line.", [command.result(plan), command.run(plan), command.main(plan)]),
+    ]
+
+
+def _constants(plan: Plan) -> list[list[str]]:
+    """What a reader may want to tune, then what the module says in words."""
+    limits = plan.graph.limits
+    lines = endpoints.constants(plan.endpoints, plan.defaults.max_tokens) if plan.calls else []
+    lines += [
+        ["# Seconds for an answer, attempts after a failed one, repeats of a reply that does not fit."],
+        [f"TIMEOUT = {plan.defaults.timeout!r}"],
+        [f"RETRIES = {plan.defaults.retries}"],
+        [f"REASKS = {plan.reasks}"],
+        *branches.limits(plan),
+        ["# Steps of a run, and its seconds when `run` runs it."],
+        [f"MAX_STEPS = {limits.max_steps}"],
+        [f"DEADLINE = {limits.deadline!r}"],
+        *tooling.limits(plan),
+        *asking.tuned(plan),
+        *(assigned(name, value) for name, value in plan.constants.items()),
+        *nodes.checks(plan),
+    ]
+    words = [block.split("\n") for block in calls.words()]
+    return [*lines, *words, *tooling.instruction(plan), ["logger = logging.getLogger(__name__)"]]
+
+
+def _part(name: str) -> str:
+    return inspect.getsource(getattr(parts, name)).rstrip()
+
+
+def _kept(blocks: Sequence[str]) -> set[str]:
+    """The names that are reached from the roots."""
+    found = {block: (_defined(block), sources.needs(block)) for block in blocks}
+    by_name = {name: block for block, (defined, _) in found.items() for name in defined}
+    kept: set[str] = set()
+    wanted = sorted(_ROOTS)
+    while wanted:
+        name = wanted.pop()
+        if name in by_name and name not in kept:
+            kept.add(name)
+            wanted += found[by_name[name]][1]
+    return kept
+
+
+def _defined(block: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.parse(block).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+    return found
+
+
+def _section(title: str, blocks: Iterable[str], kept: set[str]) -> str:
+    """The blocks that stay; constants stand together, all else two lines apart."""
+    stay = [b for b in blocks if _defined(b) & kept]
+    groups = [(constant, list(group)) for constant, group in groupby(stay, key=_is_constant)]
+    texts = [("\n" if constant else "\n\n\n").join(group) for constant, group in groups]
+    text = "\n\n\n".join(texts)
+    return f"# {title}\n\n\n{text}" if text and title and not _is_constant(text) else text
+
+
+def _is_constant(block: str) -> bool:
+    return isinstance(ast.parse(block).body[0], ast.Assign | ast.AnnAssign)
+
+
+def _imports(body: str, copied: Mapping[str, tuple[str, str]]) -> str:
+    """The import block that the body needs, sorted as the linters want it."""
+    wanted = [n for n in sources.needs(body) if n in copied or n in names.IMPORTS]
+    plain: list[tuple[str, str]] = []
+    from_: list[tuple[str, str, str]] = []
+    for name in wanted:
+        module, own = copied.get(name) or ((names.IMPORTS[name], name) if names.IMPORTS[name] else (name, ""))
+        if own:
+            from_.append((module, own, name))
+        else:
+            plain.append((module, name))
+    both = [[s for s in _ordered(plain, from_, standard=standard)] for standard in (True, False)]
+    return "\n\n".join("\n".join(lines) for lines in both if lines)
+
+
+def _ordered(plain: Iterable[tuple[str, str]], from_: Iterable[tuple[str, str, str]], *, standard: bool) -> list[str]:
+    def here(module: str) -> bool:
+        return (module.split(".", maxsplit=1)[0] in sys.stdlib_module_names) == standard
+
+    lines = [
+        f"import {module}" if module == name else f"import {module} as {name}"
+        for module, name in sorted(plain, key=lambda p: (p[0].lower(), p[1]))
+        if here(module)
+    ]
+    mine = sorted((f for f in from_ if here(f[0])), key=lambda f: (f[0].lower(), f[1] != f[2], _rank(f[1])))
+    for (module, renamed), group in groupby(mine, key=lambda f: (f[0], f[1] != f[2])):
+        if renamed:
+            lines += [f"from {module} import {own} as {name}" for _, own, name in group]
+        else:
+            lines += _from(module, [own for _, own, _ in group])
+    return lines
+
+
+def _rank(name: str) -> tuple[int, str]:
+    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
+    return kind, name
+
+
+def _from(module: str, found: Sequence[str]) -> list[str]:
+    line = f"from {module} import {', '.join(found)}"
+    return [line] if fits(line) else [f"from {module} import (", *(f"    {n}," for n in found), ")"]

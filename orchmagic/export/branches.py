@@ -1,0 +1,132 @@
+"""Where a module's run goes after a branch: a function each, with limits as constants."""
+
+from __future__ import annotations
+
+import ast
+
+from orchmagic import expression
+from orchmagic.export import expressions, threads, values
+from orchmagic.export.layout import assigned, fits, literal, texts
+from orchmagic.export.plan import Plan
+from orchmagic.graph import CAP, END, FAIL, STOP, Arm, Branch
+
+
+def choosers(plan: Plan) -> list[str]:
+    """A function for each branch."""
+    return ["\n".join(_chooser(plan, link)) for link in plan.graph.links if isinstance(link, Branch)]
+
+
+def limits(plan: Plan) -> list[list[str]]:
+    """The constants that branches compare with: how often an arm is taken, and the labels of a route."""
+    found = [
+        [f"{_limit_name(plan, link, arm)} = {arm.limit}"]
+        for link in plan.graph.links
+        if isinstance(link, Branch)
+        for arm in link.arms
+        if arm.limit is not None and not _is_iteration(plan, arm)
+    ]
+    if any(_is_iteration(plan, a) for n in plan.graph.links if isinstance(n, Branch) for a in n.arms):
+        found.insert(0, [f"MAX_ITERATIONS = {plan.graph.limits.max_iterations}"])
+    for link in plan.graph.links:
+        if isinstance(link, Branch) and is_route(link):
+            found.append(assigned(_labels(plan, link), [a.label for a in link.arms]))
+    return found
+
+
+def _is_iteration(plan: Plan, arm: Arm) -> bool:
+    """Whether the limit is the run's own: that many visits, or one less since the last must end the run."""
+    most = plan.graph.limits.max_iterations
+    return arm.limit in {most, most - 1}
+
+
+def _limit_name(plan: Plan, link: Branch, arm: Arm) -> str:
+    word = arm.target if arm.target in plan.function else "end"
+    return f"{plan.function[link.source].upper()}_TO_{word.upper()}"
+
+
+def _labels(plan: Plan, link: Branch) -> str:
+    return f"{plan.function[link.source].upper()}_LABELS"
+
+
+def is_route(link: Branch) -> bool:
+    """Whether every label is the node that it leads to."""
+    return all(isinstance(a.label, str) and a.label == a.target and a.limit is None for a in link.arms)
+
+
+def _chooser(plan: Plan, link: Branch) -> list[str]:
+    threaded = threads.threaded(plan, link.on)
+    waits = any(isinstance(n, ast.Await) for n in ast.walk(threaded))
+    name = plan.function[link.source]
+    head = f"{'async ' if waits else ''}def after_{name}(state: State) -> str:"
+    reads = sorted(expression.names(link.on))
+    known = [n for n in reads if n in plan.variable and n not in plan.constants]
+    lines = [head, f'    """Choose where the run goes after {link.source}."""']
+    lines += [row for n in known for row in values.local(plan, n, link.source, ran=True)]
+    chosen, test = _test(threaded)
+    lines += expressions.lines(threaded, "    choice = ") if chosen else []
+    return [*lines, *_arms(plan, link, test), *_otherwise(link)]
+
+
+def _test(tree: ast.expr) -> tuple[bool, ast.expr]:
+    """Whether the value is kept in a variable, and what stands for it; `bool(x)` is just `x` in a condition."""
+    if isinstance(tree, ast.Name):
+        return False, tree
+    match tree:
+        case ast.Call(func=ast.Name(id="bool"), args=[only], keywords=[]):
+            return False, only
+    return True, ast.Name("choice")
+
+
+def _arms(plan: Plan, link: Branch, test: ast.expr) -> list[str]:
+    if is_route(link):
+        chosen = expressions.flat(test)
+        return [f"    if {chosen} in {_labels(plan, link)}:", f"        return {chosen}"]
+    lines: list[str] = []
+    done: set[str | bool] = set()
+    for arm in link.arms:
+        # once every run with True has left, what remains is False
+        rest = isinstance(arm.label, bool) and (not arm.label) in done
+        parts = [] if rest else [_holds(test, arm)]
+        if arm.limit is not None:
+            parts.append(_within(plan, link, arm))
+        if arm.limit is None:
+            done.add(arm.label)
+        goes = f"return {target(arm.target)}"
+        lines += [f"    if {' and '.join(parts)}:", f"        {goes}"] if parts else [f"    {goes}"]
+    return lines
+
+
+def _holds(test: ast.expr, arm: Arm) -> str:
+    if isinstance(arm.label, bool):
+        return expressions.flat(test if arm.label else expressions.opposite(test))
+    return f"{expressions.flat(test)} == {literal(arm.label)}"
+
+
+def _within(plan: Plan, link: Branch, arm: Arm) -> str:
+    visits = f'state["{link.source}_visits"]'
+    if not _is_iteration(plan, arm):
+        return f"{visits} <= {_limit_name(plan, link, arm)}"
+    return f"{visits} {'<=' if arm.limit == plan.graph.limits.max_iterations else '<'} MAX_ITERATIONS"
+
+
+def target(name: str) -> str:
+    """A node, or the end: a run that stops or is capped ends with what it has."""
+    return "END" if name in {END, STOP, CAP} else literal(name)
+
+
+def _otherwise(link: Branch) -> list[str]:
+    """What happens when no arm is left; nothing when that cannot be."""
+    free = {a.label for a in link.arms if a.limit is None}
+    if {True, False} <= free:
+        return []
+    why = link.why or f"{link.source} leads nowhere"
+    if link.otherwise == FAIL:
+        return _saying("    raise RuntimeError(", why)
+    if link.otherwise in {STOP, CAP}:
+        return [*_saying('    logger.warning("ended early: %s", ', why), "    return END"]
+    return [f"    return {target(link.otherwise)}"]
+
+
+def _saying(before: str, why: str) -> list[str]:
+    line = f"{before}{literal(why)})"
+    return [line] if fits(line) else [*texts("    why = ", [why], ""), f"{before}why)"]

@@ -1,0 +1,105 @@
+"""The first lines of a module: what it is, a picture of its graph, what stayed behind in the notebook."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from orchmagic.draw import outline
+from orchmagic.export import values
+from orchmagic.export.layout import WIDTH
+from orchmagic.export.plan import Plan
+from orchmagic.graph import Approve
+
+MARK = "# Written by orchmagic; exporting again replaces this file."
+
+_UNTYPED = [
+    "# Functions of the notebook that have no type hints:",
+    "# ruff: noqa: ANN001, ANN201",
+    '# mypy: disable-error-code="no-untyped-def, no-untyped-call"',
+]
+
+
+def header(plan: Plan) -> list[str]:
+    """The mark, remarks for the linters, and the docstring."""
+    graph = plan.graph
+    kinds = {"chain": "a chain of steps", "route": "a router and its handlers", "react": "an agent with tools"}
+    lines = [
+        MARK,
+        *([] if plan.copied.typed else _UNTYPED),
+        f'"""{graph.name}: {kinds.get(graph.pattern, graph.pattern)}, exported from a notebook.',
+        "",
+        *(row for line in outline(graph).splitlines() for row in _drawn(line)),
+        "",
+        *_filled(f"Run it: {_command(plan)}"),
+        *_filled(f"Or: `await build_graph().ainvoke({{{_inputs(plan)}}})` returns the final state.{_thread(plan)}"),
+        "",
+        "Stayed behind in the notebook:",
+        *(row for text in _behind(plan) for row in _filled(text, "- ")),
+        '"""',
+    ]
+    return [line.replace("\\", "\\\\") for line in lines]
+
+
+def _drawn(line: str) -> list[str]:
+    """A line of the picture; what leads to many nodes goes on below its arrow."""
+    after = line.find("-> ") + len("-> ")
+    return textwrap.wrap(line, WIDTH - 4, subsequent_indent=" " * after, initial_indent="", drop_whitespace=True)
+
+
+def _filled(text: str, bullet: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _command(plan: Plan) -> str:
+    given = [f"--{n} {'...' if values.input_type(plan, n) == 'str' else 'JSON'}" for n in plan.inputs]
+    return " ".join([f"`python {plan.graph.name}.py", *given]) + "`"
+
+
+def _inputs(plan: Plan) -> str:
+    return ", ".join(f'"{n}": ...' for n in plan.inputs)
+
+
+def _thread(plan: Plan) -> str:
+    if not any(isinstance(n, Approve) for n in plan.graph.nodes):
+        return ""
+    return " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
+
+
+def _behind(plan: Plan) -> Iterator[str]:
+    limits = plan.graph.limits
+    yield "the cache of answers, the trace and the live view"
+    if limits.max_tokens is not None:
+        yield f"the limit of {limits.max_tokens:,} tokens a run"
+    if limits.budget is not None:
+        yield f"the budget of {limits.budget:g} US dollars a run"
+    if limits.deadline is not None:
+        asks = any(isinstance(n, Approve) for n in plan.graph.nodes)
+        yield f"the deadline of {limits.deadline:g} s a run" + ("" if asks else ": only `run` keeps it")
+    yield f"the status `capped` after {limits.max_steps} steps: here LangGraph raises GraphRecursionError"
+    if plan.typed:
+        yield "mending broken JSON before asking again: here the model is asked again at once"
+    if plan.calls:
+        yield "timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the network"
+    if any(n.cache for n in plan.calls):
+        yield "`cache=` of single steps"
+    yield from _endpoint(plan)
+
+
+def _endpoint(plan: Plan) -> Iterator[str]:
+    found = plan.endpoints.deployments.values()
+    if any(d.provider not in {"openai"} and not d.base_url for d in found):
+        where = "in OPENAI_BASE_URL" if plan.endpoints.uniform else "named below"
+        yield f"the model server inside the kernel: the module asks the endpoint {where}"
+
+
+def is_ours(text: str) -> bool:
+    """Whether orchmagic wrote the file, so that it may write it again."""
+    return text.startswith(MARK.split(";", maxsplit=1)[0])

@@ -1,0 +1,25 @@
+"""Expressions that call the notebook's functions run in a thread, as in the notebook: none blocks the loop."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+
+from orchmagic import expression
+from orchmagic.export import expressions
+from orchmagic.export.plan import Plan
+
+
+def threaded(plan: Plan, source: str) -> ast.expr:
+    """The expression with the module's names; awaited when it calls the notebook's code."""
+    tree = expressions.read(source, plan.variable)
+    code = set(plan.graph.code)
+    if not expression.called(source) & code:
+        return tree
+    match tree:
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in code:
+            if inspect.iscoroutinefunction(plan.namespace.get(name)):
+                return ast.Await(tree)
+            thread = ast.Attribute(ast.Name("asyncio"), "to_thread")
+            return ast.Await(ast.Call(thread, [tree.func, *args], keywords))
+    return expressions.read(f"await asyncio.to_thread(lambda: {ast.unparse(tree)})")
