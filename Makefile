@@ -15,7 +15,6 @@ PYTEST := $(BIN)/python -m pytest -q
 WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 SERIAL := local_model or browser or notebook
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .PHONY: help demo test test-fast check lab bench docs
 
@@ -29,7 +28,9 @@ demo: .venv/.project ## three cells on a real local model, no key needed
 test: .venv/.project .venv/.browser ## every test: unit, local model, browser, notebooks
 	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
 	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
-	$(if $(NOTEBOOKS),$(PYTEST) -p no:randomly --nbval-lax --nbval-cell-timeout 600 --timeout 600 $(NOTEBOOKS))
+	rm -rf .cache/answers
+	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache $(PYTEST) -p no:randomly --nbval-lax --nbval-cell-timeout 600 \
+		--timeout 600 notebooks/*.ipynb
 
 test-fast: .venv/.project ## the unit tests without the slow ones
 	$(PYTEST) -n 2 -m "not (slow or $(SERIAL))" tests

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+Q = TypeVar("Q")
 T = TypeVar("T")
 
 _TICK = 0.1  # a pending SIGINT is only seen between waits (ipykernel#881)
@@ -54,6 +55,17 @@ class Bridge:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Start `work` and wait for it."""
         return self.wait(self.submit(work))
+
+    def across(self, call: Callable[[Q], Awaitable[T]]) -> Callable[[Q], Awaitable[T]]:
+        """`call` for other loops: it still runs on this one, where its clients belong."""
+
+        async def there(question: Q) -> T:
+            return await call(question)
+
+        async def here(question: Q) -> T:
+            return await asyncio.wrap_future(self.submit(there(question)))
+
+        return here
 
     def close(self) -> None:
         """Stop the loop. Safe to call twice."""

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, assert_never
 
 from orchmagic import steps
+from orchmagic.context import Context, State, Update, evaluate, scope
 from orchmagic.errors import Capped, GateFailed, Stopped
 from orchmagic.events import Decided
 from orchmagic.graph import CAP, END, FAIL, STOP, Approve, Arm, Branch, Code, Edge, Graph, Node
-from orchmagic.steps import Context, State, Update
 
 Compiled = Any  # CompiledStateGraph has four type parameters that say nothing here
 _WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
@@ -100,8 +100,8 @@ def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
 
 async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     """(target, reason) of a branch: the first arm whose label fits and whose limit is not used up."""
-    seen = steps.scope(state, ctx)
-    value = await steps.evaluate(link.on, seen, link.source)
+    seen = scope(state, ctx)
+    value = await evaluate(link.on, seen, link.source)
     visits = state.get("visits", {}).get(link.source, 0)
     span = f"{link.source}#{visits}"
     arm = next((a for a in link.arms if a.label == value and visits <= (a.limit or visits)), None)

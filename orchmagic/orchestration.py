@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.context import as_json
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph import Call, Graph
 from orchmagic.options import RunOptions
 from orchmagic.run import Run
-from orchmagic.steps import as_json
 
 if TYPE_CHECKING:
     from orchmagic.estimate import Estimate

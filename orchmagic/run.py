@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.bridge import Bridge, settle
+from orchmagic.context import Context, as_json
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, nearest
 from orchmagic.events import Event, RunFinished, RunStarted, Status
 from orchmagic.graph import Graph
-from orchmagic.steps import Context, as_json
 from orchmagic.trace import Record, Trace
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Run:
 
     def cancel(self) -> None:
         """Stop the run; what it found so far stays."""
-        if self._future is not None and not self._future.done():
+        if self._future is not None and not self._done.is_set():
             self._future.cancel()
             settle(self._done)
 

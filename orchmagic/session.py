@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.bridge import Bridge
 from orchmagic.cell import parse
+from orchmagic.context import CallDefaults, Context
 from orchmagic.errors import nearest
 from orchmagic.events import Event
 from orchmagic.graph import Graph, Limits, Node
-from orchmagic.models import PROVIDERS, Deployment, Handler, ModelRequest, ModelResponse, Provider, aliases
+from orchmagic.models import PROVIDERS, Deployment, Handler, Provider, aliases
 from orchmagic.options import RunOptions, parse_options, ttl
 from orchmagic.orchestration import Orchestration
 from orchmagic.patterns import PATTERNS
 from orchmagic.run import Run
 from orchmagic.settings import Settings, load
-from orchmagic.steps import CallDefaults, Context
 from orchmagic.trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.caches import Cache
     from orchmagic.estimate import Estimate
+    from orchmagic.models.middleware.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
 
 
@@ -114,16 +115,24 @@ class Session:
             limits=_limits(limits),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        context = self.context(graph, options, trace.add, budget)
+        left = _left(limits.deadline, trace)
+        context = self.context(graph, options, trace.add, budget, left)
         run = Run(number, context, self.compiled(graph, options), trace, budget, inputs, self.bridge)
         self.runs.append(run)
         return run
 
-    def context(self, graph: Graph, options: RunOptions, emit: Callable[[Event], None], budget: Any) -> Context:
+    def context(
+        self,
+        graph: Graph,
+        options: RunOptions,
+        emit: Callable[[Event], None],
+        budget: Budget,
+        left: Callable[[], float | None] = lambda: None,
+    ) -> Context:
         """What the nodes of one run work with."""
         return Context(
             graph=graph,
-            handler=self.handler(emit, budget),
+            handler=self.handler(emit, budget, left),
             emit=emit,
             namespace=self.namespace,
             deployment=self.deployment,
@@ -142,7 +151,7 @@ class Session:
 
         budget = Budget(max_tokens=graph.limits.max_tokens, money=graph.limits.budget)
         context = self.context(graph, options, lambda _: None, budget)
-        context.handler = _across(self.bridge, context.handler)
+        context.handler = self.bridge.across(context.handler)
         return context
 
     def defaults(self, options: RunOptions) -> CallDefaults:
@@ -160,7 +169,7 @@ class Session:
             retries=chosen.retry,
         )
 
-    def handler(self, emit: Callable[[Event], None], budget: Any) -> Handler:
+    def handler(self, emit: Callable[[Event], None], budget: Budget, left: Callable[[], float | None]) -> Handler:
         """The pipeline of one run, outermost first: tracing … provider."""
         from orchmagic.models import pipeline  # noqa: PLC0415 - first run
         from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415
@@ -175,6 +184,7 @@ class Session:
             flights=self._flights,
             budget=budget,
             retry=self.settings.retry,
+            time_left=left,
         )
 
     def deployment(self, name: str) -> Deployment:
@@ -263,18 +273,9 @@ class Session:
         self.bridge.close()
 
 
-def _across(bridge: Bridge, handler: Handler) -> Handler:
-    """Clients belong to the session's loop: a foreign loop hands its requests over."""
-    import asyncio  # noqa: PLC0415 - only graphs called by hand need it
-
-    async def call(request: ModelRequest) -> ModelResponse:
-        return await asyncio.wrap_future(bridge.submit(_await(handler, request)))
-
-    return call
-
-
-async def _await(handler: Handler, request: ModelRequest) -> ModelResponse:
-    return await handler(request)
+def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:
+    """Seconds until the deadline: no wait is begun that would pass it."""
+    return lambda: None if deadline is None else deadline - trace.now
 
 
 def _models(graph: Graph) -> list[str]:

@@ -50,7 +50,6 @@ class Settings:
     max_iterations: int = 8
     cache: str = "30d"
     cache_dir: Path = field(default_factory=_user_cache)
-    concurrency: int = 16
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -111,7 +110,6 @@ FIELDS: Mapping[str, Reader] = {
     "max_iterations": readers.whole(1),
     "cache": readers.cache_age,
     "cache_dir": readers.path,
-    "concurrency": readers.whole(1),
     "models": _models,
 }
 

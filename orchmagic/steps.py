@@ -6,72 +6,21 @@ Knows models only as a Handler and the run only as a Context, nothing of LangGra
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from orchmagic import confidence, expression, template, tools
-from orchmagic.errors import Capped, CodeFailed, InputError, OutputError
-from orchmagic.events import (
-    Answered,
-    Asked,
-    NodeFailed,
-    NodeFinished,
-    NodeSkipped,
-    NodeStarted,
-    Repaired,
-    ToolFinished,
-    ToolStarted,
-)
-from orchmagic.graph import Approve, Call, Code, Graph, Node, Tools
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.schema import OutputType, resolve
-from orchmagic.wording import AGAIN, REASK, TOOL_ERROR
+from orchmagic.acting import run_tools
+from orchmagic.context import Context, State, Update, as_json, evaluate, mirror, scope
+from orchmagic.errors import Capped, OutputError
+from orchmagic.events import Answered, Asked, NodeFailed, NodeFinished, NodeSkipped, NodeStarted, Repaired
+from orchmagic.graph import Approve, Call, Code, Node, Tools
+from orchmagic.models import ModelRequest, ModelResponse
+from orchmagic.schema import OutputType
+from orchmagic.wording import AGAIN, REASK
 
 _SHOWN = 80  # characters of a value in a reason
-
-State: TypeAlias = Mapping[str, Any]
-Update: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CallDefaults:
-    """What a call uses when its step says nothing. `ttl` and `timeout` in seconds.
-
-    `retries` counts attempts after a failed one: the pipeline makes them, exported modules name them.
-    """
-
-    model: str = "default"
-    fallback: tuple[str, ...] = ()
-    timeout: float | None = 60.0
-    max_tokens: int = 1024
-    cache: str = "use"
-    ttl: float | None = None
-    stream: bool = False
-    retries: int = 2
-
-
-@dataclass(slots=True)
-class Context:
-    """One run, as its nodes see it. `values` mirrors the state, so that a partial result survives any end."""
-
-    graph: Graph
-    handler: Handler
-    emit: Emit
-    namespace: Mapping[str, object]
-    deployment: Callable[[str], Deployment]
-    defaults: CallDefaults = field(default_factory=CallDefaults)
-    ttl: Callable[[str], float | None] = lambda _: None
-    types: dict[str, OutputType] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
-    visits: int = 0
-    asked: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for node in self.graph.nodes:
-            if isinstance(node, Call):
-                self.types[node.name] = resolve(node.name, node.output, self.namespace, confidence=node.confidence)
 
 
 async def visit(node: Node, state: State, ctx: Context) -> Update:
@@ -89,7 +38,7 @@ async def visit(node: Node, state: State, ctx: Context) -> Update:
         update: Update = {node.name: None}
     else:
         update = await _traced(node, span, state, seen, ctx)
-    _mirror(ctx, update)
+    mirror(ctx, update)
     return update | counted
 
 
@@ -111,17 +60,6 @@ async def _traced(node: Node, span: str, state: State, seen: Mapping[str, object
         raise
     ctx.emit(NodeFinished(span=span, output=update.get(node.name, update)))
     return update
-
-
-def scope(state: State, ctx: Context) -> dict[str, object]:
-    """What templates and expressions see: the notebook's code, inputs, and typed values of the nodes so far."""
-    seen: dict[str, object] = {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
-    seen |= {name: state.get(name) for name in ctx.graph.inputs}
-    for node in ctx.graph.nodes:
-        value = state.get(node.name)
-        seen[node.name] = ctx.types[node.name].rebuild(value) if node.name in ctx.types else value
-    seen["messages"] = state.get("messages", [])
-    return seen
 
 
 async def ask_model(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
@@ -230,81 +168,6 @@ def because(node: Node, seen: Mapping[str, object]) -> str:
     return f" ({values})" if values else ""
 
 
-async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
-    """Calls of notebook functions run in a thread, so that a slow one never blocks the loop or a cancel."""
-    try:
-        if expression.called(source):
-            found = await asyncio.to_thread(expression.evaluate, source, seen)
-        else:
-            found = expression.evaluate(source, seen)
-        return await found if inspect.isawaitable(found) else found
-    except Exception as error:
-        if isinstance(error, InputError):
-            raise
-        raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
-
-
-def as_json(value: object, name: str) -> Any:
-    """The value as plain JSON, since the state of a run is JSON.
-
-    Raises:
-        InputError: it cannot be; names the value and its type.
-    """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
-
-    try:
-        return to_jsonable_python(value)
-    except (PydanticSerializationError, RecursionError):
-        raise InputError(
-            f"{name!r} is a {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or records, "
-            "or use it inside a notebook function"
-        ) from None
-
-
-async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
-    """Run the tool calls of the last message side by side; what goes wrong is told to the model."""
-    calls = state[node.transcript][-1]["tool_calls"]
-    ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
-    results = await asyncio.gather(*(_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1)))
-    replies = [
-        {"role": "tool", "tool_call_id": call["id"], "content": result}
-        for call, result in zip(calls, results, strict=True)
-    ]
-    return {node.transcript: replies}
-
-
-async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any], ctx: Context) -> str:
-    name, written = call["function"]["name"], call["function"]["arguments"]
-    id_ = f"{span}.{number}"
-    ctx.emit(ToolStarted(call=id_, span=span, tool=name, arguments=written))
-    try:
-        result = tools.readable(await _use(node, name, written, ctx))
-    except Exception as error:  # noqa: BLE001 - whatever a tool raises is for the model to read
-        told = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
-        result = TOOL_ERROR.format(error=told.strip("'\"") if isinstance(error, KeyError) else told)
-        ctx.emit(ToolFinished(call=id_, error=result))
-    else:
-        ctx.emit(ToolFinished(call=id_, result=result))
-    return result
-
-
-async def _use(node: Tools, name: str, written: str, ctx: Context) -> object:
-    if name not in node.tools:
-        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(node.tools)}")
-    tool = tools.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
-    arguments = tool.read(written)
-    timeout = node.timeout or ctx.defaults.timeout
-    try:
-        async with asyncio.timeout(timeout):
-            if inspect.iscoroutinefunction(tool.function):
-                return await tool.function(**arguments)
-            return await asyncio.to_thread(tool.function, **arguments)
-    except TimeoutError:
-        raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
-
-
 def open_question(node: Approve, state: State, ctx: Context) -> tuple[str, str]:
     """(span, question) of a pause that begins or goes on."""
     span = f"{node.name}#{state.get('visits', {}).get(node.name, 0) + 1}"
@@ -316,7 +179,7 @@ def take_reply(node: Approve, span: str, reply: object, ctx: Context) -> Update:
     ctx.emit(Answered(span=span, reply=reply))
     ctx.emit(NodeFinished(span=span, output=reply))
     update: Update = {node.name: reply}
-    _mirror(ctx, update)
+    mirror(ctx, update)
     return update | {"visits": {node.name: int(span.rsplit("#", 1)[1])}}
 
 
@@ -324,14 +187,6 @@ def begin_question(node: Approve, span: str, question: str, ctx: Context) -> Non
     """Trace that the run now waits."""
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
     ctx.emit(Asked(span=span, question=question))
-
-
-def _mirror(ctx: Context, update: Mapping[str, Any]) -> None:
-    for name, value in update.items():
-        if isinstance(value, list) and name == "messages":
-            ctx.values.setdefault(name, []).extend(value)
-        else:
-            ctx.values[name] = value
 
 
 def _short(value: object) -> str:

@@ -17,7 +17,7 @@ from orchmagic.graph import Graph
 from orchmagic.models import Deployment
 
 if TYPE_CHECKING:
-    from orchmagic.steps import CallDefaults
+    from orchmagic.context import CallDefaults
 
 __all__ = ["module", "write"]
 

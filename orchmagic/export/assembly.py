@@ -25,11 +25,12 @@ from orchmagic.export import (
     values,
     wiring,
 )
-from orchmagic.export.layout import assigned, fits
+from orchmagic.export.layout import assigned, fits, remarked
 from orchmagic.export.plan import Plan
 
 _ERRORS = ("UnusableReplyError", "UnfitReplyError")
 _PARTS = ("usable", "read_reply", "wrong_with", "how_sure", "rebuilt", "as_text")
+_MESSAGES = ["Messages: TypeAlias = list[dict[str, Any]]"]
 _ROOTS = frozenset({"build_graph", "main"})
 
 
@@ -40,7 +41,7 @@ def assembled(plan: Plan) -> str:
         ExportError: something cannot be said in a module.
     """
     sections = _sections(plan)
-    plan.copied.check()
+    plan.copied.check()  # again: every section may have met a problem
     kept = _kept([block for _, blocks in sections for block in blocks])
     body = "\n\n\n".join(text for title, blocks in sections if (text := _section(title, blocks, kept)))
     body += '\n\n\nif __name__ == "__main__":\n    main()\n'
@@ -55,15 +56,15 @@ def _sections(plan: Plan) -> list[tuple[str, list[str]]]:
     return [
         ("", [calls.model_class(plan)]),
         ("", ["\n".join(lines) for lines in _constants(plan)]),
-        ("Prompts: what each step asks.", ["Messages: TypeAlias = list[dict[str, Any]]", *prompts.prompts(plan)]),
-        ("From the notebook.", plan.copied.blocks),
-        ("Types: what each step returns.", [*classes.outputs(plan), *classes.sure(plan)]),
-        ("State.", [values.state(plan)]),
-        ("Asking models.", [*map(_part, _ERRORS), *calls.asking(plan), *map(_part, _PARTS)]),
-        ("Tools.", [*arguments, *tooling.tools(plan)]),
-        ("Nodes.", nodes.nodes(plan)),
-        ("Graph.", [*branches.choosers(plan), wiring.build(plan)]),
-        ("Command line.", [command.result(plan), command.run(plan), command.main(plan)]),
+        ("Prompts: what each step asks", prompts.prompts(plan)),
+        ("From the notebook", plan.copied.blocks),
+        ("Types: what each step returns", [*classes.outputs(plan), *classes.sure(plan)]),
+        ("State", [values.state(plan)]),
+        ("Asking models", [*map(_part, _ERRORS), *calls.asking(plan), *map(_part, _PARTS)]),
+        ("Tools", [*arguments, *tooling.tools(plan)]),
+        ("Nodes", nodes.nodes(plan)),
+        ("Graph", [*branches.choosers(plan), wiring.build(plan)]),
+        ("Command line", [command.result(plan), command.run(plan), command.main(plan)]),
     ]
 
 
@@ -72,21 +73,19 @@ def _constants(plan: Plan) -> list[list[str]]:
     limits = plan.graph.limits
     lines = endpoints.constants(plan.endpoints, plan.defaults.max_tokens) if plan.calls else []
     lines += [
-        ["# Seconds for an answer, attempts after a failed one, repeats of a reply that does not fit."],
-        [f"TIMEOUT = {plan.defaults.timeout!r}"],
-        [f"RETRIES = {plan.defaults.retries}"],
-        [f"REASKS = {plan.reasks}"],
+        remarked([f"TIMEOUT = {plan.defaults.timeout!r}"], "seconds to wait for an endpoint"),
+        remarked([f"RETRIES = {plan.defaults.retries}"], "attempts after a failed one"),
+        remarked([f"REASKS = {plan.reasks}"], "how often a reply that does not fit is asked again"),
         *branches.limits(plan),
-        ["# Steps of a run, and its seconds when `run` runs it."],
-        [f"MAX_STEPS = {limits.max_steps}"],
-        [f"DEADLINE = {limits.deadline!r}"],
+        remarked([f"MAX_STEPS = {limits.max_steps}"], "of a run"),
+        remarked([f"DEADLINE = {limits.deadline!r}"], "seconds, when `run` runs the graph"),
         *tooling.limits(plan),
         *asking.tuned(plan),
         *(assigned(name, value) for name, value in plan.constants.items()),
         *nodes.checks(plan),
     ]
     words = [block.split("\n") for block in calls.words()]
-    return [*lines, *words, *tooling.instruction(plan), ["logger = logging.getLogger(__name__)"]]
+    return [*lines, *words, *tooling.instruction(plan), ["logger = logging.getLogger(__name__)"], _MESSAGES]
 
 
 def _part(name: str) -> str:
@@ -124,7 +123,7 @@ def _section(title: str, blocks: Iterable[str], kept: set[str]) -> str:
     groups = [(constant, list(group)) for constant, group in groupby(stay, key=_is_constant)]
     texts = [("\n" if constant else "\n\n\n").join(group) for constant, group in groups]
     text = "\n\n\n".join(texts)
-    return f"# {title}\n\n\n{text}" if text and title and not _is_constant(text) else text
+    return f"# {title}\n\n\n{text}" if text and title else text
 
 
 def _is_constant(block: str) -> bool:

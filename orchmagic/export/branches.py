@@ -6,7 +6,7 @@ import ast
 
 from orchmagic import expression
 from orchmagic.export import expressions, threads, values
-from orchmagic.export.layout import assigned, fits, literal, texts
+from orchmagic.export.layout import assigned, fits, literal, remarked, texts
 from orchmagic.export.plan import Plan
 from orchmagic.graph import CAP, END, FAIL, STOP, Arm, Branch
 
@@ -19,14 +19,15 @@ def choosers(plan: Plan) -> list[str]:
 def limits(plan: Plan) -> list[list[str]]:
     """The constants that branches compare with: how often an arm is taken, and the labels of a route."""
     found = [
-        [f"{_limit_name(plan, link, arm)} = {arm.limit}"]
+        remarked([f"{_limit_name(plan, link, arm)} = {arm.limit}"], f"times that {link.source} may send back")
         for link in plan.graph.links
         if isinstance(link, Branch)
         for arm in link.arms
         if arm.limit is not None and not _is_iteration(plan, arm)
     ]
     if any(_is_iteration(plan, a) for n in plan.graph.links if isinstance(n, Branch) for a in n.arms):
-        found.insert(0, [f"MAX_ITERATIONS = {plan.graph.limits.max_iterations}"])
+        most = [f"MAX_ITERATIONS = {plan.graph.limits.max_iterations}"]
+        found.insert(0, remarked(most, "rounds of a loop; then the run ends with what it has"))
     for link in plan.graph.links:
         if isinstance(link, Branch) and is_route(link):
             found.append(assigned(_labels(plan, link), [a.label for a in link.arms]))
@@ -80,7 +81,7 @@ def _test(tree: ast.expr) -> tuple[bool, ast.expr]:
 def _arms(plan: Plan, link: Branch, test: ast.expr) -> list[str]:
     if is_route(link):
         chosen = expressions.flat(test)
-        return [f"    if {chosen} in {_labels(plan, link)}:", f"        return {chosen}"]
+        return [f"    if {chosen} in {_labels(plan, link)}:", f"        return str({chosen})"]
     lines: list[str] = []
     done: set[str | bool] = set()
     for arm in link.arms:

@@ -10,8 +10,6 @@ from orchmagic.wording import AGAIN, REASK
 def asking(plan: Plan) -> list[str]:
     """The functions and their constants, each a block; what nothing needs is left out later."""
     return [
-        *words(),
-        model_class(plan),
         key_of(),
         client_of(),
         first_usable(plan),
@@ -26,8 +24,9 @@ def words() -> list[str]:
     return [
         "\n".join(assigned("REASK", REASK)),
         "\n".join(assigned("AGAIN", AGAIN)),
-        "# What is wrong with the request itself: no other model helps.\nREJECTED = frozenset(range(400, 500)) - {402, 408, 429}",
-        "# Problems of a reply that the model is told at once.\nSHOWN = 5",
+        "# Status codes that say that the request is wrong: no other model helps.\n"
+        "REJECTED = frozenset(range(400, 500)) - {402, 408, 429}",
+        "SHOWN = 5  # problems of a reply that its model is told at once",
     ]
 
 

@@ -102,7 +102,7 @@ class Copied:
         self.take(sources.needs(source), what, scope)
         self.typed = self.typed and sources.is_typed(source)
         tidy = sources.is_tidy(source)
-        self.blocks.append(source if tidy else f"# fmt: off - as it stands in the notebook\n{source}\n# fmt: on")
+        self.blocks.append(source if tidy else f"# fmt: off - as it stands in the notebook\n{source}\n\n\n# fmt: on")
         if own != name:
             self.blocks.append(f"{name} = {own}")
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from orchmagic.export import names
-from orchmagic.export.layout import assigned, call, literal
+from orchmagic.export.layout import assigned, call, literal, remarked
 from orchmagic.graph import Call, Graph
 from orchmagic.models import Deployment
 
@@ -109,10 +109,9 @@ def constants(found: Endpoints, limit: int) -> list[list[str]]:
     after = f"({', '.join(rest)}{',' if len(rest) == 1 else ''})"
     kind = "str" if found.uniform else "Model"
     lines = [_model(found, alias) for alias in found.aliases]
-    lines.append(
-        ["# Asked in turn when a model fails, refuses or is cut off.", f"FALLBACK: tuple[{kind}, ...] = {after}"]
-    )
-    lines.append(["# Tokens of a reply, at most.", f"MAX_TOKENS = {limit}"])
+    turn = "asked in turn when a model fails, refuses or is cut off"
+    lines.append(remarked([f"FALLBACK: tuple[{kind}, ...] = {after}"], turn))
+    lines.append(remarked([f"MAX_TOKENS = {limit}"], "of a reply"))
     return [*lines, *_shared(found)] if found.uniform else lines
 
 
@@ -139,9 +138,9 @@ def _shared(found: Endpoints) -> list[list[str]]:
     if (base := address(found.first)) not in {None, _OPENAI}:
         lines.append(assigned("BASE_URL", base))
     if (key := found.first.key_env or _KEY) != _KEY:
-        lines.append(["# The environment variable that holds the key.", *assigned("KEY", key)])
+        lines.append(remarked(assigned("KEY", key), "the environment variable that holds the key"))
     if chosen := options(found.first):
-        lines.append(["# What every request carries besides.", *assigned("OPTIONS: dict[str, Any]", chosen)])
+        lines.append(remarked(assigned("OPTIONS: dict[str, Any]", chosen), "what every request carries"))
     return lines
 
 

@@ -56,6 +56,12 @@ def assigned(name: str, value: object, indent: str = "") -> list[str]:
     return texts(before, [value], "") if isinstance(value, str) else constant(before, value, "")
 
 
+def remarked(lines: list[str], remark: str) -> list[str]:
+    """The lines with a remark: behind one that has room, else above the first."""
+    behind = f"{lines[0]}  # {remark}"
+    return [behind] if len(lines) == 1 and fits(behind) else [f"# {remark[0].upper()}{remark[1:]}.", *lines]
+
+
 def constant(before: str, value: object, after: str) -> list[str]:
     """A constant after `before` (which holds the indentation), its brackets opened when it is too long."""
     line = before + literal(value) + after
@@ -111,7 +117,7 @@ def texts(before: str, parts: Sequence[str | Filled], after: str) -> list[str]:
     if fits(whole):
         return [whole]
     indent = before[: len(before) - len(before.lstrip())]
-    rows = list(_rows(parts, WIDTH - len(indent) - len(STEP) - len('f""')))
+    rows = list(_rows(parts, WIDTH - len(indent) - len(STEP)))
     if len(rows) == 1:
         return [whole]
     return [f"{before}(", *(f"{indent}{STEP}{_joined(row)}" for row in rows), f"{indent}){after}"]
@@ -135,17 +141,14 @@ def _braced(text: str) -> str:
 def _rows(parts: Sequence[str | Filled], width: int) -> Iterator[list[str | Filled]]:
     """Parts cut into rows: after every line end, and before the word that does not fit any more."""
     row: list[str | Filled] = []
-    used = 0
     for atom in _atoms(parts, width):
-        size = len(atom.source) + 2 if isinstance(atom, Filled) else len(_braced(_escaped(atom, '"')))
-        if row and used + size > width:
+        if row and len(_joined([*row, atom])) > width:
             yield row
-            row, used = [], 0
+            row = []
         row.append(atom)
-        used += size
         if isinstance(atom, str) and atom.endswith("\n"):
             yield row
-            row, used = [], 0
+            row = []
     if row:
         yield row
 
@@ -176,7 +179,7 @@ def _slices(word: str, width: int) -> Iterator[str]:
     start = 0
     for at, character in enumerate(word):
         one = len(_braced(_escaped(character, '"')))
-        if size + one > width:
+        if size + one > width - len('f""'):
             yield word[start:at]
             start, size = at, 0
         size += one

@@ -91,8 +91,8 @@ def _gate(plan: Plan, node: Code) -> list[str]:
 
 def _approve(plan: Plan, node: Approve) -> list[str]:
     arguments = [plan.variable[n] for n in prompts.read_by(plan, node)]
-    lines = call(f"    question = {plan.function[node.name]}_question(", arguments, ")")
-    lines += call("    answer = interrupt({", [f'"step": {literal(node.name)}', '"question": question'], "})")
+    lines = call(f"    asked = {plan.function[node.name]}_question(", arguments, ")")
+    lines += call("    answer = interrupt({", [f'"step": {literal(node.name)}', '"question": asked'], "})")
     return [*lines, *returned(plan, node, "answer")]
 
 

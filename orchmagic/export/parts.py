@@ -117,7 +117,7 @@ def how_sure(choice: Choice, field: str, value: object) -> float | None:
 
 
 def tool_calls(choice: Choice) -> dict[str, Any]:
-    """Return the model's message with its tool calls, as the next request repeats it."""
+    """Return the message with its tool calls, as the next request repeats it."""
     kept: Any = {"id": True, "type": True, "function": {"name", "arguments"}}
     calls = [call.model_dump(include=kept) for call in choice.message.tool_calls or []]
     content = choice.message.content or None

@@ -16,7 +16,7 @@ from orchmagic.models import Deployment
 from orchmagic.schema import OutputType, annotation_names, resolve
 
 if TYPE_CHECKING:
-    from orchmagic.steps import CallDefaults
+    from orchmagic.context import CallDefaults
 
 
 @dataclass

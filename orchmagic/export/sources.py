@@ -10,6 +10,7 @@ import ast
 import builtins
 import inspect
 import linecache
+import re
 import symtable
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ from types import FunctionType
 
 from orchmagic.export.expressions import requoted
 from orchmagic.export.layout import fits
+
+
+_DEFAULT = re.compile(r"(\w+: [^=,()]+)=(?!=)")
 
 
 def of_function(function: object) -> str | None:
@@ -119,5 +123,6 @@ def _is_unsure(node: ast.AST, outermost: bool) -> bool:
 
 
 def _canonical(tree: ast.Module) -> list[str]:
-    """As `ast.unparse` writes it, strings in double quotes, blank lines left out."""
-    return [line for line in requoted(ast.unparse(tree)).split("\n") if line.strip()]
+    """As `ast.unparse` writes it, strings in double quotes, defaults spaced, blank lines left out."""
+    lines = [line for line in requoted(ast.unparse(tree)).split("\n") if line.strip()]
+    return [_DEFAULT.sub(r"\1 = ", line) if " def " in f" {line}" else line for line in lines]

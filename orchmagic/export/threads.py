@@ -22,4 +22,6 @@ def threaded(plan: Plan, source: str) -> ast.expr:
                 return ast.Await(tree)
             thread = ast.Attribute(ast.Name("asyncio"), "to_thread")
             return ast.Await(ast.Call(thread, [tree.func, *args], keywords))
+    if any(inspect.iscoroutinefunction(plan.namespace.get(n)) for n in expression.called(source) & code):
+        plan.copied.problem(f"`{source}` calls an async function inside a larger expression: give it a line of its own")
     return expressions.read(f"await asyncio.to_thread(lambda: {ast.unparse(tree)})")

@@ -103,21 +103,24 @@ def _free(name: str, kind: object, definitions: Mapping[str, Any], own: Mapping[
     return next(new for new in free if new not in definitions and new not in own)
 
 
-# A made-up tool, so that nothing in the example can be mistaken for the task; the schema keeps it from being called.
+# Made-up tools, so that nothing in the example is mistaken for the task; the schema keeps them from being called.
+# Two of them: after an example with one, the 0.5B model never takes a second step, and answers from the example.
 EXAMPLE = """\
-user: Do I need a coat in Oslo today?
+user: Does Ann need a coat today?
+assistant: {"action": "home_of", "arguments": {"person": "Ann"}}
+user: Result of home_of: {"city": "Oslo"}
 assistant: {"action": "weather", "arguments": {"city": "Oslo"}}
 user: Result of weather: {"sky": "rain", "degrees": 4}
 assistant: {"action": "final_answer", "answer": %s}"""
-SAID = "Yes: it rains in Oslo at 4 degrees."
+SAID = "Ann needs a coat: it rains in Oslo."
 
 
 def _instruction(tools: Sequence[ToolSpec], answer: Schema | None) -> str:
-    final: object = SAID if answer is None else instance(answer.schema)
+    final: object = SAID if answer is None else instance(answer.schema, word=SAID)
     return "\n".join(
         [
             "Reply with one JSON object: use a tool, or give the final answer once you know enough.",
-            "Example of another conversation, with a tool weather(city: string):",
+            "Example of another conversation, with other tools:",
             EXAMPLE % _json(final),
             "",
             "The tools of this conversation:",

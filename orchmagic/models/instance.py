@@ -28,12 +28,12 @@ class _EndlessError(Exception):
     """The schema refers to itself on every way there is."""
 
 
-def instance(schema: JsonSchema) -> Any:
-    """A value that fits `schema`: first choices, required properties, a word for every text, true for bool.
+def instance(schema: JsonSchema, word: str = "scripted") -> Any:
+    """A value that fits `schema`: first choices, required properties, `word` for every text, true for bool.
 
     True, because a yes is what ends most loops. Patterns and `not` are out of reach: their value may not fit.
     """
-    return _Filler(schema).fill(schema, ())
+    return _Filler(schema, word).fill(schema, ())
 
 
 def misfit(schema: JsonSchema, value: Any) -> Any:
@@ -45,8 +45,9 @@ def misfit(schema: JsonSchema, value: Any) -> Any:
 class _Filler:
     """Knows the root, where references point to. `active` are the references under way: no way leads back."""
 
-    def __init__(self, root: JsonSchema) -> None:
+    def __init__(self, root: JsonSchema, word: str = "") -> None:
         self._root = root
+        self._word = word
 
     def fill(self, schema: JsonSchema | bool, active: tuple[str, ...]) -> Any:
         if isinstance(schema, bool):
@@ -95,7 +96,12 @@ class _Filler:
             "boolean": lambda _: True,
             "null": lambda _: None,
         }
-        return scalars.get(kind, _text)(schema)
+        return scalars.get(kind, self._text)(schema)
+
+    def _text(self, schema: JsonSchema) -> str:
+        text = _FORMATS.get(schema.get("format", ""), self._word)
+        text += "." * (int(schema.get("minLength", 0)) - len(text))
+        return text[: int(schema.get("maxLength", len(text)))]
 
     def _object(self, schema: JsonSchema, active: tuple[str, ...]) -> dict[str, Any]:
         properties = schema.get("properties", {})
@@ -164,9 +170,3 @@ def _number(schema: JsonSchema, step: float) -> float:
         inward = unit or (step if high - low > step else (high - low) / 2)
         nearest += inward if nearest == above else -inward
     return nearest
-
-
-def _text(schema: JsonSchema) -> str:
-    word = _FORMATS.get(schema.get("format", ""), "scripted")
-    word += "." * (int(schema.get("minLength", 0)) - len(word))
-    return word[: int(schema.get("maxLength", len(word)))]

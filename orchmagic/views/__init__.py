@@ -12,8 +12,8 @@ from typing import Any
 from orchmagic.registry import Registry
 from orchmagic.trace import Record, Span
 
-_LONG, _SHORT = 2_000, 160  # characters of a value kept in a small and in a large trace
-_SOME, _MANY = 100, 1_000  # spans from which values are kept short, and from which a figure is too slow
+_LONG, _SHORT, _WHOLE = 2_000, 40, 4_500  # characters kept: of one value at most and at least, of all steps
+_MANY = 1_000  # spans from which a figure is too slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def large(record: Record) -> bool:
 
 def bound(record: Record) -> Record:
     """The record with long values cut, so that what a notebook saves has a limit."""
-    limit = _SHORT // 4 if large(record) else _LONG if len(record.spans) <= _SOME else _SHORT
+    limit = max(_SHORT, min(_LONG, _WHOLE // max(1, len(record.steps))))
     spans = tuple(_cut_span(s, limit) for s in record.spans[: 10 * _MANY])
     inputs = {k: cut(v, limit) for k, v in record.inputs.items()}
-    return replace(record, spans=spans, inputs=inputs, output=cut(record.output, 10 * limit))
+    return replace(record, spans=spans, inputs=inputs, output=cut(record.output, 2 * _LONG))
 
 
 def _cut_span(span: Span, limit: int) -> Span:
@@ -53,6 +53,8 @@ def _cut_span(span: Span, limit: int) -> Span:
     limit = limit if span.parent is None else min(limit, 300)
     return replace(
         span,
+        start=round(span.start, 4),
+        end=None if span.end is None else round(span.end, 4),
         input=cut(span.input, limit),
         output=cut(span.output, limit),
         error=None if span.error is None else cut(span.error, limit),

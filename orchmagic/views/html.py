@@ -5,6 +5,8 @@ A table carries it where styles are stripped. Everything that is not ours is esc
 
 from __future__ import annotations
 
+from html import escape
+
 from orchmagic import words
 from orchmagic.answer import pre, safe
 from orchmagic.trace import Record, Span
@@ -12,7 +14,7 @@ from orchmagic.views import View
 
 _ROWS = 100
 _COLORS = {"failed": "#d55e00", "skipped": "#999999", "cancelled": "#999999", "waiting": "#cc79a7"}
-_CELL = 'style="text-align:left;padding:2px 10px 2px 0;white-space:nowrap"'
+_CELL = 'style="text-align:left"'
 
 
 def render(record: Record) -> str:
@@ -27,7 +29,7 @@ def _table(record: Record) -> str:
     more = len(record.steps) - _ROWS
     note = f"<div>… {more:,} more steps</div>" if more > 0 else ""
     details = "".join(_details(record, s) for s in record.steps[:_ROWS])
-    return f'<table style="border-collapse:collapse;margin:4px 0"><tr>{head}</tr>{rows}</table>{note}{details}'
+    return f'<table cellpadding="3" style="white-space:nowrap"><tr>{head}</tr>{rows}</table>{note}{details}'
 
 
 def _row(record: Record, step: Span) -> str:
@@ -43,15 +45,15 @@ def _row(record: Record, step: Span) -> str:
     note = cached or ("" if step.status == "done" else step.status)
     cells = (
         words.MARKS.get(step.status, "·"),
-        words.label(record, step),
+        words.shown(words.label(record, step)),
         None,
         words.seconds(step.seconds),
         f"{step.usage.total:,}" if step.usage.total else "",
         words.money(step.cost) if step.usage.total else "",
-        words.models(record, step),
+        words.shown(words.models(record, step)),
         note,
     )
-    return f"<tr>{''.join(f'<td {_CELL}>{bar if c is None else safe(c)}</td>' for c in cells)}</tr>"
+    return f"<tr>{''.join(f'<td {_CELL}>{bar if c is None else escape(c)}</td>' for c in cells)}</tr>"
 
 
 def _details(record: Record, step: Span) -> str:

@@ -53,9 +53,7 @@ class Lab:
         )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
-        own = {
-            f"JUPYTER_{name}_DIR": str(self.home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
-        } | {
+        own = {f"JUPYTER_{name}_DIR": str(self.home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")} | {
             "IPYTHONDIR": str(self.home / "ipython"),
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),

@@ -64,7 +64,9 @@ def test_three_cells_show_answer_graph_and_timeline(notebook, theme):
             assert answers[index] in area.inner_text()
             assert area.locator("svg rect").count() >= 2
             area.scroll_into_view_if_needed()
-            book.shot(f"{CHAIN_CELL and ['', '', 'chain', '', 'route', '', 'react'][index]}-{theme.split()[-1].lower()}")
+            book.shot(
+                f"{CHAIN_CELL and ['', '', 'chain', '', 'route', '', 'react'][index]}-{theme.split()[-1].lower()}"
+            )
     assert book.problems == []
 
 

@@ -2,13 +2,10 @@
 
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from orchmagic.caches import CACHES, CacheWarning
+from orchmagic.caches import CacheWarning
 from orchmagic.caches.memory import MemoryCache
 from orchmagic.errors import EmptyReply, ServerFailed
 from orchmagic.events import CacheHit, Usage
@@ -190,118 +187,3 @@ async def test_a_cache_that_raises_warns_once_and_is_passed_over():
             assert await bench.ask() is ANSWER
     assert bench.asked == 3
     assert len(seen) == 2  # one for reading, one for writing
-
-
-# --- the key ---
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"call": "z#9.9"},
-        {"model": "another alias of the same deployment"},
-        {"fallback": ("large",)},
-        {"timeout": 1.0},
-        {"cache": "refresh"},
-        {"ttl": 1.0},
-        {"stream": True},
-        {"logprobs": True},  # this deployment has none, so they are not asked
-    ],
-)
-def test_what_cannot_change_the_answer_is_not_in_the_key(change):
-    assert key(replace(REQUEST, **change), HERE) == key(REQUEST, HERE)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"messages": ({"role": "user", "content": "hi "},)},
-        {"messages": ({"role": "system", "content": "hi"},)},
-        {"parameters": {"temperature": 1}},
-        {"parameters": {}},
-        {"max_tokens": 7},
-        {"schema": None},
-        {"schema": replace(REQUEST.schema, strict=False)},
-        {"schema": Schema("Answer", {"type": "object", "properties": {"score": {}, "why": {}}})},  # order is thought
-        {"tools": ()},
-        {"tools": (replace(REQUEST.tools[0], description="Find it!"),)},
-        {"vote": 2},
-        {"vote": None},
-    ],
-)
-def test_what_can_change_the_answer_is_in_the_key(change):
-    assert key(replace(REQUEST, **change), HERE) != key(REQUEST, HERE)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"provider": "local"},
-        {"model": "n"},
-        {"base_url": "https://b.example/v1"},
-        {"base_url": None},
-        {"tools": "json"},
-        {"parameters": {"seed": 1}},
-    ],
-)
-def test_the_endpoint_is_in_the_key(change):
-    assert key(REQUEST, replace(HERE, **change)) != key(REQUEST, HERE)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"alias": "x"},
-        {"key_env": "K"},
-        {"input_price": 1.0},
-        {"base_url": "https://a.example/v1/"},
-        {"parameters": {"temperature": 0}},
-    ],
-)
-def test_what_an_endpoint_is_called_and_costs_is_not(change):
-    assert key(REQUEST, replace(HERE, **change)) == key(REQUEST, HERE)
-
-
-def test_logprobs_are_in_the_key_where_the_endpoint_has_them():
-    there = replace(HERE, logprobs=True)
-    assert key(replace(REQUEST, logprobs=True), there) != key(REQUEST, there)
-
-
-json_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters())
-
-
-@given(st.dictionaries(st.text(), json_values, max_size=4), st.randoms())
-def test_any_text_has_a_key_and_the_order_of_parameters_does_not_matter(parameters, random):
-    pairs = list(parameters.items())
-    random.shuffle(pairs)
-    names = {key(replace(REQUEST, parameters=p), HERE) for p in (parameters, dict(pairs))}
-    assert len(names) == 1
-    assert len(names.pop()) == 64
-
-
-# --- memory ---
-
-
-def test_the_registry_finds_the_caches():
-    assert set(CACHES.names()) >= {"disk", "memory"}
-    cache = CACHES.get("memory").create(Path())
-    cache.set("a", {"x": 1})
-    assert cache.get("a") == {"x": 1}
-
-
-def test_memory_keeps_copies_drops_the_oldest_and_forgets():
-    cache = MemoryCache(entries=2)
-    value = {"list": [1]}
-    cache.set("a", value)
-    value["list"].append(2)
-    cache.get("a")["list"].append(3)
-    assert cache.get("a") == {"list": [1]}
-    cache.set("b", {})
-    cache.set("a", {})
-    cache.set("c", {})
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ({}, None, {})
-    cache.delete("a")
-    assert cache.stats()["entries"] == 1
-    assert cache.clear() == 1
-    cache.close()
-    assert cache.get("c") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -180,9 +182,6 @@ def test_unloading_takes_everything_away(shell):
 
 
 def test_loading_imports_nothing_heavy():
-    import subprocess
-    import sys
-
     code = (
         "import sys; from IPython.core.interactiveshell import InteractiveShell as S; s = S.instance();"
         "s.run_line_magic('load_ext', 'orchmagic');"

@@ -250,9 +250,16 @@ async def test_each_vote_is_a_question_of_its_own(bench):
 
 async def test_a_cancelled_call_is_told_and_booked_as_the_worst_case(bench):
     b = bench([Reply("late", latency=60)])
-    task = asyncio.create_task(b.ask())
-    while not b.asked():
-        await asyncio.sleep(0)
+    begun = asyncio.Event()
+
+    def emit(event):
+        b.said.append(event)
+        if isinstance(event, AttemptStarted):
+            begun.set()
+
+    task = asyncio.create_task(b.ask(emit=emit))
+    await begun.wait()
+    await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

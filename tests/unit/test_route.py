@@ -2,8 +2,9 @@
 
 import pytest
 
-from orchmagic import Reply
+from orchmagic import Reply, Script, install
 from orchmagic.errors import CellError
+from orchmagic.models.providers.scripted import remove
 
 CELL = """%%route helpdesk{options}
 router
@@ -18,9 +19,6 @@ human(ask="Please answer: {{{{ question }}}}"): anything else
 
 @pytest.fixture
 def large():
-    from orchmagic import Script, install
-    from orchmagic.models.providers.scripted import remove
-
     yield install(Script(lambda _: "from the large one"), "large")
     remove("large")
 

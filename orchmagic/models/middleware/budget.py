@@ -103,9 +103,10 @@ class Budgeting:
         deployment = self._resolve(request.model)
         worst = worst_case(request, deployment)
         if self._budget.money is not None and worst.cost is None:
+            whose = f"{deployment.alias!r} ({deployment.model})"
             raise BudgetExceeded(
-                f"budget: limit {self._budget.money:g} $, but the price of {deployment.alias!r} ({deployment.model}) is "
-                "unknown: set input_price and output_price, US dollars per million tokens, in "
+                f"budget: limit {self._budget.money:g} $, but the price of {whose} is unknown: set "
+                "input_price and output_price, US dollars per million tokens, in "
                 f'[tool.orchmagic.models."{deployment.alias}"]'
             )
         number = await self._budget.reserve(worst)

@@ -1,0 +1,52 @@
+"""The live view: not more often than ten times a second, and gone at the end."""
+
+import asyncio
+
+from orchmagic.events import RunFinished, TextStreamed
+from orchmagic.live import Live, frame
+
+CELL = "%%chain triage --no-cache --budget 1\nextract -> name: str\n    {{ text }}\n"
+
+
+class Screen:
+    def __init__(self, *, broken=False):
+        self.frames = []
+        self.broken = broken
+
+    def update(self, data):
+        if self.broken:
+            raise OSError("the front end is gone")
+        self.frames.append(data)
+
+
+def a_run(notebook):
+    notebook.script({"name": "lamp"})
+    return notebook.run(CELL, text="<b>")
+
+
+def test_a_frame_has_steps_text_and_bars(notebook):
+    shown = frame(a_run(notebook).record, "<script>streamed")
+    assert "extract" in shown["text/html"]
+    assert "&lt;script&gt;streamed" in shown["text/html"]
+    assert "of 10 min" in shown["text/html"]
+    assert "cost" in shown["text/html"]
+    assert "triage" in shown["text/plain"]
+
+
+async def test_many_events_make_few_frames_and_the_end_clears(notebook):
+    screen = Screen()
+    live = Live(a_run(notebook), screen)
+    for i in range(500):
+        live.hear(TextStreamed(call="extract#1.1", text=f"word{i} "))
+        if i % 50 == 0:
+            await asyncio.sleep(0)
+    assert len(screen.frames) <= 2
+    live.hear(RunFinished(status="done"))
+    assert screen.frames[-1] == {"text/plain": "", "text/html": ""}
+
+
+async def test_a_front_end_that_is_gone_does_not_stop_a_run(notebook):
+    live = Live(a_run(notebook), Screen(broken=True))
+    live.hear(TextStreamed(call="a", text="x"))
+    await asyncio.sleep(0)
+    live.hear(RunFinished(status="done"))
