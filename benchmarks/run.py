@@ -71,8 +71,8 @@ def load(runs: int) -> None:
 def server() -> Iterator[str]:
     """A zero-latency scripted endpoint in a process of its own, so that it does not share our interpreter."""
     code = (
-        "import sys; from orchmagic import Reply, Script, serve\n"
-        f"with serve(Script(rule=lambda body: Reply(text={REPLY!r}))) as s: print(s.base_url, flush=True); sys.stdin.read()"
+        "import sys; from orchmagic import Script, serve\n"
+        f"with serve(Script(lambda body: {REPLY!r})) as s: print(s.base_url, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

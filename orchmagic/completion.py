@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import OrchError
@@ -22,23 +22,18 @@ _FIELD = re.compile(r"(\w+)\s*:")
 _WORD = re.compile(r"[\w.%-]*$")
 
 
-def matcher(session: Session) -> Callable[[CompletionContext], Any]:
-    """A context matcher (API v2) for IPython's completer; silent outside of our cells."""
-    from IPython.core.completer import SimpleCompletion, context_matcher  # noqa: PLC0415 - IPython only
+def matches(session: Session, context: CompletionContext) -> dict[str, Any]:
+    """What IPython's completer is told (matcher API v2); silent outside of our cells."""
+    from IPython.core.completer import SimpleCompletion  # noqa: PLC0415 - IPython only
 
-    @context_matcher(identifier="orchmagic")  # type: ignore[untyped-decorator]  # IPython's decorator is untyped
-    def orchmagic(context: CompletionContext) -> dict[str, Any]:
-        before = "\n".join(context.full_text.split("\n")[: context.cursor_line + 1])
-        line = before.split("\n")[-1][: context.cursor_position]
-        found = list(complete(session, context.full_text, context.cursor_line, line))
-        return {
-            "completions": [SimpleCompletion(text=text, type=kind) for text, kind in found],
-            "suppress": bool(found),
-            "matched_fragment": _fragment(line),
-        }
-
-    orchmagic.orchmagic = True  # so that unloading finds it again
-    return orchmagic  # type: ignore[no-any-return]
+    before = "\n".join(context.full_text.split("\n")[: context.cursor_line + 1])
+    line = before.split("\n")[-1][: context.cursor_position]
+    found = list(complete(session, context.full_text, context.cursor_line, line))
+    return {
+        "completions": [SimpleCompletion(text=text, type=kind) for text, kind in found],
+        "suppress": bool(found),
+        "matched_fragment": _fragment(line),
+    }
 
 
 def complete(session: Session, text: str, number: int, line: str) -> Iterator[tuple[str, str]]:

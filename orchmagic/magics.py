@@ -1,94 +1,155 @@
-"""The IPython face: one cell magic per registered pattern, `%orch`, completion, views. Adapters without logic."""
+"""The IPython face: one cell magic per registered pattern, `%orch`, completion, views. Adapters without logic.
+
+Loading registers names and imports next to nothing; the session and all behind it start with the first use.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
-from orchmagic import commands
-from orchmagic.completion import matcher
 from orchmagic.config import OrchMagic
 from orchmagic.errors import OrchError
-from orchmagic.options import HelpRequested
-from orchmagic.patterns import PATTERNS, Pattern
-from orchmagic.session import Session
+from orchmagic.patterns import PATTERNS
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
     from orchmagic.orchestration import Orchestration
     from orchmagic.run import Run
+    from orchmagic.session import Session
 
-_SESSION = "_orchmagic_session"
-
-
-def load(shell: InteractiveShell) -> Session:
-    """Register everything with `shell`; loading twice starts afresh."""
-    unload(shell)
-    config = OrchMagic(parent=shell)
-    session = Session(shell.user_ns, config=config.chosen)
-    config.observe(lambda _: session.reload())
-    shell.configurables.append(config)  # type: ignore[arg-type]  # IPython's list is typed too narrowly
-    setattr(shell, _SESSION, session)
-    for pattern in PATTERNS:
-        shell.register_magic_function(_cell_magic(pattern, shell, session, config), "line_cell", pattern.name)  # type: ignore[arg-type]  # untyped decorator
-    shell.register_magic_function(_orch(session), "line", "orch")  # type: ignore[arg-type]  # untyped decorator
-    if shell.Completer is not None:
-        shell.Completer.custom_matchers.append(matcher(session))
-    _register_views(shell)
-    return session
+# ruff: noqa: PLC0415 - every import inside a function is there so that `%load_ext` stays fast
+_FACE = "_orchmagic_face"
 
 
-def unload(shell: InteractiveShell) -> None:
-    """Take the magics away and close the session."""
-    session = getattr(shell, _SESSION, None)
-    if session is None:
-        return
-    delattr(shell, _SESSION)
-    session.close()
-    shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, OrchMagic)]
-    if shell.Completer is not None:
-        mine = [m for m in shell.Completer.custom_matchers if getattr(m, "orchmagic", False)]
-        for found in mine:
-            shell.Completer.custom_matchers.remove(found)
-    for name in PATTERNS.names():
-        shell.magics_manager.magics["cell"].pop(name, None)
-        shell.magics_manager.magics["line"].pop(name, None)
-    shell.magics_manager.magics["line"].pop("orch", None)
+class Face:
+    """What is registered with one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.config = OrchMagic(parent=shell)
+        self.config.observe(lambda _: "session" in self.__dict__ and self.session.reload())
+        self.completer = _completer(self)
+
+    @cached_property
+    def session(self) -> Session:
+        """Starts with the first cell or command."""
+        from orchmagic.session import Session
+
+        return Session(self.shell.user_ns, config=self.config.chosen)
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether there is a front end with displays, not a terminal."""
+        return getattr(self.shell, "kernel", None) is not None
+
+    def close(self) -> None:
+        """Stop what runs."""
+        if "session" in self.__dict__:
+            self.session.close()
 
 
-def _cell_magic(
-    pattern: Pattern, shell: InteractiveShell, session: Session, config: OrchMagic
-) -> Callable[[str, str | None], Run | None]:
-    def magic(line: str, cell: str | None = None) -> Run | None:
+class PatternMagic:
+    """`%%chain` and its siblings; `%chain` on a line of its own shows its help, as `%%chain?` does."""
+
+    def __init__(self, name: str, face: Face) -> None:
+        self.__name__ = name
+        self._face = face
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # read when somebody asks, not when the extension loads
+        from orchmagic.commands import help_text
+
+        return help_text(PATTERNS.get(self.__name__))
+
+    def __call__(self, line: str, cell: str | None = None) -> Run | None:
+        from orchmagic.options import HelpRequested
+
         if cell is None:
-            print(commands.help_text(pattern))  # noqa: T201 - `%chain` on a line of its own asks for help
+            print(self.__doc__)  # noqa: T201 - what the user asked to see
             return None
         try:
-            return _run_cell(pattern.name, line, cell, shell, session, live=config.live)
-        except HelpRequested as help_:
-            print(f"{help_}\n{pattern.example}")  # noqa: T201 - what the user asked to see
+            return _run_cell(self.__name__, line, cell, self._face)
+        except HelpRequested:
+            print(self.__doc__)  # noqa: T201 - what the user asked to see
             return None
         except OrchError as error:
             raise UsageError(str(error)) from None
 
-    magic.__doc__ = commands.help_text(pattern)
-    magic.__name__ = pattern.name
-    return no_var_expand(magic)
+
+class OrchCommand:
+    """`%orch COMMAND`."""
+
+    __name__ = "orch"
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # as above
+        from orchmagic.commands import overview
+
+        return overview()
+
+    def __call__(self, line: str) -> Any:
+        from orchmagic import commands
+
+        try:
+            return commands.run(self._face.session, line)
+        except OrchError as error:
+            raise UsageError(str(error)) from None
 
 
-def _run_cell(
-    pattern: str, line: str, cell: str, shell: InteractiveShell, session: Session, *, live: bool
-) -> Run | None:
-    made = session.define(pattern, line, cell)
+def load(shell: InteractiveShell) -> Face:
+    """Register everything with `shell`; loading twice starts afresh."""
+    unload(shell)
+    face = Face(shell)
+    setattr(shell, _FACE, face)
+    shell.configurables.append(face.config)  # type: ignore[arg-type]  # IPython's list is typed too narrowly
+    for name in PATTERNS.names():
+        _register(shell, PatternMagic(name, face), "line_cell")
+    _register(shell, OrchCommand(face), "line")
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.append(face.completer)
+    if shell.display_formatter is not None:
+        views = shell.display_formatter
+        views.ipython_display_formatter.for_type_by_name("orchmagic.run", "Run", _show_run)
+        views.mimebundle_formatter.for_type_by_name("orchmagic.orchestration", "Orchestration", _graph_bundle)
+    return face
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics away and stop what runs."""
+    face: Face | None = getattr(shell, _FACE, None)
+    if face is None:
+        return
+    delattr(shell, _FACE)
+    face.close()
+    shell.configurables[:] = [c for c in shell.configurables if c is not face.config]
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.remove(face.completer)
+    for kind, known in shell.magics_manager.magics.items():
+        for name in (*PATTERNS.names(), "orch"):
+            if kind in {"line", "cell"} and isinstance(known.get(name), PatternMagic | OrchCommand):
+                del known[name]
+
+
+def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: str) -> None:
+    # without no_var_expand IPython would turn {{model}} into {model} and $0.05 into 0.05
+    shell.register_magic_function(no_var_expand(magic), kind, magic.__name__)  # type: ignore[arg-type]  # untyped
+
+
+def _run_cell(pattern: str, line: str, cell: str, face: Face) -> Run | None:
+    made = face.session.define(pattern, line, cell)
     options = made.options
     if options.name:
-        shell.user_ns[options.name] = made
+        face.shell.user_ns[options.name] = made
     if options.dry_run:
         print(made.estimate().text())  # noqa: T201 - what the user asked to see
         return None
@@ -97,36 +158,18 @@ def _run_cell(
         _say_defined(made, missing)
         return None
     run = made.prepare()
-    if options.background:
-        run.start()
-        return _shown(run, options.result, shell)
-    _watch(run, shell, live=live)
-    return _ended(run, options.result, shell)
+    if not options.background and face.config.live:
+        from orchmagic.live import watch
 
-
-def _watch(run: Run, shell: InteractiveShell, *, live: bool) -> None:
-    if live and sys.stdout is not None:
-        from orchmagic.live import watch  # noqa: PLC0415 - first run
-
-        watch(run, in_kernel=getattr(shell, "kernel", None) is not None)
+        watch(run, in_kernel=face.in_kernel)
     run.start()
-    with suppress(KeyboardInterrupt):  # the run has settled as cancelled: its trace is shown, and the cell fails
-        run.wait()
-
-
-def _ended(run: Run, result: str | None, shell: InteractiveShell) -> Run | None:
-    """A run that ended well is the value of the cell; a failed or cancelled one is shown, and the cell fails."""
-    if run.status in {"done", "capped", "waiting"}:
-        return _shown(run, result, shell)
-    from IPython.display import display  # noqa: PLC0415
-
-    display(run)  # type: ignore[no-untyped-call]  # IPython's display is untyped
-    raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {run.status}'}")
-
-
-def _shown(run: Run, result: str | None, shell: InteractiveShell) -> Run:
-    if result:
-        shell.user_ns[result] = run.output
+    if not options.background:
+        run.settled()
+    if options.result:
+        face.shell.user_ns[options.result] = run.output
+    if run.status in {"failed", "cancelled"}:
+        _show_run(run)
+        raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {run.status}'}")
     return run
 
 
@@ -137,29 +180,25 @@ def _say_defined(made: Orchestration, missing: list[str]) -> None:
     print(f"Defined {made!r}.{why} {how}")  # noqa: T201 - the answer to the cell
 
 
-def _orch(session: Session) -> Callable[[str], Any]:
-    def orch(line: str) -> Any:
-        try:
-            return commands.run(session, line)
-        except OrchError as error:
-            raise UsageError(str(error)) from None
+def _completer(face: Face) -> Callable[[CompletionContext], Any]:
+    from IPython.core.completer import context_matcher
 
-    orch.__doc__ = commands.overview()
-    return no_var_expand(orch)
+    @context_matcher(identifier="orchmagic")  # type: ignore[untyped-decorator]  # IPython's decorator is untyped
+    def orchmagic(context: CompletionContext) -> Any:
+        if not context.full_text.startswith("%%"):
+            return {"completions": [], "suppress": False}
+        from orchmagic.completion import matches
 
+        return matches(face.session, context)
 
-def _register_views(shell: InteractiveShell) -> None:
-    formatter = shell.display_formatter
-    if formatter is not None:
-        formatter.ipython_display_formatter.for_type_by_name("orchmagic.run", "Run", _show_run)
-        formatter.mimebundle_formatter.for_type_by_name("orchmagic.orchestration", "Orchestration", _graph_bundle)
+    return orchmagic  # type: ignore[no-any-return]  # as above
 
 
 def _show_run(run: Run) -> None:
     """Two displays: a front end shows one MIME type of each, and a person wants the answer and the figure."""
-    from IPython.display import display  # noqa: PLC0415
+    from IPython.display import display
 
-    from orchmagic import answer, views  # noqa: PLC0415 - first display
+    from orchmagic import answer, views
 
     record = run.record
     for data in (answer.bundle(record), views.bundle(record)):
@@ -167,9 +206,6 @@ def _show_run(run: Run) -> None:
 
 
 def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, Any]:
-    from orchmagic import draw  # noqa: PLC0415 - first display
+    from orchmagic import draw
 
-    return {
-        "text/html": draw.svg(made.definition),
-        "text/plain": f"{made!r}\n{draw.outline(made.definition)}",
-    }
+    return {"text/html": draw.svg(made.definition), "text/plain": f"{made!r}\n{draw.outline(made.definition)}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class Orchestration:
         self.__name__ = definition.name
         self.__doc__ = f"%%{definition.pattern} {definition.name}({', '.join(definition.inputs)})"
 
-    @property
+    @cached_property
     def graph(self) -> Any:
         """The compiled LangGraph: `await triage.graph.ainvoke({"ticket": "…"})` returns the final state."""
         return self._session.compiled(self.definition, self.options)
@@ -56,7 +57,7 @@ class Orchestration:
         Raises:
             InputError: an input is missing, unknown, or not JSON.
         """
-        self.last = self._session.new_run(self.definition, self.options, self.bind(args, inputs))
+        self.last = self._session.new_run(self.definition, self.options, self.graph, self.bind(args, inputs))
         return self.last
 
     def bind(self, args: tuple[object, ...] = (), given: Mapping[str, object] | None = None) -> dict[str, Any]:

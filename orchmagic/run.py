@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +153,12 @@ class Run:
             except KeyboardInterrupt:
                 settle(self._done)
                 raise
+        return self
+
+    def settled(self) -> Run:
+        """`wait`, but an interrupt ends it with status cancelled instead of being raised again."""
+        with suppress(KeyboardInterrupt):
+            self.wait()
         return self
 
     async def ended(self) -> Run:

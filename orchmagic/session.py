@@ -98,7 +98,7 @@ class Session:
             budget=options.budget if options.budget is not None else chosen.budget,
         )
 
-    def new_run(self, graph: Graph, options: RunOptions, inputs: Mapping[str, Any]) -> Run:
+    def new_run(self, graph: Graph, options: RunOptions, compiled: Any, inputs: Mapping[str, Any]) -> Run:
         """A run that has not begun, with its own budget, trace and pipeline."""
         from orchmagic.draw import picture  # noqa: PLC0415 - only runs are drawn
         from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
@@ -117,7 +117,7 @@ class Session:
         )
         left = _left(limits.deadline, trace)
         context = self.context(graph, options, trace.add, budget, left)
-        run = Run(number, context, self.compiled(graph, options), trace, budget, inputs, self.bridge)
+        run = Run(number, context, compiled, trace, budget, inputs, self.bridge)
         self.runs.append(run)
         return run
 

@@ -1,23 +1,27 @@
 """From the flat list of events to a Record: spans, totals and the path that was taken.
 
-Each event is folded in by its type. What is still open when the run has ended takes the status of that end.
+Each event is folded in by its type. What is still open when the run has ended takes the status of that end, and an
+event whose beginning is missing opens its span: a trace can be read wherever it breaks off.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchmagic import events as e
-from orchmagic.trace import Record, Span
+from orchmagic.trace import Picture, Record, Span
 
 if TYPE_CHECKING:
     from orchmagic.trace import Trace
 
-_LEFT_OPEN = {"cancelled": "cancelled", "failed": "failed", "waiting": "waiting", "capped": "cancelled"}
+ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped"}
+"""Kinds of the picture's nodes that stand for a way out, and the word for each."""
+
+_SAID = 200  # characters of a complaint that a re-ask repeats
 
 
 @dataclass(slots=True)
@@ -75,11 +79,15 @@ class _Draft:
 class _Fold:
     """One reading of a trace."""
 
-    def __init__(self) -> None:
+    def __init__(self, picture: Picture) -> None:
+        self.kinds = dict(picture.nodes)
         self.drafts: dict[str, _Draft] = {}
         self.inputs: Mapping[str, Any] = {}
         self.finished: e.RunFinished | None = None
         self.path: list[str] = []
+        self._asks: dict[str, _Draft] = {}  # the last question of each step
+        self._tries: Counter[str] = Counter()  # attempts of each question
+        self._told: set[str] = set()  # questions whose fallback is told already
 
     def add(self, event: e.Event) -> None:
         match event:
@@ -94,136 +102,195 @@ class _Fold:
             case e.AttemptStarted() | e.AttemptFinished() | e.AttemptFailed():
                 self._attempt(event)
             case e.ToolStarted():
-                draft = self._open(event.call, event.span, "tool", event.tool, event.at)
-                draft.input = event.arguments
+                self._step(event.span, event.at)
+                self._open(event.call, event.span, "tool", event.tool, event.at).input = event.arguments
             case e.ToolFinished():
-                draft = self.drafts[event.call]
+                draft = self._inside(event.call, event.at, "tool")
                 draft.output, draft.error = event.result, event.error
                 draft.close(event.at, "failed" if event.error else "done")
             case e.Decided():
                 self._decided(event)
 
-    def _node(self, event: e.Event) -> None:
+    def _node(
+        self, event: e.NodeStarted | e.NodeSkipped | e.NodeFinished | e.NodeFailed | e.Asked | e.Answered
+    ) -> None:
+        draft = self._step(event.span, event.at)
         match event:
             case e.NodeStarted():
                 self.finished = None  # a resumed run goes on
-                self._open(event.span, None, event.kind, event.node, event.at).input = event.input
-                self.path.append(event.node)
+                draft.kind, draft.input = event.kind, event.input
             case e.NodeSkipped():
-                draft = self._open(event.span, None, "call", event.node, event.at)
                 draft.why.append(event.reason)
                 draft.close(event.at, "skipped")
-                self.path.append(event.node)
             case e.NodeFinished():
-                self.drafts[event.span].output = event.output
-                self.drafts[event.span].close(event.at, "done")
+                draft.output = event.output
+                draft.close(event.at, "done")
             case e.NodeFailed():
-                self.drafts[event.span].error = event.error
-                self.drafts[event.span].close(event.at, "failed")
+                draft.error = event.error
+                draft.close(event.at, "failed")
             case e.Asked():
-                self.drafts[event.span].status = "waiting"
+                draft.status = "waiting"
             case e.Answered():
-                self.finished = None
-                self.drafts[event.span].why.append("answered by a person")
+                self.finished, draft.status = None, "running"
+                draft.why.append("answered by a person")
 
-    def _call(self, event: e.Event) -> None:
+    def _call(
+        self, event: e.CallStarted | e.CallFinished | e.CallFailed | e.CacheHit | e.FellBack | e.Repaired
+    ) -> None:
+        if isinstance(event, e.CallStarted):
+            self._asked(event)
+            return
+        draft = self._inside(event.call, event.at, "ask")
         match event:
-            case e.CallStarted():
-                draft = self._open(event.call, event.span, "ask", f"ask {event.model}", event.at)
-                draft.model, draft.input = event.model, list(event.messages)
             case e.CallFinished():
-                draft = self.drafts[event.call]
                 draft.model, draft.provider, draft.output = event.model, event.provider, event.text
                 draft.close(event.at, "done")
-                if event.reason not in {"first choice", "cached"}:
+                if event.reason not in {"first choice", "cached"} and draft.id not in self._told:
                     draft.why.append(event.reason)
             case e.CallFailed():
-                self.drafts[event.call].error = event.error
-                self.drafts[event.call].close(event.at, "cancelled" if event.error == "cancelled" else "failed")
+                draft.error = event.error
+                draft.close(event.at, _failure(event.error))
             case e.CacheHit():
-                draft = self.drafts[event.call]
                 draft.age, draft.saved = event.age, event.cost
             case e.FellBack():
-                self._tell(event.call, f"fell back from {event.source} to {event.target}: {event.reason}")
+                self._told.add(draft.id)
+                draft.why.append(f"fell back from {event.source} to {event.target}: {event.reason}")
             case e.Repaired():
-                self._tell(event.call, f"mended locally: {event.what}")
+                draft.why.append(f"mended locally: {event.what}")
+
+    def _asked(self, event: e.CallStarted) -> None:
+        self._step(event.span, event.at)
+        before = self._asks.get(event.span)
+        draft = self._open(event.call, event.span, "ask", f"ask {event.model}", event.at)
+        draft.model, draft.input = event.model, list(event.messages)
+        self._asks[event.span] = draft
+        # the same conversation, longer: the reply before did not fit and is asked again
+        if before and before.status == "done" and len(draft.input) > len(before.input or ()):
+            before.status = "retried"
+            complaint = str(draft.input[-1].get("content"))
+            short = complaint if len(complaint) <= _SAID else complaint[: _SAID - 1] + "…"
+            draft.why.append(f"asked again: {short}")
 
     def _attempt(self, event: e.AttemptStarted | e.AttemptFinished | e.AttemptFailed) -> None:
-        number = sum(d.parent == event.call for d in self.drafts.values())
         if isinstance(event, e.AttemptStarted):
-            name = f"{event.call}/{number + 1}"
-            draft = self._open(name, event.call, "attempt", f"attempt {event.attempt}", event.at)
-            draft.model, draft.provider = event.model, event.provider
+            self._try(event)
             return
-        draft = self.drafts[f"{event.call}/{number}"]
+        draft = self.drafts.get(f"{event.call}/{self._tries[event.call]}") or self._try(event)
+        failed = isinstance(event, e.AttemptFailed)
+        # what spent no token cost nothing, whatever the price
+        cost = 0.0 if failed and not event.usage.total else event.cost
         for spent in (draft, *self._above(draft)):
-            spent.spend(event.usage, event.cost)
-        if isinstance(event, e.AttemptFinished):
+            spent.spend(event.usage, cost)
+        if not isinstance(event, e.AttemptFailed):
             draft.close(event.at, "done")
             return
         draft.error = event.error
-        draft.close(event.at, "failed" if event.wait is None else "retried")
+        draft.close(event.at, "retried" if event.wait is not None else _failure(event.error))
         if event.wait is not None:
-            self._tell(
-                event.call, f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s"
-            )
+            story = f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s"
+            self._inside(event.call, event.at, "ask").why.append(story)
+
+    def _try(self, event: e.AttemptStarted | e.AttemptFinished | e.AttemptFailed) -> _Draft:
+        self._inside(event.call, event.at, "ask")
+        self._tries[event.call] += 1
+        name = f"{event.call}/{self._tries[event.call]}"  # a fallback counts its attempts from 1 again
+        draft = self._open(name, event.call, "attempt", f"attempt {event.attempt}", event.at)
+        draft.model, draft.provider = event.model, event.provider
+        return draft
 
     def _decided(self, event: e.Decided) -> None:
+        draft = self._step(event.span, event.at)
+        kind = self.kinds.get(event.choice, "")
+        if kind in ENDS:
+            self.path.append(event.choice)
         sure = "" if event.confidence is None else f" (confidence {event.confidence:.2f}, {event.basis})"
-        if event.span in self.drafts:
-            self.drafts[event.span].why.append(f"→ {event.choice}: {event.reason}{sure}")
+        plain = event.reason in {"True", "False", event.choice}  # the value alone explains nothing
+        draft.why.append(f"→ {ENDS.get(kind, event.choice)}{'' if plain else f': {event.reason}'}{sure}")
 
-    def _tell(self, call: str, words: str) -> None:
-        self.drafts[call].why.append(words)
+    def _step(self, span: str, at: float) -> _Draft:
+        """The step, opened here if this is the first that is heard of it."""
+        found = self.drafts.get(span)
+        if found is None:
+            name = span.partition("#")[0]
+            found = self._open(span, None, self.kinds.get(name, "call"), name, at)
+            self.path.append(name)
+        return found
+
+    def _inside(self, call: str, at: float, kind: str) -> _Draft:
+        """The question or tool call, opened here if its beginning is missing."""
+        found = self.drafts.get(call)
+        if found is None:
+            step = self._step(call.rpartition(".")[0] or call, at)
+            found = self._open(call, step.id, kind, kind, at)
+        return found
 
     def _open(self, name: str, parent: str | None, kind: str, label: str, at: float) -> _Draft:
         self.drafts[name] = _Draft(name, parent, kind, label, at)
         return self.drafts[name]
 
-    def _above(self, draft: _Draft) -> list[_Draft]:
-        found: list[_Draft] = []
+    def _above(self, draft: _Draft) -> Iterator[_Draft]:
         while draft.parent is not None:
             draft = self.drafts[draft.parent]
-            found.append(draft)
-        return found
+            yield draft
+
+    def end(self, finished: e.RunFinished) -> None:
+        """Close what is open: with its parent, else with the run."""
+        broken = any(d.status == "failed" for d in self.drafts.values() if d.parent is None)
+        left = "failed" if finished.status == "failed" and not broken else "cancelled"
+        for draft in self.drafts.values():  # parents stand before what is in them
+            if draft.end is None:
+                above = self.drafts[draft.parent] if draft.parent else None
+                at = finished.at if above is None or above.end is None else above.end
+                waits = draft.status == "waiting" and finished.status == "waiting"
+                draft.close(at, "waiting" if waits else left if above is None else above.status)
 
 
 def derive(trace: Trace) -> Record:
     """The run as it stands."""
-    fold = _Fold()
+    fold = _Fold(trace.picture)
     for event in tuple(trace.events):
         fold.add(event)
     ended = fold.finished
-    now = ended.at if ended else trace.now
     if ended:
-        for draft in fold.drafts.values():
-            if draft.status == "running":
-                draft.close(now, _LEFT_OPEN.get(ended.status, "cancelled"))
+        fold.end(ended)
     spans = tuple(d.span() for d in fold.drafts.values())
     asks = [s for s in spans if s.kind == "ask"]
-    attempts = [s for s in spans if s.kind == "attempt"]
-    usage = sum((s.usage for s in attempts), e.Usage())
+    steps = [s for s in spans if s.parent is None]
     return Record(
         run=trace.run,
         name=trace.name,
         pattern=trace.pattern,
         status=ended.status if ended else "running",
         started=trace.started,
-        seconds=now,
-        usage=usage,
-        cost=math.fsum(s.cost for s in attempts if s.cost is not None),
-        unpriced=sum(s.cost is None for s in attempts),
-        calls=sum(s.age is None and s.status == "done" for s in asks),
+        seconds=ended.at if ended else trace.now,
+        usage=sum((s.usage for s in steps), e.Usage()),
+        cost=math.fsum(s.cost for s in steps if s.cost is not None),
+        unpriced=sum(s.cost is None for s in spans if s.kind == "attempt"),
+        calls=sum(s.age is None and s.status in {"done", "retried"} for s in asks),
         cached=sum(s.age is not None for s in asks),
         inputs=fold.inputs,
         output=ended.output if ended else None,
         error=ended.error if ended else None,
         reason=ended.reason if ended else None,
         limits=trace.limits,
-        picture=_taken(trace, fold.path),
+        picture=replace(trace.picture, taken=_taken(trace.picture, fold.path, ended)),
         spans=spans,
     )
 
 
-def _taken(trace: Trace, path: list[str]) -> Any:
-    return replace(trace.picture, taken=tuple(dict.fromkeys(pairwise(path))))
+def _failure(error: str) -> str:
+    return "cancelled" if error == "cancelled" else "failed"
+
+
+def _taken(picture: Picture, path: list[str], ended: e.RunFinished | None) -> tuple[tuple[str, str], ...]:
+    """The arrows that were followed: into each node from the last one visited that has an arrow to it."""
+    arrows = {(source, target) for source, target, _ in picture.arrows}
+    kinds = dict(picture.nodes)
+    taken: dict[tuple[str, str], None] = {}
+    for i, node in enumerate(path):
+        before = next((n for n in reversed(path[:i]) if (n, node) in arrows), None)
+        if before is not None:
+            taken[before, node] = None
+    if ended and ended.status == "done" and path and kinds.get(path[-1]) not in ENDS:
+        taken.update({(s, t): None for s, t in arrows if s == path[-1] and kinds.get(t) == "end"})
+    return tuple(taken)

@@ -40,7 +40,6 @@ class Copied:
                 continue
             if name not in self._seen:
                 self._seen.add(name)
-                self._check_name(name, found)
                 self._take(name, found, user)
 
     def check(self) -> None:
@@ -74,7 +73,9 @@ class Copied:
     def _take(self, name: str, found: object, user: str) -> None:
         if found is _Missing:
             self.problem(f"{user} uses {name!r}, which the notebook does not define")
-        elif origin := _origin(name, found):
+            return
+        self._check_name(name, found)
+        if origin := _origin(name, found):
             self.imports[name] = origin
         elif isinstance(found, type):
             self._define(name, found.__name__, sources.of_class(found, self.namespace), f"class {name!r}", {})

@@ -21,6 +21,7 @@ from pydantic_core import to_json, to_jsonable_python
 SHOWN = 5
 TOOL_TIMEOUT: float | None = 60.0
 INSTRUCTION = ""
+OBSERVED = "{name}{content}"
 TOOLS: dict[str, tuple[Callable[..., Any], type[BaseModel]]] = {}
 Messages: TypeAlias = list[dict[str, Any]]
 
@@ -212,7 +213,7 @@ def spelled(messages: Messages) -> Iterator[dict[str, Any]]:
             yield {"role": "assistant", "content": "\n".join(written)}
         elif message["role"] == "tool":
             name = names.get(message["tool_call_id"], "the tool")
-            content = f"Result of {name}: {message['content']}"
+            content = OBSERVED.format(name=name, content=message["content"])
             yield {"role": "user", "content": content}
         else:
             yield message

@@ -76,10 +76,24 @@ def needs(source: str) -> list[str]:
 def _quoted_annotations(tree: ast.AST) -> Iterator[str]:
     """Names inside annotations that are written as text: `def f(ticket: "Ticket")`."""
     for node in ast.walk(tree):
-        written = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-        for part in (p for w in written if isinstance(w, ast.expr) for p in ast.walk(w)):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                yield from _names(part.value)
+        for written in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if isinstance(written, ast.expr):
+                yield from (name for text in _texts(written) for name in _names(text))
+
+
+def _texts(annotation: ast.expr) -> Iterator[str]:
+    """Text that stands for a type; labels of a Literal and remarks of an Annotated do not."""
+    match annotation:
+        case ast.Constant(value=str() as text):
+            yield text
+        case ast.Subscript(value=ast.Name(id="Literal")):
+            return
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[first, *_])):
+            yield from _texts(first)
+        case _:
+            for child in ast.iter_child_nodes(annotation):
+                if isinstance(child, ast.expr):
+                    yield from _texts(child)
 
 
 def _names(text: str) -> list[str]:

@@ -42,14 +42,23 @@ def limits(plan: Plan) -> list[list[str]]:
 
 
 def instruction(plan: Plan) -> Iterator[list[str]]:
-    """What a model that cannot call tools is told about them."""
+    """What a model that cannot call tools is told: about them, and what they returned."""
     for node in plan.calls:
         if plan.actions and node.tools:
-            yield assigned("INSTRUCTION", _instruction(plan, node))
+            first, *_, last = _spelled(plan, node)
+            yield assigned("INSTRUCTION", first)
+            yield assigned("OBSERVED", last)
 
 
-def _instruction(plan: Plan, node: Call) -> str:
+def _spelled(plan: Plan, node: Call) -> list[str]:
+    """The texts around a tool's result, as the notebook words them."""
     specs = tuple(tool(name, plan.namespace[name]).spec for name in node.tools)  # type: ignore[arg-type]  # checked when the cell was read
     typed = plan.typed.get(node.name)
-    asked = ModelRequest("", "", (), tools=specs, schema=typed.schema if typed else None)
-    return str(actions.encode(asked).messages[0]["content"])
+    call_ = {"id": "1", "type": "function", "function": {"name": "\0", "arguments": "{}"}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call_]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "\1"}
+    schema = typed.schema if typed else None
+    asked = actions.encode(ModelRequest("", "", (said, result), tools=specs, schema=schema))
+    texts = [str(m["content"]) for m in asked.messages]
+    braced = texts[-1].replace("{", "{{").replace("}", "}}")
+    return [*texts[:-1], braced.replace("\0", "{name}").replace("\1", "{content}")]

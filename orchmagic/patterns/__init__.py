@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from orchmagic.cell import Cell
-from orchmagic.graph import Graph
-from orchmagic.options import Option, RunOptions
 from orchmagic.registry import Registry
+
+if TYPE_CHECKING:  # finding patterns by name must not load what building them needs
+    from orchmagic.cell import Cell
+    from orchmagic.graph import Graph
+    from orchmagic.options import Option, RunOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,19 +25,25 @@ def test_a_request_without_tools_is_left_alone():
     assert encode(plain) is plain
 
 
-def test_the_tools_are_described_with_one_example_in_front():
+def test_the_tools_are_described_behind_an_example_with_others():
     found = ask()
     assert found.tools == ()
     assert [m["role"] for m in found.messages] == ["system", "user"]
     text = found.messages[0]["content"]
-    assert "- find_order(order_id: string): Find an order by its id." in text
-    assert '{"action": "find_order", "arguments": {"order_id": "scripted"}}' in text
-    assert '{"action": "final_answer", "answer": ' in text
+    assert text.endswith("- find_order(order_id: string): Find an order by its id.\n- now(): The time.")
+    assert '{"action": "weather", "arguments": {"city": "Oslo"}}' in text
+    assert '{"action": "final_answer", "answer": "Ann needs a coat: it rains in Oslo."}' in text
+
+
+def test_the_examples_final_answer_has_the_form_that_is_asked():
+    shape = {"type": "object", "properties": {"why": {"type": "string"}}, "required": ["why"]}
+    text = ask(schema=Schema("Answer", shape)).messages[0]["content"]
+    assert '{"action": "final_answer", "answer": {"why": "Ann needs a coat: it rains in Oslo."}}' in text
 
 
 def test_the_instruction_follows_the_cells_own_system_prompt():
     found = ask({"role": "system", "content": "Be kind."}, USER)
-    assert found.messages[0]["content"].startswith("Be kind.\n\nYou can use these tools:")
+    assert found.messages[0]["content"].startswith("Be kind.\n\nReply with one JSON object")
     assert len(found.messages) == 2
 
 
@@ -116,6 +122,8 @@ def test_an_empty_final_answer_is_an_empty_reply():
         decode(ModelResponse('{"action": "final_answer", "answer": " "}'))
 
 
-@pytest.mark.parametrize("text", ["prose", '{"action": ', "[1]", "[" * 100_000, "3", '{"act": "x"}', '{"action": 3}', '"x"'])
+@pytest.mark.parametrize(
+    "text", ["prose", '{"action": ', "[1]", "[" * 100_000, "3", '{"act": "x"}', '{"action": 3}', '"x"']
+)
 def test_what_is_no_action_stays_text(text):
     assert decode(ModelResponse(text)) == ModelResponse(text)

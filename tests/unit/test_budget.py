@@ -133,6 +133,14 @@ async def test_a_limit_can_be_spent_to_the_last_token_and_cent():
         await desk.ask()
 
 
+async def test_float_sums_refuse_no_call_that_fits():
+    budget = Budget(money=0.3)  # 0.1 + 0.1 + 0.1 is 0.30000000000000004
+    for _ in range(3):
+        budget.settle(await budget.reserve(Spend(1, 0.1)), Spend(1, 0.1))
+    with pytest.raises(BudgetExceeded):
+        await budget.reserve(Spend(1, 0.0001))
+
+
 async def test_an_unknown_price_cannot_keep_a_money_limit():
     desk = Desk(deployment=UNPRICED, money=1.0)
     with pytest.raises(BudgetExceeded, match=r"price of 'small' \(m\) is unknown: set input_price and output_price"):

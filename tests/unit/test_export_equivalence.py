@@ -64,7 +64,7 @@ class Both:
                 run = self.define(session, case.cell)(**case.inputs)
                 for answer in case.answers:
                     assert run.status == "waiting"
-                    run.reply(answer)
+                    run.resume(answer)
                 return server.requests, run.record.output, run.status
             finally:
                 session.close()
@@ -495,15 +495,15 @@ async def test_a_fallback_may_take_tools_in_another_form(both):
 
 async def test_constants_of_the_notebook_and_odd_names(both):
     cell = '''%%chain odd
-id = input + str(len(PRODUCTS))
-filter(retry=0) -> list: list[str], state: str | None
+id = 'in' + str(len(PRODUCTS))
+filter(retry=0) -> items: list[str], state: str | None
     {{ id }} {{ input }} {{ Big }} {"a": {{ PRODUCTS }}} 'x' "y" \\\\n {x} ${HOME} {{ '{{' }} é 😀
-gate filter.list and filter.state is None and PRODUCTS else stop "no"
-main(when=all(p in PRODUCTS for p in filter.list if len(p) > 1))
-    Now {{ filter.list[0] }} {{ filter.state }}
+gate filter.items and filter.state is None and PRODUCTS else stop "no"
+main(when=all(p in PRODUCTS for p in filter.items if len(p) > 1))
+    Now {{ filter.items[0] }} {{ filter.state }}
 '''
-    case = Case(cell, [{"list": ["disk"], "state": None}, "ok"], input="in", Big=[1, 2.5, True, None], PRODUCTS=["disk"])
-    case.code = 'PRODUCTS = ["disk"]\n'
+    case = Case(cell, [{"items": ["disk"], "state": None}, "ok"], input="in")
+    case.code = 'PRODUCTS = ["disk"]\nBig = [1, 2.5, True, None]\n'
     asked, output, _ = await both.compare(case)
     assert output == "ok"
     assert asked[0]["messages"][0]["content"].startswith('in1 in [1,2.5,true,null] {"a": ["disk"]}')

@@ -151,7 +151,7 @@ def complete(shell, text, line, column=None):
     column = len(text.split("\n")[line]) if column is None else column
     with provisionalcompleter():
         context = CompletionContext(token="", full_text=text, cursor_position=column, cursor_line=line, limit=None)
-        matcher = next(m for m in shell.Completer.custom_matchers if getattr(m, "orchmagic", False))
+        matcher = next(m for m in shell.Completer.custom_matchers if m.matcher_identifier == "orchmagic")
         return [c.text for c in matcher(context)["completions"]]
 
 
@@ -176,7 +176,7 @@ def test_completion_keeps_out_of_prose_and_other_cells(shell):
 def test_unloading_takes_everything_away(shell):
     shell.run_line_magic("unload_ext", "orchmagic")
     assert "chain" not in shell.magics_manager.magics["cell"]
-    assert not any(getattr(m, "orchmagic", False) for m in shell.Completer.custom_matchers)
+    assert not any(getattr(m, "matcher_identifier", "") == "orchmagic" for m in shell.Completer.custom_matchers)
     shell.run_line_magic("load_ext", "orchmagic")
     assert "chain" in shell.magics_manager.magics["cell"]
 
