@@ -52,6 +52,6 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext orchmagic`: stop what runs, take the magics away."""
-    from orchmagic.magics import unload  # noqa: PLC0415
+    from orchmagic.magics import unload  # noqa: PLC0415 - as above
 
     unload(shell)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def models(session: Session) -> str:
     """models: the aliases, what is behind them, prices, and whether their key is set"""
-    from orchmagic.models.aliases import table  # noqa: PLC0415
+    from orchmagic.models.aliases import table  # noqa: PLC0415 - only this command needs it
 
     rows = [("alias", "provider", "model", "endpoint", "$/M in", "$/M out", "key")]
     for d in table(session.settings, session.environ):
@@ -92,7 +92,7 @@ def resume(session: Session, which: str, *words: str) -> Run:
 
 def doctor(session: Session) -> str:
     """doctor: check the set-up, and say what to write where something is missing"""
-    from orchmagic.doctor import checks  # noqa: PLC0415
+    from orchmagic.doctor import checks  # noqa: PLC0415 - only this command needs it
 
     return "\n".join(f"{'ok ' if c.fine else '!! '} {c.what}: {c.found}" for c in checks(session))
 

@@ -35,7 +35,7 @@ def show(notebook: Path, out: Path) -> int:
 
 def _execute(notebook: Path, out: Path) -> Any:
     import nbformat  # noqa: PLC0415 - only the demo needs the notebook packages
-    from nbclient import NotebookClient  # noqa: PLC0415
+    from nbclient import NotebookClient  # noqa: PLC0415 - as above
 
     book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]  # untyped there
     client = NotebookClient(

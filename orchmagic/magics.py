@@ -34,7 +34,7 @@ class Face:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.config = OrchMagic(parent=shell)
-        self.config.observe(lambda _: "session" in self.__dict__ and self.session.reload())
+        self.config.observe(self._reload)
         self.completer = _completer(self)
 
     @cached_property
@@ -43,6 +43,10 @@ class Face:
         from orchmagic.session import Session
 
         return Session(self.shell.user_ns, config=self.config.chosen)
+
+    def _reload(self, _: object) -> None:
+        if "session" in self.__dict__:
+            self.session.reload()
 
     @property
     def in_kernel(self) -> bool:
@@ -131,7 +135,7 @@ def unload(shell: InteractiveShell) -> None:
         return
     delattr(shell, _FACE)
     face.close()
-    shell.configurables[:] = [c for c in shell.configurables if c is not face.config]
+    shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, OrchMagic)]
     if shell.Completer is not None:
         shell.Completer.custom_matchers.remove(face.completer)
     for kind, known in shell.magics_manager.magics.items():

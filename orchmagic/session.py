@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.bridge import Bridge
 from orchmagic.cell import parse
 from orchmagic.context import CallDefaults, Context
-from orchmagic.errors import nearest
+from orchmagic.errors import SettingsError, nearest
 from orchmagic.events import Event
 from orchmagic.graph import Graph, Limits, Node
 from orchmagic.models import PROVIDERS, Deployment, Handler, Provider, aliases
@@ -172,7 +172,7 @@ class Session:
     def handler(self, emit: Callable[[Event], None], budget: Budget, left: Callable[[], float | None]) -> Handler:
         """The pipeline of one run, outermost first: tracing … provider."""
         from orchmagic.models import pipeline  # noqa: PLC0415 - first run
-        from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415
+        from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415 - first run
 
         if self._flights is None:
             self._flights = SingleFlight()
@@ -240,7 +240,7 @@ class Session:
         from orchmagic.estimate import estimate  # noqa: PLC0415 - on demand
 
         known = {n: inputs.get(n, self.namespace.get(n)) for n in graph.inputs if n in inputs or n in self.namespace}
-        return estimate(graph, known, self.namespace, self.deployment, self.defaults(options))
+        return estimate(graph, known, self.namespace, self.deployment, self.defaults(options), self.settings.retry)
 
     def export(self, graph: Graph, options: RunOptions, file: Path, *, overwrite: bool) -> Path:
         """See `Orchestration.export`."""
@@ -254,8 +254,6 @@ class Session:
         Raises:
             SettingsError: there is none; the nearest name is offered.
         """
-        from orchmagic.errors import SettingsError  # noqa: PLC0415
-
         if name not in self.defined:
             known = ", ".join(self.defined) or "none yet: run a cell with a name, such as %%chain triage"
             raise SettingsError(f"no orchestration {name!r} (known: {known}){nearest(name, self.defined)}")

@@ -43,8 +43,8 @@ class TemplateProblem:
 def text(value: object) -> str:
     """What `{{ value }}` puts into a prompt: text as it is, nothing for None, records and containers as JSON."""
     from dataclasses import is_dataclass  # noqa: PLC0415 - self-contained: exported modules copy this function
-    from enum import Enum  # noqa: PLC0415
-    from inspect import isroutine  # noqa: PLC0415
+    from enum import Enum  # noqa: PLC0415 - as above
+    from inspect import isroutine  # noqa: PLC0415 - as above
 
     if value is None:
         return ""
@@ -90,7 +90,7 @@ def tree(template: str) -> nodes.Template:
 def check(template: str) -> TemplateProblem | None:
     """What is wrong with the template's syntax, or None."""
     import jinja2  # noqa: PLC0415 - heavy
-    from jinja2 import nodes  # noqa: PLC0415
+    from jinja2 import nodes  # noqa: PLC0415 - as above
 
     try:
         _compiled(template)

@@ -38,7 +38,7 @@ class Value:
             return self.source
         found = self._read("a name")
         if not isinstance(found, str):
-            raise ValueError(f"{self.source} is no name: write a word or a quoted text")  # noqa: TRY004
+            raise ValueError(f"{self.source} is no name: write a word or a quoted text")  # noqa: TRY004 - a wrong value, whatever its type
         return found
 
     @property

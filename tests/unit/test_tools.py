@@ -59,7 +59,7 @@ def starred(*args: int):
     return args
 
 
-def lost(x: "Nowhere"):  # noqa: F821
+def lost(x: "Nowhere"):  # noqa: F821 - that it cannot be resolved is the point
     return x
 
 
