@@ -8,6 +8,7 @@ from typing import Any
 
 from orchmagic import words
 from orchmagic.draw import svg_of
+from orchmagic.spans import ENDS
 from orchmagic.trace import Record
 from orchmagic.views import large
 
@@ -27,7 +28,7 @@ def _html(record: Record) -> Iterator[str]:
         yield f'<div style="color:{_RED};font-weight:600">✗ {safe(line)}</div>'
     if record.reason:
         yield f"<div>{safe(words.one_line(record.reason, 400))}</div>"
-    if len(record.picture.nodes) > 1 and not large(record):
+    if sum(kind not in ENDS for _, kind in record.picture.nodes) > 1 and not large(record):
         yield f'<div style="margin:6px 0">{svg_of(record.picture)}</div>'
     if record.output is not None:
         yield pre(record.output)

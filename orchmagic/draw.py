@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from html import escape
+from itertools import pairwise
 from typing import assert_never
 
 from orchmagic import layout
 from orchmagic.graph import CAP, END, FAIL, STOP, Approve, Branch, Call, Code, Edge, Graph, Node, Tools
+from orchmagic.spans import ENDS
 from orchmagic.trace import Picture
 
-_ENDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
-_WIDE, _HIGH, _GAP, _CHARS = 132, 34, 46, 16  # pixels, and letters that fit into a box
+_KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap"}
+_MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔"}
 _SHAPES = {"call": ("[", "]"), "code": ("[[", "]]"), "gate": ("{", "}"), "tools": ("[/", "/]"), "approve": ("([", "])")}
+_RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "class", "click", "style", "default", "linkStyle"})
+_BLUE = "#0072b2"
 
 
 def kind(node: Node) -> str:
@@ -31,8 +36,11 @@ def kind(node: Node) -> str:
 
 
 def picture(graph: Graph) -> Picture:
-    """What a view needs to draw the graph."""
-    return Picture(tuple((n.name, kind(n)) for n in graph.nodes), tuple(_arrows(graph)))
+    """What a view needs to draw the graph; its ways out are nodes of kind end, fail, stop and cap."""
+    arrows = tuple(_arrows(graph))
+    reached = {target for _, target, _ in arrows}
+    nodes = [(n.name, kind(n)) for n in graph.nodes]
+    return Picture((*nodes, *((name, what) for name, what in _KINDS.items() if name in reached)), arrows)
 
 
 def _arrows(graph: Graph) -> Iterator[tuple[str, str, str]]:
@@ -41,36 +49,54 @@ def _arrows(graph: Graph) -> Iterator[tuple[str, str, str]]:
             case Edge(source, target):
                 yield source, target, ""
             case Branch():
-                for arm in link.arms:
-                    limit = f" ≤{arm.limit}" if arm.limit is not None else ""
-                    label = {True: "yes", False: "no"}.get(arm.label, "") if isinstance(arm.label, bool) else ""
-                    yield link.source, arm.target, f"{label}{limit}"
-                yield link.source, link.otherwise, "else"
+                yield from ((link.source, arm.target, _label(arm.label, arm.limit, arm.target)) for arm in link.arms)
+                if {arm.label for arm in link.arms if arm.limit is None} != {True, False}:
+                    yield link.source, link.otherwise, "else"
             case _:
                 assert_never(link)
+    yield from ((node.name, END, "") for node in graph.nodes if graph.link(node.name) is None)
+
+
+def _label(label: str | bool, limit: int | None, target: str) -> str:
+    word = ("yes" if label else "no") if isinstance(label, bool) else "" if label == target else label
+    return f"{word} ≤{limit}".strip() if limit is not None else word
 
 
 def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
     """The graph as a Mermaid flowchart; arrows in `taken` are thick."""
+    found = picture(graph)
     lines = ["flowchart LR"]
-    for name, what in picture(graph).nodes:
-        left, right = _SHAPES[what]
-        lines.append(f"    {name}{left}{name}{right}")
-    for source, target, label in picture(graph).arrows:
+    for name, what in found.nodes:
+        if what in _SHAPES:
+            left, right = _SHAPES[what]
+            lines.append(f"    {_id(name)}{left}{name}{right}")
+    for source, target, label in found.arrows:
         arrow = "==>" if (source, target) in taken else "-->"
-        end = f"{target.strip('_')}_([{_ENDS[target]}])" if target in _ENDS else target
-        lines.append(f"    {source} {arrow}{f'|{label}|' if label else ''} {end}")
+        end = f"{target.strip('_')}_([{ENDS[_KINDS[target]]}])" if target in _KINDS else _id(target)
+        lines.append(f"    {_id(source)} {arrow}{f'|{_plain(label)}|' if label else ''} {end}")
     return "\n".join(lines) + "\n"
+
+
+def _id(name: str) -> str:
+    return f"{name}_step" if name in _RESERVED else name
+
+
+def _plain(label: str) -> str:
+    """Mermaid reads brackets, quotes and bars: anything but words goes as its number."""
+    return re.sub(r"[^\w ≤.,-]", lambda found: f"#{ord(found[0])};", label)
 
 
 def outline(graph: Graph) -> str:
     """A line per node and where it leads, in ASCII, for terminals and docstrings."""
     width = max(len(n.name) for n in graph.nodes)
+    arrows = picture(graph).arrows
     lines = []
     for node in graph.nodes:
-        ways = [(t, label) for s, t, label in picture(graph).arrows if s == node.name]
-        leads = ", ".join(_ENDS.get(t, t) + (f" ({label})" if label else "") for t, label in dict.fromkeys(ways))
-        lines.append(f"{node.name:<{width}}  {kind(node):<7}  -> {leads or 'done'}".replace("≤", "<= "))
+        ways = dict.fromkeys((t, label) for s, t, label in arrows if s == node.name)
+        leads = ", ".join(
+            (ENDS[_KINDS[t]] if t in _KINDS else t) + (f" ({label})" if label else "") for t, label in ways
+        )
+        lines.append(f"{node.name:<{width}}  {kind(node):<7}  -> {leads}".replace("≤", "<= "))
     return "\n".join(lines)
 
 
@@ -81,60 +107,107 @@ def svg(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
 
 
 def svg_of(found: Picture) -> str:
-    """The same from a Picture."""
-    at = layout.places(found)
-    columns, rows = layout.size(at)
-    backs = any(t in at and at[t][0] <= at[s][0] for s, t, _ in found.arrows)
-    wide, high = columns * (_WIDE + _GAP) - _GAP + 8, rows * (_HIGH + 18) + (22 if backs else 0)
-    body = "".join(_line(found, at, arrow, rows) for arrow in found.arrows if arrow[1] in at)
-    body += "".join(_box(name, what, at[name], name in _visited(found)) for name, what in found.nodes)
+    """The same from a Picture. Colours follow the text around it; no ids, so that many fit into one page."""
+    plan = layout.arrange(found)
+    taken = set(found.taken)
+    first = found.nodes[0][0] if found.nodes else ""
+    visited = {name for pair in taken for name in pair} or set(dict(found.nodes))
+    exits = [line.target for line in plan.lines if line.way == "exit" and (line.source, line.target) in taken]
+    body = "".join(_line(line, bold=(line.source, line.target) in taken, pale=bool(taken)) for line in plan.lines)
+    for box in plan.boxes:
+        at = box.name in (exits if box.kind in layout.EXITS and taken else visited)
+        body += _box(box, visited=at, bold=bool(taken) and at, first=box.name == first)
+    title = " → ".join(name for name, what in found.nodes if what not in ENDS)
+    wide, high = round(plan.width), round(plan.height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}" '
         f'style="max-width:100%;height:auto" role="img" font-family="system-ui,sans-serif" font-size="12" '
-        f'fill="none" stroke="#7f7f7f"><title>{escape(" → ".join(n for n, _ in found.nodes))}</title>{body}</svg>'
+        f'fill="none" stroke="currentColor"><title>{escape(title)}</title>{body}</svg>'
     )
 
 
-def _visited(found: Picture) -> set[str]:
-    return {name for pair in found.taken for name in pair}
+def _box(box: layout.Box, *, visited: bool, bold: bool, first: bool) -> str:
+    """Each kind has a shape of its own; its word stands below the name."""
+    shade = f'fill="{_BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
+    if box.kind in ENDS:
+        word = f"{_MARKS[box.kind]} {ENDS[box.kind]}"
+        inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
+    else:
+        name = box.name if len(box.name) <= layout.NAME else f"{box.name[: layout.NAME - 1]}…"
+        words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, box.kind, 9, ' opacity=".7"')
+        inner = f'<path d="{_outline(box)}" {shade}/>{words}'
+    return _group(inner, pale=not visited)
 
 
-def _box(name: str, what: str, place: tuple[int, int], visited: bool) -> str:
-    x, y = 4 + place[0] * (_WIDE + _GAP), 4 + place[1] * (_HIGH + 18)
-    round_ = {"call": 5, "approve": 17}.get(what, 0)
-    dashes = ' stroke-dasharray="4 3"' if what in {"code", "gate"} else ""
-    mark = {"call": "", "gate": "◇ ", "code": "ƒ ", "tools": "⚙ ", "approve": "☞ "}[what]
-    shown = name if len(name) <= _CHARS else name[: _CHARS - 1] + "…"
+def _outline(box: layout.Box) -> str:
+    left, right = box.x - box.width / 2, box.x + box.width / 2
+    top, low = box.y - box.height / 2, box.y + box.height / 2
+    match box.kind:
+        case "gate":
+            return _closed((left, box.y), (left + 10, top), (right - 10, top), (right, box.y), (right - 10, low),
+                           (left + 10, low))  # fmt: skip
+        case "tools":
+            return _closed((left + 8, top), (right, top), (right - 8, low), (left, low))
+        case "code":
+            bars = f"M{left + 5:g} {top:g}V{low:g}M{right - 5:g} {top:g}V{low:g}"
+            return _closed((left, top), (right, top), (right, low), (left, low)) + bars
+        case _:
+            r = 7 if box.kind == "call" else box.height / 2
+            return (
+                f"M{left + r:g} {top:g}H{right - r:g}A{r:g} {r:g} 0 0 1 {right:g} {top + r:g}V{low - r:g}"
+                f"A{r:g} {r:g} 0 0 1 {right - r:g} {low:g}H{left + r:g}A{r:g} {r:g} 0 0 1 {left:g} {low - r:g}"
+                f"V{top + r:g}A{r:g} {r:g} 0 0 1 {left + r:g} {top:g}Z"
+            )
+
+
+def _closed(*points: layout.Point) -> str:
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z"
+
+
+def _line(line: layout.Line, *, bold: bool, pale: bool) -> str:
+    (x0, y0), (x1, y1) = line.points[-2:]
+    flat = line.way == "ahead"
+    dx, dy = ((1, 0) if x1 >= x0 else (-1, 0)) if flat else ((0, 1) if y1 >= y0 else (0, -1))
+    tip = (x1 - 7 * dx, y1 - 7 * dy)
+    head = _closed((x1, y1), (tip[0] + 4 * dy, tip[1] + 4 * dx), (tip[0] - 4 * dy, tip[1] - 4 * dx))
+    points = (*line.points[:-1], tip)
+    path = _curve(points) if flat else _corners(points)
+    word = _text(*line.word, line.label, 10) if line.label else ""
+    drawn = f'<path d="{path}" stroke-width="{2.5 if bold else 1.2}"/>'
+    return _group(f'{drawn}<path d="{head}" fill="currentColor" stroke="none"/>{word}', pale=pale and not bold)
+
+
+def _group(inner: str, *, pale: bool) -> str:
+    opacity = ' opacity=".55"' if pale else ""
+    return f"<g{opacity}>{inner}</g>\n"
+
+
+def _curve(points: tuple[layout.Point, ...]) -> str:
+    """Level where it leaves and arrives; straight through the rooms that are kept free for it."""
+    path = f"M{points[0][0]:g} {points[0][1]:g}"
+    for (x0, y0), (x1, y1) in pairwise(points):
+        middle = (x0 + x1) / 2
+        path += f"H{x1:g}" if y0 == y1 else f"C{middle:g} {y0:g} {middle:g} {y1:g} {x1:g} {y1:g}"
+    return path
+
+
+def _corners(points: tuple[layout.Point, ...], radius: float = 6) -> str:
+    """Straight parts with round corners."""
+    path = f"M{points[0][0]:g} {points[0][1]:g}"
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        near, far = _towards(corner, before, radius), _towards(corner, after, radius)
+        path += f"L{near[0]:g} {near[1]:g}Q{corner[0]:g} {corner[1]:g} {far[0]:g} {far[1]:g}"
+    return f"{path}L{points[-1][0]:g} {points[-1][1]:g}"
+
+
+def _towards(start: layout.Point, end: layout.Point, most: float) -> layout.Point:
+    length = abs(end[0] - start[0]) + abs(end[1] - start[1]) or 1.0
+    part = min(most, length / 2) / length
+    return start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part
+
+
+def _text(x: float, y: float, words: str, size: int, more: str = "") -> str:
     return (
-        f'<rect x="{x}" y="{y}" width="{_WIDE}" height="{_HIGH}" rx="{round_}"{dashes} '
-        f'stroke-width="{2.5 if visited else 1}" fill="#0072b2" fill-opacity="{0.14 if visited else 0.04}"/>'
-        f'<text x="{x + _WIDE / 2}" y="{y + _HIGH / 2 + 4}" text-anchor="middle" fill="#7f7f7f" stroke="none">'
-        f"{mark}{escape(shown)}</text>"
+        f'<text x="{x:g}" y="{y:g}" text-anchor="middle" font-size="{size}" fill="currentColor" stroke="none"{more}>'
+        f"{escape(words)}</text>"
     )
-
-
-def _line(found: Picture, at: dict[str, tuple[int, int]], arrow: tuple[str, str, str], rows: int) -> str:
-    source, target, label = arrow
-    (c0, r0), (c1, r1) = at[source], at[target]
-    bold = (source, target) in found.taken
-    step = _WIDE + _GAP
-    if c1 > c0:
-        x0, y0 = 4 + c0 * step + _WIDE, 4 + r0 * (_HIGH + 18) + _HIGH // 2
-        x1, y1 = 4 + c1 * step, 4 + r1 * (_HIGH + 18) + _HIGH // 2
-        path = f"M{x0} {y0} C{x0 + 24} {y0} {x1 - 24} {y1} {x1 - 5} {y1}"
-        head = f"M{x1 - 8} {y1 - 4} L{x1} {y1} L{x1 - 8} {y1 + 4}"
-        word = ((x0 + x1) // 2, (y0 + y1) // 2 - 5)
-    else:  # back, below the boxes
-        x0, x1 = 4 + c0 * step + _WIDE // 2, 4 + c1 * step + _WIDE // 2 + (0 if c0 != c1 else 20)
-        y0, y1 = 4 + r0 * (_HIGH + 18) + _HIGH, 4 + r1 * (_HIGH + 18) + _HIGH
-        low = rows * (_HIGH + 18) + 8
-        path = f"M{x0} {y0} C{x0} {low + 8} {x1} {low + 8} {x1} {y1 + 5}"
-        head = f"M{x1 - 4} {y1 + 8} L{x1} {y1} L{x1 + 4} {y1 + 8}"
-        word = ((x0 + x1) // 2, low - 2)
-    text = (
-        f'<text x="{word[0]}" y="{word[1]}" text-anchor="middle" font-size="10" fill="#7f7f7f" stroke="none">'
-        f"{escape(label)}</text>"
-        if label
-        else ""
-    )
-    return f'<path d="{path} {head}" stroke-width="{2.5 if bold else 1}"/>{text}'

@@ -286,11 +286,10 @@ def _read(option: Option, written: str) -> object:
 
 def usage(magic: str, own: Sequence[Option] = ()) -> str:
     """What `--help` shows."""
-    first = f"%%{magic} [NAME] [OPTIONS]"
     width = max(len(option.shown) for option in (*BASE, *own))
     return "\n".join(
         [
-            first,
+            f"%%{magic} [NAME] [OPTIONS]",
             *_section(f"Options of %%{magic}", own, width),
             *_section("Options of every pattern", BASE, width),
         ]

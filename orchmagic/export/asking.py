@@ -91,8 +91,6 @@ def _arguments(plan: Plan, node: Call) -> list[str]:
     found = ["client", "messages", *([plan.kind(node)] if typed else [])]
     if form := plan.form_name(node):
         found.append(f"name={literal(form)}")
-    if typed and not plan.strict(node):
-        found.append("strict=False")
     if typed and node.retry != plan.reasks:
         found.append(f"reasks={upper}_REASKS")
     if models := plan.endpoints.models(node):

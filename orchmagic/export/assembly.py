@@ -58,7 +58,7 @@ def _sections(plan: Plan) -> list[tuple[str, list[str]]]:
         ("", ["\n".join(lines) for lines in _constants(plan)]),
         ("Prompts: what each step asks", prompts.prompts(plan)),
         ("From the notebook", plan.copied.blocks),
-        ("Types: what each step returns", [*classes.outputs(plan), *classes.sure(plan)]),
+        ("Types: what each step returns", [*classes.outputs(plan), *classes.sure(plan), *calls.loose(plan)]),
         ("State", [values.state(plan)]),
         ("Asking models", [*map(_part, _ERRORS), *calls.asking(plan), *map(_part, _PARTS)]),
         ("Tools", [*arguments, *tooling.tools(plan)]),
@@ -141,7 +141,7 @@ def _imports(body: str, copied: Mapping[str, tuple[str, str]]) -> str:
             from_.append((module, own, name))
         else:
             plain.append((module, name))
-    both = [[s for s in _ordered(plain, from_, standard=standard)] for standard in (True, False)]
+    both = [_ordered(plain, from_, standard=standard) for standard in (True, False)]
     return "\n\n".join("\n".join(lines) for lines in both if lines)
 
 

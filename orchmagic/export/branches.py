@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic import expression
-from orchmagic.export import expressions, threads, values
+from orchmagic.export import expressions, sources, threads, values
 from orchmagic.export.layout import assigned, fits, literal, remarked, texts
 from orchmagic.export.plan import Plan
 from orchmagic.graph import CAP, END, FAIL, STOP, Arm, Branch
@@ -28,10 +27,8 @@ def limits(plan: Plan) -> list[list[str]]:
     if any(_is_iteration(plan, a) for n in plan.graph.links if isinstance(n, Branch) for a in n.arms):
         most = [f"MAX_ITERATIONS = {plan.graph.limits.max_iterations}"]
         found.insert(0, remarked(most, "rounds of a loop; then the run ends with what it has"))
-    for link in plan.graph.links:
-        if isinstance(link, Branch) and is_route(link):
-            found.append(assigned(_labels(plan, link), [a.label for a in link.arms]))
-    return found
+    routes = [link for link in plan.graph.links if isinstance(link, Branch) and is_route(link)]
+    return [*found, *(assigned(_labels(plan, link), [a.label for a in link.arms]) for link in routes)]
 
 
 def _is_iteration(plan: Plan, arm: Arm) -> bool:
@@ -59,8 +56,7 @@ def _chooser(plan: Plan, link: Branch) -> list[str]:
     waits = any(isinstance(n, ast.Await) for n in ast.walk(threaded))
     name = plan.function[link.source]
     head = f"{'async ' if waits else ''}def after_{name}(state: State) -> str:"
-    reads = sorted(expression.names(link.on))
-    known = [n for n in reads if n in plan.variable and n not in plan.constants]
+    known = [n for n in sources.needs(link.on) if n in plan.variable and n not in plan.constants]
     lines = [head, f'    """Choose where the run goes after {link.source}."""']
     lines += [row for n in known for row in values.local(plan, n, link.source, ran=True)]
     chosen, test = _test(threaded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchmagic.export.layout import assigned
+from orchmagic.export.layout import assigned, call
 from orchmagic.export.plan import Plan
 from orchmagic.wording import AGAIN, REASK
 
@@ -21,11 +21,11 @@ def asking(plan: Plan) -> list[str]:
 
 def words() -> list[str]:
     """Constants that the functions use."""
+    rejected = "REJECTED = frozenset(range(400, 500)) - {402, 408, 429}"
     return [
         "\n".join(assigned("REASK", REASK)),
         "\n".join(assigned("AGAIN", AGAIN)),
-        "# Status codes that say that the request is wrong: no other model helps.\n"
-        "REJECTED = frozenset(range(400, 500)) - {402, 408, 429}",
+        f"# Status codes that say that the request is wrong: no other model helps.\n{rejected}",
         "SHOWN = 5  # problems of a reply that its model is told at once",
     ]
 
@@ -72,36 +72,41 @@ def client_of(model: Model, client: AsyncOpenAI) -> AsyncOpenAI:
 def first_usable(plan: Plan) -> str:
     """The function that asks models in turn."""
     uniform = plan.endpoints.uniform
-    first = plan.endpoints.first
-    limit = f'"{first.max_tokens_field}"' if uniform else "model.limit"
-    options = "*" if not uniform else "**OPTIONS, " if first.parameters else ""
-    options = "**model.options, " if not uniform else options
+    kind, name, client = ("str", "model", "client") if uniform else ("Model", "model.name", "client_of(model, client)")
     lines = [
         "async def first_usable(",
         "    client: AsyncOpenAI,",
         "    messages: Messages,",
         "    *,",
-        f"    models: Sequence[{'str' if uniform else 'Model'}] = (MODEL, *FALLBACK),",
+        f"    models: Sequence[{kind}] = (MODEL, *FALLBACK),",
         "    max_tokens: int = MAX_TOKENS,",
         "    **request: Any,",
         ") -> Choice:",
         '    """Ask the models in turn until one gives a usable answer."""',
         "    failures: list[Exception] = []",
         "    for model in models:",
-        f"        body: dict[str, Any] = {{{limit}: max_tokens, {options}**request}}",
-        f'        body |= {{"model": {"model" if uniform else "model.name"}, "messages": messages}}',
+        f"        body: dict[str, Any] = {{{', '.join([*_limits(plan), '**request'])}}}",
+        f'        body |= {{"model": {name}, "messages": messages}}',
         *_adapted(plan),
         "        try:",
-        f"            answer = await {'client' if uniform else 'client_of(model, client)'}.chat.completions.create(**body)",
+        f"            answer = await {client}.chat.completions.create(**body)",
         *_returned(plan),
         "        except (APIError, UnusableReplyError) as error:",
         "            if isinstance(error, APIStatusError) and error.status_code in REJECTED:",
         "                raise",
-        f'            logger.warning("%s: %s", {"model" if uniform else "model.name"}, error)',
+        f'            logger.warning("%s: %s", {name}, error)',
         "            failures.append(error)",
         '    raise ExceptionGroup("no model gave a usable answer", failures)',
     ]
     return "\n".join(lines)
+
+
+def _limits(plan: Plan) -> list[str]:
+    """The limit of a reply, then what an endpoint wants besides (and may set otherwise)."""
+    if not plan.endpoints.uniform:
+        return ["model.limit: max_tokens", "**model.options"]
+    first = plan.endpoints.first
+    return [f'"{first.max_tokens_field}": max_tokens', *(["**OPTIONS"] if first.parameters else [])]
 
 
 def _adapted(plan: Plan) -> list[str]:
@@ -110,11 +115,9 @@ def _adapted(plan: Plan) -> list[str]:
     if not plan.endpoints.uniform and any(map(plan.logprobs, plan.calls)):
         lines += ["        if not model.logprobs:", '            body.pop("logprobs", None)']
     if plan.actions:
-        test = 'body.pop("tools", None)'
+        acts = 'body.pop("tools", None) is not None'
         lines += [
-            f"        acts = {test} is not None"
-            if plan.endpoints.uniform
-            else '        acts = model.actions and body.pop("tools", None) is not None',
+            f"        acts = {acts if plan.endpoints.uniform else f'model.actions and {acts}'}",
             "        if acts:",
             '            body["messages"] = as_actions(messages)',
             '            body["response_format"] = action_format(body.get("response_format"))',
@@ -123,20 +126,20 @@ def _adapted(plan: Plan) -> list[str]:
 
 
 def _returned(plan: Plan) -> list[str]:
-    if plan.actions:
-        return [
-            "            choice = usable(answer.choices[0])",
-            "            return acted(choice) if acts else choice",
-        ]
-    return ["            return usable(answer.choices[0])"]
+    if not plan.actions:
+        return ["            return usable(answer.choices[0])"]
+    return [
+        "            choice = usable(answer.choices[0])",
+        "            return acted(choice) if acts else choice",
+    ]
 
 
 def ask(plan: Plan) -> str:
     """The function that asks for a typed reply; with tools or log-probabilities it returns the choice too."""
     both = plan.wants_choice
-    returns = "tuple[Any, Choice]" if both else "Any"
     named = any(plan.form_name(n) for n in plan.calls)
-    loose = any(not plan.strict(n) for n in plan.calls if n.name in plan.typed)
+    name = "name or kind.__name__" if named else "kind.__name__"
+    strict = "kind not in LOOSE" if loose(plan) else "True"
     lines = [
         "async def ask(",
         "    client: AsyncOpenAI,",
@@ -144,12 +147,11 @@ def ask(plan: Plan) -> str:
         "    kind: type[Any],",
         "    *,",
         *(['    name: str = "",'] if named else []),
-        *(["    strict: bool = True,"] if loose else []),
         "    reasks: int = REASKS,",
         "    **request: Any,",
-        f") -> {returns}:",
+        f") -> {'tuple[Any, Choice]' if both else 'Any'}:",
         '    """Ask for a reply that fits the class; the model is told what does not."""',
-        f'    form: dict[str, Any] = {{"name": {"name or kind.__name__" if named else "kind.__name__"}, "strict": {"strict" if loose else "True"}}}',
+        f'    form: dict[str, Any] = {{"name": {name}, "strict": {strict}}}',
         '    form["schema"] = TypeAdapter(kind).json_schema()',
         '    request["response_format"] = {"type": "json_schema", "json_schema": form}',
         "    while True:",
@@ -167,6 +169,13 @@ def ask(plan: Plan) -> str:
         "        reasks -= 1",
     ]
     return "\n".join(lines)
+
+
+def loose(plan: Plan) -> list[str]:
+    """The constant that names the classes whose schema endpoints would refuse to enforce."""
+    found = dict.fromkeys(plan.kind(n) for n in plan.calls if n.name in plan.typed and not plan.strict(n))
+    remark = "# Classes too open for an endpoint to enforce token by token."
+    return ["\n".join([remark, *call("LOOSE: set[type[Any]] = {", list(found), "}")])] if found else []
 
 
 def environment() -> str:

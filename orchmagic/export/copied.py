@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from types import GenericAlias, ModuleType, UnionType
+from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from orchmagic.errors import ExportError
@@ -103,7 +103,7 @@ class Copied:
         self.take(sources.needs(source), what, scope)
         self.typed = self.typed and sources.is_typed(source)
         tidy = sources.is_tidy(source)
-        self.blocks.append(source if tidy else f"# fmt: off - as it stands in the notebook\n{source}\n\n\n# fmt: on")
+        self.blocks.append(source if tidy else f"# As it stands in the notebook:\n# fmt: off\n{source}\n\n\n# fmt: on")
         if own != name:
             self.blocks.append(f"{name} = {own}")
 
@@ -126,25 +126,22 @@ class Copied:
 
     def _alias(self, found: object) -> str | None:
         """`Literal["low", "high"]`, `list[Ticket] | None` as source; None when it is no type."""
-        if found is None or found is type(None):
-            return "None"
-        if isinstance(found, type) and not isinstance(found, GenericAlias):
-            self.take([found.__name__], f"the type {found.__name__}", {found.__name__: found})
-            return found.__name__
         origin, args = get_origin(found), get_args(found)
         if origin is Literal:
             self.take(["Literal"], "a type", {"Literal": Literal})
             return f"Literal[{', '.join(map(literal, args))}]"
-        if origin is None or not args:
+        if found is None or found is type(None):
+            return "None"
+        if origin is None and isinstance(found, type):
+            self.take([found.__name__], f"the type {found.__name__}", {found.__name__: found})
+            return found.__name__
+        shown = [str(part) for a in args if (part := self._alias(a)) is not None]
+        if not args or len(shown) < len(args):
             return None
-        parts = [self._alias(a) for a in args]
-        if any(p is None for p in parts):
-            return None
-        shown = [str(p) for p in parts]
         if origin in (Union, UnionType):
             return " | ".join(shown)
         outer = self._alias(origin)
-        return None if outer is None else f"{outer}[{', '.join(shown)}]"
+        return outer and f"{outer}[{', '.join(shown)}]"
 
 
 class _Missing:

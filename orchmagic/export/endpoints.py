@@ -68,11 +68,9 @@ def endpoints(graph: Graph, resolve: Callable[[str], Deployment], model: str, fa
     named = [a for n in calls for a in ((n.model,) if n.model else ()) + (n.fallback or ())]
     aliases = tuple(dict.fromkeys([first, *rest, *named])) if calls else ()
     deployments = {a: resolve(a) for a in aliases}
-    shapes = {_shape(d, calls) for d in deployments.values()}
-    given = names.constants(aliases[1:], ())
-    return Endpoints(
-        aliases, rest if calls else (), deployments, {**given, **dict.fromkeys(aliases[:1], "MODEL")}, len(shapes) < 2
-    )
+    uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
+    named_ = {**names.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
+    return Endpoints(aliases, rest if calls else (), deployments, named_, uniform)
 
 
 def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:

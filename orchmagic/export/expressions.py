@@ -6,6 +6,7 @@ What these rules cannot lay out is marked `# fmt: skip`: never wrong, only plain
 from __future__ import annotations
 
 import ast
+import copy
 import io
 import tokenize
 from collections.abc import Iterable, Mapping
@@ -40,7 +41,15 @@ def read(source: str, rename: Mapping[str, str] | None = None) -> ast.expr:
 
 def flat(tree: ast.expr) -> str:
     """On one line."""
-    return requoted(ast.unparse(tree))
+    return requoted(_unparsed(tree))
+
+
+def _unparsed(tree: ast.expr) -> str:
+    bare = _Bare()
+    line = ast.unparse(bare.visit(copy.deepcopy(tree)))
+    for name, generator in bare.found.items():
+        line = line.replace(name, _unparsed(generator)[1:-1])
+    return line
 
 
 def opposite(tree: ast.expr) -> ast.expr:
@@ -83,6 +92,22 @@ def requoted(source: str) -> str:
 def _string(token: str) -> str:
     plain = token[0] in "'\"" and not token.startswith(('"""', "'''"))
     return quoted(ast.literal_eval(token)) if plain else token
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes generators out that are a call's only argument: they need no parentheses of their own."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, ast.GeneratorExp] = {}
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        match node:
+            case ast.Call(args=[ast.GeneratorExp() as only], keywords=[]):
+                name = f"__generator_{len(self.found)}__"
+                self.found[name] = only
+                node.args = [ast.Name(name)]
+        self.generic_visit(node)
+        return node
 
 
 class _Renamed(ast.NodeTransformer):

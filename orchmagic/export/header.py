@@ -95,7 +95,7 @@ def _behind(plan: Plan) -> Iterator[str]:
 
 def _endpoint(plan: Plan) -> Iterator[str]:
     found = plan.endpoints.deployments.values()
-    if any(d.provider not in {"openai"} and not d.base_url for d in found):
+    if any(d.provider != "openai" and not d.base_url for d in found):
         where = "in OPENAI_BASE_URL" if plan.endpoints.uniform else "named below"
         yield f"the model server inside the kernel: the module asks the endpoint {where}"
 

@@ -34,20 +34,15 @@ def literal(value: object) -> str:
             return quoted(value)
         case dict():
             return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items()) + "}"
-        case list():
-            return f"[{_listed(value)}]"
-        case tuple():
-            return f"({_listed(value)}{',' if len(value) == 1 else ''})"
-        case frozenset():
-            return f"frozenset({{{', '.join(sorted(map(literal, value)))}}})" if value else "frozenset()"
-        case set():
-            return f"{{{', '.join(sorted(map(literal, value)))}}}" if value else "set()"
+        case list() | tuple():
+            one = isinstance(value, tuple) and len(value) == 1
+            opening, closing = _brackets(value)
+            return f"{opening}{', '.join(map(literal, value))}{',' if one else ''}{closing}"
+        case set() | frozenset() if value:
+            opening, closing = _brackets(value)
+            return f"{opening}{', '.join(sorted(map(literal, value)))}{closing}"
         case _:
             return repr(value)
-
-
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(literal, values))
 
 
 def assigned(name: str, value: object, indent: str = "") -> list[str]:

@@ -61,7 +61,7 @@ IMPORTS: dict[str, str] = {
 
 # What modules define for themselves, whatever the cell says.
 OWN = frozenset(
-    """AGAIN BASE_URL DEADLINE FALLBACK INSTRUCTION KEY OBSERVED LABELS MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL Messages
+    """AGAIN BASE_URL DEADLINE FALLBACK INSTRUCTION KEY OBSERVED LABELS LOOSE MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL Messages
     Model OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS TOOL_TIMEOUT UnfitReplyError
     UnusableReplyError action_format acted arguments_for as_actions as_text ask build_graph environment
     first_usable how_sure logger main read_reply readable rebuilt rendered result run spelled tool_calls

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchmagic import expression
-from orchmagic.export import names, templates
+from orchmagic.export import names, sources, templates
 from orchmagic.export.copied import Copied, is_constant
 from orchmagic.export.endpoints import Endpoints, endpoints
 from orchmagic.graph import Approve, Branch, Call, Code, Graph, Node, Tools
@@ -169,7 +168,7 @@ class Plan:
         for text in texts(node):
             found += sorted(templates.names(text))
         for source in expressions(node):
-            found += sorted(expression.names(source))
+            found += sources.needs(source.strip())  # a step may be called as a builtin is
         return [n for n in dict.fromkeys(found) if n in self.variable and n not in self.constants]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import itertools
 import linecache
 import re
 import symtable
@@ -18,7 +19,6 @@ from types import FunctionType
 
 from orchmagic.export.expressions import requoted
 from orchmagic.export.layout import fits
-
 
 _DEFAULT = re.compile(r"(\w+: [^=,()]+)=(?!=)")
 
@@ -122,7 +122,7 @@ def is_tidy(source: str) -> bool:
     lines = source.split("\n")
     if not all(map(fits, lines)) or "#" in source or "\n\n\n" in source:
         return False
-    if any(not after.strip() for line, after in zip(lines, lines[1:], strict=False) if line.endswith(":")):
+    if any(not after.strip() for line, after in itertools.pairwise(lines) if line.endswith(":")):
         return False
     tree = ast.parse(source)
     if any(_is_unsure(node, node is tree.body[0]) for node in ast.walk(tree)):

@@ -5,19 +5,37 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from exported_cells import (
+    ASK,
+    CODE,
+    FALLBACK,
+    GOTO,
+    HELPDESK,
+    MORE,
+    NAMES,
+    ODD,
+    ORDERS,
+    PICK,
+    PICKED,
+    RICH,
+    RULES,
+    TOOLS,
+    TRIAGE,
+    UNSURE,
+    WORDS,
+)
 from exporting import loaded, ran
+from langgraph.types import Command
+from openai import AsyncOpenAI
 
 from orchmagic import Script, Session
-from orchmagic.errors import ModelError
 from orchmagic.models.reply import Reply
 from orchmagic.models.scripted_server import ScriptedServer, serve
 from orchmagic.orchestration import Orchestration
-from orchmagic.patterns import PATTERNS
 
 NUMBERS = itertools.count()
 
@@ -25,7 +43,9 @@ NUMBERS = itertools.count()
 class Case:
     """A cell, its notebook, its inputs, the replies and what a person answers."""
 
-    def __init__(self, cell: str, replies: Any = (), *, code: str = "", answers: tuple[str, ...] = (), **inputs: Any) -> None:
+    def __init__(
+        self, cell: str, replies: Any = (), *, code: str = "", answers: tuple[str, ...] = (), **inputs: Any
+    ) -> None:
         self.cell = cell
         self.replies = replies
         self.code = code
@@ -70,9 +90,6 @@ class Both:
                 session.close()
 
     async def as_module(self, case: Case, space: dict[str, Any]) -> tuple[list[Any], Any, str]:
-        from langgraph.types import Command
-        from openai import AsyncOpenAI
-
         with serve(Script(case.replies)) as server:
             session = self.session(case, space, server)
             try:
@@ -112,11 +129,10 @@ class Both:
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[Both]:
-    yield Both(tmp_path)
+def both(tmp_path: Path) -> Both:
+    return Both(tmp_path)
 
 
-TRIAGE = PATTERNS.get("chain").example
 HIGH = {"product": "disk", "severity": "high", "quote": "my disk"}
 TICKET = "my disk is full"
 
@@ -147,7 +163,15 @@ async def test_a_gate_that_never_passes_fails_the_run(both):
 
 @pytest.mark.parametrize(
     "bad",
-    ["no JSON here", {"severity": "high"}, {**HIGH, "severity": "lo"}, {**HIGH, "more": 1}, "[1, 2]", {"x": 1}, '"text"'],
+    [
+        "no JSON here",
+        {"severity": "high"},
+        {**HIGH, "severity": "lo"},
+        {**HIGH, "more": 1},
+        "[1, 2]",
+        {"x": 1},
+        '"text"',
+    ],
 )
 async def test_a_reply_that_does_not_fit_is_asked_again_with_the_error(both, bad):
     asked, output, _ = await both.compare(Case(TRIAGE, [bad, HIGH, "Sorry."], ticket=TICKET))
@@ -157,74 +181,6 @@ async def test_a_reply_that_does_not_fit_is_asked_again_with_the_error(both, bad
 async def test_replies_that_never_fit_fail_the_run(both):
     asked, _, status = await both.compare(Case(TRIAGE, ["nothing"] * 4, ticket=TICKET))
     assert (len(asked), status) == (3, "failed")
-
-
-CODE = '''
-import re
-from dataclasses import dataclass
-from enum import Enum
-
-from pydantic import BaseModel, Field
-
-LIMIT = 2
-WORDS = {"disk": ["full", "broken"], "printer": ["paper"]}
-
-
-class Severity(Enum):
-    LOW = "low"
-    HIGH = "high"
-
-
-class Ticket(BaseModel):
-    """What a customer wrote."""
-
-    product: str = Field(description="what it is about")
-    severity: Severity
-    tags: list[str] = []
-
-
-@dataclass
-class Note:
-    title: str
-    pages: int
-
-
-def search(text: str, k: int = 1) -> list[dict[str, str]]:
-    """Look words up."""
-    found = [w for product, words in WORDS.items() if product in text for w in words]
-    return [{"title": clean(word)} for word in found[: min(k, LIMIT)]]
-
-
-def clean(word: str) -> str:
-    return re.sub("[^a-z]", "", word)
-
-
-async def slow(text: str) -> str:
-    return text.upper()
-
-
-def enough(docs: list[dict[str, str]]) -> bool:
-    return len(docs) >= LIMIT
-'''
-
-RICH = """%%chain rich
-docs = search(question, k=3)
-loud = await_free(question)
-gate enough(docs) else stop "too few"
-read(temperature=0.2, max_tokens=300) -> Ticket
-    system: Words: {{ docs }}, first {{ docs[0].title }}
-    user: {{ question }} {{ loud }}
-rank -> Severity
-    How bad? {{ read }} {{ read.severity }} {{ read.tags }}
-note -> Note
-    {% if rank %}Severity {{ rank.value }}{% endif %} {{ docs | length }} {{ len(docs) }}
-tags -> list[str]
-    Tags of {{ note.title }} with {{ note.pages }} pages
-number -> int
-    Count {{ tags }} {{ tags[0] }}
-close(when=number > 2 and read.severity == Severity.HIGH)
-    Close {{ number }} {{ rank }}
-""".replace("await_free", "slow")
 
 
 async def test_code_steps_classes_enums_values_and_logic(both):
@@ -241,17 +197,6 @@ async def test_a_gate_can_stop_the_run_early(both):
     assert output == "MY PRINTER"
 
 
-GOTO = """%%chain loop --max-iterations 3
-draft
-    Draft about {{ topic }}{% if judge %}, better than {{ draft }}: {{ judge.why }}{% endif %}
-judge -> ok: bool, why: str
-    Good? {{ draft }}
-gate judge.ok else goto draft
-final
-    Polish {{ draft }}
-"""
-
-
 async def test_goto_runs_earlier_steps_again(both):
     replies = ["d1", {"ok": False, "why": "short"}, "d2", {"ok": True, "why": ""}, "done"]
     asked, output, _ = await both.compare(Case(GOTO, replies, topic="bees"))
@@ -263,15 +208,6 @@ async def test_goto_ends_at_its_limit_with_what_there_is(both):
     bad = {"ok": False, "why": "no"}
     asked, output, status = await both.compare(Case(GOTO, ["d", bad] * 9, topic="bees"))
     assert (len(asked), output, status) == (8, bad, "capped")
-
-
-ASK = """%%chain clarify
-guess -> sure: bool, topic: str
-    What is meant by {{ question }}?
-gate guess.sure else ask "What do you mean by {{ guess.topic }}?"
-reply
-    Answer {{ question }} {{ answer }}
-"""
 
 
 async def test_a_gate_can_ask_a_person(both):
@@ -286,15 +222,9 @@ async def test_who_is_sure_asks_nobody(both):
     assert asked[1]["messages"][0]["content"] == "Answer fix it "
 
 
-FALLBACK = """%%chain careful --fallback large
-first
-    One {{ topic }}
-second(model=tiny, fallback=[small, large], timeout=30)
-    Two {{ first }}
-"""
-
-
-@pytest.mark.parametrize("fault", ["429", "500", "402", "quota", "empty", "refusal", "truncated", "content_filter", "408"])
+@pytest.mark.parametrize(
+    "fault", ["429", "500", "402", "quota", "empty", "refusal", "truncated", "content_filter", "408"]
+)
 async def test_a_model_that_fails_yields_to_its_fallback(both, fault):
     replies = [Reply(fault=fault), "one", Reply(fault=fault), Reply(fault=fault), "two"]
     asked, output, _ = await both.compare(Case(FALLBACK, replies, topic="x").served(large={}, small={}, tiny={}))
@@ -319,7 +249,6 @@ async def test_models_may_differ_in_endpoint_parameters_and_limits(both):
     assert asked[2]["temperature"] == 0
 
 
-HELPDESK = PATTERNS.get("route").example
 LOGPROBS = {"logprobs": True}
 
 
@@ -342,9 +271,6 @@ async def test_an_unreadable_label_goes_to_otherwise(both, bad):
     assert (len(asked), output) == (2, "hi")
 
 
-UNSURE = HELPDESK.replace("--otherwise", "--min-confidence 0.7 --otherwise")
-
-
 @pytest.mark.parametrize(("sure", "who"), [(-0.1, "Refunded."), (-2.0, "hi")])
 async def test_log_probabilities_decide_who_is_sure(both, sure, who):
     tokens = [('{"label": "', 0.0), ("bil", sure / 2), ("ling", sure / 2), ('"}', 0.0)]
@@ -363,59 +289,16 @@ async def test_a_reported_confidence_decides_who_is_sure(both, sure, who):
 
 
 async def test_a_route_by_rules_asks_no_router(both):
-    cell = """%%route rules --otherwise other
-router(on=question)
-billing(match="refund|bill"): money
-    Billing {{ question }}
-technical(match="error|crash"): machines
-    Technical {{ question }}
-other: all else
-    Other {{ question }}
-"""
     for question, who in (("My BILL", "Billing"), ("a crash", "Technical"), ("hello", "Other")):
-        asked, _, _ = await both.compare(Case(cell, ["ok"], question=question))
+        asked, _, _ = await both.compare(Case(RULES, ["ok"], question=question))
         assert [b["messages"][0]["content"].split()[0] for b in asked] == [who]
 
 
 async def test_a_route_by_code(both):
-    cell = """%%route code
-router = pick(question)
-a: one
-    A {{ question }}
-b: two
-    B {{ question }}
-"""
-    code = 'def pick(text: str) -> str:\n    return "b" if "b" in text else "a"\n'
-    asked, _, _ = await both.compare(Case(cell, ["ok"], code=code, question="abc"))
+    asked, _, _ = await both.compare(Case(PICKED, ["ok"], code=PICK, question="abc"))
     assert asked[0]["messages"][0]["content"] == "B abc"
 
 
-TOOLS = '''
-import asyncio
-from typing import Annotated, Literal
-
-ORDERS = {"A1": {"state": "shipped", "items": ["disk"]}}
-
-
-def find_order(order_id: str, part: Literal["state", "items"] = "state") -> object:
-    """Look an order up.
-
-    Knows all of this year's.
-    """
-    return ORDERS[order_id][part]
-
-
-async def refund(order_id: str, cents: Annotated[int, "a whole number"], *, why: str | None = None) -> str:
-    if cents > 100:
-        raise RuntimeError("too much")
-    return f"refunded {cents} of {order_id}: {why}"
-
-
-def no_words(x: int) -> None:
-    raise ValueError("never")
-'''
-ORDERS = PATTERNS.get("react").example
-MORE = ORDERS.replace("--tools find_order", "--tools find_order,refund,no_words")
 DONE = {"answer": "shipped", "order_ids": ["A1"]}
 
 
@@ -455,16 +338,15 @@ async def test_an_agent_that_never_answers_ends_at_its_cap(both):
 
 
 async def test_an_agent_may_answer_in_words(both):
-    cell = "%%react words --tools find_order\nsystem: Be short.\nuser: {{ question }}\n"
     replies = [Reply(tool_calls=[("find_order", {"order_id": "A1"})]), "It is shipped."]
-    asked, output, _ = await both.compare(Case(cell, replies, code=TOOLS, question="A1?"))
+    asked, output, _ = await both.compare(Case(WORDS, replies, code=TOOLS, question="A1?"))
     assert output == "It is shipped."
 
 
 JSON = {"default": {"tools": "json", "parameters": {"temperature": 0, "cache_prompt": False}}}
 
 
-@pytest.mark.parametrize("cell", [MORE, "%%react words --tools find_order\nsystem: Be short.\nuser: {{ question }}\n"])
+@pytest.mark.parametrize("cell", [MORE, WORDS])
 async def test_tools_as_json_actions(both, cell):
     final = DONE if "returns" in cell else "shipped"
     replies = [
@@ -488,22 +370,16 @@ async def test_a_fallback_may_take_tools_in_another_form(both):
         Reply(fault="500"),
         {"action": "final_answer", "answer": DONE},
     ]
-    case = Case(ORDERS.replace("%%react orders", "%%react orders --fallback small"), replies, code=TOOLS, question="A1?")
+    case = Case(
+        ORDERS.replace("%%react orders", "%%react orders --fallback small"), replies, code=TOOLS, question="A1?"
+    )
     asked, output, _ = await both.compare(case.served(small={"tools": "json"}))
     assert (len(asked), output) == (3, DONE)
 
 
 async def test_constants_of_the_notebook_and_odd_names(both):
-    cell = '''%%chain odd
-id = 'in' + str(len(PRODUCTS))
-filter(retry=0) -> items: list[str], state: str | None
-    {{ id }} {{ input }} {{ Big }} {"a": {{ PRODUCTS }}} 'x' "y" \\\\n {x} ${HOME} {{ '{{' }} é 😀
-gate filter.items and filter.state is None and PRODUCTS else stop "no"
-main(when=all(p in PRODUCTS for p in filter.items if len(p) > 1))
-    Now {{ filter.items[0] }} {{ filter.state }}
-'''
-    case = Case(cell, [{"items": ["disk"], "state": None}, "ok"], input="in")
-    case.code = 'PRODUCTS = ["disk"]\nBig = [1, 2.5, True, None]\n'
+    replies = [{"items": ["disk"], "state": None}, "ok"]
+    case = Case(ODD, replies, code=NAMES, input="in", Big=[1, 2.5, True, None])
     asked, output, _ = await both.compare(case)
     assert output == "ok"
     assert asked[0]["messages"][0]["content"].startswith('in1 in [1,2.5,true,null] {"a": ["disk"]}')
@@ -513,4 +389,3 @@ async def test_a_module_says_that_its_model_failed_for_good(both):
     case = Case(FALLBACK, [Reply(fault="500")] * 4, topic="x").served(large={}, small={}, tiny={})
     asked, _, status = await both.compare(case)
     assert (len(asked), status) == (2, "failed")
-    assert issubclass(ModelError, Exception)

@@ -101,11 +101,12 @@ async def test_streamed_or_not_the_answer_is_the_same(provider, stream):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("reply", [Reply(fault="timeout"), Reply("late", latency=30)])
 async def test_the_time_limit_bounds_the_whole_attempt(provider, stream, reply):
-    with serve([reply, "fine"]) as server:
+    with serve(["warm", reply, "fine"]) as server:
+        await provider.complete(ASK, at(server.base_url), quiet)  # what a first call loads is not measured
         started = time.perf_counter()
         with pytest.raises(CallTimeout, match=r"m at 127\.0\.0\.1:\d+ did not answer within 0\.3 s: raise timeout"):
             await provider.complete(replace(ASK, timeout=0.3, stream=stream), at(server.base_url), quiet)
-        assert 0.1 < time.perf_counter() - started < 0.5
+        assert 0.1 < time.perf_counter() - started < 0.5  # 0.3 s, give or take 0.2
         assert (await provider.complete(ASK, at(server.base_url), quiet)).text == "fine"
 
 

@@ -1,0 +1,326 @@
+# Written by orchmagic; exporting again replaces this file.
+"""triage: a chain of steps, exported from a notebook.
+
+extract  call     -> gate_1
+gate_1   gate     -> reply (yes), extract (no <= 2), failed (else)
+reply    call     -> done
+
+Run it: `python triage.py --ticket ...`
+Or: `await build_graph().ainvoke({"ticket": ...})` returns the final state.
+
+Stayed behind in the notebook:
+- the cache of answers, the trace and the live view
+- the limit of 200,000 tokens a run
+- the deadline of 600 s a run: only `run` keeps it
+- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError
+- mending broken JSON before asking again: here the model is asked again at once
+- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+  network
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from openai import APIError, APIStatusError, AsyncOpenAI
+from openai.types.chat.chat_completion import Choice
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json, to_jsonable_python
+
+MODEL = "default-model"
+# Asked in turn when a model fails, refuses or is cut off.
+FALLBACK: tuple[str, ...] = ()
+MAX_TOKENS = 1024  # of a reply
+TIMEOUT = 60.0  # seconds to wait for an endpoint
+RETRIES = 2  # attempts after a failed one
+REASKS = 2  # how often a reply that does not fit is asked again
+GATE_1_TO_EXTRACT = 2  # times that gate_1 may send back
+MAX_STEPS = 50  # of a run
+DEADLINE = 600.0  # seconds, when `run` runs the graph
+GATE_1_CHECK = "extract.quote in ticket"
+REASK = (
+    "That reply does not fit: {error}. Answer again with only the JSON that fits the "
+    "schema."
+)
+AGAIN = "That answer did not pass this check: {check}. Answer again so that it does."
+# Status codes that say that the request is wrong: no other model helps.
+REJECTED = frozenset(range(400, 500)) - {402, 408, 429}
+SHOWN = 5  # problems of a reply that its model is told at once
+logger = logging.getLogger(__name__)
+Messages: TypeAlias = list[dict[str, Any]]
+
+
+# Prompts: what each step asks
+
+
+def extract_prompt(ticket: str) -> Messages:
+    """Say what extract asks."""
+    user = (
+        "Read the support ticket. Copy `quote` word for word from it.\n"
+        f"Ticket: {ticket}"
+    )
+    return [{"role": "user", "content": user}]
+
+
+def reply_prompt(extract: "Extract", ticket: str) -> Messages:
+    """Say what reply asks."""
+    system = "You are a calm support engineer."
+    user = f"Answer this ticket about {extract.product} in two sentences:\n{ticket}"
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+# Types: what each step returns
+
+
+class Extract(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    product: str
+    severity: Literal["low", "high"]
+    quote: str
+
+
+# State
+
+
+class State(TypedDict, total=False):
+    """What the steps share, as JSON."""
+
+    ticket: str
+    extract: dict[str, Any]
+    gate_1: bool
+    reply: str | None
+    extract_check: str | None
+    gate_1_visits: int
+
+
+# Asking models
+
+
+class UnusableReplyError(Exception):
+    """A model refused, was cut off or said nothing."""
+
+
+class UnfitReplyError(ValueError):
+    """A reply does not fit its class; the text tells the model what is wrong."""
+
+
+async def first_usable(
+    client: AsyncOpenAI,
+    messages: Messages,
+    *,
+    models: Sequence[str] = (MODEL, *FALLBACK),
+    max_tokens: int = MAX_TOKENS,
+    **request: Any,
+) -> Choice:
+    """Ask the models in turn until one gives a usable answer."""
+    failures: list[Exception] = []
+    for model in models:
+        body: dict[str, Any] = {"max_completion_tokens": max_tokens, **request}
+        body |= {"model": model, "messages": messages}
+        try:
+            answer = await client.chat.completions.create(**body)
+            return usable(answer.choices[0])
+        except (APIError, UnusableReplyError) as error:
+            if isinstance(error, APIStatusError) and error.status_code in REJECTED:
+                raise
+            logger.warning("%s: %s", model, error)
+            failures.append(error)
+    raise ExceptionGroup("no model gave a usable answer", failures)
+
+
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    reasks: int = REASKS,
+    **request: Any,
+) -> Any:
+    """Ask for a reply that fits the class; the model is told what does not."""
+    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
+    form["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": form}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply)
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
+def usable(choice: Choice) -> Choice:
+    """Return the choice if it is an answer."""
+    message, reason = choice.message, choice.finish_reason
+    if message.refusal or reason == "content_filter":
+        raise UnusableReplyError(f"refused: {message.refusal or 'content filter'}")
+    if reason == "length":
+        raise UnusableReplyError("cut off: raise MAX_TOKENS, or ask for less")
+    if not (message.content or "").strip() and not message.tool_calls:
+        raise UnusableReplyError("the reply is empty")
+    return choice
+
+
+def read_reply(kind: type[Any], reply: str) -> Any:
+    """Return the reply as JSON that fits the class."""
+    adapter = TypeAdapter(kind)
+    known = adapter.json_schema().get("properties", {})
+    try:
+        data = json.loads(reply)
+    except ValueError:
+        wrong = "is no valid JSON: answer with one JSON object"
+        if "{" not in reply:
+            wrong = "holds no JSON: answer with one JSON object and nothing else"
+        raise UnfitReplyError(f"the reply {wrong}") from None
+    if not isinstance(data, dict) or (known and not known.keys() & data.keys()):
+        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
+        raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
+    try:
+        return to_jsonable_python(adapter.validate_json(json.dumps(data)))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        shown = [wrong_with(dict(problem)) for problem in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            shown.append(f"and {len(problems) - SHOWN} more")
+        listed = "; ".join(shown)
+        raise UnfitReplyError(f"the reply does not fit: {listed}") from None
+
+
+def wrong_with(problem: dict[str, Any]) -> str:
+    """Say one thing that is wrong with a reply: where, what, what was found."""
+    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: not asked for"
+    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
+    return f"{where}: {problem['msg']} (got {got})"
+
+
+def as_text(value: object) -> str:
+    """Write a value as prompts show it: text as it is, records and lists as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, Enum):
+        return as_text(value.value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    record = is_dataclass(value) or hasattr(value, "model_dump_json")
+    if record or isinstance(value, dict | list | tuple):
+        return to_json(value, fallback=str).decode()
+    return str(value)
+
+
+# Nodes
+
+
+async def extract(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for product, severity and quote."""
+    ticket = state["ticket"]
+    messages = extract_prompt(ticket)
+    if check := state.get("extract_check"):
+        last = {"role": "assistant", "content": as_text(state["extract"])}
+        again = {"role": "user", "content": AGAIN.format(check=check)}
+        messages += [last, again]
+    value = await ask(client, messages, Extract)
+    return {"extract": value}
+
+
+async def gate_1(state: State) -> State:
+    """Check what the steps before it found."""
+    extract = Extract.model_validate(state["extract"])
+    ticket = state["ticket"]
+    passed = extract.quote in ticket
+    return {
+        "gate_1": passed,
+        "extract_check": None if passed else GATE_1_CHECK,
+        "gate_1_visits": state.get("gate_1_visits", 0) + 1,
+    }
+
+
+async def reply(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for a text."""
+    extract = Extract.model_validate(state["extract"])
+    ticket = state["ticket"]
+    if extract.severity != "high":
+        return {"reply": None}
+    messages = reply_prompt(extract, ticket)
+    choice = await first_usable(client, messages)
+    return {"reply": choice.message.content or ""}
+
+
+# Graph
+
+
+def after_gate_1(state: State) -> str:
+    """Choose where the run goes after gate_1."""
+    gate_1 = state["gate_1"]
+    if gate_1:
+        return "reply"
+    if state["gate_1_visits"] <= GATE_1_TO_EXTRACT:
+        return "extract"
+    raise RuntimeError("gate extract.quote in ticket")
+
+
+def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
+    """Return the graph; a client that is given serves MODEL's endpoint."""
+    if client is None:
+        client = AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT)
+    builder = StateGraph(State)
+    builder.add_node("extract", partial(extract, client=client))
+    builder.add_node("gate_1", gate_1)
+    builder.add_node("reply", partial(reply, client=client))
+    builder.add_edge(START, "extract")
+    builder.add_edge("extract", "gate_1")
+    builder.add_conditional_edges("gate_1", after_gate_1, ["reply", "extract"])
+    builder.add_edge("reply", END)
+    graph = builder.compile(name="triage")
+    return graph.with_config(recursion_limit=MAX_STEPS)
+
+
+# Command line
+
+
+def result(state: Mapping[str, Any]) -> Any:
+    """Return the run's result: the last of these values that there is."""
+    values = [state.get("reply"), state.get("extract")]
+    return next((value for value in values if value is not None), None)
+
+
+async def run(inputs: State) -> Any:
+    """Run the graph once and return its result."""
+    async with asyncio.timeout(DEADLINE):
+        state = await build_graph().ainvoke(inputs)
+    return result(state)
+
+
+def main() -> None:
+    """Run it from the command line and print the result."""
+    parser = argparse.ArgumentParser(
+        description="triage: run it once and print the result.",
+    )
+    parser.add_argument("--ticket", required=True, help="text")
+    arguments = parser.parse_args()
+    inputs = State(ticket=arguments.ticket)
+    found = asyncio.run(run(inputs))
+    if not isinstance(found, str):
+        found = json.dumps(found, indent=2, ensure_ascii=False)
+    print(found)
+
+
+if __name__ == "__main__":
+    main()
