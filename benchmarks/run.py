@@ -28,7 +28,10 @@ CELL = "".join(
     for i in range(1, STEPS + 1)
 )
 
-_SHELL = "from IPython.core.interactiveshell import InteractiveShell as S; import ipykernel.ipkernel, time, sys; s = S.instance(); "
+_SHELL = (
+    "from IPython.core.interactiveshell import InteractiveShell as S; "
+    "import ipykernel.ipkernel, time, sys; s = S.instance(); "
+)
 _LOAD = _SHELL + "t = time.perf_counter(); s.run_line_magic('load_ext', 'orchmagic'); print(time.perf_counter() - t)"
 _PEER = _SHELL + "t = time.perf_counter(); import langgraph.graph; print(time.perf_counter() - t)"
 _RSS = "import resource; rss = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 1e6; "

@@ -96,7 +96,7 @@ def _timeline(record: Record, rows: list[_Row]) -> dict[str, Any]:
             "color": [_RED if r.span.status == "failed" else _KINDS.get(r.span.kind, _BLUE) for r in rows],
             # the time of a step that no attempt took is waiting: pale
             "opacity": [0.35 if r.calls or r.span.status == "skipped" else 0.85 for r in rows],
-            "pattern": {"shape": [r.pattern for r in rows]},
+            "pattern": _hatch([r.pattern for r in rows]),
         },
         "hovertext": [r.hover for r in rows],
     }
@@ -110,10 +110,14 @@ def _calls(record: Record, rows: list[_Row]) -> list[dict[str, Any]]:
     marker = {
         "color": [_RED if s.error else _BLUE for _, s in calls],
         "opacity": 0.85,
-        "pattern": {"shape": [_PATTERNS.get(s.status, "") for _, s in calls]},
+        "pattern": _hatch([_PATTERNS.get(s.status, "") for _, s in calls]),
     }
     hover = [rows[i].hover if s.status == "done" else _attempt(s) for i, s in calls]
     return [{**_bars(record, calls), "name": "attempts", "width": 0.5, "marker": marker, "hovertext": hover}]
+
+
+def _hatch(shapes: list[str]) -> dict[str, Any]:
+    return {"shape": shapes, "fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.45, "size": 9}
 
 
 def _words(record: Record, rows: list[_Row]) -> dict[str, Any]:
@@ -224,7 +228,7 @@ def _layout(record: Record, rows: list[_Row], panels: set[str]) -> dict[str, Any
     if "x3" in panels:
         top = max(r.span.cost or 0.0 for r in rows) or 1.0
         domain = {"domain": [ends[1] + 0.06, 1], "range": [0, top * 2.6]}
-        layout["xaxis3"] = {**axis, **domain, "title": {"text": "US dollars"}, "nticks": 2}
+        layout["xaxis3"] = {**axis, **domain, "title": {"text": "US dollars"}, "nticks": 2, "tickformat": ".6~f"}
     return layout
 
 

@@ -84,7 +84,7 @@ def test_hostile_replies_stay_text(notebook):
 
 
 def test_a_hostile_step_that_failed_stays_text_in_the_figure(notebook):
-    run = notebook.run("%%chain --no-cache\nx = boom(text)\n", text=HOSTILE, boom=lambda t: int(t))
+    run = notebook.run("%%chain --no-cache\nx = boom(text)\n", text=HOSTILE, boom=int)
     assert run.status == "failed"
     assert "<script" not in everything(run.record)["1application/vnd.plotly.v1+json"]
     assert "<script" not in everything(run.record)["0text/html"]
