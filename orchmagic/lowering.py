@@ -14,7 +14,6 @@ from orchmagic.graph import DEFAULTS, Approve, Call, Code, Graph, Limits, Link, 
 from orchmagic.options import RunOptions
 from orchmagic.outputs import TEXT
 from orchmagic.schema import annotation_names, resolve
-from orchmagic.template import Message
 
 
 def _number(value: Value) -> float:
@@ -236,6 +235,3 @@ def _sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[st
             return (node.question.text,), (), frozenset()
         case Tools():
             return (), (), frozenset()
-
-
-__all__ = ["Lowering", "Message", "is_code", "literal"]

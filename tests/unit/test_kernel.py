@@ -1,0 +1,124 @@
+"""In a real ipykernel: an interrupt ends a run, its trace is shown, the next cell runs, and the namespace is whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from queue import Empty
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+from orchmagic.trace import MIME
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+SETUP = """%load_ext orchmagic
+%config OrchMagic.model = "scripted"
+from orchmagic import Reply, Script, install
+def hang(x: int) -> str:
+    "Never returns in time."
+    import time
+    time.sleep(30)
+    return "late"
+install(Script(lambda body: SCRIPT(body)))
+None
+"""
+SLOW_SECOND = 'SCRIPT = lambda body: "one" if body["messages"][-1]["content"] == "A" else Reply("never", latency=60)'
+CALLS_TOOL = 'SCRIPT = lambda body: Reply(tool_calls=[("hang", {"x": 1})])'
+CHAIN = "%%chain --no-cache\nfirst\n    A\nsecond\n    B {{ first }}\n"
+ROUTE = "%%route --no-cache\nrouter = 'b'\na: x\n    A\nb: y\n    B\n"
+REACT = "%%react --no-cache --tools hang\nGo\n"
+
+
+class Kernel:
+    """A kernel and what it said: texts of streams and errors, and the data of displays."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=ERROR"])
+        self.client = self.manager.blocking_client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def start(self, code: str) -> str:
+        return self.client.execute(code)
+
+    def messages(self, asked: str, until: str = "idle", seconds: float = 60) -> Iterator[dict[str, Any]]:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                message = self.client.get_iopub_msg(timeout=1)
+            except Empty:
+                continue
+            if message["parent_header"].get("msg_id") == asked:
+                yield message
+                if message["msg_type"] == "status" and message["content"]["execution_state"] == until:
+                    return
+        raise AssertionError(f"not {until} after {seconds} s")
+
+    def run(self, code: str) -> list[dict[str, Any]]:
+        return list(self.messages(self.start(code)))
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+        self.manager.cleanup_resources()
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    made = Kernel()
+    made.run(SETUP)
+    yield made
+    made.close()
+
+
+def shown(messages: list[dict[str, Any]]) -> str:
+    return str(
+        [m["content"] for m in messages if m["msg_type"] in {"display_data", "stream", "error", "execute_result"}]
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "cell", "step"),
+    [(SLOW_SECOND, CHAIN, "second"), (SLOW_SECOND, ROUTE, "b"), (CALLS_TOOL, REACT, "tools")],
+)
+def test_an_interrupt_ends_the_run_and_keeps_its_trace(kernel, script, cell, step):
+    kernel.run(script)
+    asked = kernel.start(cell)
+    seen = []
+    for message in kernel.messages(asked):
+        seen.append(message)
+        live = message["msg_type"] == "update_display_data" and step in str(message["content"]["data"])
+        if live and "running" in str(message["content"]["data"]):
+            began = time.monotonic()
+            kernel.manager.interrupt_kernel()
+            break
+    seen += kernel.messages(asked)
+    took = time.monotonic() - began
+    assert "was cancelled" in shown(seen)
+    assert "Traceback" not in shown(seen)
+    records = [m["content"]["data"][MIME] for m in seen if MIME in m["content"].get("data", {})]
+    assert [r["status"] for r in records] == ["cancelled"]
+    assert any(s["name"] == step and s["status"] == "cancelled" for s in records[0]["spans"])
+    assert took < 3, took  # a second is the promise; the rest is for a busy machine
+    assert "42" in shown(kernel.run("print(6 * 7)"))
+
+
+def test_the_live_view_leaves_nothing_behind(kernel):
+    kernel.run('SCRIPT = lambda body: "fine"')
+    seen = kernel.run(CHAIN)
+    updates = [m["content"]["data"] for m in seen if m["msg_type"] == "update_display_data"]
+    assert updates[-1] == {"text/plain": "", "text/html": ""}
+    displays = [m["content"]["data"] for m in seen if m["msg_type"] == "display_data"]
+    assert displays[0] == {"text/plain": "", "text/html": ""}
+    assert MIME in displays[-1]
+    assert "fine" in displays[-2]["text/plain"]
+
+
+def test_a_run_in_the_background_ends_by_itself(kernel):
+    kernel.run('SCRIPT = lambda body: Reply("later", latency=0.2)')
+    kernel.run("%%chain behind --no-cache --background\nfirst\n    A\n")
+    assert "later" in shown(kernel.run("print(behind.last.wait().output)"))
