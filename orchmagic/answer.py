@@ -33,7 +33,8 @@ def _html(record: Record) -> Iterator[str]:
     if record.output is not None:
         yield pre(record.output)
     if record.status == "waiting":
-        yield f"<div>Answer with <code>%orch resume {safe(record.run)} your answer</code></div>"
+        how = f"<code>%orch resume {safe(record.run)} your answer</code>"
+        yield f"<div>Answer with {how}: the run goes on with it.</div>"
 
 
 def _text(record: Record) -> Iterator[str]:
@@ -44,7 +45,7 @@ def _text(record: Record) -> Iterator[str]:
     if record.output is not None:
         yield f"→ {words.shown(record.output, 1_000)}"
     if record.status == "waiting":
-        yield f"Answer with: %orch resume {record.run} your answer"
+        yield f"Answer with: %orch resume {record.run} your answer (the run goes on with it)"
 
 
 def troubles(record: Record) -> Iterator[str]:

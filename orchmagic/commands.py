@@ -12,6 +12,7 @@ from orchmagic.options import usage
 from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:
+    from orchmagic.models import Deployment
     from orchmagic.run import Run
     from orchmagic.session import Session
 
@@ -24,7 +25,7 @@ def models(session: Session) -> str:
     for d in table(session.settings, session.environ):
         key = "-" if d.key_env is None else "set" if session.environ.get(d.key_env) else f"set {d.key_env}"
         endpoint = d.base_url or ("in this kernel" if d.provider == "local" else "-")
-        rows.append((d.alias, d.provider, d.model, endpoint, _price(d.input_price), _price(d.output_price), key))
+        rows.append((d.alias, d.provider, d.model, endpoint, _price(d, d.input_price), _price(d, d.output_price), key))
     return _table(rows)
 
 
@@ -68,8 +69,9 @@ def export(session: Session, name: str, file: str, force: str = "") -> str:
     if force not in {"", "--force"}:
         raise InputError(f"unknown option {force}: write %orch export NAME FILE --force")
     path = session.find(name).export(Path(file), overwrite=bool(force))
+    needs = " It asks OPENAI_BASE_URL with OPENAI_API_KEY: for the local model, orchmagic.endpoint().env() has both."
     inputs = " ".join(f"--{n.replace('_', '-')} …" for n in session.find(name).definition.inputs)
-    return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip()
+    return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip() + f".{needs}"
 
 
 def cache(session: Session, action: str = "") -> str:
@@ -87,7 +89,10 @@ def cache(session: Session, action: str = "") -> str:
 
 def resume(session: Session, which: str, *words: str) -> Run:
     """Resume RUN ANSWER: answer the question that a waiting run asks, and go on"""
-    return show(session, which).resume(" ".join(words))
+    if not words:
+        raise InputError(f"an answer is missing: write %orch resume {which} and what you answer")
+    waiting = [r for r in session.runs if r.status == "waiting" and which in {r.id, r.name}]
+    return (waiting[-1] if waiting else show(session, which)).resume(" ".join(words))
 
 
 def doctor(session: Session) -> str:
@@ -116,7 +121,8 @@ def run(session: Session, line: str) -> Any:
         OrchError: unknown command, or wrong arguments; says what to write.
     """
     try:
-        words = shlex.split(line)
+        # a person's answer is taken as it was typed, apostrophes and all
+        words = line.split(maxsplit=2) if line.split()[:1] == ["resume"] else shlex.split(line)
     except ValueError as error:
         raise InputError(f"%orch {line}: {error}") from None
     if not words or words[0] in {"help", "-h", "--help"}:
@@ -162,8 +168,10 @@ def _doc(command: Callable[..., Any]) -> str:
     return first[0].lower() + first[1:]
 
 
-def _price(price: float | None) -> str:
-    return "?" if price is None else f"{price:g}"
+def _price(deployment: Deployment, price: float | None) -> str:
+    if price is None:
+        return "0" if deployment.provider in {"local", "scripted"} else "?"
+    return f"{price:g}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -125,7 +125,9 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
     if link.otherwise in _BASES:
         return link.why
     chosen = getattr(seen.get(link.source), "label", None)
-    return f"not sure enough of {chosen!r}" if value is None and chosen else f"no arm for {value!r}"
+    if value is None:
+        return f"not sure enough of {chosen!r}" if chosen else "no known label"
+    return f"no arm for {value!r}"
 
 
 def _basis(link: Branch, sure: float | None, ctx: Context) -> str:

@@ -15,6 +15,7 @@ class OrchMagic(Configurable):
     model = Unicode(help="model or alias that answers when a cell names none").tag(config=True)
     fallback = Unicode(help="models to try next, separated by commas").tag(config=True)
     retry = Int(None, allow_none=True, help="how often a transient failure is tried again").tag(config=True)
+    reask = Int(None, allow_none=True, help="how often a reply that does not fit is asked again").tag(config=True)
     timeout = Float(None, allow_none=True, help="seconds an attempt may take").tag(config=True)
     deadline = Float(None, allow_none=True, help="seconds a run may take").tag(config=True)
     budget = Float(None, allow_none=True, help="US dollars a run may spend").tag(config=True)

@@ -96,8 +96,8 @@ def as_json(value: object, name: str) -> Any:
         return to_jsonable_python(value)
     except (PydanticSerializationError, RecursionError):
         raise InputError(
-            f"{name!r} is a {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or records, "
-            "or use it inside a notebook function"
+            f"{name!r} is of type {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or "
+            "records, or use it inside a notebook function"
         ) from None
 
 

@@ -42,6 +42,7 @@ class Live:
         self._drawn = 0.0
         self._cost = 0.0
         self._timer: Any = None
+        self._soon = False  # the timer waits for a turn, not for the clock to move
         self._text: dict[str, str] = {}
         self._ended = False
 
@@ -57,7 +58,9 @@ class Live:
         if self._ended:
             self._stop()
             self._show(_EMPTY)
-        elif self._timer is None:
+        elif not self._soon:
+            self._soon = True
+            self._stop()
             self._arm(max(0.0, self._drawn + self._pause - self._clock()))
 
     @property
@@ -75,7 +78,7 @@ class Live:
             self._timer = None
 
     def _draw(self) -> None:
-        self._timer = None
+        self._timer, self._soon = None, False
         if self._ended:
             return
         began = self._clock()

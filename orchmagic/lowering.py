@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
-from orchmagic import expression, template
+from orchmagic import checks, expression, template
 from orchmagic.cell import Cell, CodeStep, Control, Step, Value
 from orchmagic.errors import CellError, Problem, nearest
-from orchmagic.graph import DEFAULTS, Approve, Call, Code, Graph, Limits, Link, Node, Tools
+from orchmagic.graph import DEFAULTS, Call, Code, Graph, Limits, Link, Node, Tools
 from orchmagic.options import RunOptions
 from orchmagic.outputs import TEXT
-from orchmagic.schema import annotation_names, resolve
+from orchmagic.schema import resolve
 
 
 def _number(value: Value) -> float:
@@ -102,7 +103,9 @@ class Lowering:
             CellError: with all problems of the cell.
         """
         inputs, code = self._names(nodes, links)
-        self._check_fields(nodes)
+        findings = (checks.name(self.options.name, inputs, code), checks.order(nodes, links), checks.fields(nodes))
+        for piece, found, write in chain(*findings):
+            self.problem(self._line_of(piece), found, write)
         self._check_types(nodes)
         if self.problems:
             raise CellError(self.problems)
@@ -131,7 +134,7 @@ class Lowering:
     def _names(self, nodes: list[Node], links: list[Link]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         own = {n.name for n in nodes} | {"messages", "visits"}
         used: dict[str, bool] = {}
-        for texts, expressions, types in map(_sources, nodes):
+        for texts, expressions, types in map(checks.sources, nodes):
             for source in texts:
                 used.update(dict.fromkeys(sorted(template.names(source)), False))
             for source in expressions:
@@ -167,23 +170,6 @@ class Lowering:
         if missing := [n for n in inputs if n not in chosen]:
             self.problem(1, f"the cell uses {', '.join(missing)}, which -i leaves out", "Add the name to -i")
         return chosen
-
-    def _check_fields(self, nodes: list[Node]) -> None:
-        """`extract.qoute` is found here, before a call is paid."""
-        known = {
-            n.name: {f.name for f in n.output.fields} | ({"confidence"} if n.confidence else set())
-            for n in nodes
-            if isinstance(n, Call) and n.output.kind == "fields"
-        }
-        for node in nodes:
-            for source in _sources(node)[1]:
-                for step, field in expression.attributes(source):
-                    if step in known and field not in known[step] and not field.startswith("model_"):
-                        self.problem(
-                            self._line_of(f"{step}.{field}"),
-                            f"step {step!r} has no output {field!r}",
-                            f"Known: {', '.join(sorted(known[step]))}{nearest(field, known[step])}",
-                        )
 
     def _check_types(self, nodes: list[Node]) -> None:
         for node in nodes:
@@ -221,17 +207,3 @@ def _without_messages(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _tools(nodes: Iterable[Node]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(t for n in nodes if isinstance(n, Tools) for t in n.tools))
-
-
-def _sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
-    """The templates, the expressions and the type names of a node."""
-    match node:
-        case Call():
-            when = (node.when,) if node.when else ()
-            return tuple(m.text for m in node.messages), when, annotation_names(node.output)
-        case Code():
-            return (), (node.expression, *((node.when,) if node.when else ())), frozenset()
-        case Approve():
-            return (node.question.text,), (), frozenset()
-        case Tools():
-            return (), (), frozenset()

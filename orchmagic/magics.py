@@ -124,6 +124,8 @@ def load(shell: InteractiveShell) -> Face:
     if shell.display_formatter is not None:
         views = shell.display_formatter
         views.ipython_display_formatter.for_type_by_name("orchmagic.run", "Run", _show_run)
+        # LangGraph's own display sends the graph to mermaid.ink; this one stays on the machine
+        views.mimebundle_formatter.for_type_by_name("langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle)
         views.mimebundle_formatter.for_type_by_name("orchmagic.orchestration", "Orchestration", _graph_bundle)
     return face
 
@@ -213,3 +215,7 @@ def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, An
     from orchmagic import draw
 
     return {"text/html": draw.svg(made.definition), "text/plain": f"{made!r}\n{draw.outline(made.definition)}"}
+
+
+def _langgraph_bundle(compiled: Any, *_: object, **__: object) -> dict[str, Any]:
+    return {"text/plain": compiled.get_graph().draw_mermaid()}

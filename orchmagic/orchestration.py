@@ -73,17 +73,17 @@ class Orchestration:
                 f"{nearest(unknown[0], names)}"
             )
         if missing := self.missing(passed):
-            first = missing[0]
             raise InputError(
-                f"{self.__name__} needs {', '.join(missing)}: assign {first} = … in the notebook, or write "
-                f"{self.__name__}({', '.join(f'{n}=…' for n in missing)})"
+                f"{self.__name__} needs {', '.join(missing)}: define {missing[0]} in the notebook"
+                + (f", or pass {missing[0]}=…" if missing[0] in names else "")
             )
         space = self._session.namespace
         return {n: as_json(passed[n] if n in passed else space[n], n) for n in names}
 
     def missing(self, passed: Mapping[str, object] | None = None) -> list[str]:
-        """The inputs that are neither passed nor in the notebook."""
-        return [n for n in self.definition.inputs if n not in (passed or {}) and n not in self._session.namespace]
+        """The inputs and functions that are neither passed nor in the notebook."""
+        wanted = (*self.definition.inputs, *self.definition.code)
+        return [n for n in wanted if n not in (passed or {}) and n not in self._session.namespace]
 
     def step(self, name: str) -> Orchestration:
         """One step on its own: `triage.step("extract")(ticket="…")`; what it reads of other steps becomes inputs.

@@ -93,10 +93,13 @@ def optional(reader: Reader) -> Reader:
     return lambda value: None if value is None or value == "none" else reader(value)
 
 
+AGES = (10.0, 365 * 86400.0)  # seconds that an answer may be kept, at least and at most
+
+
 def cache_age(value: object) -> str:
     found = text(value)
-    if found != "off" and duration(found) == 0:
-        raise ValueError('a time such as "12h" or "30d", or "off"')
+    if found != "off" and not AGES[0] <= duration(found) <= AGES[1]:
+        raise ValueError('a time from "10s" to "365d", or "off"')
     return found
 
 

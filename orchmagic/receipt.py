@@ -13,7 +13,8 @@ def rows(record: Record) -> list[dict[str, Any]]:
     for step in record.steps:
         for ask in record.inside(step):
             if ask.kind == "ask":
-                attempts = sum(s.kind == "attempt" for s in record.inside(ask))
+                # a saved trace leaves out the one attempt that went well
+                attempts = sum(s.kind == "attempt" for s in record.inside(ask)) or int(ask.age is None)
                 found.append(
                     {
                         "step": step.name,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import keyword
 import os
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.bridge import Bridge
 from orchmagic.cell import parse
+from orchmagic.checks import reads
 from orchmagic.context import CallDefaults, Context
-from orchmagic.errors import SettingsError, nearest
+from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.events import Event
-from orchmagic.graph import Graph, Limits, Node
-from orchmagic.models import PROVIDERS, Deployment, Handler, Provider, aliases
+from orchmagic.graph import Graph, Node
+from orchmagic.models import PROVIDERS, Deployment, Handler, Provider, aliases, endpoint
 from orchmagic.options import RunOptions, parse_options, ttl
 from orchmagic.orchestration import Orchestration
 from orchmagic.patterns import PATTERNS
@@ -78,6 +80,12 @@ class Session:
         """
         plug = PATTERNS.get(pattern)
         options = parse_options(pattern, line, plug.options)
+        if options.result and (not options.result.isidentifier() or keyword.iskeyword(options.result)):
+            raise InputError(f"-o {options.result} is no variable name: write for example -o result")
+        if options.result and options.background:
+            raise InputError(
+                "-o with --background has nothing to store yet: leave -o out and read NAME.last.output later"
+            )
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
         graph = plug.build(cell, self._with_settings(options), self.namespace)
         made = Orchestration(graph, options, self)
@@ -112,7 +120,7 @@ class Session:
             graph.name,
             graph.pattern,
             picture=picture(graph),
-            limits=_limits(limits),
+            limits=asdict(limits),
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         left = _left(limits.deadline, trace)
@@ -190,7 +198,7 @@ class Session:
     def deployment(self, name: str) -> Deployment:
         """The endpoint behind an alias or model name."""
         found = aliases.resolve(name, self.settings, self.environ)
-        if found.provider == "local" and name != "local" and not self._said_local:
+        if found.provider == "local" and not name.startswith("local") and not self._said_local:
             self._said_local = True
             self._notify(
                 "No OPENAI_API_KEY is set, so the small local model answers (a demo model: expect mistakes). "
@@ -221,18 +229,22 @@ class Session:
     def _check_models(self, graph: Graph) -> None:
         """An unknown alias or an unset key is one clear line before anything starts."""
         for name in {graph.model or self.settings.model, *graph.fallback, *_models(graph)}:
-            self.deployment(name)
+            deployment = self.deployment(name)
+            if not aliases.ready(deployment, self.environ):
+                key = deployment.key_env or endpoint.KEY_ENV
+                raise SettingsError(f"model {name!r} needs a key and {key} is not set: set it, or name another model")
 
     def alone(self, graph: Graph, node: Node) -> Graph:
         """A graph of just `node`; other steps that it reads become inputs."""
-        others = [n.name for n in graph.nodes if n.name != node.name]
+        used = reads(node)
+        others = [n.name for n in graph.nodes if n.name != node.name and n.name in used]
         return replace(
             graph,
             name=f"{graph.name}.{node.name}",
             nodes=(node,),
             links=(),
             results=(node.name,),
-            inputs=(*graph.inputs, *others),
+            inputs=(*(n for n in graph.inputs if n in used), *others),
         )
 
     def estimate(self, graph: Graph, options: RunOptions, inputs: Mapping[str, object]) -> Estimate:
@@ -279,16 +291,6 @@ def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:
 def _models(graph: Graph) -> list[str]:
     named = [(getattr(n, "model", None), getattr(n, "fallback", None) or ()) for n in graph.nodes]
     return [m for model, fallback in named for m in (model, *fallback) if m]
-
-
-def _limits(limits: Limits) -> dict[str, Any]:
-    return {
-        "max_iterations": limits.max_iterations,
-        "max_steps": limits.max_steps,
-        "max_tokens": limits.max_tokens,
-        "budget": limits.budget,
-        "deadline": limits.deadline,
-    }
 
 
 def _ttl(word: str) -> float | None:

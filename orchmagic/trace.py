@@ -103,7 +103,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """Rebuild a record.
+        """Rebuild a record; span fields that are left out have their defaults.
 
         Raises:
             ValueError: written by a newer version.
@@ -111,7 +111,9 @@ class Record:
         if data.get("version") != VERSION:
             raise ValueError(f"trace version {data.get('version')!r}: this orchmagic reads version {VERSION}")
         usage = Usage(**data["usage"])
-        spans = tuple(Span(**{**s, "usage": Usage(**s["usage"]), "why": tuple(s["why"])}) for s in data["spans"])
+        spans = tuple(
+            Span(**{**s, "usage": Usage(**s.get("usage", {})), "why": tuple(s.get("why", ()))}) for s in data["spans"]
+        )
         picture = Picture(**{k: tuple(tuple(x) for x in v) for k, v in data["picture"].items()})
         rest = {k: v for k, v in data.items() if k not in {"version", "usage", "spans", "picture"}}
         return cls(**rest, usage=usage, spans=spans, picture=picture)

@@ -13,7 +13,9 @@ MARKS = {
     "capped": "◔",
 }  # fmt: skip
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
+)
 
 
 def seconds(value: float) -> str:
@@ -29,7 +31,13 @@ def money(value: float | None) -> str:
     """`$0.0042`; unknown is `price unknown`, nothing is `$0`."""
     if value is None:
         return "price unknown"
-    return "$0" if value == 0 else f"${value:.4f}" if value >= 0.0001 else f"${value:.2g}"  # noqa: PLR2004 - a hundredth of a cent
+    if value == 0:
+        return "$0"
+    if value < 1e-6:  # noqa: PLR2004 - no price is that small
+        return "<$0.000001"
+    if value >= 1:
+        return f"${value:,.2f}"
+    return "$" + f"{value:.{4 if value >= 0.001 else 6}f}".rstrip("0").ljust(4, "0")  # noqa: PLR2004 - a tenth of a cent
 
 
 def total(record: Record) -> str:

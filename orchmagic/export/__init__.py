@@ -34,7 +34,7 @@ def module(
         ExportError: names everything that cannot leave the notebook.
     """
     from orchmagic.export.assembly import assembled  # noqa: PLC0415 - heavy: jinja2, openai
-    from orchmagic.export.plan import plan  # noqa: PLC0415
+    from orchmagic.export.plan import plan  # noqa: PLC0415 - as above
 
     return assembled(plan(graph, namespace, deployments, defaults))
 
@@ -53,7 +53,7 @@ def write(
     Raises:
         ExportError: the file is no place for it, or something cannot leave the notebook.
     """
-    from orchmagic.export.header import is_ours  # noqa: PLC0415
+    from orchmagic.export.header import is_ours  # noqa: PLC0415 - as above
 
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise ExportError(f"{file} is no module: write a name such as {graph.name}.py")

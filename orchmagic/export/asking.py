@@ -77,7 +77,7 @@ def _messages(plan: Plan, node: Call) -> list[str]:
     said = said if plan.types[node.name].kind == "text" else f"as_text({said})"
     return [
         *lines,
-        f'    if check := state.get("{node.name}_check"):',
+        f'    if check := state.get("{plan.key(node.name, "check")}"):',
         *call("        last = {", ['"role": "assistant"', f'"content": {said}'], "}"),
         '        again = {"role": "user", "content": AGAIN.format(check=check)}',
         "        messages += [last, again]",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from orchmagic.errors import ExportError
 from orchmagic.export import (
     asking,
     branches,
@@ -54,13 +55,13 @@ def _sections(plan: Plan) -> list[tuple[str, list[str]]]:
     """All blocks that a module may have, in reading order, by section."""
     arguments = classes.arguments(plan)  # first: it may take code along
     return [
-        ("", [calls.model_class(plan)]),
+        ("", [calls.model_class(plan)] if plan.calls else []),
         ("", ["\n".join(lines) for lines in _constants(plan)]),
         ("Prompts: what each step asks", prompts.prompts(plan)),
         ("From the notebook", plan.copied.blocks),
         ("Types: what each step returns", [*classes.outputs(plan), *classes.sure(plan), *calls.loose(plan)]),
         ("State", [values.state(plan)]),
-        ("Asking models", [*map(_part, _ERRORS), *calls.asking(plan), *map(_part, _PARTS)]),
+        ("Asking models", [*map(_part, _ERRORS), *(calls.asking(plan) if plan.calls else []), *map(_part, _PARTS)]),
         ("Tools", [*arguments, *tooling.tools(plan)]),
         ("Nodes", nodes.nodes(plan)),
         ("Graph", [*branches.choosers(plan), wiring.build(plan)]),
@@ -95,7 +96,11 @@ def _part(name: str) -> str:
 def _kept(blocks: Sequence[str]) -> set[str]:
     """The names that are reached from the roots."""
     found = {block: (_defined(block), sources.needs(block)) for block in blocks}
-    by_name = {name: block for block, (defined, _) in found.items() for name in defined}
+    by_name: dict[str, str] = {}
+    for block, (defined, _) in found.items():
+        for name in sorted(defined):
+            if by_name.setdefault(name, block) != block:
+                raise ExportError(f"the module needs {name!r} for itself: rename that step, input or function")
     kept: set[str] = set()
     wanted = sorted(_ROOTS)
     while wanted:

@@ -100,7 +100,7 @@ def _holds(test: ast.expr, arm: Arm) -> str:
 
 
 def _within(plan: Plan, link: Branch, arm: Arm) -> str:
-    visits = f'state["{link.source}_visits"]'
+    visits = f'state["{plan.key(link.source, "visits")}"]'
     if not _is_iteration(plan, arm):
         return f"{visits} <= {_limit_name(plan, link, arm)}"
     return f"{visits} {'<=' if arm.limit == plan.graph.limits.max_iterations else '<'} MAX_ITERATIONS"

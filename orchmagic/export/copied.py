@@ -102,8 +102,8 @@ class Copied:
             return
         self.take(sources.needs(source), what, scope)
         self.typed = self.typed and sources.is_typed(source)
-        tidy = sources.is_tidy(source)
-        self.blocks.append(source if tidy else f"# As it stands in the notebook:\n# fmt: off\n{source}\n\n\n# fmt: on")
+        plain = f"# As it stands in the notebook:\n# fmt: off\n{source}\n\n\n# fmt: on"
+        self.blocks.append(sources.tidied(source) or plain)
         if own != name:
             self.blocks.append(f"{name} = {own}")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from orchmagic.errors import ExportError
 from orchmagic.export import names
 from orchmagic.export.layout import assigned, call, literal, remarked
 from orchmagic.graph import Call, Graph
@@ -19,6 +20,7 @@ from orchmagic.models import Deployment
 _OPENAI = "https://api.openai.com/v1"
 _KEY = "OPENAI_API_KEY"
 _ELSEWHERE = "http://127.0.0.1:8080/v1"
+_SPOKEN = frozenset({"openai", "local", "scripted"})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 # Parameters that the openai client knows by name; all others travel in `extra_body`.
@@ -68,6 +70,12 @@ def endpoints(graph: Graph, resolve: Callable[[str], Deployment], model: str, fa
     named = [a for n in calls for a in ((n.model,) if n.model else ()) + (n.fallback or ())]
     aliases = tuple(dict.fromkeys([first, *rest, *named])) if calls else ()
     deployments = {a: resolve(a) for a in aliases}
+    for alias, found in deployments.items():
+        if found.provider not in _SPOKEN:
+            raise ExportError(
+                f"model {alias!r} is served by {found.provider!r}, which a module cannot ask: "
+                "choose one with an OpenAI-compatible endpoint"
+            )
     uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
     named_ = {**names.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
     return Endpoints(aliases, rest if calls else (), deployments, named_, uniform)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import copy
 import io
+import itertools
+import re
 import tokenize
 from collections.abc import Iterable, Mapping
 
@@ -21,6 +23,7 @@ _OPPOSITES: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
+_SKIP = "  # fmt: skip"
 _BRACKETS: Mapping[type[ast.expr], tuple[str, str]] = {
     ast.List: ("[", "]"),
     ast.ListComp: ("[", "]"),
@@ -65,18 +68,20 @@ def opposite(tree: ast.expr) -> ast.expr:
 def lines(tree: ast.expr, before: str, after: str = "") -> list[str]:
     """A statement: `before` (which holds the indentation), the expression, `after`."""
     line = before + flat(tree) + after
-    found = [line] if fits(line) and not _is_odd(tree) else None
-    if found is None and not _is_odd(tree):
-        found = _opened(tree, before, after)
-    skip = "" if found else "  # fmt: skip"
-    rows = found or _plainly(tree, before, after)
-    return [*rows[:-1], rows[-1] + skip] if skip else _remarked(rows, tree)
+    found = None if _is_odd(tree) else [line] if fits(line) else _opened(tree, before, after)
+    return _remarked(found or _plainly(tree, before, after), tree, skip=not found)
 
 
-def _remarked(rows: list[str], tree: ast.expr) -> list[str]:
-    """Thresholds stay where the cell has them; the remark stands on their line."""
-    numbers = [flat(n) for n in _thresholds(tree)]
-    return [f"{row}  # noqa: PLR2004" if any(f" {n}" in row for n in numbers) else row for row in rows]
+def _remarked(rows: list[str], tree: ast.expr, *, skip: bool) -> list[str]:
+    """Thresholds stay where the cell has them; the remark stands on their line, as for a line that is too long."""
+    numbers = [re.compile(rf"(?<![\w.]){re.escape(flat(n))}(?![\w.])") for n in _thresholds(tree)]
+    remarked = []
+    rows = [*rows[:-1], rows[-1] + _SKIP] if skip else rows
+    for row in rows:
+        codes = [] if fits(row) else ["E501"]
+        codes += ["PLR2004"] if any(n.search(row) for n in numbers) else []
+        remarked.append(f"{row}  # noqa: {', '.join(codes)}" if codes else row)
+    return remarked
 
 
 def requoted(source: str) -> str:
@@ -132,6 +137,8 @@ def _is_odd_node(node: ast.AST) -> bool:
     match node:
         case ast.Pow() | ast.JoinedStr() | ast.NamedExpr():
             return True
+        case ast.Attribute(value=ast.Constant(value=value)):
+            return not isinstance(value, str)
         case ast.Lambda(args=args):
             return bool(ast.unparse(args))
         case ast.Slice(lower=lower, upper=upper, step=step):
@@ -142,21 +149,34 @@ def _is_odd_node(node: ast.AST) -> bool:
 
 
 def _thresholds(tree: ast.expr) -> list[ast.expr]:
-    """Numbers that something is compared with, but 0 and 1."""
-    sides = [s for n in ast.walk(tree) if isinstance(n, ast.Compare) for s in (n.left, *n.comparators)]
-    return [s for s in sides if _is_threshold(s.operand if isinstance(s, ast.UnaryOp) else s)]
+    """Numbers that something else than a constant is compared with, but the integers 0 and 1."""
+    found: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if not any(_is_constant(a) and _is_constant(b) for a, b in itertools.pairwise(sides)):
+                found += [s for s in sides if _is_threshold(_bare(s))]
+    return found
+
+
+def _bare(tree: ast.expr) -> ast.expr:
+    return tree.operand if isinstance(tree, ast.UnaryOp) and not isinstance(tree.op, ast.Not) else tree
+
+
+def _is_constant(tree: ast.expr) -> bool:
+    return isinstance(_bare(tree), ast.Constant)
 
 
 def _is_threshold(tree: ast.expr) -> bool:
     value = tree.value if isinstance(tree, ast.Constant) else None
-    return isinstance(value, int | float) and not isinstance(value, bool) and value not in (0, 1)
+    return isinstance(value, float) or (type(value) is int and value not in (0, 1))
 
 
 def _plainly(tree: ast.expr, before: str, after: str) -> list[str]:
     """Without the formatter: a line, or the operands of `and` and `or` one below the other."""
     line = before + flat(tree) + after
     if not isinstance(tree, ast.BoolOp) or not before.strip() or before.rstrip().endswith("if"):
-        return [line if fits(line) else f"{line}  # noqa: E501"]
+        return [line]
     indent = _indent(before)
     word = "and" if isinstance(tree.op, ast.And) else "or"
     parts = [f"({flat(v)})" if isinstance(v, ast.BoolOp | ast.IfExp | ast.Lambda) else flat(v) for v in tree.values]
@@ -211,16 +231,21 @@ def _elements(pairs: Iterable[tuple[str, ast.expr]], indent: str) -> list[str] |
     return rows
 
 
+def _operand(tree: ast.expr) -> str:
+    """In parentheses where a conditional could be read as a part of what stands around it."""
+    return f"({flat(tree)})" if isinstance(tree, ast.IfExp | ast.Lambda) else flat(tree)
+
+
 def _clauses(tree: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, indent: str) -> list[str] | None:
     """The parts of a comprehension: on one line, or each on its own."""
     head = f"{flat(tree.key)}: {flat(tree.value)}" if isinstance(tree, ast.DictComp) else flat(tree.elt)
     rows = [indent + head]
     for part in tree.generators:
         before = f"{indent}{'async ' if part.is_async else ''}for {flat(part.target)} in "
-        line = before + flat(part.iter)
+        line = before + _operand(part.iter)
         found = [line] if fits(line) else _opened(part.iter, before, "")
         if found is None:
             return None
-        rows += [*found, *(f"{indent}if {flat(test)}" for test in part.ifs)]
+        rows += [*found, *(f"{indent}if {_operand(test)}" for test in part.ifs)]
     whole = indent + " ".join(row.strip() for row in rows)
     return [whole] if fits(whole) and len(rows) == 1 + sum(1 + len(p.ifs) for p in tree.generators) else rows

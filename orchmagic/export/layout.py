@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import combining, east_asian_width
 
 WIDTH = 88
 STEP = "    "
@@ -14,7 +15,14 @@ STEP = "    "
 
 def fits(line: str) -> bool:
     """Whether the line stays within the width."""
-    return len(line) <= WIDTH
+    return columns(line) <= WIDTH
+
+
+def columns(text: str) -> int:
+    """How wide the text is; characters of East Asia and most pictures take two columns."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def quoted(text: str) -> str:
@@ -101,7 +109,7 @@ def call(before: str, arguments: Sequence[str], after: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A place in a text that an expression fills in: `{source}` of an f-string."""
+    """A place in a text that an expression fills in; its own strings hold no quotes, braces or backslashes."""
 
     source: str
 
@@ -113,7 +121,9 @@ def texts(before: str, parts: Sequence[str | Filled], after: str) -> list[str]:
         return [whole]
     indent = before[: len(before) - len(before.lstrip())]
     rows = list(_rows(parts, WIDTH - len(indent) - len(STEP)))
-    if len(rows) == 1:
+    if fits(f"{indent}{STEP}{_joined(parts)}"):
+        rows = [list(parts)]
+    elif len(rows) == 1:
         return [whole]
     return [f"{before}(", *(f"{indent}{STEP}{_joined(row)}" for row in rows), f"{indent}){after}"]
 
@@ -123,9 +133,10 @@ def _joined(parts: Sequence[str | Filled]) -> str:
     if not any(isinstance(p, Filled) for p in parts):
         return quoted("".join(map(str, parts)))
     plain = "".join(p for p in parts if isinstance(p, str))
-    nested = any("'" in p.source for p in parts if isinstance(p, Filled))
-    quote = "'" if plain.count('"') > plain.count("'") and not nested else '"'
-    inside = (f"{{{p.source}}}" if isinstance(p, Filled) else _braced(_escaped(p, quote)) for p in parts)
+    quote, other = ("'", '"') if plain.count('"') > plain.count("'") else ('"', "'")
+    inside = (
+        f"{{{p.source.replace(quote, other)}}}" if isinstance(p, Filled) else _braced(_escaped(p, quote)) for p in parts
+    )
     return f"f{quote}{''.join(inside)}{quote}"
 
 
@@ -137,7 +148,7 @@ def _rows(parts: Sequence[str | Filled], width: int) -> Iterator[list[str | Fill
     """Parts cut into rows: after every line end, and before the word that does not fit any more."""
     row: list[str | Filled] = []
     for atom in _atoms(parts, width):
-        if row and len(_joined([*row, atom])) > width:
+        if row and columns(_joined([*row, atom])) > width:
             yield row
             row = []
         row.append(atom)
@@ -173,7 +184,7 @@ def _slices(word: str, width: int) -> Iterator[str]:
     size = 0
     start = 0
     for at, character in enumerate(word):
-        one = len(_braced(_escaped(character, '"')))
+        one = columns(_braced(_escaped(character, '"')))
         if size + one > width - len('f""'):
             yield word[start:at]
             start, size = at, 0

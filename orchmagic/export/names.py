@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from orchmagic.schema import camel
 
@@ -61,10 +61,10 @@ IMPORTS: dict[str, str] = {
 
 # What modules define for themselves, whatever the cell says.
 OWN = frozenset(
-    """AGAIN BASE_URL DEADLINE FALLBACK INSTRUCTION KEY OBSERVED LABELS LOOSE MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL Messages
-    Model OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS TOOL_TIMEOUT UnfitReplyError
-    UnusableReplyError action_format acted arguments_for as_actions as_text ask build_graph environment
-    first_usable how_sure logger main read_reply readable rebuilt rendered result run spelled tool_calls
+    """AGAIN BASE_URL DEADLINE FALLBACK INSTRUCTION KEY LOOSE MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL Messages
+    Model OBSERVED OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS TOOL_TIMEOUT UnfitReplyError
+    UnusableReplyError action_format acted arguments_for as_actions as_text ask build_graph client_of environment
+    first_usable how_sure key_of logger main read_reply readable rebuilt rendered result run spelled tool_calls
     tool_format told usable use_tool wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
 )
 
@@ -94,12 +94,12 @@ def constants(words: Iterable[str], used: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def local(names: Iterable[str]) -> dict[str, str]:
-    """The variable that holds a value of the state inside a function."""
+def local(names: Iterable[str], used: Collection[str]) -> dict[str, str]:
+    """The variable that holds a value of the state inside a function; `used` are names that functions call."""
     found: dict[str, str] = {}
     for name in names:
         chosen = name if name.islower() else name.lower()
-        while taken(chosen) or chosen in LOCALS or chosen in found.values():
+        while taken(chosen) or chosen in LOCALS or chosen in used or chosen in found.values():
             chosen += "_"
         found[name] = chosen
     return found

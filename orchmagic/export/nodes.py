@@ -89,7 +89,7 @@ def _gate(plan: Plan, node: Code) -> list[str]:
     if not is_bool:
         tree = ast.Call(ast.Name("bool"), [tree], [])
     check = f"{plan.function[node.name].upper()}_CHECK"
-    more = [f'"{node.again}_check": None if passed else {check}'] if node.again else []
+    more = [f'"{plan.key(node.again, "check")}": None if passed else {check}'] if node.again else []
     return [*expressions.lines(tree, "    passed = "), *returned(plan, node, "passed", more=more)]
 
 

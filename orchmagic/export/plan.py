@@ -52,7 +52,8 @@ class Plan:
     @cached_property
     def variable(self) -> dict[str, str]:
         """The local variable of each value of the state; constants keep their name."""
-        own = names.local([*self.inputs, *(n.name for n in self.graph.nodes), "messages"])
+        called = {f"{f}_{word}" for f in self.function.values() for word in ("prompt", "question")}
+        own = names.local([*self.inputs, *(n.name for n in self.graph.nodes)], called | set(self.graph.code))
         return {**own, "messages": "messages"}
 
     @cached_property
@@ -124,6 +125,13 @@ class Plan:
         """The name that the schema is sent under, when it is not the name of the class."""
         own = self.typed.get(node.name)
         return None if own is None or own.name == self.kind(node) else own.name
+
+    def key(self, name: str, word: str) -> str:
+        """The state's key for what the module itself must remember of a node."""
+        found = f"{name}_{word}"
+        while found in self.variable:
+            found += "_"
+        return found
 
     def logprobs(self, node: Call) -> bool:
         """Whether the confidence of a call comes from log-probabilities; else the model reports it."""

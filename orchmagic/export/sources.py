@@ -11,7 +11,6 @@ import builtins
 import inspect
 import itertools
 import linecache
-import re
 import symtable
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -19,8 +18,6 @@ from types import FunctionType
 
 from orchmagic.export.expressions import requoted
 from orchmagic.export.layout import fits
-
-_DEFAULT = re.compile(r"(\w+: [^=,()]+)=(?!=)")
 
 
 def of_function(function: object) -> str | None:
@@ -33,7 +30,11 @@ def of_function(function: object) -> str | None:
 
 def of_class(found: type, namespace: Mapping[str, object]) -> str | None:
     """The source with its decorators; None when it is not known."""
-    return next((text for cell in _cells(found, namespace) if (text := _segment(cell, found.__name__))), None)
+    for cell in _cells(found, namespace):
+        text = _segment(cell, found)
+        if text is not None:
+            return text
+    return of_function(found)  # `__main__` of a script has a file
 
 
 def _cells(found: type, namespace: Mapping[str, object]) -> Iterator[str]:
@@ -48,16 +49,22 @@ def _cells(found: type, namespace: Mapping[str, object]) -> Iterator[str]:
             yield "".join(linecache.getlines(name))
 
 
-def _segment(cell: str, name: str) -> str | None:
+def _segment(cell: str, found: type) -> str | None:
+    """The definition in the cell, if there is one with the class's own fields."""
     try:
         tree = ast.parse(cell)
     except (SyntaxError, ValueError, RecursionError):  # a magic, or no Python at all
         return None
+    fields = set(vars(found).get("__annotations__", ()))
     for node in reversed(tree.body):
-        if isinstance(node, ast.ClassDef) and node.name == name:
+        if isinstance(node, ast.ClassDef) and node.name == found.__name__ and _fields(node) == fields:
             start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             return "\n".join(cell.splitlines()[start - 1 : node.end_lineno]).rstrip()
     return None
+
+
+def _fields(node: ast.ClassDef) -> set[str]:
+    return {n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
 
 
 def needs(source: str) -> list[str]:
@@ -117,6 +124,16 @@ def is_typed(source: str) -> bool:
     return True
 
 
+def tidied(source: str) -> str | None:
+    """The source as the formatter would have it; None when that is hard to tell."""
+    if is_tidy(source):
+        return source
+    if "#" in source or "\n\n" in source:  # comments and paragraphs are the author's
+        return None
+    lines = "\n".join(_canonical(ast.parse(source)))
+    return lines if is_tidy(lines) else None
+
+
 def is_tidy(source: str) -> bool:
     """Whether the formatter would surely leave the source as it is; False when that is hard to tell."""
     lines = source.split("\n")
@@ -138,5 +155,18 @@ def _is_unsure(node: ast.AST, outermost: bool) -> bool:
 
 def _canonical(tree: ast.Module) -> list[str]:
     """As `ast.unparse` writes it, strings in double quotes, defaults spaced, blank lines left out."""
-    lines = [line for line in requoted(ast.unparse(tree)).split("\n") if line.strip()]
-    return [_DEFAULT.sub(r"\1 = ", line) if " def " in f" {line}" else line for line in lines]
+    text = ast.unparse(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arguments):
+            for argument, default in _defaults(node):
+                tight, loose = (f"{ast.unparse(argument)}{sign}{ast.unparse(default)}" for sign in ("=", " = "))
+                text = text.replace(tight, loose)
+    return [line for line in requoted(text).split("\n") if line.strip()]
+
+
+def _defaults(node: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr]]:
+    """Parameters that have both a type hint and a default: only there the formatter wants spaces."""
+    named = [*node.posonlyargs, *node.args]
+    pairs = zip(named[len(named) - len(node.defaults) :], node.defaults, strict=True)
+    optional = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+    yield from ((a, d) for a, d in (*pairs, *optional) if d is not None and a.annotation is not None)

@@ -80,6 +80,8 @@ def _chain(node: nodes.Node, known: Mapping[str, Known]) -> Known | None:
 
 def _step(inner: Known, key: str | int) -> Known | None:
     """What `.key` or `[key]` is: an attribute of a record, an element of JSON."""
+    if isinstance(key, str) and not key.replace(" ", "_").isidentifier():
+        return None  # quotes and braces inside the braces of an f-string
     kind = _without_none(inner.type)
     subscript = Known(f"{inner.variable}[{key!r}]", JSON)
     if kind is JSON or kind is Any:

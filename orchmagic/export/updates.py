@@ -12,5 +12,6 @@ from orchmagic.graph import Node
 def returned(plan: Plan, node: Node, value: str | None, *, more: Sequence[str] = (), indent: str = "    ") -> list[str]:
     """The return statement; `value` is an expression, None when the node leaves no value of its own."""
     own = [] if value is None else [f'"{node.name}": {value}']
-    count = f'"{node.name}_visits": state.get("{node.name}_visits", 0) + 1'
+    key = plan.key(node.name, "visits")
+    count = f'"{key}": state.get("{key}", 0) + 1'
     return call(f"{indent}return {{", [*own, *more, *([count] if node.name in plan.counted else [])], "}")

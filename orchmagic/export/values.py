@@ -22,8 +22,8 @@ def state(plan: Plan) -> str:
             lines.append(f"    {node.name}: {held(plan, node.name)}")
     if any(isinstance(n, Call) and n.transcript for n in plan.graph.nodes):
         lines.append("    messages: Annotated[list[dict[str, Any]], operator.add]")
-    lines += [f"    {name}_check: str | None" for name in checked(plan)]
-    lines += [f"    {n.name}_visits: int" for n in plan.graph.nodes if n.name in plan.counted]
+    lines += [f"    {plan.key(name, 'check')}: str | None" for name in checked(plan)]
+    lines += [f"    {plan.key(n.name, 'visits')}: int" for n in plan.graph.nodes if n.name in plan.counted]
     return "\n".join(lines)
 
 

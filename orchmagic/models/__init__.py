@@ -133,9 +133,7 @@ class Provider(Protocol):
     events when `request.stream` is set. `close` is idempotent.
     """
 
-    async def complete(
-        self, request: ModelRequest, deployment: Deployment, emit: Emit
-    ) -> ModelResponse: ...
+    async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse: ...
 
     async def close(self) -> None: ...
 

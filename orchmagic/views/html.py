@@ -5,69 +5,105 @@ A table carries it where styles are stripped. Everything that is not ours is esc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
+from typing import Any
 
 from orchmagic import words
-from orchmagic.answer import pre, safe
+from orchmagic.answer import safe
 from orchmagic.trace import Record, Span
 from orchmagic.views import View
 
 _ROWS = 100
 _COLORS = {"failed": "#d55e00", "skipped": "#999999", "cancelled": "#999999", "waiting": "#cc79a7"}
-_CELL = 'style="text-align:left"'
+_KINDS = {"call": "#0072b2", "tools": "#e69f00", "tool": "#e69f00"}
+_LEFT = ' style="text-align:left"'
 
 
 def render(record: Record) -> str:
-    """One self-contained `<div>`: a row per step, and what went in and out of each."""
-    return f'<div style="font:13px system-ui,sans-serif;line-height:1.5">{_table(record)}</div>'
-
-
-def _table(record: Record) -> str:
-    heads = ("", "step", "", "time", "tokens", "cost", "model", "")
-    head = "".join(f"<th {_CELL}>{h}</th>" for h in heads)
-    rows = "".join(_row(record, s) for s in record.steps[:_ROWS])
+    """One self-contained `<div>`: a row per step and tool, and what went in and out of each step."""
+    steps = record.steps[:_ROWS]
+    heads = _cells("th", ("", "step", "", "time", "tokens", "cost", "model"))
+    rows = "".join(_rows(record, steps))
     more = len(record.steps) - _ROWS
     note = f"<div>… {more:,} more steps</div>" if more > 0 else ""
-    details = "".join(_details(record, s) for s in record.steps[:_ROWS])
-    return f'<table cellpadding="3" style="white-space:nowrap"><tr>{head}</tr>{rows}</table>{note}{details}'
+    failed = "".join(_details(record, s, opened=True) for s in steps if s.status == "failed")
+    others = "".join(_details(record, s, opened=False) for s in steps if s.status != "failed")
+    inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
+    table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
+    return (
+        '<div style="font:13px system-ui,sans-serif;line-height:1.5">'
+        f'<div style="overflow-x:auto"><table style="{table}"><tr>{heads}</tr>{rows}</table></div>'
+        f"{note}{failed}{inside}</div>"
+    )
 
 
-def _row(record: Record, step: Span) -> str:
+def _rows(record: Record, steps: tuple[Span, ...]) -> Iterator[str]:
+    for step in steps:
+        note = words.cache(record, step) or ("" if step.status == "done" else step.status)
+        yield _row(
+            record, step, words.label(record, step), " · ".join(filter(None, (words.models(record, step), note)))
+        )
+        for tool in [s for s in record.inside(step) if s.kind == "tool"][:_ROWS]:
+            yield _row(record, tool, f"· {tool.name}", "" if tool.status == "done" else tool.status)
+
+
+def _row(record: Record, span: Span, name: str, note: str) -> str:
+    figures = (
+        words.seconds(span.seconds),
+        f"{span.usage.total:,}" if span.usage.total else "",
+        words.money(span.cost) if span.usage.total else "",
+    )
+    cached = words.cache(record, span)
+    cells = (escape(words.MARKS.get(span.status, "·")), safe(name), _bar(record, span, striped=bool(cached)))
+    shown = (*cells, *map(escape, figures), safe(note) if note else "")
+    return f"<tr>{_cells('td', shown)}</tr>"
+
+
+def _cells(tag: str, texts: tuple[str, ...]) -> str:
+    """Names to the left; where figures go is the page's own affair."""
+    sides = {1: _LEFT, 6: _LEFT}
+    return "".join(f"<{tag}{sides.get(i, '')}>{text}</{tag}>" for i, text in enumerate(texts))
+
+
+def _bar(record: Record, span: Span, *, striped: bool) -> str:
     whole = max(record.seconds, 1e-9)
-    left, wide = 100 * step.start / whole, max(0.7, 100 * step.seconds / whole)
-    color = _COLORS.get(step.status, "#0072b2" if step.kind == "call" else "#009e73")
-    cached = words.cache(record, step)
-    fill = f"repeating-linear-gradient(45deg,{color} 0 3px,transparent 3px 6px)" if cached else color
-    bar = (
-        f'<div style="width:160px;height:10px;background:rgba(127,127,127,.15)"><div style="margin-left:{left:.1f}%;'
-        f'width:{min(wide, 100 - left):.1f}%;height:10px;background:{fill}"></div></div>'
+    left = min(99.3, 100 * span.start / whole)
+    wide = min(100 - left, max(0.7, 100 * span.seconds / whole))
+    color = _COLORS.get(span.status) or _KINDS.get(span.kind, "#009e73")
+    fill = f"repeating-linear-gradient(45deg,{color} 0 3px,transparent 3px 6px)" if striped else color
+    return (
+        '<div style="width:160px;background:rgba(127,127,127,.15)">'
+        f'<div style="margin-left:{left:.1f}%;width:{wide:.1f}%;height:10px;background:{fill}"></div></div>'
     )
-    note = cached or ("" if step.status == "done" else step.status)
-    cells = (
-        words.MARKS.get(step.status, "·"),
-        words.shown(words.label(record, step)),
-        None,
-        words.seconds(step.seconds),
-        f"{step.usage.total:,}" if step.usage.total else "",
-        words.money(step.cost) if step.usage.total else "",
-        words.shown(words.models(record, step)),
-        note,
-    )
-    return f"<tr>{''.join(f'<td {_CELL}>{bar if c is None else escape(c)}</td>' for c in cells)}</tr>"
 
 
-def _details(record: Record, step: Span) -> str:
-    inside = [f"<div>{safe(w)}</div>" for w in step.why]
-    for child in record.inside(step):
-        inside += [f"<div>{safe(f'{child.name}: {w}')}</div>" for w in child.why]
-        if child.kind == "tool":
-            result = child.error or child.output
-            inside.append(
-                f"<div>{safe(f'{child.name}({words.one_line(child.input)}) → {words.one_line(result, 200)}')}</div>"
-            )
-    body = f"{''.join(inside)}<div>in</div>{pre(step.input)}<div>out</div>{pre(step.output)}"
-    opened = " open" if step.status == "failed" else ""
-    return f"<details{opened}><summary>{safe(words.label(record, step))}</summary>{body}</details>"
+def _details(record: Record, step: Span, *, opened: bool) -> str:
+    story = "".join(f"<div>{safe(line)}</div>" for line in _story(record, step))
+    error = f"<div>✗ {safe(step.error)}</div>" if step.error else ""
+    both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v)
+    head = f"<summary>{safe(words.label(record, step))}</summary>"
+    return f"<details{' open' if opened else ''}>{head}{error}{story}{both}</details>"
+
+
+def _value(word: str, value: Any) -> str:
+    """Messages as who said what; anything else as JSON."""
+    said = isinstance(value, list) and all(isinstance(m, dict) and m.keys() == {"role", "content"} for m in value)
+    text = "\n".join(f"{m['role']}: {m['content']}" for m in value) if said else value
+    return f'<div>{word}</div><pre style="white-space:pre-wrap">{safe(words.shown(text))}</pre>'
+
+
+def _story(record: Record, step: Span) -> Iterator[str]:
+    """Why it went as it did, and the receipt of each question that was not the only one."""
+    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    for ask in asks:
+        if len(asks) > 1 or ask.why:
+            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {words.money(ask.cost)}"
+            told = "; ".join(ask.why) or "first choice"
+            yield f"{ask.model or ask.name}: {words.seconds(ask.seconds)}, {spent}, {told}"
+    for tool in (s for s in record.inside(step) if s.kind == "tool"):
+        yield f"{tool.name}({words.one_line(tool.input)}) → {words.one_line(tool.error or tool.output, 200)}"
+    yield from step.why
 
 
 plug = View("html", "text/html", render)

@@ -73,17 +73,12 @@ def agent_prompt(question: str) -> Messages:
 ORDERS = {"A1": {"state": "shipped", "items": ["disk"]}}
 
 
-# As it stands in the notebook:
-# fmt: off
 def find_order(order_id: str, part: Literal["state", "items"] = "state") -> object:
     """Look an order up.
 
     Knows all of this year's.
     """
     return ORDERS[order_id][part]
-
-
-# fmt: on
 
 
 # Types: what each step returns

@@ -152,7 +152,7 @@ async def refund(
     return f"refunded {cents} of {order_id}: {why}"
 
 
-def no_words(x: int) -> None:  # noqa: D103
+def no_words(x: int) -> None:  # noqa: D103 - a tool without a docstring
     raise ValueError("never", x)
 '''
 ORDERS = PATTERNS.get("react").example
@@ -184,4 +184,5 @@ ALL = {
     "more": (MORE, TOOLS),
     "words": (WORDS, TOOLS),
     "odd": (ODD, NAMES),
+    "sums": ("%%chain sums\ntwice = [n * 2 for n in numbers]\ntotal = sum(twice)\n", "numbers = [1]\n"),
 }

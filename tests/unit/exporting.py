@@ -20,7 +20,7 @@ from orchmagic.patterns import PATTERNS
 def ran(source: str, name: str = "<ipython-input-1-cell>") -> dict[str, Any]:
     """The namespace of a notebook after this cell; its text is where IPython would keep it."""
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    space: dict[str, Any] = {"__name__": "__main__"}
+    space: dict[str, Any] = {"__name__": "__main__", "In": ["", source]}
     exec(compile(source, name, "exec", dont_inherit=True), space)
     return space
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchmagic.errors import CellError
+from orchmagic.errors import CellError, InputError, SettingsError
 
 THREE = """%%chain
 first
@@ -217,7 +217,7 @@ def test_a_code_step_that_raises_names_the_step_and_the_expression(notebook):
 def test_a_value_that_is_no_json_is_named(notebook):
     run = notebook.run("%%chain\nx = make()\nreply\n    {{ x }}\n", make=object)
     assert run.status == "failed"
-    assert "'x' is a object, which is not JSON" in run.error
+    assert "'x' is of type object, which is not JSON" in run.error
 
 
 def test_a_function_may_be_async(notebook):
@@ -254,3 +254,46 @@ def test_all_problems_are_told_at_once(notebook):
     with pytest.raises(CellError) as caught:
         notebook.define("%%chain\nfirst(modle=a)\n    x\nsecond(tmeout=2)\n    y\ngate first and scnd\n")
     assert [p.line for p in caught.value.problems] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("%%chain q\na\n    about {{ q }}\n", "also something that the cell reads"),
+        ("%%chain list\na\n    b\n", "is a Python builtin"),
+        ("%%chain\na\n    {{ b }}\nb\n    x\n", "step 'a' reads 'b', which runs later"),
+        ("%%chain\na\n    {{ a }}\n", "step 'a' reads 'a', which runs later"),
+        ("%%chain\na(when=b)\n    x\nb\n    y\n", "step 'a' reads 'b', which runs later"),
+    ],
+)
+def test_what_would_only_show_when_it_runs_is_found_before(notebook, cell, told):
+    notebook.space["q"] = "hello"
+    with pytest.raises(CellError) as caught:
+        notebook.define(cell)
+    assert told in str(caught.value)
+
+
+def test_a_step_may_read_a_later_one_when_a_loop_leads_back(notebook):
+    notebook.script("one", {"good": False}, "two", {"good": True})
+    run = notebook.run(
+        "%%chain --no-cache\na\n    Write {% if b %}better{% endif %}\nb -> good: bool\n    Judge {{ a }}\n"
+        "gate b.good else goto a\n"
+    )
+    assert (run.status, run.a) == ("done", "two")
+    assert notebook.prompts[2] == "Write better"
+
+
+def test_a_function_that_is_not_there_is_missed_before_a_call_is_paid(notebook):
+    made = notebook.define("%%chain\na\n    hi\ngate nosuch(a)\n")
+    assert made.missing() == ["nosuch"]
+    with pytest.raises(InputError, match="needs nosuch"):
+        made()
+    assert notebook.scripted.requests == []
+
+
+def test_a_key_that_a_later_step_needs_is_missed_before_a_call_is_paid(notebook):
+    models = '{"far": {"model": "x", "base_url": "http://192.0.2.1/v1", "key_env": "FOO_KEY"}}'
+    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": models}
+    with pytest.raises(SettingsError, match="FOO_KEY is not set"):
+        notebook.run("%%chain\na\n    x\nb(model=far)\n    y\n")
+    assert notebook.scripted.requests == []

@@ -339,7 +339,7 @@ async def test_an_agent_that_never_answers_ends_at_its_cap(both):
 
 async def test_an_agent_may_answer_in_words(both):
     replies = [Reply(tool_calls=[("find_order", {"order_id": "A1"})]), "It is shipped."]
-    asked, output, _ = await both.compare(Case(WORDS, replies, code=TOOLS, question="A1?"))
+    _, output, _ = await both.compare(Case(WORDS, replies, code=TOOLS, question="A1?"))
     assert output == "It is shipped."
 
 

@@ -12,7 +12,8 @@ from exported_cells import ALL
 from exporting import graph_of, loaded, ran, served
 
 from orchmagic.context import CallDefaults
-from orchmagic.export import module, names
+from orchmagic.errors import ExportError
+from orchmagic.export import module, names, parts
 from orchmagic.models import Deployment
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,8 @@ IGNORED = {
     "EM101": "messages stand where they are raised",
     "EM102": "messages stand where they are raised",
     "INP001": "a module may stand alone in its folder",
+    "Q000": "the formatter chooses the quotes that need fewer backslashes",
+    "Q003": "the formatter chooses the quotes that need fewer backslashes",
     "T201": "a command prints its result",
     "TRY003": "messages stand where they are raised",
 }
@@ -137,6 +140,32 @@ def test_keys_and_addresses_with_secrets_stay_behind():
     assert "secret" not in text
     assert "key=x" not in text
     assert 'base_url="https://models.example/v1", key="LARGE_KEY"' in text
+
+
+def test_a_name_that_the_module_needs_is_refused():
+    code = "def extract_prompt(text: str) -> str:\n    return text\n"
+    cell = "%%chain made\nfound = extract_prompt(question)\nextract\n    {{ found }}\n"
+    with pytest.raises(ExportError, match="the module needs 'extract_prompt' for itself"):
+        module(graph_of(cell, ran(code)), ran(code), served(), CallDefaults())
+
+
+def test_a_provider_that_speaks_otherwise_is_refused():
+    with pytest.raises(ExportError, match="served by 'other', which a module cannot ask"):
+        module(graph_of("%%chain a\nb\n    c\n", {}), {}, served(provider="other"), CallDefaults())
+
+
+async def test_a_graph_without_models_needs_no_client(tmp_path):
+    cell = "%%chain sums\ntwice = [n * 2 for n in numbers]\ngate len(twice) > 1 else stop 'few'\ntotal = sum(twice)\n"
+    text = module(graph_of(cell, {"numbers": [1]}), {"numbers": [1]}, served(), CallDefaults())
+    made = loaded(text, tmp_path, "sums")
+    assert imported(text) == {"langgraph", "pydantic_core"}
+    assert made.result(await made.build_graph().ainvoke({"numbers": [1, 2]})) == 6
+    assert made.result(await made.build_graph().ainvoke({"numbers": [1]})) == [2]
+
+
+def test_the_names_that_a_module_needs_are_known_as_taken():
+    own = {n for n, found in vars(parts).items() if getattr(found, "__module__", "") == parts.__name__}
+    assert own <= names.OWN
 
 
 if __name__ == "__main__":

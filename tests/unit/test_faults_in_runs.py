@@ -25,7 +25,10 @@ class Endpoints:
         self.first, self.second = Script(first), Script(second)
         self.servers = [serve(self.first), serve(self.second)]
         urls = [s.__enter__().base_url for s in self.servers]
-        models = {name: {"model": f"{name}-model", "base_url": url} for name, url in zip(("first", "second"), urls, strict=True)}
+        models = {
+            name: {"model": f"{name}-model", "base_url": url}
+            for name, url in zip(("first", "second"), urls, strict=True)
+        }
         environ = {
             "ORCHMAGIC_MODELS": json.dumps(models),
             "ORCHMAGIC_MODEL": "first",

@@ -50,3 +50,18 @@ async def test_a_front_end_that_is_gone_does_not_stop_a_run(notebook):
     live.hear(TextStreamed(call="a", text="x"))
     await asyncio.sleep(0)
     live.hear(RunFinished(status="done"))
+
+
+async def test_text_that_comes_after_a_frame_is_drawn_a_tenth_of_a_second_later(notebook):
+    live = Live(a_run(notebook), Screen())
+    live.hear(TextStreamed(call="a", text="x"))
+    live._stop()
+    live._draw()
+    live._cost = 0.0
+    idle = live._timer.when()
+    live.hear(TextStreamed(call="a", text="y"))
+    assert live._timer.when() < idle - 0.3
+    first = live._timer
+    live.hear(TextStreamed(call="a", text="z"))
+    assert live._timer is first
+    live.hear(RunFinished(status="done"))

@@ -189,3 +189,29 @@ def test_loading_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+ASKING = '%%chain asking --no-cache --model scripted\nreply\n    A\ngate False else ask "Send it?"\nlast\n    B {{ answer }}\n'
+
+
+def test_an_answer_is_taken_as_it_was_typed_and_goes_to_the_run_that_waits(shell, capsys):
+    script = install(Script(lambda _: "ok"))
+    assert shell.run_cell(ASKING).success
+    assert not shell.run_cell("%orch resume asking").success
+    assert "an answer is missing" in capsys.readouterr().err
+    assert shell.run_line_magic("orch", "resume asking I don't know").status == "done"
+    assert script.requests[-1]["messages"][-1]["content"] == "B I don't know"
+
+
+@pytest.mark.parametrize("options", ["-o 3x", "-o class", "-o later --background"])
+def test_a_result_that_cannot_be_stored_is_refused(shell, capsys, options):
+    script = install(Script(["x"]))
+    assert not shell.run_cell(f"%%chain {options} --model scripted\na\n    b\n").success
+    assert "-o" in capsys.readouterr().err
+    assert script.requests == []
+
+
+def test_showing_the_langgraph_asks_nobody(shell, capsys):
+    shell.run_cell("%%chain local --no-run --model scripted\na\n    b\n")
+    data, _ = shell.display_formatter.format(shell.user_ns["local"].graph)
+    assert "graph" in data["text/plain"]

@@ -121,7 +121,7 @@ def test_wrong_inputs_are_told_before_anything_runs(notebook, args, inputs, told
 def test_one_step_runs_on_its_own(notebook):
     notebook.script("alone")
     made = notebook.define(cell())
-    assert made.step("second")(topic="x", first="given").output == "alone"
+    assert made.step("second")(first="given").output == "alone"
     assert notebook.prompts == ["B given"]
     with pytest.raises(InputError, match="did you mean 'second'"):
         made.step("secnd")

@@ -9,7 +9,7 @@ import pytest
 from orchmagic import Reply, answer, views
 from orchmagic.events import Usage
 from orchmagic.trace import MIME, Picture, Record, Span
-from orchmagic.views.plotly import critical
+from orchmagic.views._rows import critical
 
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(1)><a href='javascript:alert(1)'>x</a></pre></bdi>"

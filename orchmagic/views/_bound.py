@@ -1,0 +1,129 @@
+"""What a notebook saves of a run has a limit: long values are cut, and of very many spans some are left out.
+
+A value that stands in a step is not repeated in its question, and an only attempt that went well is its question.
+Spans that are left out of a large run are summed up in one, so that steps still add up to the run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from orchmagic.events import Usage
+from orchmagic.trace import Picture, Record, Span
+
+_LONG, _SHORT, _WHOLE = 2_000, 40, 2_400  # bytes kept: of one value at most and at least, of all steps
+_INSIDE, _WHY = 300, 300  # bytes of a value of what stands inside a step, and of a reason
+_NODES = 200  # of a graph: a larger one shows nothing
+_ENTRIES, _DEEP = 50, 12  # of a list or dict; levels of nesting
+_MANY, _KEPT, _FIRST = 1_000, 600, 500  # spans from which some are left out; how many stay; those from the start
+
+
+def bound(record: Record) -> Record:
+    """The record with long values cut, and at most a thousand spans."""
+    kept = _kept(record)
+    limit = max(_SHORT, min(_LONG, _WHOLE // max(1, sum(s.parent is None for s in kept))))
+    above = {s.id: s for s in kept}
+    spans = tuple(_cut_span(s, above.get(s.parent or ""), limit) for s in kept)
+    inputs = {k: cut(v, limit) for k, v in record.inputs.items()}
+    error, reason = (None if t is None else _cut_text(t, _LONG) for t in (record.error, record.reason))
+    output = cut(record.output, _LONG)
+    picture = record.picture if len(record.picture.nodes) <= _NODES else Picture()
+    return replace(
+        record,
+        seconds=round(record.seconds, 4),
+        spans=spans,
+        inputs=inputs,
+        output=output,
+        error=error,
+        reason=reason,
+        picture=picture,
+    )
+
+
+def _kept(record: Record) -> tuple[Span, ...]:
+    if len(record.spans) <= _MANY:
+        tries = Counter(s.parent for s in record.spans if s.kind == "attempt")
+        return tuple(
+            s for s in record.spans if not (s.kind == "attempt" and s.status == "done" and tries[s.parent] == 1)
+        )
+    steps = record.steps
+    if len(steps) > _KEPT:
+        last = len(steps) - (_KEPT - _FIRST)
+        steps = (*steps[:_FIRST], _summed(steps[_FIRST:last]), *steps[last:])
+    # inside the steps, only what tells a story
+    shown = {s.id for s in steps}
+    inside = [s for s in record.spans if s.parent in shown and (s.error or s.why)]
+    return (*steps, *inside[: _MANY - len(steps)])
+
+
+def _summed(steps: tuple[Span, ...]) -> Span:
+    known = [s.cost for s in steps if s.cost is not None]
+    return Span(
+        id="more",
+        parent=None,
+        kind="more",
+        name=f"{len(steps):,} more steps",
+        status="done",
+        start=steps[0].start,
+        end=max((s.end for s in steps if s.end is not None), default=None),
+        usage=sum((s.usage for s in steps), Usage()),
+        cost=math.fsum(known) if known or not steps else None,
+    )
+
+
+def _cut_span(span: Span, above: Span | None, limit: int) -> Span:
+    known: tuple[Any, ...] = ()
+    if above is not None:
+        known, limit = (above.input, above.output), min(limit, _INSIDE)
+    return replace(
+        span,
+        start=round(span.start, 4),
+        end=None if span.end is None else round(span.end, 4),
+        input=None if span.input in known else cut(span.input, limit),
+        output=None if span.output in known else cut(span.output, limit),
+        error=None if span.error is None else _cut_text(span.error, limit),
+        why=tuple(_cut_text(w, _WHY) for w in span.why),
+    )
+
+
+def cut(value: Any, limit: int) -> Any:
+    """JSON whose texts are at most `limit` bytes, whose lists and dicts are short, and whose whole is bounded."""
+    short = _cut(value, limit, _DEEP)
+    if isinstance(short, str):
+        return short
+    said = json.dumps(short, ensure_ascii=False)
+    return short if len(said) <= 4 * limit + 200 else _cut_text(said, 2 * limit)
+
+
+def _cut(value: Any, limit: int, deep: int) -> Any:
+    match value:
+        case str():
+            return _cut_text(value, limit)
+        case list() | tuple() if deep:
+            return [*(_cut(v, limit, deep - 1) for v in value[:_ENTRIES]), *_more(value)]
+        case dict() if deep:
+            pairs = list(value.items())[:_ENTRIES]
+            return {_cut_text(str(k), 80): _cut(v, limit, deep - 1) for k, v in pairs} | dict.fromkeys(_more(value), "")
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+    # too deep, or no JSON, such as an infinite number: a notebook that holds it cannot be saved
+    return "…" if isinstance(value, list | tuple | dict) else _cut_text(str(value), limit)
+
+
+def _more(value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> Iterable[str]:
+    return [f"… ({len(value):,} entries)"] if len(value) > _ENTRIES else []
+
+
+def _cut_text(text: str, limit: int) -> str:
+    """The first `limit` bytes and how long it was; halves of characters, which no file can hold, are replaced."""
+    whole = text.encode("utf-8", "replace")
+    if len(whole) <= limit:
+        return whole.decode()
+    return f"{whole[:limit].decode(errors='ignore')}… ({len(text):,} characters)"
