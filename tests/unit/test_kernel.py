@@ -28,7 +28,7 @@ None
 SLOW_SECOND = 'SCRIPT = lambda body: "one" if body["messages"][-1]["content"] == "A" else Reply("never", latency=60)'
 CALLS_TOOL = 'SCRIPT = lambda body: Reply(tool_calls=[("hang", {"x": 1})])'
 CHAIN = "%%chain --no-cache\nfirst\n    A\nsecond\n    B {{ first }}\n"
-ROUTE = "%%route --no-cache\nrouter = 'b'\na: x\n    A\nb: y\n    B\n"
+ROUTE = "%%route --no-cache\nrouter = 'complaints'\npraise: x\n    A\ncomplaints: y\n    B\n"
 REACT = "%%react --no-cache --tools hang\nGo\n"
 
 
@@ -83,7 +83,7 @@ def shown(messages: list[dict[str, Any]]) -> str:
 
 @pytest.mark.parametrize(
     ("script", "cell", "step"),
-    [(SLOW_SECOND, CHAIN, "second"), (SLOW_SECOND, ROUTE, "b"), (CALLS_TOOL, REACT, "tools")],
+    [(SLOW_SECOND, CHAIN, "second"), (SLOW_SECOND, ROUTE, "complaints"), (CALLS_TOOL, REACT, "tools")],
 )
 def test_an_interrupt_ends_the_run_and_keeps_its_trace(kernel, script, cell, step):
     kernel.run(script)
