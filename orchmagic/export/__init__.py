@@ -48,7 +48,7 @@ def write(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Write the module to `file`; a file that orchmagic did not write stays unless `overwrite`.
+    """Write the module to `file`; a file that orchmagic did not write, or that was edited, stays unless `overwrite`.
 
     Raises:
         ExportError: the file is no place for it, or something cannot leave the notebook.
@@ -58,7 +58,7 @@ def write(
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise ExportError(f"{file} is no module: write a name such as {graph.name}.py")
     if file.exists() and not overwrite and not is_ours(file.read_text(encoding="utf-8", errors="replace")):
-        raise ExportError(f"{file} was not written by orchmagic: choose another name, or write --force")
+        raise ExportError(f"{file} was not written by orchmagic, or was edited since: choose another name, or --force")
     text = module(graph, namespace, deployments, defaults)
     try:
         beside = file.with_name(f".{file.name}.{os.getpid()}")

@@ -48,7 +48,7 @@ def assembled(plan: Plan) -> str:
     body += '\n\n\nif __name__ == "__main__":\n    main()\n'
     head = "\n".join(header.header(plan))
     gap = "\n\n" if _is_constant(body) else "\n\n\n"
-    return f"{head}\n\n{_imports(body, plan.copied.imports)}{gap}{body}"
+    return header.sealed(f"{head}\n\n{_imports(body, plan.copied.imports)}{gap}{body}")
 
 
 def _sections(plan: Plan) -> list[tuple[str, list[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from orchmagic.export.layout import WIDTH
 from orchmagic.export.plan import Plan
 from orchmagic.graph import Approve
 
-MARK = "# Written by orchmagic; exporting again replaces this file."
+MARK = "# Written by orchmagic"
 
 _UNTYPED = [
     "# Functions of the notebook that have no type hints:",
@@ -100,6 +101,17 @@ def _endpoint(plan: Plan) -> Iterator[str]:
         yield f"the model server inside the kernel: the module asks the endpoint {where}"
 
 
+def sealed(text: str) -> str:
+    """The module with a hash of its body in the first line, so that a person's edits are seen."""
+    body = text.partition("\n")[2]
+    return f"{MARK} ({_seal(body)}); exporting again replaces it until you edit it.\n{body}"
+
+
 def is_ours(text: str) -> bool:
-    """Whether orchmagic wrote the file, so that it may write it again."""
-    return text.startswith(MARK.split(";", maxsplit=1)[0])
+    """Whether the file is as orchmagic wrote it, so that it may write it again."""
+    first, _, body = text.partition("\n")
+    return first.startswith(f"{MARK} ({_seal(body)});")
+
+
+def _seal(body: str) -> str:
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -1,4 +1,4 @@
-# Written by orchmagic; exporting again replaces this file.
+# Written by orchmagic (09a002540afc); exporting again replaces it until you edit it.
 """helpdesk: a router and its handlers, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)

@@ -1,4 +1,4 @@
-# Written by orchmagic; exporting again replaces this file.
+# Written by orchmagic (fcd7dd11ecde); exporting again replaces it until you edit it.
 """orders: an agent with tools, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)

@@ -1,4 +1,4 @@
-# Written by orchmagic; exporting again replaces this file.
+# Written by orchmagic (3d285c1c141f); exporting again replaces it until you edit it.
 """triage: a chain of steps, exported from a notebook.
 
 extract  call     -> gate_1

@@ -42,6 +42,15 @@ def test_a_file_of_somebody_else_stays(tmp_path):
     assert exported(file, overwrite=True).read_text() != "precious = 1\n"
 
 
+def test_a_file_that_was_edited_stays(tmp_path):
+    file = exported(tmp_path / "triage.py")
+    edited = file.read_text().replace("MAX_TOKENS = 1024", "MAX_TOKENS = 2048")
+    file.write_text(edited)
+    with pytest.raises(ExportError, match="was edited since"):
+        exported(file)
+    assert file.read_text() == edited
+
+
 @pytest.mark.parametrize("name", ["triage.txt", "triage", "my-module.py", "1st.py"])
 def test_a_name_that_is_no_module_is_refused(tmp_path, name):
     with pytest.raises(ExportError, match=r"write a name such as triage\.py"):
