@@ -141,7 +141,8 @@ def _row(
             prompt, open_ = _prompt(node, scope)
             grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
             least = Usage(input=prompt, output=0 if node.when else _SHORT)
-            calls = Range(0 if node.when else 1, visits * (1 + node.retry))
+            asked = 1 if node.output.kind == "text" else 1 + node.retry  # a text always fits: it is never asked again
+            calls = Range(0 if node.when else 1, visits * asked)
             each = Usage(input=int(prompt + open_ * reply + grown), output=reply)
             low, high = prices.cost(deployment, least), prices.cost(deployment, each)
             cost = None if low is None or high is None else Range(low * calls.low, high * calls.high)
