@@ -56,6 +56,16 @@ class Bridge:
         """Start `work` and wait for it."""
         return self.wait(self.submit(work))
 
+    def on_loop(self, action: Callable[[], None]) -> None:
+        """Do it on the loop's thread and wait; nothing when there is no such thread (yet)."""
+        if self._loop is None:
+            return
+
+        async def there() -> None:
+            action()
+
+        self.run(there())
+
     def across(self, call: Callable[[Q], Awaitable[T]]) -> Callable[[Q], Awaitable[T]]:
         """`call` for other loops: it still runs on this one, where its clients belong."""
 

@@ -224,6 +224,7 @@ class Session:
     def _drop_cache(self) -> None:
         cache, self._cache = self._cache, None
         if cache is not None:
+            self.bridge.on_loop(cache.close)
             cache.close()
 
     def _check_models(self, graph: Graph) -> None:

@@ -120,9 +120,9 @@ class DiskCache:
         return {"entries": entries, "bytes": size, "path": str(self.folder)}
 
     def close(self) -> None:
-        """Close the file."""
+        """Close this thread's connection (diskcache has one for each thread); a later use opens it again."""
         with self._lock:
-            store, self._store = self._store, None
+            store = self._store
             self._given_up = False
         if store is not None:
             store.close()
