@@ -32,7 +32,8 @@ def _read(source: str) -> tuple[ast.Expression, CodeType, frozenset[str]]:
         tree = ast.parse(source.strip(), mode="eval")
         code = compile(tree, "<cell>", "eval")
         table = symtable.symtable(source.strip(), "<cell>", "eval")
-    return tree, code, frozenset(_free(table))
+    walrus = {n.target.id for n in ast.walk(tree) if isinstance(n, ast.NamedExpr)}  # 3.12 on hides them in its tables
+    return tree, code, frozenset(_free(table) - walrus)
 
 
 def _free(table: symtable.SymbolTable) -> set[str]:

@@ -173,6 +173,7 @@ class DiskCache:
     def _move_aside(self) -> None:
         """Into `damaged/`, where only the last such file is kept."""
         self.close()
+        self._store = None
         aside = self.folder / "damaged"
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(aside)
