@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from orchmagic import Script, install
 from orchmagic.models.providers.scripted import remove
@@ -19,14 +20,11 @@ CHAIN = "%%chain triage --model scripted\nextract -> product: str\n    Read {{ t
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str]) -> Iterator[InteractiveShell]:
     InteractiveShell.clear_instance()
-    ip = InteractiveShell.instance()
+    ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     ip.run_line_magic("load_ext", "orchmagic")
     ip.run_line_magic("config", "OrchMagic.live = False")
     yield ip
     ip.run_line_magic("unload_ext", "orchmagic")
-    ip.history_manager.end_session()
-    ip.history_manager.save_thread and ip.history_manager.save_thread.stop()
-    ip.history_manager.db.close()
     InteractiveShell.clear_instance()
     remove()
 
