@@ -110,7 +110,9 @@ def test_interrupt_stops_within_a_second_and_keeps_the_partial_trace(notebook):
 def test_hostile_replies_run_nothing(notebook):
     hostile = (
         "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'><a href='javascript:window.hacked=1'>x</a>"
-        "</script></pre><b>bold</b>\\x1b[31mred\\u202eevil" + "A" * 5000
+        "</script></pre><b>bold</b>\\x1b[31mred\\u202eevil"
+        + "A"
+        * 2500  # long, and still under the reply limit: a reply that is cut off is never shown
     )
     script = f'install(Script([Reply("{hostile}"), Reply("{hostile}")]))\nNone'
     book = notebook([SETUP, script, "%%chain --no-cache\nfirst\n    A\nsecond\n    B {{ first }}"])
@@ -118,6 +120,10 @@ def test_hostile_replies_run_nothing(notebook):
         book.run(index)
     area = book.output(2)
     area.locator(".js-plotly-plot .bars").first.wait_for(timeout=30_000)
+    shown = area.inner_text()
+    assert "done" in shown
+    assert "window.hacked=1" in shown  # the hostile reply really is on the page, as text
+    assert "AAAAAAAA" in shown
     assert book.page.evaluate("() => window.hacked") is None
     assert area.locator("b").count() == 0
     assert area.locator("a[href^='javascript']").count() == 0

@@ -72,6 +72,7 @@ def test_a_failed_run_shows_what_failed_first_and_its_input(notebook):
 def test_hostile_replies_stay_text(notebook):
     notebook.script({"name": HOSTILE}, HOSTILE)
     record = notebook.run(CHAIN, text=HOSTILE).record
+    assert record.status == "done"  # a failed run would show nothing hostile, and prove nothing
     for mime, shown in everything(record).items():
         if "html" in mime:
             for bad in ("<script", "<img", "<a ", "<b>", "</pre><", "\x1b", "\u202e", "\x00"):
