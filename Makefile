@@ -29,7 +29,7 @@ test: .venv/.project .venv/.browser ## every test: unit, local model, browser, n
 	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
 	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
 	rm -rf .cache/answers
-	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache $(PYTEST) -p no:randomly --nbval-lax --nbval-cell-timeout 600 \
+	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -p no:randomly --nbval-lax --nbval-cell-timeout 600 \
 		--timeout 600 notebooks/*.ipynb
 
 test-fast: .venv/.project ## the unit tests without the slow ones

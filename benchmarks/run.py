@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import os
 import statistics
 import subprocess
@@ -18,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
+
+import fanout
 
 RUNS = 9
 STEPS = 5
@@ -71,11 +74,12 @@ def load(runs: int) -> None:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """A zero-latency scripted endpoint in a process of its own, so that it does not share our interpreter."""
+def server(latency: float = 0.0) -> Iterator[str]:
+    """A scripted endpoint in a process of its own, so that it does not share our interpreter; `latency` in seconds."""
     code = (
-        "import sys; from orchmagic import Script, serve\n"
-        f"with serve(Script(lambda body: {REPLY!r})) as s: print(s.base_url, flush=True); sys.stdin.read()"
+        "import sys; from orchmagic import Reply, Script, serve\n"
+        f"with serve(Script(lambda body: Reply({REPLY!r}, latency={latency}))) as s: "
+        "print(s.base_url, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -87,8 +91,10 @@ def server() -> Iterator[str]:
         process.wait(10)
 
 
-def hand_written(base_url: str) -> Callable[[], float]:
-    """The same chain as a person writes it with LangGraph and the openai client."""
+def hand_written(base_url: str, folder: Path | None = None) -> Callable[[], float]:
+    """The same chain as a person writes it with LangGraph and the openai client; its checkpoints are in `folder`."""
+    import aiosqlite
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
     from langgraph.graph import END, START, StateGraph
     from openai import AsyncOpenAI
 
@@ -112,23 +118,33 @@ def hand_written(base_url: str) -> Callable[[], float]:
         builder.add_node(f"step{i}", node(i))
         builder.add_edge(START if i == 1 else f"step{i - 1}", f"step{i}")
     builder.add_edge(f"step{STEPS}", END)
-    graph = builder.compile()
     loop = asyncio.new_event_loop()
+    saver = None
+
+    async def opened(file: Path) -> AsyncSqliteSaver:
+        return AsyncSqliteSaver(await aiosqlite.connect(file))
+
+    if folder is not None:
+        saver = loop.run_until_complete(opened(folder / "peer.sqlite"))
+    graph = builder.compile(checkpointer=saver)
+    threads = itertools.count()
 
     def once() -> float:
         start = time.perf_counter()
-        state = loop.run_until_complete(graph.ainvoke({"topic": "bees"}))
+        config: Any = {"configurable": {"thread_id": str(next(threads))}}
+        state = loop.run_until_complete(graph.ainvoke({"topic": "bees"}, config))
         assert state[f"step{STEPS}"] == REPLY
         return time.perf_counter() - start
 
     return once
 
 
-def ours(base_url: str, options: str) -> Callable[[], float]:
-    """The cell, run through the whole pipeline: traced, bounded, cached as `options` say."""
+def ours(base_url: str, options: str, history: str = "on") -> Callable[[], float]:
+    """The cell, run through the whole pipeline: traced, bounded, recorded, cached as `options` say."""
     from orchmagic import Session
 
     environ = {**os.environ, "OPENAI_BASE_URL": base_url, "OPENAI_API_KEY": "none", "ORCHMAGIC_MODEL": "m"}
+    environ["ORCHMAGIC_HISTORY"] = history
     session = Session({"topic": "bees"}, environ=environ)
     chain = session.define("chain", f"bench {options}", CELL)
 
@@ -142,7 +158,7 @@ def ours(base_url: str, options: str) -> Callable[[], float]:
     return once
 
 
-def chains(runs: int) -> None:
+def chains(runs: int, folder: Path) -> None:
     """(b) a 5-step chain against the same graph by hand; (c) the same chain answered from the cache."""
     batch = 5  # one chain is some 50 ms: a batch evens out the scheduler
 
@@ -150,10 +166,16 @@ def chains(runs: int) -> None:
         return lambda: statistics.mean(once() for _ in range(batch))
 
     with server() as base_url:
-        mine, peer = in_turn(several(ours(base_url, "--no-cache")), several(hand_written(base_url)), runs)
-        print(f"b) {STEPS}-step chain, no cache     ", spread(mine, "ms", 1e3))
-        print("   LangGraph + openai by hand", spread(peer, "ms", 1e3))
+        bare = ours(base_url, "--no-cache", history="off")
+        mine, peer = in_turn(several(bare), several(hand_written(base_url)), runs)
+        print(f"b) {STEPS}-step chain, no cache, no history", spread(mine, "ms", 1e3))
+        print("   LangGraph + openai by hand       ", spread(peer, "ms", 1e3))
         print(f"   ratio {ratio(mine, peer):.3f}   (goal <= 1.10)")
+        kept = ours(base_url, "--no-cache")
+        mine, peer = in_turn(several(kept), several(hand_written(base_url, folder)), runs)
+        print("   the same, kept in the history    ", spread(mine, "ms", 1e3))
+        print("   by hand, with SQLite checkpoints ", spread(peer, "ms", 1e3))
+        print(f"   ratio {ratio(mine, peer):.3f}")
         cached = ours(base_url, "")
         cached()
         took = [statistics.mean(cached() for _ in range(batch)) / STEPS for _ in range(runs)]
@@ -172,8 +194,10 @@ def main() -> None:
     runs = max(7, parser.parse_args().runs)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ORCHMAGIC_CACHE_DIR"] = str(Path(folder))
+        os.environ["ORCHMAGIC_HISTORY_DIR"] = str(Path(folder))
         load(runs)
-        chains(runs)
+        chains(runs, Path(folder))
+        fanout.main(min(runs, 7))
         memory(runs)
 
 

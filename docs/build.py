@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchmagic.cell import parse
+from orchmagic.cell import Step, parse
 from orchmagic.draw import mermaid
 from orchmagic.options import BASE, Option, parse_options
 from orchmagic.patterns import PATTERNS, Pattern
@@ -98,7 +98,9 @@ def picture(p: Pattern) -> str:
     cell = parse(magic, line, body, one_prompt=p.one_prompt)
     tools = options.extra.get("tools", ())
     assert isinstance(tools, tuple)
-    return mermaid(p.build(cell, options, dict.fromkeys(tools, look_up))).rstrip("\n")
+    own = [name for item in cell.items if isinstance(item, Step) and "tools" in item.options
+           for name in item.options["tools"].words]  # fmt: skip
+    return mermaid(p.build(cell, options, dict.fromkeys((*tools, *own), look_up))).rstrip("\n")
 
 
 def look_up(text: str) -> str:

@@ -1,6 +1,6 @@
 """orchmagic: one notebook cell is one LLM orchestration pattern.
 
-`%load_ext orchmagic`, then `%%chain`, `%%route`, `%%react`. Importing this package imports nothing heavy; public
+`%load_ext orchmagic`, then `%%chain` and its siblings. Importing this package imports nothing heavy; public
 names load when they are first used.
 """
 
@@ -16,7 +16,6 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CellError": "orchmagic.errors",
-    "ModelError": "orchmagic.errors",
     "OrchError": "orchmagic.errors",
     "Orchestration": "orchmagic.orchestration",
     "Pattern": "orchmagic.patterns",
@@ -28,6 +27,7 @@ _HOME = {
     "endpoint": "orchmagic.models.providers.local",
     "install": "orchmagic.models.providers.scripted",
     "serve": "orchmagic.models.scripted_server",
+    "tool": "orchmagic.once",
 }
 
 __all__ = [*_HOME, "load_ipython_extension", "unload_ipython_extension"]  # noqa: PLE0604 - names as text, checked by a test

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
 from orchmagic import words
 from orchmagic.draw import svg_of
-from orchmagic.spans import ENDS
-from orchmagic.trace import Record
-from orchmagic.views import large
+from orchmagic.taken import ENDS
+from orchmagic.trace import Record, Span
 
 _RED = "#d55e00"
+_NODES = 200  # of a graph that is drawn
 
 
 def bundle(record: Record) -> dict[str, Any]:
@@ -26,26 +26,63 @@ def _html(record: Record) -> Iterator[str]:
     yield f"<div>{mark} <strong>{safe(words.headline(record))}</strong></div>"
     for line in troubles(record):
         yield f'<div style="color:{_RED};font-weight:600">✗ {safe(line)}</div>'
-    if record.reason:
+    question = _question(record)
+    if record.reason and not question:
         yield f"<div>{safe(words.one_line(record.reason, 400))}</div>"
-    if sum(kind not in ENDS for _, kind in record.picture.nodes) > 1 and not large(record):
+    if 1 < sum(kind not in ENDS for _, kind in record.picture.nodes) <= _NODES:
         yield f'<div style="margin:6px 0">{svg_of(record.picture)}</div>'
-    if record.output is not None:
+    if question:
+        yield from _asks(record, question)
+    elif record.output is not None:
         yield pre(record.output)
-    if record.status == "waiting":
-        how = f"<code>%orch resume {safe(record.run)} your answer</code>"
-        yield f"<div>Answer with {how}: the run goes on with it.</div>"
+
+
+def _asks(record: Record, question: Span) -> Iterator[str]:
+    """What a person must know to answer, and how: the buttons are not everywhere."""
+    yield f'<div style="margin:6px 0 2px"><strong>{safe(words.shown(question.asked["question"]))}</strong></div>'
+    yield from (f"{name}{pre(value)}" for name, value in action(question.asked["value"]))
+    ways = " · ".join(f"<code>{escape(way)}</code>" for way in how(record.run, question.asked["choices"]))
+    yield f'<div style="opacity:.75">{ways}</div>'
+
+
+def _question(record: Record) -> Span | None:
+    """The first question that the run waits with."""
+    if record.status != "waiting":
+        return None
+    return next((s for s in record.spans if s.status == "waiting" and s.asked), None)
+
+
+def action(value: Any) -> list[tuple[str, Any]]:
+    """(heading as HTML, value) of what is approved: a tool and its arguments, or the value of a step."""
+    if value is None:
+        return []
+    if isinstance(value, dict) and value.keys() == {"tool", "arguments"}:
+        return [(f"<div>tool <strong>{safe(str(value['tool']))}</strong> with</div>", value["arguments"])]
+    return [("", value)]
+
+
+def how(run: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """The commands that answer, where there are no buttons."""
+    if not choices:
+        return (f"%orch resume {run} your answer",)
+    more = {"approve": "", "edit": " new value", "reject": " why"}
+    return tuple(f"%orch {choice} {run}{more.get(choice, '')}" for choice in choices)
 
 
 def _text(record: Record) -> Iterator[str]:
     yield f"{words.MARKS.get(record.status, '·')} {words.headline(record)}"
     yield from (f"✗ {line}" for line in troubles(record))
+    question = _question(record)
+    if question:
+        yield words.shown(question.asked["question"])
+        if question.asked["value"] is not None:
+            yield words.shown(question.asked["value"], 1_000)
+        yield f"Answer with: {' · '.join(how(record.run, question.asked['choices']))} (the run goes on with it)"
+        return
     if record.reason:
         yield words.one_line(record.reason, 400)
     if record.output is not None:
         yield f"→ {words.shown(record.output, 1_000)}"
-    if record.status == "waiting":
-        yield f"Answer with: %orch resume {record.run} your answer (the run goes on with it)"
 
 
 def troubles(record: Record) -> Iterator[str]:

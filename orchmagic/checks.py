@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from orchmagic import expression, template
+from orchmagic.composition import definition, free
 from orchmagic.errors import nearest
-from orchmagic.graph import Approve, Branch, Call, Code, Edge, Link, Node, Tools
+from orchmagic.functions import FUNCTIONS
+from orchmagic.graph import Approve, Call, Code, Link, Node, Sub, Tools, targets
+from orchmagic.graph import sources as link_sources
 from orchmagic.schema import annotation_names
 
 Finding: TypeAlias = tuple[str, str, str]
@@ -19,23 +22,33 @@ Finding: TypeAlias = tuple[str, str, str]
 
 def sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
     """The templates, the expressions and the type names of a node."""
+    when = getattr(node, "when", None)
+    each = getattr(node, "each", None)
+    around = (*((when,) if when else ()), *((each.over,) if each else ()))
     match node:
         case Call():
-            when = (node.when,) if node.when else ()
-            return tuple(m.text for m in node.messages), when, annotation_names(node.output)
+            return tuple(m.text for m in node.messages), around, annotation_names(node.output)
         case Code():
-            return (), (node.expression, *((node.when,) if node.when else ())), frozenset()
+            return (), (node.expression, *around), frozenset()
         case Approve():
             return (node.question.text,), (), frozenset()
+        case Sub():
+            return (), (*(e for _, e in node.given), *free(node), *around), frozenset()
         case Tools():
             return (), (), frozenset()
+
+
+def own(node: Node) -> frozenset[str]:
+    """The name that a node gives to its item: inside it is no input."""
+    each = getattr(node, "each", None)
+    return frozenset({each.item}) if each else frozenset()
 
 
 def reads(node: Node) -> frozenset[str]:
     """The names that a node's prompts and expressions use: inputs, steps and notebook code."""
     templates, expressions, _ = sources(node)
     found = [template.names(t) for t in templates] + [expression.names(e) for e in expressions]
-    return frozenset().union(*found)
+    return frozenset().union(*found) - own(node) - FUNCTIONS.keys()
 
 
 def name(chosen: str | None, inputs: Sequence[str], code: Sequence[str]) -> Iterator[Finding]:
@@ -61,9 +74,9 @@ def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
 def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
     """`extract.qoute` is found here, before a call is paid."""
     known: Mapping[str, set[str]] = {
-        n.name: {f.name for f in n.output.fields} | ({"confidence"} if n.confidence else set())
+        n.name: {f.name for f in n.output.fields} | ({"confidence"} if n.confidence else set()) | _outcome(n)
         for n in nodes
-        if isinstance(n, Call) and n.output.kind == "fields"
+        if isinstance(n, Call) and n.output.kind == "fields" and n.each is None
     }
     for node in nodes:
         for source in sources(node)[1]:
@@ -73,11 +86,27 @@ def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
                     yield f"{step}.{field}", f"step {step!r} has no output {field!r}", write
 
 
+def inner(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:
+    """An orchestration runs as a step: called in a check, an option or a prompt it would be outside of this run."""
+    conditions = (expression.names(on) for link in links if (on := getattr(link, "on", None)))
+    used = frozenset().union(*map(reads, nodes), *conditions) - {n.name for n in nodes}
+    for name in sorted(n for n in used if definition(namespace.get(n))):
+        yield name, f"{name!r} is an orchestration", f"Give it a line of its own above, `x = {name}(…)`, and read x"
+
+
+def items(nodes: Sequence[Node]) -> Iterator[Finding]:
+    """The name of an item must not hide the list that it is an item of, nor what the run counts."""
+    for node in nodes:
+        each = getattr(node, "each", None)
+        if each is not None and each.item in expression.names(each.over) | {"visits", "errors", "messages"}:
+            found = f"step {node.name!r} calls each of over={each.over} {each.item!r}, which is something else already"
+            yield each.over, found, f"Give the item a name of its own: over={each.over}, item=one"
+
+
+def _outcome(node: Call) -> set[str]:
+    return {"agreement", "dissent", "tie", "decided"} if node.votes else set()
+
+
 def _arrows(links: Sequence[Link]) -> Iterator[tuple[str, str]]:
     for link in links:
-        match link:
-            case Edge(source, target):
-                yield source, target
-            case Branch():
-                yield from ((link.source, arm.target) for arm in link.arms)
-                yield link.source, link.otherwise
+        yield from ((source, target) for source in link_sources(link) for target in targets(link))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from orchmagic.session import Session
 
 
+_TYPED = frozenset({"resume", "edit", "reject"})  # the words behind the run are a person's own
+_WIDE = 60  # characters of a value in a table
+
+
+class Text(str):
+    """Text that a cell shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def models(session: Session) -> str:
     """models: the aliases, what is behind them, prices, and whether their key is set"""
     from orchmagic.models.aliases import table  # noqa: PLC0415 - only this command needs it
@@ -29,46 +43,34 @@ def models(session: Session) -> str:
     return _table(rows)
 
 
-def runs(session: Session) -> str:
-    """runs: the runs of this session, newest last"""
-    if not session.runs:
-        return "No run yet: run a cell such as %%chain."
-    rows = [("run", "name", "pattern", "status", "seconds", "tokens", "cost", "calls", "cached")]
-    for run in session.runs:
-        r = run.record
-        cost = f"${r.cost:.4f}" + ("+?" if r.unpriced else "")
-        rows.append(
-            (
-                r.run,
-                r.name,
-                r.pattern,
-                r.status,
-                f"{r.seconds:.2f}",
-                str(r.usage.total),
-                cost,
-                str(r.calls),
-                str(r.cached),
-            )
-        )
+def runs(session: Session, which: str = "") -> str:
+    """Runs [NAME]: the runs of this and earlier kernels, newest last; a lost one can be resumed"""
+    found = session.history.store.runs(name=which or None)
+    if not found:
+        return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."
+    under_way = {r.id: r for r in session.runs}
+    rows = [("run", "name", "pattern", "status", "started", "seconds", "tokens", "cost", "replays")]
+    for run in reversed(found):
+        record = under_way[run.id].record if run.id in under_way else None
+        tokens, cost = (record.usage.total, record.cost) if record else (run.tokens, run.cost)
+        spent = f"${cost:.4f}" + ("+?" if record and record.unpriced else "")
+        status, seconds = (record.status, record.seconds) if record else (run.status, run.seconds)
+        told = (run.id, run.name, run.pattern, status, run.started[:16].replace("T", " "))
+        rows.append((*told, f"{seconds:.2f}", str(tokens), spent, run.parent or ""))
     return _table(rows)
 
 
 def show(session: Session, which: str = "") -> Run:
-    """Show [RUN | NAME]: a run of this session again (the last one without a name)"""
-    if not session.runs:
-        raise InputError("there is no run yet: run a cell such as %%chain")
-    found = [r for r in session.runs if which in {"", r.id, r.name}]
-    if not found:
-        known = [n for r in session.runs for n in (r.id, r.name)]
-        raise InputError(f"no run {which!r} (known: {', '.join(dict.fromkeys(known))}){nearest(which, known)}")
-    return found[-1]
+    """Show [RUN | NAME]: a run again (the last one without a name)"""
+    return _run(session, which)
 
 
-def export(session: Session, name: str, file: str, force: str = "") -> str:
-    """Export NAME FILE [--force]: write a graph as a Python module that runs without orchmagic"""
-    if force not in {"", "--force"}:
-        raise InputError(f"unknown option {force}: write %orch export NAME FILE --force")
-    path = session.find(name).export(Path(file), overwrite=bool(force))
+def export(session: Session, name: str, file: str, *options: str) -> str:
+    """Export NAME FILE [--force] [--langgraph-json]: write a graph as a Python module that runs without orchmagic"""
+    if unknown := [o for o in options if o not in {"--force", "--langgraph-json"}]:
+        raise InputError(f"unknown option {unknown[0]}: write %orch export NAME FILE --force --langgraph-json")
+    how = {"overwrite": "--force" in options, "langgraph_json": "--langgraph-json" in options}
+    path = session.find(name).export(Path(file), **how)
     needs = " It asks OPENAI_BASE_URL with OPENAI_API_KEY: for the local model, orchmagic.endpoint().env() has both."
     inputs = " ".join(f"--{n.replace('_', '-')} …" for n in session.find(name).definition.inputs)
     return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip() + f".{needs}"
@@ -88,11 +90,82 @@ def cache(session: Session, action: str = "") -> str:
 
 
 def resume(session: Session, which: str, *words: str) -> Run:
-    """Resume RUN ANSWER: answer the question that a waiting run asks, and go on"""
+    """Resume RUN [ANSWER]: answer what a run asks, or go on where it broke off; nothing is paid twice"""
+    run = _run(session, which)
+    return run.resume(" ".join(words) or None)
+
+
+def approve(session: Session, which: str = "") -> Run:
+    """Approve [RUN]: let what a waiting run asks about pass"""
+    return _run(session, which, waiting=True).approve()
+
+
+def edit(session: Session, which: str, *words: str) -> Run:
+    """Edit RUN VALUE: let it pass with this value (JSON or text) in its place"""
+    run = _run(session, which, waiting=True)
     if not words:
-        raise InputError(f"an answer is missing: write %orch resume {which} and what you answer")
-    waiting = [r for r in session.runs if r.status == "waiting" and which in {r.id, r.name}]
-    return (waiting[-1] if waiting else show(session, which)).resume(" ".join(words))
+        raise InputError(f"an edit needs a value: write %orch edit {which} VALUE")
+    return run.edit(_value(" ".join(words)))
+
+
+def reject(session: Session, which: str = "", *words: str) -> Run:
+    """Reject [RUN [WHY]]: do not let it pass"""
+    return _run(session, which, waiting=True).reject(" ".join(words))
+
+
+def replay(session: Session, which: str, *words: str) -> Run:
+    """Replay RUN [from=STEP] [model=MODEL]: a run again from its record, without a call; or a fork of it"""
+    given = dict(word.partition("=")[::2] for word in words)
+    if unknown := [w for w in given if w not in {"from", "model"}]:
+        raise InputError(f"unknown option {unknown[0]!r}: write %orch replay {which} from=STEP model=MODEL")
+    return _run(session, which).replay(from_step=given.get("from"), model=given.get("model"))
+
+
+def diff(session: Session, first: str, second: str) -> Text:
+    """Diff RUN RUN: what two runs of a pattern asked and answered differently, step by step"""
+    from orchmagic.diff import lines  # noqa: PLC0415 - only this command needs it
+
+    return Text("\n".join(lines(_run(session, first).record, _run(session, second).record)))
+
+
+def thread(session: Session, action: str = "", name: str = "") -> str:
+    """Thread [show NAME | clear NAME]: the conversations of --thread, one of them, or forget it"""
+    store = session.history.store
+    if not action:
+        found = store.threads()
+        return _table([("thread", "messages"), *((n, str(c)) for n, c in found.items())]) if found else "No thread yet."
+    if action not in {"show", "clear"} or not name:
+        raise InputError("write %orch thread, %orch thread show NAME or %orch thread clear NAME")
+    if name not in store.threads():
+        raise InputError(f"no thread {name!r}{nearest(name, store.threads())}")
+    if action == "clear":
+        return f"Forgot {store.clear_thread(name)} messages of {name!r}."
+    return "\n".join(f"{m.get('role')}: {m.get('content')}" for m in store.thread(name))
+
+
+def writes(session: Session, action: str = "", key: str = "") -> str:
+    """Writes [forget WRITE | settle WRITE]: what tools marked writes=True did; do one again, or say it was done"""
+    ledger = session.history.store.ledger
+    if action in {"forget", "settle"} and key:
+        found = ledger.forget(key) if action == "forget" else ledger.settle(key)
+        return f"{found.call} may be done again." if action == "forget" else f"{found.call} counts as done."
+    if action:
+        raise InputError("write %orch writes, %orch writes forget w7 or %orch writes settle w7")
+    rows = [(w.id, w.call, w.state, w.run, w.at[:16].replace("T", " ")) for w in reversed(ledger.writes())]
+    return (
+        _table([("write", "call", "state", "run", "at"), *rows]) if rows else "No tool marked writes=True has run yet."
+    )
+
+
+def dead(session: Session, which: str = "") -> str:
+    """Dead [RUN]: the items that failed for good; run.retry() runs only them again"""
+    run = _run(session, which)
+    letters = run.dead_letters
+    if not letters:
+        return f"No item of run {run.id} failed."
+    rows = [("step", "item", "attempts", "input", "error")]
+    rows += [(d["step"], str(d["item"]), str(d["attempts"]), _cut(d["input"]), _cut(d["error"])) for d in letters]
+    return _table(rows)
 
 
 def doctor(session: Session) -> str:
@@ -102,16 +175,37 @@ def doctor(session: Session) -> str:
     return "\n".join(f"{'ok ' if c.fine else '!! '} {c.what}: {c.found}" for c in checks(session))
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (models, runs, show, resume, export, cache, doctor)}
+_ALL = (models, runs, show, resume, approve, edit, reject, replay, diff, dead, thread, writes, export, cache, doctor)
+COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}
 
 
-class Text(str):
-    """Text that a cell shows as it is, without quotes."""
+def _run(session: Session, which: str, *, waiting: bool = False) -> Run:
+    """A run by its id, or the latest of a name; the latest of all without one."""
+    known = [n for r in session.runs for n in (r.id, r.name)]
+    found = [r for r in session.runs if which in {"", r.id, r.name} and (r.status == "waiting" or not waiting)]
+    if found:
+        return found[-1]
+    if which[:1] == "r" and which[1:].isdecimal():
+        return session.revive(which)
+    stored = session.history.store.runs(limit=1_000, name=which or None)
+    chosen = [s for s in stored if s.status == "waiting" or not waiting]
+    if chosen:
+        return session.revive(chosen[0].id)
+    if not which:
+        raise InputError("no run waits for a person" if waiting else "there is no run yet: run a cell such as %%chain")
+    raise InputError(f"no run {which!r} (known: {', '.join(dict.fromkeys(known)) or 'none'}){nearest(which, known)}")
 
-    __slots__ = ()
 
-    def __repr__(self) -> str:
-        return str(self)
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _cut(value: object) -> str:
+    shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= _WIDE else f"{shown[: _WIDE - 1]}…"
 
 
 def run(session: Session, line: str) -> Any:
@@ -122,7 +216,11 @@ def run(session: Session, line: str) -> Any:
     """
     try:
         # a person's answer is taken as it was typed, apostrophes and all
-        words = line.split(maxsplit=2) if line.split()[:1] == ["resume"] else shlex.split(line)
+        words = (
+            line.split(maxsplit=2)
+            if line.split(maxsplit=1)[0:1] and line.split(maxsplit=1)[0] in _TYPED
+            else shlex.split(line)
+        )
     except ValueError as error:
         raise InputError(f"%orch {line}: {error}") from None
     if not words or words[0] in {"help", "-h", "--help"}:

@@ -1,8 +1,8 @@
 """Graph -> LangGraph's CompiledStateGraph. The only importer of langgraph.
 
-State is JSON: a key per input and per node, `messages` (appended), `visits` and `feedback` (merged). LangGraph
-runs, checkpoints and interrupts; caches, retries and caps are ours (its node cache serves the old answer after
-an edited prompt, and its recursion limit raises without a result).
+State is JSON: a key per input and per node, `messages` (appended), `visits`, `feedback` and `errors` (merged).
+LangGraph runs, checkpoints and interrupts; caches, retries and caps are ours (its node cache serves the old answer
+after an edited prompt, and its recursion limit raises without a result).
 """
 
 from __future__ import annotations
@@ -12,39 +12,69 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, assert_never
 
 from orchmagic import steps
+from orchmagic.composition import pauses
 from orchmagic.context import Context, State, Update, evaluate, scope
-from orchmagic.errors import Capped, GateFailed, Stopped
+from orchmagic.errors import Capped, GateFailed, Stopped, Waiting
 from orchmagic.events import Decided
-from orchmagic.graph import CAP, END, FAIL, STOP, Approve, Arm, Branch, Code, Edge, Graph, Node
+from orchmagic.graph import (
+    CAP,
+    END,
+    FAIL,
+    STOP,
+    Arm,
+    Branch,
+    Code,
+    Edge,
+    Fork,
+    Graph,
+    Join,
+    Node,
+    Sub,
+    targets,
+)
+from orchmagic.graph import START as OUTSET
+from orchmagic.nesting import Inner
 
 Compiled = Any  # CompiledStateGraph has four type parameters that say nothing here
 _WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
 _BASES = {FAIL: GateFailed, STOP: Stopped, CAP: Capped}
 
 
-def compile_graph(graph: Graph, context: Callable[[], Context]) -> Compiled:
+def compile_graph(graph: Graph, context: Callable[[], Context], checkpointer: Any = None) -> Compiled:
     """The runnable graph. `context` makes a fresh untraced Context for whoever calls it without one.
 
-    `await compiled.ainvoke({input: value}, context=ctx)` returns the final state.
+    `await compiled.ainvoke({input: value}, context=ctx)` returns the final state. A graph that can pause for a
+    person needs a `checkpointer`; without one it gets LangGraph's in-memory saver.
     """
     from langgraph.checkpoint.memory import InMemorySaver  # noqa: PLC0415 - heavy
+
+    saver = checkpointer or InMemorySaver() if pauses(graph) else None
+    return _built(graph, context).compile(checkpointer=saver, name=graph.name)
+
+
+def _built(graph: Graph, context: Callable[[], Context]) -> Any:
     from langgraph.graph import START, StateGraph  # noqa: PLC0415 - heavy
 
     builder: Any = StateGraph(_state_type(graph), context_schema=Context)
     for node in graph.nodes:
         builder.add_node(node.name, _runner(node, context))
-    builder.add_edge(START, graph.first)
+    for name in graph.starts:
+        builder.add_edge(START, name)
     for link in graph.links:
         match link:
             case Edge(source, target):
                 builder.add_edge(source, target)
             case Branch():
-                targets = {t for s, t in graph.arrows() if s == link.source} - _BASES.keys()
-                builder.add_conditional_edges(link.source, _chooser(link, context), sorted(targets | {END}))
+                ways = {t for t in targets(link) if t not in _BASES}
+                builder.add_conditional_edges(link.source, _chooser(link, context), sorted(ways | {END}))
+            case Fork():
+                for target in link.targets if link.source != OUTSET else ():
+                    builder.add_edge(link.source, target)
+            case Join():
+                builder.add_edge(list(link.sources), link.target)
             case _:
                 assert_never(link)
-    pauses = any(isinstance(n, Approve) for n in graph.nodes)
-    return builder.compile(checkpointer=InMemorySaver() if pauses else None, name=graph.name)
+    return builder
 
 
 def _state_type(graph: Graph) -> type:
@@ -52,7 +82,7 @@ def _state_type(graph: Graph) -> type:
 
     merge = Annotated[dict[str, Any], _merge]
     keys: dict[str, Any] = dict.fromkeys((*graph.inputs, *(n.name for n in graph.nodes)), Any)
-    keys |= {"messages": Annotated[list[Any], operator.add], "visits": merge, "feedback": merge}
+    keys |= {"messages": Annotated[list[Any], operator.add], "visits": merge, "feedback": merge, "errors": merge}
     return TypedDict("State", keys, total=False)  # type: ignore[operator,no-any-return]  # keys known at run time only
 
 
@@ -64,24 +94,47 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
     from langgraph.runtime import Runtime  # noqa: PLC0415 - heavy
     from langgraph.types import interrupt  # noqa: PLC0415 - heavy
 
-    async def run(state: State, runtime: Runtime[Context]) -> Update:
-        return await steps.visit(node, state, runtime.context or make())
+    inner = _inner(node, make) if isinstance(node, Sub) else None
 
-    async def pause(state: State, runtime: Runtime[Context]) -> Update:
-        # LangGraph runs this again from the top when the reply is there: nothing but the question may stand here
+    async def run(state: State, runtime: Runtime[Context]) -> Update:
+        # LangGraph runs a node that was interrupted again from its start, and the first `interrupt` of that run
+        # returns the first reply, and so on: what was paid or done meanwhile comes from the journal
         ctx = runtime.context or make()
-        assert isinstance(node, Approve)
-        span, question = steps.open_question(node, state, ctx)
-        if span not in ctx.asked:
-            ctx.asked.add(span)
-            steps.begin_question(node, span, question, ctx)
-        reply = interrupt({"step": node.name, "question": question})
-        return steps.take_reply(node, span, reply, ctx)
+        while True:
+            try:
+                return await steps.visit(node, state, ctx, inner)
+            except Waiting as waiting:
+                if ctx.outer is not None:
+                    raise  # the outermost graph is the one that pauses
+                _hear(waiting, ctx, interrupt)
 
     # LangGraph reads annotations at run time; ours are text naming a local import
-    for function in (run, pause):
-        function.__annotations__ = {"state": dict, "runtime": Runtime, "return": dict}
-    return pause if isinstance(node, Approve) else run
+    run.__annotations__ = {"state": dict, "runtime": Runtime, "return": dict}
+    return run
+
+
+def _hear(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> None:
+    """Pause for the reply to this question; replies to earlier questions of the node come first."""
+    asked = {"span": waiting.span, "question": waiting.question, "choices": waiting.choices, "value": waiting.value}
+    while True:
+        reply = interrupt(asked)
+        if not (isinstance(reply, dict) and "span" in reply):
+            reply = {"span": waiting.span, "reply": reply}  # of who drives the compiled graph without us
+        if reply["span"] == waiting.span:
+            ctx.journal.keep(waiting.span, waiting.key, reply["reply"])
+            return
+
+
+def _inner(node: Sub, make: Callable[[], Context]) -> Inner:
+    """An inner graph has no checkpoints of its own: it is run again from the journal."""
+    compiled = _built(node.graph, make).compile(checkpointer=False, name=node.graph.name)
+    limit = {"recursion_limit": node.graph.limits.supersteps}
+
+    async def run(inputs: dict[str, Any], ctx: Context) -> Any:
+        ctx.values.update(inputs)
+        return await compiled.ainvoke(inputs, context=ctx, config=limit)
+
+    return run
 
 
 def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
@@ -103,8 +156,8 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     seen = scope(state, ctx)
     value = await evaluate(link.on, seen, link.source)
     visits = state.get("visits", {}).get(link.source, 0)
-    span = f"{link.source}#{visits}"
-    arm = next((a for a in link.arms if a.label == value and visits <= (a.limit or visits)), None)
+    span = f"{ctx.path}{link.source}#{visits}"
+    arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
     target = arm.target if arm else link.otherwise
     reason = _reason(link, arm, value, seen, ctx)
     if reason:
@@ -123,7 +176,9 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
     if arm is not None:
         return str(value) if isinstance(value, str) else ""
     if link.otherwise in _BASES:
-        return link.why
+        errors = seen.get("errors")
+        known = errors if isinstance(errors, dict) and link.otherwise == FAIL else {}
+        return "; ".join([link.why, *(f"{name}: {e}" for name, e in known.items() if isinstance(e, str))])
     chosen = getattr(seen.get(link.source), "label", None)
     if value is None:
         return f"not sure enough of {chosen!r}" if chosen else "no known label"
@@ -138,8 +193,8 @@ def _basis(link: Branch, sure: float | None, ctx: Context) -> str:
     return "logprobs" if ctx.deployment(model).logprobs else "self-report"
 
 
-def resume(reply: object) -> Any:
-    """What to invoke a paused graph with, so that it goes on with `reply`."""
+def resume(interrupt: str, span: str, reply: object) -> Any:
+    """What to invoke a paused graph with, so that the question of `span` is answered with `reply`."""
     from langgraph.types import Command  # noqa: PLC0415 - heavy
 
-    return Command(resume=reply)
+    return Command(resume={interrupt: {"span": span, "reply": reply}})

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from orchmagic import expression
-from orchmagic.errors import CodeFailed, InputError
-from orchmagic.graph import Call, Graph
+from orchmagic import expression, images
+from orchmagic.errors import Capped, CodeFailed, InputError, Waiting
+from orchmagic.events import Asked
+from orchmagic.functions import FUNCTIONS
+from orchmagic.graph import Graph, Limits, Sub
+from orchmagic.journal import Journal, NoJournal
+from orchmagic.kinds import Kinds
 from orchmagic.models import Deployment, Emit, Handler
-from orchmagic.schema import OutputType, resolve
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
@@ -37,35 +40,127 @@ class CallDefaults:
 
 @dataclass(slots=True)
 class Context:
-    """One run, as its nodes see it. `values` mirrors the state, so that a partial result survives any end."""
+    """One run (or the run of an inner graph inside it), as its nodes see it.
+
+    `values` mirrors the state, so that a partial result survives any end. `path` stands before the span ids of an
+    inner graph. `journal` holds what was paid and done so far. `nested` makes the pipeline of an inner graph, under
+    a budget of its own. `thread` are the earlier turns of the conversation, `turns` what each call asked.
+    What `fresh` names by its span is asked anew, whatever the cache has. `pictures`: there is an image among its
+    values.
+    """
 
     graph: Graph
     handler: Handler
     emit: Emit
     namespace: Mapping[str, object]
     deployment: Callable[[str], Deployment]
+    kinds: Kinds
     defaults: CallDefaults = field(default_factory=CallDefaults)
     ttl: Callable[[str], float | None] = lambda _: None
-    types: dict[str, OutputType] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     visits: int = 0
+    met: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
+    journal: Journal = field(default_factory=NoJournal)
+    nested: Callable[[Limits, Any], tuple[Handler, Any]] | None = None
+    budget: Any = None
+    path: str = ""
+    outer: Context | None = None
+    thread: tuple[Mapping[str, Any], ...] = ()
+    turns: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    counts: bool = True
+    fresh: Callable[[str], bool] = lambda _: False
+    pictures: bool = False
 
-    def __post_init__(self) -> None:
-        for node in self.graph.nodes:
-            if isinstance(node, Call):
-                self.types[node.name] = resolve(node.name, node.output, self.namespace, confidence=node.confidence)
+    def count(self, node: str, span: str) -> None:
+        """One more step, here and in all that this graph is inside of; not one that goes on after a pause.
+
+        Raises:
+            Capped: it is one too many for one of them.
+        """
+        level: Context | None = self
+        while level is not None:
+            level.visits += span not in level.met
+            level.met.add(span)
+            if level.visits > level.graph.limits.max_steps:
+                most = level.graph.limits.max_steps
+                raise Capped(f"max-steps: {most} steps were not enough", node=node, whose=level)
+            level = level.outer if level.counts else None
+
+    def renew(self, unfit: frozenset[str] = frozenset()) -> None:
+        """Forget a life that ended: the next one starts with what the journal holds, but for answers that were `unfit`.
+
+        Their spans are asked anew, of the model and not of the cache.
+        """
+        before = self.fresh
+        self.fresh = lambda span: span in unfit or before(span)
+        for span in unfit:
+            self.journal.forget(span)
+        self.visits = 0
+        for kept in (self.values, self.met, self.asked, self.turns):
+            kept.clear()
+        if self.budget is not None:
+            self.budget.reset()
+
+    def below(self, node: Sub, path: str, *, counts: bool) -> Context:
+        """The context of the graph inside `node`; `counts`: its steps are steps of this run too."""
+        handler, budget = self.nested(node.graph.limits, self.budget) if self.nested else (self.handler, self.budget)
+        kinds = self.kinds.inner[node.name]
+        model = self.graph.model or self.defaults.model
+        fallback = self.graph.fallback or self.defaults.fallback
+        return replace(
+            self,
+            graph=node.graph,
+            handler=handler,
+            budget=budget,
+            kinds=kinds,
+            defaults=replace(self.defaults, model=model, fallback=fallback),
+            path=path,
+            outer=self,
+            counts=counts,
+            values={},
+            visits=0,
+            met=set(),
+        )
+
+    def hear(self, waiting: Waiting) -> Any:
+        """What a person answered.
+
+        Raises:
+            Waiting: nobody did yet; the run ends as waiting.
+        """
+        found = self.journal.recall(waiting.span, waiting.key)
+        if found is not None:
+            return found.value
+        if waiting.span not in self.asked:
+            self.asked.add(waiting.span)
+            self.emit(Asked(span=waiting.span, question=waiting.question, choices=waiting.choices, value=waiting.value))
+        raise waiting
 
 
 def scope(state: State, ctx: Context) -> dict[str, object]:
     """What templates and expressions see: the notebook's code, inputs, and typed values of the nodes so far."""
-    seen: dict[str, object] = {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
-    seen |= {name: state.get(name) for name in ctx.graph.inputs}
+    seen: dict[str, object] = {**FUNCTIONS}
+    seen |= {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
+    shown = images.seen if ctx.pictures else _as_it_is
+    seen |= {name: shown(state.get(name)) for name in ctx.graph.inputs}
     for node in ctx.graph.nodes:
-        value = state.get(node.name)
-        seen[node.name] = ctx.types[node.name].rebuild(value) if node.name in ctx.types else value
-    seen["messages"] = state.get("messages", [])
-    return seen
+        seen[node.name] = ctx.kinds.typed(node.name, shown(state.get(node.name)))
+    seen |= {"messages": state.get("messages", []), "visits": state.get("visits", {})}
+    return seen | {"errors": state.get("errors", {})}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
+    """(node, JSON) of the output: the last result node that has a value, else what was said last."""
+    for name in reversed(graph.results):
+        if values.get(name) is not None:
+            return name, values[name]
+    said = [m.get("content") for m in values.get("messages", []) if m.get("content")]
+    return "", said[-1] if said else None
 
 
 async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
@@ -90,15 +185,35 @@ def as_json(value: object, name: str) -> Any:
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value
+    if (image := images.encode(value)) is not None:
+        return image
     from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
 
     try:
-        return to_jsonable_python(value)
-    except (PydanticSerializationError, RecursionError):
+        return to_jsonable_python(_rows(value), fallback=images.encoded)
+    except UnicodeDecodeError:  # bytes that are no text
+        return _with_images(value, name)
+    except (PydanticSerializationError, ValueError, RecursionError):
         raise InputError(
             f"{name!r} is of type {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or "
             "records, or use it inside a notebook function"
         ) from None
+
+
+def _rows(value: Any) -> Any:
+    """The rows of a pandas DataFrame, or of what behaves like one; any other value as it is."""
+    is_frame = hasattr(value, "columns") and hasattr(value, "to_dict")
+    return value.to_dict("records") if is_frame else value
+
+
+def _with_images(value: object, name: str) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _with_images(v, name) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_images(v, name) for v in value]
+    if isinstance(value, bytes) and images.encode(value) is None:
+        raise InputError(f"{name!r} holds bytes that are no image, which is not JSON: decode them, or pass text")
+    return as_json(value, name)
 
 
 def mirror(ctx: Context, update: Mapping[str, Any]) -> None:

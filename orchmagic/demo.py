@@ -21,6 +21,7 @@ def show(notebook: Path, out: Path) -> int:
     store = out / "cache"
     shutil.rmtree(store / "answers", ignore_errors=True)
     os.environ.setdefault("ORCHMAGIC_CACHE_DIR", str(store.resolve()))
+    os.environ.setdefault("ORCHMAGIC_HISTORY_DIR", str((out / "history").resolve()))
     _say(f"First pass of {notebook} (a real kernel, a real model)")
     first = _execute(notebook, out)
     _say("\nSecond pass: the same cells, a new kernel")

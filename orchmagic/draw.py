@@ -4,24 +4,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from html import escape
 from itertools import pairwise
 from typing import assert_never
 
 from orchmagic import layout
-from orchmagic.graph import CAP, END, FAIL, STOP, Approve, Branch, Call, Code, Edge, Graph, Node, Tools
-from orchmagic.spans import ENDS
+from orchmagic.graph import (
+    CAP,
+    END,
+    FAIL,
+    START,
+    STOP,
+    Approve,
+    Branch,
+    Call,
+    Code,
+    Edge,
+    Fork,
+    Graph,
+    Join,
+    Node,
+    Sub,
+    Tools,
+)
+from orchmagic.taken import ENDS, TIMES
 from orchmagic.trace import Picture
 
 _KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap"}
 _MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔"}
-_SHAPES = {"call": ("[", "]"), "code": ("[[", "]]"), "gate": ("{", "}"), "tools": ("[/", "/]"), "approve": ("([", "])")}
+_SHAPES = {
+    "call": ("[", "]"), "code": ("[[", "]]"), "gate": ("{", "}"), "tools": ("[/", "/]"), "approve": ("([", "])"),
+    "sub": ("{{", "}}"), "start": ("((", "))"),
+}  # fmt: skip
 _RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "class", "click", "style", "default", "linkStyle"})
 _BLUE = "#0072b2"
 
 
 def kind(node: Node) -> str:
-    """The word for a node: call, tools, code, gate or approve."""
+    """The word for a node: call, tools, code, gate, approve or sub."""
     match node:
         case Call():
             return "call"
@@ -31,16 +52,46 @@ def kind(node: Node) -> str:
             return "gate" if node.gate else "code"
         case Approve():
             return "approve"
+        case Sub():
+            return "sub"
         case _:
             assert_never(node)
 
 
+def note(node: Node) -> str:
+    """What else a picture says of a node: how often it runs, with how many models, what is inside; often nothing."""
+    match node:
+        case Call():
+            votes = f"{TIMES}{node.votes.count} votes" if node.votes else ""
+            models = f"{len(node.ladder)} models" if len(node.ladder) > 1 else ""
+            return " · ".join(filter(None, (_each(node), votes, models)))
+        case Sub():
+            # an agent of a team or plan is named after it: what it is says more
+            inside = node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
+            return " · ".join(filter(None, (_each(node), inside)))
+        case Tools() | Code() | Approve():
+            return ""
+        case _:
+            assert_never(node)
+
+
+def _each(node: Call | Sub) -> str:
+    return f"each {node.each.item}" if node.each else ""
+
+
 def picture(graph: Graph) -> Picture:
-    """What a view needs to draw the graph; its ways out are nodes of kind end, fail, stop and cap."""
+    """What a view needs to draw the graph; its ways out are nodes of kind end, fail, stop and cap.
+
+    A graph that starts with several nodes at once has one of kind start before them.
+    """
     arrows = tuple(_arrows(graph))
     reached = {target for _, target, _ in arrows}
+    start = [(START, "start")] if any(source == START for source, _, _ in arrows) else []
     nodes = [(n.name, kind(n)) for n in graph.nodes]
-    return Picture((*nodes, *((name, what) for name, what in _KINDS.items() if name in reached)), arrows)
+    ends = [(name, what) for name, what in _KINDS.items() if name in reached]
+    joins = tuple((s, link.target) for link in graph.links if isinstance(link, Join) for s in link.sources)
+    notes = tuple((n.name, text) for n in graph.nodes if (text := note(n)))
+    return Picture((*start, *nodes, *ends), arrows, notes=notes, joins=joins)
 
 
 def _arrows(graph: Graph) -> Iterator[tuple[str, str, str]]:
@@ -48,6 +99,10 @@ def _arrows(graph: Graph) -> Iterator[tuple[str, str, str]]:
         match link:
             case Edge(source, target):
                 yield source, target, ""
+            case Fork(source, targets):
+                yield from ((source, target, "") for target in targets)
+            case Join(sources, target):
+                yield from ((source, target, "") for source in sources)
             case Branch():
                 yield from ((link.source, arm.target, _label(arm.label, arm.limit, arm.target)) for arm in link.arms)
                 if {arm.label for arm in link.arms if arm.limit is None} != {True, False}:
@@ -65,11 +120,13 @@ def _label(label: str | bool, limit: int | None, target: str) -> str:
 def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
     """The graph as a Mermaid flowchart; arrows in `taken` are thick."""
     found = picture(graph)
+    notes = dict(found.notes)
     lines = ["flowchart LR"]
     for name, what in found.nodes:
         if what in _SHAPES:
             left, right = _SHAPES[what]
-            lines.append(f"    {_id(name)}{left}{name}{right}")
+            word = f'"{name}<br/>{_plain(notes[name])}"' if name in notes else name.strip("_")
+            lines.append(f"    {_id(name)}{left}{word}{right}")
     for source, target, label in found.arrows:
         arrow = "==>" if (source, target) in taken else "-->"
         end = f"{target.strip('_')}_([{ENDS[_KINDS[target]]}])" if target in _KINDS else _id(target)
@@ -78,12 +135,12 @@ def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
 
 
 def _id(name: str) -> str:
-    return f"{name}_step" if name in _RESERVED else name
+    return "start_" if name == START else f"{name}_step" if name in _RESERVED else name
 
 
 def _plain(label: str) -> str:
     """Mermaid reads brackets, quotes and bars: anything but words goes as its number."""
-    return re.sub(r"[^\w ≤.,-]", lambda found: f"#{ord(found[0])};", label)
+    return re.sub(rf"[^\w ≤{TIMES}.,-]", lambda found: f"#{ord(found[0])};", label)
 
 
 def outline(graph: Graph) -> str:
@@ -91,19 +148,22 @@ def outline(graph: Graph) -> str:
     width = max(len(n.name) for n in graph.nodes)
     arrows = picture(graph).arrows
     lines = []
+    if any(source == START for source, _, _ in arrows):
+        lines.append(f"{'start':<{width}}  {'':<7}  -> {_leads(arrows, START)} (side by side)")
     for node in graph.nodes:
-        ways = dict.fromkeys((t, label) for s, t, label in arrows if s == node.name)
-        leads = ", ".join(
-            (ENDS[_KINDS[t]] if t in _KINDS else t) + (f" ({label})" if label else "") for t, label in ways
-        )
-        lines.append(f"{node.name:<{width}}  {kind(node):<7}  -> {leads}".replace("≤", "<= "))
-    return "\n".join(lines)
+        more = f"  [{said}]" if (said := note(node)) else ""
+        lines.append(f"{node.name:<{width}}  {kind(node):<7}  -> {_leads(arrows, node.name)}{more}")
+    return "\n".join(lines).replace("≤", "<= ").replace(TIMES, "x").replace(" ·", ",")
+
+
+def _leads(arrows: Collection[tuple[str, str, str]], source: str) -> str:
+    ways = dict.fromkeys((t, label) for s, t, label in arrows if s == source)
+    return ", ".join((ENDS[_KINDS[t]] if t in _KINDS else t) + (f" ({label})" if label else "") for t, label in ways)
 
 
 def svg(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
     """The graph as an SVG picture that reads on light and dark; arrows in `taken` are thick."""
-    found = picture(graph)
-    return svg_of(Picture(found.nodes, found.arrows, tuple(taken)))
+    return svg_of(replace(picture(graph), taken=tuple(taken)))
 
 
 def svg_of(found: Picture) -> str:
@@ -111,13 +171,14 @@ def svg_of(found: Picture) -> str:
     plan = layout.arrange(found)
     taken = set(found.taken)
     first = found.nodes[0][0] if found.nodes else ""
+    notes = dict(found.notes)
     visited = {name for pair in taken for name in pair} or set(dict(found.nodes))
     exits = [line.target for line in plan.lines if line.way == "exit" and (line.source, line.target) in taken]
     body = "".join(_line(line, bold=(line.source, line.target) in taken, pale=bool(taken)) for line in plan.lines)
     for box in plan.boxes:
         at = box.name in (exits if box.kind in layout.EXITS and taken else visited)
-        body += _box(box, visited=at, bold=bool(taken) and at, first=box.name == first)
-    title = " → ".join(name for name, what in found.nodes if what not in ENDS)
+        body += _box(box, notes.get(box.name, ""), visited=at, bold=bool(taken) and at, first=box.name == first)
+    title = " → ".join(name for name, what in found.nodes if what not in ENDS and what != "start")
     wide, high = round(plan.width), round(plan.height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}" '
@@ -126,17 +187,32 @@ def svg_of(found: Picture) -> str:
     )
 
 
-def _box(box: layout.Box, *, visited: bool, bold: bool, first: bool) -> str:
-    """Each kind has a shape of its own; its word stands below the name."""
+def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool) -> str:
+    """Each kind has a shape of its own; its word stands below the name. What runs once per item is a pile."""
+    if box.kind == "start":
+        return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
     shade = f'fill="{_BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
     if box.kind in ENDS:
         word = f"{_MARKS[box.kind]} {ENDS[box.kind]}"
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
     else:
         name = box.name if len(box.name) <= layout.NAME else f"{box.name[: layout.NAME - 1]}…"
-        words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, box.kind, 9, ' opacity=".7"')
-        inner = f'<path d="{_outline(box)}" {shade}/>{words}'
+        below = layout.below(box.kind, said)
+        words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, below, 9, ' opacity=".7"')
+        pile = f'<path d="{_pile(box)}" stroke-width="1.2"/>' if layout.piled(said) else ""
+        inner = f'{pile}<path d="{_outline(box)}" {shade}/>{words}'
     return _group(inner, pale=not visited)
+
+
+def _pile(box: layout.Box) -> str:
+    """Two edges that look out behind a box, above and to the right."""
+    left, right = box.x - box.width / 2, box.x + box.width / 2
+    top = box.y - box.height / 2
+    return "".join(
+        f"M{left + 8 + d:g} {top - d:g}H{right + d - 5:g}Q{right + d:g} {top - d:g} {right + d:g} {top - d + 5:g}"
+        f"V{top + 9:g}"
+        for d in (3, 6)
+    )
 
 
 def _outline(box: layout.Box) -> str:
@@ -151,13 +227,18 @@ def _outline(box: layout.Box) -> str:
         case "code":
             bars = f"M{left + 5:g} {top:g}V{low:g}M{right - 5:g} {top:g}V{low:g}"
             return _closed((left, top), (right, top), (right, low), (left, low)) + bars
+        case "sub":
+            return _rounded(left, top, right, low, 7) + _rounded(left + 3, top + 3, right - 3, low - 3, 5)
         case _:
-            r = 7 if box.kind == "call" else box.height / 2
-            return (
-                f"M{left + r:g} {top:g}H{right - r:g}A{r:g} {r:g} 0 0 1 {right:g} {top + r:g}V{low - r:g}"
-                f"A{r:g} {r:g} 0 0 1 {right - r:g} {low:g}H{left + r:g}A{r:g} {r:g} 0 0 1 {left:g} {low - r:g}"
-                f"V{top + r:g}A{r:g} {r:g} 0 0 1 {left + r:g} {top:g}Z"
-            )
+            return _rounded(left, top, right, low, 7 if box.kind == "call" else box.height / 2)
+
+
+def _rounded(left: float, top: float, right: float, low: float, r: float) -> str:
+    return (
+        f"M{left + r:g} {top:g}H{right - r:g}A{r:g} {r:g} 0 0 1 {right:g} {top + r:g}V{low - r:g}"
+        f"A{r:g} {r:g} 0 0 1 {right - r:g} {low:g}H{left + r:g}A{r:g} {r:g} 0 0 1 {left:g} {low - r:g}"
+        f"V{top + r:g}A{r:g} {r:g} 0 0 1 {left + r:g} {top:g}Z"
+    )
 
 
 def _closed(*points: layout.Point) -> str:

@@ -21,7 +21,10 @@ OrchError
 │   ├── GateFailed            status failed
 │   ├── Stopped               `else stop "why"`: status done
 │   ├── Capped                iterations, steps, time: status capped
+│   ├── Waiting               a person must answer: status waiting
 │   └── CodeFailed            an expression or notebook function raised: status failed
+├── WriteUnknown              a write was begun and nobody knows how it ended: it is not tried again
+├── StoreError                what must be recorded before it is done cannot be recorded
 ├── ExportError               the graph cannot leave the notebook as it is
 └── WeightsError              the local model's files are missing, or are not the ones that were pinned
 """
@@ -29,6 +32,8 @@ OrchError
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -195,7 +200,11 @@ class OutputError(OrchError):
 
 
 class BudgetExceeded(OrchError):
-    """The next call could pass the run's limit; it was not made."""
+    """The next call could pass the limit of `budget` (the run's, or an inner orchestration's); it was not made."""
+
+    def __init__(self, message: str, *, budget: object = None) -> None:
+        super().__init__(message)
+        self.budget = budget
 
 
 class RunError(OrchError):
@@ -215,11 +224,43 @@ class Stopped(RunError):
 
 
 class Capped(RunError):
-    """The run reached a limit of iterations, steps or time; its partial result is kept."""
+    """The run reached a limit of iterations, steps or time; its partial result is kept.
+
+    `whose` is the context whose limit it was (untyped: this room imports no other), None for the innermost one.
+    """
+
+    def __init__(self, message: str, *, node: str = "", whose: object = None) -> None:
+        super().__init__(message, node=node)
+        self.whose = whose
+
+
+class Waiting(RunError):
+    """A person must answer before the run can go on: for one of `choices` about `value`, or in their own words."""
+
+    def __init__(self, question: str, *, span: str, choices: Sequence[str] = (), value: Any = None) -> None:
+        super().__init__(question, node=span)
+        self.span = span
+        self.question = question
+        self.choices = tuple(choices)
+        self.value = value
+
+    @property
+    def key(self) -> str:
+        """What was asked, as a hash: an answer to another question is none to this one."""
+        whole = json.dumps([self.question, self.choices, self.value], default=str)
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class CodeFailed(RunError):
     """An expression or a notebook function raised."""
+
+
+class WriteUnknown(OrchError):
+    """A tool that writes was begun before, and its end is unknown; it was not run."""
+
+
+class StoreError(OrchError):
+    """What must be on disk before the run may go on cannot be written."""
 
 
 class ExportError(OrchError):

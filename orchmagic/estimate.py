@@ -1,20 +1,24 @@
 """What a run may take before anything is asked: calls, tokens and dollars, at least and at most.
 
 At least: the shortest way to a done end, each answer right at once. At most: the longest way, with every loop,
-every re-ask and the longest replies, cut at the run's own limits. Tokens are estimated at four bytes each.
+every re-ask and the longest replies, cut at the run's own limits. Tokens are estimated at four bytes each. How many
+items a step will have is known when its list is; else there may be none, or as many as the limits let pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from orchmagic import template
 from orchmagic.errors import InputError
 from orchmagic.events import Usage
-from orchmagic.graph import END, Approve, Branch, Call, Code, Edge, Graph, Node, Tools
+from orchmagic.foreseen import foreseen, given, items
+from orchmagic.graph import Approve, Call, Code, Graph, Node, Sub, Tools
 from orchmagic.models import Deployment, prices
+from orchmagic.ways import repeats, way
 
 if TYPE_CHECKING:
     from orchmagic.context import CallDefaults
@@ -26,15 +30,28 @@ _SHORT = 5  # tokens of the shortest sensible reply
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """From `low` to `high`."""
+    """From `low` to `high` (infinite: nobody knows)."""
 
     low: float
     high: float
 
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.high + other.high)
+
+    def times(self, other: Range) -> Range:
+        """As often as `other`; nothing stays nothing, however often."""
+        return Range(self.low * other.low, self.high * other.high if self.high and other.high else 0.0)
+
+
+_ONCE = Range(1, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class StepEstimate:
-    """One call step: how often it may be asked, and the tokens and dollars (None: price unknown) of all of it."""
+    """One call step: how often it may be asked, and the tokens and dollars (None: price unknown) of all of it.
+
+    `name` is the way to it: `digest/map` is step map of the graph inside digest.
+    """
 
     name: str
     model: str
@@ -52,7 +69,7 @@ class Estimate:
     calls: Range
     tokens: Range
     cost: Range | None
-    attempts: int
+    attempts: float
     unknown: tuple[str, ...]
     steps: tuple[StepEstimate, ...]
     limits: str
@@ -66,7 +83,7 @@ class Estimate:
             for s in self.steps
         ]
         lines.append(f"One run: {_whole(self.calls)} calls, {_whole(self.tokens)} tokens, {_dollars(self.cost)}")
-        lines.append(f"With every retry and fallback at most {self.attempts:,} attempts. {self.limits}")
+        lines.append(f"With every retry and fallback at most {_count(self.attempts)} attempts. {self.limits}")
         if self.unknown:
             lines.append(f"Price unknown: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
         return "\n".join(lines)
@@ -81,77 +98,103 @@ def estimate(
     retries: int = 2,
 ) -> Estimate:
     """The range of one run. `known` are the inputs that have a value, `retries` those of the transport."""
-    repeats = _repeats(graph)
-    rows = {n.name: _row(n, graph, {**namespace, **known}, deployments, defaults, repeats[n.name]) for n in graph.nodes}
-    steps = tuple(r for r in rows.values() if r is not None)
-    low = _way(graph, {n: 0.0 if r is None else r.tokens.low for n, r in rows.items()}, min)
-    high = _way(graph, {n: 0.0 if r is None else r.tokens.high for n, r in rows.items()}, max)
-    few = [r for n in low if (r := rows[n]) is not None]
-    many = [r for n in high if (r := rows[n]) is not None]
-    top = graph.limits.max_tokens or float("inf")
-    unknown = tuple(dict.fromkeys(s.model for s in steps if s.cost is None))
+    reader = _Reader(namespace, deployments, defaults)
+    few, many = reader.rows(graph, known)
+    top = graph.limits.max_tokens or math.inf
+    unknown = tuple(dict.fromkeys(s.model for s in many if s.cost is None))
     cost = None
     if not unknown:
         most = sum(s.cost.high for s in many if s.cost)
         cost = Range(sum(s.cost.low for s in few if s.cost), min(most, graph.limits.budget or most))
-    fallbacks = max((len(_fallback(n, graph, defaults)) for n in graph.nodes if isinstance(n, Call)), default=0)
     calls = Range(sum(s.calls.low for s in few), sum(s.calls.high for s in many))
     return Estimate(
         calls=calls,
         tokens=Range(sum(s.tokens.low for s in few), min(top, sum(s.tokens.high for s in many))),
         cost=cost,
-        attempts=int(calls.high) * (1 + retries) * (1 + fallbacks),
+        attempts=calls.high * (1 + retries) * (1 + reader.fallbacks),
         unknown=unknown,
-        steps=steps,
+        steps=tuple(reader.steps.values()),
         limits=_limits(graph),
     )
 
 
-def _repeats(graph: Graph) -> dict[str, int]:
-    """How often each node may be visited: once, times the loops it stands in."""
-    order = {n.name: i for i, n in enumerate(graph.nodes)}
-    times = dict.fromkeys(order, 1)
-    for source, target in graph.arrows():
-        if target in order and order[target] <= order[source]:
-            inside = [n for n, i in order.items() if order[target] <= i <= order[source]]
-            limits = [
-                arm.limit
-                for name in inside
-                if isinstance(link := graph.link(name), Branch)
-                for arm in link.arms
-                if arm.limit is not None
-            ]
-            for name in inside:
-                times[name] *= 1 + max(limits, default=graph.limits.max_iterations)
-    return {name: min(n, graph.limits.max_steps) for name, n in times.items()}
+class _Reader:
+    """Reads a graph and those inside it. `steps` are all call steps met, `fallbacks` the most of one of them."""
+
+    def __init__(
+        self, namespace: Mapping[str, object], deployments: Callable[[str], Deployment], defaults: CallDefaults
+    ) -> None:
+        self.namespace, self.deployments, self.defaults = namespace, deployments, defaults
+        self.steps: dict[str, StepEstimate] = {}
+        self.fallbacks = 0
+
+    def rows(
+        self, graph: Graph, known: Mapping[str, object], path: str = "", often: Range = _ONCE
+    ) -> tuple[list[StepEstimate], list[StepEstimate]]:
+        """The steps of the lightest and of the heaviest way through a graph that runs `often`."""
+        values = foreseen(graph, known)
+        visits = repeats(graph)
+        found = {n.name: self._node(n, graph, values, visits[n.name], path, often) for n in graph.nodes}
+        light = {n: sum(r.tokens.low for r in few) for n, (few, _) in found.items()}
+        heavy = {n: sum(r.tokens.high for r in many) for n, (_, many) in found.items()}
+        few = [row for n in way(graph, light, min) for row in found[n][0]]
+        many = [row for n in way(graph, heavy, max) for row in found[n][1]]
+        return few, many
+
+    def _node(
+        self, node: Node, graph: Graph, known: Mapping[str, object], visits: int, path: str, often: Range
+    ) -> tuple[list[StepEstimate], list[StepEstimate]]:
+        match node:
+            case Call():
+                often = often.times(_runs(node, known, visits))
+                step = self._call(replace(node, name=f"{path}{node.name}"), graph, known, visits, often)
+                self.steps[step.name] = step
+                self.fallbacks = max(self.fallbacks, len(_fallback(node, graph, self.defaults)))
+                return [step], [step]
+            case Sub():
+                inputs = {} if visits > 1 else given(node.graph, node.given, known)
+                inner = replace(node.graph, model=node.graph.model or graph.model)
+                return self.rows(inner, inputs, f"{path}{node.name}/", often.times(_runs(node, known, visits)))
+            case Tools() | Code() | Approve():
+                return [], []
+            case _:
+                assert_never(node)
+
+    def _call(self, node: Call, graph: Graph, known: Mapping[str, object], visits: int, often: Range) -> StepEstimate:
+        """`often`: how many times the node asks its question anew (visits, items, votes)."""
+        names = node.ladder[:visits] or (node.model or graph.model or self.defaults.model,)
+        models = [self.deployments(name) for name in names]
+        reply = node.max_tokens or self.defaults.max_tokens
+        prompt, open_ = _prompt(node, {**self.namespace, **known})
+        grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
+        least = Usage(input=prompt, output=_SHORT)
+        most = Usage(input=int(prompt + open_ * reply + grown), output=reply)
+        asked = 1 if node.output.kind == "text" else 1 + node.retry  # a text always fits: it is never asked again
+        calls = often.times(Range(1, asked))
+        tokens = calls.times(Range(least.total, most.total))
+        model = ", ".join(dict.fromkeys(m.alias for m in models))
+        return StepEstimate(node.name, model, calls, tokens, _cost(models, least, most, calls))
 
 
-def _row(
-    node: Node,
-    graph: Graph,
-    scope: Mapping[str, object],
-    deployments: Callable[[str], Deployment],
-    defaults: CallDefaults,
-    visits: int,
-) -> StepEstimate | None:
-    match node:
-        case Call():
-            deployment = deployments(node.model or graph.model or defaults.model)
-            reply = node.max_tokens or defaults.max_tokens
-            prompt, open_ = _prompt(node, scope)
-            grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
-            least = Usage(input=prompt, output=0 if node.when else _SHORT)
-            asked = 1 if node.output.kind == "text" else 1 + node.retry  # a text always fits: it is never asked again
-            calls = Range(0 if node.when else 1, visits * asked)
-            each = Usage(input=int(prompt + open_ * reply + grown), output=reply)
-            low, high = prices.cost(deployment, least), prices.cost(deployment, each)
-            cost = None if low is None or high is None else Range(low * calls.low, high * calls.high)
-            tokens = Range(least.total * calls.low, each.total * calls.high)
-            return StepEstimate(node.name, deployment.alias, calls, tokens, cost)
-        case Tools() | Code() | Approve():
-            return None
-        case _:
-            assert_never(node)
+def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:
+    """How often a node runs: its visits, times its items, times its votes; at least never when it has a `when`."""
+    found = Range(0 if node.when else 1, visits)
+    if node.each:
+        count = items(node.each, known)
+        found = found.times(Range(0, math.inf) if count is None else Range(count, count))
+    votes = node.votes if isinstance(node, Call) else None
+    if votes:
+        found = found.times(Range(votes.count, votes.count + bool(votes.least)))  # one more may decide
+    return found
+
+
+def _cost(models: Iterable[Deployment], least: Usage, most: Usage, calls: Range) -> Range | None:
+    """Dollars of all calls: the first visit is of the first model, the dearest may answer all others."""
+    lows = [prices.cost(m, least) for m in models]
+    highs = [prices.cost(m, most) for m in models]
+    if lows[0] is None or any(h is None for h in highs):
+        return None
+    return calls.times(Range(lows[0], max(h for h in highs if h is not None)))
 
 
 def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
@@ -168,32 +211,6 @@ def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
     return size, open_
 
 
-def _way(
-    graph: Graph, weight: Mapping[str, float], best: Callable[..., tuple[float, tuple[str, ...]]]
-) -> tuple[str, ...]:
-    """The lightest or heaviest way forward from the first node to a done end."""
-    order = {n.name: i for i, n in enumerate(graph.nodes)}
-    ways: dict[str, tuple[float, tuple[str, ...]]] = {END: (0.0, ())}
-    for node in reversed(graph.nodes):
-        ahead = [ways[t] for t in _ahead(graph, node.name) if t in ways and (t == END or order[t] > order[node.name])]
-        if ahead:
-            rest, path = best(ahead, key=lambda way: way[0])
-            ways[node.name] = (weight[node.name] + rest, (node.name, *path))
-    return ways.get(graph.first, (0.0, (graph.first,)))[1]
-
-
-def _ahead(graph: Graph, name: str) -> list[str]:
-    match graph.link(name):
-        case Edge(target=target):
-            return [target]
-        case Branch() as link:
-            return [*(arm.target for arm in link.arms), link.otherwise]
-        case None:
-            return [END]
-        case other:
-            assert_never(other)
-
-
 def _fallback(node: Call, graph: Graph, defaults: CallDefaults) -> tuple[str, ...]:
     return node.fallback if node.fallback is not None else graph.fallback or defaults.fallback
 
@@ -208,11 +225,17 @@ def _limits(graph: Graph) -> str:
 
 
 def _whole(span: Range) -> str:
-    low, high = f"{span.low:,.0f}", f"{span.high:,.0f}"
+    low, high = f"{span.low:,.0f}", _count(span.high)
     return low if low == high else f"{low} to {high}"
+
+
+def _count(number: float) -> str:
+    return "any number of" if math.isinf(number) else f"{number:,.0f}"
 
 
 def _dollars(span: Range | None) -> str:
     if span is None:
         return "price unknown"
+    if math.isinf(span.high):
+        return f"${span.low:.4f} or more"
     return "$0" if span.high == 0 else f"${span.low:.4f} to ${span.high:.4f}"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 Status: TypeAlias = Literal["running", "done", "capped", "failed", "cancelled", "waiting"]
@@ -47,7 +47,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(Event):
-    """`kind`: call, code, gate, tools, approve. `input` is JSON: rendered messages, or the expression."""
+    """`kind`: call, code, gate, tools, approve, sub, item, vote. `input` is JSON: messages, expression, item."""
 
     span: str
     node: str
@@ -141,6 +141,16 @@ class CacheHit(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled(Event):
+    """The answer came from a record: of this run's earlier life (`paid`: it counts), or of the run it replays."""
+
+    call: str
+    usage: Usage
+    cost: float | None
+    paid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event):
     call: str
     source: str
@@ -199,10 +209,12 @@ class Decided(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked(Event):
-    """The run waits for a person."""
+    """The run waits for a person: for one of `choices` (approve, edit, reject) about `value`, or for any answer."""
 
     span: str
     question: str
+    choices: tuple[str, ...] = ()
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,3 +229,24 @@ class RunFinished(Event):
     output: Any = None
     error: str | None = None
     reason: str | None = None
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as plain JSON; `from_json` is its inverse."""
+    return {"event": type(event).__name__, **asdict(event)}
+
+
+def from_json(data: Mapping[str, Any]) -> Event:
+    """Rebuild an event.
+
+    Raises:
+        KeyError, TypeError: it is none of this version.
+    """
+    kind = {k.__name__: k for k in Event.__subclasses__()}[data["event"]]
+    fields = {k: v for k, v in data.items() if k != "event"}
+    if "usage" in fields:
+        fields["usage"] = Usage(**fields["usage"])
+    for name in ("messages", "choices"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return kind(**fields)

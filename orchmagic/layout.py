@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
+from orchmagic.taken import TIMES
 from orchmagic.trace import Picture
 
 EXITS = frozenset({"fail", "stop", "cap"})
@@ -69,13 +70,25 @@ class Layout:
     height: float
 
 
+def below(kind: str, note: str) -> str:
+    """The words below a name in a box."""
+    said = f"{kind} · {note}" if note else kind
+    return said if len(said) <= NAME + 8 else f"{said[: NAME + 7]}…"
+
+
+def piled(note: str) -> bool:
+    """A node that runs several times side by side is drawn as a pile."""
+    return note.startswith(("each", TIMES))
+
+
 def arrange(picture: Picture) -> Layout:
     """The places of all boxes and lines; the same picture always gets the same ones."""
     plan = _Plan(picture)
     boxes = {name: plan.box(name) for name in plan.nodes}
     exits = plan.exits(boxes)
     lines = [*plan.ahead_lines(boxes), *plan.back_lines(boxes), *plan.exit_lines(boxes, exits)]
-    return _framed([*boxes.values(), *exits.values()], lines)
+    piles = [boxes[name] for name, note in picture.notes if name in boxes and piled(note)]
+    return _framed([*boxes.values(), *exits.values()], lines, piles)
 
 
 def breadth(text: str, size: float = 12) -> float:
@@ -89,6 +102,7 @@ class _Plan:
 
     def __init__(self, picture: Picture) -> None:
         self.kinds = dict(picture.nodes)
+        self.notes = dict(picture.notes)
         self.nodes = [name for name, kind in picture.nodes if kind not in EXITS]
         self.labels = _merged(picture, self.kinds)
         order = {name: i for i, name in enumerate(self.nodes)}
@@ -155,9 +169,13 @@ class _Plan:
         return _HIGH / 2 + (_STUB + 20 if any(s == item for s, _ in self.out) else 0)
 
     def width(self, name: str) -> float:
-        """A box holds its name; its exits fit below it."""
+        """A box holds its name and what is below it; its exits fit under it."""
+        kind = self.kinds[name]
+        if kind == "start":
+            return 10.0
         exits = sum(s == name for s, _ in self.out)
-        return max(breadth(name[:NAME]) + 26, _EXIT * exits, 46.0 if self.kinds[name] == "end" else 66.0)
+        words = breadth(below(kind, self.notes.get(name, "")), 9) + 22
+        return max(breadth(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
 
     def _across(self) -> list[float]:
         """The centre of each column."""
@@ -165,12 +183,13 @@ class _Plan:
         edge = 0.0
         for i, half in enumerate(self.half):
             found.append(edge + half)
-            words = [self.labels[a] for a in self.ahead if self.column[a[1]] == i + 1]
-            edge += 2 * half + max([_GAP, *(breadth(w, 10) + 20 for w in words)])
+            into = [a for a in self.ahead if self.column[a[1]] == i + 1]
+            words = [breadth(self.labels[a], 10) + (48 if self._crowd(a[0]) else 20) for a in into if self.labels[a]]
+            edge += 2 * half + max([_GAP, *words])
         return found
 
     def box(self, name: str) -> Box:
-        high = 24.0 if self.kinds[name] == "end" else _HIGH
+        high = {"end": 24.0, "start": 10.0}.get(self.kinds[name], _HIGH)
         return Box(name, self.kinds[name], self.x[self.column[name]], self.y[name], self.width(name), high)
 
     def exits(self, boxes: Mapping[str, Box]) -> dict[Arrow, Box]:
@@ -188,15 +207,20 @@ class _Plan:
         for source, target in self.ahead:
             a, b = boxes[source], boxes[target]
             lift = -_BESIDE if self._pair(target, source) else 0.0
-            points = [(a.x + a.width / 2, a.y + lift)]
+            low = 2 * _BESIDE if b.y > a.y and any(self._pair(s, source) for s, _ in self.back) else 0.0
+            points = [(a.x + a.width / 2, a.y + lift + low)]
             for station in self.stations((source, target)):
                 x, half = self.x[station.column], self.half[station.column]
                 points += [(x - half, self.y[station]), (x + half, self.y[station])]
             points.append((b.x - b.width / 2, b.y + lift))
             label = self.labels[source, target]
             free = len(points) > 2  # noqa: PLR2004 - there are stations: the label stands over the first
-            word = _over(points[1], points[2]) if free else _beside(points[0], points[1], label)
+            late = self._crowd(source)
+            word = _over(points[1], points[2]) if free else _beside(points[0], points[1], label, late=late)
             yield Line(source, target, label, "ahead", tuple(points), word)
+
+    def _crowd(self, source: str) -> bool:
+        return sum(s == source for s, _ in self.ahead) > 1
 
     def _pair(self, source: str, target: str) -> bool:
         """An arrow back to the neighbour that leads here: the two run side by side, unless a label needs room."""
@@ -233,13 +257,15 @@ def _merged(picture: Picture, kinds: Mapping[str, str]) -> dict[Arrow, str]:
     return {arrow: ", ".join(labels) for arrow, labels in found.items()}
 
 
-def _framed(boxes: list[Box], lines: list[Line]) -> Layout:
+def _framed(boxes: list[Box], lines: list[Line], piles: list[Box]) -> Layout:
     """Moved so that nothing stands outside, with a small margin."""
     xs = [b.x + s * b.width / 2 for b in boxes for s in (-1, 1)] + [x for line in lines for x, _ in line.points]
     ys = [b.y + s * b.height / 2 for b in boxes for s in (-1, 1)] + [y for line in lines for _, y in line.points]
     labels = [line for line in lines if line.label]
     xs += [line.word[0] + s * breadth(line.label, 10) / 2 for line in labels for s in (-1, 1)]
     ys += [line.word[1] + dy for line in labels for dy in (-9, 3)]
+    xs += [b.x + b.width / 2 + 6 for b in piles]
+    ys += [b.y - b.height / 2 - 6 for b in piles]
     dx, dy = 3 - min(xs, default=0.0), 3 - min(ys, default=0.0)
     return Layout(
         tuple(Box(b.name, b.kind, b.x + dx, b.y + dy, b.width, b.height) for b in boxes),
@@ -254,12 +280,15 @@ def _moved(line: Line, dx: float, dy: float) -> Line:
     return Line(line.source, line.target, line.label, line.way, points, (line.word[0] + dx, line.word[1] + dy))
 
 
-def _beside(start: Point, end: Point, label: str) -> Point:
-    """Where the label of a line ahead stands: over its level part, on the side that the line does not come from."""
+def _beside(start: Point, end: Point, label: str, *, late: bool) -> Point:
+    """Where the label of a line ahead stands: over its level part, on the side that the line does not come from.
+
+    `late`: other lines leave the same box, and would cross a label in the middle.
+    """
     (x0, y0), (x1, y1) = start, end
-    if abs(y0 - y1) < 1:
+    if abs(y0 - y1) < 1 and not late:
         return (x0 + x1 - 7) / 2, y1 - 6
-    return x1 - 12 - breadth(label, 10) / 2, y1 - 6 if y0 > y1 else y1 + 13
+    return x1 - 12 - breadth(label, 10) / 2, y1 - 6 if y0 > y1 - 1 else y1 + 13
 
 
 def _over(start: Point, end: Point) -> Point:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _FASTEST = 0.1  # seconds between two updates
 _SHARE = 20  # drawing may take this part of the time: 1/20
 _IDLE = 0.5  # seconds between two updates when only the clock moves
+_SIDE = 4  # parts under way that are listed of one step
 _TAIL = 300  # characters of the text under way
 _EMPTY = {"text/plain": "", "text/html": ""}
 
@@ -96,7 +97,7 @@ class Live:
 
 def frame(record: Record, text: str) -> dict[str, str]:
     """One picture of a run under way, as HTML and as text."""
-    steps = record.steps[-12:]
+    steps = _now(record)
     rows = "".join(_row(record, s) for s in steps)
     style = "white-space:pre-wrap;max-height:6em;overflow:hidden;margin:4px 0;opacity:.75"
     tail = f'<pre style="{style}">{escape(words.shown(text))}</pre>'
@@ -110,15 +111,27 @@ def frame(record: Record, text: str) -> dict[str, str]:
     return {"text/plain": plain, "text/html": html}
 
 
+def _now(record: Record) -> list[Span]:
+    """The last steps, and the inner steps and tools of those under way; items and votes are counted, not listed."""
+    found: list[Span] = []
+    for step in record.steps[-12:]:
+        found.append(step)
+        if step.status == "running":
+            inner = (s for s in record.below(step) if s.kind not in {"ask", "attempt", "item", "vote"})
+            found += [s for s in inner if s.status == "running"][:_SIDE]
+    return found
+
+
 def _row(record: Record, step: Span) -> str:
     length = step.seconds if step.end is not None else record.seconds - step.start
+    state = "" if step.status == "done" else step.status
     cells = (
         words.MARKS.get(step.status, "·"),
-        words.label(record, step),
+        words.label(record, step) if step.parent is None else f"\u2003{words.path(step.id)}",
         words.seconds(length),
         f"{step.usage.total:,} tokens" if step.usage.total else "",
         words.money(step.cost) if step.cost else "",
-        words.cache(record, step) or ("" if step.status == "done" else step.status),
+        ", ".join(filter(None, (words.parts(record, step), words.cache(record, step) or state))),
     )
     style = 'style="text-align:left;padding:0 12px 0 0"'
     return "<tr>" + "".join(f"<td {style}>{escape(words.shown(c))}</td>" for c in cells) + "</tr>"

@@ -209,6 +209,10 @@ def _show_run(run: Run) -> None:
     record = run.record
     for data in (answer.bundle(record), views.bundle(record)):
         display(data, raw=True)  # type: ignore[no-untyped-call]  # IPython's display is untyped
+    if run.waiting is not None:
+        from orchmagic import approval
+
+        approval.show(run)
 
 
 def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, Any]:

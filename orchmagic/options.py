@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from orchmagic.errors import CellError, Problem, nearest
-from orchmagic.readers import money, seconds, text, whole, words
+from orchmagic.readers import money, number, seconds, text, ttl, whole, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,6 @@ _PART = re.compile(
     r""""(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<open>["'].*)|(?P<bare>[^\s"']+)""", re.DOTALL
 )
 _WORD = re.compile(rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', _PART.pattern)})+", re.DOTALL)
-_SHORTEST, _LONGEST = 10.0, 365 * 86400.0
 _METAVARS: Mapping[Kind, str] = {
     "flag": "", "text": "TEXT", "words": "A,B", "int": "N", "float": "X",
     "seconds": "TIME", "ttl": "TIME|off", "money": "USD",
@@ -67,6 +66,8 @@ BASE: tuple[Option, ...] = (
     Option("--max-tokens", "int", "most tokens of the whole run", least=1),
     Option("--max-steps", "int", "most steps of the whole run", least=1),
     Option("--max-iterations", "int", "most rounds of a loop", least=1),
+    Option("--concurrency", "int", "most items of a step with over= at once", least=1),
+    Option("--thread", "text", "go on with this conversation: its earlier turns are sent along", "NAME"),
     Option("--cache", "ttl", "how long an answer may be reused: 10s to 365d, or off"),
     Option("--no-cache", "flag", "neither read nor store answers"),
     Option("--refresh", "flag", "ask again, and store the new answers"),
@@ -104,6 +105,8 @@ class RunOptions:
     max_tokens: int | None = None
     max_steps: int | None = None
     max_iterations: int | None = None
+    concurrency: int | None = None
+    thread: str | None = None
     cache: float | Literal["off"] | None = None
     no_cache: bool = False
     refresh: bool = False
@@ -243,31 +246,11 @@ def _unquoted(word: str) -> tuple[str, bool]:
     return found, closed
 
 
-def ttl(written: str) -> float | Literal["off"]:
-    """How long an answer may be reused: seconds, or "off".
-
-    Raises:
-        ValueError: it is neither "off" nor a time from 10s to 365d.
-    """
-    if written.strip() == "off":
-        return "off"
-    found = seconds(written)
-    if not _SHORTEST <= found <= _LONGEST:
-        raise ValueError("a time from 10s to 365d, or off")
-    return found
-
-
-def _number(written: str) -> float:
-    if re.fullmatch(r"[+-]?[0-9]{1,12}([.][0-9]{1,12})?", written) is None:
-        raise ValueError("a number such as 0.7")
-    return float(written)
-
-
 _READERS: Mapping[Kind, Callable[[str], object]] = {
     "text": text,
     "words": words,
     "int": whole(0),
-    "float": _number,
+    "float": number,
     "seconds": seconds,
     "ttl": ttl,
     "money": money,

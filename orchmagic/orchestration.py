@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.context import as_json
 from orchmagic.errors import InputError, nearest
-from orchmagic.graph import Call, Graph
+from orchmagic.graph import Call, Graph, Sub
 from orchmagic.options import RunOptions
 from orchmagic.run import Run
 
@@ -37,6 +37,13 @@ class Orchestration:
         """The compiled LangGraph: `await triage.graph.ainvoke({"ticket": "…"})` returns the final state."""
         return self._session.compiled(self.definition, self.options)
 
+    def refresh(self) -> None:
+        """Take in what changed in the orchestrations that this one runs."""
+        now = self._session.current(self)
+        if now is not self.definition:
+            self.definition = now
+            self.__dict__.pop("graph", None)
+
     def __call__(self, *args: object, **inputs: object) -> Run:
         """Run to the end (or until a person is needed)."""
         return self.start(*args, **inputs).wait()
@@ -57,7 +64,8 @@ class Orchestration:
         Raises:
             InputError: an input is missing, unknown, or not JSON.
         """
-        self.last = self._session.new_run(self.definition, self.options, self.graph, self.bind(args, inputs))
+        self.refresh()
+        self.last = self._session.new_run(self, self.bind(args, inputs))
         return self.last
 
     def bind(self, args: tuple[object, ...] = (), given: Mapping[str, object] | None = None) -> dict[str, Any]:
@@ -101,15 +109,17 @@ class Orchestration:
         """Calls, tokens and dollars of one run, at least and at most; nothing is called."""
         return self._session.estimate(self.definition, self.options, inputs)
 
-    def export(self, file: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the graph as a module that runs without orchmagic.
+    def export(self, file: str | Path, *, overwrite: bool = False, langgraph_json: bool = False) -> Path:
+        """Write the graph as a module that runs without orchmagic; `langgraph_json` for LangGraph's server, too.
 
         Raises:
             ExportError: something cannot leave the notebook, or the file is not ours to overwrite.
         """
-        return self._session.export(self.definition, self.options, Path(file), overwrite=overwrite)
+        self.refresh()
+        how = {"overwrite": overwrite, "langgraph_json": langgraph_json}
+        return self._session.export(self.definition, self.options, Path(file), **how)
 
     def __repr__(self) -> str:
-        calls = sum(isinstance(n, Call) for n in self.definition.nodes)
+        calls = sum(isinstance(n, Call | Sub) for n in self.definition.nodes)
         inputs = ", ".join(self.definition.inputs)
         return f"<%%{self.definition.pattern} {self.__name__}({inputs}): {calls} model steps>"

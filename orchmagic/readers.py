@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Reader: TypeAlias = Callable[[object], Any]
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -111,3 +111,23 @@ def table(value: object) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
     raise ValueError("a table such as { temperature = 0 }")
+
+
+def ttl(written: str) -> float | Literal["off"]:
+    """How long an answer may be reused: seconds, or "off".
+
+    Raises:
+        ValueError: it is neither "off" nor a time from 10s to 365d.
+    """
+    if written.strip() == "off":
+        return "off"
+    found = seconds(written)
+    if not AGES[0] <= found <= AGES[1]:
+        raise ValueError("a time from 10s to 365d, or off")
+    return found
+
+
+def number(written: str) -> float:
+    if re.fullmatch(r"[+-]?[0-9]{1,12}([.][0-9]{1,12})?", written) is None:
+        raise ValueError("a number such as 0.7")
+    return float(written)

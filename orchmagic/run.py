@@ -1,7 +1,7 @@
 """A run: one pass through a graph, from its inputs to a status, a result and a trace.
 
 Statuses: done, capped (a limit was reached; the partial result is kept), failed, cancelled, waiting (for a
-person). Whatever ends it, the trace is complete and readable.
+person). Whatever ends it, the trace is complete and readable, and `resume` goes on without paying twice.
 """
 
 from __future__ import annotations
@@ -10,33 +10,51 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from orchmagic import images
+from orchmagic.answering import Pause, fitting
 from orchmagic.bridge import Bridge, settle
 from orchmagic.context import Context, as_json
-from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, nearest
-from orchmagic.events import Event, RunFinished, RunStarted, Status
-from orchmagic.graph import Graph
-from orchmagic.trace import Record, Trace
+from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped
+from orchmagic.events import Event, RunFinished, RunStarted, Status, from_json
+from orchmagic.outcome import Outcome, values
+from orchmagic.receipt import broken, unfit
+from orchmagic.told import Once
+from orchmagic.trace import Record
 
 if TYPE_CHECKING:
-    from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
+    from orchmagic.once import Once as Writes
+    from orchmagic.store import Stored
 
-    from orchmagic.models.middleware.budget import Budget
+
+_NO_HISTORY = "a replay needs the history: %config OrchMagic.history is off"
 
 
-class Run:
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a run asks of the history it is kept in."""
+
+    save: Callable[[Run], None] = lambda _: None
+    again: Callable[..., Run] | None = None
+    take: Callable[[Run], None] = lambda _: None
+    renew: Callable[[Run], None] = lambda _: None
+    writes: Writes | None = None
+
+
+class Run(Outcome):
     """One run of an orchestration. The values of its steps are attributes: `run.extract.severity`.
 
     Attributes:
-        id: short name, unique in this session.
+        id: short name, unique in the history.
         inputs: what it was started with (JSON).
         status: running, done, capped, failed, cancelled or waiting.
         output: the result, typed as the cell declared; the partial result when capped.
         error: what went wrong, in one line, or None.
         reason: why it ended as it did, when it did not simply end.
+        waiting: the question that it waits with, or None.
     """
 
     def __init__(
@@ -44,95 +62,27 @@ class Run:
         id_: str,
         context: Context,
         compiled: Any,
-        trace: Trace,
-        budget: Budget,
+        told: Once,
         inputs: Mapping[str, Any],
         bridge: Bridge,
+        past: Past | None = None,
     ) -> None:
         self.id = id_
         self.inputs = inputs
+        self.waiting: Pause | None = None
         self.status: Status = "running"
         self.error: str | None = None
         self.reason: str | None = None
-        self.trace = trace
+        self.trace = told.trace
+        self._told = told
         self._context = context
         self._compiled = compiled
-        self._budget = budget
         self._bridge = bridge
+        self._past = past or Past()
+        self._kept: Record | None = None
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
-
-    @property
-    def graph(self) -> Graph:
-        """What was run."""
-        return self._context.graph
-
-    @property
-    def name(self) -> str:
-        """The name of the orchestration."""
-        return self.graph.name
-
-    @property
-    def output(self) -> Any:
-        """The result: the value of the last result step that ran."""
-        for name in reversed(self.graph.results):
-            if self._context.values.get(name) is not None:
-                return self._typed(name)
-        said = [m.get("content") for m in self._context.values.get("messages", []) if m.get("content")]
-        return said[-1] if said else None
-
-    @property
-    def record(self) -> Record:
-        """The run as plain data, for views and files."""
-        return self.trace.snapshot()
-
-    @property
-    def cost(self) -> float:
-        """US dollars spent, as far as prices are known."""
-        return self.record.cost
-
-    @property
-    def tokens(self) -> int:
-        """Tokens spent, in and out."""
-        return self.record.usage.total
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        known = [n.name for n in self.graph.nodes]
-        if name in known:
-            return self._typed(name)
-        raise AttributeError(f"a run has no {name!r} (steps: {', '.join(known)}){nearest(name, known)}")
-
-    def __getitem__(self, step: str) -> Any:
-        """The value of a step whose name is also one of the run's own attributes: `run["status"]`."""
-        self.graph.node(step)
-        return self._typed(step)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(n.name for n in self.graph.nodes)})
-
-    def __repr__(self) -> str:
-        record = self.record
-        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {record.usage.total} tokens>"
-
-    def receipt(self) -> list[dict[str, Any]]:
-        """Every answer of the run: step, model, provider, why that model, tokens, dollars, seconds, cache."""
-        from orchmagic.receipt import rows  # noqa: PLC0415 - read on demand
-
-        return rows(self.record)
-
-    def df(self) -> DataFrame:
-        """The receipt as a pandas DataFrame.
-
-        Raises:
-            ImportError: pandas is not installed; says what to write.
-        """
-        try:
-            import pandas as pd  # noqa: PLC0415 - optional
-        except ImportError:
-            raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
-        return pd.DataFrame(self.receipt())
+        self._turn = threading.Lock()  # of those who answer or resume: the second finds it running
 
     def watch(self, listener: Callable[[Event], None]) -> None:
         """Tell `listener` every event from now on; answers are then streamed."""
@@ -142,7 +92,8 @@ class Run:
     def start(self, payload: Any = None) -> None:
         """Begin on the session's loop and return at once."""
         self._done.clear()
-        self.status = "running"
+        self.status, self.waiting, self._kept = "running", None, None
+        self.trace.began = self.trace.now
         self._future = self._bridge.submit(self._drive(dict(self.inputs) if payload is None else payload))
 
     def wait(self) -> Run:
@@ -177,29 +128,87 @@ class Run:
             self._future.cancel()
             settle(self._done)
 
-    def resume(self, answer: object) -> Run:
-        """Answer the question that the run waits with, and go on to its end.
+    def resume(self, answer: object = None) -> Run:
+        """Go on: a waiting run with the answer to its question, any other from where it broke off.
+
+        What was paid or done before comes from the record of the run.
 
         Raises:
-            InputError: the run does not wait.
+            InputError: the run is done or under way, or the answer is missing or of the wrong form.
         """
-        if self.status != "waiting":
-            raise InputError(f"run {self.id} is {self.status}: only a waiting run can be resumed")
-        from orchmagic import compile as compiling  # noqa: PLC0415 - heavy
-
-        self.start(compiling.resume(as_json(answer, "answer")))
+        if self.status == "waiting" or answer is not None:
+            return self.answer(answer).wait()
+        with self._turn:
+            if self.status in {"done", "running", "waiting"}:
+                raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
+            self._past.take(self)
+            self._past.renew(self)
+            self._context.renew(unfit(self.record))
+            self.trace.restart()
+            self._told.forget()
+            self.start()
         return self.wait()
 
-    def _typed(self, name: str) -> Any:
-        value = self._context.values.get(name)
-        types = self._context.types
-        return types[name].rebuild(value) if name in types else value
+    def approve(self) -> Run:
+        """Let what the run asks about pass as it is, and go on."""
+        return self.answer({"action": "approve"}).wait()
+
+    def edit(self, value: object) -> Run:
+        """Let it pass with this value in its place, and go on."""
+        return self.answer({"action": "edit", "value": value}).wait()
+
+    def reject(self, why: str = "") -> Run:
+        """Do not let it pass: an agent is told why, a chain stops."""
+        return self.answer({"action": "reject", "why": why}).wait()
+
+    def answer(self, reply: object) -> Run:
+        """`resume` without waiting for the end: the run goes on in the background.
+
+        Raises:
+            InputError: the run does not wait, or the reply is none of its choices; it still waits then.
+        """
+        from orchmagic import compile as compiling  # noqa: PLC0415 - heavy
+
+        with self._turn:
+            if self.status != "waiting" or self.waiting is None:
+                raise InputError(f"run {self.id} is {self.status}: only a waiting run can be answered")
+            pause = self.waiting
+            fit = fitting(reply, pause, self._context)
+            self._past.take(self)
+            self.start(compiling.resume(pause.interrupt, pause.span, fit))
+        return self
+
+    def replay(self, *, from_step: str | None = None, model: str | None = None, **inputs: object) -> Run:
+        """The run again, from its record: no call is made, and the output is the same.
+
+        `from_step` asks that step and all that follow anew; `model` and changed inputs ask what they change. The
+        result is a run of its own; this one stays as it is.
+
+        Raises:
+            InputError: there is no such step or input, or no history is kept.
+        """
+        if self._past.again is None:
+            raise InputError(_NO_HISTORY)
+        return self._past.again(self, from_step, model, inputs).wait()
+
+    def retry(self) -> Run:
+        """Run again what failed (the dead letters) and what depends on it; the rest comes from the record."""
+        if self._past.again is None:
+            raise InputError(_NO_HISTORY)
+        return self._past.again(self, None, None, {}, broken(self.record)).wait()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What LangGraph is told: a bound above our own, and where the checkpoints are."""
+        return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.id}}
 
     async def _drive(self, payload: Any) -> None:
         if not self.trace.events:
-            self.trace.add(RunStarted(inputs=self.inputs))
+            self.trace.add(RunStarted(inputs=images.told(self.inputs)))
+        writes = self._past.writes
         try:
-            status, error, reason = await self._bounded(payload)
+            with writes.during() if writes else nullcontext():
+                status, error, reason = await self._bounded(payload)
         except asyncio.CancelledError:
             status, error, reason = "cancelled", None, "interrupted"
         except OrchError as raised:
@@ -212,11 +221,9 @@ class Run:
         limits = self.graph.limits
         try:
             async with asyncio.timeout(limits.deadline) as clock:
-                state = await self._compiled.ainvoke(
-                    payload,
-                    context=self._context,
-                    config={"recursion_limit": limits.max_steps + 10, "configurable": {"thread_id": self.id}},
-                )
+                # what is inside a pause is in the journal: a checkpoint for each step would hold nothing more
+                how = {"durability": "exit"} if self._compiled.checkpointer else {}
+                state = await self._compiled.ainvoke(payload, context=self._context, config=self.config, **how)
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -226,8 +233,35 @@ class Run:
         except Stopped as stopped:
             return "done", None, str(stopped)
         if pauses := state.get("__interrupt__"):
-            return "waiting", None, str(pauses[0].value["question"])
+            self.wait_for(pauses[0])
+            return "waiting", None, pauses[0].value["question"]
         return "done", None, None
+
+    def wait_for(self, interrupt: Any) -> None:
+        """Take LangGraph's interrupt as the question to answer."""
+        asked = {**interrupt.value, "choices": tuple(interrupt.value["choices"])}
+        self.waiting = Pause(**asked, interrupt=interrupt.id)
+
+    async def wake(self, stored: Stored) -> None:
+        """Take up a run of the history as it was left: a waiting one from its checkpoint."""
+        self._kept = Record.from_json(stored.record) if stored.record else None
+        self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
+        if self._kept is not None:
+            self.error, self.reason = self._kept.error, self._kept.reason
+            self._context.values.update(values(self._kept, self.graph))
+        if self.status != "waiting":
+            return
+        state = await self._compiled.aget_state(self.config)
+        if not state.interrupts:
+            self.status = "cancelled"  # its checkpoint is gone: resume() begins again, from the journal
+            return
+        events = [from_json(e) for e in stored.events]
+        self.trace.load(events)
+        self._told.load(events)
+        self._context.values.update(state.values)
+        self._context.visits = sum(state.values.get("visits", {}).values())
+        self.wait_for(state.interrupts[0])
+        self._context.asked.add(state.interrupts[0].value["span"])
 
     def _finish(self, status: Status, error: str | None, reason: str | None) -> None:
         self.status, self.error, self.reason = status, error, reason
@@ -236,4 +270,7 @@ class Run:
         except InputError:
             output = repr(self.output)
         self.trace.add(RunFinished(status=status, output=output, error=error, reason=reason))
-        self._done.set()
+        try:
+            self._past.save(self)
+        finally:
+            self._done.set()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from orchmagic.outputs import Output
 
-__all__ = ["OutputType", "annotation_names", "camel", "parse_output", "resolve"]
+__all__ = ["OutputType", "annotation_names", "camel", "parse_output", "resolve", "voted"]
 
 _SHOWN = 5
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
@@ -154,6 +154,20 @@ def resolve(name: str, output: Output, namespace: Mapping[str, object], confiden
         return OutputType(title, "fields", _define(name, title, fields))
     fields["confidence"] = (_share() | None, None)
     return OutputType(title, "fields", _define(name, title, fields), confidence)
+
+
+def voted(of: OutputType) -> OutputType:
+    """The outcome of a vote on `of`: the winner's fields (or `.value`) with what the votes said.
+
+    `agreement` is the winner's share (0..1), `dissent` the other votes as JSON, `tie` whether another had as many,
+    `decided` whether enough agreed (or a fallback decided).
+    """
+    if of.kind == "fields":
+        fields: dict[str, Any] = {n: (f.annotation, copy(f)) for n, f in of.type.model_fields.items()}
+    else:
+        fields = {"value": (of.type.model_fields["value"].annotation if of.kind == "value" else of.type, ...)}
+    fields |= {"agreement": (float, ...), "dissent": (list[Any], ...), "tie": (bool, ...), "decided": (bool, ...)}
+    return OutputType(of.name, "fields", _create(of.name, fields))
 
 
 def _evaluate(name: str, annotation: str, namespace: Mapping[str, object]) -> Any:

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import atexit
-import itertools
 import keyword
 import os
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.bridge import Bridge
 from orchmagic.cell import parse
 from orchmagic.checks import reads
-from orchmagic.context import CallDefaults, Context
+from orchmagic.composition import definition, nested
+from orchmagic.context import CallDefaults
 from orchmagic.errors import InputError, SettingsError, nearest
-from orchmagic.events import Event
 from orchmagic.graph import Graph, Node
-from orchmagic.models import PROVIDERS, Deployment, Handler, Provider, aliases, endpoint
+from orchmagic.history import History
+from orchmagic.models import PROVIDERS, Deployment, Provider, aliases
 from orchmagic.options import RunOptions, parse_options, ttl
 from orchmagic.orchestration import Orchestration
 from orchmagic.patterns import PATTERNS
 from orchmagic.run import Run
+from orchmagic.running import Runner, split
 from orchmagic.settings import Settings, load
-from orchmagic.trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.caches import Cache
     from orchmagic.estimate import Estimate
-    from orchmagic.models.middleware.budget import Budget
-    from orchmagic.models.middleware.single_flight import SingleFlight
 
 
 class Session:
@@ -55,8 +52,8 @@ class Session:
         self._said_local = False
         self._providers: dict[str, Provider] = {}
         self._cache: Cache | None = None
-        self._flights: SingleFlight | None = None
-        self._numbers = itertools.count(1)
+        self.history = History(lambda: self.settings, self.bridge)
+        self.runner = Runner(self)
         self._settings: Settings | None = None
         atexit.register(self.close)
 
@@ -69,8 +66,9 @@ class Session:
 
     def reload(self) -> None:
         """Read the settings again at their next use (a `%config` line changed one)."""
-        self._settings = None
+        before, self._settings = self._settings, None
         self._drop_cache()
+        self.history.reload(before)
 
     def define(self, pattern: str, line: str, body: str) -> Orchestration:
         """Read a cell and bind nothing: parse, lower, check.
@@ -78,6 +76,12 @@ class Session:
         Raises:
             CellError: with everything that is wrong with the cell.
         """
+        made = self.read(pattern, line, body, self.namespace)
+        self.defined[made.definition.name] = made
+        return made
+
+    def read(self, pattern: str, line: str, body: str, namespace: Mapping[str, object]) -> Orchestration:
+        """`define` without keeping it, in another namespace than the notebook's."""
         plug = PATTERNS.get(pattern)
         options = parse_options(pattern, line, plug.options)
         if options.result and (not options.result.isidentifier() or keyword.iskeyword(options.result)):
@@ -87,10 +91,22 @@ class Session:
                 "-o with --background has nothing to store yet: leave -o out and read NAME.last.output later"
             )
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
-        graph = plug.build(cell, self._with_settings(options), self.namespace)
-        made = Orchestration(graph, options, self)
-        self.defined[graph.name] = made
-        return made
+        graph = plug.build(cell, self._with_settings(options), namespace)
+        return Orchestration(graph, options, self)
+
+    def current(self, made: Orchestration) -> Graph:
+        """Its graph with the orchestrations that it names as they are now: a cell below may have been edited."""
+        inner = {g.name: g for g in nested(made.definition)}
+        now = {n: definition(self.namespace.get(n)) for n in inner}
+        if all(found is None or found is inner[n] for n, found in now.items()):
+            return made.definition
+        return self.reread(made.definition.source, made.definition.name, self.namespace).definition
+
+    def reread(self, source: str, name: str, namespace: Mapping[str, object]) -> Orchestration:
+        """The orchestration of a cell's text, or, by a `name` such as "triage.extract", that step of it alone."""
+        made = self.read(*split(source), namespace)
+        _, _, step = name.rpartition(".")
+        return made.step(step) if name == f"{made.definition.name}.{step}" else made
 
     def _with_settings(self, options: RunOptions) -> RunOptions:
         """Limits that the magic line leaves open come from the settings."""
@@ -100,67 +116,12 @@ class Session:
             fallback=options.fallback or chosen.fallback,
             retry=chosen.reask if options.retry is None else options.retry,
             max_iterations=options.max_iterations or chosen.max_iterations,
+            concurrency=options.concurrency or chosen.concurrency,
             max_steps=options.max_steps or chosen.max_steps,
             max_tokens=options.max_tokens or chosen.max_tokens,
             deadline=options.deadline or chosen.deadline,
             budget=options.budget if options.budget is not None else chosen.budget,
         )
-
-    def new_run(self, graph: Graph, options: RunOptions, compiled: Any, inputs: Mapping[str, Any]) -> Run:
-        """A run that has not begun, with its own budget, trace and pipeline."""
-        from orchmagic.draw import picture  # noqa: PLC0415 - only runs are drawn
-        from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
-
-        limits = graph.limits
-        self._check_models(graph)
-        budget = Budget(max_tokens=limits.max_tokens, money=limits.budget)
-        number = f"r{next(self._numbers)}"
-        trace = Trace(
-            number,
-            graph.name,
-            graph.pattern,
-            picture=picture(graph),
-            limits=asdict(limits),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        left = _left(limits.deadline, trace)
-        context = self.context(graph, options, trace.add, budget, left)
-        run = Run(number, context, compiled, trace, budget, inputs, self.bridge)
-        self.runs.append(run)
-        return run
-
-    def context(
-        self,
-        graph: Graph,
-        options: RunOptions,
-        emit: Callable[[Event], None],
-        budget: Budget,
-        left: Callable[[], float | None] = lambda: None,
-    ) -> Context:
-        """What the nodes of one run work with."""
-        return Context(
-            graph=graph,
-            handler=self.handler(emit, budget, left),
-            emit=emit,
-            namespace=self.namespace,
-            deployment=self.deployment,
-            defaults=self.defaults(options),
-            ttl=_ttl,
-        )
-
-    def compiled(self, graph: Graph, options: RunOptions) -> Any:
-        """The LangGraph of `graph`; called without a context it runs untraced, on the caller's own loop."""
-        from orchmagic.compile import compile_graph  # noqa: PLC0415 - heavy
-
-        return compile_graph(graph, lambda: self._untraced(graph, options))
-
-    def _untraced(self, graph: Graph, options: RunOptions) -> Context:
-        from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
-
-        budget = Budget(max_tokens=graph.limits.max_tokens, money=graph.limits.budget)
-        context = self.context(graph, options, lambda _: None, budget)
-        context.handler = self.bridge.across(context.handler)
-        return context
 
     def defaults(self, options: RunOptions) -> CallDefaults:
         """What a call uses when its step says nothing: the magic line, else the settings."""
@@ -175,24 +136,6 @@ class Session:
             cache="off" if off else "refresh" if options.refresh else "use",
             ttl=kept if isinstance(kept, float) else None,
             retries=chosen.retry,
-        )
-
-    def handler(self, emit: Callable[[Event], None], budget: Budget, left: Callable[[], float | None]) -> Handler:
-        """The pipeline of one run, outermost first: tracing … provider."""
-        from orchmagic.models import pipeline  # noqa: PLC0415 - first run
-        from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415 - first run
-
-        if self._flights is None:
-            self._flights = SingleFlight()
-        return pipeline.build(
-            emit=emit,
-            resolve=self.deployment,
-            provider=self.provider,
-            cache=self.cache,
-            flights=self._flights,
-            budget=budget,
-            retry=self.settings.retry,
-            time_left=left,
         )
 
     def deployment(self, name: str) -> Deployment:
@@ -227,13 +170,21 @@ class Session:
             self.bridge.on_loop(cache.close)
             cache.close()
 
-    def _check_models(self, graph: Graph) -> None:
-        """An unknown alias or an unset key is one clear line before anything starts."""
-        for name in {graph.model or self.settings.model, *graph.fallback, *_models(graph)}:
-            deployment = self.deployment(name)
-            if not aliases.ready(deployment, self.environ):
-                key = deployment.key_env or endpoint.KEY_ENV
-                raise SettingsError(f"model {name!r} needs a key and {key} is not set: set it, or name another model")
+    def new_run(self, made: Orchestration, inputs: Mapping[str, Any]) -> Run:
+        """A run that has not begun."""
+        return self.runner.new_run(made, inputs)
+
+    def compiled(self, graph: Graph, options: RunOptions) -> Any:
+        """The LangGraph of `graph`; called without a context it runs untraced, on the caller's own loop."""
+        return self.runner.compiled(graph, options)
+
+    def revive(self, number: str) -> Run:
+        """A run of this session or of the history, ready to be looked at, answered, resumed or replayed.
+
+        Raises:
+            InputError: there is no such run, or its notebook functions are not defined here.
+        """
+        return self.runner.revive(number)
 
     def alone(self, graph: Graph, node: Node) -> Graph:
         """A graph of just `node`; other steps that it reads become inputs."""
@@ -255,11 +206,12 @@ class Session:
         known = {n: inputs.get(n, self.namespace.get(n)) for n in graph.inputs if n in inputs or n in self.namespace}
         return estimate(graph, known, self.namespace, self.deployment, self.defaults(options), self.settings.retry)
 
-    def export(self, graph: Graph, options: RunOptions, file: Path, *, overwrite: bool) -> Path:
+    def export(self, graph: Graph, options: RunOptions, file: Path, **how: bool) -> Path:
         """See `Orchestration.export`."""
         from orchmagic.export import write  # noqa: PLC0415 - on demand
 
-        return write(graph, self.namespace, self.deployment, self.defaults(options), file, overwrite=overwrite)
+        said = options.thread
+        return write(graph, self.namespace, self.deployment, self.defaults(options), file, thread=said, **how)
 
     def find(self, name: str) -> Orchestration:
         """The orchestration called `name`.
@@ -281,19 +233,5 @@ class Session:
             self.bridge.run(provider.close())
         self._providers.clear()
         self._drop_cache()
+        self.history.close()
         self.bridge.close()
-
-
-def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:
-    """Seconds until the deadline: no wait is begun that would pass it."""
-    return lambda: None if deadline is None else deadline - trace.now
-
-
-def _models(graph: Graph) -> list[str]:
-    named = [(getattr(n, "model", None), getattr(n, "fallback", None) or ()) for n in graph.nodes]
-    return [m for model, fallback in named for m in (model, *fallback) if m]
-
-
-def _ttl(word: str) -> float | None:
-    kept = ttl(word)
-    return kept if isinstance(kept, float) else None

@@ -27,6 +27,12 @@ def _user_cache() -> Path:
     return user_cache_path("orchmagic")
 
 
+def _user_state() -> Path:
+    from platformdirs import user_state_path  # noqa: PLC0415 - as above
+
+    return user_state_path("orchmagic")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Seconds for times, US dollars for money; None leaves that bound open.
@@ -48,6 +54,10 @@ class Settings:
     reply_tokens: int = 1024
     max_steps: int = 50
     max_iterations: int = 8
+    concurrency: int = 16
+    history: str = "on"
+    history_dir: Path = field(default_factory=_user_state)
+    checkpoints: str | None = None
     cache: str = "30d"
     cache_dir: Path = field(default_factory=_user_cache)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -65,6 +75,7 @@ MODEL: Mapping[str, Reader] = {
     "cached_price": readers.money,
     "tools": readers.one_of("native", "json"),
     "logprobs": readers.flag,
+    "vision": readers.flag,
     "max_tokens_field": readers.one_of("max_tokens", "max_completion_tokens"),
     "parameters": readers.table,
 }
@@ -108,6 +119,10 @@ FIELDS: Mapping[str, Reader] = {
     "reply_tokens": readers.whole(1),
     "max_steps": readers.whole(1),
     "max_iterations": readers.whole(1),
+    "concurrency": readers.whole(1),
+    "history": readers.one_of("on", "off"),
+    "history_dir": readers.path,
+    "checkpoints": readers.optional(readers.text),
     "cache": readers.cache_age,
     "cache_dir": readers.path,
     "models": _models,

@@ -5,158 +5,143 @@ Knows models only as a Handler and the run only as a Context, nothing of LangGra
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from orchmagic import confidence, expression, template, tools
+from orchmagic import asking, expression, images, template
 from orchmagic.acting import run_tools
 from orchmagic.context import Context, State, Update, as_json, evaluate, mirror, scope
-from orchmagic.errors import Capped, OutputError
-from orchmagic.events import Answered, Asked, NodeFailed, NodeFinished, NodeSkipped, NodeStarted, Repaired
-from orchmagic.graph import Approve, Call, Code, Node, Tools
-from orchmagic.models import ModelRequest, ModelResponse
-from orchmagic.schema import OutputType
-from orchmagic.wording import AGAIN, REASK
+from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
+from orchmagic.events import Answered, NodeFailed, NodeFinished, NodeSkipped, NodeStarted
+from orchmagic.fanning import fan_out
+from orchmagic.graph import Approve, Call, Code, Node, Sub, Tools
+from orchmagic.nesting import Inner, run_inner, wrapped
+from orchmagic.voting import vote
 
 _SHOWN = 80  # characters of a value in a reason
+_ENDS = (Capped, BudgetExceeded, Stopped, Waiting)  # these end or pause the run, whatever node they come from
+_APPROVAL = ("approve", "edit", "reject")
 
 
-async def visit(node: Node, state: State, ctx: Context) -> Update:
-    """Run a node once: count it, trace it, skip it when its `when` is false."""
+async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = None) -> Update:
+    """Run a node once: count it, trace it, skip it when its `when` is false. `inner` runs the graph of a Sub."""
     number = state.get("visits", {}).get(node.name, 0) + 1
-    span = f"{node.name}#{number}"
+    span = f"{ctx.path}{node.name}#{number}"
     counted: Update = {"visits": {node.name: number}}
-    ctx.visits += 1
-    if ctx.visits > ctx.graph.limits.max_steps:
-        raise Capped(f"max-steps: {ctx.graph.limits.max_steps} steps were not enough", node=node.name)
+    if not isinstance(node, Code):  # an expression costs nothing, and the branches bound its loops
+        ctx.count(node.name, span)
     seen = scope(state, ctx)
     when = getattr(node, "when", None)
     if when is not None and not await evaluate(when, seen, node.name):
         ctx.emit(NodeSkipped(node=node.name, span=span, reason=f"when {when} is false"))
         update: Update = {node.name: None}
     else:
-        update = await _traced(node, span, state, seen, ctx)
+        update = await _traced(node, span, state, seen, ctx, inner)
     mirror(ctx, update)
     return update | counted
 
 
-async def _traced(node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+async def _traced(
+    node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
+) -> Update:
     try:
-        match node:
-            case Call():
-                update = await ask_model(node, span, state, seen, ctx)
-            case Tools():
-                update = await run_tools(node, span, state, ctx)
-            case Code():
-                update = await run_code(node, span, seen, ctx)
-            case Approve():
-                update = {}  # compiled to an interrupt of its own, never visited
-    except asyncio.CancelledError:
+        update = await _run(node, span, state, seen, ctx, inner)
+    except _ENDS:
         raise
     except Exception as error:
-        ctx.emit(NodeFailed(span=span, error=str(error)))
+        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__))
+        if getattr(node, "isolated", False):
+            return {node.name: None, "errors": {node.name: str(error)}}
         raise
     ctx.emit(NodeFinished(span=span, output=update.get(node.name, update)))
     return update
 
 
-async def ask_model(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
-    """Render, ask, read; a reply that does not fit is asked again with what is wrong."""
-    prompt = [{"role": m.role, "content": template.render(m.text, seen)} for m in node.messages]
-    messages = [*prompt, *state.get(node.transcript or "", []), *_again(node, state, ctx)]
-    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=messages))
-    request, asked, self_report = _request(node, span, messages, ctx)
-    for attempt in range(node.retry + 1):
-        response = await ctx.handler(replace(request, call=f"{span}.{attempt + 1}", messages=tuple(messages)))
-        if response.tool_calls and node.transcript:
-            return {node.transcript: [_assistant(response)]}
-        try:
-            value, repaired = asked.parse(response.text)
-        except OutputError as error:
-            if attempt == node.retry:
-                if node.tolerant:
-                    return {node.name: None}
-                raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
-            continue
-        if repaired:
-            ctx.emit(Repaired(call=f"{span}.{attempt + 1}", what=repaired))
-        update: Update = {node.name: _sure(node, value, response, self_report=self_report)}
-        if node.transcript:
-            update[node.transcript] = [{"role": "assistant", "content": response.text}]
-        return update
-    raise AssertionError("unreachable: the last attempt returns or raises")
+async def _run(
+    node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
+) -> Update:
+    match node:
+        case Call():
+            return await _call(node, span, state, seen, ctx)
+        case Tools():
+            return await run_tools(node, span, state, ctx)
+        case Code():
+            return await run_code(node, span, seen, ctx)
+        case Approve():
+            return _ask_person(node, span, state, seen, ctx)
+        case Sub():
+            assert inner is not None
+            if node.each:
+                return await fan_out(node, span, seen, ctx, lambda at, there: run_inner(node, at, there, ctx, inner))
+            return {node.name: await run_inner(node, span, seen, ctx, inner)}
 
 
-def _request(
-    node: Call, span: str, messages: list[dict[str, Any]], ctx: Context
-) -> tuple[ModelRequest, OutputType, bool]:
-    defaults = ctx.defaults
-    model = node.model or ctx.graph.model or defaults.model
-    logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
-    self_report = bool(node.confidence) and not logprobs
-    asked = ctx.types[node.name].asked(self_report=self_report)
-    off = defaults.cache if node.cache is None else "off" if node.cache == "off" else "use"
-    request = ModelRequest(
-        call=span,
-        model=model,
-        messages=tuple(messages),
-        parameters={} if node.temperature is None else {"temperature": node.temperature},
-        max_tokens=node.max_tokens or defaults.max_tokens,
-        schema=asked.schema,
-        tools=tuple(tools.tool(n, ctx.namespace[n]).spec for n in node.tools),  # type: ignore[arg-type]  # checked when the cell was read
-        logprobs=logprobs,
-        fallback=node.fallback if node.fallback is not None else ctx.graph.fallback or defaults.fallback,
-        timeout=node.timeout or defaults.timeout,
-        cache=off,  # type: ignore[arg-type]  # one of three words, checked by the settings
-        ttl=defaults.ttl if node.cache in {None, "off"} else ctx.ttl(str(node.cache)),
-        stream=defaults.stream,
-    )
-    return request, asked, self_report
+async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+    """Ask once (or once per item, or per vote); with a transcript, what was said is appended to it."""
+    if node.each:
+        return await fan_out(node, span, seen, ctx, lambda at, there: _value(node, at, state, there, ctx))
+    asked = asking.question(node, span, state, seen, ctx)
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.told(asked.messages)))
+    if node.votes:
+        return {node.name: await vote(asked, node.votes, ctx)}
+    try:
+        answer = await asking.ask(asked, ctx)
+    except OutputError:
+        if node.tolerant:
+            return {node.name: None}
+        raise
+    if answer.acts:
+        return {str(node.transcript): [answer.said]}
+    update: Update = {node.name: answer.value}
+    return update | {node.transcript: [answer.said]} if node.transcript else update
 
 
-def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool) -> Any:
-    if not node.confidence or self_report:
-        return value
-    chosen = value[node.confidence]
-    return {
-        **value,
-        "confidence": confidence.of_field(response.text, node.confidence, chosen, response.logprobs),
-    }
-
-
-def _assistant(response: ModelResponse) -> dict[str, Any]:
-    calls = [
-        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
-        for c in response.tool_calls
-    ]
-    return {"role": "assistant", "content": response.text or None, "tool_calls": calls}
-
-
-def _again(node: Call, state: State, ctx: Context) -> list[dict[str, Any]]:
-    """After a failed gate: what the step said last, and the check that it did not pass."""
-    checks = state.get("feedback", {}).get(node.name)
-    if not checks:
-        return []
-    last = ctx.types[node.name].rebuild(state.get(node.name))
-    said = {"role": "assistant", "content": template.text(last)}
-    return [said, {"role": "user", "content": AGAIN.format(check=checks)}]
+async def _value(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Any:
+    """The value of one item."""
+    asked = asking.question(node, span, state, seen, ctx)
+    return await vote(asked, node.votes, ctx) if node.votes else (await asking.ask(asked, ctx)).value
 
 
 async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Context) -> Update:
-    """Evaluate; a gate's value is a bool, and a failed one tells the step it sends back to what was checked."""
+    """Evaluate; a gate's value is a bool, and a failed one tells the step it sends back to what was checked.
+
+    What the notebook's own code gave is recorded: a run that goes on or is replayed does not do it again.
+    """
     kind = "gate" if node.gate else "code"
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=node.expression))
-    found = await evaluate(node.expression, seen, node.name)
-    if not node.gate:
-        return {node.name: as_json(found, node.name)}
-    update: Update = {node.name: bool(found)}
+    key = _key(node, seen, ctx)
+    kept = ctx.journal.recall(span, key) if key else None
+    if kept is not None:
+        found = kept.value
+    else:
+        value = await evaluate(node.expression, seen, node.name)
+        found = bool(value) if node.gate else as_json(value, node.name)
+        if key:
+            ctx.journal.keep(span, key, found)
+    ctx.pictures = ctx.pictures or images.among(found)
+    update: Update = {node.name: found}
     if node.again:
         update["feedback"] = {node.again: None if found else node.expression}
     return update
+
+
+def _key(node: Code, seen: Mapping[str, object], ctx: Context) -> str | None:
+    """What the value depends on; None for an expression that runs no code of the notebook."""
+    names = expression.names(node.expression)
+    if not names & set(ctx.graph.code):
+        return None
+    values = {n: _plain(seen[n]) for n in sorted(names - set(ctx.graph.code)) if n in seen}
+    whole = json.dumps([node.expression, values])
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: object) -> str:
+    try:
+        return template.text(value)
+    except (TypeError, ValueError):
+        return repr(value)
 
 
 def because(node: Node, seen: Mapping[str, object]) -> str:
@@ -168,25 +153,22 @@ def because(node: Node, seen: Mapping[str, object]) -> str:
     return f" ({values})" if values else ""
 
 
-def open_question(node: Approve, state: State, ctx: Context) -> tuple[str, str]:
-    """(span, question) of a pause that begins or goes on."""
-    span = f"{node.name}#{state.get('visits', {}).get(node.name, 0) + 1}"
-    return span, template.render(node.question.text, scope(state, ctx))
-
-
-def take_reply(node: Approve, span: str, reply: object, ctx: Context) -> Update:
-    """The person answered: the reply is the value of the node."""
-    ctx.emit(Answered(span=span, reply=reply))
-    ctx.emit(NodeFinished(span=span, output=reply))
-    update: Update = {node.name: reply}
-    mirror(ctx, update)
-    return update | {"visits": {node.name: int(span.rsplit("#", 1)[1])}}
-
-
-def begin_question(node: Approve, span: str, question: str, ctx: Context) -> None:
-    """Trace that the run now waits."""
+def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+    """The reply, once it is there; until then the run waits."""
+    question = template.render(node.question.text, seen)
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
-    ctx.emit(Asked(span=span, question=question))
+    if node.subject is None:
+        reply = ctx.hear(Waiting(question, span=span))
+        ctx.emit(Answered(span=span, reply=reply))
+        return {node.name: reply}
+    subject = as_json(seen[node.subject], node.subject)
+    reply = ctx.hear(Waiting(question, span=span, choices=_APPROVAL, value=subject))
+    ctx.emit(Answered(span=span, reply=reply))
+    if reply["action"] != "edit":
+        return {node.name: reply["action"]}
+    inner = node.subject in ctx.kinds.inner
+    edited = wrapped(state[node.subject], reply["value"]) if inner else reply["value"]
+    return {node.name: "approve", node.subject: edited}
 
 
 def _short(value: object) -> str:

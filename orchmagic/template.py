@@ -106,6 +106,7 @@ def check(template: str) -> TemplateProblem | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def names(template: str) -> frozenset[str]:
     """The names that must be given. A builtin that is only called, as in `{{ len(docs) }}`, need not be."""
     from jinja2 import meta  # noqa: PLC0415 - heavy
@@ -114,14 +115,15 @@ def names(template: str) -> frozenset[str]:
     return frozenset(free - _builtin_calls(template))
 
 
-def _builtin_calls(template: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def _builtin_calls(template: str) -> frozenset[str]:
     from jinja2 import nodes  # noqa: PLC0415 - heavy
 
     found = tree(template)
     called = [call.node for call in found.find_all(nodes.Call) if isinstance(call.node, nodes.Name)]
     used = [name.name for name in found.find_all(nodes.Name)]
     counts = {name.name: sum(1 for c in called if c.name == name.name) for name in called}
-    return {name for name, count in counts.items() if hasattr(builtins, name) and used.count(name) == count}
+    return frozenset(n for n, count in counts.items() if hasattr(builtins, n) and used.count(n) == count)
 
 
 def is_plain(template: str) -> bool:

@@ -6,3 +6,4 @@ REASK = "That reply does not fit: {error}. Answer again with only the JSON that 
 AGAIN = "That answer did not pass this check: {check}. Answer again so that it does."
 LABELS = "Choose the one label that fits best. Labels:\n{labels}"
 TOOL_ERROR = "Error: {error}"
+REJECTED = "a person rejected this call of {tool}: {why}"

@@ -17,6 +17,8 @@ _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
 )
 
+_CUT = re.compile(r"… \([\d,]+ characters\)$")
+
 
 def seconds(value: float) -> str:
     """`12 ms`, `3.4 s`, `2 min 5 s`."""
@@ -57,17 +59,47 @@ def age(value: float) -> str:
 
 
 def cache(record: Record, step: Span) -> str:
-    """`cached (3 min)`, `2 of 3 cached`, or nothing."""
-    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    """`cached (3 min)`, `2 of 3 cached`, `from the record`, or nothing."""
+    asks = [s for s in record.below(step) if s.kind == "ask"]
     hits = [s.age for s in asks if s.age is not None]
+    if asks and all(s.recalled for s in asks):
+        return "from the record"
     if not hits:
         return ""
     return f"cached ({age(max(hits))} old)" if len(hits) == len(asks) else f"{len(hits)} of {len(asks)} cached"
 
 
 def models(record: Record, step: Span) -> str:
-    """The models that answered in a step."""
-    return ", ".join(dict.fromkeys(s.model for s in record.inside(step) if s.kind == "ask" and s.model))
+    """The models that answered in a step and in all that is inside it."""
+    return ", ".join(dict.fromkeys(s.model for s in record.below(step) if s.kind == "ask" and s.model))
+
+
+def parts(record: Record, step: Span) -> str:
+    """`40 items, 2 failed`, `5 votes`, or nothing: what a step did side by side."""
+    inner = [s for s in record.inside(step) if s.kind in {"item", "vote"}]
+    if not inner:
+        return ""
+    told = [f"{len(inner):,} {inner[0].kind}{'' if len(inner) == 1 else 's'}"]
+    told += [
+        f"{count:,} {status}"
+        for status in ("failed", "running", "waiting", "cancelled")
+        if (count := sum(s.status == status for s in inner))
+    ]
+    if isinstance(step.output, dict) and isinstance(agree := step.output.get("agreement"), int | float):
+        told.append(f"agreement {agree:.0%}")
+    return ", ".join(told)
+
+
+def waits(span: Span, limit: int = 60) -> str:
+    """What a waiting step waits for, or nothing."""
+    if span.status != "waiting" or not span.asked:
+        return ""
+    return f"waits for: {one_line(span.asked['question'], limit)}"
+
+
+def scores(span: Span) -> str:
+    """The scores of the rounds so far, or nothing."""
+    return next((w for w in span.why if w.startswith("scores by round")), "")
 
 
 def headline(record: Record) -> str:
@@ -75,6 +107,8 @@ def headline(record: Record) -> str:
     calls = f"{record.calls} model call{'' if record.calls == 1 else 's'}"
     if record.cached:
         calls += f", {record.cached} cached"
+    if record.recalled:
+        calls += f", {record.recalled} from the record"
     figures = (seconds(record.seconds), f"{record.usage.total:,} tokens", total(record), calls)
     return " · ".join((record.name, record.status, *figures))
 
@@ -85,7 +119,13 @@ def shown(value: Any, limit: int = 2_000) -> str:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str)
     clean = _CONTROL.sub("\ufffd", text)
-    return clean if len(clean) <= limit else f"{clean[:limit]}… ({len(clean):,} characters)"
+    before = _CUT.search(clean) if isinstance(value, str) else None  # a saved record holds it cut already
+    body = clean[: before.start()] if before else clean
+    if len(body) <= limit:
+        return clean
+    if before is None and "… (" in clean and not isinstance(value, str):
+        return f"{body[:limit]}…"  # parts of it are cut: nobody knows how long it was
+    return f"{body[:limit]}{before[0] if before else f'… ({len(clean):,} characters)'}"
 
 
 def one_line(value: Any, limit: int = 100) -> str:
@@ -94,7 +134,24 @@ def one_line(value: Any, limit: int = 100) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def label(record: Record, step: Span) -> str:
-    """A step's name, with its visit when it was visited more than once."""
-    again = sum(s.name == step.name for s in record.steps) > 1
-    return f"{step.name} {step.id.rpartition('#')[2]}" if again else step.name
+def label(record: Record, span: Span) -> str:
+    """A step's name, with its visit when it was visited more than once; of an item also what it is."""
+    if span.kind == "item":
+        said = one_line(_gist(span.input), 20)
+        return f"{span.name} · {said}" if said else span.name
+    if span.kind in {"vote", "tool", "more"}:
+        return span.name
+    again = sum(s.name == span.name for s in record.beside(span)) > 1
+    return f"{span.name} {span.id.rpartition('#')[2]}" if again else span.name
+
+
+def _gist(value: Any) -> Any:
+    """Of a record its first text: a row of a table is known by it."""
+    if isinstance(value, dict):
+        return next((v for v in value.values() if isinstance(v, str | int)), "")
+    return value if isinstance(value, str | int | float) else ""
+
+
+def path(span: str) -> str:
+    """Where a span stands, without visits: `digest/map/3` for `digest#1/map#1/3`."""
+    return "/".join(part.partition("#")[0] for part in span.split("/"))

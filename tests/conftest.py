@@ -22,6 +22,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
             monkeypatch.delenv(name)
     place = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("ORCHMAGIC_CACHE_DIR", str(place / "cache"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
     monkeypatch.setenv("IPYTHONDIR", str(place / "ipython"))
     return place / "cache"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _OPTION = re.compile(r"\s*([^\s=]*)\s*=(?!=)\s*")
-_STATE = frozenset({"visits", "feedback", "messages"})  # keys of a run's state
+_STATE = frozenset({"visits", "feedback", "messages", "errors"})  # keys of a run's state
 _ROLES = frozenset({"system", "user", "assistant"})
 _CONTROLS = frozenset({"gate", "until", "verify", "approve"})
 _Keyword: TypeAlias = Literal["gate", "until", "verify", "approve"]

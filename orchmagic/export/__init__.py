@@ -1,6 +1,7 @@
 """A graph as a module that runs without orchmagic: langgraph, openai and pydantic are all it needs.
 
-    module = mark, docstring, imports, constants, prompts, notebook code, types, state, model calls, nodes, graph, main
+    module = mark, docstring, imports, constants, prompts, notebook code, types, state, model calls, nodes, graph,
+             the same for each graph inside it, main
 
 The same requests in the same order and the same values as in the notebook: one test compares the two.
 """
@@ -27,16 +28,21 @@ def module(
     namespace: Mapping[str, object],
     deployments: Callable[[str], Deployment],
     defaults: CallDefaults,
+    *,
+    served: bool = False,
+    thread: str | None = None,
 ) -> str:
     """The source of the module: the same bytes for the same graph, notebook code and settings.
+
+    `served` adds the function that a `langgraph.json` names; `thread` is a conversation that stays behind.
 
     Raises:
         ExportError: names everything that cannot leave the notebook.
     """
     from orchmagic.export.assembly import assembled  # noqa: PLC0415 - heavy: jinja2, openai
-    from orchmagic.export.plan import plan  # noqa: PLC0415 - as above
+    from orchmagic.export.whole import whole  # noqa: PLC0415 - as above
 
-    return assembled(plan(graph, namespace, deployments, defaults))
+    return assembled(whole(graph, namespace, deployments, defaults, thread=thread), served=served)
 
 
 def write(
@@ -47,23 +53,36 @@ def write(
     file: Path,
     *,
     overwrite: bool = False,
+    langgraph_json: bool = False,
+    thread: str | None = None,
 ) -> Path:
     """Write the module to `file`; a file that orchmagic did not write, or that was edited, stays unless `overwrite`.
+
+    `langgraph_json` writes that file beside it, for LangGraph's server; graphs that it names already stay.
 
     Raises:
         ExportError: the file is no place for it, or something cannot leave the notebook.
     """
+    from orchmagic.export import serving  # noqa: PLC0415 - as above
     from orchmagic.export.header import is_ours  # noqa: PLC0415 - as above
 
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise ExportError(f"{file} is no module: write a name such as {graph.name}.py")
     if file.exists() and not overwrite and not is_ours(file.read_text(encoding="utf-8", errors="replace")):
         raise ExportError(f"{file} was not written by orchmagic, or was edited since: choose another name, or --force")
-    text = module(graph, namespace, deployments, defaults)
+    text = module(graph, namespace, deployments, defaults, served=langgraph_json, thread=thread)
+    config = serving.named(file, graph.name) if langgraph_json else None
     try:
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file)
+        _place(file, text)
+        if config is not None:
+            _place(file.with_name(serving.FILE), config)
     except OSError as error:
         raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
     return file
+
+
+def _place(file: Path, text: str) -> None:
+    """Write it whole or not at all."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)

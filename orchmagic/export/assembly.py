@@ -16,10 +16,13 @@ from orchmagic.export import (
     classes,
     command,
     endpoints,
+    fanning,
     header,
     names,
+    nested,
     nodes,
     parts,
+    parts_together,
     prompts,
     sources,
     tooling,
@@ -28,72 +31,104 @@ from orchmagic.export import (
 )
 from orchmagic.export.layout import assigned, fits, remarked
 from orchmagic.export.plan import Plan
+from orchmagic.export.whole import Whole
 
 _ERRORS = ("UnusableReplyError", "UnfitReplyError")
-_PARTS = ("usable", "read_reply", "wrong_with", "how_sure", "rebuilt", "as_text")
+_PARTS = ("usable", "read_reply", "wrong_with", "how_sure", "rebuilt", "as_json", "as_text")
+_TOGETHER = ("for_each", "voted", "ballot", "isolated")
 _MESSAGES = ["Messages: TypeAlias = list[dict[str, Any]]"]
 _ROOTS = frozenset({"build_graph", "main"})
 
 
-def assembled(plan: Plan) -> str:
-    """The module's text.
+def assembled(whole: Whole, *, served: bool = False) -> str:
+    """The module's text; `served`: with a function for LangGraph's server.
 
     Raises:
         ExportError: something cannot be said in a module.
     """
-    sections = _sections(plan)
-    plan.copied.check()  # again: every section may have met a problem
-    kept = _kept([block for _, blocks in sections for block in blocks])
+    sections = _sections(whole)
+    whole.copied.check()  # again: every section may have met a problem
+    kept = _kept([block for _, blocks in sections for block in blocks], _ROOTS | {"serve"} if served else _ROOTS)
     body = "\n\n\n".join(text for title, blocks in sections if (text := _section(title, blocks, kept)))
     body += '\n\n\nif __name__ == "__main__":\n    main()\n'
-    head = "\n".join(header.header(plan))
+    head = "\n".join(header.header(whole))
     gap = "\n\n" if _is_constant(body) else "\n\n\n"
-    return header.sealed(f"{head}\n\n{_imports(body, plan.copied.imports)}{gap}{body}")
+    return header.sealed(f"{head}\n\n{_imports(body, whole.copied.imports)}{gap}{body}")
 
 
-def _sections(plan: Plan) -> list[tuple[str, list[str]]]:
+def _sections(whole: Whole) -> list[tuple[str, list[str]]]:
     """All blocks that a module may have, in reading order, by section."""
-    arguments = classes.arguments(plan)  # first: it may take code along
+    arguments = classes.arguments(whole)  # first: it may take code along
+    plans, outer = whole.plans, whole.outer
+    asks = calls.asking(whole) if whole.calls else []
+    types = [block for plan in plans for block in (*classes.outputs(plan), *classes.sure(plan), *classes.votes(plan))]
     return [
-        ("", [calls.model_class(plan)] if plan.calls else []),
-        ("", ["\n".join(lines) for lines in _constants(plan)]),
-        ("Prompts: what each step asks", prompts.prompts(plan)),
-        ("From the notebook", plan.copied.blocks),
-        ("Types: what each step returns", [*classes.outputs(plan), *classes.sure(plan), *calls.loose(plan)]),
-        ("State", [values.state(plan)]),
-        ("Asking models", [*map(_part, _ERRORS), *(calls.asking(plan) if plan.calls else []), *map(_part, _PARTS)]),
-        ("Tools", [*arguments, *tooling.tools(plan)]),
-        ("Nodes", nodes.nodes(plan)),
-        ("Graph", [*branches.choosers(plan), wiring.build(plan)]),
-        ("Command line", [command.result(plan), command.run(plan), command.main(plan)]),
+        ("", [calls.model_class(whole)] if whole.calls else []),
+        ("", ["\n".join(lines) for lines in _constants(whole)]),
+        ("Prompts: what each step asks", [block for plan in plans for block in prompts.prompts(plan)]),
+        ("From the notebook", whole.copied.blocks),
+        ("Types: what each step returns", [*types, *calls.loose(whole)]),
+        ("State", [values.state(plan) for plan in plans]),
+        ("Asking models", [*map(_part, _ERRORS), *asks, *map(_part, _PARTS)]),
+        ("Tools", [*arguments, *tooling.tools(whole)]),
+        ("Side by side", [inspect.getsource(getattr(parts_together, name)).rstrip() for name in _TOGETHER]),
+        ("Nodes", nodes.nodes(outer)),
+        ("Graph", [*branches.choosers(outer), wiring.build(outer), wiring.serve()]),
+        *((f"The inner graph {plan.graph.name}", _inside(plan)) for plan in plans[1:]),
+        ("Command line", [command.result(outer), command.run(outer), command.answered(whole), command.main(outer)]),
     ]
 
 
-def _constants(plan: Plan) -> list[list[str]]:
+def _inside(plan: Plan) -> list[str]:
+    """An inner graph: what it returns, its nodes, how they are linked."""
+    return [
+        nested.result(plan),
+        *nested.seen(plan),
+        *nodes.nodes(plan),
+        *branches.choosers(plan),
+        wiring.build(plan),
+    ]
+
+
+def _constants(whole: Whole) -> list[list[str]]:
     """What a reader may want to tune, then what the module says in words."""
-    limits = plan.graph.limits
-    lines = endpoints.constants(plan.endpoints, plan.defaults.max_tokens) if plan.calls else []
+    outer, seconds = whole.outer, whole.defaults.timeout
+    lines = endpoints.constants(whole.endpoints, whole.defaults.max_tokens) if whole.calls else []
     lines += [
-        remarked([f"TIMEOUT = {plan.defaults.timeout!r}"], "seconds to wait for an endpoint"),
-        remarked([f"RETRIES = {plan.defaults.retries}"], "attempts after a failed one"),
-        remarked([f"REASKS = {plan.reasks}"], "how often a reply that does not fit is asked again"),
-        *branches.limits(plan),
-        remarked([f"MAX_STEPS = {limits.max_steps}"], "of a run"),
-        remarked([f"DEADLINE = {limits.deadline!r}"], "seconds, when `run` runs the graph"),
-        *tooling.limits(plan),
-        *asking.tuned(plan),
-        *(assigned(name, value) for name, value in plan.constants.items()),
-        *nodes.checks(plan),
+        *(row for plan in whole.plans for row in asking.ladders(plan)),
+        remarked([f"TIMEOUT = {seconds!r}"], "seconds to wait for an endpoint"),
+        remarked([f"RETRIES = {whole.defaults.retries}"], "attempts after a failed one"),
+        remarked([f"REASKS = {whole.reasks}"], "how often a reply that does not fit is asked again"),
+        *(row for plan in whole.plans for row in _limits(plan)),
+        remarked([f"DEADLINE = {outer.graph.limits.deadline!r}"], "seconds, when `run` runs the graph"),
+        *tooling.limits(whole),
+        *(row for plan in whole.plans for row in (*asking.tuned(plan), *fanning.constants(plan))),
+        *(assigned(name, value) for name, value in outer.constants.items()),
+        *(row for plan in whole.plans for row in nodes.checks(plan)),
     ]
+    lines = [list(found) for found in dict.fromkeys(map(tuple, lines))]  # graphs may share a limit
     words = [block.split("\n") for block in calls.words()]
-    return [*lines, *words, *tooling.instruction(plan), ["logger = logging.getLogger(__name__)"], _MESSAGES]
+    told = [*words, *tooling.instruction(whole)]
+    return [*lines, *told, ["logger = logging.getLogger(__name__)"], _MESSAGES, [tooling.ALIAS]]
+
+
+def _limits(plan: Plan) -> list[list[str]]:
+    limits = plan.graph.limits
+    return [
+        *branches.limits(plan),
+        remarked([f"{plan.limit('concurrency')} = {limits.concurrency}"], "items at once"),
+        remarked(
+            [f"{plan.limit('max_steps')} = {limits.supersteps}"],
+            f"of {f'{plan.graph.name}' if plan.prefix and plan.limit('max_steps') != 'MAX_STEPS' else 'a run'}, expressions too",
+        ),
+    ]
 
 
 def _part(name: str) -> str:
     return inspect.getsource(getattr(parts, name)).rstrip()
 
 
-def _kept(blocks: Sequence[str]) -> set[str]:
+def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
     """The names that are reached from the roots."""
     found = {block: (_defined(block), sources.needs(block)) for block in blocks}
     by_name: dict[str, str] = {}
@@ -102,7 +137,7 @@ def _kept(blocks: Sequence[str]) -> set[str]:
             if by_name.setdefault(name, block) != block:
                 raise ExportError(f"the module needs {name!r} for itself: rename that step, input or function")
     kept: set[str] = set()
-    wanted = sorted(_ROOTS)
+    wanted = sorted(roots)
     while wanted:
         name = wanted.pop()
         if name in by_name and name not in kept:

@@ -25,7 +25,7 @@ def limits(plan: Plan) -> list[list[str]]:
         if arm.limit is not None and not _is_iteration(plan, arm)
     ]
     if any(_is_iteration(plan, a) for n in plan.graph.links if isinstance(n, Branch) for a in n.arms):
-        most = [f"MAX_ITERATIONS = {plan.graph.limits.max_iterations}"]
+        most = [f"{plan.limit('max_iterations')} = {plan.graph.limits.max_iterations}"]
         found.insert(0, remarked(most, "rounds of a loop; then the run ends with what it has"))
     routes = [link for link in plan.graph.links if isinstance(link, Branch) and is_route(link)]
     return [*found, *(assigned(_labels(plan, link), [a.label for a in link.arms]) for link in routes)]
@@ -55,13 +55,13 @@ def _chooser(plan: Plan, link: Branch) -> list[str]:
     threaded = threads.threaded(plan, link.on)
     waits = any(isinstance(n, ast.Await) for n in ast.walk(threaded))
     name = plan.function[link.source]
-    head = f"{'async ' if waits else ''}def after_{name}(state: State) -> str:"
-    known = [n for n in sources.needs(link.on) if n in plan.variable and n not in plan.constants]
+    head = f"{'async ' if waits else ''}def after_{name}(state: {plan.named('State')}) -> str:"
+    known = plan.known(sources.needs(link.on.strip()))
     lines = [head, f'    """Choose where the run goes after {link.source}."""']
     lines += [row for n in known for row in values.local(plan, n, link.source, ran=True)]
     chosen, test = _test(threaded)
     lines += expressions.lines(threaded, "    choice = ") if chosen else []
-    return [*lines, *_arms(plan, link, test), *_otherwise(link)]
+    return [*lines, *_arms(plan, link, test), *_otherwise(plan, link)]
 
 
 def _test(tree: ast.expr) -> tuple[bool, ast.expr]:
@@ -82,15 +82,38 @@ def _arms(plan: Plan, link: Branch, test: ast.expr) -> list[str]:
     done: set[str | bool] = set()
     for arm in link.arms:
         # once every run with True has left, what remains is False
-        rest = isinstance(arm.label, bool) and (not arm.label) in done
-        parts = [] if rest else [_holds(test, arm)]
+        rest = isinstance(arm.label, bool) and (not arm.label) in done and not _may_be_none(plan, link)
+        parts = (
+            []
+            if rest
+            else [f"{expressions.flat(test)} is False"]
+            if _is_strict(plan, link, arm)
+            else [_holds(test, arm)]
+        )
         if arm.limit is not None:
             parts.append(_within(plan, link, arm))
         if arm.limit is None:
             done.add(arm.label)
         goes = f"return {target(arm.target)}"
-        lines += [f"    if {' and '.join(parts)}:", f"        {goes}"] if parts else [f"    {goes}"]
+        lines += [*_if(parts), f"        {goes}"] if parts else [f"    {goes}"]
     return lines
+
+
+def _if(parts: list[str]) -> list[str]:
+    line = f"    if {' and '.join(parts)}:"
+    if fits(line):
+        return [line]
+    return ["    if (", *(f"        {'and ' * (i > 0)}{part}" for i, part in enumerate(parts)), "    ):"]
+
+
+def _may_be_none(plan: Plan, link: Branch) -> bool:
+    """Whether the branch goes by a check that may have failed itself: then it is neither true nor false."""
+    name = link.on.strip()
+    return name in plan.function and plan.nullable(name)
+
+
+def _is_strict(plan: Plan, link: Branch, arm: Arm) -> bool:
+    return arm.label is False and _may_be_none(plan, link)
 
 
 def _holds(test: ast.expr, arm: Arm) -> str:
@@ -103,7 +126,8 @@ def _within(plan: Plan, link: Branch, arm: Arm) -> str:
     visits = f'state["{plan.key(link.source, "visits")}"]'
     if not _is_iteration(plan, arm):
         return f"{visits} <= {_limit_name(plan, link, arm)}"
-    return f"{visits} {'<=' if arm.limit == plan.graph.limits.max_iterations else '<'} MAX_ITERATIONS"
+    sign = "<=" if arm.limit == plan.graph.limits.max_iterations else "<"
+    return f"{visits} {sign} {plan.limit('max_iterations')}"
 
 
 def target(name: str) -> str:
@@ -111,10 +135,10 @@ def target(name: str) -> str:
     return "END" if name in {END, STOP, CAP} else literal(name)
 
 
-def _otherwise(link: Branch) -> list[str]:
+def _otherwise(plan: Plan, link: Branch) -> list[str]:
     """What happens when no arm is left; nothing when that cannot be."""
     free = {a.label for a in link.arms if a.limit is None}
-    if {True, False} <= free:
+    if {True, False} <= free and not _may_be_none(plan, link):
         return []
     why = link.why or f"{link.source} leads nowhere"
     if link.otherwise == FAIL:

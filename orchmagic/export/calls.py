@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from orchmagic.export.layout import assigned, call
-from orchmagic.export.plan import Plan
+from orchmagic.export.whole import Whole
 from orchmagic.wording import AGAIN, REASK
 
 
-def asking(plan: Plan) -> list[str]:
+def asking(whole: Whole) -> list[str]:
     """The functions and their constants, each a block; what nothing needs is left out later."""
     return [
         key_of(),
         client_of(),
-        first_usable(plan),
-        ask(plan),
+        first_usable(whole),
+        ask(whole),
         environment(),
         rendered(),
     ]
@@ -30,7 +30,7 @@ def words() -> list[str]:
     ]
 
 
-def model_class(plan: Plan) -> str:
+def model_class(whole: Whole) -> str:
     """`Model`, for graphs whose models differ in more than their name."""
     lines = [
         "@dataclass(frozen=True)",
@@ -43,7 +43,7 @@ def model_class(plan: Plan) -> str:
         '    limit: str = "max_tokens"',
         "    options: dict[str, Any] = field(default_factory=dict)",
     ]
-    found = plan.endpoints.deployments.values()
+    found = whole.endpoints.deployments.values()
     if any(d.tools == "json" for d in found):
         lines.append("    actions: bool = False  # tools as JSON, not as tool calls")
     if any(d.logprobs for d in found):
@@ -69,9 +69,9 @@ def client_of(model: Model, client: AsyncOpenAI) -> AsyncOpenAI:
     return client.with_options(base_url=model.base_url, api_key=key_of(model))'''
 
 
-def first_usable(plan: Plan) -> str:
+def first_usable(whole: Whole) -> str:
     """The function that asks models in turn."""
-    uniform = plan.endpoints.uniform
+    uniform = whole.endpoints.uniform
     kind, name, client = ("str", "model", "client") if uniform else ("Model", "model.name", "client_of(model, client)")
     lines = [
         "async def first_usable(",
@@ -85,12 +85,12 @@ def first_usable(plan: Plan) -> str:
         '    """Ask the models in turn until one gives a usable answer."""',
         "    failures: list[Exception] = []",
         "    for model in models:",
-        f"        body: dict[str, Any] = {{{', '.join([*_limits(plan), '**request'])}}}",
+        f"        body: dict[str, Any] = {{{', '.join([*_limits(whole), '**request'])}}}",
         f'        body |= {{"model": {name}, "messages": messages}}',
-        *_adapted(plan),
+        *_adapted(whole),
         "        try:",
         f"            answer = await {client}.chat.completions.create(**body)",
-        *_returned(plan),
+        *_returned(whole),
         "        except (APIError, UnusableReplyError) as error:",
         "            if isinstance(error, APIStatusError) and error.status_code in REJECTED:",
         "                raise",
@@ -101,32 +101,34 @@ def first_usable(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _limits(plan: Plan) -> list[str]:
+def _limits(whole: Whole) -> list[str]:
     """The limit of a reply, then what an endpoint wants besides (and may set otherwise)."""
-    if not plan.endpoints.uniform:
+    if not whole.endpoints.uniform:
         return ["model.limit: max_tokens", "**model.options"]
-    first = plan.endpoints.first
+    first = whole.endpoints.first
     return [f'"{first.max_tokens_field}": max_tokens', *(["**OPTIONS"] if first.parameters else [])]
 
 
-def _adapted(plan: Plan) -> list[str]:
+def _adapted(whole: Whole) -> list[str]:
     """Changes to the body for models that cannot do everything."""
     lines: list[str] = []
-    if not plan.endpoints.uniform and any(map(plan.logprobs, plan.calls)):
+    if not whole.endpoints.uniform and whole.logprobs:
         lines += ["        if not model.logprobs:", '            body.pop("logprobs", None)']
-    if plan.actions:
-        acts = 'body.pop("tools", None) is not None'
+    if whole.actions:
+        acts = 'body.pop("tools", None)'
         lines += [
-            f"        acts = {acts if plan.endpoints.uniform else f'model.actions and {acts}'}",
+            f"        acts = {acts if whole.endpoints.uniform else f'{acts} if model.actions else None'}",
             "        if acts:",
-            '            body["messages"] = as_actions(messages)',
-            '            body["response_format"] = action_format(body.get("response_format"))',
+            '            instruction = INSTRUCTIONS[tuple(t["function"]["name"] for t in acts)]',
+            '            body["messages"] = as_actions(messages, instruction)',
+            '            form = action_format(body.get("response_format"), acts)',
+            '            body["response_format"] = form',
         ]
     return lines
 
 
-def _returned(plan: Plan) -> list[str]:
-    if not plan.actions:
+def _returned(whole: Whole) -> list[str]:
+    if not whole.actions:
         return ["            return usable(answer.choices[0])"]
     return [
         "            choice = usable(answer.choices[0])",
@@ -134,12 +136,12 @@ def _returned(plan: Plan) -> list[str]:
     ]
 
 
-def ask(plan: Plan) -> str:
+def ask(whole: Whole) -> str:
     """The function that asks for a typed reply; with tools or log-probabilities it returns the choice too."""
-    both = plan.wants_choice
-    named = any(plan.form_name(n) for n in plan.calls)
+    both = whole.wants_choice
+    named = any(plan.form_name(n) for plan, n in whole.calls)
     name = "name or kind.__name__" if named else "kind.__name__"
-    strict = "kind not in LOOSE" if loose(plan) else "True"
+    strict = "kind not in LOOSE" if loose(whole) else "True"
     lines = [
         "async def ask(",
         "    client: AsyncOpenAI,",
@@ -156,7 +158,7 @@ def ask(plan: Plan) -> str:
         '    request["response_format"] = {"type": "json_schema", "json_schema": form}',
         "    while True:",
         "        choice = await first_usable(client, messages, **request)",
-        *(["        if choice.message.tool_calls:", "            return None, choice"] if plan.has_tools else []),
+        *(["        if choice.message.tool_calls:", "            return None, choice"] if whole.has_tools else []),
         '        reply = choice.message.content or ""',
         "        try:",
         f"            return read_reply(kind, reply){', choice' if both else ''}",
@@ -171,9 +173,9 @@ def ask(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def loose(plan: Plan) -> list[str]:
+def loose(whole: Whole) -> list[str]:
     """The constant that names the classes whose schema endpoints would refuse to enforce."""
-    found = dict.fromkeys(plan.kind(n) for n in plan.calls if n.name in plan.typed and not plan.strict(n))
+    found = dict.fromkeys(plan.kind(n) for plan, n in whole.typed if not plan.strict(n))
     remark = "# Classes too open for an endpoint to enforce token by token."
     return ["\n".join([remark, *call("LOOSE: set[type[Any]] = {", list(found), "}")])] if found else []
 

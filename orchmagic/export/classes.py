@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from orchmagic.export import expressions, sources
 from orchmagic.export.plan import Plan
+from orchmagic.export.whole import Whole
+from orchmagic.graph import Call
 from orchmagic.schema import camel
 
 
@@ -34,10 +36,31 @@ def sure(plan: Plan) -> list[str]:
     ]
 
 
-def arguments(plan: Plan) -> list[str]:
-    """A class for the arguments of each tool, from its signature."""
+def votes(plan: Plan) -> list[str]:
+    """The outcome of each vote: the winner with what the votes said."""
     blocks = []
-    for name, title in plan.arguments.items():
+    for name, title in plan.votes_class.items():
+        node = plan.graph.node(name)
+        assert isinstance(node, Call)
+        kind = plan.types[name].kind
+        base = "BaseModel"
+        value: list[str] = []
+        if kind == "fields":
+            base = (
+                f"Sure{plan.class_[name]}" if plan.types[name].confidence and plan.logprobs(node) else plan.class_[name]
+            )
+        else:
+            written = "str" if kind == "text" else node.output.annotation
+            value = expressions.lines(expressions.read(written), "    value: ")
+        told = ["    agreement: float", "    dissent: list[Any]", "    tie: bool", "    decided: bool"]
+        blocks.append("\n".join([f"class {title}({base}):", *value, *told]))
+    return blocks
+
+
+def arguments(whole: Whole) -> list[str]:
+    """A class for the arguments of each tool, from its signature."""
+    plan, blocks = whole.outer, []
+    for name, title in whole.arguments.items():
         function = _definition(plan, name)
         if function is not None:
             rows = [row for part in _parameters(function) for row in _field(plan, f"tool {name!r}", *part)]

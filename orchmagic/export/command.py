@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from orchmagic.export import values
+from orchmagic.export import nested, values
 from orchmagic.export.layout import call, literal
 from orchmagic.export.plan import Plan
+from orchmagic.export.whole import Whole
 from orchmagic.graph import Approve, Call
 
 _RESERVED = frozenset({"help", "h"})
@@ -12,7 +13,7 @@ _RESERVED = frozenset({"help", "h"})
 
 def result(plan: Plan) -> str:
     """The function that picks the run's result out of the state."""
-    names = [f'state.get("{n}")' for n in reversed(plan.graph.results)]
+    names = [nested.of_run(plan, n) for n in reversed(plan.graph.results)]
     lines = [
         "def result(state: Mapping[str, Any]) -> Any:",
         '    """Return the run\'s result: the last of these values that there is."""',
@@ -33,11 +34,11 @@ def _transcribed(plan: Plan) -> bool:
 
 def run(plan: Plan) -> str:
     """The function that runs the graph once."""
-    asks = any(isinstance(n, Approve) for n in plan.graph.nodes)
+    asks = plan.pauses
     deadline = plan.graph.limits.deadline
     lines = ["async def run(inputs: State) -> Any:"]
     lines.append('    """Run the graph once and return its result."""')
-    body = [*_asking()] if asks else ["state = await build_graph().ainvoke(inputs)"]
+    body = _asking() if asks else ["state = await build_graph().ainvoke(inputs)"]
     if deadline is not None and not asks:
         lines += ["    async with asyncio.timeout(DEADLINE):", *(f"        {row}" for row in body)]
     else:
@@ -51,10 +52,28 @@ def _asking() -> list[str]:
         'graph = build_graph().with_config(configurable={"thread_id": "main"})',
         "state = await graph.ainvoke(inputs)",
         'while pauses := state.get("__interrupt__"):',
-        '    question = pauses[0].value["question"]',
-        '    answer = await asyncio.to_thread(input, f"{question}\\n> ")',
-        "    state = await graph.ainvoke(Command(resume=answer))",
+        "    answer = await asyncio.to_thread(answered, pauses[0].value)",
+        "    state = await graph.ainvoke(Command(resume={pauses[0].id: answer}))",
     ]
+
+
+def answered(whole: Whole) -> str:
+    """The function that asks a person at the terminal."""
+    lines = ["def answered(asked: Mapping[str, Any]) -> Any:", '    """Ask a person at the terminal."""']
+    approves = any(n.approve for _, n in whole.agents) or any(
+        isinstance(n, Approve) and n.subject for plan in whole.plans for n in plan.graph.nodes
+    )
+    if approves:
+        lines += [
+            '    if "choices" in asked:',
+            '        shown = json.dumps(asked["value"], indent=2, ensure_ascii=False)',
+            '        how = "approve, reject, or the JSON of what should stand there"',
+            "        said = input(f\"{asked['question']}\\n{shown}\\n({how})\\n> \")",
+            '        if said in {"approve", "reject"}:',
+            '            return {"action": said}',
+            '        return {"action": "edit", "value": json.loads(said)}',
+        ]
+    return "\n".join([*lines, "    return input(f\"{asked['question']}\\n> \")"])
 
 
 def main(plan: Plan) -> str:

@@ -22,7 +22,10 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class Copied:
-    """Collects what a module takes along. `imports` maps a name to (module, name there); `blocks` are in order."""
+    """Collects what a module takes along. `imports` maps a name to (module, name there); `blocks` are in order.
+
+    `left` says what of it stays behind, `problems` what stands in the way.
+    """
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
         self.namespace = namespace
@@ -30,7 +33,9 @@ class Copied:
         self.blocks: list[str] = []
         self.typed = True
         self.problems: list[str] = []
+        self.left: list[str] = []
         self._seen: set[str] = set()
+        self._ours: set[tuple[str, str]] = set()
 
     def take(self, wanted: Iterable[str], user: str, scope: Mapping[str, object] | None = None) -> None:
         """Take along what `user` (a step or a function, for messages) calls by these names."""
@@ -41,6 +46,21 @@ class Copied:
             if name not in self._seen:
                 self._seen.add(name)
                 self._take(name, found, user)
+
+    def take_ours(self, wanted: Iterable[str], module: str) -> None:
+        """Take along what a module of orchmagic has by these names, with all that it needs."""
+        space = vars(sys.modules[module])
+        for name in wanted:
+            if (module, name) in self._ours or name not in space:  # what it has not is a builtin
+                continue
+            self._ours.add((module, name))
+            origin = _origin(name, space[name])
+            if origin and not origin[0].startswith("orchmagic"):
+                self.imports[name] = origin
+                continue
+            source = sources.of_module(name, module)
+            self.take_ours(sources.needs(source), module)
+            self.blocks.append(source)
 
     def check(self) -> None:
         """Say what cannot leave the notebook.
@@ -94,7 +114,12 @@ class Copied:
         elif free:
             self.problem(f"{name!r} is a function that closes over {', '.join(free)}: pass them as arguments")
         else:
-            self._define(name, inner.__name__, sources.of_function(found), f"function {name!r}", inner.__globals__)
+            source = sources.of_function(found)
+            if source is not None:
+                source, marks = sources.unmarked(source, {**inner.__globals__, **self.namespace})
+                once = any("writes=True" in mark for mark in marks)
+                self.left += [f"`writes=True` of `{name}`: here every call of it writes"] if once else []
+            self._define(name, inner.__name__, source, f"function {name!r}", inner.__globals__)
 
     def _define(self, name: str, own: str, source: str | None, what: str, scope: Mapping[str, object]) -> None:
         if source is None:

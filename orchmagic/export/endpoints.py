@@ -6,7 +6,7 @@ Most graphs ask one endpoint: then a model is its name. Where endpoints or param
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -46,29 +46,48 @@ class Endpoints:
         """What `MODEL` stands for."""
         return self.deployments[self.aliases[0]]
 
-    def models(self, node: Call) -> str | None:
-        """The argument `models=` of a call; None when the default is meant."""
-        own = node.model or self.aliases[0]
-        if own == self.aliases[0] and node.fallback is None:
-            return None
-        if node.fallback is None and own not in self.fallback:
-            return f"({self.constants[own]}, *FALLBACK)"
-        rest = self.fallback if node.fallback is None else node.fallback
-        chosen = [self.constants[a] for a in dict.fromkeys((own, *rest))]
+    def models(self, own: str, rest: Sequence[str]) -> str | None:
+        """The argument `models=` of a call that asks `own`, then `rest`; None when the default is meant."""
+        if tuple(rest) == self.fallback:
+            if own == self.aliases[0]:
+                return None
+            if own not in self.fallback:
+                return f"({self.constants[own]}, *FALLBACK)"
+        return self.tuple_of(dict.fromkeys((own, *rest)))
+
+    def tuple_of(self, aliases: Iterable[str]) -> str:
+        """The models as source."""
+        chosen = [self.constants[a] for a in aliases]
         return f"({', '.join(chosen)}{',' if len(chosen) == 1 else ''})"
 
-    def asked_by(self, node: Call) -> Deployment:
-        """The deployment that a call asks first."""
-        return self.deployments[node.model or self.aliases[0]]
+
+@dataclass(frozen=True)
+class Asked:
+    """A graph and the models that its calls ask unless they say more."""
+
+    graph: Graph
+    model: str
+    fallback: tuple[str, ...]
+
+    @property
+    def calls(self) -> list[Call]:
+        """The steps that ask a model."""
+        return [n for n in self.graph.nodes if isinstance(n, Call)]
+
+    @property
+    def aliases(self) -> list[str]:
+        """All models that it may ask, in order."""
+        own = [self.model, *self.fallback] if self.calls else []
+        named = [(*((n.model,) if n.model else ()), *n.ladder, *(n.fallback or ())) for n in self.calls]
+        return [*own, *(a for found in named for a in found)]
 
 
-def endpoints(graph: Graph, resolve: Callable[[str], Deployment], model: str, fallback: Sequence[str]) -> Endpoints:
-    """The endpoints of all calls of the graph."""
-    first = graph.model or model
-    rest = tuple(graph.fallback or fallback)
-    calls = [n for n in graph.nodes if isinstance(n, Call)]
-    named = [a for n in calls for a in ((n.model,) if n.model else ()) + (n.fallback or ())]
-    aliases = tuple(dict.fromkeys([first, *rest, *named])) if calls else ()
+def endpoints(graphs: Sequence[Asked], resolve: Callable[[str], Deployment]) -> Endpoints:
+    """The endpoints of all calls of the graphs; the first one that asks has the defaults."""
+    asking = [g for g in graphs if g.calls]
+    calls = [n for g in asking for n in g.calls]
+    aliases = tuple(dict.fromkeys(a for g in asking for a in g.aliases))
+    rest = asking[0].fallback if asking else ()
     deployments = {a: resolve(a) for a in aliases}
     for alias, found in deployments.items():
         if found.provider not in _SPOKEN:
@@ -78,7 +97,7 @@ def endpoints(graph: Graph, resolve: Callable[[str], Deployment], model: str, fa
             )
     uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
     named_ = {**names.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
-    return Endpoints(aliases, rest if calls else (), deployments, named_, uniform)
+    return Endpoints(aliases, rest, deployments, named_, uniform)
 
 
 def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:

@@ -80,7 +80,7 @@ def _remarked(rows: list[str], tree: ast.expr, *, skip: bool) -> list[str]:
     for row in rows:
         codes = [] if fits(row) else ["E501"]
         codes += ["PLR2004"] if any(n.search(row) for n in numbers) else []
-        remarked.append(f"{row}  # noqa: {', '.join(codes)}" if codes else row)
+        remarked.append(f"{row}  # noqa: {', '.join(codes)} - as in the cell" if codes else row)
     return remarked
 
 
@@ -140,7 +140,7 @@ def _is_odd_node(node: ast.AST) -> bool:
         case ast.Attribute(value=ast.Constant(value=value)):
             return not isinstance(value, str)
         case ast.Lambda(args=args):
-            return bool(ast.unparse(args))
+            return bool(args.defaults or args.kwonlyargs or args.posonlyargs or args.vararg or args.kwarg)
         case ast.Slice(lower=lower, upper=upper, step=step):
             return not all(p is None or isinstance(p, ast.Name | ast.Constant) for p in (lower, upper, step))
         case ast.Constant(value=value):
@@ -178,10 +178,7 @@ def _plainly(tree: ast.expr, before: str, after: str) -> list[str]:
     if not isinstance(tree, ast.BoolOp) or not before.strip() or before.rstrip().endswith("if"):
         return [line]
     indent = _indent(before)
-    word = "and" if isinstance(tree.op, ast.And) else "or"
-    parts = [f"({flat(v)})" if isinstance(v, ast.BoolOp | ast.IfExp | ast.Lambda) else flat(v) for v in tree.values]
-    rows = [parts[0], *(f"{word} {p}" for p in parts[1:])]
-    return [f"{before}(", *(f"{indent}{STEP}{r}" for r in rows), f"{indent}){after}"]
+    return [f"{before}(", *(f"{indent}{STEP}{r}" for r in _operands(tree)), f"{indent}){after}"]
 
 
 def _indent(before: str) -> str:
@@ -190,34 +187,58 @@ def _indent(before: str) -> str:
 
 def _opened(tree: ast.expr, before: str, after: str) -> list[str] | None:
     """The outermost brackets opened, one element a line; None when that does not do."""
-    indent = _indent(before)
-    inner = indent + STEP
     match tree:
         case ast.Await(value=value):
             return _opened(value, f"{before}await ", after)
-        case ast.Call(func=func, args=[ast.GeneratorExp() as only], keywords=[]):
-            rows = _clauses(only, inner)
-            opening, closing = f"{flat(func)}(", ")"
-        case ast.Call(func=func, args=args, keywords=keywords) if args or keywords:
-            named = [(f"{k.arg}=" if k.arg else "**", k.value) for k in keywords]
-            rows = _elements([*(("", a) for a in args), *named], inner)
-            opening, closing = f"{flat(func)}(", ")"
-        case ast.List(elts=elements) | ast.Set(elts=elements) | ast.Tuple(elts=elements) if elements:
-            rows = _elements([("", e) for e in elements], inner)
-            opening, closing = _BRACKETS[type(tree)]
-        case ast.Dict(keys=keys, values=values) if keys:
-            pairs = [(f"{flat(k)}: " if k else "**", v) for k, v in zip(keys, values, strict=True)]
-            rows = _elements(pairs, inner)
-            opening, closing = "{", "}"
-        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
-            rows = _clauses(tree, inner)
-            opening, closing = _BRACKETS[type(tree)]
-        case _:
-            return None
+        case ast.Starred(value=value):
+            return _opened(value, f"{before}*", after)
+        case ast.Subscript(value=ast.Call() as value, slice=ast.Constant()):
+            return _opened(value, before, f"[{flat(tree.slice)}]{after}")
+    rows = _inside(tree, _indent(before) + STEP)
     if rows is None:
         return None
-    found = [before + opening, *rows, indent + closing + after]
+    opening, closing = _brackets(tree)
+    found = [before + opening, *rows, _indent(before) + closing + after]
     return found if all(map(fits, found)) else None
+
+
+def _brackets(tree: ast.expr) -> tuple[str, str]:
+    return (f"{flat(tree.func)}(", ")") if isinstance(tree, ast.Call) else _BRACKETS.get(type(tree), ("(", ")"))
+
+
+def _inside(tree: ast.expr, indent: str) -> list[str] | None:
+    """The rows between the brackets; None when there is nothing to open."""
+    match tree:
+        case ast.BoolOp() | ast.IfExp():
+            return [f"{indent}{row}" for row in _operands(tree)]
+        case ast.Call(args=[ast.GeneratorExp() as only], keywords=[]):
+            return _clauses(only, indent)
+        case ast.Call(args=args, keywords=keywords) if args or keywords:
+            named = [(f"{k.arg}=" if k.arg else "**", k.value) for k in keywords]
+            return _elements([*(("", a) for a in args), *named], indent)
+        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+            return _clauses(tree, indent)
+    return _elements(found, indent) if (found := _parts(tree)) else None
+
+
+def _parts(tree: ast.expr) -> list[tuple[str, ast.expr]]:
+    """The elements of a literal, each with what stands before it."""
+    match tree:
+        case ast.List(elts=elements) | ast.Set(elts=elements) | ast.Tuple(elts=elements):
+            return [("", e) for e in elements]
+        case ast.Dict(keys=keys, values=values):
+            return [(f"{flat(k)}: " if k else "**", v) for k, v in zip(keys, values, strict=True)]
+    return []
+
+
+def _operands(tree: ast.BoolOp | ast.IfExp) -> list[str]:
+    """One below the other: the operands of `and` and `or`, the parts of a conditional."""
+    if isinstance(tree, ast.BoolOp):
+        word = "and" if isinstance(tree.op, ast.And) else "or"
+        parts = [f"({flat(v)})" if isinstance(v, ast.BoolOp | ast.IfExp | ast.Lambda) else flat(v) for v in tree.values]
+        return [parts[0], *(f"{word} {p}" for p in parts[1:])]
+    rest = _operands(tree.orelse) if isinstance(tree.orelse, ast.IfExp) else [_operand(tree.orelse)]
+    return [_operand(tree.body), f"if {_operand(tree.test)}", f"else {rest[0]}", *rest[1:]]
 
 
 def _elements(pairs: Iterable[tuple[str, ast.expr]], indent: str) -> list[str] | None:
@@ -238,8 +259,11 @@ def _operand(tree: ast.expr) -> str:
 
 def _clauses(tree: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, indent: str) -> list[str] | None:
     """The parts of a comprehension: on one line, or each on its own."""
-    head = f"{flat(tree.key)}: {flat(tree.value)}" if isinstance(tree, ast.DictComp) else flat(tree.elt)
-    rows = [indent + head]
+    if isinstance(tree, ast.DictComp):
+        rows = [f"{indent}{flat(tree.key)}: {flat(tree.value)}"]
+    else:
+        head = indent + flat(tree.elt)
+        rows = [head] if fits(head) else _opened(tree.elt, indent, "") or [head]
     for part in tree.generators:
         before = f"{indent}{'async ' if part.is_async else ''}for {flat(part.target)} in "
         line = before + _operand(part.iter)

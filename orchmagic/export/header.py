@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 
 from orchmagic.draw import outline
 from orchmagic.export import values
 from orchmagic.export.layout import WIDTH
 from orchmagic.export.plan import Plan
-from orchmagic.graph import Approve
+from orchmagic.export.whole import Whole
+from orchmagic.graph import Graph
 
 MARK = "# Written by orchmagic"
 
@@ -21,25 +23,42 @@ _UNTYPED = [
 ]
 
 
-def header(plan: Plan) -> list[str]:
+_KINDS = {
+    "chain": "a chain of steps",
+    "route": "a router and its handlers",
+    "react": "an agent with tools",
+    "parallel": "steps side by side",
+    "mapreduce": "a text in parts, put together again",
+    "plan": "a plan and its steps",
+    "refine": "drafts that are judged and improved",
+    "cascade": "cheap models first",
+    "team": "a supervisor and its agents",
+}
+
+
+def header(whole: Whole) -> list[str]:
     """The mark, remarks for the linters, and the docstring."""
-    graph = plan.graph
-    kinds = {"chain": "a chain of steps", "route": "a router and its handlers", "react": "an agent with tools"}
+    graph, plan = whole.outer.graph, whole.outer
     lines = [
         MARK,
-        *([] if plan.copied.typed else _UNTYPED),
-        f'"""{graph.name}: {kinds.get(graph.pattern, graph.pattern)}, exported from a notebook.',
+        *([] if whole.copied.typed else _UNTYPED),
+        f'"""{graph.name}: {_KINDS.get(graph.pattern, graph.pattern)}, exported from a notebook.',
         "",
-        *(row for line in outline(graph).splitlines() for row in _drawn(line)),
+        *_outline(graph),
+        *(row for inner in whole.plans[1:] for row in ("", f"Inside, {inner.graph.name}:", "", *_outline(inner.graph))),
         "",
         *_filled(f"Run it: {_command(plan)}"),
         *_filled(f"Or: `await build_graph().ainvoke({{{_inputs(plan)}}})` returns the final state.{_thread(plan)}"),
         "",
         "Stayed behind in the notebook:",
-        *(row for text in _behind(plan) for row in _filled(text, "- ")),
+        *(row for text in _behind(whole) for row in _filled(text, "- ")),
         '"""',
     ]
     return [line.replace("\\", "\\\\") for line in lines]
+
+
+def _outline(graph: Graph) -> list[str]:
+    return [row for line in outline(graph).splitlines() for row in _drawn(line)]
 
 
 def _drawn(line: str) -> list[str]:
@@ -69,35 +88,62 @@ def _inputs(plan: Plan) -> str:
 
 
 def _thread(plan: Plan) -> str:
-    if not any(isinstance(n, Approve) for n in plan.graph.nodes):
+    if not plan.pauses:
         return ""
     return " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
 
 
-def _behind(plan: Plan) -> Iterator[str]:
-    limits = plan.graph.limits
+def _behind(whole: Whole) -> Iterator[str]:
+    graph = whole.outer.graph
     yield "the cache of answers, the trace and the live view"
-    if limits.max_tokens is not None:
-        yield f"the limit of {limits.max_tokens:,} tokens a run"
-    if limits.budget is not None:
-        yield f"the budget of {limits.budget:g} US dollars a run"
-    if limits.deadline is not None:
-        asks = any(isinstance(n, Approve) for n in plan.graph.nodes)
-        yield f"the deadline of {limits.deadline:g} s a run" + ("" if asks else ": only `run` keeps it")
-    yield f"the status `capped` after {limits.max_steps} steps: here LangGraph raises GraphRecursionError"
-    if plan.typed:
+    yield from _limits(graph, "a run")
+    if graph.limits.deadline is not None:
+        asks = whole.outer.pauses
+        yield f"the deadline of {graph.limits.deadline:g} s a run" + ("" if asks else ": only `run` keeps it")
+    for plan in whole.plans[1:]:
+        yield from _inner_limits(plan, graph)
+    yield f"the status `capped` after {graph.limits.max_steps} steps: here LangGraph raises GraphRecursionError, later"
+    if whole.typed:
         yield "mending broken JSON before asking again: here the model is asked again at once"
-    if plan.calls:
+    if whole.calls:
         yield "timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the network"
-    if any(n.cache for n in plan.calls):
+    if any(n.cache for _, n in whole.calls):
         yield "`cache=` of single steps"
-    yield from _endpoint(plan)
+    if any(plan.reads_errors for plan in whole.plans):
+        yield "the wording of what went wrong: `errors` holds what Python and the openai client say"
+    yield from whole.copied.left
+    yield from _endpoint(whole)
 
 
-def _endpoint(plan: Plan) -> Iterator[str]:
-    found = plan.endpoints.deployments.values()
+def _limits(graph: Graph, what: str) -> Iterator[str]:
+    limits = graph.limits
+    if limits.max_tokens is not None:
+        yield f"the limit of {limits.max_tokens:,} tokens {what}"
+    if limits.budget is not None:
+        yield f"the budget of {limits.budget:g} US dollars {what}"
+
+
+def _inner_limits(plan: Plan, outer: Graph) -> Iterator[str]:
+    """Limits of an inner graph that the outer one has not."""
+    limits, above = plan.graph.limits, outer.limits
+    inside = f"inside {plan.graph.name}"
+    tighter = replace(
+        plan.graph,
+        limits=replace(
+            limits,
+            max_tokens=None if limits.max_tokens == above.max_tokens else limits.max_tokens,
+            budget=None if limits.budget == above.budget else limits.budget,
+        ),
+    )
+    yield from _limits(tighter, inside)
+    if limits.deadline not in {None, above.deadline}:
+        yield f"the deadline of {limits.deadline:g} s {inside}"
+
+
+def _endpoint(whole: Whole) -> Iterator[str]:
+    found = whole.endpoints.deployments.values()
     if any(d.provider != "openai" and not d.base_url for d in found):
-        where = "in OPENAI_BASE_URL" if plan.endpoints.uniform else "named below"
+        where = "in OPENAI_BASE_URL" if whole.endpoints.uniform else "named below"
         yield f"the model server inside the kernel: the module asks the endpoint {where}"
 
 

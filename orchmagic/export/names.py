@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import re
 from collections.abc import Collection, Iterable
 
@@ -16,16 +17,20 @@ IMPORTS: dict[str, str] = {
     "APIStatusError": "openai",
     "AsyncOpenAI": "openai",
     "BaseModel": "pydantic",
+    "Awaitable": "collections.abc",
     "Callable": "collections.abc",
     "ChatCompletion": "openai.types.chat",
     "Choice": "openai.types.chat.chat_completion",
+    "Collection": "collections.abc",
     "Command": "langgraph.types",
     "CompiledStateGraph": "langgraph.graph.state",
     "ConfigDict": "pydantic",
+    "Counter": "collections",
     "END": "langgraph.graph",
     "Enum": "enum",
     "Environment": "jinja2",
     "Field": "pydantic",
+    "GraphBubbleUp": "langgraph.errors",
     "InMemorySaver": "langgraph.checkpoint.memory",
     "Iterable": "collections.abc",
     "Iterator": "collections.abc",
@@ -61,17 +66,18 @@ IMPORTS: dict[str, str] = {
 
 # What modules define for themselves, whatever the cell says.
 OWN = frozenset(
-    """AGAIN BASE_URL DEADLINE FALLBACK INSTRUCTION KEY LOOSE MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL Messages
-    Model OBSERVED OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS TOOL_TIMEOUT UnfitReplyError
-    UnusableReplyError action_format acted arguments_for as_actions as_text ask build_graph client_of environment
-    first_usable how_sure key_of logger main read_reply readable rebuilt rendered result run spelled tool_calls
-    tool_format told usable use_tool wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
+    """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LOOSE MAX_ITERATIONS MAX_STEPS
+    MAX_TOKENS MODEL Messages Model OBSERVED OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS
+    TOOL_TIMEOUT Tools UnfitReplyError UnusableReplyError action_format acted answered approved arguments_for
+    as_actions as_json as_text ask ballot build_graph client_of environment first_usable for_each how_sure
+    isolated key_of logger main read_reply readable rebuilt rendered result run serve spelled tool_calls
+    tool_format told usable use_tool voted wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
 )
 
 # What functions of modules call their own variables.
 LOCALS = frozenset(
-    """again answer asked builder calls check choice client graph last messages passed replies reply said state
-    value why""".split()  # noqa: SIM905 - a list of words reads as one
+    """again answer asked builder calls check choice client ended failed found graph inputs items last messages
+    models one passed pause replies reply rung said state told uses value vote why winner""".split()  # noqa: SIM905 - a list of words reads as one
 )
 _BUILTINS = frozenset(dir(builtins))
 
@@ -105,23 +111,40 @@ def local(names: Iterable[str], used: Collection[str]) -> dict[str, str]:
     return found
 
 
-def functions(nodes: Iterable[str], code: Iterable[str]) -> dict[str, str]:
-    """The function of each node."""
+def functions(nodes: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """The function of each node; those of an inner graph begin with `prefix`."""
     known, found = set(code), {}
     for node in nodes:
-        name = node.lower()
+        name = prefixed(node.lower(), prefix)
         while taken(name) or name in known:
             name = f"{name}_step"
-        known |= {name, f"{name}_prompt", f"after_{name}"}
+        known |= derived(name)
         found[node] = name
     return found
 
 
-def classes(steps: Iterable[str], code: Iterable[str]) -> dict[str, str]:
+def derived(function: str) -> set[str]:
+    """The function of a node and all that is named after it."""
+    return {function, f"after_{function}", *(f"{function}_{word}" for word in ("prompt", "question", "item", "vote"))}
+
+
+def prefixed(name: str, prefix: str) -> str:
+    """The name with the prefix, unless it begins with it."""
+    return name if not prefix or name == prefix or name.startswith(f"{prefix}_") else f"{prefix}_{name}"
+
+
+def prefix(graph: str, known: Collection[str]) -> str:
+    """What the names of an inner graph begin with."""
+    bare = re.sub(r"\W+", "_", graph.lower(), flags=re.ASCII).strip("_") or "inner"
+    found = next(n for n in itertools.chain([bare], (f"{bare}_{i}" for i in itertools.count(2))) if n not in known)
+    return found if found.isidentifier() else f"inner_{found}"
+
+
+def classes(steps: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
     """The class of each step's output, or of each tool's arguments."""
     known, found = set(code), {}
     for step in steps:
-        name = camel(step)
+        name = camel(prefixed(step, prefix))
         while taken(name) or name in known or not name.isidentifier():
             name = f"{name}Form" if name.isidentifier() else f"Form{name}"
         known.add(name)

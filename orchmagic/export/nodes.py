@@ -5,19 +5,20 @@ from __future__ import annotations
 import ast
 from typing import assert_never
 
-from orchmagic.export import expressions, prompts, threads, values
+from orchmagic.export import expressions, fanning, nested, prompts, threads, values
 from orchmagic.export.asking import asking
-from orchmagic.export.layout import assigned, call, literal
+from orchmagic.export.layout import assigned, call, fits, literal
 from orchmagic.export.plan import Plan
+from orchmagic.export.reading import before, needs
 from orchmagic.export.updates import returned
-from orchmagic.graph import Approve, Call, Code, Node, Tools
+from orchmagic.graph import Approve, Call, Code, Node, Sub, Tools
 
 _LONGEST = 76  # of a docstring: 88 less indentation and quotes
 
 
 def nodes(plan: Plan) -> list[str]:
-    """One function for each node."""
-    return ["\n".join(_node(plan, node)) for node in plan.graph.nodes]
+    """The functions of each node: of one vote or item, where there are many, and its own."""
+    return ["\n".join(block) for node in plan.graph.nodes for block in _functions(plan, node)]
 
 
 def checks(plan: Plan) -> list[list[str]]:
@@ -26,57 +27,90 @@ def checks(plan: Plan) -> list[list[str]]:
     return [assigned(f"{plan.function[n.name].upper()}_CHECK", n.expression) for n in back]
 
 
+def _functions(plan: Plan, node: Node) -> list[list[str]]:
+    if isinstance(node, Call | Sub) and fanning.is_fanned(node):
+        return [*fanning.functions(plan, node), _node(plan, node)]
+    return [_node(plan, node)]
+
+
 def _node(plan: Plan, node: Node) -> list[str]:
     body = _body(plan, node)
-    client = ", *, client: AsyncOpenAI" if isinstance(node, Call) else ""
-    head = f"async def {plan.function[node.name]}(state: State{client}) -> State:"
+    state = plan.named("State")
+    given = [f"state: {state}"]
+    if isinstance(node, Call):
+        given += ["*", "client: AsyncOpenAI"]
+    elif isinstance(node, Sub):
+        given += ["*", f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"]
+    head = call(f"async def {plan.function[node.name]}(", given, f") -> {state}:")
     if not any("state" in row for row in body):
-        head += "  # noqa: ARG001 - LangGraph passes it"
-    return [head, f'    """{_said(plan, node)}"""', *body]
+        at = 0 if len(head) == 1 else 1
+        head[at] += "  # noqa: ARG001 - LangGraph passes it"
+    return [*head, f'    """{_said(plan, node)}"""', *body]
 
 
 def _said(plan: Plan, node: Node) -> str:
     match node:
-        case Call(tools=tools) if tools:
-            return "Think, then call tools or answer."
         case Call():
-            fields = [f.name for f in node.output.fields]
-            listed = " and ".join([", ".join(fields[:-1]), fields[-1]]) if len(fields) > 1 else "".join(fields)
-            what = listed or ("a text" if plan.types[node.name].kind == "text" else node.name)
-            said = f"Ask a model for {what}."
-            return said if len(said) <= _LONGEST else f"Ask a model for {node.name}."
-        case Code(gate=True):
-            return "Check what the steps before it found."
+            return _asks(plan, node)
+        case Sub():
+            return f"Run {node.graph.name}{' once per item' if node.each else ''}."
         case Code():
-            return f"Compute {node.name}."
+            return "Check what the steps before it found." if node.gate else f"Compute {node.name}."
         case Approve():
             return "Wait for a person's answer."
         case Tools():
-            return "Run the tool calls of the last message side by side."
+            asks = ", those that a person lets pass" if node.approve else " of the last message"
+            return f"Run the tool calls{asks}, side by side."
         case _:
             assert_never(node)
 
 
+def _asks(plan: Plan, node: Call) -> str:
+    if node.tools:
+        return "Think, then call tools or answer."
+    fields = [f.name for f in node.output.fields]
+    listed = " and ".join([", ".join(fields[:-1]), fields[-1]]) if len(fields) > 1 else "".join(fields)
+    what = listed or ("a text" if plan.types[node.name].kind == "text" else node.name)
+    after = " once per item" if node.each else " several times; what most say wins" if node.votes else ""
+    said = f"Ask a model for {what}{after}."
+    return said if len(said) <= _LONGEST else f"Ask a model for {node.name}{after}."
+
+
 def _body(plan: Plan, node: Node) -> list[str]:
-    reads = [row for name in plan.reads(node) for row in values.local(plan, name, node.name)]
+    if isinstance(node, Call | Sub) and fanning.is_fanned(node):
+        reads = _reads(plan, node, [n for e in before(node) for n in needs(e)])
+        return [*reads, *_skip(plan, node), *fanning.body(plan, node)]
+    return [*([] if isinstance(node, Tools) else _reads(plan, node)), *_does(plan, node)]
+
+
+def _does(plan: Plan, node: Node) -> list[str]:
     match node:
         case Call():
-            return [*reads, *_skip(plan, node), *asking(plan, node)]
-        case Code(gate=True):
-            return [*reads, *_gate(plan, node)]
+            return [*_skip(plan, node), *asking(plan, node)]
+        case Sub():
+            *lines, value = nested.inner_value(plan, node)
+            return [*_skip(plan, node), *lines, *returned(plan, node, value)]
         case Code():
-            tree = threads.threaded(plan, node.expression)
-            value = expressions.lines(tree, "    value = ")
-            return [*reads, *_skip(plan, node), *value, *returned(plan, node, "to_jsonable_python(value)")]
+            return _gate(plan, node) if node.gate else [*_skip(plan, node), *_computed(plan, node)]
         case Approve():
-            return [*reads, *_approve(plan, node)]
+            return _approve(plan, node)
         case Tools():
             return _tools(plan, node)
         case _:
             assert_never(node)
 
 
-def _skip(plan: Plan, node: Call | Code) -> list[str]:
+def _computed(plan: Plan, node: Code) -> list[str]:
+    value = expressions.lines(threads.threaded(plan, node.expression), "    value = ")
+    return [*value, *returned(plan, node, f"{threads.json_of(plan, node.expression)}(value)")]
+
+
+def _reads(plan: Plan, node: Node, names: list[str] | None = None) -> list[str]:
+    found = plan.reads(node) if names is None else plan.known(names)
+    return [row for name in found for row in values.local(plan, name, node.name)]
+
+
+def _skip(plan: Plan, node: Call | Code | Sub) -> list[str]:
     if node.when is None:
         return []
     tree = expressions.opposite(threads.threaded(plan, node.when))
@@ -96,13 +130,41 @@ def _gate(plan: Plan, node: Code) -> list[str]:
 def _approve(plan: Plan, node: Approve) -> list[str]:
     arguments = [plan.variable[n] for n in prompts.read_by(plan, node)]
     lines = call(f"    asked = {plan.function[node.name]}_question(", arguments, ")")
-    lines += call("    answer = interrupt({", [f'"step": {literal(node.name)}', '"question": asked'], "})")
-    return [*lines, *returned(plan, node, "answer")]
+    shown = [f'"step": {literal(node.name)}', '"question": asked']
+    if node.subject is None:
+        lines += _interrupt(shown)
+        return [*lines, *returned(plan, node, "answer")]
+    value = nested.of_run(plan, node.subject)
+    lines += expressions.lines(expressions.read(value), "    value: Any = ")
+    lines += _interrupt([*shown, '"choices": CHOICES', '"value": value'])
+    edited = 'answer["value"]'
+    if nested.is_labelled(plan, node.subject):
+        edited = f'{{**state["{node.subject}"], "value": {edited}}}'
+    lines.append('    if answer["action"] == "edit":')
+    lines += returned(plan, node, '"approve"', more=[f'"{node.subject}": {edited}'], indent="        ")
+    return [*lines, *returned(plan, node, 'answer["action"]')]
+
+
+def _interrupt(shown: list[str]) -> list[str]:
+    line = f"    answer = interrupt({{{', '.join(shown)}}})"
+    return [line] if fits(line) else [*call("    pause = {", shown, "}"), "    answer = interrupt(pause)"]
 
 
 def _tools(plan: Plan, node: Tools) -> list[str]:
+    table = plan.shared.tables[node.tools]
+    lines = [f'    calls = state["{node.transcript}"][-1]["tool_calls"]']
+    if node.approve:
+        ask = f"{plan.function[node.name].upper()}_APPROVE"
+        lines += [
+            "    # Before any tool runs, since LangGraph runs this again with the answers.",
+            f"    calls = [approved(call, {table}, {ask}) for call in calls]",
+        ]
+    given = ["call", table]
+    if node.timeout is not None:
+        given.append(f"timeout={plan.function[node.name].upper()}_TIMEOUT")
+    lines.append(f"    uses = (use_tool({', '.join(given)}) for call in calls)")
     return [
-        f'    calls = state["{node.transcript}"][-1]["tool_calls"]',
-        "    replies = await asyncio.gather(*map(use_tool, calls))",
-        *returned(plan, node, None, more=[f'"{node.transcript}": list(replies)']),
+        *lines,
+        "    replies = await asyncio.gather(*uses)",
+        *returned(plan, node, None, more=[f'"{node.transcript}": replies']),
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from orchmagic.export import templates, values
 from orchmagic.export.layout import Filled, assigned, call, fits, literal, texts
 from orchmagic.export.plan import Plan
-from orchmagic.export.plan import texts as texts_of
+from orchmagic.export.reading import in_texts
+from orchmagic.export.templates import JSON, Known
 from orchmagic.graph import Approve, Call, Node
 from orchmagic.template import Message
 
@@ -28,12 +29,12 @@ def prompts(plan: Plan) -> list[str]:
 
 def read_by(plan: Plan, node: Node) -> list[str]:
     """The values of the state that the prompt of a node takes, in the order of its arguments."""
-    found = [n for text in texts_of(node) for n in sorted(templates.names(text))]
-    return [n for n in dict.fromkeys(found) if n in plan.variable and n not in plan.constants]
+    return plan.known(in_texts(node))
 
 
 def _signature(plan: Plan, node: Node, word: str, returns: str) -> list[str]:
-    arguments = [f"{plan.variable[n]}: {values.parameter(plan, n, node.name)}" for n in read_by(plan, node)]
+    kinds = {n: "Any" if n == _item(node) else values.parameter(plan, n, node.name) for n in read_by(plan, node)}
+    arguments = [f"{plan.variable[n]}: {kind}" for n, kind in kinds.items()]
     return call(f"def {plan.function[node.name]}_{word}(", arguments, f") -> {returns}:")
 
 
@@ -75,7 +76,7 @@ def _content(plan: Plan, node: Node, message: Message, name: str, number: int) -
     """(lines that fill in the text, constants): assigned to `name`, or returned when it is empty."""
     before = f"{_STEP}{name} = " if name else f"{_STEP}return "
     wanted = templates.names(message.text)
-    known = {n: values.known(plan, n, node.name) for n in wanted if n in plan.variable or n in plan.constants}
+    known = {n: _known(plan, n, node) for n in wanted if n in plan.variable or n in plan.constants}
     parts = templates.parts(message.text, known)
     if parts is not None:
         return texts(before, _merged(parts), ""), []
@@ -85,6 +86,15 @@ def _content(plan: Plan, node: Node, message: Message, name: str, number: int) -
     given = [f"{n}={known[n].variable if n in known else n}" for n in sorted(wanted)]
     given += [f"{n}={n}" for n in templates.called_builtins(message.text)]
     return call(f"{before}rendered(", [constant, *given], ")"), ["\n".join(assigned(constant, message.text))]
+
+
+def _item(node: Node) -> str | None:
+    """The name of an item inside the node: it hides a step or input of that name."""
+    return node.each.item if isinstance(node, Call) and node.each else None
+
+
+def _known(plan: Plan, name: str, node: Node) -> Known:
+    return Known(plan.variable[name], JSON) if name == _item(node) else values.known(plan, name, node.name)
 
 
 def _merged(parts: list[str | Filled]) -> list[str | Filled]:

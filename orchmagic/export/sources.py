@@ -12,6 +12,7 @@ import inspect
 import itertools
 import linecache
 import symtable
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from types import FunctionType
@@ -26,6 +27,40 @@ def of_function(function: object) -> str | None:
         return textwrap.dedent(inspect.getsource(inspect.unwrap(function))).rstrip()  # type: ignore[arg-type]  # a callable
     except (OSError, TypeError):
         return None
+
+
+def of_module(name: str, module: str) -> str:
+    """The statement of a module of ours that defines a name, with the remarks above it."""
+    text = inspect.getsource(sys.modules[module])
+    rows = text.split("\n")
+    for node in ast.parse(text).body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            start = node.lineno - 1
+            while rows[start - 1].startswith("#"):
+                start -= 1
+            return "\n".join(rows[start : node.end_lineno])
+    raise LookupError(f"{module} does not define {name}")
+
+
+def unmarked(source: str, scope: Mapping[str, object]) -> tuple[str, list[str]]:
+    """The function without orchmagic's own decorators, and those."""
+    tree = ast.parse(source).body[0]
+    rows = source.split("\n")
+    found: list[str] = []
+    for mark in reversed(getattr(tree, "decorator_list", [])):
+        if _is_ours(mark, scope):
+            found.insert(0, ast.unparse(mark))
+            del rows[mark.lineno - 1 : mark.end_lineno]
+    return "\n".join(rows), found
+
+
+def _is_ours(mark: ast.expr, scope: Mapping[str, object]) -> bool:
+    called = mark.func if isinstance(mark, ast.Call) else mark
+    root = next((n.id for n in ast.walk(called) if isinstance(n, ast.Name)), "")
+    found = scope.get(root)
+    origin = getattr(found, "__name__", "") if inspect.ismodule(found) else getattr(found, "__module__", None)
+    return str(origin).split(".")[0] == "orchmagic"
 
 
 def of_class(found: type, namespace: Mapping[str, object]) -> str | None:

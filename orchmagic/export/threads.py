@@ -6,7 +6,7 @@ import ast
 import inspect
 
 from orchmagic import expression
-from orchmagic.export import expressions
+from orchmagic.export import expressions, reading
 from orchmagic.export.plan import Plan
 
 
@@ -25,3 +25,8 @@ def threaded(plan: Plan, source: str) -> ast.expr:
     if any(inspect.iscoroutinefunction(plan.namespace.get(n)) for n in expression.called(source) & code):
         plan.copied.problem(f"`{source}` calls an async function inside a larger expression: give it a line of its own")
     return expressions.read(f"await asyncio.to_thread(lambda: {ast.unparse(tree)})")
+
+
+def json_of(plan: Plan, source: str) -> str:
+    """The function that makes JSON of the expression's value: the notebook's code may give a table."""
+    return "as_json" if set(reading.needs(source)) & set(plan.graph.code) else "to_jsonable_python"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
-from orchmagic.export import parts
-from orchmagic.export.layout import assigned, call
+from orchmagic.export import parts_tools
+from orchmagic.export.layout import assigned, call, constant, remarked
 from orchmagic.export.plan import Plan
-from orchmagic.graph import Call, Tools
+from orchmagic.export.whole import Whole
+from orchmagic.graph import Call
 from orchmagic.models import ModelRequest, actions
 from orchmagic.tools import tool
 
-_PARTS = (
+PARTS = (
     "tool_calls",
     "tool_format",
     "use_tool",
+    "approved",
     "arguments_for",
     "told",
     "readable",
@@ -24,30 +26,44 @@ _PARTS = (
     "action_format",
     "acted",
 )
+ALIAS = "Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]"
 
 
-def tools(plan: Plan) -> list[str]:
-    """TOOLS and the functions around it."""
-    if not plan.has_tools:
-        return []
-    pairs = [f'"{name}": ({name}, {title})' for name, title in plan.arguments.items()]
-    table = call("TOOLS: dict[str, tuple[Callable[..., Any], type[BaseModel]]] = {", pairs, "}")
-    return ["\n".join(table), *(inspect.getsource(getattr(parts, name)).rstrip() for name in _PARTS)]
+def tools(whole: Whole) -> list[str]:
+    """The tables of tools and the functions around them."""
+    found = []
+    for names, table in whole.tables.items():
+        pairs = [f'"{name}": ({name}, {whole.arguments[name]})' for name in names]
+        found.append("\n".join(call(f"{table}: Tools = {{", pairs, "}")))
+    return [*found, *(inspect.getsource(getattr(parts_tools, name)).rstrip() for name in PARTS)]
 
 
-def limits(plan: Plan) -> list[list[str]]:
-    """The seconds of one tool call."""
-    found = [n.timeout or plan.defaults.timeout for n in plan.graph.nodes if isinstance(n, Tools)]
-    return [[f"TOOL_TIMEOUT = {found[0]!r}"]] if found else []
+def limits(whole: Whole) -> list[list[str]]:
+    """The seconds of one tool call, and the tools whose calls a person approves."""
+    seconds = whole.defaults.timeout
+    found = [[f"TOOL_TIMEOUT: float | None = {seconds!r}"]] if whole.agents else []
+    for plan, node in whole.agents:
+        upper = plan.function[node.name].upper()
+        if node.timeout is not None:
+            found.append([f"{upper}_TIMEOUT = {node.timeout!r}"])
+        if node.approve:
+            found.append(remarked(assigned(f"{upper}_APPROVE", set(node.approve)), "a person approves these calls"))
+    choices = 'CHOICES = ("approve", "edit", "reject")'
+    return [*found, [choices]]
 
 
-def instruction(plan: Plan) -> Iterator[list[str]]:
+def instruction(whole: Whole) -> Iterator[list[str]]:
     """What a model that cannot call tools is told: about them, and what they returned."""
-    for node in plan.calls:
-        if plan.actions and node.tools:
-            first, *_, last = _spelled(plan, node)
-            yield assigned("INSTRUCTION", first)
-            yield assigned("OBSERVED", last)
+    told: dict[tuple[str, ...], str] = {}
+    observed = ""
+    for plan, node in whole.calls:
+        if whole.actions and node.tools:
+            first, *_, observed = _spelled(plan, node)
+            if told.setdefault(node.tools, first) != first:
+                plan.copied.problem("two agents with the same tools return different types: give one a tool more")
+    if told:
+        yield constant("INSTRUCTIONS = ", told, "")
+        yield assigned("OBSERVED", observed)
 
 
 def _spelled(plan: Plan, node: Call) -> list[str]:

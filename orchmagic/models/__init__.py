@@ -50,8 +50,9 @@ class Deployment:
     """One model at one endpoint, as settings name it. Prices are US dollars per million tokens, None = unknown.
 
     `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema (small
-    local models only manage that). `logprobs`: the endpoint returns token log-probabilities. `parameters` are
-    added to every request body. `key_env` names the variable that holds the key; the key itself is never stored.
+    local models only manage that). `logprobs`: the endpoint returns token log-probabilities. `vision`: the model takes
+    images. `parameters` are added to every request body. `key_env` names the variable that holds the key; the key
+    itself is never stored.
     """
 
     alias: str
@@ -64,6 +65,7 @@ class Deployment:
     cached_price: float | None = None
     tools: Literal["native", "json"] = "native"
     logprobs: bool = False
+    vision: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     parameters: Mapping[str, Any] = field(default_factory=dict)
 

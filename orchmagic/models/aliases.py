@@ -23,6 +23,7 @@ OPENAI_MODELS = {
     "large": "gpt-4.1",
     "tiny": "gpt-4.1-nano",
 }
+_BLIND = ("gpt-3.5", "o1-mini", "o3-mini")  # OpenAI's models that take no images
 LOCAL_MODEL = "qwen2.5-coder-0.5b"
 NO_KEY = {"local": LOCAL_MODEL, "scripted": "scripted"}
 
@@ -110,6 +111,7 @@ def _openai(name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) ->
         "base_url": url,
         "key_env": KEY_ENV,
         "logprobs": known and str(fields["model"]).startswith("gpt-4"),
+        "vision": not (known and str(fields["model"]).startswith(_BLIND)),
         "max_tokens_field": "max_completion_tokens" if known else "max_tokens",
     }
     return Deployment(**{**guessed, **fields})
@@ -118,7 +120,7 @@ def _openai(name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) ->
 def _local(name: str, fields: Mapping[str, Any]) -> Deployment:
     # the same output every time only without sampling and without a prompt cache that changes the sums
     steady = {"temperature": 0, "seed": 1, "cache_prompt": False}
-    known: dict[str, Any] = {"alias": name, "provider": "local", "tools": "json", "logprobs": True}
+    known: dict[str, Any] = {"alias": name, "provider": "local", "tools": "json", "logprobs": True, "vision": False}
     own = {**steady, **fields.get("parameters", {})}
     return Deployment(**{**known, **fields, "parameters": own})
 

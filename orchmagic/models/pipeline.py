@@ -1,4 +1,4 @@
-"""The model call, outermost first: tracing, fallback, caching, single-flight, retry, budget, provider.
+"""The model call, outermost first: tracing, recording, fallback, caching, single-flight, retry, budget, provider.
 
 Caching is inside fallback: the other way round the fallback's answer would be served after the primary is back.
 Budget is innermost: every attempt counts, and its worst case is checked before it is made.
@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from orchmagic.caches import Cache
 from orchmagic.errors import UnusableReply
+from orchmagic.journal import Journal
 from orchmagic.models import (
     Deployment,
     Emit,
@@ -29,6 +30,7 @@ from orchmagic.models import (
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
+from orchmagic.models.middleware.recording import Recording
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.middleware.tracing import Tracing
@@ -53,13 +55,14 @@ def build(
     cache: Cache | None,
     flights: SingleFlight,
     budget: Budget,
+    journal: Journal,
     retry: int,
     time_left: Callable[[], float | None] = lambda: None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     chance: Callable[[], float] = random.random,
 ) -> Handler:
-    """The pipeline of one run. `flights` is the session's, `budget` the run's own.
+    """The pipeline of one run. `flights` is the session's, `budget` and `journal` the run's own.
 
     `resolve` finds the deployment behind a name, `provider` the one instance of a provider. `time_left` says how
     many seconds the run still has, None = no deadline. The last three are the world, for tests: seconds since the
@@ -70,6 +73,7 @@ def build(
     return stack(
         _asking(emit, resolve, provider),
         Tracing(emit),
+        Recording(journal, resolve, emit, budget),
         Fallback(emit),
         Caching(cache, resolve, emit, clock),
         flights.of(resolve, emit),

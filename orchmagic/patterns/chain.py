@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchmagic.cell import Cell, CodeStep, Control, Step
 from orchmagic.graph import (
@@ -20,6 +21,7 @@ from orchmagic.graph import (
     Graph,
     Link,
     Node,
+    Sub,
 )
 from orchmagic.lowering import Lowering
 from orchmagic.options import RunOptions
@@ -30,30 +32,56 @@ from orchmagic.template import Message
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Steps become nodes in a row; a gate becomes a code node with a branch behind it."""
     lower = Lowering(cell, options, namespace)
-    nodes: list[Node] = []
-    gates: dict[str, Control] = {}
-    asks: dict[str, str] = {}
+    row = _Row()
     for item in cell.items:
         match item:
             case Step():
-                nodes.append(lower.call(item))
+                row.nodes.append(lower.step(item))
             case CodeStep():
-                nodes.append(lower.code(item))
+                row.nodes.append(lower.code(item))
             case Control(keyword="gate"):
-                gate = _gate(lower, item, nodes, len(gates) + 1)
-                gates[gate.name] = item
-                nodes.append(gate)
-                if item.action and item.action.kind == "ask":
-                    asks[gate.name] = "answer" if not asks else f"answer_{len(asks) + 1}"
-                    nodes.append(Approve(asks[gate.name], Message("user", str(item.action.argument))))
+                _add_gate(lower, item, row)
+            case Control(keyword="approve"):
+                _add_approval(lower, item, row)
             case Control():
-                lower.refuse(item, f"`{item.keyword}` line", "Write a step, `name = expression` or `gate …`")
-    if not any(isinstance(n, Call | Code) for n in nodes):
+                lower.refuse(
+                    item, f"`{item.keyword}` line", "Write a step, `name = expression`, `gate …` or `approve …`"
+                )
+    if not any(isinstance(n, _WORK) for n in row.nodes):
         lower.problem(1, "the cell has no step", "Write for example `summarize` and, indented below it, a prompt")
-        nodes.append(Code("empty", "None"))
-    links = _links(lower, nodes, gates, asks)
-    results = (n.name for n in nodes if isinstance(n, Call | Code) and n.name not in gates)
-    return lower.build(nodes, links, results)
+        row.nodes.append(Code("empty", "None"))
+    results = (n.name for n in row.nodes if isinstance(n, _WORK) and n.name not in row.gates)
+    return lower.build(row.nodes, _links(lower, row), results)
+
+
+_WORK = (Call, Code, Sub)
+
+
+@dataclass
+class _Row:
+    """The nodes in order, and what stands behind a gate: its line, and the node that asks when it is false."""
+
+    nodes: list[Node] = field(default_factory=list)
+    gates: dict[str, Control] = field(default_factory=dict)
+    asks: dict[str, str] = field(default_factory=dict)
+
+
+def _add_gate(lower: Lowering, item: Control, row: _Row) -> None:
+    gate = _gate(lower, item, row.nodes, len(row.gates) + 1)
+    row.gates[gate.name] = item
+    row.nodes.append(gate)
+    if item.action and item.action.kind == "ask":
+        row.asks[gate.name] = "answer" if not row.asks else f"answer_{len(row.asks) + 1}"
+        row.nodes.append(Approve(row.asks[gate.name], Message("user", str(item.action.argument))))
+
+
+def _add_approval(lower: Lowering, item: Control, row: _Row) -> None:
+    """A person approves, edits or rejects what the step above found."""
+    subject = next((n.name for n in reversed(row.nodes) if isinstance(n, _WORK) and n.name not in row.gates), None)
+    if subject is None:
+        lower.problem(item.line, "`approve` has nothing to approve", "Put it behind the step that a person should see")
+    number = 1 + sum(isinstance(n, Approve) and n.subject is not None for n in row.nodes)
+    row.nodes.append(Approve(f"approval_{number}", item.messages[0], subject or row.nodes[0].name if row.nodes else ""))
 
 
 def _gate(lower: Lowering, item: Control, before: list[Node], number: int) -> Code:
@@ -65,17 +93,20 @@ def _gate(lower: Lowering, item: Control, before: list[Node], number: int) -> Co
     return Code(f"gate_{number}", item.expression, gate=True, again=again)
 
 
-def _links(lower: Lowering, nodes: list[Node], gates: Mapping[str, Control], asks: Mapping[str, str]) -> list[Link]:
+def _links(lower: Lowering, row: _Row) -> list[Link]:
     links: list[Link] = []
-    for i, node in enumerate(nodes):
-        following = nodes[i + 1].name if i + 1 < len(nodes) else END
-        if node.name not in gates:
+    names = [*(n.name for n in row.nodes), END]
+    for node, following in zip(row.nodes, names[1:], strict=True):
+        if isinstance(node, Approve) and node.subject is not None:
+            links.append(
+                Branch(node.name, f"{node.name} == 'approve'", (Arm(True, following),), STOP, "a person rejected it")
+            )
+        elif isinstance(node, Code) and node.name in row.gates:
+            ask = row.asks.get(node.name)
+            passed = names[names.index(ask) + 1] if ask else following
+            links.append(_branch(lower, node, row.gates[node.name], passed, ask))
+        else:
             links.append(Edge(node.name, following))
-            continue
-        if node.name in asks:
-            following = nodes[i + 2].name if i + 2 < len(nodes) else END
-        assert isinstance(node, Code)
-        links.append(_branch(lower, node, gates[node.name], following, asks.get(node.name)))
     return links
 
 

@@ -34,9 +34,14 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         if trouble := tools.problem(name, namespace.get(name)):
             known = [n for n, v in namespace.items() if not n.startswith("_") and tools.problem(n, v) is None]
             lower.problem(1, trouble, f"--tools takes functions defined in the notebook{nearest(name, known)}")
+    approve = tuple(str(n) for n in _words(options.extra.get("approve")))
+    for name in (n for n in approve if n not in names):
+        lower.problem(
+            1, f"--approve {name} is none of --tools", f"Name one of {', '.join(names)}{nearest(name, names)}"
+        )
     cap = options.max_iterations or DEFAULTS.max_iterations
     agent = Call("agent", cell.prompt, _returns(lower), tools=names, transcript=TRANSCRIPT)
-    act = ToolsNode("tools", names, TRANSCRIPT, options.timeout)
+    act = ToolsNode("tools", names, TRANSCRIPT, options.timeout, approve)
     wants = Branch(
         "agent",
         f"bool({TRANSCRIPT}[-1].get('tool_calls'))",
@@ -82,6 +87,7 @@ You help with orders. Cite the order id of every fact.
     build=build,
     options=(
         Option("--tools", "words", "notebook functions that the model may call", "F,G"),
+        Option("--approve", "words", "those of them that a person approves before each call", "F,G"),
         Option("--returns", "text", "the type of the final answer, as behind -> in a step", "TYPE"),
     ),
     one_prompt=True,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
-from orchmagic.cell import Cell, CodeStep, Step
+from orchmagic.cell import Cell, CodeStep, Step, Value
 from orchmagic.errors import nearest
 from orchmagic.graph import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
 from orchmagic.lowering import Lowering, literal
 from orchmagic.options import Option, RunOptions
 from orchmagic.outputs import Field, Output
 from orchmagic.patterns import Pattern
-from orchmagic.template import Message, names
+from orchmagic.template import Message, check, names
 from orchmagic.wording import LABELS
 
 ROUTER = "router"
@@ -48,25 +47,32 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _handler(lower: Lowering, step: Step) -> Node:
-    given = lower.read(step, ("model", "fallback", "temperature", "max_tokens", "timeout", "retry", "cache", *_OWN))
-    if "ask" in given:
-        return Approve(step.name, Message("user", str(_literal(lower, step, given["ask"], 'ask="Please answer"'))))
+    if "ask" in step.options:
+        given = lower.read(step, _OWN)
+        return Approve(step.name, Message("user", _question(lower, step, given["ask"])))
+    if "run" in step.options:
+        return lower.step(step, also=("match",))
     if not step.messages:
-        lower.problem(step.line, f"handler {step.name!r} has no prompt", 'Write one below it, indented, or ask="…"')
+        write = 'Write one below it, indented, or ask="…", or run=ORCHESTRATION'
+        lower.problem(step.line, f"handler {step.name!r} has no prompt", write)
     return lower.call(step, also=_OWN)
 
 
-def _literal(lower: Lowering, step: Step, value: Any, write: str) -> object:
-    try:
-        return value.literal
-    except ValueError:
-        lower.problem(step.line, f"{value.source} is no text", f"Write {write}")
+def _question(lower: Lowering, step: Step, value: Value) -> str:
+    question = lower.text(step, value, 'ask="Please answer"')
+    if problem := check(question):
+        lower.problem(step.line, problem.text, "Write `{{ name }}` for a value", value.column)
         return ""
+    return question
 
 
 def _router(lower: Lowering, router: Step | CodeStep | None, handlers: Sequence[Step]) -> Call | Code:
     if isinstance(router, CodeStep):
-        return lower.code(router)
+        found = lower.code(router)
+        if isinstance(found, Code):
+            return found
+        lower.problem(router.line, "an orchestration cannot be the router", "Call it above, and route on its output")
+        return Code(ROUTER, "None")
     if rules := [h for h in handlers if "match" in h.options]:
         return _by_regex(lower, router, rules)
     step = router or Step(ROUTER, {}, None, None, (), 1)
@@ -92,7 +98,7 @@ def _by_regex(lower: Lowering, router: Step | None, rules: Sequence[Step]) -> Co
             "Write a line `router(on=question)`",
         )
     subject = given["on"].expression if "on" in given else (subjects or ["None"])[0]
-    pairs = [(h.name, str(_literal(lower, h, h.options["match"], 'match="refund|invoice"'))) for h in rules]
+    pairs = [(h.name, lower.text(h, h.options["match"], 'match="refund|invoice"')) for h in rules]
     found = f"(label for label, rule in {pairs!r} if re.search(rule, str({subject}), re.IGNORECASE))"
     return Code(ROUTER, f"next({found}, None)")
 

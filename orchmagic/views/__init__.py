@@ -11,14 +11,12 @@ from typing import Any
 
 from orchmagic.registry import Registry
 from orchmagic.trace import Record
-from orchmagic.views._bound import bound
-
-_MANY = 1_000  # spans from which a figure is too slow
+from orchmagic.views._bound import MOST, bound, thinned
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`render(record)` is the data under `mime`; `when` says whether this record (not yet cut) gets it."""
+    """`render(record)` is the data under `mime`; `when` says whether this record (its values not yet cut) gets it."""
 
     name: str
     mime: str
@@ -31,10 +29,11 @@ VIEWS: Registry[View] = Registry("orchmagic.views", "plug", View)
 
 def bundle(record: Record) -> dict[str, Any]:
     """The MIME bundle of a run: Plotly, our trace, static HTML and text."""
-    bounded = bound(record)
-    return {view.mime: view.render(bounded) for view in VIEWS if view.when(record)}
+    thin = thinned(record)
+    bounded = bound(thin)
+    return {view.mime: view.render(bounded) for view in VIEWS if view.when(thin)}
 
 
 def large(record: Record) -> bool:
-    """Too many spans for a figure."""
-    return len(record.spans) > _MANY
+    """Too many spans for a figure, even with the many items of a step summed up."""
+    return len(record.spans) > MOST

@@ -1,4 +1,4 @@
-"""What the figure shows, row by row: steps and their tools, each with its words. Places and colours are plotly.py's."""
+"""What the figure shows, row by row: steps and what is inside them, each with its words. Places are plotly.py's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 
 from orchmagic import words
 from orchmagic.trace import Record, Span
+from orchmagic.views._tree import lines
 
 ROWS = 60
 PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "waiting": "."}
@@ -14,9 +15,10 @@ PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "waiting": "."}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the figure: a step, or one of its tools; `calls` are the attempts to draw within it."""
+    """A line of the figure: a step, or (`depth` > 0) a part of one; `calls` are the attempts to draw within it."""
 
     span: Span
+    depth: int
     label: str
     words: str
     hover: str
@@ -29,23 +31,26 @@ class Row:
         return "/" if self.cached else PATTERNS.get(self.span.status, "")
 
 
-def rows_of(record: Record) -> list[Row]:
-    """The lines of the figure, from top to bottom; at most `ROWS`."""
-    rows: list[Row] = []
-    hangs = critical(record.steps)
-    for step in record.steps[:ROWS]:
-        inside = record.inside(step)
-        tries = _told(tuple(s for ask in inside if ask.kind == "ask" for s in _tries(record, ask)))
-        tools = tuple(s for s in inside if s.kind == "tool")
-        slowest = critical(tools) if step.id in hangs else set()
-        on = step.id in hangs
-        label = f"{words.MARKS.get(step.status, '·')} {words.label(record, step)[:24]}"
-        cached = bool(words.cache(record, step))
-        rows.append(Row(step, label, _beside(record, step), _hover(record, step, on), cached, on, tries))
-        for tool in tools:
-            name = f"{words.MARKS.get(tool.status, '·')} · {tool.name[:22]}"
-            rows.append(Row(tool, name, _spoken(record, tool), _tool(tool), cached=False, critical=tool.id in slowest))
-    return rows[:ROWS]
+def rows_of(record: Record) -> tuple[list[Row], int]:
+    """The lines of the figure, from top to bottom, at most `ROWS`; and how many more there are."""
+    shown, more = lines(record, ROWS)
+    hangs = set(critical(record.steps))
+    for span, _ in shown:
+        if span.id in hangs:
+            hangs |= critical(tuple(s for s in record.inside(span) if s.kind not in {"ask", "attempt"}))
+    return [_row(record, span, depth, span.id in hangs) for span, depth in shown], more
+
+
+def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
+    mark = " " if span.kind == "more" else words.MARKS.get(span.status, "·")
+    label = f"{mark} {words.label(record, span)[:28]}"
+    if span.kind in {"tool", "more"}:
+        hover = _tool(span) if span.kind == "tool" else plain(span.name)
+        return Row(span, depth, label, _spoken(record, span), hover, cached=False, critical=hangs)
+    asks = [s for s in record.inside(span) if s.kind == "ask"]
+    tries = _told(tuple(s for ask in asks for s in _tries(record, ask)))
+    cached = bool(words.cache(record, span))
+    return Row(span, depth, label, _beside(record, span), _hover(record, span, hangs), cached, hangs, tries)
 
 
 def critical(steps: tuple[Span, ...]) -> set[str]:
@@ -66,7 +71,7 @@ def forks(rows: list[Row]) -> bool:
 
 def _tries(record: Record, ask: Span) -> tuple[Span, ...]:
     """The attempts of a question; an only one is left out of a record that is bounded, and is the question."""
-    return record.inside(ask) or ((ask,) if ask.age is None else ())
+    return record.inside(ask) or ((ask,) if ask.age is None and not ask.recalled else ())
 
 
 def _told(tries: tuple[Span, ...]) -> tuple[Span, ...]:
@@ -81,13 +86,12 @@ def length(record: Record, span: Span) -> float:
 
 def _spoken(record: Record, span: Span) -> str:
     said = words.seconds(length(record, span))
-    return said if span.status == "done" else f"{said}, {span.status}"
+    return said if span.status == "done" else f"{said}, {words.waits(span) or span.status}"
 
 
 def _beside(record: Record, step: Span) -> str:
     said = [step.status] if step.status == "skipped" else [_spoken(record, step)]
-    if words.cache(record, step):
-        said.append("cached")
+    said += [words.parts(record, step), words.cache(record, step).partition(" (")[0]]
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     tries = [s for ask in asks for s in record.inside(ask) if s.kind == "attempt"]
     if retried := sum(s.status == "retried" for s in tries):
@@ -96,7 +100,8 @@ def _beside(record: Record, step: Span) -> str:
         said.append(f"{asked} re-ask{'' if asked == 1 else 's'}")
     if any("fell back" in w for ask in asks for w in ask.why):
         said.append("fallback")
-    return plain(", ".join(said))
+    said.append(words.scores(step))
+    return plain(words.one_line(", ".join(filter(None, said)), 90))
 
 
 def _hover(record: Record, step: Span, on_path: bool) -> str:

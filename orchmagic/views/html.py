@@ -13,22 +13,31 @@ from orchmagic import words
 from orchmagic.answer import safe
 from orchmagic.trace import Record, Span
 from orchmagic.views import View
+from orchmagic.views._tree import lines
 
 _ROWS = 100
 _COLORS = {"failed": "#d55e00", "skipped": "#999999", "cancelled": "#999999", "waiting": "#cc79a7"}
-_KINDS = {"call": "#0072b2", "tools": "#e69f00", "tool": "#e69f00"}
+_KINDS = {
+    "call": "#0072b2",
+    "item": "#0072b2",
+    "vote": "#0072b2",
+    "tools": "#e69f00",
+    "tool": "#e69f00",
+    "sub": "#999999",
+}
+_IN = "&nbsp;&nbsp;&nbsp;"  # styles do not survive everywhere: a table of GitHub shows this one, too
 _LEFT = ' style="text-align:left"'
 
 
 def render(record: Record) -> str:
-    """One self-contained `<div>`: a row per step and tool, and what went in and out of each step."""
-    steps = record.steps[:_ROWS]
+    """One self-contained `<div>`: a row per step and its parts, and what went in and out of each."""
+    shown, more = lines(record, _ROWS)
     heads = _cells("th", ("", "step", "", "time", "tokens", "cost", "model"))
-    rows = "".join(_rows(record, steps))
-    more = len(record.steps) - _ROWS
-    note = f"<div>… {more:,} more steps</div>" if more > 0 else ""
-    failed = "".join(_details(record, s, opened=True) for s in steps if s.status == "failed")
-    others = "".join(_details(record, s, opened=False) for s in steps if s.status != "failed")
+    rows = "".join(_line(record, span, depth) for span, depth in shown)
+    note = f"<div>… {more:,} more rows</div>" if more else ""
+    told = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
+    failed = "".join(_details(record, s, 0, opened=True) for s, _ in told if s.status == "failed")
+    others = "".join(_details(record, s, d, opened=False) for s, d in told if s.status != "failed")
     inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
     table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
     return (
@@ -38,14 +47,13 @@ def render(record: Record) -> str:
     )
 
 
-def _rows(record: Record, steps: tuple[Span, ...]) -> Iterator[str]:
-    for step in steps:
-        note = words.cache(record, step) or ("" if step.status == "done" else step.status)
-        yield _row(
-            record, step, words.label(record, step), " · ".join(filter(None, (words.models(record, step), note)))
-        )
-        for tool in [s for s in record.inside(step) if s.kind == "tool"][:_ROWS]:
-            yield _row(record, tool, f"· {tool.name}", "" if tool.status == "done" else tool.status)
+def _line(record: Record, span: Span, depth: int) -> str:
+    name = f"{_IN * depth}{safe(words.label(record, span))}"
+    if span.kind == "tool":
+        return _row(record, span, name, "" if span.status == "done" else span.status)
+    state = words.cache(record, span) or ("" if span.status in {"done", "waiting"} else span.status)
+    said = (words.models(record, span), words.parts(record, span), state, words.waits(span), words.scores(span))
+    return _row(record, span, name, " · ".join(filter(None, said)))
 
 
 def _row(record: Record, span: Span, name: str, note: str) -> str:
@@ -55,7 +63,8 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
         words.money(span.cost) if span.usage.total else "",
     )
     cached = words.cache(record, span)
-    cells = (escape(words.MARKS.get(span.status, "·")), safe(name), _bar(record, span, striped=bool(cached)))
+    mark = "" if span.kind == "more" else escape(words.MARKS.get(span.status, "·"))
+    cells = (mark, name, _bar(record, span, striped=bool(cached)))
     shown = (*cells, *map(escape, figures), safe(note) if note else "")
     return f"<tr>{_cells('td', shown)}</tr>"
 
@@ -78,12 +87,22 @@ def _bar(record: Record, span: Span, *, striped: bool) -> str:
     )
 
 
-def _details(record: Record, step: Span, *, opened: bool) -> str:
+def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
     story = "".join(f"<div>{safe(line)}</div>" for line in _story(record, step))
     error = f"<div>✗ {safe(step.error)}</div>" if step.error else ""
-    both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v)
-    head = f"<summary>{safe(words.label(record, step))}</summary>"
-    return f"<details{' open' if opened else ''}>{head}{error}{story}{both}</details>"
+    known = step.asked["question"] if step.asked else None
+    both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v and v != known)
+    inner = words.path(step.id) if opened and step.parent else words.label(record, step)
+    head = f"<summary>{_IN * depth}{safe(inner)}</summary>"
+    return f"<details{' open' if opened else ''}>{head}{error}{story}{_asked(step)}{both}</details>"
+
+
+def _asked(step: Span) -> str:
+    """What a person is, or was, asked."""
+    if not step.asked:
+        return ""
+    value = step.asked["value"]
+    return f"<div>{safe(words.one_line(step.asked['question'], 400))}</div>" + (_value("about", value) if value else "")
 
 
 def _value(word: str, value: Any) -> str:

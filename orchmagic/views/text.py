@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from orchmagic import words
 from orchmagic.trace import Record, Span
 from orchmagic.views import View
+from orchmagic.views._tree import lines
 
 _ROWS = 60
 
@@ -17,13 +18,20 @@ def render(record: Record) -> str:
 
 
 def _reasons(record: Record) -> Iterator[str]:
-    for span in record.spans[: 20 * _ROWS]:
-        yield from (f"  {span.id}: {words.one_line(w, 200)}" for w in span.why)
+    told = [f"  {span.id}: {words.one_line(w, 200)}" for span in record.spans for w in _said(span)]
+    yield from told[:_ROWS]
+    if len(told) > _ROWS:
+        yield f"  … {len(told) - _ROWS:,} more remarks"
+
+
+def _said(span: Span) -> tuple[str, ...]:
+    waits = words.waits(span, 200)
+    return (*span.why, waits) if waits else span.why
 
 
 def _table(record: Record) -> Iterator[str]:
-    steps = record.steps[:_ROWS]
-    rows = [_row(record, s) for s in steps]
+    shown, more = lines(record, _ROWS)
+    rows = [_row(record, span, depth) for span, depth in shown]
     widths = [max((len(r[i]) for r in rows), default=0) for i in range(5)]
     for row in rows:
         cells = [
@@ -34,19 +42,20 @@ def _table(record: Record) -> Iterator[str]:
             row[4].rjust(widths[4]),
         ]
         yield "  ".join((*cells, *row[5:])).rstrip()
-    if len(record.steps) > _ROWS:
-        yield f"… {len(record.steps) - _ROWS:,} more steps"
+    if more:
+        yield f"… {more:,} more rows"
 
 
-def _row(record: Record, step: Span) -> tuple[str, ...]:
+def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
+    state = words.cache(record, span) or ("" if span.status == "done" else span.status)
     return (
-        words.MARKS.get(step.status, "·"),
-        words.label(record, step),
-        words.models(record, step) or step.kind,
-        words.seconds(step.seconds),
-        f"{step.usage.total:,} tok",
-        words.money(step.cost) if step.usage.total else "",
-        words.cache(record, step) or ("" if step.status == "done" else step.status),
+        " " if span.kind == "more" else words.MARKS.get(span.status, "·"),
+        "  " * depth + words.one_line(words.label(record, span)),
+        words.models(record, span) or span.kind.replace("more", ""),
+        words.seconds(span.seconds),
+        f"{span.usage.total:,} tok",
+        words.money(span.cost) if span.usage.total else "",
+        ", ".join(filter(None, (words.parts(record, span), state))),
     )
 
 

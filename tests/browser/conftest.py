@@ -58,6 +58,7 @@ class Lab:
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
             "ORCHMAGIC_CACHE_DIR": str(self.home / "cache"),
+            "ORCHMAGIC_HISTORY_DIR": str(self.home / "history"),
         }
         return {**os.environ, **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 

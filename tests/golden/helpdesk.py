@@ -1,4 +1,4 @@
-# Written by orchmagic (09a002540afc); exporting again replaces it until you edit it.
+# Written by orchmagic (98976b664fb8); exporting again replaces it until you edit it.
 """helpdesk: a router and its handlers, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -14,7 +14,7 @@ Stayed behind in the notebook:
 - the cache of answers, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError
+- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
 - mending broken JSON before asking again: here the model is asked again at once
 - timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
   network
@@ -45,7 +45,7 @@ TIMEOUT = 60.0  # seconds to wait for an endpoint
 RETRIES = 2  # attempts after a failed one
 REASKS = 1  # how often a reply that does not fit is asked again
 ROUTER_LABELS = ["billing", "technical", "human"]
-MAX_STEPS = 50  # of a run
+MAX_STEPS = 350  # of a run, expressions too
 REASK = (
     "That reply does not fit: {error}. Answer again with only the JSON that fits the "
     "schema."
@@ -314,10 +314,14 @@ async def run(inputs: State) -> Any:
     graph = build_graph().with_config(configurable={"thread_id": "main"})
     state = await graph.ainvoke(inputs)
     while pauses := state.get("__interrupt__"):
-        question = pauses[0].value["question"]
-        answer = await asyncio.to_thread(input, f"{question}\n> ")
-        state = await graph.ainvoke(Command(resume=answer))
+        answer = await asyncio.to_thread(answered, pauses[0].value)
+        state = await graph.ainvoke(Command(resume={pauses[0].id: answer}))
     return result(state)
+
+
+def answered(asked: Mapping[str, Any]) -> Any:
+    """Ask a person at the terminal."""
+    return input(f"{asked['question']}\n> ")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-# Written by orchmagic (fcd7dd11ecde); exporting again replaces it until you edit it.
+# Written by orchmagic (f00b2a9a3510); exporting again replaces it until you edit it.
 """orders: an agent with tools, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -11,7 +11,7 @@ Stayed behind in the notebook:
 - the cache of answers, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError
+- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
 - mending broken JSON before asking again: here the model is asked again at once
 - timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
   network
@@ -44,9 +44,9 @@ TIMEOUT = 60.0  # seconds to wait for an endpoint
 RETRIES = 2  # attempts after a failed one
 REASKS = 1  # how often a reply that does not fit is asked again
 MAX_ITERATIONS = 8  # rounds of a loop; then the run ends with what it has
-MAX_STEPS = 50  # of a run
+MAX_STEPS = 350  # of a run, expressions too
 DEADLINE = 600.0  # seconds, when `run` runs the graph
-TOOL_TIMEOUT = 60.0
+TOOL_TIMEOUT: float | None = 60.0
 REASK = (
     "That reply does not fit: {error}. Answer again with only the JSON that fits the "
     "schema."
@@ -56,6 +56,7 @@ REJECTED = frozenset(range(400, 500)) - {402, 408, 429}
 SHOWN = 5  # problems of a reply that its model is told at once
 logger = logging.getLogger(__name__)
 Messages: TypeAlias = list[dict[str, Any]]
+Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
 
 
 # Prompts: what each step asks
@@ -238,9 +239,7 @@ class FindOrder(BaseModel):
     part: Literal["state", "items"] = "state"
 
 
-TOOLS: dict[str, tuple[Callable[..., Any], type[BaseModel]]] = {
-    "find_order": (find_order, FindOrder),
-}
+TOOLS: Tools = {"find_order": (find_order, FindOrder)}
 
 
 def tool_calls(choice: Choice) -> dict[str, Any]:
@@ -251,10 +250,10 @@ def tool_calls(choice: Choice) -> dict[str, Any]:
     return {"role": "assistant", "content": content, "tool_calls": calls}
 
 
-def tool_format() -> list[dict[str, Any]]:
+def tool_format(tools: Tools) -> list[dict[str, Any]]:
     """Describe the tools to the model: names, docstrings and arguments."""
     found = []
-    for name, (function, kind) in TOOLS.items():
+    for name, (function, kind) in tools.items():
         described = {
             "name": name,
             "description": inspect.getdoc(function) or name.replace("_", " "),
@@ -264,28 +263,39 @@ def tool_format() -> list[dict[str, Any]]:
     return found
 
 
-async def use_tool(call: dict[str, Any]) -> dict[str, Any]:
+async def use_tool(
+    call: dict[str, Any],
+    tools: Tools,
+    *,
+    timeout: float | None = TOOL_TIMEOUT,  # noqa: ASYNC109 - it bounds the tool alone
+) -> dict[str, Any]:
     """Run one tool call; whatever goes wrong is for the model to read."""
     name, written = call["function"]["name"], call["function"]["arguments"]
     try:
-        function, arguments = arguments_for(name, written)
-        async with asyncio.timeout(TOOL_TIMEOUT):
+        if "rejected" in call:
+            raise ValueError(call["rejected"])  # noqa: TRY301 - told as the rest is
+        function, arguments = arguments_for(name, written, tools)
+        async with asyncio.timeout(timeout):
             if inspect.iscoroutinefunction(function):
                 content = readable(await function(**arguments))
             else:
                 content = readable(await asyncio.to_thread(function, **arguments))
     except TimeoutError:
-        content = f"Error: {name} gave no answer within {TOOL_TIMEOUT:g} s"
+        content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
         content = f"Error: {told(error)}"
     return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
 
-def arguments_for(name: str, written: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+def arguments_for(
+    name: str,
+    written: str,
+    tools: Tools,
+) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the tool and its arguments, checked against its type hints."""
-    if name not in TOOLS:
-        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(TOOLS)}")
-    function, kind = TOOLS[name]
+    if name not in tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(tools)}")
+    function, kind = tools[name]
     try:
         checked = kind.model_validate_json(written or "{}")
     except ValidationError as error:
@@ -320,7 +330,7 @@ async def agent(state: State, *, client: AsyncOpenAI) -> State:
     question = state["question"]
     messages = agent_prompt(question)
     messages += state.get("messages", [])
-    value, choice = await ask(client, messages, Agent, tools=tool_format())
+    value, choice = await ask(client, messages, Agent, tools=tool_format(TOOLS))
     if choice.message.tool_calls:
         return {
             "messages": [tool_calls(choice)],
@@ -336,10 +346,11 @@ async def agent(state: State, *, client: AsyncOpenAI) -> State:
 
 
 async def tools(state: State) -> State:
-    """Run the tool calls of the last message side by side."""
+    """Run the tool calls of the last message, side by side."""
     calls = state["messages"][-1]["tool_calls"]
-    replies = await asyncio.gather(*map(use_tool, calls))
-    return {"messages": list(replies)}
+    uses = (use_tool(call, TOOLS) for call in calls)
+    replies = await asyncio.gather(*uses)
+    return {"messages": replies}
 
 
 # Graph

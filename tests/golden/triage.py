@@ -1,4 +1,4 @@
-# Written by orchmagic (3d285c1c141f); exporting again replaces it until you edit it.
+# Written by orchmagic (f121e5fa1626); exporting again replaces it until you edit it.
 """triage: a chain of steps, exported from a notebook.
 
 extract  call     -> gate_1
@@ -12,7 +12,7 @@ Stayed behind in the notebook:
 - the cache of answers, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError
+- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
 - mending broken JSON before asking again: here the model is asked again at once
 - timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
   network
@@ -43,7 +43,7 @@ TIMEOUT = 60.0  # seconds to wait for an endpoint
 RETRIES = 2  # attempts after a failed one
 REASKS = 2  # how often a reply that does not fit is asked again
 GATE_1_TO_EXTRACT = 2  # times that gate_1 may send back
-MAX_STEPS = 50  # of a run
+MAX_STEPS = 350  # of a run, expressions too
 DEADLINE = 600.0  # seconds, when `run` runs the graph
 GATE_1_CHECK = "extract.quote in ticket"
 REASK = (

@@ -169,6 +169,121 @@ main(when=all(p in PRODUCTS for p in filter.items if len(p) > 1))
     Now {{ filter.items[0] }} {{ filter.state }}
 """
 
+MODERATE = PATTERNS.get("parallel").example
+DIGEST = PATTERNS.get("mapreduce").example
+TAGLINE = PATTERNS.get("refine").example
+SOLVE = PATTERNS.get("cascade").example
+LAUNCH = PATTERNS.get("team").example
+REPORT = PATTERNS.get("plan").example
+
+ARITHMETIC = '''def arithmetic_ok(work: str) -> bool:
+    """Say whether the work shows a calculation."""
+    return "=" in work
+'''
+SEARCH = '''def search(query: str) -> str:
+    """Look something up."""
+    return f"all about {query}"
+'''
+
+APPROVED = """%%chain letter
+draft -> subject: str, body: str
+    Write to {{ customer }}
+approve "Send this to {{ customer }}?"
+send
+    Send {{ draft.subject }}: {{ draft.body }}
+"""
+CAREFUL = """%%react shop --tools find_order,refund --approve refund
+{{ question }}
+"""
+OVER = """%%chain each --concurrency 2
+tags(over=tickets, item=ticket) -> label: str, urgent: bool
+    Label {{ ticket.text }} of {{ ticket["id"] }} for {{ team }}
+urgent = [t.label for t in tags if t and t.urgent]
+close(when=len(urgent) > 1)
+    {{ urgent }} {{ tags }}
+"""
+VOTED = """%%chain jury --fallback large
+verdict(votes=4, min=0.75) -> "guilty" | "free"
+    Is {{ name }} guilty?
+report
+    {{ verdict.value }} {{ verdict.agreement }} {{ verdict.decided }}
+"""
+
+# Orchestrations in others: (cells that are run before, cell, notebook code)
+LEGAL = """%%chain legal
+check -> grave: bool, topic: str
+    Is this grave? {{ question }}
+gate not check.grave else ask "Grave, about {{ check.topic }}: what shall I say?"
+reply
+    Reply about {{ check.topic }}. {{ answer }} {{ question }}
+"""
+DESK = """%%route desk
+router
+    Which team? {{ question }}
+billing: refunds
+    Billing: {{ question }}
+contracts(run=legal): anything about a contract
+"""
+ANSWERED = """%%chain answered
+mail = desk(question=ticket + "!")
+polish -> text: str, tone: str
+    Polish {{ mail }} for {{ ticket }}
+again = desk(question=polish.text)
+"""
+SLOGANS = """%%parallel slogans
+line(run=tagline)
+price -> int
+    Price of {{ product }}?
+merge
+    {{ line }} for {{ price }}
+"""
+EACH_DESK = """%%chain mails
+replies(run=desk, over=questions, item=question)
+sum_up
+    {{ replies }}
+"""
+
+HEADLINE = """%%refine headline
+generate -> title: str, words: list[str]
+    Title for {{ product }}
+evaluate -> score: float
+    Score {{ generate.title }}
+until evaluate.score >= 8 max 2
+"""
+PAGES = """%%chain pages
+heads(run=headline, over=products, item=product)
+first = headline(product=products[0])
+titles = [h.title for h in heads if h and h.title != first.title]
+say(when=first.words)
+    {{ first.title }} {{ heads }}
+"""
+CREW = """%%team crew
+supervisor
+    Goal: {{ brief }}
+finder(tools=search): finds
+    You find.
+counter(tools=[search, count]): counts
+    You count.
+"""
+CREW_TOOLS = '''def search(query: str) -> str:
+    """Search."""
+    return "found " + query
+
+
+def count(text: str) -> int:
+    """Count."""
+    return len(text)
+'''
+
+# Orchestrations inside others: name -> (cells to run before, cell, notebook code)
+NESTED = {
+    "desk": ((LEGAL,), DESK, ""),
+    "answered": ((LEGAL, DESK), ANSWERED, ""),
+    "slogans": ((TAGLINE,), SLOGANS, ""),
+    "mails": ((LEGAL, DESK), EACH_DESK, ""),
+    "pages": ((HEADLINE,), PAGES, ""),
+}
+
 # (cell, notebook code)
 ALL = {
     "triage": (TRIAGE, ""),
@@ -184,5 +299,16 @@ ALL = {
     "more": (MORE, TOOLS),
     "words": (WORDS, TOOLS),
     "odd": (ODD, NAMES),
+    "moderate": (MODERATE, ""),
+    "digest": (DIGEST, ""),
+    "tagline": (TAGLINE, ""),
+    "solve": (SOLVE, ARITHMETIC),
+    "launch": (LAUNCH, SEARCH),
+    "report": (REPORT, SEARCH),
+    "crew": (CREW, CREW_TOOLS),
+    "letter": (APPROVED, ""),
+    "shop": (CAREFUL, TOOLS),
+    "each": (OVER, ""),
+    "jury": (VOTED, ""),
     "sums": ("%%chain sums\ntwice = [n * 2 for n in numbers]\ntotal = sum(twice)\n", "numbers = [1]\n"),
 }

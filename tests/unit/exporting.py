@@ -1,8 +1,10 @@
-"""What the export tests share: cells that ran in a notebook, their graphs, and exported modules."""
+"""What the export tests share: cells that ran in a notebook, their graphs, exported modules, and both compared."""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
+import json
 import linecache
 import sys
 from collections.abc import Callable
@@ -10,10 +12,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from langgraph.types import Command
+from openai import AsyncOpenAI
+
+from orchmagic import Script, Session
 from orchmagic.cell import parse
 from orchmagic.graph import Graph
 from orchmagic.models import Deployment
+from orchmagic.models.scripted_server import ScriptedServer, serve
 from orchmagic.options import parse_options
+from orchmagic.orchestration import Orchestration
 from orchmagic.patterns import PATTERNS
 
 
@@ -50,3 +58,128 @@ def loaded(text: str, folder: Path, name: str) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def by_content(rules):
+    """Replies by what the last message says: several requests are on their way at once."""
+
+    def find(body):
+        said = body["messages"][-1]["content"]
+        return next((reply for words, reply in rules.items() if words in said), None)
+
+    return find
+
+
+NUMBERS = itertools.count()
+
+
+class Case:
+    """A cell, its notebook, its inputs, the replies and what a person answers."""
+
+    def __init__(
+        self,
+        cell: str,
+        replies: Any = (),
+        *,
+        code: str = "",
+        answers: tuple[Any, ...] = (),
+        inner: tuple[str, ...] = (),
+        **inputs: Any,
+    ) -> None:
+        self.cell = cell
+        self.replies = replies
+        self.code = code
+        self.answers = list(answers)
+        self.inner = inner
+        self.inputs = inputs
+        self.models: dict[str, dict[str, Any]] = {}
+        self.in_order = True
+
+    def served(self, **models: dict[str, Any]) -> Case:
+        """The same with other models than one plain `default`."""
+        self.models = models
+        return self
+
+    def in_any_order(self) -> Case:
+        """The same where requests are sent side by side."""
+        self.in_order = False
+        return self
+
+
+class Both:
+    """Runs a case in the notebook and as a module, against two servers with the same script."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def session(self, case: Case, space: dict[str, Any], server: ScriptedServer) -> Session:
+        plain = {"provider": "openai", "model": "plain-model", "base_url": server.base_url}
+        given = {"default": {}, **case.models}
+        models = {name: {**plain, "model": f"{name}-model", **fields} for name, fields in given.items()}
+        config = {"models": models, "cache": "off", "retry": 0}
+        return Session(space, environ={}, config=lambda: config, notify=lambda _: None)
+
+    def define(self, session: Session, cell: str) -> Orchestration:
+        head, _, body = cell.partition("\n")
+        magic, _, line = head.removeprefix("%%").partition(" ")
+        made = session.define(magic, line, body)
+        session.namespace[made.__name__] = made
+        return made
+
+    def in_notebook(self, case: Case, space: dict[str, Any]) -> tuple[list[Any], Any, str]:
+        with serve(Script(case.replies)) as server:
+            session = self.session(case, space, server)
+            try:
+                for cell in case.inner:
+                    self.define(session, cell)
+                run = self.define(session, case.cell)(**case.inputs)
+                for answer in case.answers:
+                    assert run.status == "waiting"
+                    run.resume(answer)
+                return server.requests, run.record.output, run.status
+            finally:
+                session.close()
+
+    async def as_module(self, case: Case, space: dict[str, Any]) -> tuple[list[Any], Any, str]:
+        with serve(Script(case.replies)) as server:
+            session = self.session(case, space, server)
+            try:
+                for cell in case.inner:
+                    self.define(session, cell)
+                name = f"exported_{next(NUMBERS)}"
+                file = self.define(session, case.cell).export(self.folder / f"{name}.py")
+            finally:
+                session.close()
+            module = loaded(file.read_text(encoding="utf-8"), self.folder, name)
+            client = AsyncOpenAI(base_url=server.base_url, api_key="any", max_retries=0)
+            graph = module.build_graph(client).with_config(configurable={"thread_id": "1"})
+            try:
+                state = await graph.ainvoke(case.inputs)
+                for answer in case.answers:
+                    pause = state["__interrupt__"][0]
+                    state = await graph.ainvoke(Command(resume={pause.id: answer}))
+            except Exception as error:
+                if isinstance(error, AssertionError):
+                    raise
+                return server.requests, None, f"failed: {error!r}"
+            finally:
+                await client.close()
+                sys.modules.pop(name)
+            return server.requests, module.result(state), "waiting" if "__interrupt__" in state else "done"
+
+    def shown(self, case: Case, requests: list[Any]) -> str:
+        texts = [json.dumps(r, sort_keys=True) for r in requests]
+        return json.dumps([json.loads(t) for t in (texts if case.in_order else sorted(texts))], indent=1)
+
+    async def compare(self, case: Case) -> tuple[list[Any], Any, str]:
+        """What the notebook did, once it is known that the module did the same."""
+        space = ran(case.code, f"<ipython-input-{next(NUMBERS)}-cell>")
+        asked, output, status = self.in_notebook(case, dict(space))
+        asked_too, output_too, status_too = await self.as_module(case, dict(space))
+        assert self.shown(case, asked_too) == self.shown(case, asked)
+        if status == "failed":
+            assert status_too.startswith("failed")
+        else:
+            assert output_too == output
+            assert status_too == {"capped": "done"}.get(status, status)
+        return asked, output, status

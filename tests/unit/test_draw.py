@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from orchmagic import draw
-from orchmagic.graph import END, FAIL, Arm, Branch, Call, Code, Edge, Graph
+from orchmagic.graph import END, FAIL, START, Arm, Branch, Call, Code, Each, Edge, Fork, Graph, Join, Sub, Votes
 from orchmagic.template import Message
 from orchmagic.trace import Picture
 
@@ -45,7 +45,7 @@ def texts(picture):
 
 
 def test_every_kind_of_node_has_a_shape_of_its_own():
-    kinds = ("call", "code", "gate", "tools", "approve")
+    kinds = ("call", "code", "gate", "tools", "approve", "sub")
     paths = set()
     for kind in kinds:
         root = ET.fromstring(draw.svg_of(Picture((("name", kind),))))
@@ -102,3 +102,60 @@ def test_the_taken_way_stands_out_and_the_others_are_pale(graph):
     assert groups["✗ failed"] is None
     assert groups["last code"] is not None
     assert groups["✓ done"] is not None
+
+
+@pytest.fixture
+def mixed():
+    """Three starting nodes, side by side, that join: votes, a graph per item, and a ladder of models."""
+    prompt = (Message("user", "x"),)
+    inner = Graph("helpdesk", "route", (Call("router", prompt),), (), ("router",))
+    nodes = (
+        Call("vote", prompt, votes=Votes(5)),
+        Sub("worker", inner, each=Each("tasks", "task")),
+        Call("climb", prompt, ladder=("tiny", "large")),
+        Call("merge", prompt),
+    )
+    first = ("vote", "worker", "climb")
+    return Graph("mix", "parallel", nodes, (Fork(START, first), Join(first, "merge")), ("merge",))
+
+
+def test_a_graph_that_starts_side_by_side_has_a_start(mixed):
+    found = draw.picture(mixed)
+    assert found.nodes[0] == (START, "start")
+    assert [t for s, t, _ in found.arrows if s == START] == ["vote", "worker", "climb"]
+    assert found.joins == (("vote", "merge"), ("worker", "merge"), ("climb", "merge"))
+    assert len(list(ET.fromstring(draw.svg(mixed)).iter("{http://www.w3.org/2000/svg}circle"))) == 1
+
+
+def test_votes_items_inner_graphs_and_ladders_are_said_below_the_name(mixed):
+    said = {"call · \u00d75 votes", "sub · each task · helpdesk", "call · 2 models"}
+    assert said <= set(texts(draw.svg(mixed)))
+
+
+def test_a_node_of_many_is_a_pile(mixed):
+    groups = ET.fromstring(draw.svg(mixed)).iter("{http://www.w3.org/2000/svg}g")
+    paths = {
+        "".join(t.text for t in g.iter("{http://www.w3.org/2000/svg}text")): len(
+            list(g.iter("{http://www.w3.org/2000/svg}path"))
+        )
+        for g in groups
+    }
+    assert paths["workersub · each task · helpdesk"] == 2
+    assert paths["mergecall"] == 1
+
+
+def test_an_agent_that_is_named_after_its_node_is_told_by_its_pattern():
+    agent = Graph("launch.researcher", "react", (Code("a", "1"),), (), ("a",))
+    assert draw.note(Sub("researcher", agent)) == "react"
+
+
+def test_the_outline_and_mermaid_tell_what_runs_side_by_side(mixed):
+    outline = draw.outline(mixed)
+    assert outline.isascii()
+    assert outline.splitlines()[0].split() == ["start", "->", "vote,", "worker,", "climb", "(side", "by", "side)"]
+    assert "[x5 votes]" in outline
+    assert "[each task, helpdesk]" in outline
+    mermaid = draw.mermaid(mixed)
+    assert "start_((start))" in mermaid
+    assert "start_ --> vote" in mermaid
+    assert 'worker{{"worker<br/>each task #183; helpdesk"}}' in mermaid

@@ -1,6 +1,11 @@
 """`--dry-run`: the range of a run, without a call."""
 
+import math
+
 import pytest
+
+from orchmagic import ways
+from orchmagic.graph import END, START, Code, Edge, Fork, Graph, Join
 
 CHAIN = """%%chain
 extract(retry=2, max_tokens=100) -> quote: str
@@ -69,3 +74,70 @@ def test_prices_make_a_range_and_unknown_ones_are_said(notebook):
     assert odd.cost is None
     assert "unknown" in odd.text()
     assert "odd" in odd.text()
+
+
+MAP = "%%chain\nlines(over=docs, item=doc, max_tokens=10)\n    A line on {{ doc }}\nreply(max_tokens=10)\n    {{ lines }}\n"
+
+
+def test_a_known_list_tells_how_many_items_there_will_be(notebook):
+    found = of(notebook, MAP, docs=["a", "b", "c"])
+    assert (found.calls.low, found.calls.high) == (4, 4)
+
+
+def test_an_unknown_list_may_be_empty_or_endless_and_the_tokens_are_still_bounded(notebook):
+    cell = MAP.replace("lines(over=docs", "docs -> list[str]\n    Find some\nlines(over=docs")
+    found = of(notebook, cell)
+    assert (found.calls.low, found.calls.high) == (2, math.inf)
+    assert found.tokens.high == 200_000
+    assert "2 to any number of calls" in found.text()
+
+
+def test_votes_are_counted_and_a_fallback_may_decide(notebook):
+    cell = '%%chain\nlabel(votes=5, by=label{}) -> label: "a" | "b"\n    Which?\n'
+    plain = of(notebook, cell.format(", retry=0"))
+    assert (plain.calls.low, plain.calls.high) == (5, 5)
+    assert of(notebook, cell.format(", retry=0, min=0.6")).calls.high == 6
+
+
+def test_an_inner_orchestration_is_counted_with_its_own_steps(notebook):
+    notebook.space["inner"] = notebook.define(
+        "%%chain inner\na(max_tokens=9)\n    A {{ x }}\nb(max_tokens=9)\n    B {{ a }}\n"
+    )
+    found = of(notebook, "%%chain\nfirst(max_tokens=9)\n    F\nmany(run=inner, over=xs, item=x)\n", xs=[1, 2, 3])
+    assert [s.name for s in found.steps] == ["first", "many/a", "many/b"]
+    assert (found.calls.low, found.calls.high) == (7, 7)
+
+
+def test_all_branches_of_a_fork_count_and_their_join_once():
+    names = ("a", "b", "c")
+    graph = Graph(
+        "p", "parallel", tuple(Code(n, "1") for n in (*names, "merge", "last")),
+        (Fork(START, names), Join(names, "merge"), Edge("merge", "last"), Edge("last", END)), ("last",),
+    )  # fmt: skip
+    weight = dict.fromkeys((*names, "merge", "last"), 1.0)
+    assert sorted(ways.way(graph, weight, min)) == ["a", "b", "c", "last", "merge"]
+
+
+def test_a_ladder_costs_at_least_its_first_and_at_most_its_dearest_model(notebook):
+    models = (
+        '{"cheap": {"provider": "scripted", "model": "scripted", "input_price": 1, "output_price": 1},'
+        ' "dear": {"provider": "scripted", "model": "scripted", "input_price": 100, "output_price": 100}}'
+    )
+    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": models}
+    cell = "%%cascade --models cheap,dear\nanswer(max_tokens=10) -> value: int\n    {{ q }}\nverify answer.value > 1\n"
+    found = of(notebook, cell, q="q")
+    assert found.cost is not None
+    (step,) = [s for s in found.steps if s.name == "answer"]
+    assert step.model == "cheap, dear"
+    assert step.cost is not None
+    assert step.cost.high > 50 * step.cost.low
+    assert found.calls.low == 1
+
+
+def test_the_chunks_of_a_known_document_are_counted(notebook):
+    cell = "%%mapreduce digest --over document --chunk 60\nmap -> list[str]\n    Claims: {{ chunk }}\nreduce\n    Merge: {{ parts }}\n"
+    short = of(notebook, cell, document="One sentence.")
+    long = of(notebook, cell, document="One sentence follows another. " * 100)
+    lows = {s.name: s.calls.low for s in short.steps}, {s.name: s.calls.low for s in long.steps}
+    assert lows[0]["map"] == 1
+    assert lows[1]["map"] > 10

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from exporting import graph_of, loaded, ran, served
 
+from orchmagic.chunks import split
 from orchmagic.context import CallDefaults
 from orchmagic.errors import ExportError
 from orchmagic.export import module
 from orchmagic.export.sources import is_tidy, is_typed, needs, of_class, tidied
 
+USE = "def use(text: str) -> str:\n    return text\n"
 CODE = "%%chain made\nfound = use(question)\nreply\n    Say {{ found }}\n"
 
 
@@ -57,6 +60,74 @@ def test_decorated_and_cached_functions_keep_their_decorators(tmp_path):
     text = exported("from functools import lru_cache\n\n\n@lru_cache\ndef use(text: str) -> str:\n    return text\n")
     assert "@lru_cache\ndef use" in text
     assert loaded(text, tmp_path, "decorated").use("x") == "x"
+
+
+def test_our_own_decorators_stay_behind_and_are_named(tmp_path):
+    code = """import functools
+import orchmagic.once
+from orchmagic.once import tool
+
+
+@tool
+def plain(text: str) -> str:
+    return text
+
+
+@functools.cache
+@orchmagic.once.tool(
+    writes=True,
+    key=lambda text: text,
+)
+def use(text: str) -> str:
+    return plain(text) + "!"
+"""
+    text = exported(code)
+    assert "@functools.cache\ndef use" in text
+    assert "import orchmagic" not in text
+    assert "- `writes=True` of `use`: here every call of it writes\n" in text
+    assert "`plain`" not in text
+    assert loaded(text, tmp_path, "unmarked").use("x") == "x!"
+
+
+def test_functions_of_orchmagic_come_by_source_with_what_they_need(tmp_path):
+    cell = "%%chain cut\nparts = split(document, 100, 10)\nreply(over=parts)\n    {{ item }}\n"
+    text = exported("", cell)
+    made = loaded(text, tmp_path, "with_split")
+    document = "One sentence. " * 200
+    assert made.split(document, 100, 10) == split(document, 100, 10)
+    assert "orchmagic" not in text.partition('"""\n\nimport')[2]
+
+
+def test_a_name_of_the_notebook_that_ours_needs_is_refused():
+    cell = "%%chain cut\nparts = split(_weight(document), 100, 10)\nreply\n    {{ parts }}\n"
+    code = "def _weight(text: str) -> str:\n    return text\n"
+    assert "the module needs '_weight' for itself" in refused(code, cell)
+
+
+def test_images_cannot_leave_the_notebook():
+    cell = "%%chain look\nreply\n    What is this? {{ photo }}\n"
+    assert "input 'photo' is an image" in refused("", cell, photo=b"\x89PNG\r\n")
+
+
+def test_a_conversation_is_named_as_left_behind():
+    text = module(graph_of(CODE, space := ran(USE)), space, served(), CallDefaults(), thread="support")
+    assert "- the conversation 'support' (`--thread`)" in text
+
+
+def test_a_table_of_the_notebook_becomes_its_rows(tmp_path):
+    code = """
+class Table:
+    columns = ["a"]
+
+    def to_dict(self, how: str) -> list[dict[str, int]]:
+        return [{"a": 1}] if how == "records" else []
+
+
+def use(text: str) -> Table:
+    return Table()
+"""
+    made = loaded(exported(code), tmp_path, "with_table")
+    assert asyncio.run(made.found({"question": "x"})) == {"found": [{"a": 1}]}
 
 
 def test_an_alias_of_a_function_comes_as_well(tmp_path):

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 from exported_cells import (
     ASK,
@@ -28,108 +22,13 @@ from exported_cells import (
     UNSURE,
     WORDS,
 )
-from exporting import loaded, ran
-from langgraph.types import Command
-from openai import AsyncOpenAI
+from exporting import Both, Case
 
-from orchmagic import Script, Session
 from orchmagic.models.reply import Reply
-from orchmagic.models.scripted_server import ScriptedServer, serve
-from orchmagic.orchestration import Orchestration
-
-NUMBERS = itertools.count()
-
-
-class Case:
-    """A cell, its notebook, its inputs, the replies and what a person answers."""
-
-    def __init__(
-        self, cell: str, replies: Any = (), *, code: str = "", answers: tuple[str, ...] = (), **inputs: Any
-    ) -> None:
-        self.cell = cell
-        self.replies = replies
-        self.code = code
-        self.answers = list(answers)
-        self.inputs = inputs
-        self.models: dict[str, dict[str, Any]] = {}
-
-    def served(self, **models: dict[str, Any]) -> Case:
-        """The same with other models than one plain `default`."""
-        self.models = models
-        return self
-
-
-class Both:
-    """Runs a case in the notebook and as a module, against two servers with the same script."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def session(self, case: Case, space: dict[str, Any], server: ScriptedServer) -> Session:
-        plain = {"provider": "openai", "model": "plain-model", "base_url": server.base_url}
-        given = {"default": {}, **case.models}
-        models = {name: {**plain, "model": f"{name}-model", **fields} for name, fields in given.items()}
-        config = {"models": models, "cache": "off", "retry": 0}
-        return Session(space, environ={}, config=lambda: config, notify=lambda _: None)
-
-    def define(self, session: Session, cell: str) -> Orchestration:
-        head, _, body = cell.partition("\n")
-        magic, _, line = head.removeprefix("%%").partition(" ")
-        return session.define(magic, line, body)
-
-    def in_notebook(self, case: Case, space: dict[str, Any]) -> tuple[list[Any], Any, str]:
-        with serve(Script(case.replies)) as server:
-            session = self.session(case, space, server)
-            try:
-                run = self.define(session, case.cell)(**case.inputs)
-                for answer in case.answers:
-                    assert run.status == "waiting"
-                    run.resume(answer)
-                return server.requests, run.record.output, run.status
-            finally:
-                session.close()
-
-    async def as_module(self, case: Case, space: dict[str, Any]) -> tuple[list[Any], Any, str]:
-        with serve(Script(case.replies)) as server:
-            session = self.session(case, space, server)
-            try:
-                name = f"exported_{next(NUMBERS)}"
-                file = self.define(session, case.cell).export(self.folder / f"{name}.py")
-            finally:
-                session.close()
-            module = loaded(file.read_text(encoding="utf-8"), self.folder, name)
-            client = AsyncOpenAI(base_url=server.base_url, api_key="any", max_retries=0)
-            graph = module.build_graph(client).with_config(configurable={"thread_id": "1"})
-            try:
-                state = await graph.ainvoke(case.inputs)
-                for answer in case.answers:
-                    assert state["__interrupt__"]
-                    state = await graph.ainvoke(Command(resume=answer))
-            except Exception as error:
-                if isinstance(error, AssertionError):
-                    raise
-                return server.requests, None, f"failed: {error!r}"
-            finally:
-                await client.close()
-                sys.modules.pop(name)
-            return server.requests, module.result(state), "waiting" if "__interrupt__" in state else "done"
-
-    async def compare(self, case: Case) -> tuple[list[Any], Any, str]:
-        """What the notebook did, once it is known that the module did the same."""
-        space = ran(case.code, f"<ipython-input-{next(NUMBERS)}-cell>")
-        asked, output, status = self.in_notebook(case, dict(space))
-        asked_too, output_too, status_too = await self.as_module(case, dict(space))
-        assert json.dumps(asked_too, indent=1, sort_keys=True) == json.dumps(asked, indent=1, sort_keys=True)
-        if status == "failed":
-            assert status_too.startswith("failed")
-        else:
-            assert output_too == output
-            assert status_too == {"capped": "done"}.get(status, status)
-        return asked, output, status
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Both:
+def both(tmp_path):
     return Both(tmp_path)
 
 

@@ -6,14 +6,15 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from exported_cells import ALL
+from exported_cells import ALL, NESTED
 from exporting import graph_of, loaded, ran, served
 
 from orchmagic.context import CallDefaults
 from orchmagic.errors import ExportError
-from orchmagic.export import module, names, parts
+from orchmagic.export import module, names, parts, parts_together, parts_tools
 from orchmagic.models import Deployment
 
 ROOT = Path(__file__).parents[2]
@@ -53,9 +54,17 @@ def mixed(alias: str) -> Deployment:
 KINDS = {"openai": served(), "local": local, "mixed": mixed}
 
 
+WITH_LOGIC = {"rich", "loop", "tagline", "launch", "report", "slogans", "crew", "pages"}
+EVERY = [*ALL, *NESTED]
+EXAMPLES = ["triage", "helpdesk", "orders", "moderate", "digest", "tagline", "solve", "launch", "report"]
+
+
 def text_of(name: str, kind: str = "openai") -> str:
-    cell, code = ALL[name]
+    inner, cell, code = NESTED[name] if name in NESTED else ((), *ALL[name])
     space = ran(code)
+    for before in inner:
+        graph = graph_of(before, space)
+        space[graph.name] = SimpleNamespace(definition=graph)
     return module(
         graph_of(cell, space), space, KINDS[kind], CallDefaults(fallback=("large",) if kind == "mixed" else ())
     )
@@ -65,7 +74,7 @@ def text_of(name: str, kind: str = "openai") -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All modules, of all kinds."""
     place = tmp_path_factory.mktemp("exported")
-    for name in ALL:
+    for name in EVERY:
         for kind in KINDS:
             (place / f"{name}_{kind}.py").write_text(text_of(name, kind), encoding="utf-8")
     return place
@@ -92,17 +101,17 @@ def test_modules_pass_mypy_strict(folder):
     assert not said("mypy", "--strict", "--config-file=", "--cache-dir", str(folder / "cache"), *files, cwd=folder)
 
 
-@pytest.mark.parametrize("name", ["triage", "helpdesk", "orders"])
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_are_as_they_were_read(name):
     """After a change on purpose: `python tests/unit/test_export_module.py` writes them again."""
     assert text_of(name) == (GOLDEN / f"{name}.py").read_text(encoding="utf-8")
 
 
 def test_the_bytes_are_the_same_every_time():
-    assert all(text_of(name) == text_of(name) for name in ALL)
+    assert all(text_of(name) == text_of(name) for name in EVERY)
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
+@pytest.mark.parametrize("name", sorted(EVERY))
 def test_importing_a_module_does_nothing(name, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     made = loaded(text_of(name), tmp_path, f"imported_{name}")
@@ -121,9 +130,9 @@ def imported(text: str) -> set[str]:
     return found - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("name", sorted(ALL))
+@pytest.mark.parametrize("name", sorted(EVERY))
 def test_modules_need_langgraph_openai_and_pydantic_and_jinja_only_for_logic(name):
-    logic = {"jinja2"} if name in {"rich", "loop"} else set()
+    logic = {"jinja2"} if name in WITH_LOGIC else set()
     found = imported(text_of(name))
     assert found <= {"langgraph", "openai", "pydantic", "pydantic_core"} | logic
     assert logic <= found
@@ -164,11 +173,56 @@ async def test_a_graph_without_models_needs_no_client(tmp_path):
 
 
 def test_the_names_that_a_module_needs_are_known_as_taken():
-    own = {n for n, found in vars(parts).items() if getattr(found, "__module__", "") == parts.__name__}
-    assert own <= names.OWN
+    for place in (parts, parts_together, parts_tools):
+        own = {n for n, found in vars(place).items() if getattr(found, "__module__", "") == place.__name__}
+        assert own <= names.OWN
+
+
+def test_a_graph_that_several_steps_run_is_written_once():
+    text = text_of("answered")
+    assert text.count("def build_desk(") == text.count("def build_legal(") == 1
+    assert text.count("graph=build_desk(client)") == 2
+
+
+def test_what_is_inside_is_named_after_its_graph():
+    defined = {n.name for n in ast.parse(text_of("desk")).body if isinstance(n, ast.AsyncFunctionDef | ast.ClassDef)}
+    assert {"router", "contracts", "legal_check", "legal_reply", "LegalState", "State", "LegalCheck"} <= defined
+
+
+def test_two_graphs_of_one_name_stand_side_by_side():
+    space = ran("")
+    for name, prompt in (("a", "One {{ x }}"), ("b", "Two {{ x }}")):
+        graph = graph_of(f"%%chain inner\nstep\n    {prompt}\n", space)
+        space[name] = SimpleNamespace(definition=graph)
+    cell = "%%chain outer\none = a(x=x)\ntwo = b(x=one)\n"
+    text = module(graph_of(cell, space), space, served(), CallDefaults())
+    assert "def build_inner(" in text
+    assert "def build_inner_2(" in text
+
+
+def test_an_inner_graph_keeps_the_model_of_its_cell_and_takes_the_rest_from_outside():
+    space = ran("")
+    graph = graph_of("%%chain inner --model small\nstep\n    {{ x }}\n", space)
+    space["inner"] = SimpleNamespace(definition=graph)
+    cell = "%%chain outer --model large --fallback tiny\nmine\n    {{ x }}\nother = inner(x=mine)\n"
+    text = module(graph_of(cell, space), space, served(), CallDefaults())
+    assert 'MODEL = "large-model"' in text
+    assert "await first_usable(client, messages, models=(SMALL, *FALLBACK))" in text
+
+
+def test_limits_of_inner_graphs_are_constants_of_their_own_or_named_as_left_behind():
+    space = ran("")
+    options = "--max-steps 7 --budget 0.5 --deadline 9s --concurrency 3"
+    graph = graph_of(f"%%chain inner {options}\nstep(over=xs)\n    {{{{ item }}}}\n", space)
+    space["inner"] = SimpleNamespace(definition=graph)
+    text = module(graph_of("%%chain outer\nother = inner(xs=xs)\n", space), space, served(), CallDefaults())
+    assert "INNER_MAX_STEPS = 92" in text  # seven, and room for the expressions that LangGraph counts
+    assert "at_once=INNER_CONCURRENCY" in text
+    assert "- the budget of 0.5 US dollars inside inner" in text
+    assert "- the deadline of 9 s inside inner" in text
 
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for example in ("triage", "helpdesk", "orders"):
+    for example in EXAMPLES:
         (GOLDEN / f"{example}.py").write_text(text_of(example), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -9,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from exported_cells import CODE, HELPDESK, ORDERS, RICH, TOOLS, TRIAGE
-from exporting import graph_of, ran, served
+from exported_cells import APPROVED, CODE, HELPDESK, ORDERS, RICH, TOOLS, TRIAGE
+from exporting import graph_of, loaded, ran, served
 
 from orchmagic import Script
 from orchmagic.context import CallDefaults
@@ -20,10 +21,10 @@ from orchmagic.models.reply import Reply
 from orchmagic.models.scripted_server import serve
 
 
-def exported(file: Path, cell: str = TRIAGE, code: str = "", *, overwrite: bool = False) -> Path:
+def exported(file: Path, cell: str = TRIAGE, code: str = "", **options: bool) -> Path:
     space = ran(code)
     endpoint = served(base_url=None, max_tokens_field="max_tokens")
-    return write(graph_of(cell, space), space, endpoint, CallDefaults(), file, overwrite=overwrite)
+    return write(graph_of(cell, space), space, endpoint, CallDefaults(), file, **options)
 
 
 def test_our_own_file_is_written_again(tmp_path):
@@ -69,6 +70,37 @@ def test_a_graph_that_cannot_leave_writes_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def config(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "langgraph.json").read_text())
+
+
+def test_a_langgraph_json_names_the_graphs_of_its_folder(tmp_path):
+    exported(tmp_path / "triage.py", langgraph_json=True)
+    assert config(tmp_path) == {"dependencies": ["."], "graphs": {"triage": "./triage.py:serve"}}
+    (tmp_path / "langgraph.json").write_text(json.dumps({**config(tmp_path), "env": ".env"}))
+    exported(tmp_path / "desk.py", HELPDESK, langgraph_json=True)
+    assert config(tmp_path)["graphs"] == {"triage": "./triage.py:serve", "helpdesk": "./desk.py:serve"}
+    assert config(tmp_path)["env"] == ".env"
+
+
+def test_the_function_that_langgraph_json_names_makes_the_graph(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    text = exported(tmp_path / "triage.py", langgraph_json=True).read_text()
+    made = loaded(text, tmp_path, "triage_served")
+    assert not inspect.signature(made.serve).parameters
+    assert made.serve().name == "triage"
+    assert "def serve" not in exported(tmp_path / "other.py").read_text()
+
+
+@pytest.mark.parametrize("found", ["{", "[]", '{"graphs": 1}'])
+def test_a_langgraph_json_that_cannot_be_read_stays(tmp_path, found):
+    (tmp_path / "langgraph.json").write_text(found)
+    with pytest.raises(ExportError, match="mend it, or move it away"):
+        exported(tmp_path / "triage.py", langgraph_json=True)
+    assert [f.name for f in tmp_path.iterdir()] == ["langgraph.json"]
+    assert (tmp_path / "langgraph.json").read_text() == found
+
+
 def started(file: Path, base_url: str, *arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "OPENAI_API_KEY": "any", "OPENAI_BASE_URL": base_url}
     return subprocess.run(
@@ -90,6 +122,23 @@ def test_a_person_is_asked_at_the_terminal(tmp_path):
     with serve(Script([{"label": "human", "confidence": 1}])) as server:
         done = started(file, server.base_url, "--question", "a lawyer?", said="I call you.\n")
     assert done.stdout == "Please answer: a lawyer?\n> I call you.\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("approve\n", "Send Hi: Dear Ann"),
+        ('{"subject": "Hello", "body": "Dear all"}\n', "Send Hello: Dear all"),
+        ("reject\n", None),
+    ],
+)
+def test_a_person_approves_at_the_terminal(tmp_path, said, sent):
+    file = exported(tmp_path / "letter.py", APPROVED)
+    with serve(Script([{"subject": "Hi", "body": "Dear Ann"}, "sent"])) as server:
+        done = started(file, server.base_url, "--customer", "Ann", said=said)
+    assert done.stdout.startswith("Send this to Ann?\n{\n")
+    assert [r["messages"][0]["content"] for r in server.requests[1:]] == ([sent] if sent else [])
 
 
 @pytest.mark.slow

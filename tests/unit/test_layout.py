@@ -15,12 +15,13 @@ NAMES = tuple(f"step_{i}" for i in range(9))
 @st.composite
 def pictures(draw):
     count = draw(st.integers(1, len(NAMES)))
-    kinds = st.sampled_from(["call", "code", "gate", "tools", "approve"])
+    kinds = st.sampled_from(["call", "code", "gate", "tools", "approve", "sub"])
     nodes = [(name, draw(kinds)) for name in NAMES[:count]] + list(ENDS)
     targets = st.sampled_from([name for name, _ in nodes])
     labels = st.sampled_from(["", "yes", "no ≤2", "else"])
     arrows = draw(st.lists(st.tuples(st.sampled_from(NAMES[:count]), targets, labels), max_size=16))
-    return Picture(tuple(nodes), tuple(arrows))
+    notes = draw(st.lists(st.tuples(st.sampled_from(NAMES[:count]), st.sampled_from(["each item", "2 models"]))))
+    return Picture(tuple(nodes), tuple(arrows), notes=tuple(notes))
 
 
 def chain(count, *more):
@@ -90,3 +91,18 @@ def test_wide_letters_take_more_room():
 
 def test_an_empty_picture_has_a_frame():
     assert arrange(Picture()).boxes == ()
+
+
+def test_a_pile_and_its_words_stay_inside_the_frame():
+    plan = arrange(Picture((("a", "call"),), notes=(("a", "each very long name of an item"),)))
+    (box,) = plan.boxes
+    assert box.y - box.height / 2 >= 6
+    assert box.x + box.width / 2 + 6 <= plan.width
+    assert box.width > breadth("call · each very long name", 9)
+
+
+def test_the_label_of_one_of_several_ways_stands_near_its_end():
+    plan = arrange(chain(3, ("step_0", "step_2", "no"), ("step_0", "step_1", "done")))
+    (line,) = [line for line in plan.lines if line.label == "done"]
+    (x0, _), (x1, _) = line.points
+    assert line.word[0] > (x0 + x1) / 2

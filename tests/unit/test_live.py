@@ -1,9 +1,11 @@
 """The live view: not more often than ten times a second, and gone at the end."""
 
 import asyncio
+from dataclasses import replace
 
 from orchmagic.events import RunFinished, TextStreamed
 from orchmagic.live import Live, frame
+from orchmagic.trace import Span, Trace
 
 CELL = "%%chain triage --no-cache --budget 1\nextract -> name: str\n    {{ text }}\n"
 
@@ -65,3 +67,14 @@ async def test_text_that_comes_after_a_frame_is_drawn_a_tenth_of_a_second_later(
     live.hear(TextStreamed(call="a", text="z"))
     assert live._timer is first
     live.hear(RunFinished(status="done"))
+
+
+def test_items_are_counted_and_inner_steps_under_way_are_listed():
+    at = {"status": "running", "start": 0.0}
+    spans = [Span(id="map#1", parent=None, kind="sub", name="map", **at)]
+    spans += [Span(id=f"map#1/{n}", parent="map#1", kind="item", name=str(n), **at) for n in range(1, 400)]
+    spans += [Span(id="map#1/7/draft#1", parent="map#1/7", kind="call", name="draft", **at)]
+    shown = frame(replace(Trace("r", "t", "chain").snapshot(), spans=tuple(spans)), "")["text/html"]
+    assert "399 items, 399 running" in shown
+    assert "map/7/draft" in shown
+    assert shown.count("<tr>") == 2

@@ -20,6 +20,7 @@ from orchmagic.events import (
     FellBack,
     Usage,
 )
+from orchmagic.journal import NoJournal
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.middleware.budget import Budget
 from orchmagic.models.middleware.single_flight import SingleFlight
@@ -62,6 +63,7 @@ class Bench:
             "provider": {"scripted": scripted.create()}.__getitem__,
             "cache": self.cache,
             "flights": self.flights,
+            "journal": NoJournal(),
             "budget": self.budget,
             "retry": 2,
             "sleep": self.sleep,

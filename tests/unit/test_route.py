@@ -127,7 +127,7 @@ def test_the_router_has_a_default_prompt(notebook):
         ("%%route --otherwise humn\na: x\n    y\nhuman: z\n    y\n", "did you mean 'human'"),
         ("%%route --min-confidence 0.5\na: x\n    y\nb: z\n    y\n", "Add --otherwise"),
         ("%%route\na: x\nb: z\n    y\n", "handler 'a' has no prompt"),
-        ("%%route\na(run=other): x\n    y\nb: z\n    y\n", "unknown option 'run'"),
+        ("%%route\na(run=other): x\nb: z\n    y\n", "no orchestration of the notebook"),
     ],
 )
 def test_a_wrong_cell_is_one_clear_line(notebook, cell, told):

@@ -138,6 +138,88 @@ def test_tools_have_rows_and_the_slowest_is_on_the_critical_path():
         for i, (name, end) in enumerate((("quick", 0.1), ("slow", 1.0)))
     )
     step = Span(id="tools#1", parent=None, kind="tools", name="tools", status="done", start=0, end=1.0)
-    labels = views.bundle(replace(a_run(0), spans=(step, *tools), seconds=1.0))[PLOTLY]["layout"]["yaxis"]["ticktext"]
+    shown = views.bundle(replace(a_run(0), spans=(step, *tools), seconds=1.0))[PLOTLY]["layout"]["annotations"]
+    labels = [name["text"] for name in shown]
     assert ["◆" in label for label in labels] == [True, False, True]
     assert [name in label for label, name in zip(labels, ("tools", "quick", "slow"), strict=True)] == [True] * 3
+
+
+def many_items(count, broken=(7, 500), slow=900):
+    """One step of `count` items, each with a question and an attempt."""
+    at = {"status": "done", "model": "m", "usage": Usage(input=10, output=5), "cost": 0.25}
+    spans = [Span(id="map#1", parent=None, kind="call", name="map", start=0.0, end=9.0, **{**at, "cost": 0.25 * count})]
+    spans[0] = replace(spans[0], usage=Usage(input=10 * count, output=5 * count))
+    for n in range(1, count + 1):
+        item, end = f"map#1/{n}", 8.0 if n == slow else 0.5
+        own = {**at, "status": "failed" if n in broken else "done"}
+        spans += [
+            Span(id=item, parent="map#1", kind="item", name=str(n), start=0.0, end=end, input="text " * 50, **own),
+            Span(id=f"{item}.1", parent=item, kind="ask", name="ask", start=0.0, end=end, output="o" * 900, **own),
+            Span(id=f"{item}.1/1", parent=f"{item}.1", kind="attempt", name="attempt 1", start=0.0, end=end, **own),
+        ]
+    return replace(a_run(0), spans=tuple(spans), seconds=9.0)
+
+
+def test_a_thousand_items_are_summed_up_and_still_have_a_figure():
+    record = many_items(1_000)
+    shown = views.bundle(record)
+    assert saved(record) <= 60_000
+    go.Figure(shown[PLOTLY]["data"], shown[PLOTLY]["layout"])
+    for mime in ("text/plain", "text/html"):
+        assert "988 more items" in shown[mime]
+    (step,) = bound(record).steps
+    items = bound(record).inside(step)
+    assert {"7", "500", "900", "1"} <= {s.name for s in items}
+    assert len(items) == 13
+    assert sum((s.usage for s in items), Usage()) == step.usage
+    assert math.isclose(sum(s.cost or 0 for s in items), step.cost or 0)
+
+
+def test_every_one_of_a_thousand_failures_is_counted():
+    record = many_items(1_000, broken=range(1, 1_001))
+    assert "988 more items (988 failed)" in views.bundle(record)["text/plain"]
+    assert saved(record) <= 60_000
+
+
+def test_a_few_items_too_many_are_all_kept_in_the_saved_trace():
+    record = many_items(40)
+    assert sum(s.kind == "item" for s in bound(record).spans) == 40
+    assert "28 more items" in views.bundle(record)["text/plain"]
+    assert saved(record) <= 90_000
+
+
+def test_thirteen_items_are_all_shown():
+    shown = views.bundle(many_items(13))["text/plain"]
+    assert "more item" not in shown
+    assert "13 ·" in shown
+
+
+def test_a_long_answer_is_cut_once_and_names_its_own_length():
+    step = replace(a_run(1).spans[0], output="x" * 50_000)
+    html = views.bundle(replace(a_run(1), spans=(step,)))["text/html"]
+    assert "(50,000 characters)" in html
+    assert html.count("characters)") == 1
+
+
+def test_a_value_whose_parts_are_cut_claims_no_length():
+    step = replace(a_run(1).spans[0], output={"a": "x" * 3_000, "b": "y" * 3_000})
+    assert "characters)… (" not in views.bundle(replace(a_run(1), spans=(step,)))["text/html"]
+
+
+def test_a_short_run_has_an_axis_in_milliseconds():
+    spans = tuple(replace(s, start=0.001, end=0.004) for s in a_run(1).spans)
+    figure = views.bundle(replace(a_run(1), spans=spans, seconds=0.005))[PLOTLY]
+    assert figure["layout"]["xaxis"]["title"]["text"] == "milliseconds"
+    assert (figure["data"][0]["base"], figure["data"][0]["x"]) == ([1.0], [3.0])
+    long = views.bundle(a_run(2))[PLOTLY]
+    assert long["layout"]["xaxis"]["title"]["text"] == "seconds"
+
+
+def test_inner_steps_stand_further_in_than_what_they_are_inside():
+    outer = Span(id="sub#1", parent=None, kind="sub", name="sub", status="done", start=0, end=1)
+    inner = Span(id="sub#1/a#1", parent="sub#1", kind="call", name="a", status="done", start=0, end=1)
+    shown = views.bundle(replace(a_run(0), spans=(outer, inner), seconds=1.0))
+    first, second = shown[PLOTLY]["layout"]["annotations"]
+    assert second["xshift"] > first["xshift"]
+    assert "&nbsp;" in shown["text/html"]
+    assert shown["text/plain"].splitlines()[1].startswith("✓    a")

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchmagic import images
 from orchmagic.errors import BudgetExceeded, OrchError
 from orchmagic.events import Usage
 from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, prices
@@ -32,21 +33,30 @@ class Spend:
 class Budget:
     """What one run may spend; None leaves a side open. `money` in US dollars.
 
+    An inner orchestration has a budget of its own below its run's (`parent`): what it spends counts in both.
+
     There is no lock: all calls of a session run on its loop's thread, and between check and booking nothing is
     awaited. Settling must not wait either, or a second cancel could lose it.
     """
 
-    def __init__(self, max_tokens: int | None = None, money: float | None = None) -> None:
+    def __init__(self, max_tokens: int | None = None, money: float | None = None, parent: Budget | None = None) -> None:
         for name, limit in (("max_tokens", max_tokens), ("money", money)):
             if limit is not None and not limit >= 0:
                 raise ValueError(f"{name} is {limit}: write 0 or more, or None for no limit")
         self.max_tokens = max_tokens
         self.money = money
+        self.parent = parent
         self.spent_tokens = 0
         self.spent_cost = 0.0
-        self._held: dict[int, Spend] = {}
-        self._numbers = itertools.count()
-        self._settled = asyncio.Event()
+        self._met: set[str] = set()
+        self.held: dict[int, Spend] = {}
+        self.numbers = itertools.count()
+        self.settled = asyncio.Event()
+
+    @property
+    def all(self) -> tuple[Budget, ...]:
+        """This budget and those above it, the run's own last."""
+        return (self, *(self.parent.all if self.parent else ()))
 
     async def reserve(self, worst: Spend) -> int:
         """Set `worst` aside; the number is for `settle`. Waits while other calls hold what it needs.
@@ -54,41 +64,69 @@ class Budget:
         Raises:
             BudgetExceeded: it does not fit beside what is already spent.
         """
+        whole = self.all
         while True:
-            self._check(worst)
-            if self._fits(worst):
+            for budget in whole:
+                budget.check(worst)
+            if all(budget.fits(worst) for budget in whole):
                 break
-            await self._settled.wait()
-        number = next(self._numbers)
-        self._held[number] = worst
+            await whole[-1].settled.wait()
+        number = next(whole[-1].numbers)
+        for budget in whole:
+            budget.held[number] = worst
         return number
 
     def settle(self, number: int, spent: Spend) -> None:
         """Give back what was set aside, and book what was really spent."""
-        del self._held[number]
+        for budget in self.all:
+            del budget.held[number]
+            budget.book(spent)
+        root = self.all[-1]
+        root.settled.set()
+        root.settled = asyncio.Event()
+
+    def reset(self) -> None:
+        """Nothing is spent yet: a new life of the run books again what its record holds."""
+        self.spent_tokens, self.spent_cost = 0, 0.0
+        self._met.clear()
+
+    def book(self, spent: Spend) -> None:
+        """Count what was spent, here alone."""
         self.spent_tokens += spent.tokens
         self.spent_cost += spent.cost or 0.0
-        self._settled.set()
-        self._settled = asyncio.Event()
 
-    def _fits(self, worst: Spend) -> bool:
-        held = self._held.values()
+    def met(self, call: str, tokens: int = 0, cost: float | None = None) -> bool:
+        """Note that `call` is answered; True when the run's own budget had it noted.
+
+        `tokens` and `cost` are what the answer took in an earlier life, counted in each budget that had it not
+        noted; what was asked just now is settled.
+        """
+        known = call in self._met
+        self._met.add(call)
+        if not known:
+            self.book(Spend(tokens, cost))
+        return self.parent.met(call, tokens, cost) if self.parent else known
+
+    def fits(self, worst: Spend) -> bool:
+        held = self.held.values()
         tokens = self.spent_tokens + sum(h.tokens for h in held) + worst.tokens
         cost = self.spent_cost + sum(h.cost or 0.0 for h in held) + (worst.cost or 0.0)
         tokens_fit = self.max_tokens is None or tokens <= self.max_tokens
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 
-    def _check(self, worst: Spend) -> None:
+    def check(self, worst: Spend) -> None:
         if self.max_tokens is not None and self.spent_tokens + worst.tokens > self.max_tokens:
             raise BudgetExceeded(
                 f"max-tokens: limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to "
-                f"{worst.tokens:,}: raise --max-tokens, or lower max_tokens of the step"
+                f"{worst.tokens:,}: raise --max-tokens, or lower max_tokens of the step",
+                budget=self,
             )
         cost = worst.cost or 0.0
         if self.money is not None and self.spent_cost + cost > self.money + _DUST:
             raise BudgetExceeded(
                 f"budget: limit {self.money:g} $, spent {self.spent_cost:.4g} $, the next call could cost up to "
-                f"{cost:.4g} $: raise --budget, or lower max_tokens of the step"
+                f"{cost:.4g} $: raise --budget, or lower max_tokens of the step",
+                budget=self,
             )
 
 
@@ -102,10 +140,11 @@ class Budgeting:
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self._resolve(request.model)
         worst = worst_case(request, deployment)
-        if self._budget.money is not None and worst.cost is None:
+        bound = next((b for b in self._budget.all if b.money is not None), None)
+        if bound is not None and worst.cost is None:
             whose = f"{deployment.alias!r} ({deployment.model})"
             raise BudgetExceeded(
-                f"budget: limit {self._budget.money:g} $, but the price of {whose} is unknown: set "
+                f"budget: limit {bound.money:g} $, but the price of {whose} is unknown: set "
                 "input_price and output_price, US dollars per million tokens, in "
                 f'[tool.orchmagic.models."{deployment.alias}"]'
             )
@@ -126,7 +165,10 @@ class Budgeting:
 def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     """The most that one attempt can be billed."""
     body = sent(request, deployment)
-    prompt = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    pictures = images.inside(request.messages)
+    text = json.dumps(images.told(body) if pictures else body, ensure_ascii=False)
+    prompt = len(text.encode("utf-8", "surrogatepass"))
+    prompt += images.TOKENS * pictures
     prompt += _MESSAGE * len(body["messages"]) + (_TOOLS if "tools" in body else 0)
     # parameters of the settings may raise the limit of the reply, or ask for several replies
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]

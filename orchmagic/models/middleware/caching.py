@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 from orchmagic.caches import Cache, Complaints
-from orchmagic.events import CacheHit, Usage
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, TokenLogprob, ToolCall
+from orchmagic.events import CacheHit
+from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, stored
 from orchmagic.models.key import key
 
 
@@ -52,33 +51,15 @@ class Caching:
             # a clock that was set back makes no answer younger than new
             age = max(0.0, self._clock() - float(entry["stored"]))
             # it was stored with the ttl of then; the one of now may be shorter
-            return None if ttl is not None and age >= ttl else _answer(entry["answer"], age)
+            if ttl is not None and age >= ttl:
+                return None
+            return replace(stored.load(entry["answer"]), age=age, reason="cached")
         except Exception as error:  # noqa: BLE001 - a damaged entry or a foreign cache may raise anything
             self._complain("read", f"a stored answer cannot be read, so it is asked again: {error!r}")
             return None
 
     def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
         try:
-            cache.set(name, {"stored": self._clock(), "answer": asdict(answer)}, ttl)
+            cache.set(name, {"stored": self._clock(), "answer": stored.dump(answer)}, ttl)
         except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
             self._complain("write", f"an answer cannot be stored: {error!r}")
-
-
-def _answer(data: Mapping[str, Any], age: float) -> ModelResponse:
-    """The stored answer.
-
-    Raises:
-        TypeError, KeyError: what was stored is none.
-    """
-    logprobs = None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"])
-    calls = tuple(ToolCall(**call) for call in data["tool_calls"])
-    usage = Usage(**data["usage"])
-    texts = (data["text"], data["finish_reason"], data["model"], data["provider"])
-    if not all(isinstance(text, str) for text in (*texts, *(c.name for c in calls), *(c.arguments for c in calls))):
-        raise TypeError("text was expected")
-    if not all(isinstance(number, int) for number in asdict(usage).values()):
-        raise TypeError("a number of tokens was expected")
-    if not isinstance(data["cost"], int | float | None):
-        raise TypeError("a cost was expected")
-    made = ModelResponse(**{**data, "usage": usage, "tool_calls": calls, "logprobs": logprobs})
-    return replace(made, age=age, reason="cached")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from orchmagic import images
 from orchmagic.events import CallFailed, CallFinished, CallStarted
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
 
@@ -16,7 +17,8 @@ class Tracing:
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         span = request.call.rpartition(".")[0] or request.call
-        self._emit(CallStarted(call=request.call, span=span, model=request.model, messages=request.messages))
+        messages = tuple(images.told(request.messages))
+        self._emit(CallStarted(call=request.call, span=span, model=request.model, messages=messages))
         try:
             answer = await handler(request)
         except asyncio.CancelledError:

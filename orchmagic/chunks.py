@@ -1,0 +1,137 @@
+"""Long texts in chunks that fit a prompt, and parts in groups that fit one: what `%%mapreduce` does without a model.
+
+Tokens are estimated without a tokenizer, on the safe side: three letters count one, and a capital begins anew (with
+three more, or in twos); so counts each digit, mark and line end; a CJK character counts two, a letter of Europe's
+other alphabets one, any other character its bytes, and the space before a word nothing. On prose in thirty languages,
+on code, JSON and emoji that is 1.2 to 2.6 times (English: 1.8) what cl100k, o200k and Qwen's tokenizer count.
+
+Exported modules copy these functions; so their lines are shorter than elsewhere, and their docstrings say what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
+
+# What is weighed; a text is cut only where two of these meet: so weights add up.
+_PIECE = re.compile(r"[A-Z]?[a-z]{1,3}|[A-Z]{1,2}|[0-9]{1,16}| {1,64}|[^A-Za-z0-9 ]")
+_PARAGRAPH = re.compile(r"\n(?:[^\S\n]*\n)+")
+_LINE = re.compile(r"\n+")
+# Stops of the West need a space behind them, those of the East do not.
+_SENTENCE = re.compile(
+    r"[.!?\u2026][\"'\u201d\u2019\u00bb)\]]*(?:[^\S\n]*\n+|[^\S\n]+)"
+    r"|[\u3002\uff01\uff1f][\u201d\u2019\u300d\u300f\uff09]*\s*"
+    r"|\n+"
+)
+
+
+def split(text: object, size: int, overlap: int = 0) -> list[object]:
+    """Cut a text into chunks of at most `size` tokens; the items of a list are chunks.
+
+    Chunks are exact parts of the text, in order, and nothing is left out. They end
+    behind a paragraph, else behind a line, a sentence, a word. The next one begins up
+    to `overlap` tokens earlier, at a sentence, else at a word: a sentence shorter than
+    `overlap` is whole in one of them. What is neither text nor a list is a TypeError,
+    an overlap of half the size a ValueError.
+    """
+    if isinstance(text, list | tuple):
+        return list(text)
+    if not isinstance(text, str):
+        raise TypeError(f"split takes text or a list, not {type(text).__name__}")
+    if not 0 <= 2 * overlap < size:
+        raise ValueError(f"{overlap} tokens of overlap are half of {size} or more")
+    ends, weights = _weighed(text)
+    kinds = (_PARAGRAPH, _LINE, _SENTENCE)
+    borders = [[found.end() for found in kind.finditer(text)] for kind in kinds]
+    chunks: list[object] = []
+    start, last = 0, len(ends) - 1
+    while start < last:
+        reach = max(bisect_right(weights, weights[start] + size) - 1, start + 1)
+        if reach == last:
+            chunks.append(text[ends[start] :])
+            break
+        half = bisect_left(weights, weights[start] + (size + overlap) // 2)
+        cut = _cut(text, borders, ends[min(half, reach)], ends[reach])
+        chunks.append(text[ends[start] : cut])
+        back = bisect_left(weights, weights[bisect_left(ends, cut)] - overlap)
+        again = _again(text, borders[-1], ends[back], cut) if overlap else cut
+        start = max(bisect_left(ends, again), start + 1)
+    return chunks
+
+
+def _cut(text: str, borders: list[list[int]], low: int, high: int) -> int:
+    """Find the last of the best borders; `low` is where the chunk is half full."""
+    for kind in borders:
+        before = bisect_right(kind, high)
+        if before and kind[before - 1] >= low:
+            return kind[before - 1]
+    return text.rfind(" ", low - 1, high) + 1 or high
+
+
+def _again(text: str, sentences: list[int], low: int, cut: int) -> int:
+    """Find the first sentence from `low` on that begins before `cut`, else a word."""
+    after = bisect_left(sentences, low)
+    if after < len(sentences) and sentences[after] < cut:
+        return sentences[after]
+    return text.find(" ", max(low - 1, 0), cut - 1) + 1 or low
+
+
+def pack(parts: list[object], size: int, *beside: object) -> list[list[object]]:
+    """Put parts into groups of at most `size` tokens, in order; None is left out.
+
+    `beside` are other values that stand in the prompt with them. There are at most two
+    thirds as many groups as parts, so that packing again and again comes to an end:
+    where the parts are too large for that, two make a group whatever they weigh.
+    """
+    there = [part for part in parts if part is not None]
+    room = size - sum(map(_written, beside))
+    groups = _grouped(there, room, 1)
+    few = len(groups) <= max(1, 2 * len(there) // 3)
+    return groups if few else _grouped(there, room, 2)
+
+
+def _grouped(parts: list[object], room: int, least: int) -> list[list[object]]:
+    """Fill one group after the other; `least` parts are in each but the last."""
+    groups: list[list[object]] = []
+    taken = 0
+    for part in parts:
+        own = _written(part) + 4  # with a comma, or a bullet and a line end
+        if groups and (taken + own <= room or len(groups[-1]) < least):
+            groups[-1].append(part)
+            taken += own
+        else:
+            groups.append([part])
+            taken = own
+    return groups
+
+
+def _written(value: object) -> int:
+    """Count the tokens of a value inside a list in a prompt."""
+    return estimated_tokens(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def estimated_tokens(text: str) -> int:
+    """Count tokens without a tokenizer, rather too many than too few."""
+    return _weighed(text)[1][-1]
+
+
+def _weighed(text: str) -> tuple[list[int], list[int]]:
+    """Return where the pieces end, and what the text weighs up to there, from 0 on."""
+    pieces = _PIECE.findall(text)
+    known = {piece: _weight(piece) for piece in set(pieces)}
+    ends = accumulate(map(len, pieces), initial=0)
+    return list(ends), list(accumulate((known[p] for p in pieces), initial=0))
+
+
+def _weight(piece: str) -> int:
+    """Count one piece: a run of letters, digits or spaces, or one other character."""
+    if piece[0] == " ":
+        return len(piece) // 8 + 1 if len(piece) > 1 else 0
+    if piece.isascii():
+        return len(piece) + 1 if piece.isdigit() else 1
+    if "\u00c0" <= piece <= "\u024f" or "\u0400" <= piece <= "\u04ff":  # Europe
+        return 1
+    east = "\u2e80" <= piece <= "\u9fff" or "\uac00" <= piece <= "\uffef"
+    return 2 if east else len(piece.encode("utf-8", "replace"))

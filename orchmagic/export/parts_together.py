@@ -1,0 +1,110 @@
+"""Code that modules carry where steps run side by side or may fail, as it stands here; see `parts`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from langgraph.errors import GraphBubbleUp
+from pydantic_core import to_jsonable_python
+
+CONCURRENCY = 16
+logger = logging.getLogger(__name__)
+
+
+async def for_each(
+    one: Callable[[Any], Awaitable[Any]],
+    items: Any,
+    *,
+    at_once: int = CONCURRENCY,
+) -> tuple[list[Any], dict[str, str]]:
+    """Do one thing for all items, side by side; return values and what went wrong.
+
+    The order is kept, and an item that fails gives None; when all fail, so does this.
+    """
+    items = to_jsonable_python(items)
+    if isinstance(items, dict):
+        items = [{"key": key, "value": value} for key, value in items.items()]
+    slots = asyncio.Semaphore(at_once)
+
+    async def limited(item: Any) -> Any:
+        async with slots:
+            return await one(item)
+
+    found = await asyncio.gather(*map(limited, items), return_exceptions=True)
+    failures = [error for error in found if isinstance(error, BaseException)]
+    for error in failures:
+        if isinstance(error, GraphBubbleUp):  # a person is asked
+            raise error
+        logger.warning("an item failed: %s", error)
+    if failures and len(failures) == len(found):
+        raise RuntimeError(f"all {len(found)} items failed") from failures[0]
+    values, failed = [], {}
+    for number, value in enumerate(found, start=1):
+        values.append(None if isinstance(value, BaseException) else value)
+        if isinstance(value, BaseException):
+            failed[str(number)] = str(value)
+    return values, failed
+
+
+async def voted(
+    vote: Callable[[], Awaitable[Any]],
+    count: int,
+    *,
+    by: str = "",
+    least: float = 0,
+    judge: Callable[[], Awaitable[Any]] | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Ask several times; what most votes say wins, and of equals what came first.
+
+    A vote that fails agrees with nobody. When less than the share `least` agrees, the
+    judge decides, if there is one.
+    """
+    ballots = (vote() for _ in range(count))
+    found = await asyncio.gather(*ballots, return_exceptions=True)
+    given = [vote for vote in found if not isinstance(vote, BaseException)]
+    if not given:
+        raise RuntimeError("not one vote was given") from found[0]
+    names = [ballot(vote, by) for vote in given]
+    counts = Counter(names)
+    name, most = counts.most_common(1)[0]
+    winner, agreement = given[names.index(name)], most / count
+    told = {
+        "agreement": agreement,
+        "dissent": [v for v, own in zip(given, names, strict=True) if own != name],
+        "tie": sum(number == most for number in counts.values()) > 1,
+        "decided": agreement >= least,
+    }
+    if agreement < least and judge:
+        winner, told["decided"] = await judge(), True
+    return winner, told
+
+
+def ballot(vote: Any, by: str) -> str:
+    """Return what votes are counted by: the field, or all of the vote."""
+    chosen = vote[by] if by else vote
+    if isinstance(chosen, str):
+        return chosen.strip().casefold()
+    return json.dumps(chosen, sort_keys=True)
+
+
+async def isolated(
+    state: Any,
+    *,
+    step: str,
+    node: Callable[[Any], Awaitable[Any]],
+    visits: str = "",
+) -> Any:
+    """Run a node; a failure makes its value None and leaves the other nodes alone."""
+    try:
+        return await node(state)
+    except GraphBubbleUp:  # a person is asked
+        raise
+    except Exception as error:
+        logger.exception("%s failed", step)
+        counted = {visits: state.get(visits, 0) + 1} if visits else {}
+        return {step: None, "errors": {step: str(error)}, **counted}

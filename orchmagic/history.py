@@ -1,0 +1,126 @@
+"""Where the runs of a session are kept: the store (SQLite), and LangGraph's checkpoints of those that pause."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.bridge import Bridge
+from orchmagic.composition import nested
+from orchmagic.graph import Graph
+from orchmagic.settings import Settings
+
+if TYPE_CHECKING:
+    from orchmagic.checkpoints import Close
+    from orchmagic.run import Run
+    from orchmagic.store import Store
+
+
+class History:
+    """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
+
+    def __init__(self, settings: Callable[[], Settings], bridge: Bridge) -> None:
+        self._settings = settings
+        self._bridge = bridge
+        self._store: Store | None = None
+        self._saver: Any = None
+        self._close_saver: Close | None = None
+        self._pruned = False
+
+    @property
+    def store(self) -> Store:
+        """The run history."""
+        if self._store is None:
+            from orchmagic.store import Store  # noqa: PLC0415 - first run
+
+            folder = self._folder
+            self._store = Store(None if folder is None else folder / "runs.sqlite")
+        return self._store
+
+    @property
+    def saver(self) -> Any:
+        """LangGraph's checkpointer, on the session's loop; None with `history` off (then it is in memory).
+
+        Raises:
+            SettingsError: the database cannot be opened.
+        """
+        folder = self._folder
+        if self._saver is None and folder is not None:
+            from orchmagic.checkpoints import open_saver  # noqa: PLC0415 - first pause
+
+            url = self._settings().checkpoints
+            self._saver, self._close_saver = self._bridge.run(open_saver(url or folder / "checkpoints.sqlite"))
+        return self._saver
+
+    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None) -> str:
+        """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints."""
+        if not self._pruned:
+            self._pruned = True
+            from orchmagic import store as kept  # noqa: PLC0415 - as above
+
+            gone = self.store.prune(kept.KEPT, kept.DAYS)
+            if gone and self.saver is not None:
+                self._bridge.run(_deleting(self.saver, gone))
+        return self.store.begin(
+            graph.name,
+            graph.pattern,
+            source=graph.source,
+            sources={g.name: g.source for g in nested(graph) if g.source},
+            inputs=inputs,
+            parent=parent,
+            notebook=os.environ.get("JPY_SESSION_NAME", ""),
+            user=_user(),
+        )
+
+    def save(self, run: Run, thread: str | None) -> None:
+        """Keep where the run stands; the turns of a conversation when it is done."""
+        from orchmagic.events import to_json  # noqa: PLC0415 - beside its use
+
+        waits = run.status == "waiting"
+        events = [to_json(e) for e in run.trace.events] if waits else []
+        self.store.save(run.id, run.status, run.record.to_json(), events)
+        if thread and run.status == "done":
+            self.store.extend(thread, run.id, run.turn)
+
+    def reload(self, before: Settings | None) -> None:
+        """The settings changed: what lies elsewhere now is opened anew."""
+        now = self._settings()
+        if before is not None and _places(before) != _places(now):
+            self.close()
+
+    def close(self) -> None:
+        """Close both. Safe to call twice."""
+        if self._close_saver is not None:
+            self._bridge.run(_closing(self._close_saver))
+            self._saver = self._close_saver = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    @property
+    def _folder(self) -> Path | None:
+        chosen = self._settings()
+        return None if chosen.history == "off" else Path(chosen.history_dir)
+
+
+def _places(chosen: Settings) -> tuple[object, ...]:
+    return chosen.history, chosen.history_dir, chosen.checkpoints
+
+
+async def _deleting(saver: Any, runs: list[str]) -> None:
+    for run in runs:
+        await saver.adelete_thread(run)
+
+
+async def _closing(close: Close) -> None:
+    await close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in the system's list, as in many containers
+        return ""

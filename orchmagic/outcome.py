@@ -1,0 +1,137 @@
+"""What a run gave, as its reader sees it: values of steps as attributes, output, cost, receipt, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.context import Context, result
+from orchmagic.errors import nearest
+from orchmagic.events import Status
+from orchmagic.graph import Graph, Node, Sub
+from orchmagic.template import text
+from orchmagic.trace import Record, Span, Trace
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
+
+
+class Outcome:
+    """The side of a run that is read; `Run` drives it. `_kept` is its record when it comes from the history."""
+
+    id: str
+    inputs: Mapping[str, Any]
+    status: Status
+    trace: Trace
+    _context: Context
+    _kept: Record | None
+
+    @property
+    def graph(self) -> Graph:
+        """What was run."""
+        return self._context.graph
+
+    @property
+    def name(self) -> str:
+        """The name of the orchestration."""
+        return self.graph.name
+
+    @property
+    def output(self) -> Any:
+        """The result: the value of the last result step that ran."""
+        name, value = result(self.graph, self._context.values)
+        kinds = self._context.kinds
+        if self._kept is not None and kinds.json(name, value) != self._kept.output:  # a person edited it, say
+            return self._kept.output
+        return kinds.typed(name, value) if name else value
+
+    @property
+    def record(self) -> Record:
+        """The run as plain data, for views and files."""
+        return self._kept or self.trace.snapshot()
+
+    @property
+    def cost(self) -> float:
+        """US dollars spent, as far as prices are known."""
+        return self.record.cost
+
+    @property
+    def tokens(self) -> int:
+        """Tokens spent, in and out."""
+        return self.record.usage.total
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [n.name for n in self.graph.nodes]
+        if name in known:
+            return self._typed(name)
+        raise AttributeError(f"a run has no {name!r} (steps: {', '.join(known)}){nearest(name, known)}")
+
+    def __getitem__(self, step: str) -> Any:
+        """The value of a step whose name is also one of the run's own attributes: `run["status"]`."""
+        self.graph.node(step)
+        return self._typed(step)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(n.name for n in self.graph.nodes)})
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {record.usage.total} tokens>"
+
+    def receipt(self) -> list[dict[str, Any]]:
+        """Every answer of the run: step, model, provider, why that model, tokens, dollars, seconds, cache."""
+        from orchmagic.receipt import rows  # noqa: PLC0415 - read on demand
+
+        return rows(self.record)
+
+    def df(self) -> DataFrame:
+        """The receipt as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed; says what to write.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415 - optional
+        except ImportError:
+            raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
+        return pd.DataFrame(self.receipt())
+
+    @property
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """The items that failed for good: step, item (from 1), input, error, attempts."""
+        from orchmagic.receipt import dead_letters  # noqa: PLC0415 - read on demand
+
+        return dead_letters(self.record)
+
+    @property
+    def turn(self) -> list[Mapping[str, Any]]:
+        """What this run adds to a conversation: what the step that answered was asked, and its answer."""
+        name, value = result(self.graph, self._context.values)
+        turns = self._context.turns
+        asked = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
+        asked = asked or next(reversed(turns.values()), ())
+        return [*asked, {"role": "assistant", "content": text(self._context.kinds.typed(name, value))}]
+
+    def _typed(self, name: str) -> Any:
+        return self._context.kinds.typed(name, self._context.values.get(name))
+
+
+def values(record: Record, graph: Graph) -> dict[str, Any]:
+    """The state that a record tells of: the values of its steps, with the step that gave an inner graph's output."""
+    return _values(record, record.steps, graph)
+
+
+def _values(record: Record, spans: Iterable[Span], graph: Graph) -> dict[str, Any]:
+    nodes = {n.name: n for n in graph.nodes}
+    return {s.name: _value(record, s, nodes[s.name]) for s in spans if s.status == "done" and s.name in nodes}
+
+
+def _value(record: Record, span: Span, node: Node) -> Any:
+    if not isinstance(node, Sub):
+        return span.output
+    if node.each is None or span.kind == "item":
+        step, value = result(node.graph, _values(record, record.inside(span), node.graph))
+        return {"step": step, "value": value}
+    return [_value(record, item, node) if item.status == "done" else None for item in record.inside(span)]

@@ -1,0 +1,53 @@
+"""A prompt that may call notebook functions, as a graph of its own: no other step sees its tools or its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchmagic import template, tools
+from orchmagic.errors import nearest
+from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
+from orchmagic.lowering import Lowering, is_code
+
+TRANSCRIPT = "messages"
+_TURN = 2  # steps of one turn: the model, its tools
+
+
+def check(lower: Lowering, names: Iterable[str], line: int, where: str) -> tuple[str, ...]:
+    """The names as tools; what is no function with type hints is a problem. `where` is `--tools` or `tools=`."""
+    found = tuple(names)
+    for name in found:
+        if trouble := tools.problem(name, lower.namespace.get(name)):
+            known = [n for n, v in lower.namespace.items() if not n.startswith("_") and tools.problem(n, v) is None]
+            lower.problem(line, trouble, f"{where} takes functions defined in the notebook{nearest(name, known)}")
+    return found
+
+
+def armed(lower: Lowering, call: Call, names: tuple[str, ...]) -> Sub:
+    """The call with tools: it asks and reads until it answers, at most `--max-iterations` times."""
+    cap = lower.options.max_iterations or DEFAULTS.max_iterations
+    agent = replace(
+        call, name="agent", tools=names, transcript=TRANSCRIPT, each=None, when=None, isolated=False, role="agent"
+    )
+    act = Tools("tools", names, TRANSCRIPT, lower.options.timeout)
+    on = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
+    why = f"{cap} iterations were not enough for an answer"
+    links: tuple[Link, ...] = (
+        Branch("agent", on, (Arm(True, "tools", cap - 1), Arm(False, END)), CAP, why),
+        Edge("tools", "agent"),
+    )
+    read = sorted({n for m in call.messages for n in template.names(m.text)})
+    graph = Graph(
+        name=f"{lower.options.name or lower.cell.magic}.{call.name}",
+        pattern="react",
+        nodes=(agent, act),
+        links=links,
+        results=("agent",),
+        inputs=tuple(n for n in read if not is_code(lower.namespace.get(n))),
+        code=(*(n for n in read if is_code(lower.namespace.get(n))), *names),
+        limits=Limits(cap, _TURN * cap, max_tokens=None, deadline=None),
+        model=lower.options.model,
+        fallback=lower.options.fallback,
+    )
+    return Sub(call.name, graph, each=call.each, when=call.when, isolated=call.isolated)

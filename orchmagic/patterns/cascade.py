@@ -1,0 +1,145 @@
+"""%%cascade: the cheap model answers first; only an answer that fails its checks goes to the next, stronger model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchmagic import expression
+from orchmagic.cell import Cell, Control, Step
+from orchmagic.graph import END, FAIL, Arm, Branch, Call, Code, Edge, Graph, Link, Node
+from orchmagic.lowering import Lowering
+from orchmagic.options import Option, RunOptions
+from orchmagic.outputs import Output
+from orchmagic.patterns import Pattern
+from orchmagic.patterns._prompts import task
+from orchmagic.patterns._roles import call, code, controls, need, only, row, steps
+from orchmagic.template import Message
+
+ANSWER, JUDGE, VERIFIED, ANSWERED = "answer", "judge", "verified", "answered"
+_LEAST = 2  # models that make a ladder
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """From answer through its checks, and back with the next model; the last model's answer is kept in any case."""
+    lower = Lowering(cell, options, namespace)
+    models = _models(lower)
+    verify = controls(lower, "verify", "Write `verify EXPRESSION`")
+    items = steps(lower, (JUDGE, VERIFIED, ANSWERED, *(_check(i) for i in range(len(verify)))))
+    step = need(lower, only(lower, items, (ANSWER,)), ANSWER, "the question: `Solve step by step. {{ question }}`")
+    if "model" in step.options:
+        lower.problem(step.line, "`model=` beside --models", "Leave it out: --models says which model answers when")
+    answer = replace(call(lower, lower.step(step)), model=None, ladder=models, isolated=True)
+    before = code(lower, [i for i in items if i.line < step.line])
+    looks = [replace(n, isolated=True) for n in code(lower, [i for i in items if i.line > step.line])]
+    checks = [*looks, *_checks(lower, verify, step, models)]
+    passed = [n.name for n in checks if isinstance(n, Code) and n.gate]
+    # the answer of this visit, not a check's value of an earlier one, decides first
+    verified = Code(VERIFIED, " and ".join([f"{ANSWER} is not None", *passed]), gate=True)
+    answered = Code(ANSWERED, f"{ANSWER} is not None")
+    links = [*row([*before, answer]), *_onward(checks), *_ends(models)]
+    return lower.build([*before, answer, *checks, verified, answered], links, [ANSWER])
+
+
+def _models(lower: Lowering) -> tuple[str, ...]:
+    found = lower.options.extra.get("models")
+    models = tuple(map(str, found)) if isinstance(found, tuple) else ()
+    if len(models) < _LEAST:
+        write = "Add --models and names from the cheapest to the strongest: --models small,large"
+        lower.problem(1, "a cascade needs at least two models", write)
+    return models
+
+
+def _check(number: int) -> str:
+    return f"verify_{number + 1}"
+
+
+def _checks(lower: Lowering, verify: Sequence[Control], step: Step, models: Sequence[str]) -> list[Node]:
+    """A gate per `verify` line, the judge before its own. One that raises has not verified anything."""
+    nodes: list[Node] = []
+    for i, item in enumerate(verify):
+        judged = JUDGE in expression.names(item.expression)
+        source = item.expression
+        if judged:
+            if any(n.name == JUDGE for n in nodes):
+                lower.problem(item.line, "a second judge", "Put all that the judge should look at into one prompt")
+                continue
+            nodes.append(_judge(lower, item, step, models))
+            # a reply out of range is no probability, so it verifies nothing
+            source = f"{JUDGE} is not None and 0 <= {JUDGE} <= 1 and ({source})"
+        elif item.messages:
+            write = "Compare what the judge says: `verify judge >= 0.8`"
+            lower.problem(item.line, "text under `verify`, but its expression asks no judge", write)
+        nodes.append(Code(_check(i), source, gate=True, isolated=True))
+    return nodes
+
+
+def _judge(lower: Lowering, item: Control, step: Step, models: Sequence[str]) -> Call:
+    """A probability, or None when the reply is not to be read.
+
+    Without --judge the second model judges: stronger than the one whose answers it mostly reads (models find their
+    own mistakes right), and mostly cheaper than the last, which the cascade is there to spare.
+    """
+    chosen = lower.options.extra.get("judge") or (models[1] if len(models) >= _LEAST else None)
+    asked = item.messages or (Message("user", f"Task:\n{task(step.messages)}\n\nProposed answer:\n{{{{ answer }}}}"),)
+    return lower.call(
+        Step(JUDGE, {}, None, None, (), item.line),
+        messages=(Message("system", _PROBABILITY), *asked),
+        output=Output("value", annotation="float"),
+        model=chosen,
+        isolated=True,
+        role=JUDGE,
+    )
+
+
+def _onward(checks: Sequence[Node]) -> list[Link]:
+    """From the answer through its checks; the first that fails spares the rest."""
+    if not checks:
+        return [Edge(ANSWER, VERIFIED)]
+    there = (Arm(True, checks[0].name), Arm(False, VERIFIED))
+    links: list[Link] = [Branch(ANSWER, f"{ANSWER} is not None", there, VERIFIED)]
+    for node, following in zip(checks, [*(n.name for n in checks[1:]), VERIFIED], strict=True):
+        if isinstance(node, Code) and node.gate and following != VERIFIED:
+            links.append(Branch(node.name, node.name, (Arm(True, following),), VERIFIED))
+        else:
+            links.append(Edge(node.name, following))
+    return links
+
+
+def _ends(models: Sequence[str]) -> list[Link]:
+    again = Arm(False, ANSWER, max(len(models) - 1, 1))
+    why = f"none of {', '.join(models)} gave an answer that can be read"
+    return [
+        Branch(VERIFIED, VERIFIED, (Arm(True, END), again), ANSWERED),
+        Branch(ANSWERED, ANSWERED, (Arm(True, END),), FAIL, why),
+    ]
+
+
+_PROBABILITY = (
+    "You check answers. Reply with one number: the probability from 0 (surely wrong) to 1 (surely right) that the "
+    "proposed answer is right."
+)
+
+pattern = Pattern(
+    name="cascade",
+    summary="The cheapest model answers; only what fails its checks goes up to a stronger one.",
+    when="Most requests are easy, a few are hard, and a check costs much less than the strong model: code, arithmetic, "
+    "extraction, anything with a schema or a test.",
+    breaks="Nothing can check the answer: the cheap model's mistakes then pass; most requests are hard, so that each "
+    "pays for every model. A judge sees less than a test does: measure how often it is wrong.",
+    dollars=(0.0005, 0.03),
+    seconds=(1, 15),
+    example="""\
+%%cascade solve --models small,large
+answer -> work: str, value: int
+    Solve step by step. {{ question }}
+verify str(answer.value) in answer.work
+verify judge >= 0.8
+    Question: {{ question }} Proposed: {{ answer.value }}. Probability that it is right?
+""",
+    build=build,
+    options=(
+        Option("--models", "words", "who answers, from the cheapest to the strongest", "A,B,…"),
+        Option("--judge", "text", "who judges for `verify judge …` (default: the second of --models)", "MODEL"),
+    ),
+)

@@ -1,0 +1,167 @@
+"""%%mapreduce: a long text in chunks, the same prompt on each side by side, then merged level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+from orchmagic import expression
+from orchmagic.cell import Cell, CodeStep, Control, Step
+from orchmagic.chunks import estimated_tokens
+from orchmagic.functions import FUNCTIONS
+from orchmagic.graph import CAP, END, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
+from orchmagic.lowering import Lowering
+from orchmagic.options import Option, RunOptions
+from orchmagic.patterns import Pattern
+from orchmagic.template import Message, names
+
+MAP, REDUCE = "map", "reduce"
+CHUNKS, GROUPS, RESULT = "chunks", "groups", "result"
+CHUNK, PARTS = "chunk", "parts"
+_OWN = frozenset({CHUNKS, GROUPS, RESULT, CHUNK, PARTS})
+_SIZE = 3500  # tokens: below the 4,000 from which on models overlook what stands in the middle
+_SHARE = 0.05  # of a chunk that the next one repeats
+_LEVELS = 24  # of merging: `pack` leaves two thirds at most, so that these are enough for 16,000 chunks
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """Chunks -> map (each) -> groups -> reduce (each), back to groups while more than one is left -> result."""
+    lower = Lowering(cell, options, namespace)
+    before: list[Node] = []
+    steps: dict[str, Step] = {}
+    for item in cell.items:
+        match item:
+            case Step(name="map" | "reduce"):
+                steps[item.name] = item
+            case CodeStep() if item.name not in {MAP, REDUCE}:
+                before.append(lower.code(item))
+            case _:
+                _refuse(lower, item)
+    size, overlap = _sizes(lower)
+    chunks = Code(CHUNKS, f"split({_over(lower)}, {size}, {overlap})")
+    mapped = _step(lower, steps.get(MAP), MAP, Each(CHUNKS, CHUNK))
+    reduced = _step(lower, steps.get(REDUCE) or _DEFAULT, REDUCE, Each(GROUPS, PARTS))
+    groups = Code(GROUPS, f"pack({', '.join([f'{REDUCE} or {MAP}', *_room(lower, reduced, size)])})")
+    typed = REDUCE if isinstance(reduced, Call) else None
+    result = Code(RESULT, f"{REDUCE}[0] if {REDUCE} else None", like=typed)
+    nodes = [*before, chunks, mapped, groups, reduced, result]
+    _check_names(lower, cell, before)
+    links: list[Link] = [Edge(a.name, b.name) for a, b in pairwise(nodes[:-1])]
+    arms = (Arm(True, GROUPS, _LEVELS), Arm(False, RESULT))
+    links.append(Branch(REDUCE, f"len({REDUCE}) > 1", arms, CAP, f"{_LEVELS} levels of merging were not enough"))
+    links.append(Edge(RESULT, END))
+    return lower.build(nodes, links, [RESULT])
+
+
+def _refuse(lower: Lowering, item: Step | CodeStep | Control) -> None:
+    match item:
+        case Control():
+            lower.refuse(item, f"`{item.keyword}` line", "Write `map` and `reduce` with their prompts")
+        case CodeStep():
+            write = f"Write `{item.name}` with a prompt below it, or {item.name}(run=NAME)"
+            lower.refuse(item, f"`{item.name} = …` line", write)
+        case Step():
+            lower.refuse(item, f"step {item.name!r}", "Its steps are `map` and `reduce`; `name = …` may stand before")
+
+
+def _sizes(lower: Lowering) -> tuple[int, int]:
+    """Tokens of a chunk and of the overlap."""
+    extra = lower.options.extra
+    size = int(str(extra.get("chunk", _SIZE)))
+    overlap = int(str(extra.get("overlap", int(size * _SHARE))))
+    if 2 * overlap >= size:
+        lower.problem(1, f"--overlap {overlap} is too much for chunks of {size} tokens", "Write less than half of it")
+    return size, overlap
+
+
+def _over(lower: Lowering) -> str:
+    """The expression that gives the text or the list."""
+    source = str(lower.options.extra.get("over", "")).strip()
+    if not source:
+        lower.problem(1, "it is not said what to split", "Add --over and the name of a text or a list: --over document")
+    elif trouble := expression.check(source):
+        lower.problem(1, f"--over {source!r} is no expression: {trouble[0]}", "Write a name: --over document")
+    elif own := sorted(expression.names(source) & (_OWN | {MAP, REDUCE})):
+        lower.problem(1, f"--over uses {own[0]!r}, which is a name of the pattern itself", "Rename the variable")
+    else:
+        return source
+    return "None"
+
+
+def _step(lower: Lowering, step: Step | None, name: str, each: Each) -> Call | Sub:
+    if step is None:
+        lower.problem(
+            1, f"the cell has no step `{name}`", f"Write `{name}` and, below it, what to do with {{{{ chunk }}}}"
+        )
+        return Call(name, ())
+    for option in ("over", "item", "when"):
+        if option in step.options:
+            column = step.options[option].column
+            write = f"{name} always runs, once for each of {each.over}"
+            lower.problem(step.line, f"step {name!r} takes no {option}=", write, column)
+    found = replace(lower.step(step), each=each)
+    if isinstance(found, Call) and each.item not in {n for m in found.messages for n in names(m.text)}:
+        write = f"Put {{{{ {each.item} }}}} into its prompt"
+        lower.problem(step.line, f"step {name!r} never reads {each.item!r}", write)
+    return found
+
+
+def _room(lower: Lowering, reduced: Call | Sub, size: int) -> list[str]:
+    """What `pack` must know: the tokens for the parts, and the other values that stand in the prompt beside them."""
+    if isinstance(reduced, Sub):
+        return [str(size)]
+    own = sum(estimated_tokens(message.text) for message in reduced.messages)
+    if own > size // 2:
+        lower.problem(1, f"the prompt of {REDUCE!r} fills half of a chunk ({own} tokens)", f"Write --chunk {4 * own}")
+    beside = {n for message in reduced.messages for n in names(message.text)} - {PARTS}
+    return [str(size - own), *sorted(beside)]
+
+
+def _check_names(lower: Lowering, cell: Cell, before: list[Node]) -> None:
+    lines = {item.name: item.line for item in cell.items if not isinstance(item, Control)}
+    for node in before:
+        if node.name in _OWN | FUNCTIONS.keys():
+            write = f"Write another name: `my_{node.name}`"
+            lower.problem(lines[node.name], f"{node.name!r} is a name of the pattern itself", write)
+
+
+_DEFAULT = Step(
+    REDUCE,
+    {},
+    None,
+    None,
+    (
+        Message(
+            "user",
+            "These are parts of one result, in the order of their source. Merge them into one: keep every fact, say "
+            "nothing twice, add nothing.\n\n{{ parts }}",
+        ),
+    ),
+    1,
+)
+
+pattern = Pattern(
+    name="mapreduce",
+    summary="Splits a long text at paragraphs and sentences, runs `map` on all chunks side by side and merges what "
+    "they give with `reduce`, in levels when it is too much for one prompt.",
+    when="One input is too long for a prompt that is read well (4,000 tokens), or a list has many items, and each "
+    "piece can be worked on alone.",
+    breaks="What matters is spread over chunks that never meet; the merge is the hard part: every level loses detail; "
+    "parts that stay larger than half a chunk are merged in twos, past the limit.",
+    dollars=(0.01, 0.5),
+    seconds=(5, 60),
+    example="""\
+%%mapreduce digest --over document --chunk 3500
+map -> list[str]
+    The key claims of this passage: {{ chunk }}
+reduce
+    Merge these claims into one page: {{ parts }}
+""",
+    build=build,
+    options=(
+        Option("--over", "text", "the text (or list) to work through, a name or an expression", "NAME"),
+        Option("--chunk", "int", "most tokens of a chunk (default 3500)", "TOKENS", least=50),
+        Option("--overlap", "int", "tokens that a chunk repeats of the one before (default 5 %)", "TOKENS"),
+    ),
+)

@@ -1,0 +1,123 @@
+"""%%parallel: independent parts of one task side by side, or the same question several times; then a merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchmagic import checks
+from orchmagic.cell import Cell, CodeStep, Control, Step
+from orchmagic.errors import CellError
+from orchmagic.graph import (
+    END,
+    FAIL,
+    START,
+    Arm,
+    Branch,
+    Call,
+    Code,
+    Edge,
+    Fork,
+    Graph,
+    Join,
+    Link,
+    Node,
+    Sub,
+)
+from orchmagic.lowering import Lowering
+from orchmagic.options import RunOptions
+from orchmagic.patterns import Pattern
+
+MERGE = "merge"
+GATHERED = "gathered"
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """Every step but `merge` is a section; the merge runs when all have ended and at least one has a value."""
+    lower = Lowering(cell, options, namespace)
+    merge: Step | CodeStep | None = None
+    sections: list[Call | Sub | Code] = []
+    for item in cell.items:
+        if isinstance(item, Control):
+            lower.refuse(item, f"`{item.keyword}` line", "Write sections; checks stand in %%chain")
+        elif item.name == MERGE:
+            merge = item
+        elif item.name == GATHERED:
+            lower.problem(item.line, f"{GATHERED!r} is the pattern's own step", "Give the section another name")
+        else:
+            sections.append(_node(lower, item))
+    _check(lower, cell, sections)
+    if len(sections) == 1:
+        return _alone(lower, sections[0], merge)
+    return _side_by_side(lower, sections, merge)
+
+
+def _node(lower: Lowering, item: Step | CodeStep) -> Call | Sub | Code:
+    return lower.step(item) if isinstance(item, Step) else lower.code(item)
+
+
+def _check(lower: Lowering, cell: Cell, sections: Sequence[Node]) -> None:
+    """Sections are independent: at least two of them (or one that asks several times), and none reads another.
+
+    Raises:
+        CellError: a section reads another one; whether it runs earlier or later has no meaning then.
+    """
+    several = [s for s in sections if isinstance(s, Call | Sub) and (s.each or getattr(s, "votes", None))]
+    if not sections or (len(sections) == 1 and not several):
+        write = "Write two steps or more, or one with votes=5"
+        lower.problem(1, "there is nothing to run side by side", write)
+    names = {s.name for s in sections} | {MERGE}
+    lines = {item.name: item.line for item in cell.items if not isinstance(item, Control)}
+    crossed = [(s.name, other) for s in sections for other in sorted(checks.reads(s) & names - {s.name})]
+    for name, other in crossed:
+        write = "Sections run at the same time: read it in `merge`, or write %%chain"
+        lower.problem(lines[name], f"section {name!r} reads {other!r}", write)
+    if crossed:
+        raise CellError(lower.problems)
+
+
+def _alone(lower: Lowering, section: Call | Sub | Code, merge: Step | CodeStep | None) -> Graph:
+    """One section with votes: its value is the output, unless there is a merge."""
+    if merge is None:
+        return lower.build([section], [Edge(section.name, END)], [section.name])
+    nodes: list[Node] = [section, _node(lower, merge)]
+    return lower.build(nodes, [Edge(section.name, MERGE), Edge(MERGE, END)], [MERGE])
+
+
+def _side_by_side(lower: Lowering, sections: Sequence[Call | Sub | Code], merge: Step | CodeStep | None) -> Graph:
+    """A section that fails gives None; when all do, nothing is merged: that would be a confident answer to nothing."""
+    names = tuple(s.name for s in sections)
+    apart = [replace(s, isolated=True) for s in sections]
+    values = ", ".join(f"{name!r}: {name}" for name in names)
+    there = Code(GATHERED, f"[name for name, value in {{{values}}}.items() if value is not None]")
+    end = _node(lower, merge) if merge else Code(MERGE, f"{{{values}}}")
+    links: list[Link] = [
+        Fork(START, names),
+        Join(names, GATHERED),
+        Branch(GATHERED, f"bool({GATHERED})", (Arm(True, MERGE),), FAIL, "no section gave a value"),
+        Edge(MERGE, END),
+    ]
+    return lower.build([*apart, there, end], links, [MERGE])
+
+
+pattern = Pattern(
+    name="parallel",
+    summary="Independent sections run side by side, each on its own prompt and model; a merge reads them all. "
+    "With votes= one question is asked several times and the majority wins.",
+    when="Parts of a task do not need each other (checks, aspects, sources) and time matters; or one judgement must "
+    "be more reliable than a single answer (votes).",
+    breaks="A part needs what another one finds (use %%chain); the merge must weigh contradictions it cannot judge; "
+    "votes of one model share its blind spots, and each vote is paid.",
+    dollars=(0.003, 0.05),
+    seconds=(1, 8),
+    example="""\
+%%parallel moderate
+toxicity(votes=5, by=label, min=0.6, temperature=0.9) -> label: "ok" | "toxic", reason: str
+    Is this post toxic? {{ post }}
+personal -> bool
+    Does the post contain personal data? {{ post }}
+merge(model=large) -> publish: bool, why: str
+    Votes: {{ toxicity }}. Personal data: {{ personal }}. Decide.
+""",
+    build=build,
+)

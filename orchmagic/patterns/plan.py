@@ -1,0 +1,214 @@
+"""%%plan: plan typed steps, do those that wait for nothing side by side, look at the results, revise; bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchmagic.cell import Cell, Step
+from orchmagic.graph import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
+from orchmagic.lowering import Lowering
+from orchmagic.options import Option, RunOptions
+from orchmagic.outputs import Field, Output
+from orchmagic.patterns import Pattern
+from orchmagic.patterns._agent import armed, check
+from orchmagic.patterns._prompts import task, told
+from orchmagic.patterns._roles import bare, call, code, controls, fed, need, only, row, steps
+from orchmagic.schema import resolve
+from orchmagic.template import Message
+
+PLAN, EXECUTE, REFLECT, ANSWER = "plan", "execute", "reflect", "answer"
+WAVE, RESULTS, REVISE = "wave", "results", "revise"
+_REPLANS, _TASKS = 2, 16
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """From plan to waves of execute, until no step is left; `revise` says what is wrong and leads back to plan."""
+    lower = Lowering(cell, options, namespace)
+    controls(lower, None, "Write the steps plan, execute, reflect and answer")
+    items = steps(lower, (WAVE, RESULTS, REVISE, "ready", "flaws"))
+    found = only(lower, items, (PLAN, EXECUTE, REFLECT, ANSWER))
+    goal = need(lower, found, PLAN, "the goal: `Break the goal into at most 6 steps: {{ goal }}`")
+    planner = _planner(lower, goal)
+    reflect = _reflect(lower, found[REFLECT], goal) if REFLECT in found else None
+    shape = _Shape(
+        steps=_field(lower, planner, "array", "steps", "plan -> steps: list[str]"),
+        good=_field(lower, reflect, "boolean", "ok", "reflect -> ok: bool, feedback: str") if reflect else "",
+        feedback=_feedback(reflect) if reflect else "",
+        answers=ANSWER in found,
+        replans=_most(lower, "max_replans", _REPLANS),
+        tasks=_most(lower, "max_tasks", _TASKS),
+        parallel=bool(lower.options.extra.get("parallel")),
+    )
+    before = code(lower, items)
+    nodes = [*before, planner, shape.wave, _execute(lower, found, shape.steps), shape.results]
+    nodes += [reflect, shape.revise] if reflect else [shape.revise]
+    nodes += [_answer(lower, found[ANSWER], goal)] if shape.answers else []
+    links = [*row([*before, planner]), *shape.links()]
+    return lower.build(nodes, links, [RESULTS, ANSWER] if shape.answers else [RESULTS])
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What the wiring depends on: the expressions of the plan's steps and of the verdict, and the limits."""
+
+    steps: str
+    good: str
+    feedback: str
+    answers: bool
+    replans: int
+    tasks: int
+    parallel: bool
+
+    @property
+    def ready(self) -> str:
+        """The numbers of the steps to do next; results of an earlier plan do not count."""
+        return f'ready({self.steps}, {RESULTS}, visits["{PLAN}"]{", parallel=True" if self.parallel else ""})'
+
+    @property
+    def wave(self) -> Code:
+        return Code(WAVE, self.ready)
+
+    @property
+    def results(self) -> Code:
+        entry = f'{{"round": visits["{PLAN}"], "number": n, "step": {self.steps}[n - 1], "result": result}}'
+        pairs = f"zip({WAVE}, {EXECUTE} or [None] * len({WAVE}), strict=True)"
+        return Code(RESULTS, f"[*({RESULTS} or []), *({entry} for n, result in {pairs})]")
+
+    @property
+    def revise(self) -> Code:
+        """Why the plan must be revised, for who plans."""
+        return Code(REVISE, f'flaws({self.steps}, {RESULTS}, visits["{PLAN}"], errors.get("{EXECUTE}")){self.feedback}')
+
+    def links(self) -> list[Link]:
+        """The loops, each with its limit."""
+        done = ANSWER if self.answers else END
+        end = REFLECT if self.good else done
+        why = f"{self.replans} revision{'' if self.replans == 1 else 's'} of the plan were not enough"
+        most, waves = f"the plan has more than {self.tasks} steps (--max-tasks)", self.tasks * (self.replans + 1)
+        begin = f'"done" if {RESULTS} and not {self.steps} else "next" if len({self.steps}) <= {self.tasks} else "more"'
+        onward = f'"failed" if None in ({EXECUTE} or [None]) else "next" if {self.ready} else "done"'
+        arms = (Arm("failed", REVISE), Arm("next", WAVE, waves), Arm("done", end))
+        links: list[Link] = [
+            Branch(PLAN, begin, (Arm("next", WAVE), Arm("done", end)), CAP, most),
+            Branch(WAVE, f"bool({WAVE})", (Arm(True, EXECUTE), Arm(False, REVISE)), REVISE),
+            Edge(EXECUTE, RESULTS),
+            Branch(RESULTS, onward, arms, CAP, f"{waves} waves of steps were not enough"),
+            Branch(REVISE, f"bool({REVISE})", (Arm(True, PLAN, self.replans),), CAP, why),
+        ]
+        if self.good:
+            links.append(Branch(REFLECT, self.good, (Arm(True, done), Arm(False, REVISE)), FAIL))
+        return [*links, Edge(ANSWER, END)] if self.answers else links
+
+
+def _most(lower: Lowering, key: str, default: int) -> int:
+    given = lower.options.extra.get(key)
+    return given if isinstance(given, int) else default
+
+
+def _planner(lower: Lowering, goal: Step) -> Call:
+    listed = Output("fields", (Field("steps", "list[str]"),))
+    planner = call(lower, lower.step(goal, output=goal.output or listed))
+    return replace(planner, messages=told(planner.messages, (RESULTS, REVISE, REFLECT), _AGAIN))
+
+
+def _field(lower: Lowering, node: Call, kind: str, usual: str, write: str) -> str:
+    """The expression of the output that has the JSON type `kind`: the usual one, else the first."""
+    try:
+        found = resolve(node.name, node.output, lower.namespace)
+    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `lower.build`
+        return node.name
+    properties: Mapping[str, Any] = found.schema.schema.get("properties", {}) if found.schema else {}
+    names = [name for name, schema in properties.items() if schema.get("type") == kind]
+    if not names:
+        what = "list of steps" if kind == "array" else "verdict (a bool)"
+        line = next((i.line for i in lower.cell.items if getattr(i, "name", "") == node.name), 1)
+        lower.problem(line, f"{node.name!r} returns no {what}", f"Write `{write}`")
+        return node.name
+    if found.kind == "value":
+        return node.name
+    return f"{node.name}.{usual if usual in names else names[0]}"
+
+
+def _execute(lower: Lowering, found: Mapping[str, Step], written: str) -> Node:
+    """Once for each step of the wave; one that fails leaves the others alone."""
+    item = found.get(EXECUTE, bare(EXECUTE))
+    each = Each(f"[{written}[n - 1] for n in {WAVE}]", "step")
+    settings: dict[str, Any] = {} if item.messages or "run" in item.options else {"messages": _DO}
+    node = lower.step(item, **settings)
+    if isinstance(node, Sub):
+        node = fed(lower, node, "step", "step", (RESULTS,), item.line)
+    if node.each is not None:
+        lower.problem(item.line, "`over=` of `execute`", "Leave it out: execute runs once for each step of the plan")
+    names = lower.options.extra.get("tools")
+    node = replace(node, each=each, isolated=True)
+    if isinstance(node, Call):
+        node = replace(node, messages=told(node.messages, ("step",), "\n\nStep: {{ step }}"))
+    if not isinstance(names, tuple):
+        return node
+    return armed(lower, call(lower, node), check(lower, map(str, names), 1, "--tools"))
+
+
+def _reflect(lower: Lowering, step: Step, goal: Step) -> Call:
+    verdict = Output("fields", (Field("ok", "bool"), Field("feedback", "str")))
+    asked = step.messages or (Message("user", _about(goal, _CHECK)),)
+    return call(lower, lower.step(step, messages=asked, output=step.output or verdict))
+
+
+def _feedback(reflect: Call) -> str:
+    named = any(f.name == "feedback" for f in reflect.output.fields)
+    return (f" or {REFLECT}.feedback" if named else "") + ' or "the results are not good enough yet"'
+
+
+def _answer(lower: Lowering, step: Step, goal: Step) -> Node:
+    asked = step.messages or (Message("user", _about(goal, _WRITE)),)
+    settings: dict[str, Any] = {} if "run" in step.options else {"messages": asked}
+    return lower.step(step, **settings)
+
+
+def _about(goal: Step, text: str) -> str:
+    return f"Task:\n{task(goal.messages)}\n\nResults of its steps:\n{{{{ results }}}}\n\n{text}"
+
+
+_AGAIN = """\
+{% if revise %}
+
+An earlier plan was carried out. Results (a result of null: the step failed):
+{{ results or [] }}
+It must be revised: {{ revise }}
+Plan only what is still to do.{% endif %}"""
+_DO = (
+    Message("system", "You carry out one step of a larger plan. Answer with the result of this step, nothing else."),
+    Message("user", "Step: {{ step }}{% if results %}\n\nResults so far:\n{{ results }}{% endif %}"),
+)
+_CHECK = "Is the task complete, and is all of it supported by the results? If not, say in the feedback what is missing."
+_WRITE = "Carry out the task with these results. Use nothing that they do not support."
+
+pattern = Pattern(
+    name="plan",
+    summary="Plan typed steps, carry them out (side by side where they wait for nothing), reflect, and plan again.",
+    when="The task falls into steps that only show when it is read; which workers are needed is the planner's to say "
+    "(orchestrator and workers: --parallel). Thinker, worker and verifier are plan, execute and reflect with a model "
+    "each.",
+    breaks="The steps are always the same (use %%chain); a weak planner (give it the strongest model and execute a "
+    "cheaper one); each revision pays for a new plan and its steps; the results grow and are sent each time.",
+    dollars=(0.05, 1.5),
+    seconds=(5, 90),
+    example="""\
+%%plan report --tools search --max-steps 30 --max-replans 2 --deadline 90s
+plan -> steps: list[str]
+    Break the goal into at most 6 steps: {{ goal }}
+execute
+    Do this step: {{ step }}. Results so far: {{ results }}
+reflect -> ok: bool, feedback: str
+    Goal: {{ goal }}. Results: {{ results }}. Complete and supported?
+""",
+    build=build,
+    options=(
+        Option("--tools", "words", "notebook functions that execute may call", "F,G"),
+        Option("--parallel", "flag", "all steps at once, unless a step names in `after` what it waits for"),
+        Option("--max-replans", "int", "how often the plan may be revised (default 2)"),
+        Option("--max-tasks", "int", "most steps of one plan (default 16)", least=1),
+    ),
+)

@@ -1,0 +1,161 @@
+"""%%refine: generate, score against stated criteria, try again with the criticism; the best round is the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchmagic.cell import Cell, CodeStep, Control, Step
+from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Code, Graph, Node, Sub
+from orchmagic.lowering import Lowering
+from orchmagic.options import RunOptions
+from orchmagic.outputs import Field, Output
+from orchmagic.patterns import Pattern
+from orchmagic.patterns._prompts import task, told
+from orchmagic.patterns._roles import bare, controls, row, steps
+from orchmagic.schema import resolve
+from orchmagic.template import Message
+
+GENERATE, EVALUATE, ROUNDS, BEST = "generate", "evaluate", "rounds", "best"
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """A loop from `generate` to `best`; steps between generate and evaluate (a test run, say) are inside of it."""
+    lower = Lowering(cell, options, namespace)
+    until = _until(lower)
+    limit = (until.maximum if until else None) or options.max_iterations or DEFAULTS.max_iterations
+    nodes = _nodes(lower)
+    names = [n.name for n in nodes]
+    evaluate = nodes[names.index(EVALUATE)]
+    met, score = until.expression if until else "True", _score(lower, evaluate)
+    entry = f'"round": len({ROUNDS} or []) + 1, "score": {score}, "met": bool({met}), "value": {GENERATE}'
+    rounds = Code(ROUNDS, f"[*({ROUNDS} or []), {{{entry}}}]")
+    # among equals the latest: it has read the most criticism
+    best = Code(BEST, 'max(reversed(rounds), key=lambda r: (r["met"], r["score"]))["value"]', like=_like(nodes))
+    nodes += [rounds, best]
+    why = f"{limit} round{'s were' if limit > 1 else ' was'} not enough; the best one is the result"
+    end = Branch(BEST, 'rounds[-1]["met"]', (Arm(True, END), Arm(False, GENERATE, limit - 1)), CAP, why)
+    return lower.build(nodes, [*row(nodes), end], [GENERATE, BEST])
+
+
+def _like(nodes: Sequence[Node]) -> str | None:
+    """The call whose type the result has; what an inner graph gave stands in the rounds as plain JSON."""
+    made = next(n for n in nodes if n.name == GENERATE)
+    return GENERATE if isinstance(made, Call) and made.each is None else None
+
+
+def _until(lower: Lowering) -> Control | None:
+    found = controls(lower, "until", "Write `until evaluate.score >= 8 max 4`")
+    if not found:
+        lower.problem(1, "the cell has no `until` line", "Write when it is good: `until evaluate.score >= 8 max 4`")
+    for more in found[1:]:
+        lower.problem(more.line, "a second `until` line", "Join both with `and`")
+    return found[0] if found else None
+
+
+def _nodes(lower: Lowering) -> list[Node]:
+    """The steps in their order, with `generate` told what was wrong and `evaluate` asking for a score."""
+    items = steps(lower, (ROUNDS, BEST))
+    names = [item.name for item in items]
+    if GENERATE not in names:
+        lower.problem(1, "the cell has no step 'generate'", "Write `generate` and, indented below it, what to make")
+        items, names = [bare(GENERATE), *items], [GENERATE, *names]
+    if EVALUATE not in names:
+        items, names = [*items, bare(EVALUATE)], [*names, EVALUATE]
+    at = names.index(EVALUATE)
+    if at < names.index(GENERATE) or at + 1 < len(names):
+        write = "Write generate, then what evaluate needs, then evaluate"
+        lower.problem(items[at].line, "`evaluate` is not the last step", write)
+    made = items[names.index(GENERATE)]
+    return [_node(lower, item, made) for item in items]
+
+
+def _node(lower: Lowering, item: Step | CodeStep, made: Step | CodeStep) -> Node:
+    if isinstance(item, CodeStep):
+        return lower.code(item)
+    settings: dict[str, Any] = {}
+    if item.name == EVALUATE and "run" not in item.options:
+        settings = _evaluating(item, made)
+    node = lower.step(item, **settings)
+    if item.name == EVALUATE and node.each is not None:
+        lower.problem(item.line, "`over=` of `evaluate`", "Leave it out: a round has one score")
+    if item.name == GENERATE and isinstance(node, Call):
+        return replace(node, messages=told(node.messages, (EVALUATE,), _AGAIN))
+    return node
+
+
+def _evaluating(item: Step, made: Step | CodeStep) -> dict[str, Any]:
+    if item.messages:
+        return {}
+    asked = f"Task:\n{task(made.messages)}\n\n" if isinstance(made, Step) and made.messages else ""
+    score = Output("fields", (Field("score", "float"), Field("feedback", "str")))
+    messages = (Message("system", _JUDGE), Message("user", f"{asked}Answer:\n{{{{ generate }}}}"))
+    return {"messages": messages, "output": item.output or score}
+
+
+def _score(lower: Lowering, node: Node) -> str:
+    """The expression of the score: of its field `score`, else of its first number."""
+    if isinstance(node, Sub):
+        last = node.graph.node(node.graph.results[-1])
+        return _score(lower, replace(last, name=node.name)) if isinstance(last, Call) else 'getattr(evaluate, "score")'
+    if not isinstance(node, Call):  # a function of the notebook: a number, or a dict that holds it
+        return '(evaluate["score"] if isinstance(evaluate, dict) else evaluate)'
+    try:
+        found = resolve(node.name, node.output, lower.namespace)
+    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `lower.build`
+        return "0"
+    properties = found.schema.schema.get("properties", {}) if found.schema else {}
+    numbers = [name for name, schema in properties.items() if _is_number(schema)]
+    if not numbers:
+        write = "Write `evaluate -> score: float, feedback: str`"
+        lower.problem(_line(lower), "`evaluate` returns no number to compare rounds by", write)
+        return "0"
+    if found.kind == "value":
+        return EVALUATE
+    return f"{EVALUATE}.{'score' if 'score' in numbers else numbers[0]}"
+
+
+def _is_number(schema: Mapping[str, Any]) -> bool:
+    several = schema.get("anyOf", ())
+    return schema.get("type") in {"number", "integer"} or (bool(several) and all(map(_is_number, several)))
+
+
+def _line(lower: Lowering) -> int:
+    return next((item.line for item in lower.cell.items if getattr(item, "name", "") == EVALUATE), 1)
+
+
+_AGAIN = """\
+{% if evaluate %}
+
+Your last answer:
+{{ generate }}
+
+It was judged:
+{{ evaluate }}
+
+Write a better one.{% endif %}"""
+_JUDGE = (
+    "Judge the answer to a task. Give a score from 0 (useless) to 10 (nothing to improve); be strict, most answers are "
+    "worth 4 to 7. Say in the feedback what to change to gain the most."
+)
+
+pattern = Pattern(
+    name="refine",
+    summary="Generate, score, try again with the criticism, until it is good enough; the best round is the result.",
+    when="There are clear criteria, and criticism makes the answer measurably better: texts, translations, code with "
+    "tests (`tests = run_tests(generate)` between generate and evaluate).",
+    breaks="The score is vague or the evaluator is as weak as the generator: it then rewards what sounds good; every "
+    "round costs two calls; the first answer is mostly good enough (use %%cascade or a gate).",
+    dollars=(0.005, 0.1),
+    seconds=(4, 40),
+    example="""\
+%%refine tagline
+generate(temperature=0.9)
+    A tagline for {{ product }}. {% if evaluate %}Improve on: {{ evaluate.feedback }}{% endif %}
+evaluate -> score: float, feedback: str
+    Score from 0 to 10: {{ generate }}
+until evaluate.score >= 8 max 4
+""",
+    build=build,
+)

@@ -1,0 +1,148 @@
+"""%%team: a supervisor says who of several agents works next, on what; all they find stands in one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchmagic.cell import Cell, CodeStep, Step
+from orchmagic.graph import CAP, END, Arm, Branch, Call, Code, Edge, Graph, Link, Sub
+from orchmagic.lowering import Lowering, literal
+from orchmagic.options import Option, RunOptions
+from orchmagic.outputs import Field, Output
+from orchmagic.patterns import Pattern
+from orchmagic.patterns._agent import armed, check
+from orchmagic.patterns._prompts import read, told
+from orchmagic.patterns._roles import bare, call, code, controls, fed, row, steps
+from orchmagic.template import Message
+
+SUPERVISOR, WORKSPACE, LATEST, ANSWER, FINISH = "supervisor", "workspace", "latest", "answer", "finish"
+_TURNS = 10
+
+
+def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
+    """From the supervisor to the agent it names, and back, until it finishes or the turns are used up."""
+    lower = Lowering(cell, options, namespace)
+    controls(lower, None, "Write agents: `researcher(tools=search): finds facts` and a prompt below")
+    items = steps(lower, (WORKSPACE, LATEST, ANSWER, FINISH))
+    before = code(lower, [i for i in items if i.name != SUPERVISOR])
+    if any(isinstance(i, CodeStep) and i.name == SUPERVISOR for i in items):
+        lower.problem(1, "'supervisor' is a prompt in %%team", "Write `supervisor` and the goal below it, indented")
+    members = [i for i in items if isinstance(i, Step) and i.name != SUPERVISOR]
+    lead = next((i for i in items if isinstance(i, Step) and i.name == SUPERVISOR), bare(SUPERVISOR))
+    if not members:
+        lower.problem(1, "a team needs agents", "Write `writer: writes and revises the copy` and a prompt below")
+    agents = [_agent(lower, step) for step in members]
+    boss = _supervisor(lower, lead, members)
+    latest = Code(LATEST, _result(members))
+    error = f"errors.get({SUPERVISOR}.next) if {LATEST} is None else None"
+    turn = f'"agent": {SUPERVISOR}.next, "task": {SUPERVISOR}.task, "result": {LATEST}, "error": {error}'
+    workspace = Code(WORKSPACE, f"[*({WORKSPACE} or []), {{{turn}}}]")
+    answer = Code(ANSWER, f"{SUPERVISOR}.answer or {LATEST}")
+    links = [*row([*before, boss]), *_links(members, _turns(lower))]
+    return lower.build([*before, boss, *agents, latest, workspace, answer], links, [WORKSPACE, LATEST, ANSWER])
+
+
+def _turns(lower: Lowering) -> int:
+    given = lower.options.extra.get("max_turns")
+    return given if isinstance(given, int) else _TURNS
+
+
+def _agent(lower: Lowering, step: Step) -> Call | Sub:
+    """A prompt, a prompt with tools of its own, or another orchestration. Its failure is told to the supervisor."""
+    if "run" in step.options:
+        node = lower.step(step, also=("tools",))
+        if isinstance(node, Sub):
+            node = fed(lower, node, "task", f"{SUPERVISOR}.task", (WORKSPACE,), step.line)
+        return replace(node, isolated=True)
+    node = replace(lower.step(step, also=("tools",), messages=_briefing(step)), isolated=True)
+    if "tools" not in step.options:
+        return node
+    try:
+        names = step.options["tools"].words
+    except ValueError:
+        lower.problem(step.line, f"tools={step.options['tools'].source} cannot be read", "Write tools=[search, fetch]")
+        return node
+    return armed(lower, call(lower, node), check(lower, names, step.line, "tools="))
+
+
+def _briefing(step: Step) -> tuple[Message, ...]:
+    """What the agent is, and what it is asked now."""
+    said = step.messages or (Message("system", literal(f"You are the {step.name}: {step.description or step.name}")),)
+    if len(said) == 1:
+        said = (replace(said[0], role="system"),)
+    return said if SUPERVISOR in read(said) else (*said, Message("user", _TASK))
+
+
+def _supervisor(lower: Lowering, step: Step, members: Sequence[Step]) -> Call:
+    labels = [*(m.name for m in members), FINISH]
+    own = (
+        Field("next", f"Literal[{', '.join(map(repr, labels))}]"),
+        Field("task", "str"),
+        Field("answer", "str"),
+    )
+    if step.output and step.output.kind != "fields":
+        lower.problem(step.line, "the supervisor returns named outputs", "Write `supervisor -> why: str`, or no arrow")
+    names = {f.name for f in own}
+    more = tuple(f for f in step.output.fields if f.name not in names) if step.output else ()
+    team = "\n".join(f"- {m.name}: {m.description or m.name}" for m in members)
+    goal = step.messages or _goal(lower, members)
+    messages = (Message("system", literal(_LEAD.format(team=team))), *told(goal, (WORKSPACE,), _SO_FAR))
+    return call(lower, lower.step(step, messages=messages, output=Output("fields", (*more, *own)), role=SUPERVISOR))
+
+
+def _goal(lower: Lowering, members: Sequence[Step]) -> tuple[Message, ...]:
+    """Without a prompt of its own, the supervisor reads what its agents read."""
+    names = sorted(read([m for step in members for m in step.messages]) - {SUPERVISOR, WORKSPACE})
+    if not names:
+        lower.problem(1, "the supervisor has no goal", "Write `supervisor` and, indented below it, `Goal: {{ brief }}`")
+    return (Message("user", "\n".join(f"{{{{ {n} }}}}" for n in names)),)
+
+
+def _result(members: Sequence[Step]) -> str:
+    values = ", ".join(f'"{m.name}": {m.name}' for m in members)
+    return f"{{{values}}}[{SUPERVISOR}.next]"
+
+
+def _links(members: Sequence[Step], turns: int) -> list[Link]:
+    arms = (*(Arm(m.name, m.name, turns) for m in members), Arm(FINISH, ANSWER))
+    why = f"{turns} turns were not enough; the last result is kept"
+    links: list[Link] = [Branch(SUPERVISOR, f"{SUPERVISOR}.next", arms, CAP, why)]
+    links += [Edge(m.name, LATEST) for m in members]
+    return [*links, Edge(LATEST, WORKSPACE), Edge(WORKSPACE, SUPERVISOR), Edge(ANSWER, END)]
+
+
+_LEAD = """\
+You lead a team towards a goal. Each turn, name in `next` who works now, and in `task` exactly what to do: the agent \
+sees your task and the workspace. Where `error` says why an agent failed, give the task to another, or change it. \
+When the goal is reached, or nobody can come nearer to it, choose finish and write the whole result in `answer` \
+(empty: the last result in the workspace is the answer).
+Your team:
+{team}"""
+_SO_FAR = "\n\nWorkspace, oldest turn first:\n{{ workspace or [] }}"
+_TASK = (
+    "{{ supervisor.task }}{% if workspace %}\n\nWorkspace of the team, oldest turn first:\n{{ workspace }}{% endif %}"
+)
+
+pattern = Pattern(
+    name="team",
+    summary="A supervisor gives tasks to agents with their own prompts, models and tools, over one shared workspace.",
+    when="The work needs different skills or tools in an order that only shows while it goes on, and no agent should "
+    "hold the tools of another.",
+    breaks="The order is known: write it down with %%chain or %%plan. Fixed roles (thinker, worker, verifier) are a "
+    "%%plan with three models: `plan(model=…)` thinks, `execute(model=…)` works, `reflect(model=…)` verifies and sends "
+    "work back. The workspace grows with every turn, and all of it is sent each time.",
+    dollars=(0.02, 1.0),
+    seconds=(10, 120),
+    example="""\
+%%team launch --max-turns 10
+supervisor
+    Goal: {{ brief }}
+researcher(tools=search): finds and checks facts
+    You research. Cite sources.
+writer: writes and revises the copy
+    You write plainly.
+""",
+    build=build,
+    options=(Option("--max-turns", "int", "most turns of all agents together (default 10)", least=1),),
+)

@@ -1,0 +1,291 @@
+"""Runs of a session: put together, replayed, and taken up again from the history."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orchmagic import images
+from orchmagic.composition import behind, pauses, with_model
+from orchmagic.context import Context
+from orchmagic.errors import CellError, InputError, SettingsError, nearest
+from orchmagic.events import Event
+from orchmagic.graph import Call, Graph, Limits, Sub
+from orchmagic.journal import Journal, NoJournal
+from orchmagic.kinds import Kinds
+from orchmagic.models import Handler, aliases, endpoint
+from orchmagic.options import RunOptions, ttl
+from orchmagic.orchestration import Orchestration
+from orchmagic.receipt import inside
+from orchmagic.run import Past, Run
+from orchmagic.told import Once
+from orchmagic.trace import Trace
+
+if TYPE_CHECKING:
+    from orchmagic.bridge import Bridge
+    from orchmagic.models.middleware.budget import Budget
+    from orchmagic.models.middleware.single_flight import SingleFlight
+    from orchmagic.session import Session
+    from orchmagic.store import Stored
+
+
+class Runner:
+    """Makes runs from the parts of its session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._flights: SingleFlight | None = None
+
+    def new_run(
+        self,
+        made: Orchestration,
+        inputs: Mapping[str, Any],
+        *,
+        parent: str | None = None,
+        fresh: Callable[[str], bool] | None = None,
+    ) -> Run:
+        """A run that has not begun, with its own budget, trace, journal and pipeline.
+
+        `parent` is the run that it replays; `fresh(span)` says what of it is asked anew.
+        """
+        self._check_models(made.definition)
+        graph = self._graph(made)
+        number = self._session.history.begin(made.definition, inputs, parent)
+        run = self._assembled(number, made, graph, inputs, parent, fresh)
+        self._session.runs.append(run)
+        return run
+
+    def _assembled(
+        self,
+        number: str,
+        made: Orchestration,
+        compiled: Any,
+        inputs: Mapping[str, Any],
+        parent: str | None,
+        fresh: Callable[[str], bool] | None = None,
+    ) -> Run:
+        from orchmagic.draw import picture  # noqa: PLC0415 - only runs are drawn
+        from orchmagic.once import Once as Writes  # noqa: PLC0415 - first run
+
+        graph, options = made.definition, made.options
+        trace = Trace(
+            number,
+            graph.name,
+            graph.pattern,
+            picture=picture(graph),
+            limits=asdict(graph.limits),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        told = Once(trace)
+        journal = self._session.history.store.journal(number, parent, fresh)
+        context = self.context(graph, options, told, journal, _left(graph.limits.deadline, trace))
+        context.fresh = fresh or context.fresh
+        context.pictures = images.among(inputs)
+        context.thread = self._said(options.thread, journal)
+        past = Past(
+            save=lambda run: self._session.history.save(run, None if parent else options.thread),
+            again=lambda run, step, model, given, parts=None: self._replay(made, run, step, model, given, parts),
+            writes=Writes(self._session.history.store.ledger, number, told.repeated),
+            take=self._take,
+            renew=self._renew,
+        )
+        return Run(number, context, compiled, told, inputs, self._session.bridge, past)
+
+    def _said(self, thread: str | None, journal: Journal) -> tuple[Mapping[str, Any], ...]:
+        """The conversation as it was when the run began; one that goes on, or replays it, reads just that."""
+        if thread is None:
+            return ()
+        found = journal.recall("#thread", thread)
+        turns = self._session.history.store.thread(thread) if found is None else found.value
+        journal.keep("#thread", thread, turns)
+        return tuple(turns)
+
+    def _graph(self, made: Orchestration) -> Any:
+        """The LangGraph of a run; where it can pause, its checkpoints survive the kernel."""
+        if not pauses(made.definition):
+            return made.graph
+        return self.compiled(made.definition, made.options, durable=True)
+
+    def _take(self, run: Run) -> None:
+        """Before a run goes on: nobody else has gone on with it.
+
+        Raises:
+            InputError: another kernel has; what it made of the run is looked up anew.
+        """
+        was = {"cancelled", "lost", "waiting"} if run.status == "cancelled" else {run.status}
+        if self._session.settings.history == "on" and not self._session.history.store.take(run.id, was):
+            if run in self._session.runs:
+                self._session.runs.remove(run)
+            status = self._session.history.store.run(run.id).status
+            raise InputError(f"another kernel went on with run {run.id}: it is {status} there, see %orch show {run.id}")
+
+    def _renew(self, run: Run) -> None:
+        """Before another life of a run: no checkpoint is left of the one before."""
+        if pauses(run.graph) and (saver := self._session.history.saver) is not None:
+            self._session.bridge.run(saver.adelete_thread(run.id))
+
+    def _replay(
+        self,
+        made: Orchestration,
+        run: Run,
+        step: str | None,
+        model: str | None,
+        given: Mapping[str, object],
+        parts: frozenset[str] | None = None,
+    ) -> Run:
+        names = [n.name for n in run.graph.nodes]
+        if step is not None and step not in names:
+            raise InputError(f"{run.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
+        anew = frozenset(names) if step is None else behind(run.graph, step)
+        graph = with_model(run.graph, model, anew) if model else run.graph
+        again = Orchestration(graph, made.options, self._session)
+        inputs = {**run.inputs, **again.bind((), {**run.inputs, **given})} if given else run.inputs
+        fresh = (lambda span: span.partition("#")[0] in anew) if step else None
+        if parts:
+            fresh = partial(inside, parts)
+        found = self.new_run(again, inputs, parent=run.id, fresh=fresh)
+        found.start()
+        return found
+
+    def revive(self, number: str) -> Run:
+        """A run of this session or of the history, ready to be looked at, answered, resumed or replayed.
+
+        Raises:
+            InputError: there is no such run, or its notebook functions are not defined here.
+        """
+        for run in self._session.runs:
+            if run.id == number:
+                return run
+        stored = self._session.history.store.run(number)
+        try:
+            made = self._redefined(stored)
+        except CellError as error:
+            found = "; ".join(p.found for p in error.problems)
+            raise InputError(f"run {number} ({stored.name}) does not fit this notebook: {found}") from None
+        if missing := [n for n in made.definition.code if n not in self._session.namespace]:
+            raise InputError(f"run {number} needs {', '.join(missing)} of its notebook: run the cell that defines it")
+        run = self._assembled(number, made, self._graph(made), stored.inputs, stored.parent)
+        self._session.bridge.run(run.wake(stored))
+        self._session.runs.append(run)
+        return run
+
+    def _redefined(self, stored: Stored) -> Orchestration:
+        """The orchestration of a stored cell; those nested in it that the notebook lacks are defined for it alone."""
+        space = ChainMap({}, self._session.namespace)
+        for name, text in stored.sources.items():
+            if name not in self._session.namespace:
+                space[name] = self._session.read(*split(text), space)
+        return self._session.reread(stored.source, stored.name, space)
+
+    def context(
+        self,
+        graph: Graph,
+        options: RunOptions,
+        emit: Callable[[Event], None],
+        journal: Journal,
+        left: Callable[[], float | None] = lambda: None,
+    ) -> Context:
+        """What the nodes of one run work with."""
+        from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
+
+        def nested(limits: Limits, above: Budget | None) -> tuple[Handler, Budget]:
+            budget = Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=above)
+            return self.handler(emit, budget, journal, left), budget
+
+        handler, budget = nested(graph.limits, None)
+        return Context(
+            graph=graph,
+            handler=handler,
+            emit=emit,
+            namespace=self._session.namespace,
+            deployment=self._session.deployment,
+            kinds=Kinds(graph, self._session.namespace),
+            defaults=self._session.defaults(options),
+            ttl=_ttl,
+            journal=journal,
+            nested=nested,
+            budget=budget,
+        )
+
+    def compiled(self, graph: Graph, options: RunOptions, *, durable: bool = False) -> Any:
+        """The LangGraph of `graph`; called without a context it runs untraced, on the caller's own loop.
+
+        `durable`: its pauses survive the kernel; it belongs to the session's loop then.
+        """
+        from orchmagic.compile import compile_graph  # noqa: PLC0415 - heavy
+
+        return compile_graph(
+            graph, lambda: self._untraced(graph, options), self._session.history.saver if durable else None
+        )
+
+    def _untraced(self, graph: Graph, options: RunOptions) -> Context:
+        context = self.context(graph, options, lambda _: None, NoJournal())
+        context.handler = self._session.bridge.across(context.handler)
+        nested = context.nested
+        assert nested is not None
+        context.nested = lambda limits, above: _across(self._session.bridge, *nested(limits, above))
+        return context
+
+    def handler(
+        self, emit: Callable[[Event], None], budget: Budget, journal: Journal, left: Callable[[], float | None]
+    ) -> Handler:
+        """The pipeline of one run, outermost first: tracing … provider."""
+        from orchmagic.models import pipeline  # noqa: PLC0415 - first run
+        from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415 - first run
+
+        if self._flights is None:
+            self._flights = SingleFlight()
+        return pipeline.build(
+            emit=emit,
+            resolve=self._session.deployment,
+            provider=self._session.provider,
+            cache=self._session.cache,
+            flights=self._flights,
+            budget=budget,
+            journal=journal,
+            retry=self._session.settings.retry,
+            time_left=left,
+        )
+
+    def _check_models(self, graph: Graph) -> None:
+        """An unknown alias or an unset key is one clear line before anything starts."""
+        for name in {graph.model or self._session.settings.model, *graph.fallback, *_models(graph)}:
+            deployment = self._session.deployment(name)
+            if not aliases.ready(deployment, self._session.environ):
+                key = deployment.key_env or endpoint.KEY_ENV
+                raise SettingsError(f"model {name!r} needs a key and {key} is not set: set it, or name another model")
+
+
+def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:
+    """Seconds until the deadline: no wait is begun that would pass it."""
+    return lambda: None if deadline is None else deadline - (trace.now - trace.began)
+
+
+def _models(graph: Graph) -> list[str]:
+    found: list[str] = []
+    for node in graph.nodes:
+        if isinstance(node, Sub):
+            found += [*(m for m in (node.graph.model, *node.graph.fallback) if m), *_models(node.graph)]
+        elif isinstance(node, Call):
+            found += [m for m in (node.model, *(node.fallback or ()), *node.ladder) if m]
+    return found
+
+
+def split(source: str) -> tuple[str, str, str]:
+    """(magic, line, body) of the text of a cell."""
+    head, _, body = source.partition("\n")
+    magic, _, line = head.removeprefix("%%").partition(" ")
+    return magic, line, body
+
+
+def _across(bridge: Bridge, handler: Handler, budget: Budget) -> tuple[Handler, Budget]:
+    return bridge.across(handler), budget
+
+
+def _ttl(word: str) -> float | None:
+    kept = ttl(word)
+    return kept if isinstance(kept, float) else None

@@ -1,0 +1,520 @@
+# Written by orchmagic (836ca1842293); exporting again replaces it until you edit it.
+"""digest: a text in parts, put together again, exported from a notebook.
+
+chunks  code     -> map
+map     call     -> groups  [each chunk]
+groups  code     -> reduce
+reduce  call     -> groups (yes <= 24), result (no), capped (else)  [each parts]
+result  code     -> done
+
+Run it: `python digest.py --document ...`
+Or: `await build_graph().ainvoke({"document": ...})` returns the final state.
+
+Stayed behind in the notebook:
+- the cache of answers, the trace and the live view
+- the limit of 200,000 tokens a run
+- the deadline of 600 s a run: only `run` keeps it
+- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
+- mending broken JSON before asking again: here the model is asked again at once
+- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+  network
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import operator
+import re
+from _bisect import bisect_left, bisect_right
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import partial
+from itertools import accumulate
+from typing import Annotated, Any, TypeAlias, TypedDict
+
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from openai import APIError, APIStatusError, AsyncOpenAI
+from openai.types.chat.chat_completion import Choice
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json, to_jsonable_python
+
+MODEL = "default-model"
+# Asked in turn when a model fails, refuses or is cut off.
+FALLBACK: tuple[str, ...] = ()
+MAX_TOKENS = 1024  # of a reply
+TIMEOUT = 60.0  # seconds to wait for an endpoint
+RETRIES = 2  # attempts after a failed one
+REASKS = 1  # how often a reply that does not fit is asked again
+REDUCE_TO_GROUPS = 24  # times that reduce may send back
+CONCURRENCY = 16  # items at once
+MAX_STEPS = 350  # of a run, expressions too
+DEADLINE = 600.0  # seconds, when `run` runs the graph
+REASK = (
+    "That reply does not fit: {error}. Answer again with only the JSON that fits the "
+    "schema."
+)
+# Status codes that say that the request is wrong: no other model helps.
+REJECTED = frozenset(range(400, 500)) - {402, 408, 429}
+SHOWN = 5  # problems of a reply that its model is told at once
+logger = logging.getLogger(__name__)
+Messages: TypeAlias = list[dict[str, Any]]
+
+
+# Prompts: what each step asks
+
+
+def map_step_prompt(chunk: Any) -> Messages:
+    """Say what map asks."""
+    user = f"The key claims of this passage: {as_text(chunk)}"
+    return [{"role": "user", "content": user}]
+
+
+def reduce_prompt(parts: Any) -> Messages:
+    """Say what reduce asks."""
+    user = f"Merge these claims into one page: {as_text(parts)}"
+    return [{"role": "user", "content": user}]
+
+
+# From the notebook
+
+
+# What is weighed; a text is cut only where two of these meet: so weights add up.
+_PIECE = re.compile(r"[A-Z]?[a-z]{1,3}|[A-Z]{1,2}|[0-9]{1,16}| {1,64}|[^A-Za-z0-9 ]")
+
+
+def _weight(piece: str) -> int:
+    """Count one piece: a run of letters, digits or spaces, or one other character."""
+    if piece[0] == " ":
+        return len(piece) // 8 + 1 if len(piece) > 1 else 0
+    if piece.isascii():
+        return len(piece) + 1 if piece.isdigit() else 1
+    if "\u00c0" <= piece <= "\u024f" or "\u0400" <= piece <= "\u04ff":  # Europe
+        return 1
+    east = "\u2e80" <= piece <= "\u9fff" or "\uac00" <= piece <= "\uffef"
+    return 2 if east else len(piece.encode("utf-8", "replace"))
+
+
+def _weighed(text: str) -> tuple[list[int], list[int]]:
+    """Return where the pieces end, and what the text weighs up to there, from 0 on."""
+    pieces = _PIECE.findall(text)
+    known = {piece: _weight(piece) for piece in set(pieces)}
+    ends = accumulate(map(len, pieces), initial=0)
+    return list(ends), list(accumulate((known[p] for p in pieces), initial=0))
+
+
+def estimated_tokens(text: str) -> int:
+    """Count tokens without a tokenizer, rather too many than too few."""
+    return _weighed(text)[1][-1]
+
+
+def _written(value: object) -> int:
+    """Count the tokens of a value inside a list in a prompt."""
+    return estimated_tokens(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _grouped(parts: list[object], room: int, least: int) -> list[list[object]]:
+    """Fill one group after the other; `least` parts are in each but the last."""
+    groups: list[list[object]] = []
+    taken = 0
+    for part in parts:
+        own = _written(part) + 4  # with a comma, or a bullet and a line end
+        if groups and (taken + own <= room or len(groups[-1]) < least):
+            groups[-1].append(part)
+            taken += own
+        else:
+            groups.append([part])
+            taken = own
+    return groups
+
+
+def pack(parts: list[object], size: int, *beside: object) -> list[list[object]]:
+    """Put parts into groups of at most `size` tokens, in order; None is left out.
+
+    `beside` are other values that stand in the prompt with them. There are at most two
+    thirds as many groups as parts, so that packing again and again comes to an end:
+    where the parts are too large for that, two make a group whatever they weigh.
+    """
+    there = [part for part in parts if part is not None]
+    room = size - sum(map(_written, beside))
+    groups = _grouped(there, room, 1)
+    few = len(groups) <= max(1, 2 * len(there) // 3)
+    return groups if few else _grouped(there, room, 2)
+
+
+_LINE = re.compile(r"\n+")
+_PARAGRAPH = re.compile(r"\n(?:[^\S\n]*\n)+")
+# Stops of the West need a space behind them, those of the East do not.
+_SENTENCE = re.compile(
+    r"[.!?\u2026][\"'\u201d\u2019\u00bb)\]]*(?:[^\S\n]*\n+|[^\S\n]+)"
+    r"|[\u3002\uff01\uff1f][\u201d\u2019\u300d\u300f\uff09]*\s*"
+    r"|\n+"
+)
+
+
+def _again(text: str, sentences: list[int], low: int, cut: int) -> int:
+    """Find the first sentence from `low` on that begins before `cut`, else a word."""
+    after = bisect_left(sentences, low)
+    if after < len(sentences) and sentences[after] < cut:
+        return sentences[after]
+    return text.find(" ", max(low - 1, 0), cut - 1) + 1 or low
+
+
+def _cut(text: str, borders: list[list[int]], low: int, high: int) -> int:
+    """Find the last of the best borders; `low` is where the chunk is half full."""
+    for kind in borders:
+        before = bisect_right(kind, high)
+        if before and kind[before - 1] >= low:
+            return kind[before - 1]
+    return text.rfind(" ", low - 1, high) + 1 or high
+
+
+def split(text: object, size: int, overlap: int = 0) -> list[object]:
+    """Cut a text into chunks of at most `size` tokens; the items of a list are chunks.
+
+    Chunks are exact parts of the text, in order, and nothing is left out. They end
+    behind a paragraph, else behind a line, a sentence, a word. The next one begins up
+    to `overlap` tokens earlier, at a sentence, else at a word: a sentence shorter than
+    `overlap` is whole in one of them. What is neither text nor a list is a TypeError,
+    an overlap of half the size a ValueError.
+    """
+    if isinstance(text, list | tuple):
+        return list(text)
+    if not isinstance(text, str):
+        raise TypeError(f"split takes text or a list, not {type(text).__name__}")
+    if not 0 <= 2 * overlap < size:
+        raise ValueError(f"{overlap} tokens of overlap are half of {size} or more")
+    ends, weights = _weighed(text)
+    kinds = (_PARAGRAPH, _LINE, _SENTENCE)
+    borders = [[found.end() for found in kind.finditer(text)] for kind in kinds]
+    chunks: list[object] = []
+    start, last = 0, len(ends) - 1
+    while start < last:
+        reach = max(bisect_right(weights, weights[start] + size) - 1, start + 1)
+        if reach == last:
+            chunks.append(text[ends[start] :])
+            break
+        half = bisect_left(weights, weights[start] + (size + overlap) // 2)
+        cut = _cut(text, borders, ends[min(half, reach)], ends[reach])
+        chunks.append(text[ends[start] : cut])
+        back = bisect_left(weights, weights[bisect_left(ends, cut)] - overlap)
+        again = _again(text, borders[-1], ends[back], cut) if overlap else cut
+        start = max(bisect_left(ends, again), start + 1)
+    return chunks
+
+
+# Types: what each step returns
+
+
+class Map(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    value: list[str]
+
+
+# State
+
+
+class State(TypedDict, total=False):
+    """What the steps share, as JSON."""
+
+    document: str
+    chunks: Any
+    map: list[Any]
+    groups: Any
+    reduce: list[Any]
+    result: Any
+    errors: Annotated[dict[str, Any], operator.or_]
+    reduce_visits: int
+
+
+# Asking models
+
+
+class UnusableReplyError(Exception):
+    """A model refused, was cut off or said nothing."""
+
+
+class UnfitReplyError(ValueError):
+    """A reply does not fit its class; the text tells the model what is wrong."""
+
+
+async def first_usable(
+    client: AsyncOpenAI,
+    messages: Messages,
+    *,
+    models: Sequence[str] = (MODEL, *FALLBACK),
+    max_tokens: int = MAX_TOKENS,
+    **request: Any,
+) -> Choice:
+    """Ask the models in turn until one gives a usable answer."""
+    failures: list[Exception] = []
+    for model in models:
+        body: dict[str, Any] = {"max_completion_tokens": max_tokens, **request}
+        body |= {"model": model, "messages": messages}
+        try:
+            answer = await client.chat.completions.create(**body)
+            return usable(answer.choices[0])
+        except (APIError, UnusableReplyError) as error:
+            if isinstance(error, APIStatusError) and error.status_code in REJECTED:
+                raise
+            logger.warning("%s: %s", model, error)
+            failures.append(error)
+    raise ExceptionGroup("no model gave a usable answer", failures)
+
+
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    reasks: int = REASKS,
+    **request: Any,
+) -> Any:
+    """Ask for a reply that fits the class; the model is told what does not."""
+    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
+    form["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": form}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply)
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
+def usable(choice: Choice) -> Choice:
+    """Return the choice if it is an answer."""
+    message, reason = choice.message, choice.finish_reason
+    if message.refusal or reason == "content_filter":
+        raise UnusableReplyError(f"refused: {message.refusal or 'content filter'}")
+    if reason == "length":
+        raise UnusableReplyError("cut off: raise MAX_TOKENS, or ask for less")
+    if not (message.content or "").strip() and not message.tool_calls:
+        raise UnusableReplyError("the reply is empty")
+    return choice
+
+
+def read_reply(kind: type[Any], reply: str) -> Any:
+    """Return the reply as JSON that fits the class."""
+    adapter = TypeAdapter(kind)
+    known = adapter.json_schema().get("properties", {})
+    try:
+        data = json.loads(reply)
+    except ValueError:
+        wrong = "is no valid JSON: answer with one JSON object"
+        if "{" not in reply:
+            wrong = "holds no JSON: answer with one JSON object and nothing else"
+        raise UnfitReplyError(f"the reply {wrong}") from None
+    if not isinstance(data, dict) or (known and not known.keys() & data.keys()):
+        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
+        raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
+    try:
+        return to_jsonable_python(adapter.validate_json(json.dumps(data)))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        shown = [wrong_with(dict(problem)) for problem in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            shown.append(f"and {len(problems) - SHOWN} more")
+        listed = "; ".join(shown)
+        raise UnfitReplyError(f"the reply does not fit: {listed}") from None
+
+
+def wrong_with(problem: dict[str, Any]) -> str:
+    """Say one thing that is wrong with a reply: where, what, what was found."""
+    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: not asked for"
+    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
+    return f"{where}: {problem['msg']} (got {got})"
+
+
+def as_text(value: object) -> str:
+    """Write a value as prompts show it: text as it is, records and lists as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, Enum):
+        return as_text(value.value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    record = is_dataclass(value) or hasattr(value, "model_dump_json")
+    if record or isinstance(value, dict | list | tuple):
+        return to_json(value, fallback=str).decode()
+    return str(value)
+
+
+# Side by side
+
+
+async def for_each(
+    one: Callable[[Any], Awaitable[Any]],
+    items: Any,
+    *,
+    at_once: int = CONCURRENCY,
+) -> tuple[list[Any], dict[str, str]]:
+    """Do one thing for all items, side by side; return values and what went wrong.
+
+    The order is kept, and an item that fails gives None; when all fail, so does this.
+    """
+    items = to_jsonable_python(items)
+    if isinstance(items, dict):
+        items = [{"key": key, "value": value} for key, value in items.items()]
+    slots = asyncio.Semaphore(at_once)
+
+    async def limited(item: Any) -> Any:
+        async with slots:
+            return await one(item)
+
+    found = await asyncio.gather(*map(limited, items), return_exceptions=True)
+    failures = [error for error in found if isinstance(error, BaseException)]
+    for error in failures:
+        if isinstance(error, GraphBubbleUp):  # a person is asked
+            raise error
+        logger.warning("an item failed: %s", error)
+    if failures and len(failures) == len(found):
+        raise RuntimeError(f"all {len(found)} items failed") from failures[0]
+    values, failed = [], {}
+    for number, value in enumerate(found, start=1):
+        values.append(None if isinstance(value, BaseException) else value)
+        if isinstance(value, BaseException):
+            failed[str(number)] = str(value)
+    return values, failed
+
+
+# Nodes
+
+
+async def chunks(state: State) -> State:
+    """Compute chunks."""
+    document = state["document"]
+    value = split(document, 3500, 175)
+    return {"chunks": to_jsonable_python(value)}
+
+
+async def map_step_item(state: State, chunk: Any, *, client: AsyncOpenAI) -> Any:  # noqa: ARG001 - as for the others
+    """Ask a model about one item of map."""
+    messages = map_step_prompt(chunk)
+    value = await ask(client, messages, Map)
+    return value["value"]
+
+
+async def map_step(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for map once per item."""
+    chunks = state["chunks"]
+    one = partial(map_step_item, state, client=client)
+    found, failed = await for_each(one, chunks)
+    return {"map": found, "errors": {"map": failed}}
+
+
+async def groups(state: State) -> State:
+    """Compute groups."""
+    map_ = state["map"]
+    reduce: Any = state.get("reduce")
+    value = pack(reduce or map_, 3482)
+    return {"groups": to_jsonable_python(value)}
+
+
+async def reduce_item(state: State, parts: Any, *, client: AsyncOpenAI) -> Any:  # noqa: ARG001 - as for the others
+    """Ask a model about one item of reduce."""
+    messages = reduce_prompt(parts)
+    choice = await first_usable(client, messages)
+    return choice.message.content or ""
+
+
+async def reduce(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for a text once per item."""
+    groups = state["groups"]
+    one = partial(reduce_item, state, client=client)
+    found, failed = await for_each(one, groups)
+    return {
+        "reduce": found,
+        "errors": {"reduce": failed},
+        "reduce_visits": state.get("reduce_visits", 0) + 1,
+    }
+
+
+async def result_step(state: State) -> State:
+    """Compute result."""
+    reduce = state["reduce"]
+    value = reduce[0] if reduce else None
+    return {"result": to_jsonable_python(value)}
+
+
+# Graph
+
+
+def after_reduce(state: State) -> str:
+    """Choose where the run goes after reduce."""
+    reduce = state["reduce"]
+    choice = len(reduce) > 1
+    if choice and state["reduce_visits"] <= REDUCE_TO_GROUPS:
+        return "groups"
+    if not choice:
+        return "result"
+    logger.warning("ended early: %s", "24 levels of merging were not enough")
+    return END
+
+
+def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
+    """Return the graph; a client that is given serves MODEL's endpoint."""
+    if client is None:
+        client = AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT)
+    builder = StateGraph(State)
+    builder.add_node("chunks", chunks)
+    builder.add_node("map", partial(map_step, client=client))
+    builder.add_node("groups", groups)
+    builder.add_node("reduce", partial(reduce, client=client))
+    builder.add_node("result", result_step)
+    builder.add_edge(START, "chunks")
+    builder.add_edge("chunks", "map")
+    builder.add_edge("map", "groups")
+    builder.add_edge("groups", "reduce")
+    builder.add_conditional_edges("reduce", after_reduce, ["groups", "result", END])
+    builder.add_edge("result", END)
+    graph = builder.compile(name="digest")
+    return graph.with_config(recursion_limit=MAX_STEPS)
+
+
+# Command line
+
+
+def result(state: Mapping[str, Any]) -> Any:
+    """Return the run's result: the last of these values that there is."""
+    values = [state.get("result")]
+    return next((value for value in values if value is not None), None)
+
+
+async def run(inputs: State) -> Any:
+    """Run the graph once and return its result."""
+    async with asyncio.timeout(DEADLINE):
+        state = await build_graph().ainvoke(inputs)
+    return result(state)
+
+
+def main() -> None:
+    """Run it from the command line and print the result."""
+    parser = argparse.ArgumentParser(
+        description="digest: run it once and print the result.",
+    )
+    parser.add_argument("--document", required=True, help="text")
+    arguments = parser.parse_args()
+    inputs = State(document=arguments.document)
+    found = asyncio.run(run(inputs))
+    if not isinstance(found, str):
+        found = json.dumps(found, indent=2, ensure_ascii=False)
+    print(found)
+
+
+if __name__ == "__main__":
+    main()

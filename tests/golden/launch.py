@@ -1,0 +1,669 @@
+# Written by orchmagic (30547451efcb); exporting again replaces it until you edit it.
+"""launch: a supervisor and its agents, exported from a notebook.
+
+supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
+                        (else)
+researcher  sub      -> latest  [react]
+writer      call     -> latest
+latest      code     -> workspace
+workspace   code     -> supervisor
+answer      code     -> done
+
+Inside, launch.researcher:
+
+agent  call     -> tools (yes <= 7), done (no), capped (else)
+tools  tools    -> agent
+
+Run it: `python launch.py --brief ...`
+Or: `await build_graph().ainvoke({"brief": ...})` returns the final state.
+
+Stayed behind in the notebook:
+- the cache of answers, the trace and the live view
+- the limit of 200,000 tokens a run
+- the deadline of 600 s a run: only `run` keeps it
+- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
+- mending broken JSON before asking again: here the model is asked again at once
+- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+  network
+- the wording of what went wrong: `errors` holds what Python and the openai client say
+"""
+
+import argparse
+import asyncio
+import inspect
+import json
+import logging
+import operator
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import partial
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+
+from jinja2 import Environment, StrictUndefined
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from openai import APIError, APIStatusError, AsyncOpenAI
+from openai.types.chat.chat_completion import Choice
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json, to_jsonable_python
+
+MODEL = "default-model"
+# Asked in turn when a model fails, refuses or is cut off.
+FALLBACK: tuple[str, ...] = ()
+MAX_TOKENS = 1024  # of a reply
+TIMEOUT = 60.0  # seconds to wait for an endpoint
+RETRIES = 2  # attempts after a failed one
+REASKS = 1  # how often a reply that does not fit is asked again
+SUPERVISOR_TO_RESEARCHER = 10  # times that supervisor may send back
+SUPERVISOR_TO_WRITER = 10  # times that supervisor may send back
+MAX_STEPS = 350  # of a run, expressions too
+MAX_ITERATIONS = 8  # rounds of a loop; then the run ends with what it has
+RESEARCHER_MAX_STEPS = 146  # of launch.researcher, expressions too
+DEADLINE = 600.0  # seconds, when `run` runs the graph
+TOOL_TIMEOUT: float | None = 60.0
+REASK = (
+    "That reply does not fit: {error}. Answer again with only the JSON that fits the "
+    "schema."
+)
+# Status codes that say that the request is wrong: no other model helps.
+REJECTED = frozenset(range(400, 500)) - {402, 408, 429}
+SHOWN = 5  # problems of a reply that its model is told at once
+logger = logging.getLogger(__name__)
+Messages: TypeAlias = list[dict[str, Any]]
+Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
+
+
+# Prompts: what each step asks
+
+
+SUPERVISOR_USER = (
+    "Goal: {{ brief }}\n\nWorkspace, oldest turn first:\n{{ workspace or [] }}"
+)
+
+
+def supervisor_prompt(brief: str, workspace: Any) -> Messages:
+    """Say what supervisor asks."""
+    system = (
+        "You lead a team towards a goal. Each turn, name in `next` who works now, and "
+        "in `task` exactly what to do: the agent sees your task and the workspace. "
+        "Where `error` says why an agent failed, give the task to another, or change "
+        "it. When the goal is reached, or nobody can come nearer to it, choose finish "
+        "and write the whole result in `answer` (empty: the last result in the "
+        "workspace is the answer).\n"
+        "Your team:\n"
+        "- researcher: finds and checks facts\n"
+        "- writer: writes and revises the copy"
+    )
+    user = rendered(SUPERVISOR_USER, brief=brief, workspace=workspace)
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+WRITER_USER = (
+    "{{ supervisor.task }}{% if workspace %}\n"
+    "\n"
+    "Workspace of the team, oldest turn first:\n"
+    "{{ workspace }}{% endif %}"
+)
+
+
+def writer_prompt(supervisor: "Supervisor", workspace: Any) -> Messages:
+    """Say what writer asks."""
+    system = "You write plainly."
+    user = rendered(WRITER_USER, supervisor=supervisor, workspace=workspace)
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+RESEARCHER_AGENT_USER = (
+    "{{ supervisor.task }}{% if workspace %}\n"
+    "\n"
+    "Workspace of the team, oldest turn first:\n"
+    "{{ workspace }}{% endif %}"
+)
+
+
+def researcher_agent_prompt(supervisor: Any, workspace: Any) -> Messages:
+    """Say what agent asks."""
+    system = "You research. Cite sources."
+    user = rendered(RESEARCHER_AGENT_USER, supervisor=supervisor, workspace=workspace)
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+# From the notebook
+
+
+# As it stands in the notebook:
+# fmt: off
+def search(query: str) -> str:
+    """Look something up."""
+    return f"all about {query}"
+
+
+# fmt: on
+
+
+# Types: what each step returns
+
+
+class Supervisor(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    next: Literal["researcher", "writer", "finish"]
+    task: str
+    answer: str
+
+
+# State
+
+
+class State(TypedDict, total=False):
+    """What the steps share, as JSON."""
+
+    brief: str
+    supervisor: dict[str, Any]
+    researcher: Any
+    writer: str | None
+    latest: Any
+    workspace: Any
+    answer: Any
+    errors: Annotated[dict[str, Any], operator.or_]
+    supervisor_visits: int
+
+
+class ResearcherState(TypedDict, total=False):
+    """What the steps share, as JSON."""
+
+    supervisor: Any
+    workspace: Any
+    agent: str
+    messages: Annotated[list[dict[str, Any]], operator.add]
+    agent_visits: int
+
+
+# Asking models
+
+
+class UnusableReplyError(Exception):
+    """A model refused, was cut off or said nothing."""
+
+
+class UnfitReplyError(ValueError):
+    """A reply does not fit its class; the text tells the model what is wrong."""
+
+
+async def first_usable(
+    client: AsyncOpenAI,
+    messages: Messages,
+    *,
+    models: Sequence[str] = (MODEL, *FALLBACK),
+    max_tokens: int = MAX_TOKENS,
+    **request: Any,
+) -> Choice:
+    """Ask the models in turn until one gives a usable answer."""
+    failures: list[Exception] = []
+    for model in models:
+        body: dict[str, Any] = {"max_completion_tokens": max_tokens, **request}
+        body |= {"model": model, "messages": messages}
+        try:
+            answer = await client.chat.completions.create(**body)
+            return usable(answer.choices[0])
+        except (APIError, UnusableReplyError) as error:
+            if isinstance(error, APIStatusError) and error.status_code in REJECTED:
+                raise
+            logger.warning("%s: %s", model, error)
+            failures.append(error)
+    raise ExceptionGroup("no model gave a usable answer", failures)
+
+
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    reasks: int = REASKS,
+    **request: Any,
+) -> Any:
+    """Ask for a reply that fits the class; the model is told what does not."""
+    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
+    form["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": form}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply)
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
+def environment() -> Environment:
+    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
+    return Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string="\uf8ff{#no comments\uf8ff",
+        comment_end_string="\uf8ffno comments#}\uf8ff",
+        finalize=as_text,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a prompt that has logic."""
+    return environment().from_string(template).render(values)
+
+
+def usable(choice: Choice) -> Choice:
+    """Return the choice if it is an answer."""
+    message, reason = choice.message, choice.finish_reason
+    if message.refusal or reason == "content_filter":
+        raise UnusableReplyError(f"refused: {message.refusal or 'content filter'}")
+    if reason == "length":
+        raise UnusableReplyError("cut off: raise MAX_TOKENS, or ask for less")
+    if not (message.content or "").strip() and not message.tool_calls:
+        raise UnusableReplyError("the reply is empty")
+    return choice
+
+
+def read_reply(kind: type[Any], reply: str) -> Any:
+    """Return the reply as JSON that fits the class."""
+    adapter = TypeAdapter(kind)
+    known = adapter.json_schema().get("properties", {})
+    try:
+        data = json.loads(reply)
+    except ValueError:
+        wrong = "is no valid JSON: answer with one JSON object"
+        if "{" not in reply:
+            wrong = "holds no JSON: answer with one JSON object and nothing else"
+        raise UnfitReplyError(f"the reply {wrong}") from None
+    if not isinstance(data, dict) or (known and not known.keys() & data.keys()):
+        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
+        raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
+    try:
+        return to_jsonable_python(adapter.validate_json(json.dumps(data)))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        shown = [wrong_with(dict(problem)) for problem in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            shown.append(f"and {len(problems) - SHOWN} more")
+        listed = "; ".join(shown)
+        raise UnfitReplyError(f"the reply does not fit: {listed}") from None
+
+
+def wrong_with(problem: dict[str, Any]) -> str:
+    """Say one thing that is wrong with a reply: where, what, what was found."""
+    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: not asked for"
+    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
+    return f"{where}: {problem['msg']} (got {got})"
+
+
+def as_text(value: object) -> str:
+    """Write a value as prompts show it: text as it is, records and lists as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, Enum):
+        return as_text(value.value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    record = is_dataclass(value) or hasattr(value, "model_dump_json")
+    if record or isinstance(value, dict | list | tuple):
+        return to_json(value, fallback=str).decode()
+    return str(value)
+
+
+# Tools
+
+
+class Search(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    query: str
+
+
+TOOLS: Tools = {"search": (search, Search)}
+
+
+def tool_calls(choice: Choice) -> dict[str, Any]:
+    """Return the message with its tool calls, as the next request repeats it."""
+    kept: Any = {"id": True, "type": True, "function": {"name", "arguments"}}
+    calls = [call.model_dump(include=kept) for call in choice.message.tool_calls or []]
+    content = choice.message.content or None
+    return {"role": "assistant", "content": content, "tool_calls": calls}
+
+
+def tool_format(tools: Tools) -> list[dict[str, Any]]:
+    """Describe the tools to the model: names, docstrings and arguments."""
+    found = []
+    for name, (function, kind) in tools.items():
+        described = {
+            "name": name,
+            "description": inspect.getdoc(function) or name.replace("_", " "),
+            "parameters": kind.model_json_schema(),
+        }
+        found.append({"type": "function", "function": described})
+    return found
+
+
+async def use_tool(
+    call: dict[str, Any],
+    tools: Tools,
+    *,
+    timeout: float | None = TOOL_TIMEOUT,  # noqa: ASYNC109 - it bounds the tool alone
+) -> dict[str, Any]:
+    """Run one tool call; whatever goes wrong is for the model to read."""
+    name, written = call["function"]["name"], call["function"]["arguments"]
+    try:
+        if "rejected" in call:
+            raise ValueError(call["rejected"])  # noqa: TRY301 - told as the rest is
+        function, arguments = arguments_for(name, written, tools)
+        async with asyncio.timeout(timeout):
+            if inspect.iscoroutinefunction(function):
+                content = readable(await function(**arguments))
+            else:
+                content = readable(await asyncio.to_thread(function, **arguments))
+    except TimeoutError:
+        content = f"Error: {name} gave no answer within {timeout:g} s"
+    except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
+        content = f"Error: {told(error)}"
+    return {"role": "tool", "tool_call_id": call["id"], "content": content}
+
+
+def arguments_for(
+    name: str,
+    written: str,
+    tools: Tools,
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the tool and its arguments, checked against its type hints."""
+    if name not in tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(tools)}")
+    function, kind = tools[name]
+    try:
+        checked = kind.model_validate_json(written or "{}")
+    except ValidationError as error:
+        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        wrong = "; ".join(f"{at or 'arguments'}: {what}" for at, what in found)
+        raise ValueError(f"bad arguments for {name}: {wrong}") from None
+    return function, {field: getattr(checked, field) for field in kind.model_fields}
+
+
+def told(error: Exception) -> str:
+    """Say what went wrong in words for the model."""
+    if isinstance(error, KeyError):
+        return str(error).strip("'\"")
+    if isinstance(error, ValueError | LookupError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def readable(value: object) -> str:
+    """Write what a tool returned as text for the model."""
+    try:
+        return as_text(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+
+# Side by side
+
+
+async def isolated(
+    state: Any,
+    *,
+    step: str,
+    node: Callable[[Any], Awaitable[Any]],
+    visits: str = "",
+) -> Any:
+    """Run a node; a failure makes its value None and leaves the other nodes alone."""
+    try:
+        return await node(state)
+    except GraphBubbleUp:  # a person is asked
+        raise
+    except Exception as error:
+        logger.exception("%s failed", step)
+        counted = {visits: state.get(visits, 0) + 1} if visits else {}
+        return {step: None, "errors": {step: str(error)}, **counted}
+
+
+# Nodes
+
+
+async def supervisor(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for next, task and answer."""
+    brief = state["brief"]
+    workspace: Any = state.get("workspace")
+    messages = supervisor_prompt(brief, workspace)
+    value = await ask(client, messages, Supervisor)
+    return {
+        "supervisor": value,
+        "supervisor_visits": state.get("supervisor_visits", 0) + 1,
+    }
+
+
+async def researcher(
+    state: State,
+    *,
+    graph: CompiledStateGraph[ResearcherState],
+) -> State:
+    """Run launch.researcher."""
+    supervisor = Supervisor.model_validate(state["supervisor"])
+    workspace: Any = state.get("workspace")
+    inputs = ResearcherState(
+        supervisor=to_jsonable_python(supervisor),
+        workspace=workspace,
+    )
+    ended = await graph.ainvoke(inputs)
+    return {"researcher": result_of_researcher(ended)}
+
+
+async def writer(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for a text."""
+    supervisor = Supervisor.model_validate(state["supervisor"])
+    workspace: Any = state.get("workspace")
+    messages = writer_prompt(supervisor, workspace)
+    choice = await first_usable(client, messages)
+    return {"writer": choice.message.content or ""}
+
+
+async def latest(state: State) -> State:
+    """Compute latest."""
+    researcher: Any = state.get("researcher")
+    supervisor = Supervisor.model_validate(state["supervisor"])
+    writer: Any = state.get("writer")
+    value = {"researcher": researcher, "writer": writer}[supervisor.next]
+    return {"latest": to_jsonable_python(value)}
+
+
+async def workspace(state: State) -> State:
+    """Compute workspace."""
+    errors = state.get("errors", {})
+    latest = state["latest"]
+    supervisor = Supervisor.model_validate(state["supervisor"])
+    workspace: Any = state.get("workspace")
+    value = [
+        *(workspace or []),
+        {
+            "agent": supervisor.next,
+            "task": supervisor.task,
+            "result": latest,
+            "error": errors.get(supervisor.next) if latest is None else None,
+        },
+    ]
+    return {"workspace": to_jsonable_python(value)}
+
+
+async def answer(state: State) -> State:
+    """Compute answer."""
+    latest: Any = state.get("latest")
+    supervisor = Supervisor.model_validate(state["supervisor"])
+    value = supervisor.answer or latest
+    return {"answer": to_jsonable_python(value)}
+
+
+# Graph
+
+
+def after_supervisor(state: State) -> str:
+    """Choose where the run goes after supervisor."""
+    supervisor = Supervisor.model_validate(state["supervisor"])
+    choice = supervisor.next
+    if (
+        choice == "researcher"
+        and state["supervisor_visits"] <= SUPERVISOR_TO_RESEARCHER
+    ):
+        return "researcher"
+    if choice == "writer" and state["supervisor_visits"] <= SUPERVISOR_TO_WRITER:
+        return "writer"
+    if choice == "finish":
+        return "answer"
+    why = "10 turns were not enough; the last result is kept"
+    logger.warning("ended early: %s", why)
+    return END
+
+
+def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
+    """Return the graph; a client that is given serves MODEL's endpoint."""
+    if client is None:
+        client = AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT)
+    builder = StateGraph(State)
+    builder.add_node("supervisor", partial(supervisor, client=client))
+    builder.add_node(
+        "researcher",
+        partial(
+            isolated,
+            step="researcher",
+            node=partial(researcher, graph=build_researcher(client)),
+        ),
+    )
+    builder.add_node(
+        "writer",
+        partial(isolated, step="writer", node=partial(writer, client=client)),
+    )
+    builder.add_node("latest", latest)
+    builder.add_node("workspace", workspace)
+    builder.add_node("answer", answer)
+    builder.add_edge(START, "supervisor")
+    builder.add_conditional_edges(
+        "supervisor",
+        after_supervisor,
+        ["researcher", "writer", "answer", END],
+    )
+    builder.add_edge("researcher", "latest")
+    builder.add_edge("writer", "latest")
+    builder.add_edge("latest", "workspace")
+    builder.add_edge("workspace", "supervisor")
+    builder.add_edge("answer", END)
+    graph = builder.compile(name="launch")
+    return graph.with_config(recursion_limit=MAX_STEPS)
+
+
+# The inner graph launch.researcher
+
+
+def result_of_researcher(state: Mapping[str, Any]) -> Any:
+    """Return what launch.researcher found: the last of these values that there is."""
+    if state.get("agent") is not None:
+        return state["agent"]
+    said = [m["content"] for m in state.get("messages", []) if m.get("content")]
+    return said[-1] if said else None
+
+
+async def researcher_agent(
+    state: ResearcherState,
+    *,
+    client: AsyncOpenAI,
+) -> ResearcherState:
+    """Think, then call tools or answer."""
+    supervisor = state["supervisor"]
+    workspace = state["workspace"]
+    messages = researcher_agent_prompt(supervisor, workspace)
+    messages += state.get("messages", [])
+    choice = await first_usable(client, messages, tools=tool_format(TOOLS))
+    if choice.message.tool_calls:
+        return {
+            "messages": [tool_calls(choice)],
+            "agent_visits": state.get("agent_visits", 0) + 1,
+        }
+    reply = choice.message.content or ""
+    said = {"role": "assistant", "content": reply}
+    return {
+        "agent": reply,
+        "messages": [said],
+        "agent_visits": state.get("agent_visits", 0) + 1,
+    }
+
+
+async def researcher_tools(state: ResearcherState) -> ResearcherState:
+    """Run the tool calls of the last message, side by side."""
+    calls = state["messages"][-1]["tool_calls"]
+    uses = (use_tool(call, TOOLS) for call in calls)
+    replies = await asyncio.gather(*uses)
+    return {"messages": replies}
+
+
+def after_researcher_agent(state: ResearcherState) -> str:
+    """Choose where the run goes after agent."""
+    messages = state.get("messages", [])
+    if messages[-1].get("tool_calls") and state["agent_visits"] < MAX_ITERATIONS:
+        return "tools"
+    if not messages[-1].get("tool_calls"):
+        return END
+    logger.warning("ended early: %s", "8 iterations were not enough for an answer")
+    return END
+
+
+def build_researcher(client: AsyncOpenAI) -> CompiledStateGraph[ResearcherState]:
+    """Return the graph of launch.researcher."""
+    builder = StateGraph(ResearcherState)
+    builder.add_node("agent", partial(researcher_agent, client=client))
+    builder.add_node("tools", researcher_tools)
+    builder.add_edge(START, "agent")
+    builder.add_conditional_edges("agent", after_researcher_agent, ["tools", END])
+    builder.add_edge("tools", "agent")
+    graph = builder.compile(name="launch.researcher")
+    return graph.with_config(recursion_limit=RESEARCHER_MAX_STEPS)
+
+
+# Command line
+
+
+def result(state: Mapping[str, Any]) -> Any:
+    """Return the run's result: the last of these values that there is."""
+    values = [state.get("answer"), state.get("latest"), state.get("workspace")]
+    return next((value for value in values if value is not None), None)
+
+
+async def run(inputs: State) -> Any:
+    """Run the graph once and return its result."""
+    async with asyncio.timeout(DEADLINE):
+        state = await build_graph().ainvoke(inputs)
+    return result(state)
+
+
+def main() -> None:
+    """Run it from the command line and print the result."""
+    parser = argparse.ArgumentParser(
+        description="launch: run it once and print the result.",
+    )
+    parser.add_argument("--brief", required=True, help="text")
+    arguments = parser.parse_args()
+    inputs = State(brief=arguments.brief)
+    found = asyncio.run(run(inputs))
+    if not isinstance(found, str):
+        found = json.dumps(found, indent=2, ensure_ascii=False)
+    print(found)
+
+
+if __name__ == "__main__":
+    main()

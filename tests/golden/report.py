@@ -1,0 +1,830 @@
+# Written by orchmagic (4d920d24beac); exporting again replaces it until you edit it.
+"""report: a plan and its steps, exported from a notebook.
+
+plan     call     -> wave (next), reflect (done), capped (else)
+wave     code     -> execute (yes), revise (no)
+execute  sub      -> results  [each step, react]
+results  code     -> revise (failed), wave (next <= 48), reflect (done), capped
+                     (else)
+reflect  call     -> done (yes), revise (no)
+revise   code     -> plan (yes <= 2), capped (else)
+
+Inside, report.execute:
+
+agent  call     -> tools (yes <= 7), done (no), capped (else)
+tools  tools    -> agent
+
+Run it: `python report.py --goal ...`
+Or: `await build_graph().ainvoke({"goal": ...})` returns the final state.
+
+Stayed behind in the notebook:
+- the cache of answers, the trace and the live view
+- the limit of 200,000 tokens a run
+- the deadline of 90 s a run: only `run` keeps it
+- the status `capped` after 30 steps: here LangGraph raises GraphRecursionError, later
+- mending broken JSON before asking again: here the model is asked again at once
+- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+  network
+- the wording of what went wrong: `errors` holds what Python and the openai client say
+"""
+
+import argparse
+import asyncio
+import inspect
+import json
+import logging
+import operator
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import partial
+from typing import Annotated, Any, TypeAlias, TypedDict
+
+from jinja2 import Environment, StrictUndefined
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from openai import APIError, APIStatusError, AsyncOpenAI
+from openai.types.chat.chat_completion import Choice
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json, to_jsonable_python
+
+MODEL = "default-model"
+# Asked in turn when a model fails, refuses or is cut off.
+FALLBACK: tuple[str, ...] = ()
+MAX_TOKENS = 1024  # of a reply
+TIMEOUT = 60.0  # seconds to wait for an endpoint
+RETRIES = 2  # attempts after a failed one
+REASKS = 1  # how often a reply that does not fit is asked again
+RESULTS_TO_WAVE = 48  # times that results may send back
+REVISE_TO_PLAN = 2  # times that revise may send back
+CONCURRENCY = 16  # items at once
+MAX_STEPS = 230  # of a run, expressions too
+MAX_ITERATIONS = 8  # rounds of a loop; then the run ends with what it has
+EXECUTE_MAX_STEPS = 146  # of report.execute, expressions too
+DEADLINE = 90.0  # seconds, when `run` runs the graph
+TOOL_TIMEOUT: float | None = 60.0
+REASK = (
+    "That reply does not fit: {error}. Answer again with only the JSON that fits the "
+    "schema."
+)
+# Status codes that say that the request is wrong: no other model helps.
+REJECTED = frozenset(range(400, 500)) - {402, 408, 429}
+SHOWN = 5  # problems of a reply that its model is told at once
+logger = logging.getLogger(__name__)
+Messages: TypeAlias = list[dict[str, Any]]
+Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
+
+
+# Prompts: what each step asks
+
+
+PLAN_USER = (
+    "Break the goal into at most 6 steps: {{ goal }}{% if revise %}\n"
+    "\n"
+    "An earlier plan was carried out. Results (a result of null: the step failed):\n"
+    "{{ results or [] }}\n"
+    "It must be revised: {{ revise }}\n"
+    "Plan only what is still to do.{% endif %}"
+)
+
+
+def plan_prompt(goal: str, results: Any, revise: Any) -> Messages:
+    """Say what plan asks."""
+    user = rendered(PLAN_USER, goal=goal, results=results, revise=revise)
+    return [{"role": "user", "content": user}]
+
+
+def reflect_prompt(goal: str, results: Any) -> Messages:
+    """Say what reflect asks."""
+    user = f"Goal: {goal}. Results: {as_text(results)}. Complete and supported?"
+    return [{"role": "user", "content": user}]
+
+
+def execute_agent_prompt(results: Any, step: Any) -> Messages:
+    """Say what agent asks."""
+    user = f"Do this step: {as_text(step)}. Results so far: {as_text(results)}"
+    return [{"role": "user", "content": user}]
+
+
+# From the notebook
+
+
+# As it stands in the notebook:
+# fmt: off
+def search(query: str) -> str:
+    """Look something up."""
+    return f"all about {query}"
+
+
+# fmt: on
+
+
+def awaited(step: Any) -> list[int] | None:
+    """Return the numbers that a step names in `after`; None when it names nothing."""
+    if isinstance(step, Mapping):
+        return list(step["after"] or ()) if "after" in step else None
+    return list(step.after or ()) if hasattr(step, "after") else None
+
+
+def reachable(waits: Mapping[int, set[int]]) -> set[int]:
+    """Return the numbers that come to their turn when all before them are done."""
+    reached: set[int] = set()
+    while found := {n for n in waits if n not in reached and waits[n] <= reached}:
+        reached |= found
+    return reached
+
+
+def flaws(
+    steps: Sequence[Any],
+    results: Sequence[Mapping[str, Any]] | None,
+    turn: int,
+    errors: Mapping[str, str] | str | None = None,
+) -> str:
+    """Say what is wrong with a plan: it cannot be begun, or steps failed; else "".
+
+    `errors` tells why steps failed: one text for all, or one for each in their order.
+    """
+    waits = {n: awaited(step) or [] for n, step in enumerate(steps, 1)}
+    unknown = [(n, m) for n, after in waits.items() for m in after if m not in waits]
+    known = {n: {m for m in after if m in waits} for n, after in waits.items()}
+    reached = reachable(known)
+    circle = [str(n) for n in waits if n not in reached]
+    told = [] if steps or results else ["the plan has no step"]
+    for number, other in unknown:
+        told.append(f"step {number} waits for step {other}, which is not in the plan")
+    if circle:
+        told.append(f"steps {', '.join(circle)} wait for each other")
+    mine = [entry for entry in results or () if entry["round"] == turn]
+    failed = [entry["number"] for entry in mine if entry["result"] is None]
+    whys = list(errors.values()) if isinstance(errors, Mapping) else []
+    if isinstance(errors, str) or len(whys) != len(failed):
+        whys = [errors if isinstance(errors, str) else ""] * len(failed)
+    for number, why in zip(failed, whys, strict=True):
+        told.append(f"step {number} failed{why and ': '}{why}")
+    return "; ".join(told)
+
+
+def ready(
+    steps: Sequence[Any],
+    results: Sequence[Mapping[str, Any]] | None,
+    turn: int,
+    *,
+    parallel: bool = False,
+) -> list[int]:
+    """Say by number which steps wait for nothing any more; [] when none is left.
+
+    Steps that name nothing to wait for are done in their order, one by one (`parallel`:
+    all at once). A plan that cannot be carried out to its end (a circle, a number that
+    is not there) is not begun: [].
+    """
+    waits: dict[int, set[int]] = {}
+    for number, step in enumerate(steps, 1):
+        after = awaited(step)
+        if after is None:
+            after = [] if parallel else list(range(1, number))
+        waits[number] = set(after)
+    if len(reachable(waits)) < len(waits):
+        return []
+    done = {entry["number"] for entry in results or () if entry["round"] == turn}
+    return [n for n in waits if n not in done and waits[n] <= done]
+
+
+# Types: what each step returns
+
+
+class Plan(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    steps: list[str]
+
+
+class Reflect(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    ok: bool
+    feedback: str
+
+
+# State
+
+
+class State(TypedDict, total=False):
+    """What the steps share, as JSON."""
+
+    goal: str
+    plan: dict[str, Any]
+    wave: Any
+    execute: Any
+    results: Any
+    reflect: dict[str, Any]
+    revise: Any
+    errors: Annotated[dict[str, Any], operator.or_]
+    plan_visits: int
+    results_visits: int
+    revise_visits: int
+
+
+class ExecuteState(TypedDict, total=False):
+    """What the steps share, as JSON."""
+
+    results: Any
+    step: Any
+    agent: str
+    messages: Annotated[list[dict[str, Any]], operator.add]
+    agent_visits: int
+
+
+# Asking models
+
+
+class UnusableReplyError(Exception):
+    """A model refused, was cut off or said nothing."""
+
+
+class UnfitReplyError(ValueError):
+    """A reply does not fit its class; the text tells the model what is wrong."""
+
+
+async def first_usable(
+    client: AsyncOpenAI,
+    messages: Messages,
+    *,
+    models: Sequence[str] = (MODEL, *FALLBACK),
+    max_tokens: int = MAX_TOKENS,
+    **request: Any,
+) -> Choice:
+    """Ask the models in turn until one gives a usable answer."""
+    failures: list[Exception] = []
+    for model in models:
+        body: dict[str, Any] = {"max_completion_tokens": max_tokens, **request}
+        body |= {"model": model, "messages": messages}
+        try:
+            answer = await client.chat.completions.create(**body)
+            return usable(answer.choices[0])
+        except (APIError, UnusableReplyError) as error:
+            if isinstance(error, APIStatusError) and error.status_code in REJECTED:
+                raise
+            logger.warning("%s: %s", model, error)
+            failures.append(error)
+    raise ExceptionGroup("no model gave a usable answer", failures)
+
+
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    reasks: int = REASKS,
+    **request: Any,
+) -> Any:
+    """Ask for a reply that fits the class; the model is told what does not."""
+    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
+    form["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": form}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply)
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
+def environment() -> Environment:
+    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
+    return Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string="\uf8ff{#no comments\uf8ff",
+        comment_end_string="\uf8ffno comments#}\uf8ff",
+        finalize=as_text,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a prompt that has logic."""
+    return environment().from_string(template).render(values)
+
+
+def usable(choice: Choice) -> Choice:
+    """Return the choice if it is an answer."""
+    message, reason = choice.message, choice.finish_reason
+    if message.refusal or reason == "content_filter":
+        raise UnusableReplyError(f"refused: {message.refusal or 'content filter'}")
+    if reason == "length":
+        raise UnusableReplyError("cut off: raise MAX_TOKENS, or ask for less")
+    if not (message.content or "").strip() and not message.tool_calls:
+        raise UnusableReplyError("the reply is empty")
+    return choice
+
+
+def read_reply(kind: type[Any], reply: str) -> Any:
+    """Return the reply as JSON that fits the class."""
+    adapter = TypeAdapter(kind)
+    known = adapter.json_schema().get("properties", {})
+    try:
+        data = json.loads(reply)
+    except ValueError:
+        wrong = "is no valid JSON: answer with one JSON object"
+        if "{" not in reply:
+            wrong = "holds no JSON: answer with one JSON object and nothing else"
+        raise UnfitReplyError(f"the reply {wrong}") from None
+    if not isinstance(data, dict) or (known and not known.keys() & data.keys()):
+        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
+        raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
+    try:
+        return to_jsonable_python(adapter.validate_json(json.dumps(data)))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        shown = [wrong_with(dict(problem)) for problem in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            shown.append(f"and {len(problems) - SHOWN} more")
+        listed = "; ".join(shown)
+        raise UnfitReplyError(f"the reply does not fit: {listed}") from None
+
+
+def wrong_with(problem: dict[str, Any]) -> str:
+    """Say one thing that is wrong with a reply: where, what, what was found."""
+    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: not asked for"
+    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
+    return f"{where}: {problem['msg']} (got {got})"
+
+
+def rebuilt(kind: type[Any], value: object) -> Any:
+    """Return a value of the state as its class; None for a step that did not run."""
+    if value is None:
+        return None
+    return TypeAdapter(kind).validate_json(json.dumps(value))
+
+
+def as_text(value: object) -> str:
+    """Write a value as prompts show it: text as it is, records and lists as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, Enum):
+        return as_text(value.value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    record = is_dataclass(value) or hasattr(value, "model_dump_json")
+    if record or isinstance(value, dict | list | tuple):
+        return to_json(value, fallback=str).decode()
+    return str(value)
+
+
+# Tools
+
+
+class Search(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    query: str
+
+
+TOOLS: Tools = {"search": (search, Search)}
+
+
+def tool_calls(choice: Choice) -> dict[str, Any]:
+    """Return the message with its tool calls, as the next request repeats it."""
+    kept: Any = {"id": True, "type": True, "function": {"name", "arguments"}}
+    calls = [call.model_dump(include=kept) for call in choice.message.tool_calls or []]
+    content = choice.message.content or None
+    return {"role": "assistant", "content": content, "tool_calls": calls}
+
+
+def tool_format(tools: Tools) -> list[dict[str, Any]]:
+    """Describe the tools to the model: names, docstrings and arguments."""
+    found = []
+    for name, (function, kind) in tools.items():
+        described = {
+            "name": name,
+            "description": inspect.getdoc(function) or name.replace("_", " "),
+            "parameters": kind.model_json_schema(),
+        }
+        found.append({"type": "function", "function": described})
+    return found
+
+
+async def use_tool(
+    call: dict[str, Any],
+    tools: Tools,
+    *,
+    timeout: float | None = TOOL_TIMEOUT,  # noqa: ASYNC109 - it bounds the tool alone
+) -> dict[str, Any]:
+    """Run one tool call; whatever goes wrong is for the model to read."""
+    name, written = call["function"]["name"], call["function"]["arguments"]
+    try:
+        if "rejected" in call:
+            raise ValueError(call["rejected"])  # noqa: TRY301 - told as the rest is
+        function, arguments = arguments_for(name, written, tools)
+        async with asyncio.timeout(timeout):
+            if inspect.iscoroutinefunction(function):
+                content = readable(await function(**arguments))
+            else:
+                content = readable(await asyncio.to_thread(function, **arguments))
+    except TimeoutError:
+        content = f"Error: {name} gave no answer within {timeout:g} s"
+    except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
+        content = f"Error: {told(error)}"
+    return {"role": "tool", "tool_call_id": call["id"], "content": content}
+
+
+def arguments_for(
+    name: str,
+    written: str,
+    tools: Tools,
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the tool and its arguments, checked against its type hints."""
+    if name not in tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(tools)}")
+    function, kind = tools[name]
+    try:
+        checked = kind.model_validate_json(written or "{}")
+    except ValidationError as error:
+        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        wrong = "; ".join(f"{at or 'arguments'}: {what}" for at, what in found)
+        raise ValueError(f"bad arguments for {name}: {wrong}") from None
+    return function, {field: getattr(checked, field) for field in kind.model_fields}
+
+
+def told(error: Exception) -> str:
+    """Say what went wrong in words for the model."""
+    if isinstance(error, KeyError):
+        return str(error).strip("'\"")
+    if isinstance(error, ValueError | LookupError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def readable(value: object) -> str:
+    """Write what a tool returned as text for the model."""
+    try:
+        return as_text(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+
+# Side by side
+
+
+async def for_each(
+    one: Callable[[Any], Awaitable[Any]],
+    items: Any,
+    *,
+    at_once: int = CONCURRENCY,
+) -> tuple[list[Any], dict[str, str]]:
+    """Do one thing for all items, side by side; return values and what went wrong.
+
+    The order is kept, and an item that fails gives None; when all fail, so does this.
+    """
+    items = to_jsonable_python(items)
+    if isinstance(items, dict):
+        items = [{"key": key, "value": value} for key, value in items.items()]
+    slots = asyncio.Semaphore(at_once)
+
+    async def limited(item: Any) -> Any:
+        async with slots:
+            return await one(item)
+
+    found = await asyncio.gather(*map(limited, items), return_exceptions=True)
+    failures = [error for error in found if isinstance(error, BaseException)]
+    for error in failures:
+        if isinstance(error, GraphBubbleUp):  # a person is asked
+            raise error
+        logger.warning("an item failed: %s", error)
+    if failures and len(failures) == len(found):
+        raise RuntimeError(f"all {len(found)} items failed") from failures[0]
+    values, failed = [], {}
+    for number, value in enumerate(found, start=1):
+        values.append(None if isinstance(value, BaseException) else value)
+        if isinstance(value, BaseException):
+            failed[str(number)] = str(value)
+    return values, failed
+
+
+async def isolated(
+    state: Any,
+    *,
+    step: str,
+    node: Callable[[Any], Awaitable[Any]],
+    visits: str = "",
+) -> Any:
+    """Run a node; a failure makes its value None and leaves the other nodes alone."""
+    try:
+        return await node(state)
+    except GraphBubbleUp:  # a person is asked
+        raise
+    except Exception as error:
+        logger.exception("%s failed", step)
+        counted = {visits: state.get(visits, 0) + 1} if visits else {}
+        return {step: None, "errors": {step: str(error)}, **counted}
+
+
+# Nodes
+
+
+async def plan(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for steps."""
+    goal = state["goal"]
+    results: Any = state.get("results")
+    revise: Any = state.get("revise")
+    messages = plan_prompt(goal, results, revise)
+    value = await ask(client, messages, Plan)
+    return {"plan": value, "plan_visits": state.get("plan_visits", 0) + 1}
+
+
+async def wave(state: State) -> State:
+    """Compute wave."""
+    plan = Plan.model_validate(state["plan"])
+    results: Any = state.get("results")
+    visits = {"plan": state.get("plan_visits", 0)}
+    value = ready(plan.steps, results, visits["plan"])
+    return {"wave": to_jsonable_python(value)}
+
+
+async def execute_item(
+    state: State,
+    step: Any,
+    *,
+    graph: CompiledStateGraph[ExecuteState],
+) -> Any:
+    """Run report.execute for one item of execute."""
+    results: Any = state.get("results")
+    inputs = ExecuteState(results=results, step=step)
+    ended = await graph.ainvoke(inputs)
+    return result_of_execute(ended)
+
+
+async def execute(state: State, *, graph: CompiledStateGraph[ExecuteState]) -> State:
+    """Run report.execute once per item."""
+    plan = Plan.model_validate(state["plan"])
+    wave = state["wave"]
+    items = [plan.steps[n - 1] for n in wave]
+    one = partial(execute_item, state, graph=graph)
+    found, failed = await for_each(one, items)
+    return {"execute": found, "errors": {"execute": failed}}
+
+
+async def results(state: State) -> State:
+    """Compute results."""
+    execute: Any = state.get("execute")
+    plan = Plan.model_validate(state["plan"])
+    results: Any = state.get("results")
+    visits = {"plan": state.get("plan_visits", 0)}
+    wave = state["wave"]
+    value = [
+        *(results or []),
+        *(
+            {
+                "round": visits["plan"],
+                "number": n,
+                "step": plan.steps[n - 1],
+                "result": result,
+            }
+            for (n, result) in zip(wave, execute or [None] * len(wave), strict=True)
+        ),
+    ]
+    return {
+        "results": to_jsonable_python(value),
+        "results_visits": state.get("results_visits", 0) + 1,
+    }
+
+
+async def reflect(state: State, *, client: AsyncOpenAI) -> State:
+    """Ask a model for ok and feedback."""
+    goal = state["goal"]
+    results: Any = state.get("results")
+    messages = reflect_prompt(goal, results)
+    value = await ask(client, messages, Reflect)
+    return {"reflect": value}
+
+
+async def revise(state: State) -> State:
+    """Compute revise."""
+    errors = state.get("errors", {})
+    plan = Plan.model_validate(state["plan"])
+    reflect = rebuilt(Reflect, state.get("reflect"))
+    results: Any = state.get("results")
+    visits = {"plan": state.get("plan_visits", 0)}
+    value = (
+        flaws(plan.steps, results, visits["plan"], errors.get("execute"))
+        or reflect.feedback
+        or "the results are not good enough yet"
+    )
+    return {
+        "revise": to_jsonable_python(value),
+        "revise_visits": state.get("revise_visits", 0) + 1,
+    }
+
+
+# Graph
+
+
+def after_plan(state: State) -> str:
+    """Choose where the run goes after plan."""
+    plan = Plan.model_validate(state["plan"])
+    results: Any = state.get("results")
+    choice = (
+        "done"
+        if results and (not plan.steps)
+        else "next"
+        if len(plan.steps) <= 16  # noqa: PLR2004 - as in the cell
+        else "more"
+    )
+    if choice == "next":
+        return "wave"
+    if choice == "done":
+        return "reflect"
+    logger.warning("ended early: %s", "the plan has more than 16 steps (--max-tasks)")
+    return END
+
+
+def after_wave(state: State) -> str:
+    """Choose where the run goes after wave."""
+    wave = state["wave"]
+    if wave:
+        return "execute"
+    return "revise"
+
+
+def after_results(state: State) -> str:
+    """Choose where the run goes after results."""
+    execute: Any = state.get("execute")
+    plan = Plan.model_validate(state["plan"])
+    results = state["results"]
+    visits = {"plan": state.get("plan_visits", 0)}
+    choice = (
+        "failed"
+        if None in (execute or [None])
+        else "next"
+        if ready(plan.steps, results, visits["plan"])
+        else "done"
+    )
+    if choice == "failed":
+        return "revise"
+    if choice == "next" and state["results_visits"] <= RESULTS_TO_WAVE:
+        return "wave"
+    if choice == "done":
+        return "reflect"
+    logger.warning("ended early: %s", "48 waves of steps were not enough")
+    return END
+
+
+def after_revise(state: State) -> str:
+    """Choose where the run goes after revise."""
+    revise = state["revise"]
+    if revise and state["revise_visits"] <= REVISE_TO_PLAN:
+        return "plan"
+    logger.warning("ended early: %s", "2 revisions of the plan were not enough")
+    return END
+
+
+def after_reflect(state: State) -> str:
+    """Choose where the run goes after reflect."""
+    reflect = Reflect.model_validate(state["reflect"])
+    choice = reflect.ok
+    if choice:
+        return END
+    return "revise"
+
+
+def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
+    """Return the graph; a client that is given serves MODEL's endpoint."""
+    if client is None:
+        client = AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT)
+    builder = StateGraph(State)
+    builder.add_node("plan", partial(plan, client=client))
+    builder.add_node("wave", wave)
+    builder.add_node(
+        "execute",
+        partial(
+            isolated,
+            step="execute",
+            node=partial(execute, graph=build_execute(client)),
+        ),
+    )
+    builder.add_node("results", results)
+    builder.add_node("reflect", partial(reflect, client=client))
+    builder.add_node("revise", revise)
+    builder.add_edge(START, "plan")
+    builder.add_conditional_edges("plan", after_plan, ["wave", "reflect", END])
+    builder.add_conditional_edges("wave", after_wave, ["execute", "revise"])
+    builder.add_edge("execute", "results")
+    builder.add_conditional_edges(
+        "results",
+        after_results,
+        ["revise", "wave", "reflect", END],
+    )
+    builder.add_conditional_edges("reflect", after_reflect, [END, "revise"])
+    builder.add_conditional_edges("revise", after_revise, ["plan", END])
+    graph = builder.compile(name="report")
+    return graph.with_config(recursion_limit=MAX_STEPS)
+
+
+# The inner graph report.execute
+
+
+def result_of_execute(state: Mapping[str, Any]) -> Any:
+    """Return what report.execute found: the last of these values that there is."""
+    if state.get("agent") is not None:
+        return state["agent"]
+    said = [m["content"] for m in state.get("messages", []) if m.get("content")]
+    return said[-1] if said else None
+
+
+async def execute_agent(state: ExecuteState, *, client: AsyncOpenAI) -> ExecuteState:
+    """Think, then call tools or answer."""
+    results = state["results"]
+    step = state["step"]
+    messages = execute_agent_prompt(results, step)
+    messages += state.get("messages", [])
+    choice = await first_usable(client, messages, tools=tool_format(TOOLS))
+    if choice.message.tool_calls:
+        return {
+            "messages": [tool_calls(choice)],
+            "agent_visits": state.get("agent_visits", 0) + 1,
+        }
+    reply = choice.message.content or ""
+    said = {"role": "assistant", "content": reply}
+    return {
+        "agent": reply,
+        "messages": [said],
+        "agent_visits": state.get("agent_visits", 0) + 1,
+    }
+
+
+async def execute_tools(state: ExecuteState) -> ExecuteState:
+    """Run the tool calls of the last message, side by side."""
+    calls = state["messages"][-1]["tool_calls"]
+    uses = (use_tool(call, TOOLS) for call in calls)
+    replies = await asyncio.gather(*uses)
+    return {"messages": replies}
+
+
+def after_execute_agent(state: ExecuteState) -> str:
+    """Choose where the run goes after agent."""
+    messages = state.get("messages", [])
+    if messages[-1].get("tool_calls") and state["agent_visits"] < MAX_ITERATIONS:
+        return "tools"
+    if not messages[-1].get("tool_calls"):
+        return END
+    logger.warning("ended early: %s", "8 iterations were not enough for an answer")
+    return END
+
+
+def build_execute(client: AsyncOpenAI) -> CompiledStateGraph[ExecuteState]:
+    """Return the graph of report.execute."""
+    builder = StateGraph(ExecuteState)
+    builder.add_node("agent", partial(execute_agent, client=client))
+    builder.add_node("tools", execute_tools)
+    builder.add_edge(START, "agent")
+    builder.add_conditional_edges("agent", after_execute_agent, ["tools", END])
+    builder.add_edge("tools", "agent")
+    graph = builder.compile(name="report.execute")
+    return graph.with_config(recursion_limit=EXECUTE_MAX_STEPS)
+
+
+# Command line
+
+
+def result(state: Mapping[str, Any]) -> Any:
+    """Return the run's result: the last of these values that there is."""
+    values = [state.get("results")]
+    return next((value for value in values if value is not None), None)
+
+
+async def run(inputs: State) -> Any:
+    """Run the graph once and return its result."""
+    async with asyncio.timeout(DEADLINE):
+        state = await build_graph().ainvoke(inputs)
+    return result(state)
+
+
+def main() -> None:
+    """Run it from the command line and print the result."""
+    parser = argparse.ArgumentParser(
+        description="report: run it once and print the result.",
+    )
+    parser.add_argument("--goal", required=True, help="text")
+    arguments = parser.parse_args()
+    inputs = State(goal=arguments.goal)
+    found = asyncio.run(run(inputs))
+    if not isinstance(found, str):
+        found = json.dumps(found, indent=2, ensure_ascii=False)
+    print(found)
+
+
+if __name__ == "__main__":
+    main()

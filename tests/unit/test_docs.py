@@ -1,0 +1,63 @@
+"""The pages are true: the cells they show run, in order, in a real IPython; a page can restart its kernel."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from orchmagic.models.providers.scripted import remove
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "docs/composition.md", "docs/durability.md", "docs/people.md"]
+# A cell is a block of Python, or of text that begins with a magic; <!-- run … --> is one that readers need not see.
+PIECE = re.compile(r"<!-- (?P<hidden>run|restart)\b(?P<code>.*?)-->|```(?P<kind>\w+)\n(?P<cell>.*?)```", re.DOTALL)
+
+
+def pieces(text: str) -> Iterator[tuple[bool, str]]:
+    """Whether the kernel is a new one, and the cell."""
+    for found in PIECE.finditer(text):
+        cell = (found["code"] or found["cell"] or "").strip("\n")
+        if found["kind"] == "python" or found["hidden"] or cell.startswith("%"):
+            yield found["hidden"] == "restart", cell
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], InteractiveShell]]:
+    """Makes a kernel; the one before it is gone then, what it stored is not."""
+    monkeypatch.chdir(tmp_path)
+
+    def start() -> InteractiveShell:
+        stop()
+        shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+        shell.run_line_magic("load_ext", "orchmagic")
+        shell.run_line_magic("config", "OrchMagic.live = False")
+        shell.run_line_magic("config", "OrchMagic.model = 'scripted'")
+        return shell
+
+    def stop() -> None:
+        if InteractiveShell.initialized():
+            InteractiveShell.instance().run_line_magic("unload_ext", "orchmagic")
+        InteractiveShell.clear_instance()
+
+    yield start
+    stop()
+    remove()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_cell_of_the_page_runs(started, page, capsys):
+    shell, ran = started(), 0
+    for again, cell in pieces((ROOT / page).read_text(encoding="utf-8")):
+        shell = started() if again else shell
+        done = shell.run_cell(cell)
+        assert done.success, f"{page}: {cell}\n{capsys.readouterr().out[-2000:]}"
+        ran += 1
+    assert ran > 1
+
+
+def test_a_cell_that_fails_would_be_seen(started, capsys):
+    ((_, cell),) = pieces("Text.\n\n```text\n%%chain\nstep\n    {{ hello }\n```\n\n```text\nan output\n```\n")
+    assert not started().run_cell(cell).success
