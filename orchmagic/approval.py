@@ -116,7 +116,7 @@ class Panel:
         live = Live(self._run, self._below.live)
         self._run.watch(live.hear)
         try:
-            self._run.answer(reply)
+            self._run.respond(reply)
         except OrchError:
             self._run.trace.listeners.remove(live.hear)
             raise

@@ -103,6 +103,13 @@ def items(nodes: Sequence[Node]) -> Iterator[Finding]:
             yield each.over, found, f"Give the item a name of its own: over={each.over}, item=one"
 
 
+def twice(nodes: Sequence[Node]) -> Iterator[Finding]:
+    """A step must not have the name of one that the pattern makes itself, such as the `answer` to a question."""
+    names = [n.name for n in nodes]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield name, f"{name!r} is also the name of a step that the pattern makes itself", "Give the step another name"
+
+
 def _outcome(node: Call) -> set[str]:
     return {"agreement", "dissent", "tie", "decided"} if node.votes else set()
 

@@ -189,6 +189,8 @@ def as_json(value: object, name: str) -> Any:
         return image
     from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
 
+    if (odd := _odd_key(value)) is not None:
+        raise InputError(f"{name!r} has the key {odd!r}, and keys in JSON are text: write {str(odd)!r}")
     try:
         return to_jsonable_python(_rows(value), fallback=images.encoded)
     except UnicodeDecodeError:  # bytes that are no text
@@ -204,6 +206,16 @@ def _rows(value: Any) -> Any:
     """The rows of a pandas DataFrame, or of what behaves like one; any other value as it is."""
     is_frame = hasattr(value, "columns") and hasattr(value, "to_dict")
     return value.to_dict("records") if is_frame else value
+
+
+def _odd_key(value: object) -> object:
+    """A key that is no text, which JSON would change without a word; None when there is none."""
+    if isinstance(value, dict):
+        found = next((k for k in value if not isinstance(k, str) and not hasattr(k, "value")), None)
+        return found if found is not None else next((o for v in value.values() if (o := _odd_key(v)) is not None), None)
+    if isinstance(value, list | tuple):
+        return next((o for v in value if (o := _odd_key(v)) is not None), None)
+    return None
 
 
 def _with_images(value: object, name: str) -> Any:

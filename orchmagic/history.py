@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.bridge import Bridge
 from orchmagic.composition import nested
+from orchmagic.fork import Fork
 from orchmagic.graph import Graph
 from orchmagic.settings import Settings
 
@@ -55,7 +56,7 @@ class History:
             self._saver, self._close_saver = self._bridge.run(open_saver(url or folder / "checkpoints.sqlite"))
         return self._saver
 
-    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None) -> str:
+    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, fork: Fork | None) -> str:
         """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints."""
         if not self._pruned:
             self._pruned = True
@@ -69,6 +70,7 @@ class History:
             graph.pattern,
             source=graph.source,
             sources={g.name: g.source for g in nested(graph) if g.source},
+            options=fork.to_json() if fork else None,
             inputs=inputs,
             parent=parent,
             notebook=os.environ.get("JPY_SESSION_NAME", ""),
@@ -83,7 +85,7 @@ class History:
         events = [to_json(e) for e in run.trace.events] if waits else []
         self.store.save(run.id, run.status, run.record.to_json(), events)
         if thread and run.status == "done":
-            self.store.extend(thread, run.id, run.turn)
+            self.store.extend(thread, run.id, run.said)
 
     def reload(self, before: Settings | None) -> None:
         """The settings changed: what lies elsewhere now is opened anew."""

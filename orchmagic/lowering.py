@@ -157,6 +157,7 @@ class Lowering:
             checks.fields(nodes),
             checks.inner(nodes, links, self.namespace),
             checks.items(nodes),
+            checks.twice(nodes),
         )
         for piece, found, write in chain(*findings):
             self.problem(self._line_of(piece), found, write)

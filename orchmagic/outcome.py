@@ -69,7 +69,9 @@ class Outcome:
         raise AttributeError(f"a run has no {name!r} (steps: {', '.join(known)}){nearest(name, known)}")
 
     def __getitem__(self, step: str) -> Any:
-        """The value of a step whose name is also one of the run's own attributes: `run["status"]`."""
+        """The value of a step whose name is also one of the run's own attributes; `run["messages"]` of an agent."""
+        if step == "messages":
+            return self._context.values.get(step, [])
         self.graph.node(step)
         return self._typed(step)
 
@@ -106,7 +108,7 @@ class Outcome:
         return dead_letters(self.record)
 
     @property
-    def turn(self) -> list[Mapping[str, Any]]:
+    def said(self) -> list[Mapping[str, Any]]:
         """What this run adds to a conversation: what the step that answered was asked, and its answer."""
         name, value = result(self.graph, self._context.values)
         turns = self._context.turns

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ class Run(Outcome):
             InputError: the run is done or under way, or the answer is missing or of the wrong form.
         """
         if self.status == "waiting" or answer is not None:
-            return self.answer(answer).wait()
+            return self.respond(answer).wait()
         with self._turn:
             if self.status in {"done", "running", "waiting"}:
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
@@ -151,17 +151,17 @@ class Run(Outcome):
 
     def approve(self) -> Run:
         """Let what the run asks about pass as it is, and go on."""
-        return self.answer({"action": "approve"}).wait()
+        return self.respond({"action": "approve"}).wait()
 
     def edit(self, value: object) -> Run:
         """Let it pass with this value in its place, and go on."""
-        return self.answer({"action": "edit", "value": value}).wait()
+        return self.respond({"action": "edit", "value": value}).wait()
 
     def reject(self, why: str = "") -> Run:
         """Do not let it pass: an agent is told why, a chain stops."""
-        return self.answer({"action": "reject", "why": why}).wait()
+        return self.respond({"action": "reject", "why": why}).wait()
 
-    def answer(self, reply: object) -> Run:
+    def respond(self, reply: object) -> Run:
         """`resume` without waiting for the end: the run goes on in the background.
 
         Raises:
@@ -198,7 +198,7 @@ class Run(Outcome):
         return self._past.again(self, None, None, {}, broken(self.record)).wait()
 
     @property
-    def config(self) -> dict[str, Any]:
+    def checkpoint(self) -> dict[str, Any]:
         """What LangGraph is told: a bound above our own, and where the checkpoints are."""
         return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.id}}
 
@@ -223,7 +223,7 @@ class Run(Outcome):
             async with asyncio.timeout(limits.deadline) as clock:
                 # what is inside a pause is in the journal: a checkpoint for each step would hold nothing more
                 how = {"durability": "exit"} if self._compiled.checkpointer else {}
-                state = await self._compiled.ainvoke(payload, context=self._context, config=self.config, **how)
+                state = await self._compiled.ainvoke(payload, context=self._context, config=self.checkpoint, **how)
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -233,14 +233,16 @@ class Run(Outcome):
         except Stopped as stopped:
             return "done", None, str(stopped)
         if pauses := state.get("__interrupt__"):
-            self.wait_for(pauses[0])
-            return "waiting", None, pauses[0].value["question"]
+            return "waiting", None, self.wait_for(pauses).question
         return "done", None, None
 
-    def wait_for(self, interrupt: Any) -> None:
-        """Take LangGraph's interrupt as the question to answer."""
+    def wait_for(self, interrupts: Sequence[Any]) -> Pause:
+        """Take the first of LangGraph's interrupts, in the order of the nodes, as the question to answer."""
+        order = [n.name for n in self.graph.nodes]
+        interrupt = min(interrupts, key=lambda i: order.index(i.value["span"].partition("#")[0]))
         asked = {**interrupt.value, "choices": tuple(interrupt.value["choices"])}
         self.waiting = Pause(**asked, interrupt=interrupt.id)
+        return self.waiting
 
     async def wake(self, stored: Stored) -> None:
         """Take up a run of the history as it was left: a waiting one from its checkpoint."""
@@ -251,7 +253,7 @@ class Run(Outcome):
             self._context.values.update(values(self._kept, self.graph))
         if self.status != "waiting":
             return
-        state = await self._compiled.aget_state(self.config)
+        state = await self._compiled.aget_state(self.checkpoint)
         if not state.interrupts:
             self.status = "cancelled"  # its checkpoint is gone: resume() begins again, from the journal
             return
@@ -260,8 +262,8 @@ class Run(Outcome):
         self._told.load(events)
         self._context.values.update(state.values)
         self._context.visits = sum(state.values.get("visits", {}).values())
-        self.wait_for(state.interrupts[0])
-        self._context.asked.add(state.interrupts[0].value["span"])
+        self.wait_for(state.interrupts)
+        self._context.asked.update(i.value["span"] for i in state.interrupts)
 
     def _finish(self, status: Status, error: str | None, reason: str | None) -> None:
         self.status, self.error, self.reason = status, error, reason

@@ -6,21 +6,20 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic import images
-from orchmagic.composition import behind, pauses, with_model
+from orchmagic.composition import behind, pauses
 from orchmagic.context import Context
 from orchmagic.errors import CellError, InputError, SettingsError, nearest
 from orchmagic.events import Event
+from orchmagic.fork import Fork
 from orchmagic.graph import Call, Graph, Limits, Sub
 from orchmagic.journal import Journal, NoJournal
 from orchmagic.kinds import Kinds
 from orchmagic.models import Handler, aliases, endpoint
 from orchmagic.options import RunOptions, ttl
 from orchmagic.orchestration import Orchestration
-from orchmagic.receipt import inside
 from orchmagic.run import Past, Run
 from orchmagic.told import Once
 from orchmagic.trace import Trace
@@ -39,6 +38,7 @@ class Runner:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._flights: SingleFlight | None = None
+        self._forks: dict[str, Fork] = {}
 
     def new_run(
         self,
@@ -46,16 +46,16 @@ class Runner:
         inputs: Mapping[str, Any],
         *,
         parent: str | None = None,
-        fresh: Callable[[str], bool] | None = None,
+        fork: Fork | None = None,
     ) -> Run:
         """A run that has not begun, with its own budget, trace, journal and pipeline.
 
-        `parent` is the run that it replays; `fresh(span)` says what of it is asked anew.
+        `parent` is the run that it replays, `fork` says what is different.
         """
         self._check_models(made.definition)
         graph = self._graph(made)
-        number = self._session.history.begin(made.definition, inputs, parent)
-        run = self._assembled(number, made, graph, inputs, parent, fresh)
+        number = self._session.history.begin(made.definition, inputs, parent, fork)
+        run = self._assembled(number, made, graph, inputs, parent, fork)
         self._session.runs.append(run)
         return run
 
@@ -66,7 +66,7 @@ class Runner:
         compiled: Any,
         inputs: Mapping[str, Any],
         parent: str | None,
-        fresh: Callable[[str], bool] | None = None,
+        fork: Fork | None = None,
     ) -> Run:
         from orchmagic.draw import picture  # noqa: PLC0415 - only runs are drawn
         from orchmagic.once import Once as Writes  # noqa: PLC0415 - first run
@@ -81,6 +81,8 @@ class Runner:
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         told = Once(trace)
+        fresh = fork.fresh(graph) if fork else None
+        self._forks[number] = fork or Fork()
         journal = self._session.history.store.journal(number, parent, fresh)
         context = self.context(graph, options, told, journal, _left(graph.limits.deadline, trace))
         context.fresh = fresh or context.fresh
@@ -140,14 +142,12 @@ class Runner:
         names = [n.name for n in run.graph.nodes]
         if step is not None and step not in names:
             raise InputError(f"{run.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
-        anew = frozenset(names) if step is None else behind(run.graph, step)
-        graph = with_model(run.graph, model, anew) if model else run.graph
-        again = Orchestration(graph, made.options, self._session)
+        anew = names if step is None else [n for n in names if n in behind(run.graph, step)]
+        models = {**self._forks.get(run.id, Fork()).models, **(dict.fromkeys(anew, model) if model else {})}
+        fork = Fork(step, tuple(sorted(parts or ())), models)
+        again = Orchestration(fork.graph(made.definition), made.options, self._session)
         inputs = {**run.inputs, **again.bind((), {**run.inputs, **given})} if given else run.inputs
-        fresh = (lambda span: span.partition("#")[0] in anew) if step else None
-        if parts:
-            fresh = partial(inside, parts)
-        found = self.new_run(again, inputs, parent=run.id, fresh=fresh)
+        found = self.new_run(again, inputs, parent=run.id, fork=fork)
         found.start()
         return found
 
@@ -168,7 +168,10 @@ class Runner:
             raise InputError(f"run {number} ({stored.name}) does not fit this notebook: {found}") from None
         if missing := [n for n in made.definition.code if n not in self._session.namespace]:
             raise InputError(f"run {number} needs {', '.join(missing)} of its notebook: run the cell that defines it")
-        run = self._assembled(number, made, self._graph(made), stored.inputs, stored.parent)
+        fork = Fork(**stored.options) if stored.options else None
+        if fork:
+            made = Orchestration(fork.graph(made.definition), made.options, self._session)
+        run = self._assembled(number, made, self._graph(made), stored.inputs, stored.parent, fork)
         self._session.bridge.run(run.wake(stored))
         self._session.runs.append(run)
         return run
@@ -253,7 +256,7 @@ class Runner:
 
     def _check_models(self, graph: Graph) -> None:
         """An unknown alias or an unset key is one clear line before anything starts."""
-        for name in {graph.model or self._session.settings.model, *graph.fallback, *_models(graph)}:
+        for name in {*graph.fallback, *_models(graph, graph.model or self._session.settings.model)}:
             deployment = self._session.deployment(name)
             if not aliases.ready(deployment, self._session.environ):
                 key = deployment.key_env or endpoint.KEY_ENV
@@ -265,13 +268,14 @@ def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:
     return lambda: None if deadline is None else deadline - (trace.now - trace.began)
 
 
-def _models(graph: Graph) -> list[str]:
+def _models(graph: Graph, default: str) -> list[str]:
+    """The models that a run may ask: `default` where a call names none."""
     found: list[str] = []
     for node in graph.nodes:
         if isinstance(node, Sub):
-            found += [*(m for m in (node.graph.model, *node.graph.fallback) if m), *_models(node.graph)]
+            found += [*node.graph.fallback, *_models(node.graph, node.graph.model or default)]
         elif isinstance(node, Call):
-            found += [m for m in (node.model, *(node.fallback or ()), *node.ladder) if m]
+            found += [*(node.ladder or (node.model or default,)), *(node.fallback or ())]
     return found
 
 

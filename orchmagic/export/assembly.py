@@ -114,12 +114,13 @@ def _constants(whole: Whole) -> list[list[str]]:
 
 def _limits(plan: Plan) -> list[list[str]]:
     limits = plan.graph.limits
+    whose = plan.graph.name if plan.prefix and plan.limit("max_steps") != "MAX_STEPS" else "a run"
     return [
         *branches.limits(plan),
         remarked([f"{plan.limit('concurrency')} = {limits.concurrency}"], "items at once"),
         remarked(
             [f"{plan.limit('max_steps')} = {limits.supersteps}"],
-            f"of {f'{plan.graph.name}' if plan.prefix and plan.limit('max_steps') != 'MAX_STEPS' else 'a run'}, expressions too",
+            f"of {whose}, expressions too",
         ),
     ]
 

@@ -11,6 +11,7 @@ from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph, 
 from orchmagic.lowering import Lowering, is_code
 
 TRANSCRIPT = "messages"
+_STATE = frozenset({"supervisor", "workspace", "results", "plan", "reflect"})  # of the patterns that have agents
 _TURN = 2  # steps of one turn: the model, its tools
 
 
@@ -38,14 +39,16 @@ def armed(lower: Lowering, call: Call, names: tuple[str, ...]) -> Sub:
         Edge("tools", "agent"),
     )
     read = sorted({n for m in call.messages for n in template.names(m.text)})
+    own = {getattr(item, "name", "") for item in lower.cell.items} | _STATE | ({call.each.item} if call.each else set())
+    code = [n for n in read if n not in own and is_code(lower.namespace.get(n))]
     graph = Graph(
         name=f"{lower.options.name or lower.cell.magic}.{call.name}",
         pattern="react",
         nodes=(agent, act),
         links=links,
         results=("agent",),
-        inputs=tuple(n for n in read if not is_code(lower.namespace.get(n))),
-        code=(*(n for n in read if is_code(lower.namespace.get(n))), *names),
+        inputs=tuple(n for n in read if n not in code),
+        code=(*code, *names),
         limits=Limits(cap, _TURN * cap, max_tokens=None, deadline=None),
         model=lower.options.model,
         fallback=lower.options.fallback,

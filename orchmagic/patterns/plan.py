@@ -85,7 +85,8 @@ class _Shape:
         """The loops, each with its limit."""
         done = ANSWER if self.answers else END
         end = REFLECT if self.good else done
-        why = f"{self.replans} revision{'' if self.replans == 1 else 's'} of the plan were not enough"
+        many = f"{self.replans} revision{'' if self.replans == 1 else 's'} of the plan were not enough"
+        why = many if self.replans else "the plan would have to be revised, and --max-replans is 0"
         most, waves = f"the plan has more than {self.tasks} steps (--max-tasks)", self.tasks * (self.replans + 1)
         begin = f'"done" if {RESULTS} and not {self.steps} else "next" if len({self.steps}) <= {self.tasks} else "more"'
         onward = f'"failed" if None in ({EXECUTE} or [None]) else "next" if {self.ready} else "done"'

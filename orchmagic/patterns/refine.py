@@ -28,7 +28,8 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     nodes = _nodes(lower)
     names = [n.name for n in nodes]
     evaluate = nodes[names.index(EVALUATE)]
-    met, score = until.expression if until else "True", _score(lower, evaluate)
+    met = until.expression if until else "True"
+    score = _score(lower, evaluate, met)
     entry = f'"round": len({ROUNDS} or []) + 1, "score": {score}, "met": bool({met}), "value": {GENERATE}'
     rounds = Code(ROUNDS, f"[*({ROUNDS} or []), {{{entry}}}]")
     # among equals the latest: it has read the most criticism
@@ -94,11 +95,12 @@ def _evaluating(item: Step, made: Step | CodeStep) -> dict[str, Any]:
     return {"messages": messages, "output": item.output or score}
 
 
-def _score(lower: Lowering, node: Node) -> str:
-    """The expression of the score: of its field `score`, else of its first number."""
+def _score(lower: Lowering, node: Node, met: str) -> str:
+    """The expression of the score: of its field `score`, else of its first number, else whether it is good enough."""
     if isinstance(node, Sub):
         last = node.graph.node(node.graph.results[-1])
-        return _score(lower, replace(last, name=node.name)) if isinstance(last, Call) else 'getattr(evaluate, "score")'
+        known = isinstance(last, Call)
+        return _score(lower, replace(last, name=node.name), met) if known else 'getattr(evaluate, "score")'
     if not isinstance(node, Call):  # a function of the notebook: a number, or a dict that holds it
         return '(evaluate["score"] if isinstance(evaluate, dict) else evaluate)'
     try:
@@ -108,9 +110,7 @@ def _score(lower: Lowering, node: Node) -> str:
     properties = found.schema.schema.get("properties", {}) if found.schema else {}
     numbers = [name for name, schema in properties.items() if _is_number(schema)]
     if not numbers:
-        write = "Write `evaluate -> score: float, feedback: str`"
-        lower.problem(_line(lower), "`evaluate` returns no number to compare rounds by", write)
-        return "0"
+        return f"int(bool({met}))"
     if found.kind == "value":
         return EVALUATE
     return f"{EVALUATE}.{'score' if 'score' in numbers else numbers[0]}"
@@ -119,10 +119,6 @@ def _score(lower: Lowering, node: Node) -> str:
 def _is_number(schema: Mapping[str, Any]) -> bool:
     several = schema.get("anyOf", ())
     return schema.get("type") in {"number", "integer"} or (bool(several) and all(map(_is_number, several)))
-
-
-def _line(lower: Lowering) -> int:
-    return next((item.line for item in lower.cell.items if getattr(item, "name", "") == EVALUATE), 1)
 
 
 _AGAIN = """\

@@ -204,6 +204,21 @@ def test_a_replay_with_another_model_pays_for_what_it_asks_of_it(notebook):
     assert (len(notebook.prompts), len(large.requests)) == (3, 1)
 
 
+def test_a_fork_that_broke_off_goes_on_after_a_restart_as_the_fork_it_was(notebook):
+    large = install(Script([Reply(fault="400"), "large at last"]), "large")
+    notebook.script(echo)
+    run = notebook.run(THREE, x="x")
+    fork = run.replay(from_step="c", model="scripted/large")
+    assert fork.status == "failed"
+    with restarted(notebook, x="x") as session:
+        again = session.revive(fork.id)
+        assert again.resume().output == "large at last"
+        deeper = again.replay(from_step="b")
+        assert (deeper.status, len(large.requests)) == ("done", 3)  # the model of `c` stays the fork's
+    remove("large")
+    assert len(notebook.prompts) == 4  # three, and b once more
+
+
 def test_a_replay_with_another_input_asks_what_changes(notebook):
     cell = "%%chain --no-cache\na\n    A {{ x }}\nb\n    B {{ y }}\nc\n    C {{ a }} {{ b }}\n"
     notebook.script(echo)

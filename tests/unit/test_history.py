@@ -9,7 +9,7 @@ import pytest
 
 from orchmagic import Script, Session, install
 
-WAITS = "draft\n    Draft {{ topic }}\napprove \"Send it?\"\n"
+WAITS = 'draft\n    Draft {{ topic }}\napprove "Send it?"\n'
 
 
 @pytest.fixture

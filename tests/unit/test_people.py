@@ -129,8 +129,14 @@ def test_a_route_hands_over_to_a_person(notebook):
 
 
 def test_a_question_that_is_no_template_is_told_before_anything_runs(notebook):
-    with pytest.raises(CellError, match="Write `{{ name }}` for a value"):
+    with pytest.raises(CellError, match="for a value"):
         notebook.define('%%route desk\nbot: easy\n    {{ q }}\nhuman(ask="Please: {{ q x }}"): the rest\n')
+
+
+@pytest.mark.parametrize("name", ["answer", "gate_1"])
+def test_a_step_cannot_have_the_name_of_the_answer(notebook, name):
+    with pytest.raises(CellError, match=f"'{name}' is also the name of a step that the pattern makes itself"):
+        notebook.define(f'%%chain\ngate False else ask "Who?"\n{name}\n    Hi\n')
 
 
 def test_a_done_or_failed_run_has_nothing_to_answer(notebook):
@@ -463,3 +469,37 @@ def test_a_write_before_the_question_is_done_once(notebook):
     assert run.status == "waiting"
     run.resume("yes")
     assert (run.status, done, notebook.prompts) == ("done", ["ada"], ["paid ada yes"])
+
+
+def test_each_of_many_questions_may_be_answered_in_a_kernel_of_its_own(notebook):
+    done = []
+
+    def refund(order: str) -> str:
+        done.append(order)
+        return f"refunded {order}"
+
+    def answer(body):
+        last = body["messages"][-1]
+        if not body.get("tools") or last["role"] != "user":
+            return f"<{last['content']}>"
+        who = last["content"].split()[-1]
+        return Reply("", tool_calls=[("refund", {"order": f"{who}{i}"}) for i in (1, 2)])
+
+    notebook.space.update(refund=refund, people=["cid", "dan"])
+    notebook.script(answer)
+    bind(notebook, "%%react agent --tools refund --approve refund\nPay {{ who }}\n")
+    bind(notebook, '%%chain both\nx = agent(who=who)\napprove "Fine, {{ who }}?"\n')
+    run = notebook.run("%%parallel\na = both(who='ada')\nb = both(who='bob')\neach(run=both, over=people, item=who)\n")
+    notebook.session.close()
+    asked = []
+    while run.status == "waiting":
+        asked.append(run.waiting.span)
+        with restarted(notebook, refund=refund) as session:
+            again = session.revive(run.id)
+            assert again.waiting.span == run.waiting.span
+            run = again.approve()
+            assert run.status in {"waiting", "done"}, run.error
+    places = ("a#1", "b#1", "each#1/1", "each#1/2")
+    assert asked == [f"{p}/{q}" for p in places for q in ("x#1/tools#1.1", "x#1/tools#1.2", "approval_1#1")]
+    assert done == [f"{who}{i}" for who in ("ada", "bob", "cid", "dan") for i in (1, 2)]
+    assert (run.status, len(notebook.scripted.requests), run.record.calls) == ("done", 8, 8)

@@ -197,8 +197,6 @@ def test_steps_between_run_in_every_round(notebook):
     ("text", "told"),
     [
         ("generate\n    x\nevaluate -> score: float\n    y\n", "no `until` line"),
-        ("generate\n    x\nevaluate -> why: str\n    y\nuntil evaluate.why\n", "no number to compare rounds by"),
-        ("generate\n    x\nevaluate\n    y\nuntil evaluate > 2\n", "no number to compare rounds by"),
         ("evaluate -> score: float\n    y\nuntil evaluate.score > 2\n", "no step 'generate'"),
         ("generate\n    x\nrounds = 1\nuntil evaluate.score > 2\n", "a step 'rounds' of its own"),
         ("evaluate -> score: int\n    x\ngenerate\n    y\nuntil evaluate.score > 2\n", "not the last step"),
@@ -220,3 +218,11 @@ def test_the_example_runs(notebook):
     notebook.script("one", judged(9))
     run = notebook.run(PATTERNS.get("refine").example, product="lamps")
     assert (run.status, run.output) == ("done", "one")
+
+
+def test_without_a_number_a_round_counts_by_whether_it_is_good_enough(notebook):
+    notebook.script("flat", {"grade": "dull"}, "sharp", {"grade": "funny"})
+    cell = '%%refine\ngenerate\n    A joke\nevaluate -> grade: "funny" | "dull"\n    {{ generate }}\nuntil evaluate.grade == "funny" max 3\n'
+    run = notebook.run(cell)
+    assert (run.status, run.output) == ("done", "sharp")
+    assert [r["score"] for r in run.rounds] == [0, 1]
