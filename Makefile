@@ -66,9 +66,9 @@ docs: .venv/.project ## write the generated pages of docs/ again
 
 .venv/.project: pyproject.toml .venv/.weights | .venv/.made
 	@echo "installing orchmagic with its development tools"
-	$(PIP) install --editable ".[local,lab,dev]"
+	$(PIP) install --editable ".[local,lab,postgres,dev]"
 	@touch $@
 
 .venv/.browser: | .venv/.made
-	@PYTHON="$(PYTHON)" .ci/need chromium
+	@PYTHON="$(PYTHON)" .ci/need chromium postgresql
 	@touch $@

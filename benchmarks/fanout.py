@@ -8,13 +8,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).parent
 ITEMS = 1_000
 AT_ONCE = 64
 LATENCY = 0.05  # seconds
+
+_OPEN: list[Any] = []  # clients that are collected while another loop runs would be closed on that one
 
 CELL = "classify(over=items, item=text)\n    Classify: {{ text }}\n"
 
@@ -24,6 +30,7 @@ def by_hand(base_url: str) -> Callable[[], float]:
     from openai import AsyncOpenAI
 
     client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0)
+    _OPEN.append(client)
     loop = asyncio.new_event_loop()
 
     async def one(text: str, slots: asyncio.Semaphore) -> str:
@@ -69,15 +76,23 @@ def items() -> list[str]:
     return [f"text number {i}" for i in range(ITEMS)]
 
 
-def grown(made: Callable[[], Any], runs: int) -> float:
-    """kB an item by which the process grows over some runs that are all kept (the first one fills old holes)."""
-    kept = [made()]
+def grown(base_url: str) -> float:
+    """kB an item by which a fresh process grows over three runs of 1,000 items that it keeps (a small one before)."""
+    code = f"import fanout; print(fanout.growth({base_url!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE)
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def growth(base_url: str) -> float:
+    """What `grown` measures, inside its process."""
+    _, made = as_cell(base_url)
+    kept = [made(items=items()[:10])]
     gc.collect()
     before = _rss()
-    kept += [made() for _ in range(runs)]
+    kept += [made() for _ in range(3)]
     gc.collect()
-    assert all(len(run.output) == ITEMS for run in kept)
-    return (_rss() - before) / ITEMS / runs / 1e3
+    assert [len(run.output) for run in kept] == [10, *[ITEMS] * 3]
+    return (_rss() - before) / 3 / ITEMS / 1e3
 
 
 def _rss() -> int:
@@ -90,12 +105,12 @@ def main(runs: int) -> None:
     from run import in_turn, ratio, server, spread
 
     with server(LATENCY) as base_url:
-        cell, made = as_cell(base_url)
+        cell, _ = as_cell(base_url)
         mine, peer = in_turn(cell, by_hand(base_url), runs)
         print(f"e) {ITEMS:,} items, {AT_ONCE} at once     ", spread(mine, "s"))
         print("   asyncio + openai by hand  ", spread(peer, "s"))
         print(f"   ratio {ratio(mine, peer):.3f}   (goal <= 1.20)")
-        print(f"   memory an item, {runs} runs kept {grown(made, runs):.2f} kB   (goal < 30 kB)")
+        print("   memory an item, runs kept ", spread([grown(base_url) for _ in range(3)], "kB"), "  (goal < 30 kB)")
 
 
 if __name__ == "__main__":

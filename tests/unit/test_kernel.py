@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from queue import Empty
@@ -120,7 +121,7 @@ def interrupt(kernel: Kernel, cell: str, step: str) -> tuple[list[dict[str, Any]
     seen = []
     for message in kernel.messages(asked):
         seen.append(message)
-        live = message["msg_type"] == "update_display_data" and step in str(message["content"]["data"])
+        live = message["msg_type"] == "update_display_data" and re.search(rf"\b{step}\b", str(message["content"]["data"]))
         if live and "running" in str(message["content"]["data"]):
             break
     else:
