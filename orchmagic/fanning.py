@@ -37,15 +37,22 @@ async def fan_out(
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=told))
     slots = asyncio.Semaphore(ctx.graph.limits.concurrency)
     name = node.each.item
+    ended: list[Any] = [None] * len(items)
 
-    async def run(number: int, item: Any) -> Any:
+    async def run(number: int, item: Any) -> None:
         async with slots:
-            return await _item(
-                node, f"{span}/{number}", item, {**seen, name: images.seen(item) if ctx.pictures else item}, ctx, one
-            )
+            there = {**seen, name: images.seen(item) if ctx.pictures else item}
+            ended[number - 1] = await _item(node, f"{span}/{number}", item, there, ctx, one)
 
-    found = await asyncio.gather(*(run(i, item) for i, item in enumerate(items, 1)), return_exceptions=True)
-    return _collected(node, found)
+    whole = False
+    try:
+        found = await asyncio.gather(*(run(i, item) for i, item in enumerate(items, 1)), return_exceptions=True)
+        update = _collected(node, found, ended)
+        whole = True
+    finally:
+        if not whole and any(value is not None for value in ended):
+            ctx.values[node.name] = ended  # the partial result of a run that ends here
+    return update
 
 
 async def _item(
@@ -68,7 +75,7 @@ async def _item(
     return value
 
 
-def _collected(node: Call | Sub, found: list[Any]) -> Update:
+def _collected(node: Call | Sub, found: list[BaseException | None], values: list[Any]) -> Update:
     """The values in order; what ends the whole run is raised, other failures are told in `errors`."""
     stops = [f for f in found if isinstance(f, BaseException) and not isinstance(f, Exception)]
     for kind in (BudgetExceeded, Capped, Waiting):
@@ -79,7 +86,6 @@ def _collected(node: Call | Sub, found: list[Any]) -> Update:
     if failed and len(failed) == len(found):
         first = next(iter(failed.values()))
         raise RunError(f"step {node.name!r}: all {len(found)} items failed; the first: {first}", node=node.name)
-    values = [None if isinstance(f, Exception) else f for f in found]
     return {node.name: values, "errors": {node.name: failed}}
 
 

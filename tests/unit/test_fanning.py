@@ -240,3 +240,13 @@ def test_a_wrong_line_is_one_clear_line(notebook, line, told):
     with pytest.raises((CellError, InputError)) as caught:
         notebook.define(f"%%chain\n{line}\n")
     assert told in str(caught.value)
+
+
+def test_a_batch_that_meets_its_budget_keeps_the_items_that_are_done(notebook):
+    notebook.script(lambda body: f"<{body['messages'][-1]['content']}>")
+    cell = "%%chain --no-cache --concurrency 1 --max-tokens 3000\nread(over=xs)\n    {{ item }}\n"
+    run = notebook.run(cell, xs=["a" * 600] * 20)
+    assert run.status == "capped"
+    done = [value for value in run.output if value]
+    assert 0 < len(done) == len(notebook.scripted.requests) < 20
+    assert run.output[: len(done)] == done
