@@ -121,7 +121,9 @@ def interrupt(kernel: Kernel, cell: str, step: str) -> tuple[list[dict[str, Any]
     seen = []
     for message in kernel.messages(asked):
         seen.append(message)
-        live = message["msg_type"] == "update_display_data" and re.search(rf"\b{step}\b", str(message["content"]["data"]))
+        live = message["msg_type"] == "update_display_data" and re.search(
+            rf"\b{step}\b", str(message["content"]["data"])
+        )
         if live and "running" in str(message["content"]["data"]):
             break
     else:
@@ -160,10 +162,10 @@ database.close()
 
 
 def test_the_live_view_leaves_nothing_behind(kernel):
-    kernel.run('SCRIPT = lambda body: "fine"')
+    kernel.run('SCRIPT = lambda body: Reply("fine", latency=0.4)')
     seen = kernel.run(CHAIN)
-    updates = [m["content"]["data"] for m in seen if m["msg_type"] == "update_display_data"]
-    assert updates[-1] == {"text/plain": "", "text/html": ""}
+    last = {m["content"]["transient"]["display_id"]: m for m in seen if m["msg_type"] == "update_display_data"}
+    assert [m["content"]["data"] for m in last.values()] == [{"text/plain": "", "text/html": ""}] * 2  # live, Stop
     displays = [m["content"]["data"] for m in seen if m["msg_type"] == "display_data"]
     assert displays[0] == {"text/plain": "", "text/html": ""}
     assert MIME in displays[-1]
