@@ -12,20 +12,22 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest -q
+NPM := npm --prefix labextension --silent
 WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 SERIAL := local_model or browser or notebook
 
-.PHONY: help demo test test-fast check lab bench docs
+.PHONY: help demo test test-fast check lab labextension bench docs
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
-		printf '  make %-10s %s\n' "$$name" "$$what"; done
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.project ## three cells on a real local model, no key needed
 	@$(BIN)/python -m orchmagic demo
 
-test: .venv/.project .venv/.browser ## every test: unit, local model, browser, notebooks
+test: .venv/.project .venv/.browser labextension/node_modules/.made ## every test: unit, local model, browser, notebooks
+	$(NPM) test
 	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
 	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
 	rm -rf .cache/answers
@@ -35,14 +37,18 @@ test: .venv/.project .venv/.browser ## every test: unit, local model, browser, n
 test-fast: .venv/.project ## the unit tests without the slow ones
 	$(PYTEST) -n 2 -m "not (slow or $(SERIAL))" tests
 
-check: .venv/.project ## lint, format, types, layers; changes nothing
+check: .venv/.project labextension/node_modules/.made ## lint, format, types, layers; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NPM) run lint
 
 lab: .venv/.project ## JupyterLab with the notebooks
 	$(BIN)/jupyter lab $(WHEN_ROOT) --notebook-dir notebooks
+
+labextension: .venv/.project labextension/node_modules/.made ## build the JupyterLab extension again, after a change to it
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(NPM) run build
 
 bench: .venv/.project ## figures against plain LangGraph
 	$(BIN)/python benchmarks/run.py
@@ -67,6 +73,15 @@ docs: .venv/.project ## write the generated pages of docs/ again
 .venv/.project: pyproject.toml .venv/.weights | .venv/.made
 	@echo "installing orchmagic with its development tools"
 	$(PIP) install --editable ".[local,lab,postgres,dev]"
+	@mkdir -p .venv/share/jupyter/labextensions # an editable install brings no data: Jupyter finds the bundle by a link
+	@ln -sfn ../../../../orchmagic/labextension .venv/share/jupyter/labextensions/orchmagic
+	@touch $@
+
+# Only who builds or checks the extension needs npm; an installation takes the bundle that is committed.
+labextension/node_modules/.made: labextension/package-lock.json
+	@.ci/need npm
+	@echo "installing what the JupyterLab extension is built and tested with (530 MB, once)"
+	$(NPM) ci --no-audit --no-fund
 	@touch $@
 
 .venv/.browser: | .venv/.made

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import fanout
+import live
+import views
 
 RUNS = 9
 STEPS = 5
@@ -197,8 +199,10 @@ def main() -> None:
         os.environ["ORCHMAGIC_HISTORY_DIR"] = str(Path(folder))
         load(runs)
         chains(runs, Path(folder))
-        fanout.main(min(runs, 7))
         memory(runs)
+        fanout.main(min(runs, 7))
+        live.main(min(runs, 7))
+        views.main(min(runs, 7))
 
 
 if __name__ == "__main__":

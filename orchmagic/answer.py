@@ -7,34 +7,49 @@ from html import escape
 from typing import Any
 
 from orchmagic import words
+from orchmagic.baseline import remarks
 from orchmagic.draw import svg_of
+from orchmagic.receipt import Receipt
 from orchmagic.taken import ENDS
 from orchmagic.trace import Record, Span
 
 _RED = "#d55e00"
 _NODES = 200  # of a graph that is drawn
+_ROWS = 12  # of the receipt that is shown below the answer
 
 
 def bundle(record: Record) -> dict[str, Any]:
     """HTML without scripts, and text."""
-    html = f'<div style="font:13px system-ui,sans-serif;line-height:1.5">{"".join(_html(record))}</div>'
+    html = f"<div {words.BLOCK}>{''.join(_html(record))}</div>"
     return {"text/html": html, "text/plain": "\n".join(_text(record))}
 
 
 def _html(record: Record) -> Iterator[str]:
     mark = escape(words.MARKS.get(record.status, "·"))
     yield f"<div>{mark} <strong>{safe(words.headline(record))}</strong></div>"
-    for line in troubles(record):
-        yield f'<div style="color:{_RED};font-weight:600">✗ {safe(line)}</div>'
+    for i, line in enumerate(troubles(record)):
+        yield f'<div style="color:{_RED};font-weight:{400 if i % 2 else 600}">{"" if i % 2 else "✗ "}{safe(line)}</div>'
     question = _question(record)
     if record.reason and not question:
         yield f"<div>{safe(words.one_line(record.reason, 400))}</div>"
+    yield from (f'<div style="opacity:.75">{safe(line)}</div>' for line in remarks(record, above=True))
     if 1 < sum(kind not in ENDS for _, kind in record.picture.nodes) <= _NODES:
         yield f'<div style="margin:6px 0">{svg_of(record.picture)}</div>'
     if question:
         yield from _asks(record, question)
     elif record.output is not None:
+        if record.status in {"failed", "cancelled"}:
+            yield '<div style="opacity:.75">the last value before that:</div>'
         yield pre(record.output)
+    yield from _receipt(record)
+
+
+def _receipt(record: Record) -> Iterator[str]:
+    """What it cost, folded: the sum and the estimates in its head, a row for each answer within."""
+    rows = Receipt(record)
+    if rows:
+        head = rows.against or "Who answered, why, and what it cost"
+        yield f'<details><summary style="opacity:.75">Receipt. {safe(head)}</summary>{rows.html(_ROWS)}</details>'
 
 
 def _asks(record: Record, question: Span) -> Iterator[str]:
@@ -81,6 +96,7 @@ def _text(record: Record) -> Iterator[str]:
         return
     if record.reason:
         yield words.one_line(record.reason, 400)
+    yield from remarks(record, above=True)
     if record.output is not None:
         yield f"→ {words.shown(record.output, 1_000)}"
 
@@ -90,7 +106,7 @@ def troubles(record: Record) -> Iterator[str]:
     failed = [s for s in record.steps if s.status == "failed"]
     for step in failed:
         yield f"{step.name} failed: {words.one_line(step.error, 400)}"
-        yield f"its input: {words.one_line(step.input, 200)}"
+        yield f"its input: {words.one_line(words.said(step.input), 200)}"
     if record.error and not failed:
         yield words.one_line(record.error, 400)
 

@@ -35,13 +35,13 @@ class Place(Protocol):
 
 def show(run: Run) -> None:
     """Offer to answer what `run` waits with; without widgets the words of its result must do."""
-    if run.waiting is None or not _widgets():
+    if run.waiting is None or not widgets():
         return
     first = _Notebook()  # places stand on the page in the order in which they are made
     Panel(run, first, Below(_Notebook(), _Notebook(), _Notebook(), _Notebook())).offer()
 
 
-def _widgets() -> bool:
+def widgets() -> bool:
     """Whether this is a kernel that can show widgets."""
     from IPython.core.getipython import get_ipython  # noqa: PLC0415 - only where a person is
 

@@ -100,6 +100,14 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
+async def waited(future: concurrent.futures.Future[T]) -> T:
+    """The result of `future` on another loop, such as the kernel's: an interrupt is heard between two ticks."""
+    here = asyncio.wrap_future(future)
+    while not here.done():
+        await asyncio.wait({here}, timeout=_TICK)
+    return here.result()
+
+
 def settle(done: threading.Event) -> bool:
     """Wait a moment for a cancelled run to finish its record; False when it did not."""
     return done.wait(_PATIENCE)

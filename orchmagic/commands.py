@@ -13,6 +13,7 @@ from orchmagic.options import usage
 from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:
+    from orchmagic.compare import Comparison
     from orchmagic.models import Deployment
     from orchmagic.run import Run
     from orchmagic.session import Session
@@ -128,6 +129,23 @@ def diff(session: Session, first: str, second: str) -> Text:
     return Text("\n".join(lines(_run(session, first).record, _run(session, second).record)))
 
 
+def compare(session: Session, *which: str) -> Comparison:
+    """Compare RUN RUN …: two to six runs side by side: timelines on one axis, cost, quality, what differs"""
+    from orchmagic.compare import compare as compared  # noqa: PLC0415 - only this command needs it
+
+    return compared([_run(session, name).record for name in which])
+
+
+def dash(session: Session) -> Any:
+    """dash: spend, latency, cache hits and failures of all runs, by pattern, model and day; live in a notebook"""
+    from orchmagic import dashboard  # noqa: PLC0415 - only this command needs it
+    from orchmagic.approval import widgets  # noqa: PLC0415 - as above
+
+    if widgets():
+        return dashboard.live(session)
+    return Text(dashboard.text(dashboard.summary(session.history.store)))
+
+
 def thread(session: Session, action: str = "", name: str = "") -> str:
     """Thread [show NAME | clear NAME]: the conversations of --thread, one of them, or forget it"""
     store = session.history.store
@@ -175,7 +193,8 @@ def doctor(session: Session) -> str:
     return "\n".join(f"{'ok ' if c.fine else '!! '} {c.what}: {c.found}" for c in checks(session))
 
 
-_ALL = (models, runs, show, resume, approve, edit, reject, replay, diff, dead, thread, writes, export, cache, doctor)
+_RUNS = (runs, show, resume, approve, edit, reject, replay, diff, compare, dash, dead, thread, writes)
+_ALL = (models, *_RUNS, export, cache, doctor)
 COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}
 
 

@@ -1,4 +1,4 @@
-"""The one SQLite file of the run history, shared by all kernels of this user: opened, checked, never a crash.
+"""An SQLite file shared by all kernels of this user, the run history for one: opened, checked, never a crash.
 
 A file that cannot be used (damaged, of a newer version, in a folder that cannot be written) is one warning, and
 the session works on with a database in memory. Trouble later on costs the row, not the run. JSON text only.
@@ -46,8 +46,12 @@ class Database:
     `path` None keeps everything in memory. `close` is final: what comes later is not kept, and nobody is told.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(
+        self, path: Path | None, schema: str = _SCHEMA, version: int = VERSION, what: str = "run history"
+    ) -> None:
         self.path = path
+        self.what = what
+        self._made = schema, version
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
         self._told: set[str] = set()
@@ -96,13 +100,13 @@ class Database:
                 finally:
                     connection.execute("PRAGMA synchronous = NORMAL")
             except sqlite3.Error as error:
-                raise StoreError(f"the run history {self.path or 'in memory'} cannot be written: {error}") from error
+                raise StoreError(f"the {self.what} {self.path or 'in memory'} cannot be written: {error}") from error
 
     def complain(self, done: str, why: str) -> None:
         """Warn, once of each kind: a full disk must not flood a notebook."""
         if done not in self._told:
             self._told.add(done)
-            warnings.warn(f"the run history {self.path} cannot be {done} ({why})", StoreWarning, stacklevel=4)
+            warnings.warn(f"the {self.what} {self.path} cannot be {done} ({why})", StoreWarning, stacklevel=4)
 
     def close(self) -> None:
         """Close the file. Safe to call twice, from any thread."""
@@ -113,7 +117,7 @@ class Database:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = self._on_disk() or _prepared(sqlite3.connect(":memory:", **_HOW))
+            self._connection = self._on_disk() or _prepared(sqlite3.connect(":memory:", **_HOW), *self._made)
             self._connection.row_factory = sqlite3.Row
         return self._connection
 
@@ -122,10 +126,11 @@ class Database:
             return None
         try:
             _private(self.path)
-            return _patiently(self.path)
+            return _patiently(self.path, *self._made)
         except (sqlite3.Error, OSError, _NewerError) as error:
             self.complain(
-                "used", f"{error}: this session goes on without history; move the file away to begin a new one"
+                "used",
+                f"{error}: this session goes on without {self.what.split()[-1]}; move the file away to begin a new one",
             )
             return None
 
@@ -159,13 +164,13 @@ def _private(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _patiently(path: Path) -> sqlite3.Connection:
+def _patiently(path: Path, schema: str, version: int) -> sqlite3.Connection:
     """Open; while another process switches a new file to WAL, SQLite says "locked" without waiting."""
     until = time.monotonic() + _PATIENCE
     while True:
         connection = sqlite3.connect(path, **_HOW)
         try:
-            return _prepared(connection)
+            return _prepared(connection, schema, version)
         except BaseException as error:
             connection.close()
             if "locked" not in str(error) or time.monotonic() > until:
@@ -173,17 +178,17 @@ def _patiently(path: Path) -> sqlite3.Connection:
         time.sleep(_TICK)
 
 
-def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _prepared(connection: sqlite3.Connection, schema: str, version: int) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     # what is committed survives the death of the process; `alone(durable=True)` also that of the machine
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > VERSION:
-        raise _NewerError(f"it was written by a newer orchmagic, version {found}, this one reads version {VERSION}")
+    if found > version:
+        raise _NewerError(f"it was written by a newer orchmagic, version {found}, this one reads version {version}")
     if found == 0:
-        for statement in _SCHEMA.split(";"):
+        for statement in schema.split(";"):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.execute("COMMIT")
     return connection

@@ -39,6 +39,7 @@ _SHAPES = {
 }  # fmt: skip
 _RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "class", "click", "style", "default", "linkStyle"})
 _BLUE = "#0072b2"
+_NOW = 'fill="#1a8ad4" fill-opacity=".4" stroke="#1a8ad4" stroke-width="3"'
 
 
 def kind(node: Node) -> str:
@@ -166,18 +167,20 @@ def svg(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
     return svg_of(replace(picture(graph), taken=tuple(taken)))
 
 
-def svg_of(found: Picture) -> str:
-    """The same from a Picture. Colours follow the text around it; no ids, so that many fit into one page."""
+def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
+    """The same from a Picture, without ids; `active`: where a run is now (what it has not come to is pale)."""
     plan = layout.arrange(found)
     taken = set(found.taken)
     first = found.nodes[0][0] if found.nodes else ""
     notes = dict(found.notes)
-    visited = {name for pair in taken for name in pair} or set(dict(found.nodes))
+    begun = {name for pair in taken for name in pair} | set(active or ())
+    visited = begun if begun or active is not None else set(dict(found.nodes))
     exits = [line.target for line in plan.lines if line.way == "exit" and (line.source, line.target) in taken]
-    body = "".join(_line(line, bold=(line.source, line.target) in taken, pale=bool(taken)) for line in plan.lines)
+    body = "".join(_line(line, bold=(line.source, line.target) in taken, pale=bool(begun)) for line in plan.lines)
     for box in plan.boxes:
         at = box.name in (exits if box.kind in layout.EXITS and taken else visited)
-        body += _box(box, notes.get(box.name, ""), visited=at, bold=bool(taken) and at, first=box.name == first)
+        looks = {"bold": bool(begun) and at, "first": box.name == first, "now": box.name in (active or ())}
+        body += _box(box, notes.get(box.name, ""), visited=at, **looks)
     title = " → ".join(name for name, what in found.nodes if what not in ENDS and what != "start")
     wide, high = round(plan.width), round(plan.height)
     return (
@@ -187,11 +190,12 @@ def svg_of(found: Picture) -> str:
     )
 
 
-def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool) -> str:
+def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool, now: bool = False) -> str:
     """Each kind has a shape of its own; its word stands below the name. What runs once per item is a pile."""
     if box.kind == "start":
         return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
     shade = f'fill="{_BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
+    shade = _NOW if now else shade
     if box.kind in ENDS:
         word = f"{_MARKS[box.kind]} {ENDS[box.kind]}"
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'

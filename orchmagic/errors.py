@@ -10,12 +10,14 @@ OrchError
 │   ├── CallTimeout           no answer in time                transient   falls back   tokens may have been spent
 │   ├── ConnectionLost        refused, reset, cut mid-stream   transient   falls back   tokens may have been spent
 │   ├── QuotaExhausted        402, "insufficient quota"                    falls back
+│   ├── NoDeployment          none of an alias fits, or can be asked now   falls back
 │   ├── UnusableReply                                                      falls back
 │   │   ├── EmptyReply
 │   │   ├── TruncatedReply    finish_reason "length"
 │   │   └── RefusedReply      a refusal or a content filter
 │   └── RequestRejected       400, 401, 403, 404, 422: no retry and no fallback helps
 ├── OutputError               the reply does not fit the declared output, after every re-ask
+├── GuardBlocked              a guard's rule stopped a question, an answer or a tool's result
 ├── BudgetExceeded            the next call could pass the run's limit of tokens or money
 ├── RunError                  why a run stopped; ends the run, is not always a failure
 │   ├── GateFailed            status failed
@@ -151,6 +153,12 @@ class QuotaExhausted(ModelError):
     falls_back = True
 
 
+class NoDeployment(ModelError):
+    """None of the deployments of an alias can do what is asked, or none can be asked in time; nothing was sent."""
+
+    falls_back = True
+
+
 class UnusableReply(ModelError):
     """The endpoint answered and charged, but the answer cannot be used.
 
@@ -197,6 +205,14 @@ class OutputError(OrchError):
     def __init__(self, message: str, *, reply: str = "") -> None:
         super().__init__(message)
         self.reply = reply
+
+
+class GuardBlocked(OrchError):
+    """A rule says block: the text went no further. `where` is input, output or tools; what was found is not shown."""
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
 
 
 class BudgetExceeded(OrchError):

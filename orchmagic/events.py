@@ -131,13 +131,29 @@ class AttemptFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheHit(Event):
-    """`age` in seconds; `usage` and `cost` are what the stored answer spent when it was new."""
+    """`age` in seconds; `usage` and `cost` are what the stored answer spent when it was new.
+
+    A semantic hit has the question that it `matched`, the cosine of the two, and the `hit` number to call it wrong by.
+    """
 
     call: str
     age: float
     usage: Usage
     cost: float | None
     shared: bool = False
+    matched: str = ""
+    score: float | None = None
+    hit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited(Event):
+    """A semantic hit was not served but asked again, to know the error: whether the answer `agreed` with the stored."""
+
+    call: str
+    matched: str
+    score: float
+    agreed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +164,16 @@ class Recalled(Event):
     usage: Usage
     cost: float | None
     paid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen(Event):
+    """One of several deployments of `alias` is asked; `reason` says why this one."""
+
+    call: str
+    alias: str
+    deployment: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +189,20 @@ class Repaired(Event):
     """The reply was mended locally (fences, a trailing comma), without asking again."""
 
     call: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded(Event):
+    """A rule found something; `what` is its kind ("card"), never its text.
+
+    `action`: block, redact, restore, warn. `where`: input, output, tools. `call` is the question's or the tool call's.
+    """
+
+    call: str
+    rule: str
+    action: str
+    where: str
     what: str
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchmagic import otel
 from orchmagic.bridge import Bridge
 from orchmagic.composition import nested
 from orchmagic.fork import Fork
@@ -84,6 +85,8 @@ class History:
         waits = run.status == "waiting"
         events = [to_json(e) for e in run.trace.events] if waits else []
         self.store.save(run.id, run.status, run.record.to_json(), events)
+        if self._settings().otel == "on":
+            otel.export(run.record, thread)
         if thread and run.status == "done":
             self.store.extend(thread, run.id, run.said)
 

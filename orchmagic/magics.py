@@ -5,13 +5,16 @@ Loading registers names and imports next to nothing; the session and all behind 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
+from orchmagic.awaited import Awaited, asked
 from orchmagic.config import OrchMagic
 from orchmagic.errors import OrchError
 from orchmagic.patterns import PATTERNS
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
+    from orchmagic.execution import Execution
     from orchmagic.orchestration import Orchestration
     from orchmagic.run import Run
     from orchmagic.session import Session
@@ -36,6 +40,8 @@ class Face:
         self.config = OrchMagic(parent=shell)
         self.config.observe(self._reload)
         self.completer = _completer(self)
+        self.transformer = Awaited(shell, self._awaits, f"{_FACE}.awaited")
+        self.begun: list[Execution] = []  # in the cell that runs
 
     @cached_property
     def session(self) -> Session:
@@ -52,6 +58,38 @@ class Face:
     def in_kernel(self) -> bool:
         """Whether there is a front end with displays, not a terminal."""
         return getattr(self.shell, "kernel", None) is not None
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether somebody sits there who can press one: nobody does where nothing could be asked, as in nbclient."""
+        from importlib.util import find_spec
+
+        person = asked(self.shell).get("content", {}).get("allow_stdin", True)
+        return self.in_kernel and bool(person) and find_spec("ipywidgets") is not None
+
+    def _awaits(self, name: str) -> bool:
+        return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic)
+
+    async def awaited(self, name: str, line: str, cell: str) -> Run | None:
+        """What `run_cell_magic` does, for a cell of ours that is awaited."""
+        if not cell:
+            self.shell.run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]  # untyped; says so
+        magic: PatternMagic = self.shell.magics_manager.magics["cell"][name]
+        return await magic.awaited(line, cell)
+
+    def show(self, run: Run) -> None:
+        """The answer and the figure, in place of what was shown on the way."""
+        from orchmagic.execution import show
+
+        if not any(e.run is run and e.shown for e in self.begun):
+            show(run)
+        self.clear()
+
+    def clear(self, *_: object) -> None:
+        """What was shown on the way goes."""
+        begun, self.begun = self.begun, []
+        for execution in begun:
+            execution.clear()
 
     def close(self) -> None:
         """Stop what runs."""
@@ -73,16 +111,36 @@ class PatternMagic:
         return help_text(PATTERNS.get(self.__name__))
 
     def __call__(self, line: str, cell: str | None = None) -> Run | None:
-        from orchmagic.options import HelpRequested
-
+        """In a terminal, in a script, and inside other magics: block."""
         if cell is None:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
             return None
+        with self._told():
+            begun = _begin(self.__name__, line, cell, self._face, awaited=False)
+            if begun is not None and not begun.background:
+                begun.run.settled()
+            return None if begun is None else _end(begun, self._face)
+        return None
+
+    async def awaited(self, line: str, cell: str) -> Run | None:
+        """The same in a kernel, which is free meanwhile."""
+        with self._told():
+            begun = _begin(self.__name__, line, cell, self._face, awaited=True)
+            if begun is not None and not begun.background:
+                with suppress(CancelledError):  # an interrupt: told as a run that was cancelled
+                    await begun.run.ended()
+            return None if begun is None else _end(begun, self._face)
+        return None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Help that was asked for is shown; an error of ours is one line, and the cell has failed."""
+        from orchmagic.options import HelpRequested
+
         try:
-            return _run_cell(self.__name__, line, cell, self._face)
+            yield
         except HelpRequested:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
-            return None
         except OrchError as error:
             raise UsageError(str(error)) from None
 
@@ -119,11 +177,13 @@ def load(shell: InteractiveShell) -> Face:
     for name in PATTERNS.names():
         _register(shell, PatternMagic(name, face), "line_cell")
     _register(shell, OrchCommand(face), "line")
+    face.transformer.register()
+    shell.events.register("post_run_cell", face.clear)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(face.completer)
     if shell.display_formatter is not None:
         views = shell.display_formatter
-        views.ipython_display_formatter.for_type_by_name("orchmagic.run", "Run", _show_run)
+        views.ipython_display_formatter.for_type_by_name("orchmagic.run", "Run", _show)
         # LangGraph's own display sends the graph to mermaid.ink; this one stays on the machine
         views.mimebundle_formatter.for_type_by_name("langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle)
         views.mimebundle_formatter.for_type_by_name("orchmagic.orchestration", "Orchestration", _graph_bundle)
@@ -137,6 +197,8 @@ def unload(shell: InteractiveShell) -> None:
         return
     delattr(shell, _FACE)
     face.close()
+    face.transformer.unregister()
+    shell.events.unregister("post_run_cell", face.clear)
     shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, OrchMagic)]
     if shell.Completer is not None:
         shell.Completer.custom_matchers.remove(face.completer)
@@ -151,30 +213,36 @@ def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: 
     shell.register_magic_function(no_var_expand(magic), kind, magic.__name__)  # type: ignore[arg-type]  # untyped
 
 
-def _run_cell(pattern: str, line: str, cell: str, face: Face) -> Run | None:
+def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> Execution | None:
+    """Read the cell and start its run; None when it is only defined, or estimated."""
     made = face.session.define(pattern, line, cell)
-    options = made.options
-    if options.name:
-        face.shell.user_ns[options.name] = made
-    if options.dry_run:
+    if made.options.name:
+        face.shell.user_ns[made.options.name] = made
+    if made.options.dry_run:
         print(made.estimate().text())  # noqa: T201 - what the user asked to see
         return None
     missing = made.missing()
-    if options.no_run or missing:
+    if made.options.no_run or missing:
         _say_defined(made, missing)
         return None
-    run = made.prepare()
-    if not options.background and face.config.live:
-        from orchmagic.live import watch
+    from orchmagic.execution import Execution
 
-        watch(run, in_kernel=face.in_kernel)
-    run.start()
-    if not options.background:
-        run.settled()
-    if options.result:
-        face.shell.user_ns[options.result] = run.output
+    begun = Execution(made.prepare(), made.options)
+    if face.in_kernel:
+        begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons)
+    else:
+        begun.in_terminal(progress=face.config.live)
+    face.begun.append(begun)
+    begun.start()
+    return begun
+
+
+def _end(begun: Execution, face: Face) -> Run:
+    """What the cell gives; a run that failed fails the cell, after it is shown."""
+    run = begun.run
+    begun.store(face.shell.user_ns)
     if run.status in {"failed", "cancelled"}:
-        _show_run(run)
+        face.show(run)
         raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {run.status}'}")
     return run
 
@@ -200,19 +268,12 @@ def _completer(face: Face) -> Callable[[CompletionContext], Any]:
     return orchmagic  # type: ignore[no-any-return]  # as above
 
 
-def _show_run(run: Run) -> None:
-    """Two displays: a front end shows one MIME type of each, and a person wants the answer and the figure."""
-    from IPython.display import display
+def _show(run: Run) -> None:
+    # IPython keeps the first formatter of a type: of a face that is loaded anew it would know nothing
+    from IPython.core.getipython import get_ipython
 
-    from orchmagic import answer, views
-
-    record = run.record
-    for data in (answer.bundle(record), views.bundle(record)):
-        display(data, raw=True)  # type: ignore[no-untyped-call]  # IPython's display is untyped
-    if run.waiting is not None:
-        from orchmagic import approval
-
-        approval.show(run)
+    face: Face = getattr(get_ipython(), _FACE)
+    face.show(run)
 
 
 def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, Any]:

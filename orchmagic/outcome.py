@@ -15,6 +15,9 @@ from orchmagic.trace import Record, Span, Trace
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
 
+    from orchmagic.compare import Comparison
+    from orchmagic.receipt import Receipt
+
 
 class Outcome:
     """The side of a run that is read; `Run` drives it. `_kept` is its record when it comes from the history."""
@@ -82,11 +85,15 @@ class Outcome:
         record = self.record
         return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {record.usage.total} tokens>"
 
-    def receipt(self) -> list[dict[str, Any]]:
-        """Every answer of the run: step, model, provider, why that model, tokens, dollars, seconds, cache."""
-        from orchmagic.receipt import rows  # noqa: PLC0415 - read on demand
+    def receipt(self) -> Receipt:
+        """A list of dicts, one per answer: step, model, provider, why that model, tokens, dollars, seconds, cache.
 
-        return rows(self.record)
+        It is shown as a table; `.text` is that, `.totals` what it adds up to, and what one strong call, and all calls
+        on the strongest model, would have cost (estimates).
+        """
+        from orchmagic.receipt import Receipt  # noqa: PLC0415 - read on demand
+
+        return Receipt(self.record)
 
     def df(self) -> DataFrame:
         """The receipt as a pandas DataFrame.
@@ -99,6 +106,16 @@ class Outcome:
         except ImportError:
             raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
         return pd.DataFrame(self.receipt())
+
+    def compare(self, *others: Outcome) -> Comparison:
+        """This run beside one to five others: timelines on one axis, cost and quality, and what differs.
+
+        Raises:
+            InputError: there are fewer or more.
+        """
+        from orchmagic.compare import compare  # noqa: PLC0415 - read on demand
+
+        return compare([run.record for run in (self, *others)])
 
     @property
     def dead_letters(self) -> list[dict[str, Any]]:

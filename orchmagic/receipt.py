@@ -2,17 +2,73 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 from orchmagic import words
+from orchmagic.baseline import Baseline, baseline, remarks
 from orchmagic.trace import Record, Span
+
+_HEADS = ("step", "model", "in", "out", "cost", "time", "tries", "cache", "why")
+_FIGURES = range(2, 7)  # columns of numbers
+_STYLE = ' style="border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap;font-size:inherit"'
+_WHY = 60  # characters of a reason in the table
+_MOST = 200  # rows of a table
+_SUMS = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+
+
+class Receipt(list[dict[str, Any]]):
+    """The rows, one dict per answer; a notebook shows a table, a terminal its `text`.
+
+    Attributes:
+        totals: what the rows add up to (`cost` of all known prices, `unpriced` attempts), and what it is measured
+            against: `strongest`, `one_strong_call`, `all_on_strongest` (US dollars, estimates, None = unknown) and
+            `saved` (the part of it that this run did not cost).
+        against: the estimates in words; empty when nothing was asked, or all models are free.
+        notes: what else is to be said: prices that are unknown, what the cache saved, what is unusual for the pattern.
+    """
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(_row(record, ask) for ask in record.spans if ask.kind == "ask")
+        against = baseline(record)
+        self.totals = _totals(self, record, against)
+        worth = against and record.usage.total and not against.free
+        self.against = against.text() if against and worth else ""
+        self.notes = [*filter(None, (*_notes(self, record), self.against)), *remarks(record)]
+        self._title = words.headline(record)
+
+    @property
+    def text(self) -> str:
+        """A table in plain text."""
+        rows = [_HEADS, *map(_cells, self[:_MOST]), _last(self.totals)]
+        wide = [max(len(row[i]) for row in rows) for i in range(len(_HEADS))]
+        lines = ["  ".join(_placed(c, w, i) for i, (c, w) in enumerate(zip(r, wide, strict=True))) for r in rows]
+        return "\n".join((self._title, *(line.rstrip() for line in lines), *_rest(self, _MOST), *self.notes))
+
+    def html(self, most: int = _MOST) -> str:
+        """A table of at most that many rows, without scripts; everything in it is escaped."""
+        rows = "".join(_tr("td", _cells(row)) for row in self[:most])
+        total = _tr("th", _last(self.totals))
+        notes = "".join(f"<div>{_safe(note)}</div>" for note in (*_rest(self, most), *self.notes))
+        table = f"<table{_STYLE}>{_tr('th', _HEADS)}{rows}{total}</table>"
+        return f'<div style="overflow-x:auto">{table}</div>{notes}'
+
+    def _repr_html_(self) -> str:
+        head = f"<div><strong>{_safe(self._title)}</strong></div>"
+        return f"<div {words.BLOCK}>{head}{self.html()}</div>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("receipt" if cycle else self.text)
 
 
 def rows(record: Record) -> list[dict[str, Any]]:
-    """One dict per question; `step` is the way to it (`digest/map/3`), `cost` in US dollars (None = price unknown),
-    `cache` is "hit", "miss" or "record" (a run's own record).
+    """One dict per question, see `Receipt`; `step` is the way to it (`digest/map/3`), `cost` in US dollars (None =
+    price unknown), `cache` is "hit", "miss" or "record" (a run's own record), `age` the seconds since a hit was given
+    and `saved` what it cost then.
     """
-    return [_row(record, ask) for ask in record.spans if ask.kind == "ask"]
+    return Receipt(record)
 
 
 def _row(record: Record, ask: Span) -> dict[str, Any]:
@@ -20,17 +76,109 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
     return {
         "step": words.path(ask.parent or ask.id),
         "model": ask.model,
+        "alias": _alias(record, ask),
         "provider": ask.provider,
         "reason": "; ".join(ask.why) or "first choice",
         # a saved trace leaves out the one attempt that went well
         "attempts": sum(s.kind == "attempt" for s in record.inside(ask)) or int(own),
         "input_tokens": ask.usage.input,
+        "cached_tokens": ask.usage.cached,
         "output_tokens": ask.usage.output,
+        "reasoning_tokens": ask.usage.reasoning,
         "cost": ask.cost,
         "seconds": round(ask.seconds, 4),
         "cache": "record" if ask.recalled else "miss" if own else "hit",
+        "age": ask.age,
+        "saved": ask.saved,
         "status": ask.status,
     }
+
+
+def _alias(record: Record, ask: Span) -> str:
+    """The name in the settings of the model that answered; after a fallback that of the last one asked."""
+    tries = [s.model for s in record.inside(ask) if s.kind == "attempt"]
+    fell = [found[1] for why in ask.why if (found := words.FELL_BACK.match(why))]
+    return (tries or fell or [ask.name.removeprefix("ask ")])[-1]
+
+
+def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None) -> dict[str, Any]:
+    return {
+        "calls": record.calls,
+        **{name: sum(row[name] for row in rows) for name in _SUMS},
+        "cost": math.fsum(row["cost"] for row in rows if row["cost"] is not None),
+        "unpriced": record.unpriced,
+        "seconds": round(record.seconds, 4),
+        "strongest": against.name if against else None,
+        "one_strong_call": against.one if against else None,
+        "all_on_strongest": against.every if against else None,
+        "saved": against.saved if against else None,
+    }
+
+
+def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
+    if record.unpriced:
+        yield f"Not in the sum: {record.unpriced:,} of unknown price"
+    if saved := math.fsum(row["saved"] or 0.0 for row in rows if row["cache"] == "hit"):
+        yield f"The cache saved {words.money(saved)}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    alias = row["alias"] if row["alias"] not in {row["model"], ""} else ""
+    who = " ".join(filter(None, (row["model"] or "-", f"({alias})" if alias else "", "at", row["provider"] or "-")))
+    kept = {"hit": f"hit, {words.age(row['age'] or 0)} old", "record": "from the record", "miss": ""}[row["cache"]]
+    return (
+        row["step"],
+        who,
+        _tokens(row["input_tokens"], row["cached_tokens"], "cached"),
+        _tokens(row["output_tokens"], row["reasoning_tokens"], "thought"),
+        words.money(row["cost"]),
+        words.seconds(row["seconds"]),
+        str(row["attempts"]),
+        kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
+        words.one_line(row["reason"], _WHY),
+    )
+
+
+def _last(totals: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        "total",
+        f"{totals['calls']:,} model call{'' if totals['calls'] == 1 else 's'}",
+        _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
+        _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
+        words.money(totals["cost"]),
+        words.seconds(totals["seconds"]),
+        f"{totals['attempts']:,}",
+        "",
+        "",
+    )
+
+
+def _tokens(count: int, part: int, word: str) -> str:
+    return f"{count:,} ({part:,} {word})" if part else f"{count:,}"
+
+
+def _rest(rows: list[dict[str, Any]], most: int) -> list[str]:
+    return [f"… {len(rows) - most:,} more rows: run.receipt()"] if len(rows) > most else []
+
+
+def _placed(text: str, wide: int, column: int) -> str:
+    clean = words.one_line(text, 200)
+    return clean.rjust(wide) if column in _FIGURES else clean.ljust(wide)
+
+
+def _tr(tag: str, cells: Iterable[str]) -> str:
+    """Words to the left; where figures go is the page's own affair."""
+    shown = (
+        f"<{tag}>{escape(text).replace(' ', '&nbsp;')}</{tag}>"
+        if i in _FIGURES
+        else f'<{tag} style="text-align:left">{_safe(text)}</{tag}>'
+        for i, text in enumerate(cells)
+    )
+    return f"<tr>{''.join(shown)}</tr>"
+
+
+def _safe(text: str) -> str:
+    return text and f"<bdi>{escape(words.shown(text))}</bdi>"
 
 
 def unfit(record: Record) -> frozenset[str]:

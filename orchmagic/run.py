@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic import images
 from orchmagic.answering import Pause, fitting
-from orchmagic.bridge import Bridge, settle
+from orchmagic.bridge import Bridge, settle, waited
 from orchmagic.context import Context, as_json
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped
 from orchmagic.events import Event, RunFinished, RunStarted, Status, from_json
@@ -101,6 +101,8 @@ class Run(Outcome):
         if self._future is not None:
             try:
                 self._bridge.wait(self._future)
+            except concurrent.futures.CancelledError:  # stopped by somebody else
+                settle(self._done)
             except KeyboardInterrupt:
                 settle(self._done)
                 raise
@@ -116,10 +118,12 @@ class Run(Outcome):
         """`wait` for coroutines: cancelling it cancels the run."""
         if self._future is not None:
             try:
-                await asyncio.wrap_future(self._future)
+                await waited(self._future)
             except asyncio.CancelledError:
+                stopped = self._future.cancelled()  # by somebody else: this coroutine goes on
                 self.cancel()
-                raise
+                if not stopped:
+                    raise
         return self
 
     def cancel(self) -> None:

@@ -14,7 +14,7 @@ from orchmagic.context import Context
 from orchmagic.errors import CellError, InputError, SettingsError, nearest
 from orchmagic.events import Event
 from orchmagic.fork import Fork
-from orchmagic.graph import Call, Graph, Limits, Sub
+from orchmagic.graph import Graph, Limits
 from orchmagic.journal import Journal, NoJournal
 from orchmagic.kinds import Kinds
 from orchmagic.models import Handler, aliases, endpoint
@@ -23,6 +23,7 @@ from orchmagic.orchestration import Orchestration
 from orchmagic.run import Past, Run
 from orchmagic.told import Once
 from orchmagic.trace import Trace
+from orchmagic.yardstick import models_of, yardstick
 
 if TYPE_CHECKING:
     from orchmagic.bridge import Bridge
@@ -78,7 +79,8 @@ class Runner:
             graph.pattern,
             picture=picture(graph),
             limits=asdict(graph.limits),
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            **yardstick(graph.pattern, models_of(graph, self._session.settings.model), self._session.known),
+            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         told = Once(trace)
         fresh = fork.fresh(graph) if fork else None
@@ -256,7 +258,7 @@ class Runner:
 
     def _check_models(self, graph: Graph) -> None:
         """An unknown alias or an unset key is one clear line before anything starts."""
-        for name in {*graph.fallback, *_models(graph, graph.model or self._session.settings.model)}:
+        for name in set(models_of(graph, self._session.settings.model)):
             deployment = self._session.deployment(name)
             if not aliases.ready(deployment, self._session.environ):
                 key = deployment.key_env or endpoint.KEY_ENV
@@ -266,17 +268,6 @@ class Runner:
 def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:
     """Seconds until the deadline: no wait is begun that would pass it."""
     return lambda: None if deadline is None else deadline - (trace.now - trace.began)
-
-
-def _models(graph: Graph, default: str) -> list[str]:
-    """The models that a run may ask: `default` where a call names none."""
-    found: list[str] = []
-    for node in graph.nodes:
-        if isinstance(node, Sub):
-            found += [*node.graph.fallback, *_models(node.graph, node.graph.model or default)]
-        elif isinstance(node, Call):
-            found += [*(node.ladder or (node.model or default,)), *(node.fallback or ())]
-    return found
 
 
 def split(source: str) -> tuple[str, str, str]:

@@ -140,7 +140,7 @@ class Session:
 
     def deployment(self, name: str) -> Deployment:
         """The endpoint behind an alias or model name."""
-        found = aliases.resolve(name, self.settings, self.environ)
+        found = self.known(name)
         if found.provider == "local" and not name.startswith("local") and not self._said_local:
             self._said_local = True
             self._notify(
@@ -148,6 +148,10 @@ class Session:
                 "Set a key or --model to use another."
             )
         return found
+
+    def known(self, name: str) -> Deployment:
+        """The same, only looked up: nothing is said to the user."""
+        return aliases.resolve(name, self.settings, self.environ)
 
     def provider(self, name: str) -> Provider:
         """The session's one instance of a provider."""

@@ -7,15 +7,14 @@ pyproject.toml that has it), then the machine (`ORCHMAGIC_<FIELD>`), then the no
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchmagic import readers
-from orchmagic.errors import SettingsError, nearest
+from orchmagic import entries, readers
+from orchmagic.errors import SettingsError
 from orchmagic.readers import Reader
 
 PREFIX = "ORCHMAGIC_"
@@ -39,8 +38,11 @@ class Settings:
 
     `retry` counts the transport's retries of one call, `reask` the repeats of a question whose answer does
     not fit. `max_tokens`, `budget`, `deadline`, `max_steps` and `max_iterations` bound a run, `timeout` an
-    attempt and `reply_tokens` an answer. `cache` is how long an answer is served again, such as "12h", or
-    "off". `models` maps an alias to fields of a Deployment.
+    attempt and `reply_tokens` an answer; `concurrency` bounds the items of one step at once. `history` keeps runs
+    in `history_dir`; `checkpoints` is the URL of a Postgres database for LangGraph's (None: SQLite beside it).
+    `otel` "off" sends no run to a collector, whatever the environment says. `cache` is how long an answer is
+    served again, such as "12h", or "off". `models` maps an alias to fields of one Deployment or of several
+    (see entries.py).
     """
 
     model: str = "default"
@@ -58,53 +60,10 @@ class Settings:
     history: str = "on"
     history_dir: Path = field(default_factory=_user_state)
     checkpoints: str | None = None
+    otel: str = "on"
     cache: str = "30d"
     cache_dir: Path = field(default_factory=_user_cache)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
-# The keys of a model's entry are the fields of models.Deployment but its alias. A test compares the two: this
-# room lies below models and cannot import it.
-MODEL: Mapping[str, Reader] = {
-    "provider": readers.text,
-    "model": readers.text,
-    "base_url": readers.text,
-    "key_env": readers.text,
-    "input_price": readers.money,
-    "output_price": readers.money,
-    "cached_price": readers.money,
-    "tools": readers.one_of("native", "json"),
-    "logprobs": readers.flag,
-    "vision": readers.flag,
-    "max_tokens_field": readers.one_of("max_tokens", "max_completion_tokens"),
-    "parameters": readers.table,
-}
-
-
-def _models(value: object) -> dict[str, dict[str, Any]]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError('JSON such as {"small": {"model": "gpt-4o-mini"}}') from error
-    return {name: _model(name, entry) for name, entry in readers.table(value).items()}
-
-
-def _model(name: str, entry: object) -> dict[str, Any]:
-    found = {"model": entry} if isinstance(entry, str) else _entry(name, entry)
-    read = _read(MODEL, {key: (f"models.{name}.{key}", value) for key, value in found.items()})
-    if ("input_price" in read) != ("output_price" in read):
-        prices = "both input_price and output_price, US dollars per million tokens"
-        raise _ProblemsError([f"models.{name} has one price: write {prices}"])
-    return read
-
-
-def _entry(name: str, entry: object) -> dict[str, Any]:
-    try:
-        return readers.table(entry)
-    except ValueError as error:
-        example = '{ model = "gpt-4o-mini" }'
-        raise _ProblemsError([f"models.{name} is {entry!r}: write a table such as {example}"]) from error
 
 
 FIELDS: Mapping[str, Reader] = {
@@ -123,18 +82,11 @@ FIELDS: Mapping[str, Reader] = {
     "history": readers.one_of("on", "off"),
     "history_dir": readers.path,
     "checkpoints": readers.optional(readers.text),
+    "otel": readers.one_of("on", "off"),
     "cache": readers.cache_age,
     "cache_dir": readers.path,
-    "models": _models,
+    "models": entries.models,
 }
-
-
-class _ProblemsError(Exception):
-    """All that is wrong in one place: what was found and what to write; `_layer` adds where."""
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(problems))
 
 
 def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Path) -> Settings:
@@ -185,30 +137,6 @@ def _notebook(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _layer(where: str, pairs: Mapping[str, tuple[str, object]], spell: Callable[[str], str] = str) -> dict[str, Any]:
     try:
-        return _read(FIELDS, pairs, spell)
-    except _ProblemsError as error:
+        return entries.checked(FIELDS, pairs, spell)
+    except entries.ProblemsError as error:
         raise SettingsError("\n".join(f"{where}: {problem}" for problem in error.problems)) from None
-
-
-def _read(
-    known: Mapping[str, Reader],
-    pairs: Mapping[str, tuple[str, object]],
-    spell: Callable[[str], str] = str,
-) -> dict[str, Any]:
-    """The checked values of `pairs`: key -> (as it was written, what was found); `spell` writes a key so."""
-    read: dict[str, Any] = {}
-    problems: list[str] = []
-    for key, (name, value) in pairs.items():
-        if key not in known:
-            close = nearest(spell(key), map(spell, known))
-            problems.append(f"{name} is unknown: write one of {', '.join(map(spell, known))}{close}")
-            continue
-        try:
-            read[key] = known[key](value)
-        except ValueError as error:
-            problems.append(f"{name} is {value!r}: write {error}")
-        except _ProblemsError as error:
-            problems += error.problems
-    if problems:
-        raise _ProblemsError(problems)
-    return read

@@ -269,6 +269,8 @@ def derive(trace: Trace) -> Record:
         limits=trace.limits,
         picture=walked(trace.picture, fold.path, fold.items, done=bool(ended and ended.status == "done")),
         spans=spans,
+        strongest=trace.strongest,
+        usual=trace.usual,
     )
 
 

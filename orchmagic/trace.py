@@ -78,7 +78,8 @@ class Record:
 
     `calls` counts answers that came from a model, `cached` those from the cache, `recalled` those from the record
     of the run that is replayed. `cost` is the sum of all known costs; `unpriced` counts attempts whose price is
-    unknown. `limits` are the run's bounds, `reason` says why it ended as it did.
+    unknown. `limits` are the run's bounds, `reason` says why it ended as it did. `strongest` is the model that the
+    run's cost is measured against, with its prices at the time; `usual` what its pattern usually takes (`baseline.py`).
     """
 
     run: str
@@ -100,6 +101,8 @@ class Record:
     picture: Picture
     spans: tuple[Span, ...]
     recalled: int = 0
+    strongest: Mapping[str, Any] | None = None
+    usual: Mapping[str, Any] | None = None
 
     @property
     def steps(self) -> tuple[Span, ...]:
@@ -162,6 +165,8 @@ class Trace:
         *,
         picture: Picture | None = None,
         limits: Mapping[str, Any] | None = None,
+        strongest: Mapping[str, Any] | None = None,
+        usual: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: str = "",
     ) -> None:
@@ -170,6 +175,8 @@ class Trace:
         self.pattern = pattern
         self.picture = picture or Picture()
         self.limits = dict(limits or {})
+        self.strongest = strongest
+        self.usual = usual
         self.started = started
         self.events: list[Event] = []
         self.listeners: list[Callable[[Event], None]] = []

@@ -12,11 +12,16 @@ MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
     "capped": "◔",
 }  # fmt: skip
+BLOCK = (  # attributes of what is shown as HTML: between two prices a page would else see a formula
+    'class="tex2jax_ignore mathjax_ignore" '
+    'style="font:13px system-ui,sans-serif;line-height:1.5;overflow-wrap:break-word"'
+)
+_LINES = 40  # of a value that is shown with a line for each entry
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
 )
-
+FELL_BACK = re.compile(r"fell back from .*? to (\S+):")
 _CUT = re.compile(r"… \([\d,]+ characters\)$")
 
 
@@ -55,7 +60,7 @@ def age(value: float) -> str:
     for unit, word in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if value >= unit:
             return f"{value / unit:.0f} {word}"
-    return f"{value:.0f} s"
+    return f"{value:.0f} s" if value >= 1 else "<1 s"
 
 
 def cache(record: Record, step: Span) -> str:
@@ -79,15 +84,23 @@ def parts(record: Record, step: Span) -> str:
     inner = [s for s in record.inside(step) if s.kind in {"item", "vote"}]
     if not inner:
         return ""
-    told = [f"{len(inner):,} {inner[0].kind}{'' if len(inner) == 1 else 's'}"]
+    left_out = " ".join(s.name for s in record.inside(step) if s.kind == "more")
+    count = len(inner) + _number(rf"([\d,]+) more {inner[0].kind}s", left_out)
+    told = [f"{count:,} {inner[0].kind}{'' if count == 1 else 's'}"]
     told += [
-        f"{count:,} {status}"
+        f"{same:,} {status}"
         for status in ("failed", "running", "waiting", "cancelled")
-        if (count := sum(s.status == status for s in inner))
+        if (same := sum(s.status == status for s in inner) + _number(rf"([\d,]+) {status}", left_out))
     ]
     if isinstance(step.output, dict) and isinstance(agree := step.output.get("agreement"), int | float):
         told.append(f"agreement {agree:.0%}")
     return ", ".join(told)
+
+
+def _number(pattern: str, text: str) -> int:
+    """The number of what a saved record leaves out, and tells in the name of the span that stands for it."""
+    found = re.search(pattern, text)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def waits(span: Span, limit: int = 60) -> str:
@@ -100,6 +113,54 @@ def waits(span: Span, limit: int = 60) -> str:
 def scores(span: Span) -> str:
     """The scores of the rounds so far, or nothing."""
     return next((w for w in span.why if w.startswith("scores by round")), "")
+
+
+def fallback(record: Record, step: Span) -> str:
+    """The model that answered in place of the first one in a step's own questions, or nothing."""
+    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    return next((found[1] for ask in asks for why in ask.why if (found := FELL_BACK.match(why))), "")
+
+
+def again(record: Record, step: Span) -> str:
+    """`1 retry, 2 re-asks` of a step's own questions, or nothing."""
+    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    retried = sum(s.status == "retried" for ask in asks for s in record.inside(ask))
+    asked = sum(s.status == "retried" for s in asks)
+    told = [f"{retried} {'retry' if retried == 1 else 'retries'}"] if retried else []
+    return ", ".join(told + ([f"{asked} re-ask{'' if asked == 1 else 's'}"] if asked else []))
+
+
+def story(record: Record, step: Span) -> tuple[str, ...]:
+    """What was unusual about a step, part by part, the most telling first."""
+    target = fallback(record, step)
+    return (
+        f"fell back to {one_line(target, 24)}" if target else "",
+        cache(record, step),
+        score(record, step),
+        parts(record, step),
+        again(record, step),
+    )
+
+
+def score(record: Record, span: Span) -> str:
+    """`score 8`, of the best one of several rounds `score 9 ★ best`, or nothing."""
+    own = _score(span)
+    if own is None:
+        return ""
+    rounds = [n for s in record.beside(span) if s.name == span.name and (n := _score(s)) is not None]
+    first = next(s for s in record.beside(span) if s.name == span.name and _score(s) == max(rounds))
+    return f"score {own:g}" + (" ★ best" if len(rounds) > 1 and span.id == first.id else "")
+
+
+def _score(span: Span) -> float | None:
+    found = span.output.get("score") if isinstance(span.output, dict) and span.kind == "call" else None
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def said(value: Any) -> Any:
+    """Messages as who said what; anything else as it is."""
+    messages = isinstance(value, list) and value and all(isinstance(m, dict) and "role" in m for m in value)
+    return "\n".join(f"{m['role']}: {shown(m.get('content'))}" for m in value) if messages else value
 
 
 def headline(record: Record) -> str:
@@ -117,7 +178,7 @@ def shown(value: Any, limit: int = 2_000) -> str:
     """A value as readable text without control characters, cut at `limit`."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    text = value if isinstance(value, str) else _json(value)
     clean = _CONTROL.sub("\ufffd", text)
     before = _CUT.search(clean) if isinstance(value, str) else None  # a saved record holds it cut already
     body = clean[: before.start()] if before else clean
@@ -126,6 +187,12 @@ def shown(value: Any, limit: int = 2_000) -> str:
     if before is None and "… (" in clean and not isinstance(value, str):
         return f"{body[:limit]}…"  # parts of it are cut: nobody knows how long it was
     return f"{body[:limit]}{before[0] if before else f'… ({len(clean):,} characters)'}"
+
+
+def _json(value: Any) -> str:
+    """A line for each entry, where those are few."""
+    text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    return text if text.count("\n") <= _LINES else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def one_line(value: Any, limit: int = 100) -> str:

@@ -50,9 +50,11 @@ class Deployment:
     """One model at one endpoint, as settings name it. Prices are US dollars per million tokens, None = unknown.
 
     `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema (small
-    local models only manage that). `logprobs`: the endpoint returns token log-probabilities. `vision`: the model takes
-    images. `parameters` are added to every request body. `key_env` names the variable that holds the key; the key
-    itself is never stored.
+    local models only manage that); "none": it takes none. `logprobs`: the endpoint returns token log-probabilities.
+    `vision`: the model takes images. `context`: tokens of question and answer together, None = not said.
+    `parameters` are added to every request body. `key_env` names the variable that holds the key; the key itself is
+    never stored. `concurrency` and the two per minute bound what is asked of it, None = no limit; `weight` is its
+    share among the deployments of a weighted alias.
     """
 
     alias: str
@@ -63,11 +65,35 @@ class Deployment:
     input_price: float | None = None
     output_price: float | None = None
     cached_price: float | None = None
-    tools: Literal["native", "json"] = "native"
+    tools: Literal["native", "json", "none"] = "native"
     logprobs: bool = False
     vision: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    context: int | None = None
+    weight: float = 1.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether it may be asked only so often, or so much at once."""
+        return (self.requests_per_minute or self.tokens_per_minute or self.concurrency) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The deployments behind one alias, each with a name of its own (`small@groq`) as its `alias`.
+
+    `policy`: "order" (the first that can), "weighted" (by chance), "uptime" or "price" (by score, see
+    `models.balance`). `hedge`: seconds after which a second one is asked as well, None = never.
+    """
+
+    alias: str
+    members: tuple[Deployment, ...]
+    policy: str = "order"
+    hedge: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +102,11 @@ class ModelRequest:
 
     What can change the answer (and so is in the cache key): `model` once resolved, `messages` (OpenAI chat
     messages), `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`.
-    What cannot: `call` (the id in the trace), `fallback`, `timeout` (seconds an attempt), `cache`, `stream`.
+    What cannot: `call` (the id in the trace), `fallback`, `timeout` (seconds an attempt), `cache`, `stream`,
+    `retries` (how often the transport tries again, None = as often as the run says).
     `cache` is "use", "refresh" (ask, then store) or "off"; `ttl` in seconds, None = for ever.
+    `parts` opts into the semantic cache: the texts that were filled into the prompt, by name; `frame` is all the
+    rest of the messages. Equal `frame` and equal `parts` make equal messages.
     """
 
     call: str
@@ -94,6 +123,9 @@ class ModelRequest:
     cache: Literal["use", "refresh", "off"] = "use"
     ttl: float | None = None
     stream: bool = False
+    retries: int | None = None
+    parts: Mapping[str, str] | None = None
+    frame: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,22 @@
 """Aliases: a short name in a cell becomes a Deployment: which model, at which endpoint, spoken to how.
 
     the settings' own models > default, small, large, tiny > local[/file.gguf] > scripted[/name]
-    > provider/model > any other name is a model of the OpenAI-compatible endpoint
+    > provider/model > groq/model, ollama/model … > any other name is a model of the OpenAI-compatible endpoint
 
-Without a key and without an endpoint the four built-in aliases are the embedded local model.
+Without a key and without an endpoint the four built-in aliases are the embedded local model. An alias of several
+deployments is a Pool; `alias@name` is one of them, and the alias itself looks like the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orchmagic.errors import SettingsError, nearest
-from orchmagic.models import PROVIDERS, Deployment
-from orchmagic.models.endpoint import BASE_ENV, KEY_ENV, at_openai, base, on_loopback, shown
+from orchmagic.models import PROVIDERS, Deployment, Pool, presets
+from orchmagic.models.endpoint import BASE_ENV, KEY_ENV, at_openai, base, host, on_loopback, shown
 from orchmagic.settings import Settings
 
 OPENAI_MODELS = {
@@ -34,17 +36,44 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
     Raises:
         SettingsError: nothing has that name, or its key is not set; says what to write.
     """
+    if (alias := _pool_of(name, settings)) is not None:
+        return _looks(name, _pool(alias, settings, environ))
     if name in settings.models:
         return _configured(name, settings.models[name], environ)
     if name in OPENAI_MODELS:
         return _built_in(name, settings, environ)
     provider, _, model = name.partition("/")
-    if provider in NO_KEY:
+    if provider in NO_KEY or (model and provider != "openai" and provider in PROVIDERS.names()):
         return _of(provider, name, {"model": model or NO_KEY[provider]}, environ)
-    if model and provider != "openai" and provider in PROVIDERS.names():
-        return _of(provider, name, {"model": model}, environ)
+    if _known_endpoint(provider, model, environ):
+        return _openai(name, {"model": model, **presets.fields(provider, environ)}, environ)
     own = model if provider == "openai" and model else name
     return _openai(name, {"model": own}, _with_key(name, settings, environ))
+
+
+def pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool | None:
+    """The deployments to choose from; None where there is one without limits: nothing is to be chosen or counted.
+
+    Raises:
+        SettingsError: as `resolve`.
+    """
+    if "deployments" in settings.models.get(name, ()):
+        return _pool(name, settings, environ)
+    found = resolve(name, settings, environ)
+    return Pool(name, (found,)) if found.limited or found.tools == "none" else None
+
+
+def alone(name: str, fallback: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """What is to be said when nobody stands in for a model at an endpoint that may fail; None: somebody does."""
+    found = pool(name, settings, environ)
+    first = resolve(name, settings, environ)
+    if set(fallback) - {name} or (found and len(found.members) > 1) or first.provider in NO_KEY:
+        return None
+    return (
+        f"{name!r} has one deployment ({first.model} at {host(first.base_url or first.provider)}) and no fallback: "
+        f"when it fails the run fails. Write --fallback, or a second one: [tool.orchmagic.models] {name} = ["
+        f'"{first.model}", "openrouter/…"]'
+    )
 
 
 def table(settings: Settings, environ: Mapping[str, str]) -> tuple[Deployment, ...]:
@@ -67,9 +96,85 @@ def ready(deployment: Deployment, environ: Mapping[str, str]) -> bool:
     return bool(environ.get(deployment.key_env or KEY_ENV)) or on_loopback(deployment.base_url or base(environ))
 
 
+def _pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool:
+    entry = settings.models[name]
+    labels: dict[str, Deployment] = {}
+    for number, given in enumerate(entry["deployments"], 1):
+        fields = dict(given)
+        said = fields.pop("name", None)
+        found = _one(f"{name}.deployments[{number}]", fields, settings, environ)
+        label = said or _label(given, found)
+        if said and label in labels:
+            raise SettingsError(f"models.{name} has two deployments called {label!r}: give each a name of its own")
+        spare = (f"{label}-{i}" for i in itertools.count(2))
+        unique = next(x for x in itertools.chain([label], spare) if x not in labels)
+        labels[unique] = replace(found, alias=f"{name}@{unique}")
+    return Pool(name, tuple(labels.values()), entry.get("policy", "order"), entry.get("hedge"))
+
+
+def _one(where: str, fields: dict[str, Any], settings: Settings, environ: Mapping[str, str]) -> Deployment:
+    """A deployment of a pool, from its entry; a name in it is an endpoint's model, an alias, or any model's name."""
+    use = fields.pop("use", None)
+    if use is None:
+        if "model" not in fields and fields.get("provider") not in NO_KEY:
+            raise SettingsError(f'models.{where} names no model: write model = "…"')
+        return _configured(where, fields, environ)
+    if "deployments" in settings.models.get(use, ()):
+        raise SettingsError(f"models.{where} is {use!r}, an alias of several itself: write its deployments here")
+    endpoint, _, model = use.partition("/")
+    if use not in settings.models and model and endpoint in presets.PRESETS:
+        return _openai(where, {"model": model, **presets.fields(endpoint, environ), **fields}, environ)
+    return replace(resolve(use, settings, environ), **fields)
+
+
+def _label(given: Mapping[str, Any], found: Deployment) -> str:
+    endpoint = given.get("endpoint") or str(given.get("use", "")).partition("/")[0]
+    if endpoint in presets.PRESETS or given.get("use"):
+        return str(endpoint)
+    return host(found.base_url) if found.base_url else found.model
+
+
+def _pool_of(name: str, settings: Settings) -> str | None:
+    """The alias of several that `alias` or `alias@name` names."""
+    known = (a for a in (name, name.partition("@")[0]) if "deployments" in settings.models.get(a, ()))
+    return next(known, None)
+
+
+def _looks(name: str, found: Pool) -> Deployment:
+    """The deployment of that name; for the alias itself the first one, with what all of them, or any, can.
+
+    That is what a caller may count on before one is chosen.
+    """
+    members = found.members
+    if name != found.alias:
+        names = [m.alias for m in members]
+        if name not in names:
+            raise SettingsError(f"no deployment {name!r} (known: {', '.join(names)}){nearest(name, names)}")
+        return members[names.index(name)]
+    return replace(
+        members[0],
+        alias=found.alias,
+        logprobs=all(m.logprobs for m in members),
+        vision=any(m.vision for m in members),
+    )
+
+
+def _known_endpoint(provider: str, model: str, environ: Mapping[str, str]) -> bool:
+    """Whether `provider/model` names a preset; behind a server of one's own it is a name of that server's."""
+    own = environ.get(BASE_ENV)
+    return bool(model) and provider in presets.PRESETS and provider != "openai" and not (own and not at_openai(own))
+
+
 def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
-    provider = entry.get("provider", "openai")
-    return _of(provider, name, {"model": NO_KEY.get(provider, name), **entry}, environ)
+    fields = dict(entry)
+    endpoint = fields.pop("endpoint", None)
+    if endpoint is not None:
+        if endpoint not in presets.PRESETS:
+            known = f"write one of {', '.join(presets.PRESETS)}, or base_url{nearest(endpoint, presets.PRESETS)}"
+            raise SettingsError(f"models.{name} has an unknown endpoint {endpoint!r}: {known}")
+        fields = {**presets.fields(endpoint, environ), **fields}
+    provider = fields.get("provider", "openai")
+    return _of(provider, name, {"model": NO_KEY.get(provider, name), **fields}, environ)
 
 
 def _of(provider: str, name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:

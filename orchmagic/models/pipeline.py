@@ -1,4 +1,5 @@
-"""The model call, outermost first: tracing, recording, fallback, caching, single-flight, retry, budget, provider.
+"""The model call, outermost first: guarding, tracing, recording, fallback, balance, caching, single-flight, retry,
+budget, provider; answers are guarded wherever they would be kept.
 
 Caching is inside fallback: the other way round the fallback's answer would be served after the primary is back.
 Budget is innermost: every attempt counts, and its worst case is checked before it is made.
@@ -12,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 from orchmagic.caches import Cache
 from orchmagic.errors import UnusableReply
@@ -23,17 +25,22 @@ from orchmagic.models import (
     Middleware,
     ModelRequest,
     ModelResponse,
+    Pool,
     Provider,
     actions,
     prices,
 )
+from orchmagic.models.health import Health, opened
+from orchmagic.models.middleware.balance import Balancing
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
+from orchmagic.models.middleware.guarding import Guarding
 from orchmagic.models.middleware.recording import Recording
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.middleware.tracing import Tracing
+from orchmagic.policy import Policy
 
 
 def stack(handler: Handler, *middleware: Middleware) -> Handler:
@@ -57,6 +64,9 @@ def build(
     budget: Budget,
     journal: Journal,
     retry: int,
+    policy: Policy | None = None,
+    pool: Callable[[str], Pool | None] = lambda _: None,
+    health: Health | None = None,
     time_left: Callable[[], float | None] = lambda: None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -64,20 +74,33 @@ def build(
 ) -> Handler:
     """The pipeline of one run. `flights` is the session's, `budget` and `journal` the run's own.
 
-    `resolve` finds the deployment behind a name, `provider` the one instance of a provider. `time_left` says how
-    many seconds the run still has, None = no deadline. The last three are the world, for tests: seconds since the
-    epoch, waiting, and a number from 0 to 1.
+    `resolve` finds the deployment behind a name, `pool` the several of an alias, `provider` the one instance of a
+    provider; `health` (the session's) knows how deployments are doing. `policy` holds the rules
+    for questions and answers, None = none. `time_left` says how many seconds the run still has, None = no deadline.
+    The last three are the world, for tests: seconds since the epoch, waiting, and a number from 0 to 1.
     """
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
-    resolve = functools.cache(resolve)
+    resolve, pool = functools.cache(resolve), functools.cache(pool)
+    caching = Caching(cache, resolve, emit, clock)
+    world: dict[str, Any] = {"time_left": time_left, "sleep": sleep, "chance": chance}
+
+    def known(request: ModelRequest) -> bool:
+        return caching.holds(request) or flights.holds(request, resolve(request.model))
+
+    guarding = Guarding(policy or Policy())
     return stack(
         _asking(emit, resolve, provider),
+        guarding.asking,
         Tracing(emit),
+        guarding.answering,
         Recording(journal, resolve, emit, budget),
+        guarding.answering,
         Fallback(emit),
-        Caching(cache, resolve, emit, clock),
+        Balancing(pool, health or opened(None), emit, retry=retry, known=known, **world),
+        caching,
+        guarding.answering,
         flights.of(resolve, emit),
-        Retry(retry, resolve, emit, time_left=time_left, sleep=sleep, chance=chance),
+        Retry(retry, resolve, emit, **world),
         Budgeting(budget, resolve),
     )
 

@@ -6,12 +6,16 @@ The list is data of an installed package; nothing is ever fetched.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 from orchmagic.events import Usage
 from orchmagic.models import Deployment
 
 FREE = frozenset({"local", "scripted"})
 _MILLION = 1_000_000
+_SAMPLE = 1_000  # tokens that are priced to learn a rate: dearer ones of very long prompts do not count
+_READ = 3  # tokens that are read for each one that is written, about: by that, one model is dearer than another
 
 
 def cost(deployment: Deployment, usage: Usage) -> float | None:
@@ -43,3 +47,31 @@ def _listed(deployment: Deployment, usage: Usage) -> float | None:
     except (LookupError, ValueError):  # an unknown endpoint or model; counts that do not add up
         return None
     return float(found.total_price)
+
+
+def rates(deployment: Deployment) -> tuple[float, float, float] | None:
+    """US dollars for a million tokens of input, output and cached input; None when the price is unknown."""
+    sides = (Usage(input=_SAMPLE), Usage(output=_SAMPLE), Usage(input=_SAMPLE, cached=_SAMPLE))
+    fresh, written, cached = (cost(deployment, usage) for usage in sides)
+    if fresh is None or written is None or cached is None:
+        return None
+    return fresh * _MILLION / _SAMPLE, written * _MILLION / _SAMPLE, cached * _MILLION / _SAMPLE
+
+
+def strongest(large: Deployment | None, used: Iterable[Deployment]) -> dict[str, Any] | None:
+    """What a run is measured against: the dearest of alias `large` and the models it may use; None: there is none.
+
+    `{"alias", "model", "input_price", "output_price", "cached_price"}`, prices per million tokens; None where the
+    price of `large` is unknown.
+    """
+    if large is not None and rates(large) is None:
+        return _named(large, (None, None, None))
+    known = [(d, found) for d in (*filter(None, (large,)), *used) if (found := rates(d)) is not None]
+    if not known:
+        return None
+    return _named(*max(known, key=lambda pair: _READ * pair[1][0] + pair[1][1]))
+
+
+def _named(deployment: Deployment, prices: tuple[float | None, float | None, float | None]) -> dict[str, Any]:
+    names = ("input_price", "output_price", "cached_price")
+    return {"alias": deployment.alias, "model": deployment.model, **dict(zip(names, prices, strict=True))}

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchmagic.baseline import pinned
 from orchmagic.trace import Picture, Record, Span
 from orchmagic.views._tree import MANY, few, summed
 
-_LONG, _SHORT, _WHOLE = 2_000, 40, 2_400  # bytes kept: of one value at most and at least, of all steps
+_LONG, _SHORT, _WHOLE = 2_000, 40, 1_500  # bytes kept: of one value at most and at least, of all steps
 _INSIDE, _WHY = 300, 300  # bytes of a value of what stands inside a step, and of a reason
 _NODES = 200  # of a graph: a larger one shows nothing
 _ENTRIES, _DEEP = 50, 12  # of a list or dict; levels of nesting
@@ -46,6 +47,7 @@ def bound(record: Record) -> Record:
         error=error,
         reason=reason,
         picture=picture,
+        strongest=pinned(record),
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 
 from orchmagic import words
 from orchmagic.trace import Record, Span
 from orchmagic.views._tree import lines
 
 ROWS = 60
+_LINE, _LINES, _WHYS = 64, 2, 3  # characters of a line of a label, lines of a value, and reasons
+_MOST = 0.5  # of a run's time: a step that takes more is said to
 PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "waiting": "."}
 
 
@@ -20,7 +23,7 @@ class Row:
     span: Span
     depth: int
     label: str
-    words: str
+    words: tuple[str, ...]  # the most telling first; escaped where they are placed
     hover: str
     cached: bool
     critical: bool
@@ -29,6 +32,11 @@ class Row:
     @property
     def pattern(self) -> str:
         return "/" if self.cached else PATTERNS.get(self.span.status, "")
+
+    @property
+    def round(self) -> int:
+        """The visit of its step, from 1; 0 for what is inside a step."""
+        return int(visit) if not self.depth and (visit := self.span.id.rpartition("#")[2]).isdigit() else 0
 
 
 def rows_of(record: Record) -> tuple[list[Row], int]:
@@ -46,7 +54,7 @@ def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
     label = f"{mark} {words.label(record, span)[:28]}"
     if span.kind in {"tool", "more"}:
         hover = _tool(span) if span.kind == "tool" else plain(span.name)
-        return Row(span, depth, label, _spoken(record, span), hover, cached=False, critical=hangs)
+        return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
     asks = [s for s in record.inside(span) if s.kind == "ask"]
     tries = _told(tuple(s for ask in asks for s in _tries(record, ask)))
     cached = bool(words.cache(record, span))
@@ -84,49 +92,59 @@ def length(record: Record, span: Span) -> float:
     return span.seconds if span.end is not None else max(0.0, record.seconds - span.start)
 
 
-def _spoken(record: Record, span: Span) -> str:
-    said = words.seconds(length(record, span))
-    return said if span.status == "done" else f"{said}, {words.waits(span) or span.status}"
+def _spoken(record: Record, span: Span) -> list[str]:
+    if span.status == "skipped":
+        return ["skipped"]
+    failed = f"failed: {words.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
+    state = failed or words.waits(span, 60) or ("" if span.status == "done" else span.status)
+    return [text for text in (words.seconds(length(record, span)), state, _slow(record, span)) if text]
 
 
-def _beside(record: Record, step: Span) -> str:
-    said = [step.status] if step.status == "skipped" else [_spoken(record, step)]
-    said += [words.parts(record, step), words.cache(record, step).partition(" (")[0]]
-    asks = [s for s in record.inside(step) if s.kind == "ask"]
-    tries = [s for ask in asks for s in record.inside(ask) if s.kind == "attempt"]
-    if retried := sum(s.status == "retried" for s in tries):
-        said.append(f"{retried} {'retry' if retried == 1 else 'retries'}")
-    if asked := sum(s.status == "retried" for s in asks):
-        said.append(f"{asked} re-ask{'' if asked == 1 else 's'}")
-    if any("fell back" in w for ask in asks for w in ask.why):
-        said.append("fallback")
-    said.append(words.scores(step))
-    return plain(words.one_line(", ".join(filter(None, said)), 90))
+def _slow(record: Record, span: Span) -> str:
+    """How much of the run one step of several took, where that is most of it."""
+    others = [s for s in record.steps if s.id != span.id and s.seconds > record.seconds / 100]
+    share = span.seconds / max(record.seconds, 1e-9)
+    return f"{share:.0%} of the time" if span.parent is None and others and share >= _MOST else ""
+
+
+def _beside(record: Record, step: Span) -> tuple[str, ...]:
+    said = [*_spoken(record, step), *words.story(record, step)]
+    if step.id == [s for s in record.beside(step) if s.name == step.name][-1].id:  # the last round tells all
+        said.append(words.scores(step))
+    return tuple(words.one_line(part, 60) for part in said if part)
 
 
 def _hover(record: Record, step: Span, on_path: bool) -> str:
-    lines = [f"{words.label(record, step)} ({step.kind}, {step.status})", words.models(record, step)]
-    lines += [
-        f"{words.seconds(length(record, step))}, {step.usage.total:,} tokens, {words.money(step.cost)}",
+    models = words.models(record, step)
+    figures = f"{words.seconds(length(record, step))}, {step.usage.total:,} tokens, {words.money(step.cost)}"
+    told = [
+        f"{words.label(record, step)} ({step.kind}, {step.status})",
+        f"{figures}, {models}" if models else figures,
         words.cache(record, step),
         "on the critical path" if on_path else "",
     ]
-    lines += [words.one_line(w, 90) for a in (step, *record.inside(step)) for w in a.why][:6]
-    if step.error:
-        lines.append(words.one_line(step.error, 90))
-    lines.append(f"out: {words.one_line(step.output, 90)}")
-    return _lines(lines)
+    told += [words.one_line(w, _LINE) for a in (step, *record.inside(step)) for w in a.why][:_WHYS]
+    told += _wrapped("error: ", step.error)
+    told += _wrapped("in: ", words.said(step.input))
+    told += _wrapped("out: ", step.output)
+    return _lines(told)
+
+
+def _wrapped(word: str, value: object) -> list[str]:
+    """A value in a few lines: a label of the figure is as wide as its longest."""
+    said = words.one_line(value, _LINE * _LINES)
+    return wrap(word + said, _LINE) if said else []
 
 
 def _tool(tool: Span) -> str:
-    result = words.one_line(tool.error or tool.output, 90)
-    return _lines([f"{tool.name}({words.one_line(tool.input, 90)})", f"{words.seconds(tool.seconds)} → {result}"])
+    head = f"{tool.name} (tool, {tool.status}), {words.seconds(tool.seconds)}"
+    return _lines([head, *_wrapped("in: ", tool.input), *_wrapped("out: ", tool.error or tool.output)])
 
 
 def attempt_hover(attempt: Span) -> str:
     """What is told of an attempt that failed."""
     said = f"{attempt.name} at {attempt.model}: {attempt.status} after {words.seconds(attempt.seconds)}"
-    return _lines([said, words.one_line(attempt.error, 90)])
+    return _lines([said, words.one_line(attempt.error, 2 * _LINE)])
 
 
 def _lines(lines: list[str]) -> str:

@@ -41,7 +41,7 @@ def render(record: Record) -> str:
     inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
     table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
     return (
-        '<div style="font:13px system-ui,sans-serif;line-height:1.5">'
+        f"<div {words.BLOCK}>"
         f'<div style="overflow-x:auto"><table style="{table}"><tr>{heads}</tr>{rows}</table></div>'
         f"{note}{failed}{inside}</div>"
     )
@@ -51,8 +51,8 @@ def _line(record: Record, span: Span, depth: int) -> str:
     name = f"{_IN * depth}{safe(words.label(record, span))}"
     if span.kind == "tool":
         return _row(record, span, name, "" if span.status == "done" else span.status)
-    state = words.cache(record, span) or ("" if span.status in {"done", "waiting"} else span.status)
-    said = (words.models(record, span), words.parts(record, span), state, words.waits(span), words.scores(span))
+    state = "" if span.status in {"done", "waiting"} else span.status
+    said = (words.models(record, span), state, *words.story(record, span), words.waits(span), words.scores(span))
     return _row(record, span, name, " · ".join(filter(None, said)))
 
 
@@ -65,7 +65,7 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
     cached = words.cache(record, span)
     mark = "" if span.kind == "more" else escape(words.MARKS.get(span.status, "·"))
     cells = (mark, name, _bar(record, span, striped=bool(cached)))
-    shown = (*cells, *map(escape, figures), safe(note) if note else "")
+    shown = (*cells, *(escape(f).replace(" ", "&nbsp;") for f in figures), safe(note) if note else "")
     return f"<tr>{_cells('td', shown)}</tr>"
 
 

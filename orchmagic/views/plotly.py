@@ -12,22 +12,40 @@ from orchmagic import words
 from orchmagic.layout import breadth
 from orchmagic.trace import Record, Span
 from orchmagic.views import View, large
-from orchmagic.views._rows import PATTERNS, ROWS, Row, attempt_hover, forks, length, plain, rows_of
+from orchmagic.views._marks import GREY, RED, meaning, names, path, rounds, spoken
+from orchmagic.views._places import Grid, grid
+from orchmagic.views._rows import PATTERNS, Row, attempt_hover, length, plain, rows_of
 
-_GREY, _BLUE, _GREEN, _RED, _ORANGE = "#7f7f7f", "#0072b2", "#009e73", "#d55e00", "#e69f00"
+_BLUE, _GREEN, _ORANGE = "#0072b2", "#009e73", "#e69f00"
 _KINDS = {"call": _BLUE, "code": _GREEN, "gate": _GREEN, "tools": _ORANGE, "tool": _ORANGE, "approve": "#cc79a7"}
-_KINDS |= {"item": _BLUE, "vote": _BLUE, "sub": _GREY, "more": _GREY}
+_KINDS |= {"item": _BLUE, "vote": _BLUE, "sub": GREY, "more": GREY}
 _SECOND = 1.0
+_LINE = 16  # pixels of a line of a label
 _PLACE = {"xref": "paper", "x": 0, "xanchor": "left", "yref": "y", "showarrow": False, "align": "left"}
-_INDENT = 14  # pixels that a part stands further in than what it is part of
-_SOON, _LATE = 0.6, 0.4  # parts of the run: a bar that ends sooner has its words behind it, a late one before it
+_LABEL = {"bgcolor": "#f7f7f7", "bordercolor": GREY, "font": {"color": "#111111", "size": 12}, "align": "left"}
+_DOMAINS = {0: (1.0,), 1: (0.76, 0.82, 1.0), 2: (0.52, 0.57, 0.73, 0.86, 1.0)}  # ends of time, then of each panel
 
 
 def render(record: Record) -> dict[str, Any]:
     """A figure: `{"data": [...], "layout": {...}, "config": {...}}`."""
     rows, more = rows_of(record)
-    data = [_timeline(record, rows), *_calls(record, rows), _words(record, rows), *_tokens(rows), *_money(rows)]
-    layout = _layout(record, rows, more, {bar["xaxis"] for bar in data if "xaxis" in bar})
+    tokens, money = _tokens(rows), _money(rows)
+    told = [bar for bar in (*tokens, *money) if "text" in bar]
+    right = max((breadth(text) for text in told[-1]["text"]), default=0) if told else 0
+    room = grid(record, rows, round(right) + 12, _DOMAINS[len(told)][0])
+    within = lambda part: _at(record, part * max(record.seconds, 1e-9))  # noqa: E731 - the axis of this run
+    data = [
+        _timeline(record, rows),
+        *_calls(record, rows),
+        *path(record, rows, room, lambda t: _at(record, t)),
+        spoken(rows, room, within),
+        *tokens,
+        *money,
+    ]
+    for bar in data:
+        if bar["type"] == "bar":
+            bar["y"] = [room.ys[i] for i in bar["y"]]
+    layout = _layout(rows, more, room) | _panels(record, rows, [bar["xaxis"] for bar in told])
     return {"data": data, "layout": layout, "config": {"displayModeBar": False, "responsive": True}}
 
 
@@ -58,7 +76,7 @@ def _timeline(record: Record, rows: list[Row]) -> dict[str, Any]:
         **_bars(record, [(i, r.span) for i, r in enumerate(rows)]),
         "name": "steps",
         "marker": {
-            "color": [_RED if r.span.status == "failed" else _KINDS.get(r.span.kind, _BLUE) for r in rows],
+            "color": [RED if r.span.status == "failed" else _KINDS.get(r.span.kind, _BLUE) for r in rows],
             "opacity": [_opacity(rows, i) for i in range(len(rows))],
             "pattern": _hatch([r.pattern for r in rows]),
         },
@@ -84,7 +102,7 @@ def _calls(record: Record, rows: list[Row]) -> list[dict[str, Any]]:
     if not calls:
         return []
     marker = {
-        "color": [_RED if s.error else _BLUE for _, s in calls],
+        "color": [RED if s.error else _BLUE for _, s in calls],
         "opacity": 0.85,
         "pattern": _hatch([PATTERNS.get(s.status, "") for _, s in calls]),
     }
@@ -94,36 +112,6 @@ def _calls(record: Record, rows: list[Row]) -> list[dict[str, Any]]:
 
 def _hatch(shapes: list[str]) -> dict[str, Any]:
     return {"shape": shapes, "fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.45, "size": 9}
-
-
-def _words(record: Record, rows: list[Row]) -> dict[str, Any]:
-    """Words beside each bar, where there is room: behind, before, or within a bar that fills its row."""
-    whole = max(record.seconds, 1e-9)
-    behind = [(r.span.start + length(record, r.span)) / whole < _SOON for r in rows]
-    before = [r.span.start / whole > _LATE for r in rows]
-    least = record.seconds / 400
-    ends = [max(length(record, r.span), least) + r.span.start for r in rows]
-    return {
-        "type": "scatter",
-        "mode": "text",
-        "name": "words",
-        "y": list(range(len(rows))),
-        "x": [_at(record, end if b else r.span.start) for r, end, b in zip(rows, ends, behind, strict=True)],
-        "text": [f" {r.words} " for r in rows],
-        "textposition": [
-            "middle left" if late and not soon else "middle right" for soon, late in zip(behind, before, strict=True)
-        ],
-        "textfont": {
-            "color": [_GREY if a or b else _within(r.span) for a, b, r in zip(behind, before, rows, strict=True)]
-        },
-        "cliponaxis": False,
-        "hoverinfo": "skip",
-    }
-
-
-def _within(span: Span) -> str:
-    """The colour of words that stand in a bar: dark on the light ones."""
-    return "#222222" if span.status != "failed" and span.kind in {"tools", "tool", "approve"} else "#ffffff"
 
 
 def _tokens(rows: list[Row]) -> list[dict[str, Any]]:
@@ -172,65 +160,64 @@ def _labels(texts: list[str]) -> dict[str, Any]:
     return {"text": [plain(t) for t in texts], "textposition": "outside", "cliponaxis": False}
 
 
-def _names(rows: list[Row]) -> tuple[list[dict[str, Any]], int]:
-    """Labels of the rows, each further in than what it is part of, and the room that they take in pixels.
-
-    Plotly sets the labels of an axis against the axis: that would hide what is inside what.
-    """
-    texts = [r.label + (" ◆" if r.critical and forks(rows) else "") for r in rows]
-    wide = round(max((breadth(t) + _INDENT * r.depth for t, r in zip(texts, rows, strict=True)), default=0)) + 18
-    names = [
-        {"y": i, "text": plain(text), "xshift": _INDENT * r.depth - wide + 4}
-        for i, (text, r) in enumerate(zip(texts, rows, strict=True))
-    ]
-    return names, wide
-
-
-def _layout(record: Record, rows: list[Row], more: int, panels: set[str]) -> dict[str, Any]:
-    axis = {"showgrid": True, "gridcolor": "rgba(127,127,127,.2)", "zeroline": False, "fixedrange": True}
-    ends = {0: (1.0, 1.0, 1.0), 1: (0.64, 1.0, 1.0), 2: (0.54, 0.78, 1.0)}[len(panels)]
-    title = _note(rows, more)
-    names, wide = _names(rows)
-    layout: dict[str, Any] = {
-        "height": 60 + (24 if title else 0) + (30 if len(rows) <= ROWS / 3 else 22) * max(2, len(rows)),
-        "annotations": names,
+def _layout(rows: list[Row], more: int, room: Grid) -> dict[str, Any]:
+    title = meaning(rows, more)
+    high = round(60 + (24 if title else 0) + room.row * room.high)
+    label = max((_LINE * (r.hover.count("<br>") + 2) for r in rows), default=0)
+    more_room = max(0, label - high)  # Plotly shows no label that is higher than the figure
+    return {
+        "height": high + more_room,
+        "annotations": names(rows, room),
         "template": {"layout": {"annotationdefaults": _PLACE}},
-        "margin": {"l": wide, "r": 8, "t": 34 if title else 10, "b": 40},
+        "margin": {"l": room.left, "r": room.right, "t": 34 if title else 10, "b": 40 + more_room},
         "barmode": "overlay",
         "showlegend": False,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 12},
+        "font": {"color": GREY, "size": 12},
+        "hoverlabel": _LABEL,
         "title": {"text": title, "font": {"size": 12}, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 4}},
+        "shapes": rounds(rows, room),
         "yaxis": {
             "showticklabels": False,
-            "range": [max(len(rows), 2) - 0.5, -0.5],
+            "range": [room.high - 0.5, -0.5],
             "fixedrange": True,
             "showgrid": False,
             "zeroline": False,
         },
-        "xaxis": {
-            **axis,
-            "domain": [0, ends[0]],
-            "title": {"text": "seconds" if _scale(record) == 1 else "milliseconds"},
-            "range": [0, _at(record, max(record.seconds, 1e-3) * 1.02)],
-        },
     }
-    if "x2" in panels:
-        most = max(r.span.usage.total for r in rows)
-        domain = {"domain": [ends[0] + 0.06, ends[1]], "range": [0, most * 1.7]}
-        layout["xaxis2"] = {**axis, **domain, "title": {"text": "tokens in, out"}, "nticks": 3, "tickformat": "~s"}
-    if "x3" in panels:
-        top = max(r.span.cost or 0.0 for r in rows) or 1.0
-        domain = {"domain": [ends[1] + 0.06, 1], "range": [0, top * 2.6]}
-        layout["xaxis3"] = {**axis, **domain, "title": {"text": "US dollars"}, "nticks": 2, "tickformat": ".6~f"}
-    return layout
 
 
-def _note(rows: list[Row], more: int) -> str:
-    notes = ["◆ critical path: what the run's length hangs on"] if forks(rows) else []
-    notes += [f"{more:,} more rows are not drawn"] if more else []
-    return " · ".join(notes)
+def _panels(record: Record, rows: list[Row], panels: list[str]) -> dict[str, Any]:
+    """The axes: time, and under each of the others what it adds up to."""
+    ends = _DOMAINS[len(panels)]
+    axis = {"zeroline": False, "fixedrange": True}
+    time = {
+        **axis,
+        "showgrid": True,
+        "gridcolor": "rgba(127,127,127,.2)",
+        "domain": [0, ends[0]],
+        "title": _title("seconds" if _scale(record) == 1 else "milliseconds", 6),
+        "range": [0, _at(record, max(record.seconds, 1e-3) * 1.02)],
+    }
+    said = {"x2": f"{record.usage.total:,} tokens in, out", "x3": f"{words.money(record.cost)} in all"}
+    tops = {"x2": max(r.span.usage.total for r in rows), "x3": max(r.span.cost or 0 for r in rows)} if panels else {}
+    others = {
+        f"xaxis{panel[1:]}": {
+            **axis,
+            "showgrid": False,
+            "showticklabels": False,
+            "domain": [start, end],
+            "range": [0, (tops[panel] or 1.0) * 1.02],
+            "title": _title(said[panel], 22),
+        }
+        for panel, start, end in zip(panels, ends[1::2], ends[2::2], strict=True)
+    }
+    return {"xaxis": time, **others}
+
+
+def _title(text: str, off: int) -> dict[str, Any]:
+    return {"text": plain(text), "font": {"size": 12}, "standoff": off}
 
 
 plug = View("plotly", "application/vnd.plotly.v1+json", render, when=lambda record: not large(record))

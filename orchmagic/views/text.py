@@ -47,7 +47,7 @@ def _table(record: Record) -> Iterator[str]:
 
 
 def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
-    state = words.cache(record, span) or ("" if span.status == "done" else span.status)
+    state = "" if span.status == "done" else span.status
     return (
         " " if span.kind == "more" else words.MARKS.get(span.status, "·"),
         "  " * depth + words.one_line(words.label(record, span)),
@@ -55,7 +55,7 @@ def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
         words.seconds(span.seconds),
         f"{span.usage.total:,} tok",
         words.money(span.cost) if span.usage.total else "",
-        ", ".join(filter(None, (words.parts(record, span), state))),
+        ", ".join(filter(None, (state, *words.story(record, span)))),
     )
 
 

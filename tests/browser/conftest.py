@@ -21,6 +21,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 SHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+BUNDLE = Path(__file__).resolve().parents[2] / "orchmagic" / "labextension"
 QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -29,9 +30,9 @@ FLAGS = [
 
 
 class Lab:
-    """A server with a folder of notebooks; `open` shows one in a page."""
+    """A server (JupyterLab, or `app` "notebook") with a folder of notebooks, and our extension as a wheel installs it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, app: str = "lab") -> None:
         self.home = home
         self.root = home / "root"
         self.root.mkdir()
@@ -40,12 +41,16 @@ class Lab:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self._settings(QUIET)
+        extensions = home / "data" / "labextensions"
+        extensions.mkdir(parents=True)
+        (extensions / "orchmagic").symlink_to(BUNDLE, target_is_directory=True)
+        module, name = {"lab": ("jupyterlab", "LabApp"), "notebook": ("notebook", "JupyterNotebookApp")}[app]
         self.log = (home / "lab.log").open("wb")
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+                sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1",
                 f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-                f"--ServerApp.root_dir={self.root}", "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=",
+                f"--ServerApp.root_dir={self.root}", f"--{name}.expose_app_in_browser=True", "--LabApp.news_url=",
             ],
             env=self._environment(),
             stdout=self.log,
@@ -99,6 +104,16 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server = Lab(tmp_path_factory.mktemp("lab"))
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    server = Lab(tmp_path_factory.mktemp("notebook7"), "notebook")
     try:
         server.wait()
         yield server

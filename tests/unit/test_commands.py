@@ -193,3 +193,26 @@ def test_an_edit_without_a_value_edits_nothing(notebook):
 @pytest.mark.parametrize("line", ["", "help", "-h", "--help"])
 def test_help_lists_all_commands(notebook, line):
     assert all(name in orch(notebook, line) for name in commands.COMMANDS)
+
+
+def test_runs_are_compared_side_by_side(notebook):
+    notebook.script("one", "two")
+    for word in "ab":
+        notebook.run("%%chain c\nfirst\n    Say {{ x }}\n", x=word)
+    found = str(orch(notebook, "compare r1 r2"))
+    assert "- one" in found
+    assert "+ two" in found
+    assert notebook.session.runs[0].compare(notebook.session.runs[1]).rows[1]["run"] == "r2"
+
+
+def test_one_run_is_nothing_to_compare(notebook):
+    notebook.script("one")
+    notebook.run("%%chain c\nfirst\n    Say\n")
+    with pytest.raises(OrchError, match="name 2 to 6"):
+        orch(notebook, "compare r1")
+
+
+def test_the_dashboard_is_text_outside_a_kernel(notebook):
+    notebook.script("one")
+    notebook.run("%%chain costly\nfirst\n    Say\n")
+    assert "chain" in str(orch(notebook, "dash"))

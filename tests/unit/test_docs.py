@@ -11,7 +11,14 @@ from traitlets.config import Config
 from orchmagic.models.providers.scripted import remove
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "docs/composition.md", "docs/durability.md", "docs/people.md"]
+PAGES = [
+    "README.md",
+    "docs/composition.md",
+    "docs/durability.md",
+    "docs/people.md",
+    "docs/observability.md",
+    "docs/reading-a-run.md",
+]
 # A cell is a block of Python, or of text that begins with a magic; <!-- run … --> is one that readers need not see.
 PIECE = re.compile(r"<!-- (?P<hidden>run|restart)\b(?P<code>.*?)-->|```(?P<kind>\w+)\n(?P<cell>.*?)```", re.DOTALL)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from orchmagic.entries import MEMBER, MODEL
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment
 from orchmagic.readers import duration
-from orchmagic.settings import FIELDS, MODEL, Settings, load
+from orchmagic.settings import FIELDS, Settings, load
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def test_every_field_can_be_set():
 
 
 def test_a_models_entry_has_the_fields_of_a_deployment():
-    assert set(MODEL) == {f.name for f in dataclasses.fields(Deployment)} - {"alias"}
+    fields = {f.name for f in dataclasses.fields(Deployment)} - {"alias"}
+    assert set(MODEL) == fields | {"endpoint"}
+    assert set(MEMBER) == set(MODEL) | {"use", "name"}
 
 
 def test_the_notebook_wins_over_the_environment_and_that_over_the_project(project):

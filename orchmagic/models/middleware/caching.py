@@ -43,6 +43,12 @@ class Caching:
             self._write(self._cache, name, answer, request.ttl)
         return answer
 
+    def holds(self, request: ModelRequest) -> bool:
+        """Whether this very request would be answered from the cache."""
+        if self._cache is None or request.cache != "use":
+            return False
+        return self._read(self._cache, key(request, self._resolve(request.model)), request.ttl) is not None
+
     def _read(self, cache: Cache, name: str, ttl: float | None) -> ModelResponse | None:
         try:
             entry = cache.get(name)

@@ -35,7 +35,10 @@ class Fallback:
                     raise
                 self._emit(FellBack(call=request.call, source=model, target=models[number], reason=long[-1]))
             else:
-                return replace(answer, reason=f"fallback from {'; from '.join(short)}") if short else answer
+                if not short:
+                    return answer
+                how = "" if answer.reason == "first choice" else f"; {answer.reason}"
+                return replace(answer, reason=f"fallback from {'; from '.join(short)}{how}")
         raise AssertionError("unreachable: the last model answers or raises")
 
 

@@ -54,7 +54,8 @@ class Retry:
                 answer = await handler(request)
             except ModelError as error:
                 error.attempts = attempt
-                wait = self._wait(error, attempt)
+                retries = self._retry if request.retries is None else request.retries
+                wait = self._wait(error, attempt) if attempt <= retries else None
                 usage, cost = _spent(error, deployment)
                 self._emit(failed(error=str(error), wait=wait, usage=usage, cost=cost))
                 if wait is None:
@@ -75,7 +76,7 @@ class Retry:
 
     def _wait(self, error: ModelError, attempt: int) -> float | None:
         """Seconds until the next attempt; None when there is none."""
-        if not error.transient or attempt > self._retry:
+        if not error.transient:
             return None
         asked = error.retry_after if isinstance(error, RateLimited) else None
         # full jitter: those who failed together must not come back together

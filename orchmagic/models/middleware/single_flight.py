@@ -24,6 +24,10 @@ class SingleFlight:
     def __init__(self) -> None:
         self._flying: dict[tuple[str, float | None], _Flight] = {}
 
+    def holds(self, request: ModelRequest, deployment: Deployment) -> bool:
+        """Whether the same question is under way there, and would be waited for."""
+        return request.cache != "off" and (key(request, deployment), request.timeout) in self._flying
+
     def of(self, resolve: Callable[[str], Deployment], emit: Emit) -> Middleware:
         """The middleware of one run."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import ModelError, SettingsError
 from orchmagic.events import TextStreamed
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, faults, prices, wire
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, faults, keys, prices, wire
 from orchmagic.models.endpoint import KEY_ENV, base, is_address, on_loopback, shown
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _broken(error: Exception, deployment: Deployment) -> ModelError:
 
 
 def create() -> OpenAIProvider:
-    return OpenAIProvider()
+    return OpenAIProvider(environ=keys.around())
 
 
 plug = ProviderPlug("openai", create)

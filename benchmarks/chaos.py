@@ -1,0 +1,257 @@
+"""`python benchmarks/chaos.py`: five deployments, four of them in trouble, and what it does to those who ask.
+
+One is dead (nothing listens), one slow, one answers 30 % of its questions with a 500, one sends away whoever asks more
+than 20 times a second (429, Retry-After), one is healthy. 2,000 calls, 32 at once, by orchmagic, by a plain client
+(openai, its own two retries, a deployment at random) and, where `--litellm PYTHON` names a Python that has it, by
+LiteLLM's Router, with the same servers, prices and seeds. An answer counts as given twice when servers sent two for one
+question. Figures of a shared machine: trust the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+CALLS, AT_ONCE, TIMEOUT = 2_000, 32, 10.0
+HEALTHY, SLOW = 0.02, 1.0  # seconds
+SHARE, A_SECOND = 0.3, 20
+TOKENS = {"input": 200, "output": 100}
+PRICES = {"dead": 0.4, "slow": 0.5, "flaky": 0.6, "limited": 0.8, "healthy": 1.0}  # US dollars per million tokens
+HERE = Path(__file__).resolve()
+
+
+def serve_all() -> None:
+    """The servers, in a process of their own: ports go to stdout, counts at the end of stdin."""
+    from orchmagic.events import Usage
+    from orchmagic.models.reply import Reply
+    from orchmagic.models.scripted_server import serve
+
+    usage, lock, chance = Usage(**TOKENS), threading.Lock(), random.Random(5)
+    answers: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    window: list[float] = []
+
+    def fault(kind: str) -> Any:
+        now = time.monotonic()
+        if kind == "flaky" and chance.random() < SHARE:
+            return Reply(fault="500")
+        if kind == "limited":
+            window[:] = [t for t in window if t > now - 1]
+            if len(window) >= A_SECOND:
+                return Reply(fault="429", retry_after=1)
+            window.append(now)
+        return None
+
+    def replies(kind: str) -> Callable[[Any], Any]:
+        def reply(body: Any) -> Any:
+            with lock:
+                asked[kind] += 1
+                failed = fault(kind)
+                if failed is None:
+                    answers[body["messages"][-1]["content"]] += 1
+            return failed or Reply(f"from {kind}", latency=SLOW if kind == "slow" else HEALTHY, usage=usage)
+
+        return reply
+
+    with ExitStack() as stack:
+        kinds = [k for k in PRICES if k != "dead"]
+        urls = {k: stack.enter_context(serve(replies(k))).base_url for k in kinds}
+        print(json.dumps(urls), flush=True)
+        sys.stdin.read()
+        print(json.dumps({"twice": sum(n > 1 for n in answers.values()), "asked": asked}), flush=True)
+
+
+@contextmanager
+def servers() -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Fresh servers: their addresses, and a place for what they counted."""
+    command = [sys.executable, str(HERE), "--serve"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin
+    assert child.stdout
+    urls = {"dead": "http://127.0.0.1:9/v1", **json.loads(child.stdout.readline())}
+    counted: dict[str, Any] = {}
+    try:
+        yield urls, counted
+    finally:
+        child.stdin.close()
+        counted |= json.loads(child.stdout.readline())
+        child.wait()
+
+
+async def storm(ask: Callable[[int], Awaitable[str]], calls: int) -> dict[str, Any]:
+    """All calls, so many at once; `ask` returns the answer's text."""
+    gate, seconds, came, lost = asyncio.Semaphore(AT_ONCE), [], Counter[str](), Counter[str]()
+
+    async def one(number: int) -> None:
+        async with gate:
+            began = time.perf_counter()
+            try:
+                came[(await ask(number)).removeprefix("from ")] += 1
+            except Exception as error:  # noqa: BLE001 - whatever it is, the answer is lost
+                lost[type(error).__name__] += 1
+            else:
+                seconds.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(i) for i in range(calls)))
+    took = time.perf_counter() - began
+    seconds.sort()
+    spent = sum(n * PRICES[k] * sum(TOKENS.values()) / 1e6 for k, n in came.items())
+    return {
+        "lost": lost,
+        "p50": quantile(seconds, 0.5),
+        "p95": quantile(seconds, 0.95),
+        "took": took,
+        "spent": spent,
+        "by": came,
+    }
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+async def orchmagic(urls: dict[str, str], calls: int, policy: str) -> dict[str, Any]:
+    from orchmagic.journal import NoJournal
+    from orchmagic.models import ModelRequest, aliases
+    from orchmagic.models.health import opened
+    from orchmagic.models.middleware.budget import Budget
+    from orchmagic.models.middleware.single_flight import SingleFlight
+    from orchmagic.models.pipeline import build
+    from orchmagic.models.providers.openai import OpenAIProvider
+    from orchmagic.settings import Settings, load
+
+    entry = {"policy": policy, "deployments": [deployment(kind, url) for kind, url in urls.items()]}
+    settings: Settings = load({"models": {"p": entry}}, {}, Path("/"))
+    provider, health = OpenAIProvider(environ={}), opened(None)
+    handler = build(
+        emit=lambda _: None,
+        resolve=lambda name: aliases.resolve(name, settings, {}),
+        pool=lambda name: aliases.pool(name, settings, {}),
+        provider=lambda _: provider,
+        health=health,
+        cache=None,
+        flights=SingleFlight(),
+        budget=Budget(),
+        journal=NoJournal(),
+        retry=2,
+        chance=random.Random(1).random,
+    )
+
+    async def ask(number: int) -> str:
+        said = ({"role": "user", "content": f"question {number}"},)
+        request = ModelRequest(f"ask#{number}.1", "p", said, timeout=TIMEOUT, max_tokens=100, cache="off")
+        return (await handler(request)).text
+
+    found = await storm(ask, calls)
+    await provider.close()
+    return found
+
+
+def deployment(kind: str, url: str) -> dict[str, Any]:
+    price = PRICES[kind]
+    return {"name": kind, "base_url": url, "model": "m", "input_price": price, "output_price": price}
+
+
+async def plain(urls: dict[str, str], calls: int) -> dict[str, Any]:
+    from openai import AsyncOpenAI
+
+    chance = random.Random(1)
+    clients = [AsyncOpenAI(base_url=u, api_key="none", timeout=TIMEOUT) for u in urls.values()]
+
+    async def ask(number: int) -> str:
+        said: Any = [{"role": "user", "content": f"question {number}"}]
+        answer = await chance.choice(clients).chat.completions.create(model="m", messages=said, max_tokens=100)
+        return str(answer.choices[0].message.content)
+
+    return await storm(ask, calls)
+
+
+async def litellm(urls: dict[str, str], calls: int, strategy: str) -> dict[str, Any]:
+    from litellm import Router
+
+    random.seed(1)
+    rows = [
+        {
+            "model_name": "p",
+            "litellm_params": {
+                "model": "openai/m",
+                "api_base": url,
+                "api_key": "none",
+                "timeout": TIMEOUT,
+                "max_retries": 0,
+                "input_cost_per_token": PRICES[kind] / 1e6,
+                "output_cost_per_token": PRICES[kind] / 1e6,
+            },
+        }
+        for kind, url in urls.items()
+    ]
+    router = Router(model_list=rows, num_retries=4, routing_strategy=strategy, cooldown_time=30, allowed_fails=2)
+
+    async def ask(number: int) -> str:
+        said = [{"role": "user", "content": f"question {number}"}]
+        answer = await router.acompletion(model="p", messages=said, max_tokens=100)
+        return str(answer.choices[0].message.content)
+
+    return await storm(ask, calls)
+
+
+def peer(python: str, urls: dict[str, str], calls: int, strategy: str) -> dict[str, Any]:
+    """LiteLLM in a Python of its own."""
+    command = [python, str(HERE), "--peer", json.dumps(urls), "--calls", str(calls), "--strategy", strategy]
+    environ = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # nothing is fetched
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def row(name: str, found: dict[str, Any], counted: dict[str, Any]) -> str:
+    lost = sum(found["lost"].values())
+    by = ", ".join(f"{k} {n}" for k, n in sorted(found["by"].items(), key=lambda p: -p[1]))
+    p50, p95 = found["p50"] * 1e3, found["p95"] * 1e3
+    return (
+        f"{name:<24} lost {lost:>4}  twice {counted['twice']:>3}  asked {sum(counted['asked'].values()):>5}  "
+        f"p50 {p50:>6.0f} ms  p95 {p95:>6.0f} ms  {found['took']:>6.1f} s  ${found['spent']:.3f}  ({by})"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--calls", type=int, default=CALLS)
+    parser.add_argument("--litellm", metavar="PYTHON", help="a Python that has litellm: pip install litellm")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    parser.add_argument("--strategy", default="simple-shuffle", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        return serve_all()
+    if given.peer:
+        return print(json.dumps(asyncio.run(litellm(json.loads(given.peer), given.calls, given.strategy))))
+    rows: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
+        f"orchmagic, {p}": lambda urls, p=p: asyncio.run(orchmagic(urls, given.calls, p))
+        for p in ("order", "uptime", "price")
+    }
+    rows["plain openai client"] = lambda urls: asyncio.run(plain(urls, given.calls))
+    for strategy in ("simple-shuffle", "latency-based-routing") if given.litellm else ():
+        rows[f"LiteLLM, {strategy[:14]}"] = lambda urls, s=strategy: peer(given.litellm, urls, given.calls, s)
+    print(f"{given.calls:,} calls, {AT_ONCE} at once")
+    for name, run in rows.items():
+        with servers() as (urls, counted):
+            found = run(urls)
+        print(row(name, found, counted), flush=True)
+    return None
+
+
+if __name__ == "__main__":
+    main()

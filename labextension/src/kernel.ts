@@ -1,0 +1,95 @@
+/** Questions to `orchmagic/panel.py` in a kernel: silent, so that no execution count, no history and no `_` changes. */
+
+import { Kernel } from '@jupyterlab/services';
+import { Asked } from './record.js';
+
+/** A run in the list. `asked` is what a waiting one asks; `shown` is its value as text, cut. */
+export interface Run {
+  id: string;
+  name: string;
+  pattern: string;
+  status: string;
+  started: string;
+  parent: string | null;
+  here: boolean;
+  seconds: number;
+  tokens: number;
+  cost: number;
+  asked?: { question: string; choices: string[]; shown: string };
+}
+
+/** `today` is what the runs that began today cost, in US dollars. */
+export interface Overview {
+  today: number;
+  runs: Run[];
+}
+
+export type Reply =
+  string | { action: 'approve' } | { action: 'edit'; value: unknown } | { action: 'reject'; why: string };
+
+/** The kernel has not loaded the extension: `%load_ext orchmagic` is missing. */
+export class NotLoaded extends Error {}
+
+/** What the panel can be told and can do; a test gives it one without a kernel. */
+export interface Face {
+  overview(): Promise<Overview>;
+  record(run: string): Promise<unknown>;
+  asked(run: string): Promise<Asked>;
+  answer(run: string, reply: Reply): Promise<unknown>;
+  resume(run: string): Promise<unknown>;
+  export(run: string): Promise<{ file: string }>;
+}
+
+/** The face of one kernel. Each question throws an Error whose message is for a person. */
+export function faceOf(kernel: Kernel.IKernelConnection): Face {
+  const put = async <T>(...question: unknown[]) => (await ask(kernel, question)) as T;
+  return {
+    overview: () => put('overview'),
+    record: run => put('record', run),
+    asked: run => put('asked', run),
+    answer: (run, reply) => put('answer', run, reply),
+    resume: run => put('resume', run),
+    export: run => put('export', run)
+  };
+}
+
+/** The expression that the kernel works out: JSON is written as a Python text, which reads JSON's escapes alike. */
+export function expression(question: readonly unknown[]): string {
+  const text = JSON.stringify(JSON.stringify(question));
+  const face = 'getattr(get_ipython(), "_orchmagic_face", None)';
+  return `(lambda f: f and __import__("orchmagic.panel", fromlist=["ask"]).ask(f.session, ${text}))(${face})`;
+}
+
+interface Told {
+  status: string;
+  data?: Record<string, unknown>;
+  evalue?: string;
+}
+
+async function ask(kernel: Kernel.IKernelConnection, question: readonly unknown[]): Promise<unknown> {
+  const content = {
+    code: '',
+    silent: true,
+    store_history: false,
+    allow_stdin: false,
+    stop_on_error: false,
+    user_expressions: { orchmagic: expression(question) }
+  };
+  const reply = (await kernel.requestExecute(content, true).done).content;
+  if (reply.status !== 'ok') {
+    throw new Error('the kernel was interrupted');
+  }
+  return read(reply.user_expressions.orchmagic as unknown as Told);
+}
+
+/** What came back, or why nothing did. */
+export function read(told: Told): unknown {
+  const data = told.data?.['application/json'] as { found?: unknown; error?: string } | undefined;
+  if (told.status === 'ok' && data === undefined) {
+    throw new NotLoaded('Run %load_ext orchmagic in this notebook.');
+  }
+  if (data?.found === undefined) {
+    throw new Error(data?.error ?? told.evalue ?? 'the kernel gave no answer');
+  }
+  return data.found;
+}

@@ -1,0 +1,72 @@
+/** What the current notebook gives: its kernel's face, the traces in its outputs, and when to look again. */
+
+import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import { ICodeCellModel } from '@jupyterlab/cells';
+import { Face, faceOf } from './kernel.js';
+import { MIME, Trace } from './record.js';
+
+export class Current {
+  private panel: NotebookPanel | null = null;
+
+  /** `changed` is called when another notebook or kernel is there, or a cell has run. */
+  constructor(
+    tracker: INotebookTracker,
+    private readonly changed: () => void
+  ) {
+    tracker.currentChanged.connect((_, panel) => {
+      this.follow(panel);
+    });
+    NotebookActions.executed.connect((_, { notebook }) => {
+      if (notebook === this.panel?.content) {
+        this.changed();
+      }
+    });
+    this.follow(tracker.currentWidget);
+  }
+
+  /** The kernel's face; null when there is none, or it speaks no Python. */
+  get face(): Face | null {
+    const kernel = this.panel?.sessionContext.session?.kernel;
+    const dead = ['dead', 'terminating', 'unknown'];
+    return kernel && !dead.includes(kernel.status) && this.python ? faceOf(kernel) : null;
+  }
+
+  private get python(): boolean {
+    const language = this.panel?.content.model?.metadata.language_info as { name?: string } | undefined;
+    return (language?.name ?? 'python').toLowerCase().includes('python');
+  }
+
+  /** The traces that the outputs hold, newest first; what cannot be read is left out. */
+  get saved(): Trace[] {
+    const found: Trace[] = [];
+    for (const cell of this.panel?.content.model?.cells ?? []) {
+      if (cell.type === 'code') {
+        found.push(...tracesOf(cell as ICodeCellModel));
+      }
+    }
+    return found.sort((a, b) => b.totals.started.localeCompare(a.totals.started));
+  }
+
+  private follow(panel: NotebookPanel | null): void {
+    this.panel?.sessionContext.kernelChanged.disconnect(this.changed);
+    this.panel = panel;
+    panel?.sessionContext.kernelChanged.connect(this.changed);
+    void panel?.context.ready.then(() => panel.sessionContext.ready).then(this.changed, this.changed);
+    this.changed();
+  }
+}
+
+function tracesOf(cell: ICodeCellModel): Trace[] {
+  const found: Trace[] = [];
+  for (let i = 0; i < cell.outputs.length; i += 1) {
+    const data = cell.outputs.get(i).data[MIME];
+    try {
+      if (data !== undefined) {
+        found.push(new Trace(data));
+      }
+    } catch {
+      continue; // written by a newer version: its own output says so
+    }
+  }
+  return found;
+}

@@ -1,0 +1,264 @@
+/** How figures are said: the same words as in `orchmagic/words.py`; a golden trace is read by the tests of both. */
+
+import { Span, Trace, length, tokens } from './record.js';
+
+export const MARKS: Record<string, string> = {
+  done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', lost: '■'
+}; // prettier-ignore
+
+const CONTROL =
+  /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const CUT = /… \([\d,]+ characters\)$/;
+const FELL_BACK = /^fell back from .*? to (\S+):/;
+const LINES = 40; // of a value that is shown with a line for each entry
+const MOST = 0.4; // of the run's time: a step that took as much is called slow
+
+/** `12 ms`, `3.4 s`, `2 min 5 s`. */
+export function seconds(value: number): string {
+  if (value < 1) {
+    return `${(value * 1000).toFixed(0)} ms`;
+  }
+  return value < 60 ? `${value.toFixed(1)} s` : `${Math.floor(value / 60)} min ${(value % 60).toFixed(0)} s`;
+}
+
+/** `$0.0042`; unknown is `price unknown`, nothing is `$0`. */
+export function money(value: number | null): string {
+  if (value === null) {
+    return 'price unknown';
+  }
+  if (value === 0) {
+    return '$0';
+  }
+  if (value < 1e-6) {
+    return '<$0.000001';
+  }
+  if (value >= 1) {
+    return `$${value.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  }
+  return `$${value
+    .toFixed(value >= 0.001 ? 4 : 6)
+    .replace(/0+$/, '')
+    .padEnd(4, '0')}`;
+}
+
+/** The run's cost, with a note when a price is unknown. */
+export function total(trace: Trace): string {
+  const { cost, unpriced } = trace.totals;
+  return unpriced ? `${money(cost)} + ${unpriced} ${unpriced === 1 ? 'call' : 'calls'} of unknown price` : money(cost);
+}
+
+/** How old a cached answer is: `8 s`, `3 min`, `2 h`, `5 d`. */
+export function age(value: number): string {
+  for (const [unit, word] of [
+    [86400, 'd'],
+    [3600, 'h'],
+    [60, 'min']
+  ] as const) /* prettier-ignore */ {
+    if (value >= unit) {
+      return `${(value / unit).toFixed(0)} ${word}`;
+    }
+  }
+  return `${value.toFixed(0)} s`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** `cached (3 min old)`, `2 of 3 cached`, `from the record`, or nothing. */
+export function cache(trace: Trace, step: Span): string {
+  const asks = [...trace.below(step)].filter(s => s.kind === 'ask');
+  const hits = asks.flatMap(s => (s.age === null ? [] : [s.age]));
+  if (asks.length && asks.every(s => s.recalled)) {
+    return 'from the record';
+  }
+  if (!hits.length) {
+    return '';
+  }
+  return hits.length === asks.length
+    ? `cached (${age(Math.max(...hits))} old)`
+    : `${hits.length} of ${asks.length} cached`;
+}
+
+/** The models that answered in a step and in all that is inside it. */
+export function models(trace: Trace, step: Span): string {
+  const found = [...trace.below(step)].filter(s => s.kind === 'ask' && s.model).map(s => s.model);
+  return [...new Set(found)].join(', ');
+}
+
+/** `40 items, 2 failed`, `5 votes`, or nothing: what a step did side by side. */
+export function parts(trace: Trace, step: Span): string {
+  const inner = trace.inside(step).filter(s => s.kind === 'item' || s.kind === 'vote');
+  if (!inner.length) {
+    return '';
+  }
+  const told = [`${count(inner.length)} ${inner[0].kind}${inner.length === 1 ? '' : 's'}`];
+  for (const status of ['failed', 'running', 'waiting', 'cancelled']) {
+    const many = inner.filter(s => s.status === status).length;
+    if (many) {
+      told.push(`${count(many)} ${status}`);
+    }
+  }
+  const agreement = (step.output as { agreement?: unknown } | null)?.agreement;
+  if (typeof agreement === 'number') {
+    told.push(`agreement ${(agreement * 100).toFixed(0)}%`);
+  }
+  return told.join(', ');
+}
+
+/** What a waiting step waits for, or nothing. */
+export function waits(span: Span, limit = 60): string {
+  return span.status === 'waiting' && span.asked ? `waits for: ${oneLine(span.asked.question, limit)}` : '';
+}
+
+/** The scores of the rounds so far, or nothing. */
+export function scores(span: Span): string {
+  return span.why.find(w => w.startsWith('scores by round')) ?? '';
+}
+
+/** `triage · done · 3.4 s · 252 tokens · $0 · 2 model calls, 1 cached`. */
+export function headline(trace: Trace): string {
+  const t = trace.totals;
+  const told = [seconds(t.seconds), `${count(tokens(t.usage))} tokens`, total(trace), calls(trace)];
+  return [t.name, t.status, ...told].join(' · ');
+}
+
+/** `2 model calls, 1 cached`. */
+export function calls(trace: Trace): string {
+  const t = trace.totals;
+  const told = `${t.calls} model call${t.calls === 1 ? '' : 's'}`;
+  return told + (t.cached ? `, ${t.cached} cached` : '') + (t.recalled ? `, ${t.recalled} from the record` : '');
+}
+
+/** A value as readable text without control characters, cut at `limit`. */
+export function shown(value: unknown, limit = 2_000): string {
+  if (value === null || value === undefined) {
+    return '';
+  }
+  const text = typeof value === 'string' ? value : json(value);
+  const clean = text.replace(CONTROL, '\ufffd');
+  const cut = typeof value === 'string' ? CUT.exec(clean) : null; // a saved record holds it cut already
+  const body = cut ? clean.slice(0, cut.index) : clean;
+  if (body.length <= limit) {
+    return clean;
+  }
+  return body.slice(0, limit) + (cut ? cut[0] : `… (${count(clean.length)} characters)`);
+}
+
+/** A line for each entry, where those are few. */
+function json(value: unknown): string {
+  const lines = JSON.stringify(value, null, 1).split('\n');
+  if (lines.length <= LINES + 1) {
+    return lines.join('\n');
+  }
+  return lines.reduce((said, line) => said + (said.endsWith(',') ? ' ' : '') + line.trim(), '');
+}
+
+/** The same on one line. */
+export function oneLine(value: unknown, limit = 100): string {
+  const text = shown(value, 10 * limit)
+    .trim()
+    .split(/\s+/)
+    .join(' ');
+  return text.length <= limit ? text : `${text.slice(0, limit - 1)}…`;
+}
+
+/** A step's name, with its visit when it was visited more than once; of an item also what it is. */
+export function label(trace: Trace, span: Span): string {
+  if (span.kind === 'item') {
+    const said = oneLine(gist(span.input), 20);
+    return said ? `${span.name} · ${said}` : span.name;
+  }
+  if (['vote', 'tool', 'more'].includes(span.kind)) {
+    return span.name;
+  }
+  const again = trace.beside(span).filter(s => s.name === span.name).length > 1;
+  return again ? `${span.name} ${span.id.slice(span.id.lastIndexOf('#') + 1)}` : span.name;
+}
+
+/** Of a record its first text: a row of a table is known by it. */
+function gist(value: unknown): unknown {
+  const plain = (v: unknown) => typeof v === 'string' || typeof v === 'number';
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
+    return Object.values(value).find(plain) ?? '';
+  }
+  return plain(value) ? value : '';
+}
+
+/** Where a span stands, without visits: `digest/map/3` for `digest#1/map#1/3`. */
+export function path(id: string): string {
+  return id
+    .split('/')
+    .map(part => part.split('#')[0])
+    .join('/');
+}
+
+/** The model that answered in place of the first one in a step's own questions, or nothing. */
+export function fallback(trace: Trace, step: Span): string {
+  for (const ask of trace.inside(step).filter(s => s.kind === 'ask')) {
+    for (const why of ask.why) {
+      const found = FELL_BACK.exec(why);
+      if (found) {
+        return found[1];
+      }
+    }
+  }
+  return '';
+}
+
+/** `score 8`, of the best one of several rounds `score 9 ★ best`, or nothing. */
+export function score(trace: Trace, span: Span): string {
+  const own = scored(span);
+  if (own === null) {
+    return '';
+  }
+  const rounds = trace.beside(span).filter(s => s.name === span.name && scored(s) !== null);
+  const best = Math.max(...rounds.map(s => scored(s)!));
+  const first = rounds.find(s => scored(s) === best)!;
+  return `score ${own}` + (rounds.length > 1 && span.id === first.id ? ' ★ best' : '');
+}
+
+function scored(span: Span): number | null {
+  const found = (span.output as { score?: unknown } | null)?.score;
+  return span.kind === 'call' && typeof found === 'number' ? found : null;
+}
+
+/** `2 retries`, `1 re-ask`: how often a step was tried again, and asked again. */
+export function again(trace: Trace, step: Span): string[] {
+  const asks = trace.inside(step).filter(s => s.kind === 'ask');
+  const retried = asks.flatMap(a => trace.inside(a)).filter(s => s.kind === 'attempt' && s.status === 'retried').length;
+  const asked = asks.filter(s => s.status === 'retried').length;
+  return [
+    retried ? `${retried} ${retried === 1 ? 'retry' : 'retries'}` : '',
+    asked ? `${asked} re-ask${asked === 1 ? '' : 's'}` : ''
+  ];
+}
+
+/** `62% of the time`: how much of the run one step of several took, where that is most of it. */
+function slow(trace: Trace, span: Span): string {
+  const whole = Math.max(trace.totals.seconds, 1e-9);
+  const share = length(span) / whole;
+  const others = () => trace.steps.some(s => s.id !== span.id && length(s) > whole / 100);
+  return span.parent === null && share >= MOST && others() ? `${(share * 100).toFixed(0)}% of the time` : '';
+}
+
+/** What stands at the end of a row: what sets it apart first, then who answered. */
+export function note(trace: Trace, span: Span): string {
+  if (span.kind === 'tool' || span.kind === 'more') {
+    return span.status === 'done' || span.kind === 'more' ? '' : span.status;
+  }
+  const target = fallback(trace, span);
+  const said = [
+    slow(trace, span),
+    ['done', 'waiting'].includes(span.status) ? '' : span.status,
+    waits(span),
+    target && `fell back to ${oneLine(target, 24)}`,
+    cache(trace, span),
+    score(trace, span),
+    parts(trace, span),
+    ...again(trace, span),
+    models(trace, span),
+    scores(span)
+  ];
+  return said.filter(Boolean).join(' · ');
+}

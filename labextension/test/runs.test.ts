@@ -1,0 +1,198 @@
+import { describe, expect, it } from 'vitest';
+import { Face, NotLoaded, Overview, Reply, Run, expression, read } from '../src/kernel.js';
+import { Trace } from '../src/record.js';
+import { RunList } from '../src/runs.js';
+import { golden } from './golden.js';
+
+const run = (id: string, more: Partial<Run> = {}): Run => ({
+  id, name: 'triage', pattern: 'chain', status: 'done', started: '2026-11-20T09:30:00+00:00', parent: null, here: true,
+  seconds: 1.5, tokens: 10, cost: 0.004, ...more
+}); // prettier-ignore
+const payout = { question: 'Send this payout?', choices: ['approve', 'edit', 'reject'], shown: '{"amount": 12.5}' };
+
+/** A kernel that says what it is told to, and keeps what it was asked. */
+class Kernel implements Face {
+  told: unknown[] = [];
+  refusal: Error | null = null;
+  constructor(public runs: Run[]) {}
+  overview(): Promise<Overview> {
+    return this.refusal ? Promise.reject(this.refusal) : Promise.resolve({ today: 0.0123, runs: this.runs });
+  }
+  record = () => Promise.resolve(null);
+  asked = () => Promise.resolve({ question: '', choices: [], value: { amount: 12.5 } });
+  answer = (id: string, reply: Reply) => this.does(['answer', id, reply]);
+  resume = (id: string) => this.does(['resume', id]);
+  export = (id: string) => this.does(['export', id]).then(() => ({ file: 'triage.py' }));
+  private does(what: unknown[]): Promise<unknown> {
+    this.told.push(what);
+    return this.refusal ? Promise.reject(this.refusal) : Promise.resolve({});
+  }
+}
+
+async function panel(kernel: Kernel | null, saved: Trace[] = []) {
+  const opened: unknown[] = [];
+  const compared: unknown[] = [];
+  const listed: number[] = [];
+  const list = new RunList({
+    face: () => kernel,
+    saved: () => saved,
+    open: r => opened.push(r),
+    compare: r => compared.push(r.map(x => (x instanceof Trace ? x.totals.run : x.id))),
+    listed: r => listed.push(r.length)
+  });
+  document.body.replaceChildren(list.node);
+  await list.refresh();
+  return { list, opened, compared, listed, text: () => list.node.textContent };
+}
+
+const settle = () => new Promise(resolve => setTimeout(resolve));
+const click = async (list: RunList, face: string) => {
+  const found = [...list.node.querySelectorAll('button')].find(b => b.textContent === face)!;
+  found.click();
+  await settle();
+};
+
+describe('the panel', () => {
+  it('lists the runs with what they cost, and what today cost', async () => {
+    const { list, text } = await panel(new Kernel([run('r2', { status: 'failed' }), run('r1')]));
+    expect(text()).toContain('Today $0.0123');
+    const rows = [...list.node.querySelectorAll('.om-run')].map(r => r.textContent);
+    expect(rows[0]).toContain('triage r2failed · ');
+    expect(rows[1]).toContain('1.5 s · $0.004');
+  });
+
+  it('opens a run, and compares the two that are ticked', async () => {
+    const { list, opened, compared } = await panel(new Kernel([run('r3'), run('r2'), run('r1')]));
+    list.node.querySelector<HTMLElement>('.om-open')!.click();
+    expect(opened).toEqual([run('r3')]);
+    for (const at of [0, 2, 1]) {
+      list.node.querySelectorAll<HTMLInputElement>('input[type=checkbox]')[at].click();
+    }
+    await click(list, 'Compare');
+    expect(compared).toEqual([['r1', 'r2']]);
+  });
+
+  it('approves a run that waits', async () => {
+    const kernel = new Kernel([run('r1', { status: 'waiting', asked: payout })]);
+    const { list, listed, text } = await panel(kernel);
+    expect(text()).toContain('Send this payout?');
+    expect(text()).toContain('{"amount": 12.5}');
+    expect(listed).toEqual([1]);
+    kernel.runs = [run('r1')];
+    await click(list, 'Approve');
+    expect(kernel.told).toEqual([['answer', 'r1', { action: 'approve' }]]);
+    expect(text()).not.toContain('Send this payout?');
+    expect(listed).toEqual([1, 1]); // whoever follows the runs is told
+  });
+
+  it('edits what it waits with, as JSON', async () => {
+    const kernel = new Kernel([run('r1', { status: 'waiting', asked: payout })]);
+    const { list, text } = await panel(kernel);
+    await click(list, 'Edit');
+    const field = list.node.querySelector('textarea')!;
+    expect(JSON.parse(field.value)).toEqual({ amount: 12.5 });
+    field.value = '{no';
+    await click(list, 'Send the edit');
+    expect(text()).toContain('That is no JSON');
+    field.value = '{"amount": 5}';
+    await click(list, 'Send the edit');
+    expect(kernel.told).toEqual([['answer', 'r1', { action: 'edit', value: { amount: 5 } }]]);
+  });
+
+  it('rejects with a reason, or not at all', async () => {
+    const kernel = new Kernel([run('r1', { status: 'waiting', asked: payout })]);
+    const { list } = await panel(kernel);
+    await click(list, 'Reject');
+    await click(list, 'Cancel');
+    await click(list, 'Reject');
+    list.node.querySelector('textarea')!.value = ' too much ';
+    await click(list, 'Reject');
+    expect(kernel.told).toEqual([['answer', 'r1', { action: 'reject', why: 'too much' }]]);
+  });
+
+  it('sends a free answer, and no empty one; a refused answer can be given again', async () => {
+    const kernel = new Kernel([run('r1', { status: 'waiting', asked: { ...payout, choices: [], shown: '' } })]);
+    const { list, text } = await panel(kernel);
+    await click(list, 'Send');
+    expect(text()).toContain('An answer is missing.');
+    list.node.querySelector('textarea')!.value = 'yes';
+    kernel.refusal = new Error('that is no answer');
+    await click(list, 'Send');
+    expect(text()).toContain('that is no answer');
+    expect(list.node.querySelector('textarea')!.disabled).toBe(false);
+    kernel.refusal = null;
+    await click(list, 'Send');
+    expect(kernel.told.at(-1)).toEqual(['answer', 'r1', 'yes']);
+  });
+
+  it('keeps what somebody types when it is drawn anew', async () => {
+    const kernel = new Kernel([run('r1', { status: 'waiting', asked: { ...payout, choices: [] } })]);
+    const { list } = await panel(kernel);
+    const field = list.node.querySelector('textarea')!;
+    field.focus();
+    field.value = 'half a sen';
+    kernel.runs = [run('r2'), ...kernel.runs];
+    await list.refresh();
+    expect(list.node.querySelector('textarea')).toBe(field);
+    expect(document.activeElement).toBe(field);
+  });
+
+  it('resumes a run that broke off, and exports one', async () => {
+    const kernel = new Kernel([run('r1', { status: 'lost' })]);
+    const { list, text } = await panel(kernel);
+    await click(list, '▶');
+    expect(text()).toContain('Run r1 goes on.');
+    await click(list, '⤓');
+    expect(text()).toContain('Wrote triage.py.');
+    expect(await list.resume()).toBe(true);
+    expect(kernel.told).toEqual([['resume', 'r1'], ['export', 'r1'], ['resume', 'r1']]); // prettier-ignore
+  });
+
+  it('without a kernel shows the runs that the notebook holds', async () => {
+    const { list, opened, text } = await panel(null, [golden()]);
+    expect(text()).toContain('No kernel');
+    expect(text()).toContain('morning r7');
+    list.node.querySelector<HTMLElement>('.om-open')!.click();
+    expect(opened).toHaveLength(1);
+    expect(list.last).toBeInstanceOf(Trace);
+  });
+
+  it('lists a run once, though the notebook holds it too', async () => {
+    const { list } = await panel(new Kernel([run('r7')]), [golden()]);
+    expect(list.node.querySelectorAll('.om-run')).toHaveLength(1);
+    const elsewhere = run('r7', { started: '2026-11-19T09:30:00+00:00' });
+    const both = await panel(new Kernel([elsewhere]), [golden()]);
+    expect(both.list.node.querySelectorAll('.om-run')).toHaveLength(2);
+    expect(both.text()).toContain('Also in this notebook');
+  });
+
+  it('says what to write where the extension is not loaded', async () => {
+    const kernel = new Kernel([]);
+    kernel.refusal = new NotLoaded('Run %load_ext orchmagic in this notebook.');
+    expect((await panel(kernel)).text()).toContain('%load_ext orchmagic');
+  });
+
+  it('shows hostile names and questions as text', async () => {
+    const evil = '<img src=x onerror=alert(1)>';
+    const asked = { question: evil, choices: ['approve', evil], shown: evil };
+    const { list } = await panel(new Kernel([run(evil, { name: evil, status: 'waiting', asked })]));
+    expect(list.node.querySelector('img')).toBeNull();
+    expect(list.node.textContent).toContain(evil);
+  });
+});
+
+describe('what the kernel is asked', () => {
+  it('is one expression, with the question as JSON in a quoted text', () => {
+    expect(expression(['answer', 'r1', 'say "hi"\n\\ \u2028'])).toContain(
+      String.raw`.ask(f.session, "[\"answer\",\"r1\",\"say \\\"hi\\\"\\n\\\\ ` + '\u2028' + String.raw`\"]")`
+    );
+  });
+
+  it('comes back as JSON, as an error in words, or as a kernel that has not loaded us', () => {
+    const failed = { version: 1, error: 'the error of a run is no error of ours' };
+    expect(read({ status: 'ok', data: { 'application/json': { found: failed } } })).toEqual(failed);
+    expect(() => read({ status: 'ok', data: { 'application/json': { error: 'no run r9' } } })).toThrow('no run r9');
+    expect(() => read({ status: 'ok', data: { 'text/plain': 'None' } })).toThrow(NotLoaded);
+    expect(() => read({ status: 'error', evalue: 'name x' })).toThrow('name x');
+  });
+});

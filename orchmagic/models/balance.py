@@ -1,0 +1,166 @@
+"""Which of several deployments is asked first, and why. Pure: figures go in, an order with its reasons comes out.
+
+Two published sets of weights, both of LLM Gateway. Lower scores are better, 0 is the best on every count.
+
+    "uptime"   uptime .5, throughput .2, price .2, latency .1    as in the article (S5); each figure's distance from
+                                                                 the best, as a share of the whole range
+    "price"    price .6, uptime .5, throughput .05, latency      as the gateway does it now; each figure's ratio to the
+               .025 while streaming, prompt cache .2             best, less one; the cache counts from 5,000 tokens on
+
+Weights that do not count for a question are shared out among the others. Below 95 % uptime both add a penalty that
+grows with the square of what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from orchmagic.models import Deployment, Pool
+
+EXPLORE = 0.01  # of the questions: a deployment at random, or what was slow once would never be measured again
+UPTIME = MappingProxyType({"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1})
+PRICE = MappingProxyType({"price": 0.6, "uptime": 0.5, "throughput": 0.05, "latency": 0.025, "cache": 0.2})
+_STEADY = 0.95  # uptime below which a deployment is no longer just a little worse
+_LONG = 5_000  # tokens of a prompt from which on its provider's cache matters
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What is known of a deployment. `uptime` 0 to 1, `throughput` in tokens a second, `latency` in seconds.
+
+    The defaults stand for one that was never asked, where no other was either. `price` in US dollars
+    per million tokens, the mean of input and output, None = unknown; `cache`: it sells cached input for less.
+    """
+
+    uptime: float = 1.0
+    throughput: float = 50.0
+    latency: float = 1.0
+    price: float | None = None
+    cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A deployment and why it stands where it stands."""
+
+    deployment: Deployment
+    why: str
+
+
+def penalty(uptime: float) -> float:
+    """What is added to a score below 95 % uptime: 0.07 at 90 %, 1.7 at 70 %, 5.6 at 50 %."""
+    return 0.0 if uptime >= _STEADY else (5 * (_STEADY - uptime) / _STEADY) ** 2
+
+
+def scores(table: Sequence[Stats], policy: str, *, streaming: bool = False, tokens: int = 0) -> list[float]:
+    """A score for each row, lower is better; `tokens` are those of the prompt."""
+    return _ranged(table) if policy == "uptime" else _ratios(table, streaming=streaming, tokens=tokens)
+
+
+def _ranged(table: Sequence[Stats]) -> list[float]:
+    costs = {
+        "uptime": [-s.uptime for s in table],
+        "throughput": [-s.throughput for s in table],
+        "price": _prices(table),
+        "latency": [s.latency for s in table],
+    }
+    parts = {name: [_share(v, values) for v in values] for name, values in costs.items()}
+    return [
+        sum(weight * parts[name][i] for name, weight in UPTIME.items()) + penalty(s.uptime) for i, s in enumerate(table)
+    ]
+
+
+def _share(value: float, values: Sequence[float]) -> float:
+    """0 for the least, 1 for the most."""
+    low, high = min(values), max(values)
+    return (value - low) / (high - low) if high > low else 0.0
+
+
+def _ratios(table: Sequence[Stats], *, streaming: bool, tokens: int) -> list[float]:
+    counted = {
+        name: weight
+        for name, weight in PRICE.items()
+        if (name != "latency" or streaming) and (name != "cache" or tokens >= _LONG)
+    }
+    prices, best = _prices(table), max(table, key=lambda s: s.uptime).uptime
+    fastest, soonest = max(s.throughput for s in table), min(s.latency for s in table)
+    found = []
+    for stats, price in zip(table, prices, strict=True):
+        parts = {
+            "price": _more(price, min(prices)),
+            "uptime": _more(best, stats.uptime) if stats.uptime else 1.0,
+            "throughput": _more(fastest, stats.throughput) if stats.throughput else 1.0,
+            "latency": _more(stats.latency, soonest),
+            "cache": 0.0 if stats.cache else 1.0,
+        }
+        whole = sum(weight * parts[name] for name, weight in counted.items()) / sum(counted.values())
+        found.append(whole + penalty(stats.uptime))
+    return found
+
+
+def _more(value: float, than: float) -> float:
+    """By how much `value` is more, as a share of `than`; nothing is measured against nothing."""
+    return value / than - 1 if than > 0 else 0.0
+
+
+def _prices(table: Sequence[Stats]) -> list[float]:
+    """An unknown price counts as the highest that is known: never as nothing."""
+    highest = max((s.price for s in table if s.price is not None), default=0.0)
+    return [highest if s.price is None else s.price for s in table]
+
+
+def ranked(
+    pool: Pool,
+    stats: Mapping[str, Stats],
+    chance: Callable[[], float],
+    *,
+    streaming: bool = False,
+    tokens: int = 0,
+) -> list[Choice]:
+    """The pool's members in the order in which they are to be asked; `stats` by alias, `chance` from 0 to 1."""
+    if pool.policy == "weighted":
+        return _drawn(pool.members, chance)
+    if pool.policy == "order" or len(pool.members) == 1:
+        number = len(pool.members)
+        return [
+            Choice(m, f"number {i} of {number}" if i > 1 else "first choice") for i, m in enumerate(pool.members, 1)
+        ]
+    return _scored(pool, stats, chance, streaming=streaming, tokens=tokens)
+
+
+def _scored(
+    pool: Pool, stats: Mapping[str, Stats], chance: Callable[[], float], *, streaming: bool, tokens: int
+) -> list[Choice]:
+    table = [stats.get(m.alias, Stats()) for m in pool.members]
+    marks = scores(table, pool.policy, streaming=streaming, tokens=tokens)
+    order = sorted(range(len(table)), key=marks.__getitem__)
+    choices = [
+        Choice(pool.members[i], f"score {marks[i]:.3f}, number {place} of {len(order)} ({_figures(table[i])})")
+        for place, i in enumerate(order, 1)
+    ]
+    if chance() >= EXPLORE:
+        return choices
+    picked = choices[int(chance() * len(choices))]
+    explored = Choice(picked.deployment, f"explored, as {EXPLORE:.0%} of the questions are; {picked.why}")
+    return [explored, *(c for c in choices if c is not picked)]
+
+
+def _drawn(members: Sequence[Deployment], chance: Callable[[], float]) -> list[Choice]:
+    left, found = list(members), []
+    while left:
+        whole = sum(m.weight for m in left)
+        point = chance() * whole
+        for member in left:
+            point -= member.weight
+            if point < 0:
+                break
+        found.append(Choice(member, f"drawn by weight {member.weight:g} of {whole:g}"))
+        left.remove(member)
+    return found
+
+
+def _figures(stats: Stats) -> str:
+    price = "price unknown" if stats.price is None else f"${stats.price:.2f}/M"
+    return f"uptime {stats.uptime:.0%}, {stats.throughput:.0f} tokens/s, {stats.latency:.2f} s, {price}"

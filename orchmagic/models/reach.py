@@ -1,0 +1,119 @@
+"""`%orch models`: every deployment with its price, whether it can be reached, and how it has been doing.
+
+To reach is to ask for the list of models (GET /models), which costs nothing anywhere; three seconds at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from orchmagic.errors import SettingsError
+from orchmagic.models import Deployment, aliases, prices
+from orchmagic.models.endpoint import KEY_ENV, base, host, is_address, on_loopback, shown
+from orchmagic.models.faults import redact
+from orchmagic.models.health import Health
+from orchmagic.models.wire import line
+from orchmagic.settings import Settings
+
+PATIENCE = 3.0  # seconds
+_REFUSED = (401, 403)
+HEADER = ("alias", "model", "endpoint", "$/M in", "$/M out", "key", "reached", "seen", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether an endpoint answered, in how many seconds; `said` is for a person."""
+
+    fine: bool
+    said: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An alias that cannot be used now; `write` says what to write."""
+
+    alias: str
+    write: str
+
+
+def deployments(settings: Settings, environ: Mapping[str, str]) -> tuple[Deployment, ...]:
+    """Every deployment that has a short name: an alias of several is shown by its members."""
+    found: list[Deployment] = []
+    for single in aliases.table(settings, environ):
+        several = aliases.pool(single.alias, settings, environ)
+        found += several.members if several else [single]
+    return tuple(found)
+
+
+def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]:
+    """What stands in the way of the settings' own aliases: a key that is not set, an entry that is wrong."""
+    for name in settings.models:
+        try:
+            several = aliases.pool(name, settings, environ)
+            members = several.members if several else (aliases.resolve(name, settings, environ),)
+        except SettingsError as error:
+            yield Missing(name, str(error))
+            continue
+        for member in members:
+            if not aliases.ready(member, environ):
+                key = member.key_env or KEY_ENV
+                yield Missing(
+                    member.alias, f"needs {key}: set it, in the environment or as a line {key}=… in .env (no git)"
+                )
+
+
+async def reach(deployment: Deployment, environ: Mapping[str, str], patience: float = PATIENCE) -> Reach:
+    """Ask the endpoint for its models; nothing is generated, so nothing is billed."""
+    if deployment.provider != "openai":
+        return Reach(fine=True, said="here")
+    url = deployment.base_url or base(environ)
+    if not is_address(url):
+        return Reach(fine=False, said=f"{shown(url)} is no address")
+    from httpx2 import AsyncClient, HTTPError  # noqa: PLC0415 - heavy; comes with openai
+
+    key = environ.get(deployment.key_env or KEY_ENV)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(patience), AsyncClient(trust_env=not on_loopback(url)) as client:
+            answer = await client.get(f"{url.rstrip('/')}/models", headers=headers)
+    except TimeoutError:
+        return Reach(fine=False, said=f"no answer in {patience:g} s")
+    except (HTTPError, OSError, ValueError) as error:
+        said = redact(line(str(error) or type(error).__name__, 60))
+        return Reach(fine=False, said=f"not reached: {said.replace(key, '[key]') if key else said}")
+    took = time.perf_counter() - began
+    if answer.status_code in _REFUSED:
+        said = f"{deployment.key_env or KEY_ENV} was refused ({answer.status_code})"
+        return Reach(fine=False, said=said, seconds=took)
+    # some servers have no list of models: what answers at all is there
+    return Reach(fine=answer.status_code < 500, said=f"{took * 1000:.0f} ms", seconds=took)  # noqa: PLR2004 - HTTP
+
+
+async def rows(
+    settings: Settings, environ: Mapping[str, str], health: Health, *, ask: bool = True
+) -> list[tuple[str, ...]]:
+    """The table of `%orch models`, its header first; without `ask` nothing is sent."""
+    known = deployments(settings, environ)
+    unasked = [Reach(fine=True, said="-")] * len(known)
+    reached = await asyncio.gather(*(reach(d, environ) for d in known)) if ask else unasked
+    return [HEADER, *_rows(known, reached, environ, health)]
+
+
+def _rows(
+    known: Iterable[Deployment], reached: Iterable[Reach], environ: Mapping[str, str], health: Health
+) -> Iterator[tuple[str, ...]]:
+    for deployment, found in zip(known, reached, strict=True):
+        rates = prices.rates(deployment)
+        fresh, written = ("?", "?") if rates is None else (f"{rates[0]:g}", f"{rates[1]:g}")
+        place = host(deployment.base_url) if deployment.base_url else deployment.provider
+        name = deployment.key_env
+        key = "-" if name is None else "set" if environ.get(name) else f"set {name}"
+        seen = health.seen(deployment)
+        latency = "-" if seen is None else f"{seen.latency:.2f} s, {seen.uptime:.0%} of calls"
+        told = (deployment.alias, deployment.model, place, fresh, written, key)
+        yield (*told, found.said, latency, health.state(deployment))

@@ -1,0 +1,51 @@
+"""A second look at a hit by a model. It may only veto: a reply that cannot be read is a veto, and so is a failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchmagic.models import ModelRequest, Schema
+
+_PROMPT = """\
+Two people asked this. Would one and the same answer be right and complete for both?
+Say false if they differ in any detail that could change the answer: a name, number, date, unit, place, condition, \
+negation, direction, time, or who does what to whom. When in doubt, say false.
+
+First: {one}
+
+Second: {other}"""
+
+_SCHEMA = Schema(
+    "verdict",
+    {
+        "type": "object",
+        "properties": {"same": {"type": "boolean"}},
+        "required": ["same"],
+        "additionalProperties": False,
+    },
+)
+_TOKENS = 32  # room for the object and for a model that says a word too much
+
+
+def request(asked: ModelRequest, verifier: str, one: str, other: str) -> ModelRequest:
+    """The question to the verifier, in the name of the call whose hit it judges: its cost is that call's."""
+    text = _PROMPT.format(one=one, other=other)
+    return replace(
+        asked,
+        model=verifier,
+        messages=({"role": "user", "content": text},),
+        parameters={"temperature": 0},
+        max_tokens=_TOKENS,
+        schema=_SCHEMA,
+        tools=(),
+        logprobs=False,
+        vote=None,
+        fallback=(),
+        stream=False,
+        parts=None,
+    )
+
+
+def says_same(reply: str) -> bool:
+    """Only a plain yes counts."""
+    return reply.strip().replace(" ", "").replace("\n", "").lower() in {'{"same":true}', "true", "yes"}

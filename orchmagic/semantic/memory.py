@@ -1,0 +1,158 @@
+"""The questions that were answered, searched by meaning: embedder, index, guards and store put together."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.embedders import Embedder, TooLongError
+from orchmagic.semantic import Match, Policy, Question
+from orchmagic.semantic.differences import difference
+from orchmagic.semantic.index import Index
+from orchmagic.semantic.reading import english
+from orchmagic.semantic.store import SemanticStore
+from orchmagic.semantic.threshold import learned
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+_LOOKED = 8  # entries, the nearest first, whose words are compared
+_WORDS = 3  # a shorter text is a name or a code: it must be equal
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its vector: those of its texts one after another, of length 1 together."""
+
+    question: Question
+    vector: NDArray[float32]
+
+
+class Memory:
+    """Opened at the first use. `create` makes the embedder, and is not called before something is compared.
+
+    All methods are safe to call from several threads; none is quick enough for an event loop (10 ms).
+    """
+
+    def __init__(self, store: SemanticStore, create: Callable[[], Embedder], policy: Policy | None = None) -> None:
+        self.store = store
+        self.policy = policy or Policy()
+        self._create = create
+        self._embedder: Embedder | None = None
+        self._indexes: dict[str, tuple[Index, int]] = {}
+        self._line: tuple[tuple[int, int], float | None] | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def embedder(self) -> Embedder:
+        """The one embedder, loaded at its first use (half a second)."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self._create()
+            return self._embedder
+
+    def asked(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> Asked | None:
+        """What to compare; `scope` hashes all that must be equal, given the parts that are not to be compared.
+
+        None when no part is a text that can be compared: too short, too long, not English, or data.
+        """
+        vectors: dict[str, Any] = {}
+        for name in sorted(parts):
+            if comparable(parts[name]):
+                try:
+                    vectors[name] = self.embedder.embed(parts[name])
+                except TooLongError:  # then it must be equal
+                    continue
+        if not vectors:
+            return None
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        equal = {name: text for name, text in parts.items() if name not in vectors}
+        named = scope({**equal, "": f"{self.embedder.name} {self.embedder.version} {' '.join(vectors)}"})
+        joined: NDArray[float32] = np.concatenate(list(vectors.values()), dtype=np.float32)
+        joined /= np.float32(np.sqrt(len(vectors)))
+        return Asked(Question(named, {name: parts[name] for name in vectors}), joined)
+
+    def nearest(self, asked: Asked) -> Match | None:
+        """The best entry that nothing keeps apart, else the nearest one with what does; None below the floor."""
+        with self._lock:
+            index = self._index(asked.question.scope, len(asked.vector))
+            near = index.nearest(asked.vector, self.policy.floor, _LOOKED)
+            found = [m for number, score in near if (m := self._match(asked, index, number, score)) is not None]
+        return next((m for m in found if not m.difference), found[0] if found else None)
+
+    def keep(self, asked: Asked, key: str, now: float) -> None:
+        """Remember a question whose answer the exact cache has under `key`."""
+        self.store.add(asked.question, key, asked.vector, now)
+
+    def line(self) -> float | None:
+        """The least cosine of a hit: fixed, or learned; None while too little is known to serve any."""
+        if self.policy.bound is None:
+            return self.policy.threshold
+        with self._lock:
+            count = self.store.counted()
+            if self._line is None or self._line[0] != count:
+                self._line = (count, learned(self.store.labels(), self.policy.bound, self.policy.floor))
+            return self._line[1]
+
+    def forget(self, number: int) -> bool:
+        """Remove an entry; whether there was one."""
+        with self._lock:
+            for index, _ in self._indexes.values():
+                index.remove(number)
+            return self.store.remove(number)
+
+    def close(self) -> None:
+        """Close the file and let the vectors go; a later use opens again."""
+        with self._lock:
+            self._indexes.clear()
+            self.store.close()
+
+    def _index(self, scope: str, size: int) -> Index:
+        """The vectors of a scope, with what other kernels have added since."""
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        index, last = self._indexes.get(scope, (None, 0))
+        if index is None:
+            index = Index(size)
+        for number, packed in self.store.after(scope, last):
+            index.add(number, np.frombuffer(packed, dtype=np.float16).astype(np.float32))
+            last = number
+        self._indexes[scope] = (index, last)
+        return index
+
+    def _match(self, asked: Asked, index: Index, number: int, mean: float) -> Match | None:
+        entry = self.store.entry(number)
+        if entry is None:  # another kernel removed it
+            index.remove(number)
+            return None
+        texts = entry.question.texts
+        score = mean if len(texts) == 1 else self._least(asked, index.vector(number))
+        if score < self.policy.floor:
+            return None
+        told = (d for name, text in asked.question.texts.items() if (d := difference(text, texts[name])))
+        return Match(entry, score, next(told, "") or self._denied(asked, number, mean))
+
+    def _least(self, asked: Asked, vector: NDArray[float32]) -> float:
+        """The cosine of the two texts that are least alike, when there are several."""
+        parts = len(asked.question.texts)
+        both = asked.vector.reshape(parts, -1) * vector.reshape(parts, -1)
+        return float(both.sum(axis=1).min()) * parts
+
+    def _denied(self, asked: Asked, number: int, mean: float) -> str:
+        """Nearer to a question that the entry does not answer than to the one that it does."""
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        for packed in self.store.negatives(number):
+            if float(np.frombuffer(packed, dtype=np.float16).astype(np.float32) @ asked.vector) >= mean:
+                return "marked as wrong"
+        return ""
+
+
+def comparable(text: str) -> bool:
+    """Whether the text is a few words of English or more; data and codes must be equal."""
+    return len(re.findall(r"[^\W\d_]+", text)) >= _WORDS and text.lstrip()[:1] not in {"{", "[", "<"} and english(text)

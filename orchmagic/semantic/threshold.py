@@ -1,0 +1,60 @@
+"""The learned threshold: the lowest cosine at which, by all labels so far, few enough hits are wrong.
+
+A label is a pair that was looked at: its score, and whether the two answers agreed. The bound is on the share of
+wrong hits among those served, and holds with 95 % confidence: thresholds are tried from the top down, each by the
+exact (Clopper-Pearson) limit of its error, and the first that fails ends the search (fixed-sequence testing, so
+trying many costs no confidence). Pairs below the line are all labelled, hits only in part: what is near the line
+counts more than it is served, which errs on the safe side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+CONFIDENCE = 0.95
+STEP = 0.005
+
+
+def learned(labels: Iterable[tuple[float, bool]], bound: float, floor: float) -> float | None:
+    """The threshold, or None while the labels do not say that any keeps the bound. `labels`: (score, right)."""
+    known = sorted(labels, reverse=True)
+    found = None
+    seen = wrong = 0
+    for step in range(round((1 - floor) / STEP) + 1):
+        line = 1 - step * STEP
+        while seen < len(known) and known[seen][0] >= line - 1e-9:
+            wrong += not known[seen][1]
+            seen += 1
+        if seen < least(bound):
+            continue  # too few to say anything: no test was made yet
+        if most_wrong(wrong, seen) > bound:
+            break
+        found = line
+    return found
+
+
+def least(bound: float) -> int:
+    """How many labels without one error are needed before anything can be served: 149 for 2 %."""
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - bound))
+
+
+def most_wrong(wrong: int, of: int) -> float:
+    """The upper 95 % limit of the error rate after `wrong` errors in `of` looks (Clopper-Pearson, one-sided)."""
+    if of == 0 or wrong >= of:
+        return 1.0
+    low, high = wrong / of, 1.0
+    for _ in range(40):  # halving an interval of 1: exact to twelve digits
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(wrong, of, middle) > 1 - CONFIDENCE else (low, middle)
+    return high
+
+
+def _at_most(wrong: int, of: int, rate: float) -> float:
+    """The probability of `wrong` errors or fewer."""
+    logs = (
+        math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
+        + k * math.log(rate) + (of - k) * math.log1p(-rate)
+        for k in range(wrong + 1)
+    )  # fmt: skip  # one line each
+    return math.fsum(map(math.exp, logs))

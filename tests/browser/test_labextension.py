@@ -1,0 +1,267 @@
+"""What the extension adds to JupyterLab and Notebook 7: colours in cells, traces without a kernel, the panel of runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.enable_socket]
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "trace.json"
+MIME = "application/vnd.orchmagic.trace.v1+json"
+SETUP = """%load_ext orchmagic
+%config OrchMagic.model = "scripted"
+%config OrchMagic.history = "off"
+from orchmagic import Reply, Script, install
+role = "cashier"
+mail = "Please send the 12.50 to Ann <b>Lee</b>"
+paid = Reply({"to": "Ann <b>Lee</b>", "amount": 12.5, "kind": "refund"}, latency=0.2)
+install(Script([paid, Reply("The money is on its way.", latency=0.3)]))
+None"""
+PAYOUT = """%%chain payout --no-cache --budget 0.50
+# who gets it, and how much
+draft(retry=2) -> to: str, amount: float, kind: "refund" | "salary"
+    system: You are a {{ role | lower }}.
+    user: {% if mail %}Who gets how much? {{ mail }}{% endif %}
+    The word gate is no control here.
+gate draft.amount < 20 and "else" in "or else" else stop "too much"
+approve "Send this payout?"
+reply(when=draft.to)
+    Tell {{ draft.to }} that {{ draft.amount }} is on its way."""
+ROUTE = """%%route helpdesk --min-confidence 0.7 --otherwise human --no-run
+router
+    Which team should answer? {{ question }}
+billing(model=small): refunds, invoices, double charges
+    You are a billing specialist. {{ question }}
+human(ask="Please answer: {{ question }}"): anything legal, angry or unclear"""
+PYTHON = """def answer(question: str) -> int:
+    "Not ours: Python stays Python."
+    return 42  # %%chain"""
+
+
+def shown_classes(book: Any, cell: int, text: str) -> str:
+    """The classes of the stretch of a cell that has this text."""
+    script = """([i, text]) => { const c = document.querySelectorAll('.jp-Notebook .jp-Cell')[i];
+        const e = [...c.querySelectorAll('.cm-line span')].find(s => s.textContent === text && !s.children.length);
+        return e ? e.className : null; }"""
+    return book.page.evaluate(script, [cell, text])
+
+
+def panel(book: Any) -> Any:
+    """The runs, in sight."""
+    book.page.evaluate("() => window.jupyterapp.commands.execute('orchmagic:show-runs')")
+    found = book.page.locator(".om-panel")
+    found.wait_for(state="visible", timeout=30_000)
+    return found
+
+
+def command(book: Any, name: str) -> None:
+    book.page.evaluate("n => { window.jupyterapp.commands.execute('orchmagic:' + n); }", name)
+
+
+def saved(lab: Any, name: str, data: dict[str, Any]) -> None:
+    """A notebook that was run elsewhere and holds a trace."""
+    text = {"text/plain": "a run", "text/html": "<p>the static view</p>", MIME: data}
+    output = nbformat.v4.new_output("display_data", data=text)
+    gone = {"name": "gone", "display_name": "a kernel of another machine", "language": "gone"}
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": gone, "language_info": {"name": "gone"}})
+    book.cells = [nbformat.v4.new_code_cell("%%chain", outputs=[output], execution_count=1)]
+    nbformat.write(book, lab.root / name)
+
+
+@pytest.fixture
+def page(chromium):
+    context = chromium.new_context(viewport={"width": 1100, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def shot(page: Any, name: str) -> None:
+    folder = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(300)  # the picture is taken when the page stands still
+    page.screenshot(path=str(folder / f"{name}.png"))
+
+
+def opened(page: Any, lab: Any, name: str) -> None:
+    """A notebook without a kernel."""
+    page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/{name}?token={lab.token}&reset")
+    page.locator(".jp-Dialog").wait_for(timeout=60_000)
+    page.locator(".jp-Dialog button", has_text="No Kernel").click()
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_our_cells_have_colours_and_python_keeps_its_own(notebook, theme):
+    book = notebook([SETUP, PAYOUT, ROUTE, PYTHON])
+    book.theme(theme)
+    book.page.wait_for_timeout(500)
+    assert "om-cm-magic" in shown_classes(book, 1, "%%chain")
+    assert "om-cm-step" in shown_classes(book, 1, "draft")
+    assert "om-cm-option" in shown_classes(book, 1, "retry")
+    assert "om-cm-type" in shown_classes(book, 1, "float")
+    assert "om-cm-control" in shown_classes(book, 1, "gate")
+    assert "om-cm-role" in shown_classes(book, 1, "system:")
+    assert "om-cm-jinja" in shown_classes(book, 1, "{{")
+    assert shown_classes(book, 1, "The") is None  # the text of a prompt is plain
+    assert "om-cm-description" in shown_classes(book, 2, " refunds, invoices, double charges")
+    assert shown_classes(book, 3, "def") is not None
+    assert "om-" not in shown_classes(book, 3, "def")
+    book.shot(f"lab-colours-{theme.split()[-1].lower()}")
+    assert book.problems == []
+
+
+def test_a_cell_becomes_ours_while_somebody_types(notebook):
+    book = notebook(["", "None"])
+    book.page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+    book.page.keyboard.type("%%chai\ndraft -> int\n")
+    assert shown_classes(book, 0, "draft") is None or "om-" not in shown_classes(book, 0, "draft")
+    book.page.keyboard.press("Control+Home")
+    book.page.keyboard.press("End")
+    book.page.keyboard.type("n")
+    book.page.wait_for_function("() => document.querySelector('.om-cm-step')?.textContent === 'draft'")
+    assert book.problems == []
+
+
+@pytest.mark.parametrize("width", [600, 1100, 1600])
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_saved_trace_is_read_without_a_kernel(lab, page, theme, width):
+    saved(lab, "reopened.ipynb", json.loads(GOLDEN.read_text()))
+    page.set_viewport_size({"width": width, "height": 1000})
+    opened(page, lab, "reopened.ipynb")
+    page.evaluate("n => window.jupyterapp.commands.execute('apputils:change-theme', {theme: n})", theme)
+    page.evaluate("() => { window.jupyterapp.shell.collapseLeft(); window.jupyterapp.shell.collapseRight(); }")
+    trace = page.locator(".jp-OutputArea .om-trace")
+    trace.wait_for(timeout=30_000)
+    assert "waiting" in trace.locator(".om-head").inner_text()
+    assert "urgent/4" in trace.locator(".om-failure").inner_text()
+    trace.locator(".om-failure").click()
+    assert "refused" in trace.locator(".om-pane").inner_text()
+    trace.locator(".om-row", has_text="tone").first.click()
+    assert "2 of 3 votes" in trace.locator(".om-pane").inner_text()
+    assert page.evaluate("() => window.hacked") is None
+    assert trace.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    shot(page, f"lab-trace-{theme.split()[-1].lower()}-{width}")
+
+
+def test_ten_thousand_spans_are_drawn_in_a_second_and_a_half(lab, page):
+    map_ = {"id": "map#1", "kind": "call", "name": "map", "status": "done", "start": 0, "end": 120}
+    items = [
+        {"id": f"map#1/{i}", "parent": "map#1", "kind": "item", "name": str(i), "start": i / 100, "end": i / 100 + 1,
+         "status": "failed" if i == 5000 else "done", "input": f"chunk {i}", "usage": {"input": 100}}
+        for i in range(1, 10_000)
+    ]  # fmt: skip
+    saved(lab, "large.ipynb", {"version": 1, "run": "r1", "name": "digest", "seconds": 120, "spans": [map_, *items]})
+    opened(page, lab, "large.ipynb")
+    trace = page.locator(".jp-OutputArea .om-trace")
+    trace.wait_for(timeout=30_000)
+    data = json.dumps({"version": 1, "run": "r1", "name": "digest", "seconds": 120, "spans": [map_, *items]})
+    took = page.evaluate(
+        """async ([data, mime]) => { const w = window.jupyterapp.shell.currentWidget;
+        const outputs = w.content.widgets[0].model.outputs; const parsed = JSON.parse(data); const began = performance.now();
+        outputs.clear(); outputs.add({output_type: 'display_data', metadata: {}, data: {[mime]: parsed}});
+        while (!document.querySelector('.jp-OutputArea .om-trace .om-space .om-row')) await new Promise(requestAnimationFrame);
+        await new Promise(requestAnimationFrame); return performance.now() - began; }""",
+        [data, MIME],
+    )
+    assert took < 1_500, took
+    trace = page.locator(".jp-OutputArea .om-trace")
+    trace.locator(".om-row", has_text="more items").click()
+    trace.locator(".om-list").press("End")
+    trace.get_by_text("9999 · chunk 9999").wait_for()
+    assert trace.locator(".om-row").count() < 80
+    shot(page, "lab-trace-large")
+
+
+def test_a_run_that_waits_is_answered_in_the_panel(notebook):
+    book = notebook([SETUP, PAYOUT, "'the kernel is free'", "payout.last.status, In[-1]"])
+    side = panel(book)
+    side.get_by_text("Run %load_ext orchmagic in this notebook.").wait_for(timeout=30_000)
+    book.run(0)
+    book.run(1)
+    side.get_by_text("Send this payout?").wait_for(timeout=30_000)
+    assert '"amount": 12.5' in side.inner_text()
+    assert side.locator("b").count() == 0
+    book.shot("lab-panel-waiting")
+    side.get_by_role("button", name="Edit").click()
+    side.locator("textarea").wait_for()
+    side.get_by_role("button", name="Cancel").click()
+    side.get_by_role("button", name="Approve").click()
+    side.locator(".om-run.om-is-done").wait_for(timeout=30_000)
+    assert side.get_by_text("Send this payout?").count() == 0
+    book.run(2)
+    book.run(3)
+    assert "[3]:" in book.page.locator(".jp-Notebook .jp-Cell").nth(2).inner_text()  # no count was used up
+    assert "('done', 'payout.last.status, In[-1]')" in book.output(3).inner_text()  # and nothing is in the history
+    side.locator(".om-open").first.click()
+    tab = book.page.locator(".om-tab .om-trace")
+    tab.wait_for(timeout=30_000)
+    tab.locator(".om-row", has_text="reply").click()
+    assert "The money is on its way." in tab.locator(".om-pane").inner_text()
+    book.shot("lab-panel-trace")
+    assert book.problems == []
+
+
+def test_two_runs_are_compared_and_a_waiting_one_is_rejected(notebook):
+    book = notebook([SETUP.replace("[paid,", "[paid, paid,"), PAYOUT, PAYOUT])
+    for index in range(3):
+        book.run(index)
+    side = panel(book)
+    side.get_by_text("Send this payout?").nth(1).wait_for(timeout=30_000)
+    first = side.locator(".om-run").first
+    first.get_by_role("button", name="Reject").click()
+    first.locator("textarea").fill("not today")
+    first.get_by_role("button", name="Reject").click()
+    side.locator(".om-run.om-is-done, .om-run.om-is-failed").first.wait_for(timeout=30_000)
+    for tick in side.locator("input[type=checkbox]").all()[:2]:
+        tick.check()
+    side.get_by_role("button", name="Compare").click()
+    both = book.page.locator(".om-compare")
+    both.wait_for(timeout=30_000)
+    assert "steps differ" in both.inner_text()
+    assert both.locator(".om-trace").count() == 2
+    both.locator("summary").first.click()
+    book.shot("lab-compare")
+    assert book.problems == []
+
+
+def test_the_palette_has_our_commands_and_the_last_run_opens_after_a_reload(notebook):
+    book = notebook([SETUP, PAYOUT])
+    book.run(0)
+    book.run(1)
+    labels = book.page.evaluate(
+        "() => window.jupyterapp.commands.listCommands().filter(c => c.startsWith('orchmagic:')).sort()"
+    )
+    assert labels == [
+        f"orchmagic:{n}" for n in ("compare-runs", "open-last-run", "refresh-runs", "resume-run", "show-runs")
+    ]
+    book.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    book.page.reload()
+    book.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    command(book, "open-last-run")
+    book.page.locator(".om-tab .om-trace", has_text="payout").wait_for(timeout=30_000)
+    assert book.problems == []
+
+
+def test_notebook_7_has_colours_panel_and_traces(notebook7, page):
+    notebook7.write("seven.ipynb", [SETUP, PAYOUT])
+    page.goto(f"http://127.0.0.1:{notebook7.port}/notebooks/seven.ipynb?token={notebook7.token}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell.currentWidget?.context?.sessionContext.session?.kernel?.status === 'idle'"
+    )
+    page.wait_for_function("() => document.querySelector('.om-cm-step')?.textContent === 'payout'")
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    page.evaluate("() => { window.jupyterapp.commands.execute('orchmagic:show-runs'); }")
+    side = page.locator(".om-panel")
+    side.get_by_text("Send this payout?").wait_for(timeout=60_000)
+    side.get_by_role("button", name="Approve").click()
+    side.locator(".om-run.om-is-done").wait_for(timeout=30_000)
+    side.locator(".om-open").first.click()
+    tab = page.locator(".om-tab .om-trace")
+    tab.wait_for(timeout=30_000)
+    assert tab.bounding_box()["height"] >= 300  # there is room to read it
+    shot(page, "lab-notebook7")

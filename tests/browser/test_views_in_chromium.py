@@ -1,0 +1,197 @@
+"""The saved views of a run, drawn by a real Chromium: nothing cut off, nothing on top of another, nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import plotly
+import pytest
+from conftest import SHOTS
+from shown_runs import RUNS, Shown, hostile, hostile_failure
+
+from orchmagic import answer, views
+from orchmagic.models.providers.scripted import remove
+from orchmagic.receipt import Receipt
+from orchmagic.trace import Record
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.enable_socket]
+
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+FIGURE = "application/vnd.plotly.v1+json"
+THEMES = {"light": ("#fff", "rgba(0,0,0,.87)"), "dark": ("#111", "rgba(255,255,255,.87)")}
+BOXES = """() => [...document.querySelectorAll('#figure text')].filter(t => t.textContent.trim()).map(t => {
+    const b = t.getBoundingClientRect(); return [t.textContent, b.left, b.top, b.right, b.bottom]; })"""
+
+Draw = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Record]]:
+    """`recorded(name)` is the record of that run; each is made once."""
+    made: dict[str, Record] = {}
+    shown: list[Shown] = []
+
+    def run(name: str) -> Record:
+        if name not in made:
+            shown.append(Shown(tmp_path_factory.mktemp(name)))
+            made[name] = RUNS[name](shown[-1])
+        return made[name]
+
+    yield run
+    for session in shown:
+        session.session.close()
+    remove()
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Any) -> Iterator[Any]:
+    """A page with Plotly in it: loading it takes longer than all that is drawn."""
+    context = chromium.new_context()
+    yield _opened(context, "")
+    context.close()
+
+
+@pytest.fixture
+def draw(page: Any) -> Draw:
+    """`draw(record, width, theme)` shows what a notebook shows below its cell."""
+
+    def drawn(record: Record, width: int = 1100, theme: str = "light") -> Any:
+        page.mouse.move(0, 0)
+        page.set_viewport_size({"width": width + 20, "height": 600})
+        page.evaluate(
+            "([html, style]) => { document.body.innerHTML = html; document.body.style = style; }", _body(record, theme)
+        )
+        return _plot(page, record)
+
+    return drawn
+
+
+def _opened(context: Any, html: str) -> Any:
+    page = context.new_page()
+    page.problems = []
+    page.on("pageerror", lambda e: page.problems.append(str(e)))
+    page.on("dialog", lambda d: (page.problems.append(d.message), d.dismiss()))
+    page.set_content(f"<!doctype html><meta charset=utf-8>{html}")
+    page.add_script_tag(path=str(PLOTLY))
+    return page
+
+
+def _body(record: Record, theme: str) -> list[str]:
+    ground, text = THEMES[theme]
+    style = f"margin:10px;background:{ground};color:{text};font:13px system-ui,sans-serif"
+    return [f"<div id=answer>{answer.bundle(record)['text/html']}</div><div id=figure></div>", style]
+
+
+def _plot(page: Any, record: Record) -> Any:
+    if figure := views.bundle(record).get(FIGURE):
+        page.evaluate("f => Plotly.newPlot('figure', f.data, f.layout, f.config)", figure)
+    return page
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+@pytest.mark.parametrize("width", [600, 1600])
+@pytest.mark.parametrize("name", list(RUNS))
+def test_nothing_is_cut_off_and_no_text_lies_on_another(recorded, draw, name, width, theme):
+    page = draw(recorded(name), width, theme)
+    _shot(page, f"view-{name}-{theme}-{width}")
+    boxes = page.evaluate(BOXES)
+    assert len(boxes) > 3
+    assert [t for t, left, _, right, _ in boxes if left < 9 or right > width + 11] == []
+    assert [(a[0], b[0]) for i, a in enumerate(boxes) for b in boxes[:i] if _meet(a, b)] == []
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    _point(page, 0)  # Plotly shows no label that has no room in the figure
+    assert page.problems == []
+
+
+def _point(page: Any, row: int) -> None:
+    """Point at a row, again when the figure has just taken another size and forgot it."""
+    script = "n => { Plotly.Fx.hover('figure', [{curveNumber: 0, pointNumber: n}]); return document.querySelector('#figure .hoverlayer').textContent; }"
+    page.wait_for_function(script, arg=row, polling=200)
+
+
+def _shot(page: Any, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(SHOTS / f"{name}.png"), full_page=True)
+
+
+def _meet(a: list[Any], b: list[Any]) -> bool:
+    """Two boxes of text overlap by more than the empty edge that each has."""
+    wide = min(a[3], b[3]) - max(a[1], b[1])
+    high = min(a[4], b[4]) - max(a[2], b[2])
+    return bool(wide > 2 and high > 4)
+
+
+def test_the_picture_alone_tells_a_fallback_a_cache_hit_and_a_slow_step(recorded, draw):
+    rows = [" ".join(text.split()) for text, *_ in draw(recorded("told"), 600).evaluate(BOXES)]
+    assert sum("cached" in text for text in rows) == 1
+    assert sum("fell back to large" in text and "% of the time" in text for text in rows) == 1
+
+
+def test_pointing_at_a_step_tells_what_went_in_and_out_and_why(recorded, draw):
+    page = draw(recorded("told"), 600)
+    _point(page, 2)
+    said = " ".join(page.locator("#figure .hoverlayer").text_content().split())
+    for word in ("draft (call, done)", "fell back from small to large", "in: user: Draft", "out: Sorry about"):
+        assert word in said
+    box = page.locator("#figure .hoverlayer").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 620
+
+
+def test_a_failed_step_is_told_first_and_red_with_its_input(recorded, draw):
+    page = draw(recorded("failed"), 600)
+    text = page.locator("#answer").inner_text().splitlines()
+    assert text[1].startswith("✗ draft failed")
+    assert "Draft an answer" in text[2]
+    red = page.evaluate("""() => [...document.querySelectorAll('#figure text')]
+        .filter(t => getComputedStyle(t).fill === 'rgb(213, 94, 0)').map(t => t.textContent)""")
+    assert any("✗ draft" in t for t in red)
+
+
+@pytest.mark.parametrize("make", [hostile, hostile_failure])
+def test_hostile_text_is_shown_and_runs_nothing_in_any_view(chromium, tmp_path, make):
+    shown = Shown(tmp_path)
+    record = make(shown)
+    shown.session.close()
+    html = {"static": views.bundle(record)["text/html"], "receipt": Receipt(record)._repr_html_()}
+    others = "".join(f"<div id={name}>{text}</div>" for name, text in html.items())
+    context = chromium.new_context(viewport={"width": 620, "height": 600})
+    page = _opened(context, _body(record, "light")[0] + others)  # parsed as a page, scripts and all
+    page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
+    _plot(page, record)  # the page has its final width by now: Plotly forgets what is pointed at when it changes
+    _point(page, 0)
+    assert "<script>window.hacked=1" in page.locator("#figure .hoverlayer").text_content()
+    for place in ("answer", "static"):
+        assert "<script>window.hacked=1</script>" in page.locator(f"#{place}").inner_text(), place
+    assert [page.locator(f"#{p} :is(script, img, iframe, b)").count() for p in ("answer", "figure", *html)] == [0] * 4
+    assert page.locator("a[href^=javascript]").count() == 0
+    assert page.evaluate("() => window.hacked") is None
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    assert not {"\u202e", "\x1b"} & set(page.content())
+    _shot(page, f"view-{make.__name__}")
+    assert page.problems == []
+    context.close()
+
+
+def test_reopened_without_a_kernel_and_untrusted_it_is_whole_and_prices_are_no_formulas(lab, chromium, recorded):
+    record = recorded("told")
+    static = {"text/html": views.bundle(record)["text/html"]}
+    shown = (answer.bundle(record), views.bundle(record), static, {"text/html": Receipt(record)._repr_html_()})
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%%chain")])
+    book.cells[0].outputs = [nbformat.v4.new_output("display_data", data=data) for data in shown]
+    nbformat.write(book, lab.root / "reopened.ipynb")
+    page = chromium.new_page(viewport={"width": 1100, "height": 1500})
+    page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/reopened.ipynb?token={lab.token}&reset&kernel=none")
+    page.get_by_role("button", name="No Kernel", exact=True).dispatch_event("click", timeout=60_000)
+    page.locator(".js-plotly-plot text").first.wait_for(timeout=30_000)
+    page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
+    page.wait_for_function("() => document.querySelectorAll('.jp-RenderedHTML').length >= 3")
+    _shot(page, "view-reopened")
+    text = page.locator(".jp-Notebook").inner_text()
+    assert "one call $0.000656, all calls $0.0013" in text
+    assert page.locator(".jp-Notebook :is(mjx-container, .MathJax)").count() == 0
+    assert page.locator(".jp-Notebook .js-plotly-plot").count() == 1
+    page.close()

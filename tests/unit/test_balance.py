@@ -1,0 +1,118 @@
+"""The order in which deployments are asked: scores by hand, chance by its seed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from orchmagic.models import Deployment, Pool
+from orchmagic.models.balance import EXPLORE, PRICE, UPTIME, Stats, penalty, ranked, scores
+
+# price: (in + out) / 2, US dollars per million tokens
+TABLE = [
+    Stats(uptime=1.00, throughput=100, latency=2.0, price=2.0, cache=True),
+    Stats(uptime=0.98, throughput=50, latency=0.5, price=1.0),
+    Stats(uptime=0.90, throughput=200, latency=1.0, price=4.0),
+]
+
+
+def members(n, **fields):
+    return tuple(Deployment(f"p@{i}", "scripted", "m", **fields) for i in range(n))
+
+
+def pool(policy, n=3):
+    return Pool("p", members(n), policy)
+
+
+def never():
+    return 0.999
+
+
+def test_the_published_weights_are_these():
+    assert dict(UPTIME) == {"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1}
+    assert dict(PRICE) == {"price": 0.6, "uptime": 0.5, "throughput": 0.05, "latency": 0.025, "cache": 0.2}
+    assert EXPLORE == 0.01
+
+
+def test_the_scores_of_the_article_are_reproduced_by_hand():
+    # shares of the range; uptime 1 .98 .9 -> 0 .2 1; throughput 100 50 200 -> 2/3 1 0; price 2 1 4 -> 1/3 0 1;
+    # latency 2 .5 1 -> 1 0 1/3; the last one's uptime adds (5 x .05 / .95) squared
+    by_hand = [
+        0.5 * 0 + 0.2 * 2 / 3 + 0.2 * 1 / 3 + 0.1 * 1,
+        0.5 * 0.2 + 0.2 * 1 + 0.2 * 0 + 0.1 * 0,
+        0.5 * 1 + 0.2 * 0 + 0.2 * 1 + 0.1 * 1 / 3 + 0.0692521,
+    ]
+    assert scores(TABLE, "uptime") == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("streaming", "tokens", "by_hand"),
+    [
+        # price ratios less one: 1 0 3; uptime: 0 1/49 1/9; throughput: 1 3 0
+        (False, 100, [(0.6 * 1 + 0.05 * 1) / 1.15, (0.5 / 49 + 0.05 * 3) / 1.15, (0.6 * 3 + 0.5 / 9) / 1.15]),
+        # and latency: 3 0 1, counted while streaming
+        (True, 100, [(0.65 + 0.075) / 1.175, (0.5 / 49 + 0.15) / 1.175, (1.8 + 0.5 / 9 + 0.025) / 1.175]),
+        # and the prompt cache, which only the first sells, from 5,000 tokens on
+        (False, 5000, [0.65 / 1.35, (0.5 / 49 + 0.15 + 0.2) / 1.35, (1.8 + 0.5 / 9 + 0.2) / 1.35]),
+    ],
+)
+def test_the_scores_of_the_gateway_as_it_is_now_are_reproduced_by_hand(streaming, tokens, by_hand):
+    by_hand[2] += 0.0692521
+    assert scores(TABLE, "price", streaming=streaming, tokens=tokens) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(("uptime", "added"), [(1.0, 0), (0.95, 0), (0.9, 0.0693), (0.7, 1.7313), (0.5, 5.6094)])
+def test_an_unsteady_deployment_is_punished_by_the_square(uptime, added):
+    assert penalty(uptime) == pytest.approx(added, abs=1e-4)
+
+
+def test_an_unknown_price_counts_as_the_highest_and_never_as_nothing():
+    unknown, dear = Stats(price=None), Stats(price=3.0)
+    assert scores([unknown, dear, Stats(price=1.0)], "price")[0] == scores([dear, dear, Stats(price=1.0)], "price")[0]
+    assert scores([unknown, unknown], "price") == [0, 0]
+
+
+def test_figures_of_nothing_break_no_score():
+    nothing = Stats(uptime=0.0, throughput=0.0, latency=0.0, price=0.0)
+    assert all(s >= 0 for policy in ("uptime", "price") for s in scores([nothing, Stats()], policy, streaming=True))
+
+
+def test_the_best_score_is_asked_first_and_says_why():
+    stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
+    found = ranked(pool("price"), stats, never)
+    assert [c.deployment.alias for c in found] == ["p@1", "p@0", "p@2"]
+    assert found[0].why == "score 0.139, number 1 of 3 (uptime 98%, 50 tokens/s, 0.50 s, $1.00/M)"
+
+
+def test_one_question_in_a_hundred_explores_whatever_the_scores_say():
+    chance = random.Random(7).random
+    stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
+    firsts = [ranked(pool("uptime"), stats, chance)[0] for _ in range(10_000)]
+    explored = [c for c in firsts if c.why.startswith("explored")]
+    assert 70 <= len(explored) <= 130  # 100 expected, three deviations of 10
+    assert set(Counter(c.deployment.alias for c in explored)) == {"p@0", "p@1", "p@2"}
+    assert {c.deployment.alias for c in firsts if c not in explored} == {"p@0"}
+
+
+def test_the_same_seed_explores_the_same_questions():
+    def run():
+        chance = random.Random(3).random
+        return [ranked(pool("price"), {}, chance)[0].why for _ in range(500)]
+
+    assert run() == run()
+
+
+def test_weights_share_the_questions():
+    weighted = Pool("p", (*members(1, weight=3.0), Deployment("p@1", "scripted", "m", weight=1.0)), "weighted")
+    chance = random.Random(1).random
+    first = Counter(ranked(weighted, {}, chance)[0].deployment.alias for _ in range(10_000))
+    assert first["p@0"] / 10_000 == pytest.approx(0.75, abs=0.02)
+    drawn = ranked(weighted, {}, chance)
+    assert {c.deployment.alias for c in drawn} == {"p@0", "p@1"}
+    assert "of 4" in drawn[0].why
+
+
+def test_an_ordered_list_stays_in_order():
+    assert [c.why for c in ranked(pool("order"), {}, never)] == ["first choice", "number 2 of 3", "number 3 of 3"]
