@@ -6,7 +6,6 @@ Nothing here waits for a model, prints, or touches the notebook's names: a quest
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic import views, words
 from orchmagic.errors import CellError, InputError, OrchError
-from orchmagic.events import Event
 from orchmagic.trace import MIME, Record, Span
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 _SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are looked through for today's cost
 _CUT = 2_000  # characters of a value in the list; `asked` has the whole
-_START = 2.0  # seconds that a resumed run may take to begin
 
 
 class Answer:
@@ -99,21 +96,7 @@ def resume(session: Session, which: str) -> dict[str, Any]:
     Raises:
         InputError: it is done, under way, or waits for an answer.
     """
-    run = session.revive(which)
-    failed: list[OrchError] = []
-    begun = threading.Event()
-
-    def hear(_: Event) -> None:
-        begun.set()
-        run.trace.listeners.remove(hear)
-
-    run.trace.listeners.append(hear)
-    threading.Thread(target=_resumed, args=(run, failed, begun), name="orchmagic-resume", daemon=True).start()
-    begun.wait(_START)
-    if failed:
-        run.trace.listeners.remove(hear)
-        raise failed[0]
-    return {"status": run.status}
+    return {"status": session.revive(which).begin_again().status}
 
 
 def export(session: Session, which: str) -> dict[str, Any]:
@@ -131,15 +114,6 @@ def export(session: Session, which: str) -> dict[str, Any]:
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     f.__name__: f for f in (overview, record, asked, answer, resume, export)
 }
-
-
-def _resumed(run: Run, failed: list[OrchError], begun: threading.Event) -> None:
-    try:
-        run.resume()
-    except OrchError as error:
-        failed.append(error)
-    finally:
-        begun.set()
 
 
 def _record(session: Session, which: str) -> Record:

@@ -142,6 +142,14 @@ class Run(Outcome):
         """
         if self.status == "waiting" or answer is not None:
             return self.respond(answer).wait()
+        return self.begin_again().wait()
+
+    def begin_again(self) -> Run:
+        """`resume` of a run that broke off, without waiting for its end.
+
+        Raises:
+            InputError: it is done, under way, or waits for a person.
+        """
         with self._turn:
             if self.status in {"done", "running", "waiting"}:
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
@@ -151,7 +159,7 @@ class Run(Outcome):
             self.trace.restart()
             self._told.forget()
             self.start()
-        return self.wait()
+        return self
 
     def approve(self) -> Run:
         """Let what the run asks about pass as it is, and go on."""
