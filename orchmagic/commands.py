@@ -14,7 +14,6 @@ from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:
     from orchmagic.compare import Comparison
-    from orchmagic.models import Deployment
     from orchmagic.run import Run
     from orchmagic.session import Session
 
@@ -32,16 +31,16 @@ class Text(str):
         return str(self)
 
 
-def models(session: Session) -> str:
-    """models: the aliases, what is behind them, prices, and whether their key is set"""
-    from orchmagic.models.aliases import table  # noqa: PLC0415 - only this command needs it
+def models(session: Session, action: str = "", *words: str) -> str:
+    """Models [add NAME DEPLOYMENT … policy=…]: the aliases, what is reachable, prices, latency; or another alias"""
+    from orchmagic.entries import added  # noqa: PLC0415 - only this command needs it
+    from orchmagic.models import reach  # noqa: PLC0415 - as above
 
-    rows = [("alias", "provider", "model", "endpoint", "$/M in", "$/M out", "key")]
-    for d in table(session.settings, session.environ):
-        key = "-" if d.key_env is None else "set" if session.environ.get(d.key_env) else f"set {d.key_env}"
-        endpoint = d.base_url or ("in this kernel" if d.provider == "local" else "-")
-        rows.append((d.alias, d.provider, d.model, endpoint, _price(d, d.input_price), _price(d, d.output_price), key))
-    return _table(rows)
+    if action == "add":
+        session.add_models(added(words))
+    elif action:
+        raise InputError(f"unknown command {action!r}: write %orch models or %orch models add NAME DEPLOYMENT")
+    return _table(session.bridge.run(reach.rows(session.settings, session.environ, session.health)))
 
 
 def runs(session: Session, which: str = "") -> str:
@@ -283,12 +282,6 @@ def help_text(pattern: Pattern) -> str:
 def _doc(command: Callable[..., Any]) -> str:
     first = (command.__doc__ or command.__name__).splitlines()[0]
     return first[0].lower() + first[1:]
-
-
-def _price(deployment: Deployment, price: float | None) -> str:
-    if price is None:
-        return "0" if deployment.provider in {"local", "scripted"} else "?"
-    return f"{price:g}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -28,6 +28,7 @@ class OrchMagic(Configurable):
     history_dir = Unicode(help="folder of the run history").tag(config=True)
     checkpoints = Unicode(help="postgresql://… for LangGraph's checkpoints; SQLite otherwise").tag(config=True)
     otel = Unicode(help="on or off: send runs to the collector that the environment names").tag(config=True)
+    guard = Unicode(help="rules for every cell: secrets=block,pii=redact").tag(config=True)
     cache = Unicode(help="how long answers are kept: 10s to 365d, or off").tag(config=True)
     cache_dir = Unicode(help="folder of the cache").tag(config=True)
     live = Bool(True, help="show each step while a cell runs").tag(config=True)

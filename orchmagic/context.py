@@ -16,6 +16,7 @@ from orchmagic.graph import Graph, Limits, Sub
 from orchmagic.journal import Journal, NoJournal
 from orchmagic.kinds import Kinds
 from orchmagic.models import Deployment, Emit, Handler
+from orchmagic.policy import Policy
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
@@ -45,6 +46,7 @@ class Context:
     `values` mirrors the state, so that a partial result survives any end. `path` stands before the span ids of an
     inner graph. `journal` holds what was paid and done so far. `nested` makes the pipeline of an inner graph, under
     a budget of its own. `thread` are the earlier turns of the conversation, `turns` what each call asked.
+    `policy` judges what tools return.
     What `fresh` names by its span is asked anew, whatever the cache has. `pictures`: there is an image among its
     values.
     """
@@ -71,6 +73,7 @@ class Context:
     counts: bool = True
     fresh: Callable[[str], bool] = lambda _: False
     pictures: bool = False
+    policy: Policy = field(default_factory=Policy)
 
     def count(self, node: str, span: str) -> None:
         """One more step, here and in all that this graph is inside of; not one that goes on after a pause.

@@ -38,6 +38,10 @@ def checks(session: Session) -> Iterator[Check]:
     yield _model(session)
     yield _local()
     yield _folder(Path(settings.cache_dir))
+    from orchmagic.models import reach  # noqa: PLC0415 - only here
+
+    for lack in reach.missing(settings, session.environ):
+        yield Check(f"model {lack.alias}", fine=False, found=lack.write)
 
 
 def _installed(package: str, write: str) -> Check:

@@ -71,6 +71,7 @@ BASE: tuple[Option, ...] = (
     Option("--cache", "ttl", "how long an answer may be reused: 10s to 365d, or off"),
     Option("--no-cache", "flag", "neither read nor store answers"),
     Option("--refresh", "flag", "ask again, and store the new answers"),
+    Option("--guard", "words", "what is not to pass: secrets=block,pii=redact,injection=warn, or off", "RULE,…"),
     Option("--dry-run", "flag", "estimate calls and cost; call no model"),
     Option("--no-run", "flag", "define the pattern without running it"),
     Option("--background", "flag", "return at once and run on"),
@@ -110,6 +111,7 @@ class RunOptions:
     cache: float | Literal["off"] | None = None
     no_cache: bool = False
     refresh: bool = False
+    guard: tuple[str, ...] = ()
     dry_run: bool = False
     no_run: bool = False
     background: bool = False

@@ -20,6 +20,7 @@ from orchmagic.kinds import Kinds
 from orchmagic.models import Handler, aliases, endpoint
 from orchmagic.options import RunOptions, ttl
 from orchmagic.orchestration import Orchestration
+from orchmagic.policy import Policy
 from orchmagic.run import Past, Run
 from orchmagic.told import Once
 from orchmagic.trace import Trace
@@ -197,9 +198,11 @@ class Runner:
         """What the nodes of one run work with."""
         from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
 
+        policy = Policy(self._session.rules(options), emit)
+
         def nested(limits: Limits, above: Budget | None) -> tuple[Handler, Budget]:
             budget = Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=above)
-            return self.handler(emit, budget, journal, left), budget
+            return self.handler(emit, budget, journal, left, policy), budget
 
         handler, budget = nested(graph.limits, None)
         return Context(
@@ -214,6 +217,7 @@ class Runner:
             journal=journal,
             nested=nested,
             budget=budget,
+            policy=policy,
         )
 
     def compiled(self, graph: Graph, options: RunOptions, *, durable: bool = False) -> Any:
@@ -236,7 +240,12 @@ class Runner:
         return context
 
     def handler(
-        self, emit: Callable[[Event], None], budget: Budget, journal: Journal, left: Callable[[], float | None]
+        self,
+        emit: Callable[[Event], None],
+        budget: Budget,
+        journal: Journal,
+        left: Callable[[], float | None],
+        policy: Policy,
     ) -> Handler:
         """The pipeline of one run, outermost first: tracing … provider."""
         from orchmagic.models import pipeline  # noqa: PLC0415 - first run
@@ -253,6 +262,9 @@ class Runner:
             budget=budget,
             journal=journal,
             retry=self._session.settings.retry,
+            policy=policy,
+            pool=self._session.pool,
+            health=self._session.health,
             time_left=left,
         )
 

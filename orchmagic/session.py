@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import keyword
-import os
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,10 @@ from orchmagic.composition import definition, nested
 from orchmagic.context import CallDefaults
 from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.graph import Graph, Node
+from orchmagic.guards import Rule, together
+from orchmagic.guards import parse as rules_of
 from orchmagic.history import History
-from orchmagic.models import PROVIDERS, Deployment, Provider, aliases
+from orchmagic.models import PROVIDERS, Deployment, Pool, Provider, aliases, keys
 from orchmagic.options import RunOptions, parse_options, ttl
 from orchmagic.orchestration import Orchestration
 from orchmagic.patterns import PATTERNS
@@ -29,6 +30,7 @@ from orchmagic.settings import Settings, load
 if TYPE_CHECKING:
     from orchmagic.caches import Cache
     from orchmagic.estimate import Estimate
+    from orchmagic.models.health import Health
 
 
 class Session:
@@ -43,7 +45,7 @@ class Session:
         notify: Callable[[str], None] = print,
     ) -> None:
         self.namespace: MutableMapping[str, object] = {} if namespace is None else namespace
-        self.environ = os.environ if environ is None else environ
+        self.environ = keys.around() if environ is None else environ
         self.bridge = Bridge()
         self.runs: list[Run] = []
         self.defined: dict[str, Orchestration] = {}
@@ -52,22 +54,28 @@ class Session:
         self._said_local = False
         self._providers: dict[str, Provider] = {}
         self._cache: Cache | None = None
+        self._health: Health | None = None
         self.history = History(lambda: self.settings, self.bridge)
         self.runner = Runner(self)
         self._settings: Settings | None = None
+        self._added: dict[str, Mapping[str, object]] = {}
         atexit.register(self.close)
 
     @property
     def settings(self) -> Settings:
         """Settings as they are now; `reload` forgets them."""
         if self._settings is None:
-            self._settings = load(self._config(), self.environ, Path.cwd())
+            given = self._config()
+            models = given.get("models") or {}
+            own = {**models, **self._added} if isinstance(models, Mapping) else models
+            self._settings = load({**given, "models": own} if self._added else given, self.environ, Path.cwd())
         return self._settings
 
     def reload(self) -> None:
         """Read the settings again at their next use (a `%config` line changed one)."""
         before, self._settings = self._settings, None
         self._drop_cache()
+        self._drop_health()
         self.history.reload(before)
 
     def define(self, pattern: str, line: str, body: str) -> Orchestration:
@@ -90,6 +98,7 @@ class Session:
             raise InputError(
                 "-o with --background has nothing to store yet: leave -o out and read NAME.last.output later"
             )
+        self.rules(options)  # a wrong one is told before anything runs
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
         graph = plug.build(cell, self._with_settings(options), namespace)
         return Orchestration(graph, options, self)
@@ -138,6 +147,10 @@ class Session:
             retries=chosen.retry,
         )
 
+    def rules(self, options: RunOptions) -> tuple[Rule, ...]:
+        """What guards a run: the rules of the magic line beside those of the settings."""
+        return rules_of(together(self.settings.guard, options.guard), self.namespace, self.environ)
+
     def deployment(self, name: str) -> Deployment:
         """The endpoint behind an alias or model name."""
         found = self.known(name)
@@ -148,6 +161,30 @@ class Session:
                 "Set a key or --model to use another."
             )
         return found
+
+    def add_models(self, entries: Mapping[str, Mapping[str, object]]) -> None:
+        """More aliases, for as long as the kernel lives."""
+        self._added |= entries
+        self.reload()
+
+    def pool(self, name: str) -> Pool | None:
+        """The deployments behind an alias that has several, or limits of its own."""
+        return aliases.pool(name, self.settings, self.environ)
+
+    @property
+    def health(self) -> Health:
+        """How the deployments do, shared with the other kernels of this machine while there is a history."""
+        if self._health is None:
+            from orchmagic.models.health import opened  # noqa: PLC0415 - first run
+
+            chosen = self.settings
+            self._health = opened(None if chosen.history == "off" else Path(chosen.history_dir))
+        return self._health
+
+    def _drop_health(self) -> None:
+        health, self._health = self._health, None
+        if health is not None:
+            health.close()
 
     def known(self, name: str) -> Deployment:
         """The same, only looked up: nothing is said to the user."""
@@ -237,5 +274,6 @@ class Session:
             self.bridge.run(provider.close())
         self._providers.clear()
         self._drop_cache()
+        self._drop_health()
         self.history.close()
         self.bridge.close()

@@ -40,6 +40,7 @@ class Settings:
     not fit. `max_tokens`, `budget`, `deadline`, `max_steps` and `max_iterations` bound a run, `timeout` an
     attempt and `reply_tokens` an answer; `concurrency` bounds the items of one step at once. `history` keeps runs
     in `history_dir`; `checkpoints` is the URL of a Postgres database for LangGraph's (None: SQLite beside it).
+    `guard` holds rules such as "secrets=block" for every cell.
     `otel` "off" sends no run to a collector, whatever the environment says. `cache` is how long an answer is
     served again, such as "12h", or "off". `models` maps an alias to fields of one Deployment or of several
     (see entries.py).
@@ -61,6 +62,7 @@ class Settings:
     history_dir: Path = field(default_factory=_user_state)
     checkpoints: str | None = None
     otel: str = "on"
+    guard: tuple[str, ...] = ()
     cache: str = "30d"
     cache_dir: Path = field(default_factory=_user_cache)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -83,6 +85,7 @@ FIELDS: Mapping[str, Reader] = {
     "history_dir": readers.path,
     "checkpoints": readers.optional(readers.text),
     "otel": readers.one_of("on", "off"),
+    "guard": readers.words,
     "cache": readers.cache_age,
     "cache_dir": readers.path,
     "models": entries.models,

@@ -63,7 +63,7 @@ class _Fold:
                 draft = self._inside(event.call, event.at, "tool")
                 draft.output, draft.error = event.result, event.error
                 draft.close(event.at, "failed" if event.error else "done")
-            case e.Decided():
+            case e.Decided() | e.Guarded():
                 self._decided(event)
 
     def _node(self, event: _Node) -> None:
@@ -177,7 +177,10 @@ class _Fold:
         draft.model, draft.provider = event.model, event.provider
         return draft
 
-    def _decided(self, event: e.Decided) -> None:
+    def _decided(self, event: e.Decided | e.Guarded) -> None:
+        if isinstance(event, e.Guarded):  # what is blocked before it is asked stays open, and ends as its run does
+            self._inside(event.call, event.at, "ask").why.append(stories.guarded(event))
+            return
         draft = self._step(event.span, event.at)
         end = self.ends.get(event.choice, "")
         if end and draft.parent is None and draft.kind != "sub":  # what an inner graph reached is its own affair

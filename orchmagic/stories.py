@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchmagic.drafts import Draft
+from orchmagic.events import Guarded
 
 _SAID = 200  # characters of a complaint, of an answer
 _ROUNDS = 12  # scores that are told
@@ -80,3 +81,8 @@ def broken(drafts: Iterable[Draft]) -> str | None:
         if failed:
             some.append(f"{failed} of {len(items)} items of {parent.rpartition('/')[2].partition('#')[0]} failed")
     return "; ".join(dict.fromkeys((*some, *lost))) or None
+
+
+def guarded(event: Guarded) -> str:
+    """What a rule found, and what was done about it."""
+    return f"guard {event.rule} ({event.action}) found {event.what} in the {event.where}"

@@ -37,7 +37,7 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
         SettingsError: nothing has that name, or its key is not set; says what to write.
     """
     if (alias := _pool_of(name, settings)) is not None:
-        return _looks(name, _pool(alias, settings, environ))
+        return _looks(name, _pool(alias, settings, environ), environ)
     if name in settings.models:
         return _configured(name, settings.models[name], environ)
     if name in OPENAI_MODELS:
@@ -51,14 +51,17 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
     return _openai(name, {"model": own}, _with_key(name, settings, environ))
 
 
-def pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool | None:
+def pool(name: str, settings: Settings, environ: Mapping[str, str], *, every: bool = False) -> Pool | None:
     """The deployments to choose from; None where there is one without limits: nothing is to be chosen or counted.
+
+    One whose key is not set is left out, unless `every` one is asked for, or none has its key.
 
     Raises:
         SettingsError: as `resolve`.
     """
     if "deployments" in settings.models.get(name, ()):
-        return _pool(name, settings, environ)
+        several = _pool(name, settings, environ)
+        return several if every else replace(several, members=_ready(several, environ))
     found = resolve(name, settings, environ)
     return Pool(name, (found,)) if found.limited or found.tools == "none" else None
 
@@ -128,9 +131,10 @@ def _one(where: str, fields: dict[str, Any], settings: Settings, environ: Mappin
 
 
 def _label(given: Mapping[str, Any], found: Deployment) -> str:
-    endpoint = given.get("endpoint") or str(given.get("use", "")).partition("/")[0]
-    if endpoint in presets.PRESETS or given.get("use"):
-        return str(endpoint)
+    use = given.get("use", "")
+    endpoint = given.get("endpoint") or use.partition("/")[0]
+    if endpoint in presets.PRESETS or use:
+        return str(endpoint if endpoint in presets.PRESETS else use)
     return host(found.base_url) if found.base_url else found.model
 
 
@@ -140,7 +144,11 @@ def _pool_of(name: str, settings: Settings) -> str | None:
     return next(known, None)
 
 
-def _looks(name: str, found: Pool) -> Deployment:
+def _ready(found: Pool, environ: Mapping[str, str]) -> tuple[Deployment, ...]:
+    return tuple(m for m in found.members if ready(m, environ)) or found.members
+
+
+def _looks(name: str, found: Pool, environ: Mapping[str, str]) -> Deployment:
     """The deployment of that name; for the alias itself the first one, with what all of them, or any, can.
 
     That is what a caller may count on before one is chosen.
@@ -151,6 +159,7 @@ def _looks(name: str, found: Pool) -> Deployment:
         if name not in names:
             raise SettingsError(f"no deployment {name!r} (known: {', '.join(names)}){nearest(name, names)}")
         return members[names.index(name)]
+    members = _ready(found, environ)
     return replace(
         members[0],
         alias=found.alias,

@@ -38,9 +38,11 @@ from orchmagic.models.middleware.fallback import Fallback
 from orchmagic.models.middleware.guarding import Guarding
 from orchmagic.models.middleware.recording import Recording
 from orchmagic.models.middleware.retry import Retry
+from orchmagic.models.middleware.semantic import SemanticCaching
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.middleware.tracing import Tracing
 from orchmagic.policy import Policy
+from orchmagic.semantic.memory import Memory
 
 
 def stack(handler: Handler, *middleware: Middleware) -> Handler:
@@ -65,6 +67,7 @@ def build(
     journal: Journal,
     retry: int,
     policy: Policy | None = None,
+    memory: Memory | None = None,
     pool: Callable[[str], Pool | None] = lambda _: None,
     health: Health | None = None,
     time_left: Callable[[], float | None] = lambda: None,
@@ -75,18 +78,15 @@ def build(
     """The pipeline of one run. `flights` is the session's, `budget` and `journal` the run's own.
 
     `resolve` finds the deployment behind a name, `pool` the several of an alias, `provider` the one instance of a
-    provider; `health` (the session's) knows how deployments are doing. `policy` holds the rules
-    for questions and answers, None = none. `time_left` says how many seconds the run still has, None = no deadline.
-    The last three are the world, for tests: seconds since the epoch, waiting, and a number from 0 to 1.
+    provider; `health` (the session's) knows how deployments are doing. `policy` holds the rules for questions and
+    answers; `memory` is the semantic cache, None = off. `time_left`: seconds that the run still has, None = no
+    deadline. The last three are the world, for tests: seconds since the epoch, waiting, and a number from 0 to 1.
     """
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
     resolve, pool = functools.cache(resolve), functools.cache(pool)
     caching = Caching(cache, resolve, emit, clock)
     world: dict[str, Any] = {"time_left": time_left, "sleep": sleep, "chance": chance}
-
-    def known(request: ModelRequest) -> bool:
-        return caching.holds(request) or flights.holds(request, resolve(request.model))
-
+    known = _known(caching, flights, resolve)
     guarding = Guarding(policy or Policy())
     return stack(
         _asking(emit, resolve, provider),
@@ -98,11 +98,19 @@ def build(
         Fallback(emit),
         Balancing(pool, health or opened(None), emit, retry=retry, known=known, **world),
         caching,
+        SemanticCaching(memory, cache, resolve, emit, clock, chance),
         guarding.answering,
         flights.of(resolve, emit),
         Retry(retry, resolve, emit, **world),
         Budgeting(budget, resolve),
     )
+
+
+def _known(
+    caching: Caching, flights: SingleFlight, resolve: Callable[[str], Deployment]
+) -> Callable[[ModelRequest], bool]:
+    """Whether the answer is there, or under way, so that nobody need be chosen for it."""
+    return lambda request: caching.holds(request) or flights.holds(request, resolve(request.model))
 
 
 def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable[[str], Provider]) -> Handler:

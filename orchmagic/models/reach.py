@@ -44,7 +44,7 @@ def deployments(settings: Settings, environ: Mapping[str, str]) -> tuple[Deploym
     """Every deployment that has a short name: an alias of several is shown by its members."""
     found: list[Deployment] = []
     for single in aliases.table(settings, environ):
-        several = aliases.pool(single.alias, settings, environ)
+        several = aliases.pool(single.alias, settings, environ, every=True)
         found += several.members if several else [single]
     return tuple(found)
 
@@ -53,7 +53,7 @@ def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]
     """What stands in the way of the settings' own aliases: a key that is not set, an entry that is wrong."""
     for name in settings.models:
         try:
-            several = aliases.pool(name, settings, environ)
+            several = aliases.pool(name, settings, environ, every=True)
             members = several.members if several else (aliases.resolve(name, settings, environ),)
         except SettingsError as error:
             yield Missing(name, str(error))

@@ -9,9 +9,9 @@ Every hit is kept with the text it matched and its score, so that a person can l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-THRESHOLD = 0.92  # cosine; see docs/semantic-cache.md for what it serves and misses
+THRESHOLD = 0.95  # cosine; see docs/semantic-cache.md for what it serves and misses
 FLOOR = 0.80  # below it nothing is learned from: hardly any pair asks the same
 AUDITS = 0.03  # share of hits that are asked again and compared
 
@@ -35,6 +35,28 @@ class Policy:
                 raise ValueError(f"{name} is {getattr(self, name)}: write a number from {low} to 1")
         if self.bound is not None and not 0 < self.bound < 1:
             raise ValueError(f"bound is {self.bound}: write a share of wrong hits such as 0.02")
+
+
+def parse(text: str) -> Policy:
+    """`threshold=0.97,verifier=small,audits=0.05`, or `bound=0.02`; nothing is the default.
+
+    Raises:
+        ValueError: what to write instead.
+    """
+    known = {f.name for f in fields(Policy)}
+    found: dict[str, float | str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in known or not value:
+            raise ValueError(f"{item!r} is no setting of the semantic cache: write for example {_EXAMPLE}")
+        try:
+            found[name] = value if name == "verifier" else float(value)
+        except ValueError:
+            raise ValueError(f"{name} is {value!r}: write a number, for example {_EXAMPLE}") from None
+    return Policy(**found)  # type: ignore[arg-type]  # one name takes text, the others numbers
+
+
+_EXAMPLE = "threshold=0.97,verifier=small or bound=0.02"
 
 
 @dataclass(frozen=True, slots=True)

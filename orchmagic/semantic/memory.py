@@ -6,9 +6,10 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.embedders import Embedder, TooLongError
+from orchmagic.embedders import EMBEDDERS, Embedder, TooLongError
 from orchmagic.semantic import Match, Policy, Question
 from orchmagic.semantic.differences import difference
 from orchmagic.semantic.index import Index
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOOKED = 8  # entries, the nearest first, whose words are compared
+_MORE = 1.01  # times as many labels, before the threshold is learned again
 _WORDS = 3  # a shorter text is a name or a code: it must be equal
 
 
@@ -81,9 +83,13 @@ class Memory:
         """The best entry that nothing keeps apart, else the nearest one with what does; None below the floor."""
         with self._lock:
             index = self._index(asked.question.scope, len(asked.vector))
-            near = index.nearest(asked.vector, self.policy.floor, _LOOKED)
-            found = [m for number, score in near if (m := self._match(asked, index, number, score)) is not None]
-        return next((m for m in found if not m.difference), found[0] if found else None)
+            first = None
+            for number, score in index.nearest(asked.vector, self.policy.floor, _LOOKED):
+                match = self._match(asked, index, number, score)
+                if match is not None and not match.difference:
+                    return match
+                first = first or match
+        return first
 
     def keep(self, asked: Asked, key: str, now: float) -> None:
         """Remember a question whose answer the exact cache has under `key`."""
@@ -94,10 +100,13 @@ class Memory:
         if self.policy.bound is None:
             return self.policy.threshold
         with self._lock:
-            count = self.store.counted()
-            if self._line is None or self._line[0] != count:
-                self._line = (count, learned(self.store.labels(), self.policy.bound, self.policy.floor))
-            return self._line[1]
+            count, right = self.store.counted()
+            before, line = self._line or ((0, 0), None)
+            # an error counts at once, agreement when there is a little more of it
+            if count - right != before[0] - before[1] or count < before[0] or count > before[0] * _MORE:
+                line = learned(self.store.labels(), self.policy.bound, self.policy.floor)
+                self._line = ((count, right), line)
+            return line
 
     def forget(self, number: int) -> bool:
         """Remove an entry; whether there was one."""
@@ -151,6 +160,11 @@ class Memory:
             if float(np.frombuffer(packed, dtype=np.float16).astype(np.float32) @ asked.vector) >= mean:
                 return "marked as wrong"
         return ""
+
+
+def opened(folder: Path, policy: Policy, embedder: str = "minilm") -> Memory:
+    """The memory of one user, in `folder/semantic.sqlite`; nothing is loaded or made before it is used."""
+    return Memory(SemanticStore(folder / "semantic.sqlite"), lambda: EMBEDDERS.get(embedder).create(), policy)
 
 
 def comparable(text: str) -> bool:

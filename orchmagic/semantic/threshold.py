@@ -28,7 +28,7 @@ def learned(labels: Iterable[tuple[float, bool]], bound: float, floor: float) ->
             seen += 1
         if seen < least(bound):
             continue  # too few to say anything: no test was made yet
-        if most_wrong(wrong, seen) > bound:
+        if wrong > bound * seen or _at_most(wrong, seen, bound) > 1 - CONFIDENCE:  # the limit is above the bound
             break
         found = line
     return found

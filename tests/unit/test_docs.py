@@ -15,6 +15,7 @@ PAGES = [
     "README.md",
     "docs/composition.md",
     "docs/durability.md",
+    "docs/guards.md",
     "docs/people.md",
     "docs/observability.md",
     "docs/reading-a-run.md",

@@ -20,11 +20,12 @@ def settings(**models):
 
 
 def members(entry, environ=KEY, **others):
-    return pool("p", settings(p=entry, **others), environ).members
+    return pool("p", settings(p=entry, **others), environ, every=True).members
 
 
 def test_a_list_of_names_is_a_pool_in_that_order():
-    found = pool("p", settings(p=["groq/llama-3.1-8b-instant", "gpt-4.1-mini", "scripted"]), KEY)
+    environ = {**KEY, "GROQ_API_KEY": "gsk_000000"}
+    found = pool("p", settings(p=["groq/llama-3.1-8b-instant", "gpt-4.1-mini", "scripted"]), environ)
     assert [m.alias for m in found.members] == ["p@groq", "p@gpt-4.1-mini", "p@scripted"]
     assert (found.policy, found.hedge) == ("order", None)
     groq = found.members[0]
@@ -67,6 +68,15 @@ def test_each_member_can_be_named_and_the_alias_looks_like_the_first():
     assert pool("p@b", known, KEY) is None
     with pytest.raises(SettingsError, match=r"no deployment 'p@bb' \(known: p@a, p@b\); did you mean 'p@b'"):
         resolve("p@bb", known, KEY)
+
+
+def test_who_has_no_key_is_left_out_as_long_as_somebody_has_one():
+    known = settings(p=["groq/m", "gpt-4.1-mini"], q=["groq/m", "mistral/m"])
+    assert [m.alias for m in pool("p", known, KEY).members] == ["p@gpt-4.1-mini"]
+    assert resolve("p", known, KEY).model == "gpt-4.1-mini"
+    assert resolve("p@groq", known, KEY).key_env == "GROQ_API_KEY"
+    assert len(pool("p", known, KEY, every=True).members) == 2
+    assert [m.alias for m in pool("q", known, KEY).members] == ["q@groq", "q@mistral"]  # the error names the key
 
 
 def test_where_there_is_one_there_is_no_pool_unless_it_has_limits():
@@ -144,6 +154,7 @@ def test_a_model_that_nobody_stands_in_for_is_told():
     assert said.startswith("'small' has one deployment (gpt-4.1-mini at api.openai.com) and no fallback")
     assert alone("small", ("small",), settings(), KEY)
     assert alone("small", ("large",), settings(), KEY) is None
-    assert alone("p", (), settings(p=["small", "groq/m"]), KEY) is None
+    assert alone("p", (), settings(p=["small", "scripted"]), KEY) is None
+    assert alone("p", (), settings(p=["small", "groq/m"]), KEY)  # whose key is not set
     assert alone("p", (), settings(p=["small"]), KEY)
     assert alone("local", (), settings(), KEY) is None

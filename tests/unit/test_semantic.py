@@ -14,13 +14,16 @@ from orchmagic.caches.memory import MemoryCache
 from orchmagic.embedders import TooLongError
 from orchmagic.errors import ServerFailed, SettingsError
 from orchmagic.events import Audited, CacheHit, Usage, from_json, to_json
+from orchmagic.journal import NoJournal
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.key import key
+from orchmagic.models.middleware.budget import Budget
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.semantic import SemanticCaching
-from orchmagic.models.pipeline import stack
-from orchmagic.semantic import Policy, Question
-from orchmagic.semantic.memory import Memory
+from orchmagic.models.middleware.single_flight import SingleFlight
+from orchmagic.models.pipeline import build, stack
+from orchmagic.semantic import Policy, Question, parse
+from orchmagic.semantic.memory import Memory, opened
 from orchmagic.semantic.store import SemanticStore
 
 HERE = Deployment("small", "openai", "m", base_url="https://a.example/v1")
@@ -343,6 +346,19 @@ async def test_a_missing_extra_is_a_warning_that_says_what_to_install():
     assert bench.asked == 1
 
 
+async def test_with_the_real_embedder_and_the_defaults(tmp_path):
+    bench = Bench()
+    bench.memory = opened(tmp_path, Policy(audits=0.0))
+    await bench.ask("Is it healthy to walk before 1pm?")
+    await bench.ask("Is it healthy to walk after 1pm?")  # nearer than any other here, by cosine
+    await bench.ask()
+    assert bench.asked == 3
+    await bench.ask(SAME)
+    assert bench.asked == 3
+    assert (tmp_path / "semantic.sqlite").exists()
+    bench.memory.close()
+
+
 async def test_many_at_once_lose_nothing():
     bench = Bench()
     await bench.ask()
@@ -376,6 +392,42 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Policy(**wrong)
+
+
+def test_a_policy_is_read_from_the_settings():
+    assert parse("") == Policy()
+    assert parse("bound=0.02, verifier=small,audits=0.05") == Policy(bound=0.02, verifier="small", audits=0.05)
+
+
+@pytest.mark.parametrize("text", ["0.97", "treshold=0.97", "bound=", "bound=low"])
+def test_a_setting_that_is_none_says_what_to_write(text):
+    with pytest.raises(ValueError, match=r"threshold=0\.97,verifier=small or bound=0\.02"):
+        parse(text)
+
+
+async def test_the_pipeline_has_it_between_the_exact_cache_and_the_provider():
+    bench = Bench(audits=0.0)
+
+    class Provider:
+        async def complete(self, request, deployment, emit):
+            return await bench.model(request)
+
+    run = build(
+        emit=bench.said.append,
+        resolve=bench.resolve,
+        provider=lambda _: Provider(),
+        cache=bench.cache,
+        flights=SingleFlight(),
+        budget=Budget(),
+        journal=NoJournal(),
+        retry=0,
+        memory=bench.memory,
+    )
+    for number, text in enumerate((ASKED, SAME, SAME)):
+        asked = ({"role": "user", "content": text},)
+        await run(ModelRequest(call=f"a#1.{number}", model="small", messages=asked, parts={"q": text}, frame="{{ q }}"))
+    assert bench.asked == 1
+    assert [e.matched for e in bench.said if isinstance(e, CacheHit)] == [ASKED, ASKED]
 
 
 def test_the_events_survive_the_record():
