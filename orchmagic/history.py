@@ -82,11 +82,13 @@ class History:
         """Keep where the run stands; the turns of a conversation when it is done."""
         from orchmagic.events import to_json  # noqa: PLC0415 - beside its use
 
-        waits = run.status == "waiting"
+        waits, record = run.status == "waiting", run.record
         events = [to_json(e) for e in run.trace.events] if waits else []
-        self.store.save(run.id, run.status, run.record.to_json(), events)
+        # what is kept in memory only is shown from the run itself
+        whole = record.to_json() if self._folder else {"cost": record.cost, "seconds": record.seconds}
+        self.store.save(run.id, run.status, whole, events)
         if self._settings().otel == "on":
-            otel.export(run.record, thread)
+            otel.export(record, thread)
         if thread and run.status == "done":
             self.store.extend(thread, run.id, run.said)
 
