@@ -198,6 +198,15 @@ async def test_an_answer_that_expired_is_not_served():
     assert bench.asked == 2
 
 
+async def test_an_answer_too_old_for_one_request_still_serves_another():
+    bench = Bench()
+    await bench.ask()
+    bench.now += 11
+    await bench.ask("How do you reset my password?", ttl=10.0, cache="use")
+    assert bench.asked == 2
+    assert {e.question.shown for e in bench.memory.store.entries()} == {ASKED, "How do you reset my password?"}
+
+
 async def test_a_cleared_cache_serves_nothing():
     bench = Bench()
     await bench.ask()

@@ -41,6 +41,7 @@ APART = [
     ("scope", "Would he reject her?", "Would she reject him?", "scope"),
     ("question", "Why are these curable?", "What are the curable ones?", "question"),
     ("question", "How can I renounce it there?", "Can I renounce it there?", "question"),
+    ("question", "What do I need to verify?", "What is the need to verify?", "question"),
     ("tense", "Is Ann an actor in Rome?", "Was Ann an actor in Rome?", "tense"),
     ("roles", "Did Ann leave the house?", "Was Ann left by the house?", "scope"),
     ("roles", "How do I convert Word to PDF?", "How do I convert PDF to Word?", "order"),

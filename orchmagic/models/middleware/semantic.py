@@ -80,8 +80,9 @@ class SemanticCaching:
         if match is None or match.difference:
             return _Found(asked)
         answer = self._stored(cache, match, request.ttl)
-        if answer is None:  # it expired, or was cleared
-            memory.forget(match.entry.number)
+        if answer is None:
+            if cache.get(match.entry.key) is None:  # gone for all, not only too old for this request
+                memory.forget(match.entry.number)
             return _Found(asked)
         return _Found(asked, match, answer, memory.line())
 
