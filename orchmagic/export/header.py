@@ -95,7 +95,7 @@ def _thread(plan: Plan) -> str:
 
 def _behind(whole: Whole) -> Iterator[str]:
     graph = whole.outer.graph
-    yield "the cache of answers, the trace and the live view"
+    yield "the cache of answers, guards, the trace and the live view"
     yield from _limits(graph, "a run")
     if graph.limits.deadline is not None:
         asks = whole.outer.pauses

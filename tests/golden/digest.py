@@ -1,4 +1,4 @@
-# Written by orchmagic (836ca1842293); exporting again replaces it until you edit it.
+# Written by orchmagic (93f7965c7825); exporting again replaces it until you edit it.
 """digest: a text in parts, put together again, exported from a notebook.
 
 chunks  code     -> map
@@ -11,7 +11,7 @@ Run it: `python digest.py --document ...`
 Or: `await build_graph().ainvoke({"document": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

@@ -1,4 +1,4 @@
-# Written by orchmagic (98976b664fb8); exporting again replaces it until you edit it.
+# Written by orchmagic (40977ad72542); exporting again replaces it until you edit it.
 """helpdesk: a router and its handlers, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -11,7 +11,7 @@ Or: `await build_graph().ainvoke({"question": ...})` returns the final state. It
 for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

@@ -1,4 +1,4 @@
-# Written by orchmagic (30547451efcb); exporting again replaces it until you edit it.
+# Written by orchmagic (dd33237e68db); exporting again replaces it until you edit it.
 """launch: a supervisor and its agents, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -18,7 +18,7 @@ Run it: `python launch.py --brief ...`
 Or: `await build_graph().ainvoke({"brief": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

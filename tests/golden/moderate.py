@@ -1,4 +1,4 @@
-# Written by orchmagic (5e0974c04b19); exporting again replaces it until you edit it.
+# Written by orchmagic (6f6069d65f86); exporting again replaces it until you edit it.
 """moderate: steps side by side, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -11,7 +11,7 @@ Run it: `python moderate.py --post ...`
 Or: `await build_graph().ainvoke({"post": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

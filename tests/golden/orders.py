@@ -1,4 +1,4 @@
-# Written by orchmagic (f00b2a9a3510); exporting again replaces it until you edit it.
+# Written by orchmagic (723d8f2e7856); exporting again replaces it until you edit it.
 """orders: an agent with tools, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -8,7 +8,7 @@ Run it: `python orders.py --question ...`
 Or: `await build_graph().ainvoke({"question": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

@@ -1,4 +1,4 @@
-# Written by orchmagic (4d920d24beac); exporting again replaces it until you edit it.
+# Written by orchmagic (6116e4b3fc2f); exporting again replaces it until you edit it.
 """report: a plan and its steps, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -18,7 +18,7 @@ Run it: `python report.py --goal ...`
 Or: `await build_graph().ainvoke({"goal": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 90 s a run: only `run` keeps it
 - the status `capped` after 30 steps: here LangGraph raises GraphRecursionError, later

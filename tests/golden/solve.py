@@ -1,4 +1,4 @@
-# Written by orchmagic (8cb25fc0d8f9); exporting again replaces it until you edit it.
+# Written by orchmagic (b9622471af0e); exporting again replaces it until you edit it.
 """solve: cheap models first, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -12,7 +12,7 @@ Run it: `python solve.py --question ...`
 Or: `await build_graph().ainvoke({"question": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

@@ -1,4 +1,4 @@
-# Written by orchmagic (7b18842aa2ea); exporting again replaces it until you edit it.
+# Written by orchmagic (f914c25a809f); exporting again replaces it until you edit it.
 """tagline: drafts that are judged and improved, exported from a notebook.
 
 generate  call     -> evaluate
@@ -10,7 +10,7 @@ Run it: `python tagline.py --product ...`
 Or: `await build_graph().ainvoke({"product": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later

@@ -1,4 +1,4 @@
-# Written by orchmagic (f121e5fa1626); exporting again replaces it until you edit it.
+# Written by orchmagic (2a9e462bdb06); exporting again replaces it until you edit it.
 """triage: a chain of steps, exported from a notebook.
 
 extract  call     -> gate_1
@@ -9,7 +9,7 @@ Run it: `python triage.py --ticket ...`
 Or: `await build_graph().ainvoke({"ticket": ...})` returns the final state.
 
 Stayed behind in the notebook:
-- the cache of answers, the trace and the live view
+- the cache of answers, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
