@@ -14,7 +14,7 @@ from orchmagic.taken import ENDS
 from orchmagic.trace import Record, Span
 
 _RED = "#d55e00"
-_NODES = 200  # of a graph that is drawn
+_NODES = 16  # of a graph that is drawn: the picture of more is too small to read, and too large to keep
 _ROWS = 12  # of the receipt that is shown below the answer
 
 
