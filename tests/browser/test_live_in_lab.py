@@ -97,7 +97,8 @@ def rows(area):
         const found = {};
         for (const n of e.querySelectorAll('[data-step], svg[role=img]')) {
             const r = n.getBoundingClientRect();
-            found[n.dataset.step || 'graph'] = [r.top - at.top, r.left - at.left, r.width, r.height].map(Math.round);
+            // the first of a name: the static view may already stand below the last frame
+            found[n.dataset.step || 'graph'] ||= [r.top - at.top, r.left - at.left, r.width, r.height].map(Math.round);
         }
         const cells = [...e.querySelectorAll('[data-step]')].map(r => [...r.children].map(c => Math.round(c.getBoundingClientRect().left - at.left)));
         return {found, cells};
