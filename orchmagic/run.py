@@ -278,6 +278,7 @@ class Run(Outcome):
         self._context.asked.update(i.value["span"] for i in state.interrupts)
 
     def _finish(self, status: Status, error: str | None, reason: str | None) -> None:
+        reason = reason or "; ".join(self._told.repeats) or None
         self.status, self.error, self.reason = status, error, reason
         try:
             output = as_json(self.output, "output")

@@ -85,7 +85,8 @@ class Runner:
         )
         told = Once(trace)
         fresh = fork.fresh(graph) if fork else None
-        self._forks[number] = fork or Fork()
+        if fork:
+            self._forks[number] = fork
         journal = self._session.history.store.journal(number, parent, fresh)
         context = self.context(graph, options, told, journal, _left(graph.limits.deadline, trace))
         context.fresh = fresh or context.fresh

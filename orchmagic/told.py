@@ -16,6 +16,7 @@ from orchmagic.events import (
     RunStarted,
     ToolFinished,
 )
+from orchmagic.once import Repeated
 from orchmagic.trace import Trace
 
 
@@ -28,12 +29,15 @@ class Once:
         self._ended: set[str] = set()
         self._told: set[Event] = set()
 
-    def repeated(self, done: object) -> None:
-        """A write that an earlier run did was not done again."""
-        self.repeats.append(str(done))
+    def repeated(self, done: Repeated) -> None:
+        """A write was not done again. What this run did itself in an earlier life is no news."""
+        told = f"{done.call} was done before, by run {done.run}: its result was served"
+        if done.run != self.trace.run and told not in self.repeats:
+            self.repeats.append(told)
 
     def forget(self) -> None:
         """The run begins anew."""
+        self.repeats.clear()
         self._ended.clear()
         self._told.clear()
 

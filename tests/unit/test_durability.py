@@ -378,3 +378,19 @@ def test_spans_of_a_resumed_run_are_those_of_one_that_never_failed(notebook):
     run.resume()
     assert spans(run, "call") == ["a#1", "b#1", "c#1"]
     assert [s.status for s in run.record.steps] == ["done"] * 3
+
+
+def test_a_write_that_an_earlier_run_did_is_told(notebook):
+    done = []
+
+    @tool(writes=True)
+    def refund(order: str) -> str:
+        """Pay back."""
+        done.append(order)
+        return f"paid {order}"
+
+    notebook.space["refund"] = refund
+    first = notebook.run("%%chain --no-cache\nreceipt = refund(order)\n", order="A1")
+    again = notebook.run("%%chain --no-cache\nreceipt = refund(order)\n", order="A1")
+    assert (first.reason, again.output, done) == (None, "paid A1", ["A1"])
+    assert again.reason == "refund(order='A1') was done before, by run r1: its result was served"
