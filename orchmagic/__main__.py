@@ -21,10 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from orchmagic.demo import show  # noqa: PLC0415 - needs nbclient
 
         return show(chosen.notebook, chosen.out)
-    from orchmagic import commands as orch  # noqa: PLC0415 - only this command needs it
+    from orchmagic.commands.setting_up import doctor  # noqa: PLC0415 - only this command needs it
     from orchmagic.session import Session  # noqa: PLC0415 - only this command needs it
 
-    print(report := orch.doctor(Session()))  # noqa: T201 - a command line
+    print(report := doctor(Session()))  # noqa: T201 - a command line
     return 1 if "!! " in report else 0
 
 

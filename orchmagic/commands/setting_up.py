@@ -1,0 +1,42 @@
+"""Models, the set-up, and a graph as a module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchmagic.commands.text import table
+from orchmagic.errors import InputError
+
+if TYPE_CHECKING:
+    from orchmagic.session import Session
+
+
+def models(session: Session, action: str = "", *words: str) -> str:
+    """Models [add NAME DEPLOYMENT … policy=…]: the aliases, what is reachable, prices, latency; or another alias"""
+    from orchmagic.entries import added  # noqa: PLC0415 - only this command needs it
+    from orchmagic.models import reach  # noqa: PLC0415 - as above
+
+    if action == "add":
+        session.add_models(added(words))
+    elif action:
+        raise InputError(f"unknown command {action!r}: write %orch models or %orch models add NAME DEPLOYMENT")
+    return table(session.bridge.run(reach.rows(session.settings, session.environ, session.health)))
+
+
+def export(session: Session, name: str, file: str, *options: str) -> str:
+    """Export NAME FILE [--force] [--langgraph-json]: write a graph as a Python module that runs without orchmagic"""
+    if unknown := [o for o in options if o not in {"--force", "--langgraph-json"}]:
+        raise InputError(f"unknown option {unknown[0]}: write %orch export NAME FILE --force --langgraph-json")
+    how = {"overwrite": "--force" in options, "langgraph_json": "--langgraph-json" in options}
+    path = session.find(name).export(Path(file), **how)
+    needs = " It asks OPENAI_BASE_URL with OPENAI_API_KEY: for the local model, orchmagic.endpoint().env() has both."
+    inputs = " ".join(f"--{n.replace('_', '-')} …" for n in session.find(name).definition.inputs)
+    return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip() + f".{needs}"
+
+
+def doctor(session: Session) -> str:
+    """doctor: check the set-up, and say what to write where something is missing"""
+    from orchmagic.doctor import checks  # noqa: PLC0415 - only this command needs it
+
+    return "\n".join(f"{'ok ' if c.fine else '!! '} {c.what}: {c.found}" for c in checks(session))
