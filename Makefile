@@ -72,7 +72,7 @@ docs: .venv/.project ## write the generated pages of docs/ again
 
 .venv/.project: pyproject.toml .venv/.weights | .venv/.made
 	@echo "installing orchmagic with its development tools"
-	$(PIP) install --editable ".[local,lab,postgres,dev]"
+	$(PIP) install --editable ".[local,lab,postgres,redis,dev]"
 	@mkdir -p .venv/share/jupyter/labextensions # an editable install brings no data: Jupyter finds the bundle by a link
 	@ln -sfn ../../../../orchmagic/labextension .venv/share/jupyter/labextensions/orchmagic
 	@touch $@
@@ -85,5 +85,5 @@ labextension/node_modules/.made: labextension/package-lock.json
 	@touch $@
 
 .venv/.browser: | .venv/.made
-	@PYTHON="$(PYTHON)" .ci/need chromium postgresql
+	@PYTHON="$(PYTHON)" .ci/need chromium postgresql redis-server
 	@touch $@

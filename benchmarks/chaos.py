@@ -3,8 +3,9 @@
 One is dead (nothing listens), one slow, one answers 30 % of its questions with a 500, one sends away whoever asks more
 than 20 times a second (429, Retry-After), one is healthy. 2,000 calls, 32 at once, by orchmagic, by a plain client
 (openai, its own two retries, a deployment at random) and, where `--litellm PYTHON` names a Python that has it, by
-LiteLLM's Router, with the same servers, prices and seeds. An answer counts as given twice when servers sent two for one
-question. Figures of a shared machine: trust the ratios.
+LiteLLM's Router (its strategies), with the same servers, prices and seeds. An answer counts as given twice when servers
+sent two for one question: hedging does that on purpose. `--runs 3` runs all of them in turn, three times, and tells the
+median and the range. Figures of a shared machine: trust the ratios. `cpu` is the asking process's own time a call.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import asyncio
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -104,9 +106,9 @@ async def storm(ask: Callable[[int], Awaitable[str]], calls: int) -> dict[str, A
             else:
                 seconds.append(time.perf_counter() - began)
 
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(one(i) for i in range(calls)))
-    took = time.perf_counter() - began
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
     seconds.sort()
     spent = sum(n * PRICES[k] * sum(TOKENS.values()) / 1e6 for k, n in came.items())
     return {
@@ -114,6 +116,7 @@ async def storm(ask: Callable[[int], Awaitable[str]], calls: int) -> dict[str, A
         "p50": quantile(seconds, 0.5),
         "p95": quantile(seconds, 0.95),
         "took": took,
+        "cpu": cpu / calls,
         "spent": spent,
         "by": came,
     }
@@ -123,7 +126,7 @@ def quantile(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
-async def orchmagic(urls: dict[str, str], calls: int, policy: str) -> dict[str, Any]:
+async def orchmagic(urls: dict[str, str], calls: int, policy: str, hedge: float | None = None) -> dict[str, Any]:
     from orchmagic.journal import NoJournal
     from orchmagic.models import ModelRequest, aliases
     from orchmagic.models.health import opened
@@ -133,7 +136,7 @@ async def orchmagic(urls: dict[str, str], calls: int, policy: str) -> dict[str, 
     from orchmagic.models.providers.openai import OpenAIProvider
     from orchmagic.settings import Settings, load
 
-    entry = {"policy": policy, "deployments": [deployment(kind, url) for kind, url in urls.items()]}
+    entry = {"policy": policy, "hedge": hedge, "deployments": [deployment(kind, url) for kind, url in urls.items()]}
     settings: Settings = load({"models": {"p": entry}}, {}, Path("/"))
     provider, health = OpenAIProvider(environ={}), opened(None)
     handler = build(
@@ -216,19 +219,48 @@ def peer(python: str, urls: dict[str, str], calls: int, strategy: str) -> dict[s
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def row(name: str, found: dict[str, Any], counted: dict[str, Any]) -> str:
-    lost = sum(found["lost"].values())
-    by = ", ".join(f"{k} {n}" for k, n in sorted(found["by"].items(), key=lambda p: -p[1]))
-    p50, p95 = found["p50"] * 1e3, found["p95"] * 1e3
-    return (
-        f"{name:<24} lost {lost:>4}  twice {counted['twice']:>3}  asked {sum(counted['asked'].values()):>5}  "
-        f"p50 {p50:>6.0f} ms  p95 {p95:>6.0f} ms  {found['took']:>6.1f} s  ${found['spent']:.3f}  ({by})"
+def row(name: str, runs: list[dict[str, Any]]) -> str:
+    """The median of each figure, with its range where there were several runs; who answered, in the last one."""
+    by = ", ".join(f"{k} {n}" for k, n in sorted(runs[-1]["by"].items(), key=lambda p: -p[1]))
+
+    def figure(name: str, scale: float = 1, digits: int = 0) -> str:
+        values = [scale * (sum(r[name].values()) if isinstance(r[name], dict) else r[name]) for r in runs]
+        low, middle, high = (f"{v:,.{digits}f}" for v in (min(values), statistics.median(values), max(values)))
+        return middle if low == high else f"{middle} ({low}-{high})"
+
+    return " | ".join(
+        (
+            f"| {name}",
+            *(figure(n) for n in ("lost", "twice", "asked")),
+            *(f"{figure(n, 1e3)} ms" for n in ("p50", "p95")),
+            f"{figure('cpu', 1e3, 1)} ms",
+            f"{figure('took', digits=1)} s",
+            f"${figure('spent', digits=3)} | ({by})",
+        )
     )
+
+
+STRATEGIES = ("simple-shuffle", "latency-based-routing", "least-busy", "usage-based-routing-v2", "cost-based-routing")
+Contender = Callable[[dict[str, str]], dict[str, Any]]
+
+
+def contenders(calls: int, python: str | None) -> dict[str, Contender]:
+    def ours(policy: str, hedge: float | None = None) -> Contender:
+        return lambda urls: asyncio.run(orchmagic(urls, calls, policy, hedge))
+
+    rows = {f"orchmagic {p}": ours(p) for p in ("uptime", "price", "weighted", "order")}
+    rows["orchmagic uptime, hedge 0.3 s"] = ours("uptime", 0.3)
+    rows["openai client, its own 2 retries"] = lambda urls: asyncio.run(plain(urls, calls))
+    for strategy in STRATEGIES if python else ():
+        rows[f"LiteLLM {strategy}"] = lambda urls, s=strategy: peer(str(python), urls, calls, s)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=int, default=CALLS)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=[""], metavar="WORD", help="those whose name has one of the words")
     parser.add_argument("--litellm", metavar="PYTHON", help="a Python that has litellm: pip install litellm")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
@@ -238,18 +270,15 @@ def main() -> None:
         return serve_all()
     if given.peer:
         return print(json.dumps(asyncio.run(litellm(json.loads(given.peer), given.calls, given.strategy))))
-    rows: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
-        f"orchmagic, {p}": lambda urls, p=p: asyncio.run(orchmagic(urls, given.calls, p))
-        for p in ("order", "uptime", "price")
-    }
-    rows["plain openai client"] = lambda urls: asyncio.run(plain(urls, given.calls))
-    for strategy in ("simple-shuffle", "latency-based-routing") if given.litellm else ():
-        rows[f"LiteLLM, {strategy[:14]}"] = lambda urls, s=strategy: peer(given.litellm, urls, given.calls, s)
-    print(f"{given.calls:,} calls, {AT_ONCE} at once")
-    for name, run in rows.items():
-        with servers() as (urls, counted):
-            found = run(urls)
-        print(row(name, found, counted), flush=True)
+    print(f"{given.calls:,} calls, {AT_ONCE} at once", flush=True)
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for _ in range(given.runs):
+        for name, run in contenders(given.calls, given.litellm).items():
+            if any(word in name for word in given.only):
+                with servers() as (urls, counted):
+                    result = run(urls)
+                found[name].append({**result, **counted})
+                print(row(name, found[name]), flush=True)
     return None
 
 

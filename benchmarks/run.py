@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import fanout
+import hammer
 import live
 import views
 
@@ -203,6 +204,7 @@ def main() -> None:
         fanout.main(min(runs, 7))
         live.main(min(runs, 7))
         views.main(min(runs, 7))
+    hammer.main()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ PAGE = """\
 
 {base}
 
-\\* {footnote}
+{more}\\* {footnote}
 """
 
 
@@ -77,6 +77,7 @@ def page(p: Pattern) -> str:
         usual=usual(p),
         own=table(p.options) + "\n\n" if p.options else "",
         base=table(BASE),
+        more=p.more + "\n" if p.more else "",
         footnote=FOOTNOTE,
     )
 

@@ -12,21 +12,25 @@ from orchmagic.errors import InputError, OutputError
 from orchmagic.events import Repaired
 from orchmagic.graph import Call
 from orchmagic.models import ModelRequest, ModelResponse
+from orchmagic.readers import Keep, keep
 from orchmagic.schema import OutputType
+from orchmagic.varied import Varied, varied
 from orchmagic.wording import AGAIN, REASK
 
 Message = dict[str, Any]
+_HERE: Message = {"role": "", "content": ""}  # between the turns before a prompt and those after it
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What one visit of a call asks: once, or once per vote. `before` are the turns of the node's own transcript."""
+    """What one visit of a call asks: once, or once per vote. `varied`: what the semantic cache compares."""
 
     node: Call
     span: str
     messages: tuple[Message, ...]
     model: str | None = None
     vote: int | None = None
+    varied: Varied | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,18 @@ def question(node: Call, span: str, state: State, seen: Mapping[str, object], ct
     own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
     ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
-    return Question(node, span, messages, model=_rung(node, span))
+    return Question(
+        node, span, messages, model=_rung(node, span), varied=_varied(node, [*thread, _HERE, *own], seen, ctx)
+    )
+
+
+def _varied(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> Varied | None:
+    """The prompt's values apart from its text, for the semantic cache; a step with tools is never compared."""
+    return varied(node.messages, turns, seen) if _keep(node, ctx).how == "semantic" and not node.tools else None
+
+
+def _keep(node: Call, ctx: Context) -> Keep:
+    return keep(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
 
 
 async def ask(asked: Question, ctx: Context) -> Answer:
@@ -70,6 +85,7 @@ async def ask(asked: Question, ctx: Context) -> Answer:
                 raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
             wrong = {"role": "user", "content": REASK.format(error=error)}
             messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
+            request = replace(request, parts=None, frame="")  # what is wrong with a reply is no question
             continue
         if repaired:
             ctx.emit(Repaired(call=call, what=repaired))
@@ -96,9 +112,10 @@ def _request(asked: Question, ctx: Context) -> tuple[ModelRequest, OutputType, b
     logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
     self_report = bool(node.confidence) and not logprobs
     kind = ctx.kinds.asked[node.name].asked(self_report=self_report)
-    off = defaults.cache if node.cache is None else "off" if node.cache == "off" else "use"
-    if off == "use" and ctx.fresh(asked.span):
-        off = "refresh"
+    kept = _keep(node, ctx)
+    cache = "off" if kept.how == "off" else defaults.cache
+    if cache == "use" and ctx.fresh(asked.span):
+        cache = "refresh"
     request = ModelRequest(
         call=asked.span,
         model=model,
@@ -110,10 +127,12 @@ def _request(asked: Question, ctx: Context) -> tuple[ModelRequest, OutputType, b
         logprobs=logprobs,
         fallback=fallback,
         timeout=node.timeout or defaults.timeout,
-        cache=off,  # type: ignore[arg-type]  # one of three words, checked by the settings
-        ttl=defaults.ttl if node.cache in {None, "off"} else ctx.ttl(str(node.cache)),
+        cache=cache,
+        ttl=kept.ttl,
         vote=asked.vote,
         stream=defaults.stream,
+        parts=asked.varied.parts if asked.varied else None,
+        frame=asked.varied.frame if asked.varied else "",
     )
     return request, kind, self_report
 

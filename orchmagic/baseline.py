@@ -77,14 +77,18 @@ def remarks(record: Record, *, above: bool = False) -> Iterator[str]:
     if not record.usual or record.status != "done":
         return
     since = record.usual["since"]
-    told = (("cost", record.cost, "dollars", words.money), ("took", record.seconds, "seconds", words.seconds))
-    for verb, value, side, say in told:
+    cost, seconds = words.money(record.cost, record.unpriced), words.seconds(record.seconds)
+    told = (
+        ("cost", record.cost, cost, "dollars", words.money),
+        ("took", record.seconds, seconds, "seconds", words.seconds),
+    )
+    for verb, value, said, side, say in told:
         low, high = record.usual[side]
         fresh = value and record.calls and not record.cached and not record.recalled and not record.unpriced
         if value > high or (value < low and fresh and not above):
             way = "more" if value > high else "less"
             yield (
-                f"It {verb} {say(value)}, {way} than the {say(low)} to {say(high)} "
+                f"It {verb} {said}, {way} than the {say(low)} to {say(high)} "
                 f"that are usual for {record.pattern} ({since})"
             )
 

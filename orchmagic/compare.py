@@ -197,7 +197,7 @@ def _took(record: Record, step: Any) -> str:
     if step is None:
         return "-"
     state = "" if step.status == "done" else f"{words.MARKS.get(step.status, '·')} {step.status} "
-    spent = f" · {step.usage.total:,} tok · {words.money(step.cost)}" if step.usage.total else ""
+    spent = f" · {step.usage.total:,} tok · {words.money(step.cost, step.unpriced)}" if step.usage.total else ""
     cached = words.cache(record, step).partition(" (")[0]
     return f"{state}{words.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
 

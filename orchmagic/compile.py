@@ -161,9 +161,10 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     target = arm.target if arm else link.otherwise
     reason = _reason(link, arm, value, seen, ctx)
     if reason:
-        sure = getattr(seen.get(link.source), "confidence", None)
-        choice = _WORDS.get(target, target)
-        ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=_basis(link, sure, ctx)))
+        found = seen.get(link.source)
+        sure, choice = _part(found, "confidence"), _WORDS.get(target, target)
+        basis = _told(found, "basis") or _basis(link, sure, ctx)
+        ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=basis))
     return target, reason
 
 
@@ -173,16 +174,27 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
     if isinstance(source, Code) and source.gate:
         told = f"{source.expression} is false{steps.because(source, seen)}"
         return "" if value else link.why if arm is None and link.otherwise in {STOP, CAP} else told
+    found = seen.get(link.source)
     if arm is not None:
-        return str(value) if isinstance(value, str) else ""
+        return (_told(found, "why") or str(value)) if isinstance(value, str) else ""
     if link.otherwise in _BASES:
         errors = seen.get("errors")
         known = errors if isinstance(errors, dict) and link.otherwise == FAIL else {}
         return "; ".join([link.why, *(f"{name}: {e}" for name, e in known.items() if isinstance(e, str))])
-    chosen = getattr(seen.get(link.source), "label", None)
+    chosen = _part(found, "label")
     if value is None:
         return f"not sure enough of {chosen!r}" if chosen else "no known label"
     return f"no arm for {value!r}"
+
+
+def _part(value: object, name: str) -> Any:
+    """What a router says beside its label: a model's in an attribute, code's in a dict."""
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+
+def _told(value: object, name: str) -> str:
+    """What code says of its own choice; fields of a model's reply have these names for other things."""
+    return str(value.get(name) or "") if isinstance(value, dict) else ""
 
 
 def _basis(link: Branch, sure: float | None, ctx: Context) -> str:

@@ -6,10 +6,10 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from orchmagic import expression, images
-from orchmagic.errors import Capped, CodeFailed, InputError, Waiting
+from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting
 from orchmagic.events import Asked
 from orchmagic.functions import FUNCTIONS
 from orchmagic.graph import Graph, Limits, Sub
@@ -17,6 +17,7 @@ from orchmagic.journal import Journal, NoJournal
 from orchmagic.kinds import Kinds
 from orchmagic.models import Deployment, Emit, Handler
 from orchmagic.policy import Policy
+from orchmagic.readers import Keep
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
@@ -24,7 +25,9 @@ Update: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CallDefaults:
-    """What a call uses when its step says nothing. `ttl` and `timeout` in seconds.
+    """What a call uses when its step says nothing. `timeout` in seconds.
+
+    `cache` is what --no-cache and --refresh say of this one run, `keep` how answers are kept otherwise.
 
     `retries` counts attempts after a failed one: the pipeline makes them, exported modules name them.
     """
@@ -33,8 +36,8 @@ class CallDefaults:
     fallback: tuple[str, ...] = ()
     timeout: float | None = 60.0
     max_tokens: int = 1024
-    cache: str = "use"
-    ttl: float | None = None
+    cache: Literal["use", "refresh", "off"] = "use"
+    keep: Keep = field(default_factory=Keep)
     stream: bool = False
     retries: int = 2
 
@@ -58,7 +61,6 @@ class Context:
     deployment: Callable[[str], Deployment]
     kinds: Kinds
     defaults: CallDefaults = field(default_factory=CallDefaults)
-    ttl: Callable[[str], float | None] = lambda _: None
     values: dict[str, Any] = field(default_factory=dict)
     visits: int = 0
     met: set[str] = field(default_factory=set)
@@ -175,7 +177,7 @@ async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object
             found = expression.evaluate(source, seen)
         return await found if inspect.isawaitable(found) else found
     except Exception as error:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | SettingsError):  # of our own functions: they say what to write
             raise
         raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
 

@@ -120,7 +120,7 @@ def _line(spent: Spent) -> tuple[str, ...]:
         words.one_line(spent.name, _NAME),
         f"{spent.runs:,}",
         f"{spent.failed:,}" if spent.failed else "",
-        words.money(spent.cost),
+        words.money(spent.cost, spent.unpriced),
         f"{spent.tokens:,}",
         "" if p50 is None else words.seconds(p50),
         "" if p95 is None else words.seconds(p95),

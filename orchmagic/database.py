@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from orchmagic.damage import doubtful
 from orchmagic.errors import StoreError
 
 VERSION = 1
@@ -27,7 +28,8 @@ _TICK = 0.01  # seconds between tries to open a file that another process is jus
 _SCHEMA = """
 CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
     updated TEXT, pid INTEGER, host TEXT, life TEXT, notebook TEXT, user TEXT, source TEXT, sources TEXT,
-    options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, tokens INTEGER, seconds REAL);
+    options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, unpriced INTEGER DEFAULT 0,
+    tokens INTEGER, seconds REAL);
 CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
 CREATE INDEX journal_key ON journal(run, key);
 CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEXT, call TEXT, state TEXT,
@@ -63,7 +65,7 @@ class Database:
             with self._lock:
                 return [] if self._closed else self._opened().execute(sql, _storable(values)).fetchall()
         except sqlite3.Error as error:
-            self.complain("read", f"{error}: some of it is missing here")
+            self.complain("read", _why(error, "some of it is missing here"))
             return []
 
     def write(self, sql: str, *values: object) -> sqlite3.Cursor | None:
@@ -72,7 +74,7 @@ class Database:
             with self._lock:
                 return None if self._closed else self._opened().execute(sql, _storable(values))
         except sqlite3.Error as error:
-            self.complain("written", f"{error}: what happens now cannot be resumed after a restart")
+            self.complain("written", _why(error, "what happens now cannot be resumed after a restart"))
             return None
 
     @contextmanager
@@ -142,6 +144,10 @@ class _NewerError(Exception):
 _HOW: Any = {"timeout": _PATIENCE, "isolation_level": None, "check_same_thread": False}
 
 
+def _why(error: sqlite3.Error, loss: str) -> str:
+    return f"{error}: {loss}" + ("; move the file away to begin a new one" if doubtful(error) else "")
+
+
 def _storable(values: tuple[object, ...]) -> list[object]:
     """Half a surrogate pair, in the id that a model gave to a tool call for example, has no UTF-8 form."""
     return [
@@ -190,5 +196,11 @@ def _prepared(connection: sqlite3.Connection, schema: str, version: int) -> sqli
         for statement in schema.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
+    elif schema is _SCHEMA and not _has(connection, "runs", "unpriced"):
+        connection.execute("ALTER TABLE runs ADD COLUMN unpriced INTEGER DEFAULT 0")  # older versions read on
     connection.execute("COMMIT")
     return connection
+
+
+def _has(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    return any(row[1] == column for row in connection.execute(f"PRAGMA table_info({table})"))

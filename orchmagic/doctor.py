@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`found` says what is there and, when not `fine`, what to write."""
+    """`found` says what is there and, when not `fine`, what to write. `advice`: it works, and could be safer."""
 
     what: str
     fine: bool
     found: str
+    advice: bool = False
+
+    def __str__(self) -> str:
+        return f"{'?? ' if self.advice else 'ok ' if self.fine else '!! '} {self.what}: {self.found}"
 
 
 def checks(session: Session) -> Iterator[Check]:
@@ -38,10 +42,15 @@ def checks(session: Session) -> Iterator[Check]:
     yield _model(session)
     yield _local()
     yield _folder(Path(settings.cache_dir))
+    yield _prices()
+    if settings.cache_url is not None:
+        yield _shared(session)
     from orchmagic.models import reach  # noqa: PLC0415 - only here
 
     for lack in reach.missing(settings, session.environ):
         yield Check(f"model {lack.alias}", fine=False, found=lack.write)
+    for lack in reach.alone(settings, session.environ):
+        yield Check(f"model {lack.alias}", fine=True, found=lack.write, advice=True)
 
 
 def _installed(package: str, write: str) -> Check:
@@ -71,8 +80,24 @@ def _local() -> Check:
     return Check("local model", not missing, f"engine {engine.found}, " + (missing or "weights installed"))
 
 
+def _prices() -> Check:
+    from orchmagic.models import listed  # noqa: PLC0415 - only here; reads the list, 0.2 s
+
+    return Check("prices", fine=True, found=f"{listed.edition()}; never fetched: pip install -U {listed.PACKAGE}")
+
+
 def _folder(folder: Path) -> Check:
     parent = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(parent, os.W_OK):
         return Check("cache folder", fine=True, found=str(folder))
     return Check("cache folder", fine=False, found=f"{folder} cannot be written: set ORCHMAGIC_CACHE_DIR")
+
+
+def _shared(session: Session) -> Check:
+    """The cache behind `cache_url`; what it is called has no password in it."""
+    try:
+        found = session.cache.stats() if session.cache is not None else None
+    except OrchError as error:
+        return Check("shared cache", fine=False, found=str(error))
+    said = "switched off" if found is None else f"{found['path']}, {found['entries']} answers"
+    return Check("shared cache", fine=True, found=said)

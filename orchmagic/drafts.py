@@ -7,6 +7,7 @@ digest#1/map#1     step map of the graph in digest  map#1/3.1           first qu
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ class Draft:
     provider: str = ""
     usage: e.Usage = field(default_factory=e.Usage)
     paid: list[float | None] = field(default_factory=list)
+    charged: bool = False
     age: float | None = None
     saved: float | None = None
     recalled: bool = False
@@ -63,6 +65,8 @@ class Draft:
             provider=self.provider,
             usage=self.usage,
             cost=math.fsum(known) if known or not self.paid else None,
+            unpriced=len(self.paid) - len(known),
+            charged=self.charged,
             age=self.age,
             saved=self.saved,
             recalled=self.recalled,
@@ -72,6 +76,19 @@ class Draft:
             error=self.error,
             why=tuple(self.why),
         )
+
+
+def failure(error: str) -> str:
+    """The status of what ended with this error."""
+    return "cancelled" if error == "cancelled" else "failed"
+
+
+def unpacked(value: Any) -> Any:
+    """The value of an inner graph without the name of its last step."""
+    if isinstance(value, list):
+        return [unpacked(v) for v in value]
+    packed = isinstance(value, Mapping) and value.keys() == {"step", "value"}
+    return value["value"] if packed else value
 
 
 def above(span: str) -> str | None:

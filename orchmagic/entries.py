@@ -11,13 +11,18 @@ deployments = [{ use = "small", weight = 2 }, { base_url = "http://127.0.0.1:800
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchmagic import readers
 from orchmagic.errors import InputError, nearest
 from orchmagic.readers import Reader
 
+_KEY = re.compile(r"(?=.*[a-z])(?=.*\d)\w{20,}", re.ASCII)  # no name of a variable looks like this
+_CALLED = {"api_key": "key_env", "url": "base_url", "api_base": "base_url", "api_url": "base_url"}  # by others
 POLICIES = ("order", "weighted", "uptime", "price")
 
 
@@ -27,18 +32,40 @@ def _weight(value: object) -> float:
     raise ValueError("a number above 0, such as 2")
 
 
+def _address(value: object) -> str:
+    found = readers.text(value)
+    with suppress(ValueError):  # half an IPv6 address, a port beyond 65535
+        parts = urlsplit(found)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "$" not in found:
+            return found
+    raise ValueError("an address such as http://127.0.0.1:8000/v1")
+
+
+def _variable(value: object) -> str:
+    """What is no name is not shown: people paste keys here."""
+    found = readers.text(value)
+    is_name = re.fullmatch(r"[A-Za-z_]\w*", found, re.ASCII) and not _KEY.fullmatch(found)
+    if is_name or found.startswith("keyring:"):
+        return found
+    said = "is no name of a variable (it is not shown: it may be a key)"
+    raise UnshownError(f'{said}: write key_env = "MY_KEY", and the key into that variable or .env')
+
+
 # The keys of one deployment's entry: the fields of models.Deployment but its alias, and the three ways to name
 # where it is. A test compares the two: this room lies below models and cannot import it.
 MODEL: Mapping[str, Reader] = {
     "endpoint": readers.text,
     "provider": readers.text,
     "model": readers.text,
-    "base_url": readers.text,
-    "key_env": readers.text,
+    "base_url": _address,
+    "key_env": _variable,
     "input_price": readers.money,
     "output_price": readers.money,
     "cached_price": readers.money,
+    "written_price": readers.money,
+    "reasoning_price": readers.money,
     "tools": readers.one_of("native", "json", "none"),
+    "schemas": readers.one_of("native", "json", "none"),
     "logprobs": readers.flag,
     "vision": readers.flag,
     "context": readers.whole(1),
@@ -65,6 +92,10 @@ POOL: Mapping[str, Reader] = {
     "policy": readers.one_of(*POLICIES),
     "hedge": readers.optional(readers.seconds),
 }
+
+
+class UnshownError(ValueError):
+    """A bad value that must not be repeated; the text says what it is and what to write."""
 
 
 class ProblemsError(Exception):
@@ -181,11 +212,13 @@ def checked(
     problems: list[str] = []
     for key, (name, value) in pairs.items():
         if key not in known:
-            close = nearest(spell(key), map(spell, known))
+            close = nearest(spell(_CALLED.get(key, key)), map(spell, known))
             problems.append(f"{name} is unknown: write one of {', '.join(map(spell, known))}{close}")
             continue
         try:
             read[key] = known[key](value)
+        except UnshownError as error:
+            problems.append(f"{name} {error}")
         except ValueError as error:
             problems.append(f"{name} is {value!r}: write {error}")
         except ProblemsError as error:

@@ -36,13 +36,24 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
+
+_HERE = str(Path(__file__).parent)  # where our own frames are
 
 
 class OrchError(Exception):
     """Base of all errors that orchmagic raises on purpose; `str(error)` is what a person reads."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the line of the person's own code that led here, and the text."""
+        frames = traceback.extract_tb(self.__traceback__)
+        theirs = list(takewhile(lambda frame: not frame.filename.startswith(_HERE), frames))[-1:]
+        return [*(f"line {f.lineno}: {f.line}" for f in theirs), f"{type(self).__name__}: {self}"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

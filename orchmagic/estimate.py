@@ -8,16 +8,17 @@ items a step will have is known when its list is; else there may be none, or as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
-from orchmagic import template
+from orchmagic import template, words
 from orchmagic.errors import InputError
 from orchmagic.events import Usage
 from orchmagic.foreseen import foreseen, given, items
 from orchmagic.graph import Approve, Call, Code, Graph, Node, Sub, Tools
-from orchmagic.models import Deployment, prices
+from orchmagic.models import Deployment, Pool, aliases, prices
+from orchmagic.settings import Settings
 from orchmagic.ways import repeats, way
 
 if TYPE_CHECKING:
@@ -47,10 +48,34 @@ _ONCE = Range(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """What is known of the models: `deployment` behind a name, the `pool` of an alias that has several."""
+
+    deployment: Callable[[str], Deployment]
+    pool: Callable[[str], Pool | None]
+    settings: Settings
+    environ: Mapping[str, str]
+
+    def members(self, name: str) -> tuple[Deployment, ...]:
+        """All that may answer for a name."""
+        found = self.pool(name)
+        return found.members if found else (self.deployment(name),)
+
+    def attempts(self, name: str) -> int:
+        """The most that one question to a name is asked: each deployment in each round, hedged or not."""
+        return len(self.members(name)) * (1 + self.settings.retry)
+
+    def alone(self, name: str, fallback: Sequence[str]) -> str | None:
+        """What to write where nobody stands in for a model; None: somebody does."""
+        return aliases.alone(name, fallback, self.settings, self.environ)
+
+
+@dataclass(frozen=True, slots=True)
 class StepEstimate:
     """One call step: how often it may be asked, and the tokens and dollars (None: price unknown) of all of it.
 
-    `name` is the way to it: `digest/map` is step map of the graph inside digest.
+    `name` is the way to it: `digest/map` is step map of the graph inside digest. `attempts` are the most that one of
+    its calls can make, by model: first its own, then its fallbacks.
     """
 
     name: str
@@ -58,12 +83,14 @@ class StepEstimate:
     calls: Range
     tokens: Range
     cost: Range | None
+    attempts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One run. `attempts` is the most that retries and fallbacks can make of the calls; `cost` in US dollars,
-    None when the price of `unknown` models is not known.
+    """One run. `attempts` is the most that retries, deployments and fallbacks can make of the calls; `cost` in US
+    dollars, None when the price of `unknown` models is not known; `least` is what the others take at least.
+    `notes` say for which models nobody stands in.
     """
 
     calls: Range
@@ -73,6 +100,8 @@ class Estimate:
     unknown: tuple[str, ...]
     steps: tuple[StepEstimate, ...]
     limits: str
+    least: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """For a person: a line per step, then the whole run."""
@@ -82,51 +111,57 @@ class Estimate:
             f"  {s.name:<{width}}  {s.model}: {_whole(s.calls)} calls, {_whole(s.tokens)} tokens, {_dollars(s.cost)}"
             for s in self.steps
         ]
-        lines.append(f"One run: {_whole(self.calls)} calls, {_whole(self.tokens)} tokens, {_dollars(self.cost)}")
-        lines.append(f"With every retry and fallback at most {_count(self.attempts)} attempts. {self.limits}")
+        whole = f"at least {words.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
+        lines.append(f"One run: {_whole(self.calls)} calls, {_whole(self.tokens)} tokens, {whole}")
+        most = f"{_count(self.attempts)} attempts{self._each()}"
+        lines.append(f"With every retry and fallback at most {most}. {self.limits}")
         if self.unknown:
             lines.append(f"Price unknown: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
-        return "\n".join(lines)
+        return "\n".join((*lines, *self.notes))
+
+    def _each(self) -> str:
+        """How many of them one call makes, model by model."""
+        most: dict[str, int] = {}
+        for step in self.steps:
+            most |= step.attempts
+        return f" (a call: up to {', '.join(f'{n} of {name}' for name, n in most.items())})" if most else ""
 
 
 def estimate(
     graph: Graph,
     known: Mapping[str, object],
     namespace: Mapping[str, object],
-    deployments: Callable[[str], Deployment],
+    models: Models,
     defaults: CallDefaults,
-    retries: int = 2,
 ) -> Estimate:
-    """The range of one run. `known` are the inputs that have a value, `retries` those of the transport."""
-    reader = _Reader(namespace, deployments, defaults)
+    """The range of one run. `known` are the inputs that have a value."""
+    reader = _Reader(namespace, models, defaults)
     few, many = reader.rows(graph, known)
     top = graph.limits.max_tokens or math.inf
     unknown = tuple(dict.fromkeys(s.model for s in many if s.cost is None))
-    cost = None
-    if not unknown:
-        most = sum(s.cost.high for s in many if s.cost)
-        cost = Range(sum(s.cost.low for s in few if s.cost), min(most, graph.limits.budget or most))
+    least, most = sum(s.cost.low for s in few if s.cost), sum(s.cost.high for s in many if s.cost)
+    cost = None if unknown else Range(least, min(most, graph.limits.budget or most))
     calls = Range(sum(s.calls.low for s in few), sum(s.calls.high for s in many))
     return Estimate(
         calls=calls,
         tokens=Range(sum(s.tokens.low for s in few), min(top, sum(s.tokens.high for s in many))),
         cost=cost,
-        attempts=calls.high * (1 + retries) * (1 + reader.fallbacks),
+        attempts=sum(s.calls.high * sum(s.attempts.values()) for s in many),
         unknown=unknown,
         steps=tuple(reader.steps.values()),
         limits=_limits(graph),
+        least=least,
+        notes=tuple(reader.notes),
     )
 
 
 class _Reader:
-    """Reads a graph and those inside it. `steps` are all call steps met, `fallbacks` the most of one of them."""
+    """Reads a graph and those inside it. `steps` are all call steps met, `notes` what is to be said of their models."""
 
-    def __init__(
-        self, namespace: Mapping[str, object], deployments: Callable[[str], Deployment], defaults: CallDefaults
-    ) -> None:
-        self.namespace, self.deployments, self.defaults = namespace, deployments, defaults
+    def __init__(self, namespace: Mapping[str, object], models: Models, defaults: CallDefaults) -> None:
+        self.namespace, self.models, self.defaults = namespace, models, defaults
         self.steps: dict[str, StepEstimate] = {}
-        self.fallbacks = 0
+        self.notes: dict[str, None] = {}  # each once, in order
 
     def rows(
         self, graph: Graph, known: Mapping[str, object], path: str = "", often: Range = _ONCE
@@ -149,11 +184,11 @@ class _Reader:
                 often = often.times(_runs(node, known, visits))
                 step = self._call(replace(node, name=f"{path}{node.name}"), graph, known, visits, often)
                 self.steps[step.name] = step
-                self.fallbacks = max(self.fallbacks, len(_fallback(node, graph, self.defaults)))
                 return [step], [step]
             case Sub():
                 inputs = {} if visits > 1 else given(node.graph, node.given, known)
-                inner = replace(node.graph, model=node.graph.model or graph.model)
+                own = node.graph
+                inner = replace(own, model=own.model or graph.model, fallback=own.fallback or graph.fallback)
                 return self.rows(inner, inputs, f"{path}{node.name}/", often.times(_runs(node, known, visits)))
             case Tools() | Code() | Approve():
                 return [], []
@@ -163,7 +198,10 @@ class _Reader:
     def _call(self, node: Call, graph: Graph, known: Mapping[str, object], visits: int, often: Range) -> StepEstimate:
         """`often`: how many times the node asks its question anew (visits, items, votes)."""
         names = node.ladder[:visits] or (node.model or graph.model or self.defaults.model,)
-        models = [self.deployments(name) for name in names]
+        fallback = _fallback(node, graph, self.defaults)
+        models = [self.models.members(name) for name in names]
+        attempts = {name: self.models.attempts(name) for name in (*names, *fallback)}
+        self.notes |= {said: None for name in names if (said := self.models.alone(name, (*names, *fallback)))}
         reply = node.max_tokens or self.defaults.max_tokens
         prompt, open_ = _prompt(node, {**self.namespace, **known})
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
@@ -172,8 +210,10 @@ class _Reader:
         asked = 1 if node.output.kind == "text" else 1 + node.retry  # a text always fits: it is never asked again
         calls = often.times(Range(1, asked))
         tokens = calls.times(Range(least.total, most.total))
-        model = ", ".join(dict.fromkeys(m.alias for m in models))
-        return StepEstimate(node.name, model, calls, tokens, _cost(models, least, most, calls))
+        # of a ladder one rung is asked in a visit: the one that tries most often bounds the others
+        rungs = {name: attempts[name] for name in [max(names, key=attempts.__getitem__), *fallback]}
+        model = ", ".join(dict.fromkeys(self.models.deployment(name).alias for name in names))
+        return StepEstimate(node.name, model, calls, tokens, _cost(models, least, most, calls), rungs)
 
 
 def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:
@@ -188,13 +228,14 @@ def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:
     return found
 
 
-def _cost(models: Iterable[Deployment], least: Usage, most: Usage, calls: Range) -> Range | None:
+def _cost(models: Sequence[Sequence[Deployment]], least: Usage, most: Usage, calls: Range) -> Range | None:
     """Dollars of all calls: the first visit is of the first model, the dearest may answer all others."""
-    lows = [prices.cost(m, least) for m in models]
-    highs = [prices.cost(m, most) for m in models]
-    if lows[0] is None or any(h is None for h in highs):
+    lows = [prices.cost(m, least) for m in models[0]]
+    highs = [prices.cost(m, most) for members in models for m in members]
+    known = [h for h in highs if h is not None]
+    if len(known) < len(highs):
         return None
-    return calls.times(Range(lows[0], max(h for h in highs if h is not None)))
+    return calls.times(Range(min(low for low in lows if low is not None), max(known)))
 
 
 def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:

@@ -20,12 +20,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one answer. `cached` is the part of `input`, `reasoning` the part of `output`."""
+    """Tokens of one answer. `cached` and `written` are parts of `input`: read from, and put into the endpoint's own
+    prompt cache; `reasoning` is a part of `output`.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    written: int = 0
 
     @property
     def total(self) -> int:
@@ -37,6 +40,7 @@ class Usage:
             output=self.output + other.output,
             cached=self.cached + other.cached,
             reasoning=self.reasoning + other.reasoning,
+            written=self.written + other.written,
         )
 
 
@@ -102,7 +106,7 @@ class AttemptStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFinished(Event):
-    """`cost` in US dollars, None when the model's price is unknown."""
+    """`cost` in US dollars, None when the model's price is unknown; `charged`: the endpoint itself reported it."""
 
     call: str
     attempt: int
@@ -110,6 +114,7 @@ class AttemptFinished(Event):
     provider: str
     usage: Usage
     cost: float | None
+    charged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from orchmagic import words
 from orchmagic.trace import Record, Span
 
 SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
@@ -41,6 +42,8 @@ _STORY = re.compile(
     r"→ [^:(]{1,60}|scores by round.*|asked again|attempt \d+ failed|fell back from \S+ to [^\s:]+|mended locally"
     r"|(approved|edited|rejected|answered) by a person|from the record.*|the run had failed"
 )
+
+_CHOICE = re.compile(r"[^;]*(; score [^;]*)?(; a probe[^;]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def _run(record: Record, thread: str | None, *, content: bool) -> Told:
         "orchmagic.reason": record.reason if content or record.status == "capped" else None,
         "orchmagic.usage.input_tokens": record.usage.input,
         "orchmagic.usage.output_tokens": record.usage.output,
-        "orchmagic.cost.usd": record.cost,
+        "orchmagic.cost.usd": _known(record),
         "orchmagic.cost.unknown_calls": record.unpriced or None,
         "orchmagic.calls": record.calls,
         "orchmagic.cache.hits": record.cached,
@@ -100,7 +103,9 @@ def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> T
         "orchmagic.span": span.id,
         "orchmagic.kind": span.kind,
         "orchmagic.status": span.status,
-        "orchmagic.cost.usd": span.cost,
+        "orchmagic.cost.usd": _known(span),
+        "orchmagic.cost.unknown_calls": span.unpriced or None,
+        "orchmagic.cost.charged": span.charged or None,
         "orchmagic.why": tuple(w for why in span.why if (w := _story(why, content=content))) or None,
     }
     match span.kind:
@@ -108,7 +113,7 @@ def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> T
             name, more = _chat(record, span, content=content)
             more["gen_ai.conversation.id"] = thread
         case "attempt":
-            name, more = span.name, _attempt(span)
+            name, more = span.name, _attempt(span, content=content)
         case "tool":
             name, more = _tool(span, content=content)
         case _:
@@ -119,6 +124,11 @@ def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> T
     error = _failure(failed, content=content)
     attributes = _set(known | more | _error(failed))
     return Told(span.id, span.parent or "", name, span.start, end, client, error, attributes)
+
+
+def _known(what: Record | Span) -> float | None:
+    """US dollars as far as prices are known; nothing where none is, which is not 0."""
+    return None if what.unpriced and not what.cost else what.cost
 
 
 def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, Value | None]]:
@@ -134,8 +144,10 @@ def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, V
         "gen_ai.usage.input_tokens": ask.usage.input if spent else None,
         "gen_ai.usage.output_tokens": ask.usage.output if spent else None,
         "gen_ai.usage.cache_read.input_tokens": ask.usage.cached or None,
+        "gen_ai.usage.cache_creation.input_tokens": ask.usage.written or None,
         "gen_ai.usage.reasoning.output_tokens": ask.usage.reasoning or None,
         "orchmagic.attempts": len(tries),
+        "orchmagic.choice": _choice(words.chosen(record, ask), content=content),
         "orchmagic.cache.hit": ask.age is not None,
         "orchmagic.cache.age_seconds": ask.age,
         "orchmagic.cost.saved_usd": ask.saved,
@@ -149,8 +161,9 @@ def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, V
     return f"chat {model}", known
 
 
-def _attempt(span: Span) -> dict[str, Value | None]:
+def _attempt(span: Span, *, content: bool) -> dict[str, Value | None]:
     return {
+        "orchmagic.choice": _choice(next(iter(span.why), ""), content=content),
         "gen_ai.provider.name": provider(span.provider),
         "gen_ai.request.model": span.model,
         "orchmagic.usage.input_tokens": span.usage.input or None,
@@ -210,6 +223,12 @@ def _error(text: str | None) -> dict[str, Value | None]:
 def _story(text: str, *, content: bool) -> str | None:
     found = _STORY.match(text)
     return text if content else found[0].strip() if found else None
+
+
+def _choice(why: str, *, content: bool) -> str:
+    """Why this deployment was asked; without `content` only what quotes no endpoint's words."""
+    found = _CHOICE.match(why)
+    return why if content else found[0] if found else ""
 
 
 def _failure(text: str | None, *, content: bool) -> str | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic import otel
+from orchmagic import origin, otel
+from orchmagic.audit import Audit
 from orchmagic.bridge import Bridge
 from orchmagic.composition import nested
 from orchmagic.fork import Fork
@@ -19,18 +19,22 @@ if TYPE_CHECKING:
     from orchmagic.checkpoints import Close
     from orchmagic.run import Run
     from orchmagic.store import Store
+    from orchmagic.told import Once
+    from orchmagic.trace import Trace
 
 
 class History:
     """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
 
-    def __init__(self, settings: Callable[[], Settings], bridge: Bridge) -> None:
+    def __init__(self, settings: Callable[[], Settings], bridge: Bridge, notebook: Callable[[], str]) -> None:
+        self.notebook = notebook
         self._settings = settings
         self._bridge = bridge
         self._store: Store | None = None
         self._saver: Any = None
         self._close_saver: Close | None = None
         self._pruned = False
+        self._audit: Audit | None = None
 
     @property
     def store(self) -> Store:
@@ -57,8 +61,32 @@ class History:
             self._saver, self._close_saver = self._bridge.run(open_saver(url or folder / "checkpoints.sqlite"))
         return self._saver
 
+    @property
+    def audit(self) -> Audit | None:
+        """The audit log; None without the setting."""
+        path = self._settings().audit
+        if path is None or self._audit is None or self._audit.setting != path:
+            self._audit = None if path is None else Audit(path, self.notebook)
+        return self._audit
+
+    def audited(self, told: Once) -> Once:
+        """The same, with an audit log that hears what a run tells."""
+        if self.audit is not None:
+            self.audit.follow(told.trace, told.note)
+        return told
+
+    def wrote(self, trace: Trace) -> Callable[[str, str, str], None]:
+        """What hears of the writes of a run: see `once.Once.log`."""
+        return _nobody if self.audit is None else partial(self.audit.wrote, trace)
+
     def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, fork: Fork | None) -> str:
-        """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints."""
+        """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints.
+
+        Raises:
+            SettingsError: there is to be an audit log, and it cannot be written.
+        """
+        if self.audit is not None:
+            self.audit.check()
         if not self._pruned:
             self._pruned = True
             from orchmagic import store as kept  # noqa: PLC0415 - as above
@@ -74,8 +102,8 @@ class History:
             options=fork.to_json() if fork else None,
             inputs=inputs,
             parent=parent,
-            notebook=os.environ.get("JPY_SESSION_NAME", ""),
-            user=_user(),
+            notebook=self.notebook(),
+            user=origin.user(),
         )
 
     def save(self, run: Run, thread: str | None) -> None:
@@ -85,7 +113,9 @@ class History:
         waits, record = run.status == "waiting", run.record
         events = [to_json(e) for e in run.trace.events] if waits else []
         # what is kept in memory only is shown from the run itself
-        whole = record.to_json() if self._folder else {"cost": record.cost, "seconds": record.seconds}
+        if self.audit is not None:
+            self.audit.ended(record)
+        whole = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
         self.store.save(run.id, run.status, whole, events)
         if self._settings().otel == "on":
             otel.export(record, thread)
@@ -117,6 +147,10 @@ def _places(chosen: Settings) -> tuple[object, ...]:
     return chosen.history, chosen.history_dir, chosen.checkpoints
 
 
+def _nobody(*_: str) -> None:
+    """Nobody listens."""
+
+
 async def _deleting(saver: Any, runs: list[str]) -> None:
     for run in runs:
         await saver.adelete_thread(run)
@@ -124,10 +158,3 @@ async def _deleting(saver: Any, runs: list[str]) -> None:
 
 async def _closing(close: Close) -> None:
     await close()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no such user in the system's list, as in many containers
-        return ""

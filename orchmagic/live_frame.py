@@ -93,13 +93,13 @@ def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
     status = visits[-1].status if visits else "pending"
     taken = sum(s.seconds if s.end is not None else record.seconds - s.start for s in visits)
     tokens = sum(s.usage.total for s in visits)
-    costs = [s.cost for s in visits]
+    cost = sum(s.cost or 0.0 for s in visits)
     cells = (
         _mark(status),
         safe(name) + (f' <span style="opacity:.6">{TIMES}{len(visits)}</span>' if len(visits) > 1 else ""),
         words.seconds(taken) if visits and status != "skipped" else "",
         f"{tokens:,} tokens" if tokens else "",
-        escape(words.money(None if None in costs else sum(c for c in costs if c is not None)) if tokens else ""),
+        escape(words.money(cost, sum(s.unpriced for s in visits)) if tokens else ""),
         safe(live_note.note(record, visits[-1])) if visits else "",
     )
     looks = {"pending": "opacity:.5;", "skipped": "opacity:.5;", "running": "font-weight:600;"}.get(status, "")
@@ -114,12 +114,12 @@ def _bars(record: Record) -> str:
     bars = (
         _bar("time", record.seconds, limits.get("deadline"), words.seconds),
         _bar("tokens", record.usage.total, limits.get("max_tokens"), lambda n: f"{n:,.0f}"),
-        _bar("cost", record.cost, limits.get("budget"), words.money),
+        _bar("cost", record.cost, limits.get("budget"), words.money, words.money(record.cost, record.unpriced)),
     )
     return f'<div style="display:flex;column-gap:18px;margin-top:8px;height:26px">{"".join(bars)}</div>'
 
 
-def _bar(name: str, used: float, most: float | None, say: Callable[[float], str]) -> str:
+def _bar(name: str, used: float, most: float | None, say: Callable[[float], str], told: str = "") -> str:
     if not most:
         return ""
     part = min(100.0, 100 * used / most)
@@ -127,7 +127,7 @@ def _bar(name: str, used: float, most: float | None, say: Callable[[float], str]
     shape = "display:block;height:5px;border-radius:2px"
     return (
         '<span style="flex:0 1 200px;min-width:0;font-size:11px;line-height:16px">'
-        f'<span style="display:block;{_CUT}"><span style="opacity:.7">{name}</span> {escape(say(used))} of '
+        f'<span style="display:block;{_CUT}"><span style="opacity:.7">{name}</span> {escape(told or say(used))} of '
         f'{escape(say(most).removesuffix(" 0 s"))}</span><span style="{shape};background:rgba(127,127,127,.25)">'
         f'<span style="{shape};width:{part:.1f}%;background:{color}"></span></span></span>'
     )

@@ -50,11 +50,15 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """Under whose name a run writes. `told` hears of each write that was served instead of done again."""
+    """Under whose name a run writes. `told` hears of each write that was served instead of done again.
+
+    `log` hears of all, from any thread: tool, id of the write, and begun, done, failed, unknown or served.
+    """
 
     ledger: Ledger
     run: str
     told: Callable[[Repeated], None] = lambda _: None
+    log: Callable[[str, str, str], None] = lambda *_: None
 
     @contextmanager
     def during(self) -> Iterator[None]:
@@ -174,6 +178,7 @@ class _Deed:
         known = self.once.ledger.claim(self.function.__name__, self.key, self.call, self.once.run)
         self.id = known.id
         if known.mine:
+            self._log("begun")
             return True
         if known.state == "unknown":
             raise WriteUnknown(
@@ -184,7 +189,11 @@ class _Deed:
             return False
         self.found, self.result = known, _typed(self.function, known.result)
         self.once.told(Repeated(known.tool, known.call, known.run, known.at))
+        self._log("served")
         return True
+
+    def _log(self, state: str) -> None:
+        self.once.log(self.function.__name__, self.id, state)
 
     def must_not_block(self) -> None:
         """A loop that waits here could never let the other one finish."""
@@ -203,12 +212,15 @@ class _Deed:
             yield
         except Exception:
             ledger.failed(self.id)
+            self._log("failed")
             raise
         except BaseException:  # cancelled, or interrupted: in the middle
             ledger.cut_off(self.id)
+            self._log("unknown")
             raise
         else:
             ledger.done(self.id, _plain(self.result))
+            self._log("done")
         finally:
             _WRITING.reset(token)
 

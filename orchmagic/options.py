@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from orchmagic.errors import CellError, Problem, nearest
-from orchmagic.readers import money, number, seconds, text, ttl, whole, words
+from orchmagic.readers import Keep, keep, money, number, seconds, text, whole, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["BASE", "HelpRequested", "Option", "RunOptions", "parse_options", "seconds", "ttl", "usage"]
+__all__ = ["BASE", "HelpRequested", "Option", "RunOptions", "parse_options", "seconds", "usage"]
 
-Kind: TypeAlias = Literal["flag", "text", "words", "int", "float", "seconds", "ttl", "money"]
+Kind: TypeAlias = Literal["flag", "text", "words", "int", "float", "seconds", "keep", "money"]
 
 # An open quote runs to the end of the line.
 _PART = re.compile(
@@ -28,7 +28,7 @@ _PART = re.compile(
 _WORD = re.compile(rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', _PART.pattern)})+", re.DOTALL)
 _METAVARS: Mapping[Kind, str] = {
     "flag": "", "text": "TEXT", "words": "A,B", "int": "N", "float": "X",
-    "seconds": "TIME", "ttl": "TIME|off", "money": "USD",
+    "seconds": "TIME", "keep": "TIME|semantic|off", "money": "USD",
 }  # fmt: skip
 
 
@@ -68,7 +68,11 @@ BASE: tuple[Option, ...] = (
     Option("--max-iterations", "int", "most rounds of a loop", least=1),
     Option("--concurrency", "int", "most items of a step with over= at once", least=1),
     Option("--thread", "text", "go on with this conversation: its earlier turns are sent along", "NAME"),
-    Option("--cache", "ttl", "how long an answer may be reused: 10s to 365d, or off"),
+    Option(
+        "--cache",
+        "keep",
+        "how long an answer may be reused: 10s to 365d; semantic: for the same question in other words, too; off",
+    ),
     Option("--no-cache", "flag", "neither read nor store answers"),
     Option("--refresh", "flag", "ask again, and store the new answers"),
     Option("--guard", "words", "what is not to pass: secrets=block,pii=redact,injection=warn, or off", "RULE,…"),
@@ -91,13 +95,15 @@ class HelpRequested(Exception):
 class RunOptions:
     """The magic line as it was read; None where it says nothing.
 
-    Times are seconds, `budget` is US dollars, `max_tokens` counts the whole run, `cache` is how long an answer
-    may be reused. `extra` holds a pattern's own options by key (`min_confidence`), those that were given.
+    Times are seconds, `budget` is US dollars, `max_tokens` counts the whole run, `cache` is how answers are
+    kept. `light` is the model of steps that only classify. `extra` holds a pattern's own options by key
+    (`min_confidence`), those that were given.
     """
 
     name: str | None = None
     inputs: tuple[str, ...] | None = None
     model: str | None = None
+    light: str | None = None
     fallback: tuple[str, ...] = ()
     retry: int | None = None
     timeout: float | None = None
@@ -108,7 +114,7 @@ class RunOptions:
     max_iterations: int | None = None
     concurrency: int | None = None
     thread: str | None = None
-    cache: float | Literal["off"] | None = None
+    cache: Keep | None = None
     no_cache: bool = False
     refresh: bool = False
     guard: tuple[str, ...] = ()
@@ -254,7 +260,7 @@ _READERS: Mapping[Kind, Callable[[str], object]] = {
     "int": whole(0),
     "float": number,
     "seconds": seconds,
-    "ttl": ttl,
+    "keep": keep,
     "money": money,
 }
 

@@ -122,4 +122,4 @@ class Orchestration:
     def __repr__(self) -> str:
         calls = sum(isinstance(n, Call | Sub) for n in self.definition.nodes)
         inputs = ", ".join(self.definition.inputs)
-        return f"<%%{self.definition.pattern} {self.__name__}({inputs}): {calls} model steps>"
+        return f"<%%{self.definition.pattern} {self.__name__}({inputs}): {calls} model step{'s' * (calls != 1)}>"

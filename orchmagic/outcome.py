@@ -54,9 +54,10 @@ class Outcome:
         return self._kept or self.trace.snapshot()
 
     @property
-    def cost(self) -> float:
-        """US dollars spent, as far as prices are known."""
-        return self.record.cost
+    def cost(self) -> float | None:
+        """US dollars spent, as far as prices are known (`trace.unpriced` calls are not in it); None when none is."""
+        record = self.record
+        return None if record.unpriced and not record.cost else record.cost
 
     @property
     def tokens(self) -> int:

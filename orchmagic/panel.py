@@ -49,12 +49,15 @@ def ask(session: Session, question: str) -> Answer:
 
 
 def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
-    """The latest runs, newest first, and what the runs that began today (local time) cost, in US dollars."""
+    """The latest runs, newest first, and what the runs that began today (local time) cost, in US dollars as far as
+    prices are known; `unpriced` counts the calls of today whose price is not.
+    """
     stored = session.history.store.runs(limit=_LOOKED)
     here = {run.id: run for run in session.runs}
     today = (now or datetime.now(UTC)).astimezone().date()
-    spent = sum(_cost(s, here) for s in stored if datetime.fromisoformat(s.started).astimezone().date() == today)
-    return {"version": 1, "today": spent, "runs": [_told(session, s, here.get(s.id)) for s in stored[:_SHOWN]]}
+    spent = [_cost(s, here) for s in stored if datetime.fromisoformat(s.started).astimezone().date() == today]
+    sums = {"today": sum(cost for cost, _ in spent), "unpriced": sum(unpriced for _, unpriced in spent)}
+    return {"version": 1, **sums, "runs": [_told(session, s, here.get(s.id)) for s in stored[:_SHOWN]]}
 
 
 def record(session: Session, which: str) -> dict[str, Any]:
@@ -141,6 +144,7 @@ def _told(session: Session, stored: Stored, run: Run | None) -> dict[str, Any]:
         "seconds": stored.seconds if now is None else now.seconds,
         "tokens": stored.tokens if now is None else now.usage.total,
         "cost": stored.cost if now is None else now.cost,
+        "unpriced": stored.unpriced if now is None else now.unpriced,
     }
     if status == "waiting" and (found := _question(now or _record(session, stored.id))):
         told["asked"] = {
@@ -151,8 +155,10 @@ def _told(session: Session, stored: Stored, run: Run | None) -> dict[str, Any]:
     return told
 
 
-def _cost(stored: Stored, here: dict[str, Run]) -> float:
-    return here[stored.id].record.cost if stored.id in here else stored.cost
+def _cost(stored: Stored, here: dict[str, Run]) -> tuple[float, int]:
+    """US dollars, and how many calls are not in them because their price is unknown."""
+    now = here[stored.id].record if stored.id in here else stored
+    return now.cost, now.unpriced
 
 
 def _question(found: Record) -> dict[str, Any] | None:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from orchmagic.errors import GuardBlocked
 from orchmagic.events import Event, Guarded
-from orchmagic.guards import Finding, Place, Rule
+from orchmagic.guards import Finding, Place, Rule, find
 
 _REMEMBERED = 512  # texts a run's rules are not asked about again: a transcript is sent anew at every turn
 _LONG = 20_000  # characters: a text that takes longer than some 20 ms is judged in a thread
+_PLACEHOLDER = re.compile(r"\[([^\[\]\n]{1,200} \d{1,9})\]")
+_WRITTEN = re.compile(r"\\?\[([^\[\]\\\n]{1,200} \d{1,9})\\?\]")  # some models put backslashes before brackets
 _ENDS = {
     "input": "nothing was sent",
     "output": "the answer was discarded",
@@ -69,6 +71,14 @@ class Policy:
         except GuardBlocked as blocked:
             return str(blocked)
 
+    async def covered(self, text: str, where: Place) -> str:
+        """A text that has to be told, such as an error: what may not pass is covered."""
+        cover = _Cover([text])
+        for number, rule in enumerate(self.rules):
+            if where in rule.places and rule.action != "warn":
+                cover.add(0, await self._find(number, rule, text), restore=False)
+        return cover.judged().texts[0]
+
     async def judge(self, texts: Sequence[Text], where: Place, call: str) -> Judged:
         """All texts of a question or an answer; the same value gets the same placeholder in each.
 
@@ -106,13 +116,12 @@ class Policy:
             return known
         try:
             threaded = rule.guard.slow or len(text) > _LONG
-            found = await asyncio.to_thread(rule.guard.find, text) if threaded else rule.guard.find(text)
-            ends = [Finding(max(0, f.start), min(len(text), f.end), f.what) for f in found]
+            found = await asyncio.to_thread(find, rule.guard, text) if threaded else find(rule.guard, text)
         except Exception as error:  # noqa: BLE001 - a function of the notebook may raise anything
             return [Finding(0, len(text), f"no answer ({type(error).__name__} raised)")]
         while len(self._found) >= _REMEMBERED:
             del self._found[next(iter(self._found))]
-        return self._found.setdefault((number, text), [f for f in ends if f.start < f.end])
+        return self._found.setdefault((number, text), found)
 
     def _tell(self, event: Guarded) -> None:
         if event not in self._told:  # an answer is judged before it is stored and again when it is served
@@ -143,7 +152,7 @@ class _Cover:
     def judged(self) -> Judged:
         if not any(self._found.values()):
             return Judged(self._texts)
-        written = "\n".join(self._texts).casefold()
+        taken = {w.casefold() for text in self._texts for w in _PLACEHOLDER.findall(text)}
         named: dict[tuple[str, str], str] = {}
         numbers: Counter[str] = Counter()
         values: dict[str, str] = {}
@@ -151,7 +160,7 @@ class _Cover:
         def name(what: str, value: str) -> str:
             if (what, value) not in named:
                 numbers[what] += 1
-                while f"[{what} {numbers[what]}]".casefold() in written:
+                while f"{what} {numbers[what]}".casefold() in taken:
                     numbers[what] += 1
                 named[what, value] = f"[{what} {numbers[what]}]"
             return named[what, value]
@@ -191,6 +200,5 @@ def restored(text: str, values: Mapping[str, str], escape: Callable[[str], str] 
     """The text with what its placeholders stand for; models change their case and put backslashes before brackets."""
     if not values:
         return text
-    known = {put.casefold(): value for put, value in values.items()}
-    forms = "|".join(rf"\\?\[{re.escape(put[1:-1])}\\?\]" for put in values)
-    return re.sub(forms, lambda m: escape(known[m[0].replace("\\", "").casefold()]), text, flags=re.IGNORECASE)
+    known = {put[1:-1].casefold(): value for put, value in values.items()}
+    return _WRITTEN.sub(lambda m: escape(known[m[1].casefold()]) if m[1].casefold() in known else m[0], text)

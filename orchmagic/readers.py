@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -98,9 +99,19 @@ AGES = (10.0, 365 * 86400.0)  # seconds that an answer may be kept, at least and
 
 def cache_age(value: object) -> str:
     found = text(value)
-    if found != "off" and not AGES[0] <= duration(found) <= AGES[1]:
-        raise ValueError('a time from "10s" to "365d", or "off"')
+    keep(found)
     return found
+
+
+def written(parse: Callable[[str], object]) -> Reader:
+    """The text itself, once `parse` can read it."""
+
+    def read(value: object) -> str:
+        found = text(value)
+        parse(found)
+        return found
+
+    return read
 
 
 def path(value: object) -> Path:
@@ -113,17 +124,48 @@ def table(value: object) -> dict[str, Any]:
     raise ValueError("a table such as { temperature = 0 }")
 
 
-def ttl(written: str) -> float | Literal["off"]:
-    """How long an answer may be reused: seconds, or "off".
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How answers are kept: `how` is exact, semantic (served to the same question in other words, too) or off.
+
+    `ttl` in seconds. None: not said.
+    """
+
+    how: Literal["exact", "semantic", "off"] | None = None
+    ttl: float | None = None
+
+    def over(self, base: Keep) -> Keep:
+        """The same, with what it leaves open from `base`; a time alone switches on what was off."""
+        said = self.how or base.how or "exact"
+        how = "exact" if said == "off" and self.how is None and self.ttl is not None else said
+        return Keep(how, base.ttl if self.ttl is None else self.ttl)
+
+
+def keep(written: str) -> Keep:
+    """How answers are kept, as it is written: `1d`, `semantic`, `semantic,1d`, `exact`, `off`.
 
     Raises:
-        ValueError: it is neither "off" nor a time from 10s to 365d.
+        ValueError: it is none of these; the text says what to write.
     """
-    if written.strip() == "off":
-        return "off"
-    found = seconds(written)
+    how: list[Any] = []
+    times: list[float] = []
+    for word in written.split(","):
+        if word.strip() in {"exact", "semantic", "off"}:
+            how.append(word.strip())
+        else:
+            times.append(_age(word))
+    if len(how) > 1 or len(times) > 1 or (how == ["off"] and times):
+        raise ValueError("a time from 10s to 365d, semantic, both (semantic,1d), exact, or off")
+    return Keep(how[0] if how else None, times[0] if times else None)
+
+
+def _age(written: str) -> float:
+    try:
+        found = seconds(written)
+    except ValueError:
+        found = 0.0
     if not AGES[0] <= found <= AGES[1]:
-        raise ValueError("a time from 10s to 365d, or off")
+        raise ValueError("a time from 10s to 365d, semantic, exact, or off")
     return found
 
 

@@ -47,6 +47,9 @@ class Receipt(list[dict[str, Any]]):
         lines = ["  ".join(_placed(c, w, i) for i, (c, w) in enumerate(zip(r, wide, strict=True))) for r in rows]
         return "\n".join((self._title, *(line.rstrip() for line in lines), *_rest(self, _MOST), *self.notes))
 
+    def __str__(self) -> str:
+        return self.text  # `print(run.receipt())` is what people write
+
     def html(self, most: int = _MOST) -> str:
         """A table of at most that many rows, without scripts; everything in it is escaped."""
         rows = "".join(_tr("td", _cells(row)) for row in self[:most])
@@ -65,8 +68,9 @@ class Receipt(list[dict[str, Any]]):
 
 def rows(record: Record) -> list[dict[str, Any]]:
     """One dict per question, see `Receipt`; `step` is the way to it (`digest/map/3`), `cost` in US dollars (None =
-    price unknown), `cache` is "hit", "miss" or "record" (a run's own record), `age` the seconds since a hit was given
-    and `saved` what it cost then.
+    price unknown; `unpriced` attempts are not in it; `charged`: the endpoint itself reported it), `cache` is "hit",
+    "miss" or "record" (a run's own record), `age` the seconds since a hit was given and `saved` what it cost then.
+    `chosen` says why its deployment was asked, where an alias has several.
     """
     return Receipt(record)
 
@@ -79,13 +83,16 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
         "alias": _alias(record, ask),
         "provider": ask.provider,
         "reason": "; ".join(ask.why) or "first choice",
+        "chosen": words.chosen(record, ask),
         # a saved trace leaves out the one attempt that went well
-        "attempts": sum(s.kind == "attempt" for s in record.inside(ask)) or int(own),
+        "attempts": len(words.tries(record, ask)) or int(own),
         "input_tokens": ask.usage.input,
         "cached_tokens": ask.usage.cached,
         "output_tokens": ask.usage.output,
         "reasoning_tokens": ask.usage.reasoning,
         "cost": ask.cost,
+        "unpriced": ask.unpriced,
+        "charged": ask.charged,
         "seconds": round(ask.seconds, 4),
         "cache": "record" if ask.recalled else "miss" if own else "hit",
         "age": ask.age,
@@ -96,9 +103,10 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
 
 def _alias(record: Record, ask: Span) -> str:
     """The name in the settings of the model that answered; after a fallback that of the last one asked."""
-    tries = [s.model for s in record.inside(ask) if s.kind == "attempt"]
+    tries = words.tries(record, ask)
+    answered = [s.model for s in tries if s.status == "done"]  # of two that raced the one that was first
     fell = [found[1] for why in ask.why if (found := words.FELL_BACK.match(why))]
-    return (tries or fell or [ask.name.removeprefix("ask ")])[-1]
+    return (answered or [s.model for s in tries] or fell or [ask.name.removeprefix("ask ")])[-1]
 
 
 def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None) -> dict[str, Any]:
@@ -117,7 +125,9 @@ def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None
 
 def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
     if record.unpriced:
-        yield f"Not in the sum: {record.unpriced:,} of unknown price"
+        yield f"Cost: {words.total(record)}"
+    if charged := sum(row["charged"] for row in rows):
+        yield f"As the endpoint itself charged it, not by the price list: {charged:,} of {len(rows):,}"
     if saved := math.fsum(row["saved"] or 0.0 for row in rows if row["cache"] == "hit"):
         yield f"The cache saved {words.money(saved)}"
 
@@ -131,7 +141,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         who,
         _tokens(row["input_tokens"], row["cached_tokens"], "cached"),
         _tokens(row["output_tokens"], row["reasoning_tokens"], "thought"),
-        words.money(row["cost"]),
+        words.money(row["cost"], row["unpriced"]),
         words.seconds(row["seconds"]),
         str(row["attempts"]),
         kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
@@ -145,7 +155,7 @@ def _last(totals: dict[str, Any]) -> tuple[str, ...]:
         f"{totals['calls']:,} model call{'' if totals['calls'] == 1 else 's'}",
         _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
         _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
-        words.money(totals["cost"]),
+        words.money(totals["cost"], totals["unpriced"]),
         words.seconds(totals["seconds"]),
         f"{totals['attempts']:,}",
         "",

@@ -18,7 +18,7 @@ from orchmagic.graph import Graph, Limits
 from orchmagic.journal import Journal, NoJournal
 from orchmagic.kinds import Kinds
 from orchmagic.models import Handler, aliases, endpoint
-from orchmagic.options import RunOptions, ttl
+from orchmagic.options import RunOptions
 from orchmagic.orchestration import Orchestration
 from orchmagic.policy import Policy
 from orchmagic.run import Past, Run
@@ -83,7 +83,7 @@ class Runner:
             **yardstick(graph.pattern, models_of(graph, self._session.settings.model), self._session.known),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        told = Once(trace)
+        told = self._session.history.audited(Once(trace))
         fresh = fork.fresh(graph) if fork else None
         if fork:
             self._forks[number] = fork
@@ -95,7 +95,9 @@ class Runner:
         past = Past(
             save=lambda run: self._session.history.save(run, None if parent else options.thread),
             again=lambda run, step, model, given, parts=None: self._replay(made, run, step, model, given, parts),
-            writes=Writes(self._session.history.store.ledger, number, told.repeated),
+            writes=Writes(
+                self._session.history.store.ledger, number, told.repeated, self._session.history.wrote(trace)
+            ),
             take=self._take,
             renew=self._renew,
         )
@@ -205,7 +207,7 @@ class Runner:
             budget = Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=above)
             return self.handler(emit, budget, journal, left, policy), budget
 
-        handler, budget = nested(graph.limits, None)
+        handler, budget = nested(graph.limits, self._session.purse.of(graph.name))
         return Context(
             graph=graph,
             handler=handler,
@@ -214,7 +216,6 @@ class Runner:
             deployment=self._session.deployment,
             kinds=Kinds(graph, self._session.namespace),
             defaults=self._session.defaults(options),
-            ttl=_ttl,
             journal=journal,
             nested=nested,
             budget=budget,
@@ -264,6 +265,7 @@ class Runner:
             journal=journal,
             retry=self._session.settings.retry,
             policy=policy,
+            memory=self._session.memory,
             pool=self._session.pool,
             health=self._session.health,
             time_left=left,
@@ -292,8 +294,3 @@ def split(source: str) -> tuple[str, str, str]:
 
 def _across(bridge: Bridge, handler: Handler, budget: Budget) -> tuple[Handler, Budget]:
     return bridge.across(handler), budget
-
-
-def _ttl(word: str) -> float | None:
-    kept = ttl(word)
-    return kept if isinstance(kept, float) else None

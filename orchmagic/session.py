@@ -20,17 +20,22 @@ from orchmagic.guards import Rule, together
 from orchmagic.guards import parse as rules_of
 from orchmagic.history import History
 from orchmagic.models import PROVIDERS, Deployment, Pool, Provider, aliases, keys
-from orchmagic.options import RunOptions, parse_options, ttl
+from orchmagic.options import RunOptions, parse_options
 from orchmagic.orchestration import Orchestration
+from orchmagic.origin import notebook
 from orchmagic.patterns import PATTERNS
+from orchmagic.purse import Purse
+from orchmagic.readers import Keep, keep
 from orchmagic.run import Run
 from orchmagic.running import Runner, split
+from orchmagic.semantic import parse as policy
 from orchmagic.settings import Settings, load
 
 if TYPE_CHECKING:
     from orchmagic.caches import Cache
     from orchmagic.estimate import Estimate
     from orchmagic.models.health import Health
+    from orchmagic.semantic.memory import Memory
 
 
 class Session:
@@ -54,8 +59,10 @@ class Session:
         self._said_local = False
         self._providers: dict[str, Provider] = {}
         self._cache: Cache | None = None
+        self._memory: Memory | None = None
         self._health: Health | None = None
-        self.history = History(lambda: self.settings, self.bridge)
+        self.purse = Purse(lambda: self.settings.notebook_budget)
+        self.history = History(lambda: self.settings, self.bridge, lambda: notebook(self.namespace, self.environ))
         self.runner = Runner(self)
         self._settings: Settings | None = None
         self._added: dict[str, Mapping[str, object]] = {}
@@ -122,6 +129,7 @@ class Session:
         chosen = self.settings
         return replace(
             options,
+            light="small" if options.model is None and "small" in chosen.models else None,
             fallback=options.fallback or chosen.fallback,
             retry=chosen.reask if options.retry is None else options.retry,
             max_iterations=options.max_iterations or chosen.max_iterations,
@@ -135,15 +143,13 @@ class Session:
     def defaults(self, options: RunOptions) -> CallDefaults:
         """What a call uses when its step says nothing: the magic line, else the settings."""
         chosen = self.settings
-        off = options.no_cache or options.cache == "off" or (options.cache is None and chosen.cache == "off")
-        kept = options.cache if options.cache is not None else ttl(chosen.cache)
         return CallDefaults(
             model=options.model or chosen.model,
             fallback=options.fallback or chosen.fallback,
             timeout=options.timeout or chosen.timeout,
             max_tokens=chosen.reply_tokens,
-            cache="off" if off else "refresh" if options.refresh else "use",
-            ttl=kept if isinstance(kept, float) else None,
+            cache="off" if options.no_cache else "refresh" if options.refresh else "use",
+            keep=(options.cache or Keep()).over(keep(chosen.cache)),
             retries=chosen.retry,
         )
 
@@ -200,12 +206,24 @@ class Session:
     def cache(self) -> Cache | None:
         """The cache of answers, opened at its first use; None when it is switched off."""
         if self._cache is None and self.settings.cache != "off":
-            from orchmagic.caches.disk import DiskCache  # noqa: PLC0415 - heavy
+            from orchmagic.caches import at  # noqa: PLC0415 - heavy
 
-            self._cache = DiskCache(Path(self.settings.cache_dir) / "answers")
+            self._cache = at(self.settings.cache_url, Path(self.settings.cache_dir) / "answers")
         return self._cache
 
+    @property
+    def memory(self) -> Memory | None:
+        """What the semantic cache knows, beside the answers; None without a cache. Nothing is loaded before its use."""
+        if self._memory is None and self.cache is not None:
+            from orchmagic.semantic.memory import opened  # noqa: PLC0415 - first run
+
+            self._memory = opened(Path(self.settings.cache_dir), policy(self.settings.semantic))
+        return self._memory
+
     def _drop_cache(self) -> None:
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            memory.close()
         cache, self._cache = self._cache, None
         if cache is not None:
             self.bridge.on_loop(cache.close)
@@ -242,17 +260,18 @@ class Session:
 
     def estimate(self, graph: Graph, options: RunOptions, inputs: Mapping[str, object]) -> Estimate:
         """See `Orchestration.estimate`."""
-        from orchmagic.estimate import estimate  # noqa: PLC0415 - on demand
+        from orchmagic.estimate import Models, estimate  # noqa: PLC0415 - on demand
 
         known = {n: inputs.get(n, self.namespace.get(n)) for n in graph.inputs if n in inputs or n in self.namespace}
-        return estimate(graph, known, self.namespace, self.deployment, self.defaults(options), self.settings.retry)
+        models = Models(self.deployment, self.pool, self.settings, self.environ)
+        return estimate(graph, known, self.namespace, models, self.defaults(options))
 
     def export(self, graph: Graph, options: RunOptions, file: Path, **how: bool) -> Path:
         """See `Orchestration.export`."""
         from orchmagic.export import write  # noqa: PLC0415 - on demand
 
-        said = options.thread
-        return write(graph, self.namespace, self.deployment, self.defaults(options), file, thread=said, **how)
+        said, pool = options.thread, self.pool
+        return write(graph, self.namespace, self.deployment, self.defaults(options), file, pool, thread=said, **how)
 
     def find(self, name: str) -> Orchestration:
         """The orchestration called `name`.

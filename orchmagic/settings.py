@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchmagic import entries, readers
+from orchmagic import allowance, entries, readers
+from orchmagic.allowance import Allowance
 from orchmagic.errors import SettingsError
 from orchmagic.readers import Reader
+from orchmagic.semantic import parse
 
 PREFIX = "ORCHMAGIC_"
 
@@ -41,8 +43,10 @@ class Settings:
     attempt and `reply_tokens` an answer; `concurrency` bounds the items of one step at once. `history` keeps runs
     in `history_dir`; `checkpoints` is the URL of a Postgres database for LangGraph's (None: SQLite beside it).
     `guard` holds rules such as "secrets=block" for every cell.
-    `otel` "off" sends no run to a collector, whatever the environment says. `cache` is how long an answer is
-    served again, such as "12h", or "off". `models` maps an alias to fields of one Deployment or of several
+    `otel` "off" sends no run to a collector, whatever the environment says; `audit` is the file of the audit log.
+    `notebook_budget` bounds all runs of a kernel together. `cache` is how long an answer is
+    served again, such as "12h", or "off"; with "semantic" to the same question in other words, too, as `semantic` says
+    (see semantic.parse). `models` maps an alias to fields of one Deployment or of several
     (see entries.py).
     """
 
@@ -62,9 +66,13 @@ class Settings:
     history_dir: Path = field(default_factory=_user_state)
     checkpoints: str | None = None
     otel: str = "on"
+    audit: Path | None = None
+    notebook_budget: Allowance = field(default_factory=Allowance)
     guard: tuple[str, ...] = ()
     cache: str = "30d"
     cache_dir: Path = field(default_factory=_user_cache)
+    cache_url: str | None = None
+    semantic: str = ""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -85,9 +93,13 @@ FIELDS: Mapping[str, Reader] = {
     "history_dir": readers.path,
     "checkpoints": readers.optional(readers.text),
     "otel": readers.one_of("on", "off"),
+    "audit": readers.optional(readers.path),
+    "notebook_budget": allowance.read,
     "guard": readers.words,
     "cache": readers.cache_age,
     "cache_dir": readers.path,
+    "cache_url": readers.optional(readers.text),
+    "semantic": readers.written(parse),
     "models": entries.models,
 }
 

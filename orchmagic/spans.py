@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orchmagic import events as e
 from orchmagic import stories
-from orchmagic.drafts import Draft, above, kind, name
+from orchmagic.drafts import Draft, above, failure, kind, name, unpacked
 from orchmagic.taken import ENDS, later, walked
 from orchmagic.trace import Picture, Record, Span
 
@@ -40,6 +40,7 @@ class _Fold:
         self.paid: list[float | None] = []  # of each attempt, and of each answer from the run's own record
         self._asks: dict[str, Draft] = {}  # the last question of each step
         self._tries: Counter[str] = Counter()  # attempts of each question
+        self._chosen: dict[tuple[str, str], str] = {}  # why a deployment is asked next: by question and deployment
         self.within: dict[str, list[Draft]] = defaultdict(list)
         self._told: set[str] = set()  # questions whose fallback is told already
 
@@ -55,7 +56,7 @@ class _Fold:
                 self._asked(event)
             case e.CallFinished() | e.CallFailed() | e.CacheHit() | e.Recalled() | e.FellBack() | e.Repaired():
                 self._call(event)
-            case e.AttemptStarted() | e.AttemptFinished() | e.AttemptFailed():
+            case e.Chosen() | e.AttemptStarted() | e.AttemptFinished() | e.AttemptFailed():
                 self._attempt(event)
             case e.ToolStarted():
                 self._tool(event)
@@ -63,7 +64,9 @@ class _Fold:
                 draft = self._inside(event.call, event.at, "tool")
                 draft.output, draft.error = event.result, event.error
                 draft.close(event.at, "failed" if event.error else "done")
-            case e.Decided() | e.Guarded():
+            case e.Guarded() | e.Audited():  # what is blocked before it is asked stays open, and ends as its run does
+                self._inside(event.call, event.at, "ask").why.append(stories.noted(event))
+            case e.Decided():
                 self._decided(event)
 
     def _node(self, event: _Node) -> None:
@@ -92,7 +95,7 @@ class _Fold:
 
     def _ended(self, draft: Draft, event: e.NodeFinished) -> None:
         inner = "sub" in {draft.kind, self.drafts[draft.parent].kind if draft.parent else ""}
-        draft.output = _unpacked(event.output) if inner else event.output
+        draft.output = unpacked(event.output) if inner else event.output
         draft.why += stories.told(draft.output)
         if draft.status != "failed":  # an isolated failure ends with None, and stays what it is
             draft.close(event.at, "done")
@@ -108,7 +111,7 @@ class _Fold:
                     draft.why.append(event.reason)
             case e.CallFailed():
                 draft.error = event.error
-                draft.close(event.at, _failure(event.error))
+                draft.close(event.at, failure(event.error))
             case e.CacheHit():
                 draft.age, draft.saved = event.age, event.cost
             case e.Recalled():
@@ -149,22 +152,28 @@ class _Fold:
         draft.again()
         draft.kind, draft.name, draft.input = "tool", event.tool, event.arguments
 
-    def _attempt(self, event: _Attempt) -> None:
-        if isinstance(event, e.AttemptStarted):
-            self._try(event)
-            return
-        draft = self.drafts.get(f"{event.call}/{self._tries[event.call]}") or self._try(event)
-        failed = isinstance(event, e.AttemptFailed)
-        # what spent no token cost nothing, whatever the price
-        cost = 0.0 if failed and not event.usage.total else event.cost
-        self.paid.append(cost)
+    def _attempt(self, event: e.Chosen | _Attempt) -> None:
+        match event:
+            case e.Chosen():
+                self._chosen[event.call, event.deployment] = event.reason
+            case e.AttemptStarted():
+                self._try(event)
+            case _:
+                self._tried(event)
+
+    def _tried(self, event: e.AttemptFinished | e.AttemptFailed) -> None:
+        under_way = (d for d in reversed(self.within[event.call]) if d.kind == "attempt" and d.end is None)
+        # of two that race the one is meant that has the name
+        draft = next((d for d in under_way if d.model == event.model), None) or self._try(event)
+        self.paid.append(event.cost)
         for spent in (draft, *self._above(draft)):
-            spent.spend(event.usage, cost)
-        if not isinstance(event, e.AttemptFailed):
+            spent.spend(event.usage, event.cost)
+        if isinstance(event, e.AttemptFinished):
+            draft.charged = self._inside(event.call, event.at, "ask").charged = event.charged
             draft.close(event.at, "done")
             return
         draft.error = event.error
-        draft.close(event.at, "retried" if event.wait is not None else _failure(event.error))
+        draft.close(event.at, "retried" if event.wait is not None else failure(event.error))
         if event.wait is not None:
             story = f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s"
             self._inside(event.call, event.at, "ask").why.append(story)
@@ -175,12 +184,11 @@ class _Fold:
         name = f"{event.call}/{self._tries[event.call]}"  # a fallback counts its attempts from 1 again
         draft = self._open(name, event.call, "attempt", f"attempt {event.attempt}", event.at)
         draft.model, draft.provider = event.model, event.provider
+        if (why := self._chosen.pop((event.call, event.model), None)) is not None:
+            draft.why.append(why)
         return draft
 
-    def _decided(self, event: e.Decided | e.Guarded) -> None:
-        if isinstance(event, e.Guarded):  # what is blocked before it is asked stays open, and ends as its run does
-            self._inside(event.call, event.at, "ask").why.append(stories.guarded(event))
-            return
+    def _decided(self, event: e.Decided) -> None:
         draft = self._step(event.span, event.at)
         end = self.ends.get(event.choice, "")
         if end and draft.parent is None and draft.kind != "sub":  # what an inner graph reached is its own affair
@@ -284,15 +292,3 @@ def _missed(name: str, kind: str, at: float) -> Span:
 def _free(ask: Span) -> bool:
     """From the record of the run that is replayed: this one paid nothing."""
     return ask.recalled and ask.saved is not None
-
-
-def _failure(error: str) -> str:
-    return "cancelled" if error == "cancelled" else "failed"
-
-
-def _unpacked(value: Any) -> Any:
-    """The value of an inner graph without the name of its last step."""
-    if isinstance(value, list):
-        return [_unpacked(v) for v in value]
-    packed = isinstance(value, Mapping) and value.keys() == {"step", "value"}
-    return value["value"] if packed else value

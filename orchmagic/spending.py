@@ -24,7 +24,7 @@ BROKEN = frozenset({"failed", "lost"})
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Money in US dollars, and what of it is not known; `seconds` are those of runs that are done, sorted.
+    """Money in US dollars, without the `unpriced` calls; `seconds` are those of runs that are done, sorted.
 
     `calls` and `cached` are answers of models and of the cache, of the runs whose records were read.
     """
@@ -37,6 +37,7 @@ class Spent:
     seconds: tuple[float, ...] = ()
     calls: int = 0
     cached: int = 0
+    unpriced: int = 0
 
     @property
     def hits(self) -> float | None:
@@ -78,6 +79,7 @@ class _Sum:
     seconds: list[float] = field(default_factory=list)
     calls: int = 0
     cached: int = 0
+    unpriced: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
 
     def add(self, run: Stored, asked: Iterable[_Asked]) -> None:
@@ -85,6 +87,7 @@ class _Sum:
         self.failed += run.status in BROKEN
         self.tokens += run.tokens
         self.cost += run.cost
+        self.unpriced += run.unpriced
         self.statuses[run.status] += 1
         if run.status == "done":
             self.seconds.append(run.seconds)
@@ -94,7 +97,8 @@ class _Sum:
 
     def told(self, name: str) -> Spent:
         seconds = tuple(sorted(self.seconds))
-        return Spent(name, self.runs, self.failed, self.tokens, self.cost, seconds, self.calls, self.cached)
+        sums = (self.runs, self.failed, self.tokens, self.cost)
+        return Spent(name, *sums, seconds, self.calls, self.cached, self.unpriced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,8 @@ def _now(run: Stored, record: Record | None) -> Stored:
     """A run as it stands in this kernel: what the history holds of it may be older."""
     if record is None:
         return run
-    return replace(run, status=record.status, cost=record.cost, tokens=record.usage.total, seconds=record.seconds)
+    spent = replace(run, cost=record.cost, unpriced=record.unpriced, tokens=record.usage.total)
+    return replace(spent, status=record.status, seconds=record.seconds)
 
 
 def _day(run: Stored, zone: tzinfo | None) -> str:
@@ -170,6 +175,7 @@ def _together(name: str, rest: Sequence[Spent]) -> Spent:
         seconds=tuple(sorted(n for s in rest for n in s.seconds)),
         calls=sum(s.calls for s in rest),
         cached=sum(s.cached for s in rest),
+        unpriced=sum(s.unpriced for s in rest),
     )
 
 
@@ -188,6 +194,7 @@ def _models(found: Iterable[Sequence[_Asked]]) -> Iterator[Spent]:
             cost=math.fsum(a.cost for a in all_),
             calls=sum(a.calls for a in all_),
             cached=sum(a.cached for a in all_),
+            unpriced=sum(a.unknown for a in all_),
         )
 
 
@@ -201,7 +208,7 @@ def _of(record: Record) -> tuple[_Asked, ...]:
             cached=sum(s.age is not None for s in mine),
             tokens=sum(s.usage.total for s in mine),
             cost=math.fsum(s.cost or 0.0 for s in mine),
-            unknown=sum(s.cost is None for s in mine),
+            unknown=sum(s.unpriced for s in mine),
         )
         for model in dict.fromkeys(s.model for s in asks)
         if (mine := [s for s in asks if s.model == model])
@@ -234,6 +241,6 @@ SELECT number, json_extract(span, '$.model') AS model,
     sum(json_extract(span, '$.age') IS NOT NULL) AS cached,
     sum(json_extract(span, '$.usage.input') + json_extract(span, '$.usage.output')) AS tokens,
     total(json_extract(span, '$.cost')) AS cost,
-    sum(json_extract(span, '$.cost') IS NULL) AS unknown
+    sum(coalesce(json_extract(span, '$.unpriced'), json_extract(span, '$.cost') IS NULL)) AS unknown
 FROM spans GROUP BY number, model
 """

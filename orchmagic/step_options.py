@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchmagic.cell import Value
+from orchmagic.readers import keep
 
 
 def _number(value: Value) -> float:
@@ -22,6 +23,11 @@ def _whole(value: Value) -> int:
     return int(found)
 
 
+def _kept(value: Value) -> str:
+    keep(value.word)
+    return value.word
+
+
 READ: dict[str, tuple[Callable[[Value], Any], str]] = {
     "model": (lambda v: v.word, "a model or alias: model=large"),
     "fallback": (lambda v: v.words, "one or more models: fallback=large"),
@@ -29,7 +35,7 @@ READ: dict[str, tuple[Callable[[Value], Any], str]] = {
     "max_tokens": (_whole, "a whole number: max_tokens=300"),
     "timeout": (_number, "seconds: timeout=30"),
     "retry": (_whole, "a whole number: retry=2"),
-    "cache": (lambda v: v.word, "a time or off: cache=1d"),
+    "cache": (_kept, "a time, semantic, exact or off: cache=1d"),
     "when": (lambda v: v.expression, "a Python expression: when=extract.score > 3"),
     "over": (lambda v: v.expression, "a list, or what gives one: over=tickets"),
     "item": (lambda v: v.word, "a name for the item: item=ticket"),

@@ -25,7 +25,8 @@ class Stored:
 
     `source` is the text of its cell, `sources` those of the orchestrations nested in it, by name; `record` and
     `events` are JSON, empty where many runs are listed. `started` and `updated` are ISO 8601 in UTC, `cost` in US
-    dollars, `seconds` the run's duration. `parent` is the run that it replays.
+    dollars as far as prices are known (`unpriced` calls are not in it), `seconds` the run's duration. `parent` is the
+    run that it replays.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Stored:
     user: str = ""
     parent: str | None = None
     cost: float = 0.0
+    unpriced: int = 0
     tokens: int = 0
     seconds: float = 0.0
     source: str = ""
@@ -87,9 +89,10 @@ class Store:
         return f"unsaved{self._unsaved}"
 
     def save(self, id_: str, status: str, record: Mapping[str, Any], events: Sequence[Any]) -> None:
-        """Where the run stands. `record` is `Record.to_json()`, from which cost, tokens and seconds are read."""
+        """Where the run stands. `record` is `Record.to_json()`, from which the sums are read."""
         usage = record.get("usage", {})
-        sums = (record.get("cost", 0.0), usage.get("input", 0) + usage.get("output", 0), record.get("seconds", 0.0))
+        tokens = usage.get("input", 0) + usage.get("output", 0)
+        sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
         self.database.write(_SAVE, status, self._now(), as_text(record), as_text(events), *sums, number(id_, "r"))
 
     def take(self, id_: str, was: Collection[str] = ()) -> bool:
@@ -197,7 +200,8 @@ def _json(text: str | None, otherwise: Any) -> Any:
 
 _JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": ()}
 _LIGHT = (
-    "number, name, pattern, status, started, updated, pid, host, life, notebook, user, parent, cost, tokens, seconds"
+    "number, name, pattern, status, started, updated, pid, host, life, notebook, user, parent, cost, unpriced, tokens, "
+    "seconds"
 )
 _WHOLE = f"SELECT {_LIGHT}, {', '.join(_JSON)} FROM runs WHERE number = ?"  # noqa: S608 - made of constants
 _ONE = f"SELECT {_LIGHT} FROM runs WHERE number = ?"  # noqa: S608 - as above
@@ -209,7 +213,7 @@ _BEGIN = (
 _TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
 _TURN = "INSERT INTO turns(thread, number, role, content, run) VALUES (?, ?, ?, ?, ?)"
 _SAVE = (
-    "UPDATE runs SET status = ?, updated = ?, record = ?, events = ?, cost = ?, tokens = ?, seconds = ? "
+    "UPDATE runs SET status = ?, updated = ?, record = ?, events = ?, cost = ?, unpriced = ?, tokens = ?, seconds = ? "
     "WHERE number = ?"
 )
 _OLD = (

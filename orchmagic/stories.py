@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchmagic.drafts import Draft
-from orchmagic.events import Guarded
+from orchmagic.events import Audited, Guarded
 
 _SAID = 200  # characters of a complaint, of an answer
 _ROUNDS = 12  # scores that are told
@@ -83,6 +83,9 @@ def broken(drafts: Iterable[Draft]) -> str | None:
     return "; ".join(dict.fromkeys((*some, *lost))) or None
 
 
-def guarded(event: Guarded) -> str:
-    """What a rule found, and what was done about it."""
+def noted(event: Guarded | Audited) -> str:
+    """What a rule found and what was done about it, or what came of a semantic hit that was asked again."""
+    if isinstance(event, Audited):
+        same = "the same" if event.agreed else "another"
+        return f"asked again to check the semantic cache, {event.score:.3f}: {same} answer as to {short(event.matched)}"
     return f"guard {event.rule} ({event.action}) found {event.what} in the {event.where}"

@@ -32,8 +32,13 @@ class Once:
     def repeated(self, done: Repeated) -> None:
         """A write was not done again. What this run did itself in an earlier life is no news."""
         told = f"{done.call} was done before, by run {done.run}: its result was served"
-        if done.run != self.trace.run and told not in self.repeats:
-            self.repeats.append(told)
+        if done.run != self.trace.run:
+            self.note(told)
+
+    def note(self, text: str) -> None:
+        """What is said, once, with the run's end."""
+        if text not in self.repeats:
+            self.repeats.append(text)
 
     def forget(self) -> None:
         """The run begins anew."""

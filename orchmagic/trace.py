@@ -29,7 +29,9 @@ class Span:
     so steps add up to the run. `age` is set when the answer came from the cache: seconds since it was given;
     `saved` is then what it cost when it was new. `recalled`: the answer came from a run's own record; then `usage`
     and `cost` are what this run paid for it in its earlier life, or `saved` is what the replayed run paid. `cost` in
-    US dollars, None when a price is unknown. `asked` is what a person is asked: `{"question", "choices", "value"}`.
+    US dollars as far as prices are known, None when none is; `unpriced` counts the attempts whose price is not.
+    `charged`: the endpoint itself reported the cost. `asked` is what a person is asked: `{"question", "choices",
+    "value"}`.
     `why` tells the story in words: decisions, votes, scores, fallbacks, waits, re-asks, repairs.
     """
 
@@ -44,6 +46,8 @@ class Span:
     provider: str = ""
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
+    unpriced: int = 0
+    charged: bool = False
     age: float | None = None
     saved: float | None = None
     recalled: bool = False

@@ -34,10 +34,14 @@ def seconds(value: float) -> str:
     return f"{int(value // _MINUTE)} min {value % _MINUTE:.0f} s"
 
 
-def money(value: float | None) -> str:
-    """`$0.0042`; unknown is `price unknown`, nothing is `$0`."""
-    if value is None:
+def money(value: float | None, unpriced: int = 0) -> str:
+    """`$0.0042`; unknown is `price unknown`, nothing is `$0`. Where calls are `unpriced` the value is not all of it:
+    `at least $0.0042 + unknown`.
+    """
+    if value is None or (unpriced and not value):
         return "price unknown"
+    if unpriced:
+        return f"at least {money(value)} + unknown"
     if value == 0:
         return "$0"
     if value < 1e-6:  # noqa: PLR2004 - no price is that small
@@ -48,11 +52,23 @@ def money(value: float | None) -> str:
 
 
 def total(record: Record) -> str:
-    """The run's cost, with a note when a price is unknown."""
-    if not record.unpriced:
-        return money(record.cost)
-    calls = "call" if record.unpriced == 1 else "calls"
-    return f"{money(record.cost)} + {record.unpriced} {calls} of unknown price"
+    """The run's cost, with the number of calls whose price is unknown."""
+    return spent(record.cost, record.unpriced)
+
+
+def spent(cost: float, unpriced: int) -> str:
+    """`$0.0042`, `at least $0.0042 + 2 calls of unknown price`, `price unknown (2 calls)`."""
+    if not unpriced:
+        return money(cost)
+    calls = f"{unpriced:,} call{'' if unpriced == 1 else 's'}"
+    return f"at least {money(cost)} + {calls} of unknown price" if cost else f"price unknown ({calls})"
+
+
+def bar(cost: float | None, unpriced: int) -> str:
+    """What stands beside a bar, in little room: `$0.0042`, `at least $0.0042`, `unknown`; nothing where it was free."""
+    if cost is None or (unpriced and not cost):
+        return "unknown"
+    return f"at least {money(cost)}" if unpriced else money(cost) if cost else ""
 
 
 def age(value: float) -> str:
@@ -119,6 +135,24 @@ def fallback(record: Record, step: Span) -> str:
     """The model that answered in place of the first one in a step's own questions, or nothing."""
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     return next((found[1] for ask in asks for why in ask.why if (found := FELL_BACK.match(why))), "")
+
+
+def tries(record: Record, ask: Span) -> tuple[Span, ...]:
+    """The attempts of a question."""
+    return tuple(s for s in record.inside(ask) if s.kind == "attempt")
+
+
+def chosen(record: Record, ask: Span) -> str:
+    """Why the deployment that answered was asked, where its alias has several; else nothing."""
+    asked = tries(record, ask)
+    why = next((t.why for t in asked if t.status == "done"), asked[-1].why if asked else ())
+    return why[0] if why else ""
+
+
+def choices(record: Record, ask: Span) -> tuple[str, ...]:
+    """Why each deployment was asked, where more than one was: `p@a: first choice`."""
+    asked = tries(record, ask)
+    return tuple(f"{t.model}: {w}" for t in asked for w in t.why) if len(asked) > 1 else ()
 
 
 def again(record: Record, step: Span) -> str:

@@ -82,7 +82,7 @@ function figures(trace: Trace, span: Span | null): string {
   if (!span) {
     return `not in ${trace.totals.run}`;
   }
-  return [span.status, seconds(length(span)), money(span.cost)].join(', ');
+  return [span.status, seconds(length(span)), money(span.cost, span.unpriced)].join(', ');
 }
 
 function facts(span: Span | null): string {

@@ -59,7 +59,7 @@ function figures(trace: Trace, span: Span): HTMLElement {
   const facts: [string, string][] = [
     ['time', `${seconds(soFar(trace, span))}, from ${seconds(from)}`],
     ['tokens', tokens(span.usage) ? spent.join(', ') : ''],
-    ['cost', tokens(span.usage) ? money(span.cost) : ''],
+    ['cost', tokens(span.usage) ? money(span.cost, span.unpriced) : ''],
     ['model', span.model || models(trace, span)],
     ['provider', span.provider],
     ['cache', cache(trace, span)]
@@ -75,7 +75,7 @@ function tellsMore(trace: Trace, asks: readonly Span[]): boolean {
 }
 
 function asking(trace: Trace, ask: Span): HTMLElement {
-  const spent = tokens(ask.usage) ? `${count(tokens(ask.usage))} tokens, ${money(ask.cost)}` : '';
+  const spent = tokens(ask.usage) ? `${count(tokens(ask.usage))} tokens, ${money(ask.cost, ask.unpriced)}` : '';
   const told = [label(trace, ask), ask.model, seconds(soFar(trace, ask)), spent, ask.status]
     .filter(Boolean)
     .join(' · ');

@@ -15,12 +15,14 @@ export interface Run {
   seconds: number;
   tokens: number;
   cost: number;
+  unpriced?: number;
   asked?: { question: string; choices: string[]; shown: string };
 }
 
-/** `today` is what the runs that began today cost, in US dollars. */
+/** `today` is what the runs that began today cost, in US dollars, without the `unpriced` calls. */
 export interface Overview {
   today: number;
+  unpriced?: number;
   runs: Run[];
 }
 

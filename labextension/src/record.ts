@@ -28,6 +28,7 @@ export interface Span {
   provider: string;
   usage: Usage;
   cost: number | null;
+  unpriced: number;
   age: number | null;
   saved: number | null;
   recalled: boolean;
@@ -59,7 +60,7 @@ export interface Totals {
 
 const NOTHING: Usage = { input: 0, output: 0, cached: 0, reasoning: 0 };
 const SPAN = {
-  parent: null, end: null, model: '', provider: '', cost: 0, age: null, saved: null,
+  parent: null, end: null, model: '', provider: '', cost: 0, unpriced: 0, age: null, saved: null,
   recalled: false, asked: null, input: null, output: null, error: null
 }; // prettier-ignore
 

@@ -96,6 +96,7 @@ function summed(spans: readonly Span[]): Span {
     end: spans.some(s => s.end === null) ? null : spans.reduce((most, s) => Math.max(most, s.end!), 0),
     usage: { input: sum('input'), output: sum('output'), cached: sum('cached'), reasoning: sum('reasoning') },
     cost: costs.length ? costs.reduce((a, b) => a + b, 0) : null,
+    unpriced: spans.reduce((n, s) => n + s.unpriced, 0),
     input: null, output: null, error: null, why: [], asked: null
   }; // prettier-ignore
 }

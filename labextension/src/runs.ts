@@ -55,7 +55,7 @@ export class RunList {
       note = error instanceof NotLoaded ? error.message : `✗ ${message(error)}`;
     }
     this.runs = told.runs;
-    this.today.textContent = face && !note ? `Today ${money(told.today)}` : '';
+    this.today.textContent = face && !note ? `Today ${money(told.today, told.unpriced)}` : '';
     this.draw(note);
     this.around.listed(this.runs);
   }
@@ -119,7 +119,8 @@ export class RunList {
       this.tick(of, run, tick.checked);
     });
     const mark = el('span', { class: 'om-mark', title: run.status }, MARKS[run.status] ?? '·');
-    const spent = [run.status === 'done' ? '' : run.status, clock(run.started), seconds(run.seconds), money(run.cost)];
+    const cost = money(run.cost, run.unpriced);
+    const spent = [run.status === 'done' ? '' : run.status, clock(run.started), seconds(run.seconds), cost];
     const open = button('', () => {
       this.around.open(of);
     }, { class: 'om-open', title: `Open the trace of ${run.id}` }); // prettier-ignore
@@ -197,9 +198,9 @@ function key(run: Run): string {
 
 /** The line of a run that only the notebook holds. */
 function asRun(trace: Trace): Run {
-  const { run, name, pattern, status, started, seconds: took, usage, cost } = trace.totals;
+  const { run, name, pattern, status, started, seconds: took, usage, cost, unpriced } = trace.totals;
   const tokens = usage.input + usage.output;
-  return { id: run, name, pattern, status, started, parent: null, here: false, seconds: took, tokens, cost };
+  return { id: run, name, pattern, status, started, parent: null, here: false, seconds: took, tokens, cost, unpriced };
 }
 
 /** The time of day; of another day also the date. */

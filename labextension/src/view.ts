@@ -195,7 +195,7 @@ export class TraceView {
       this.bar(span),
       el('span', { class: CELLS[2] }, span.status === 'skipped' ? '' : seconds(soFar(this.trace, span))),
       el('span', { class: CELLS[3] }, spent ? count(tokens(span.usage)) : ''),
-      el('span', { class: CELLS[4] }, spent ? money(span.cost) : ''),
+      el('span', { class: CELLS[4] }, spent ? money(span.cost, span.unpriced) : ''),
       el('span', { class: CELLS[5] }, foreign(note(this.trace, span)))
     );
     made.addEventListener('click', () => {

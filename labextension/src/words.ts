@@ -21,10 +21,13 @@ export function seconds(value: number): string {
   return value < 60 ? `${value.toFixed(1)} s` : `${Math.floor(value / 60)} min ${(value % 60).toFixed(0)} s`;
 }
 
-/** `$0.0042`; unknown is `price unknown`, nothing is `$0`. */
-export function money(value: number | null): string {
-  if (value === null) {
+/** `$0.0042`; unknown is `price unknown`, nothing is `$0`; with `unpriced` calls `at least $0.0042 + unknown`. */
+export function money(value: number | null, unpriced = 0): string {
+  if (value === null || (unpriced && !value)) {
     return 'price unknown';
+  }
+  if (unpriced) {
+    return `at least ${money(value)} + unknown`;
   }
   if (value === 0) {
     return '$0';
@@ -41,10 +44,14 @@ export function money(value: number | null): string {
     .padEnd(4, '0')}`;
 }
 
-/** The run's cost, with a note when a price is unknown. */
+/** The run's cost, with the number of calls whose price is unknown. */
 export function total(trace: Trace): string {
   const { cost, unpriced } = trace.totals;
-  return unpriced ? `${money(cost)} + ${unpriced} ${unpriced === 1 ? 'call' : 'calls'} of unknown price` : money(cost);
+  if (!unpriced) {
+    return money(cost);
+  }
+  const calls = `${count(unpriced)} ${unpriced === 1 ? 'call' : 'calls'}`;
+  return cost ? `at least ${money(cost)} + ${calls} of unknown price` : `price unknown (${calls})`;
 }
 
 /** How old a cached answer is: `8 s`, `3 min`, `2 h`, `5 d`. */

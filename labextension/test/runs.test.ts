@@ -59,6 +59,10 @@ describe('the panel', () => {
     const rows = [...list.node.querySelectorAll('.om-run')].map(r => r.textContent);
     expect(rows[0]).toContain('triage r2failed · ');
     expect(rows[1]).toContain('1.5 s · $0.004');
+    const some = await panel(new Kernel([run('r1', { unpriced: 1 }), run('r2', { cost: 0, unpriced: 3 })]));
+    const facts = [...some.list.node.querySelectorAll('.om-run-facts')].map(r => r.textContent);
+    expect(facts[0]).toContain('at least $0.004 + unknown');
+    expect(facts[1]).toContain('price unknown');
   });
 
   it('opens a run, and compares the two that are ticked', async () => {

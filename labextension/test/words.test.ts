@@ -17,6 +17,7 @@ import {
   score,
   seconds,
   shown,
+  total,
   waits
 } from '../src/words.js';
 import { data, golden, head, large, lines } from './golden.js';
@@ -67,6 +68,15 @@ describe('words', () => {
     [1234.5, '$1,234.50']
   ])('says %s dollars as %s', (value, said) => {
     expect(money(value)).toBe(said);
+  });
+
+  it('never says that what has no price is free, or that a part is all', () => {
+    expect(money(0.0042, 2)).toBe('at least $0.0042 + unknown');
+    expect(money(0, 1)).toBe('price unknown');
+    const spent = (cost: number, unpriced: number) => total(new Trace({ ...data, cost, unpriced }));
+    expect(spent(0.0042, 0)).toBe('$0.0042');
+    expect(spent(0.0042, 1)).toBe('at least $0.0042 + 1 call of unknown price');
+    expect(spent(0, 2)).toBe('price unknown (2 calls)');
   });
 
   it.each([

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from orchmagic.caches import CachePlug
@@ -64,7 +63,7 @@ class MemoryCache:
         """Nothing is open."""
 
 
-def create(_folder: Path) -> MemoryCache:
+def create(_folder: str) -> MemoryCache:
     return MemoryCache()
 
 

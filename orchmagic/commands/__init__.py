@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.commands.budget import budget
 from orchmagic.commands.caches import cache
 from orchmagic.commands.history import compare, dash, dead, diff, replay, runs, show, thread, writes
 from orchmagic.commands.people import approve, edit, reject, resume
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _TYPED = frozenset({"resume", "edit", "reject"})  # the words behind the run are a person's own
 _RUNS = (runs, show, resume, approve, edit, reject, replay, diff, compare, dash, dead, thread, writes)
-_ALL = (models, *_RUNS, export, cache, doctor)
+_ALL = (models, *_RUNS, export, cache, budget, doctor)
 COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.commands.finding import pick
 from orchmagic.commands.text import Text, cut, table
 from orchmagic.errors import InputError, nearest
+from orchmagic.words import money
 
 if TYPE_CHECKING:
     from orchmagic.compare import Comparison
@@ -23,8 +24,8 @@ def runs(session: Session, which: str = "") -> str:
     rows = [("run", "name", "pattern", "status", "started", "seconds", "tokens", "cost", "replays")]
     for run in reversed(found):
         record = under_way[run.id].record if run.id in under_way else None
-        tokens, cost = (record.usage.total, record.cost) if record else (run.tokens, run.cost)
-        spent = f"${cost:.4f}" + ("+?" if record and record.unpriced else "")
+        tokens = record.usage.total if record else run.tokens
+        spent = money(*(record.cost, record.unpriced) if record else (run.cost, run.unpriced))
         status, seconds = (record.status, record.seconds) if record else (run.status, run.seconds)
         told = (run.id, run.name, run.pattern, status, run.started[:16].replace("T", " "))
         rows.append((*told, f"{seconds:.2f}", str(tokens), spent, run.parent or ""))

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 def models(session: Session, action: str = "", *words: str) -> str:
     """Models [add NAME DEPLOYMENT … policy=…]: the aliases, what is reachable, prices, latency; or another alias"""
     from orchmagic.entries import added  # noqa: PLC0415 - only this command needs it
-    from orchmagic.models import reach  # noqa: PLC0415 - as above
+    from orchmagic.models import listed, reach  # noqa: PLC0415 - as above
 
     if action == "add":
         session.add_models(added(words))
     elif action:
         raise InputError(f"unknown command {action!r}: write %orch models or %orch models add NAME DEPLOYMENT")
-    return table(session.bridge.run(reach.rows(session.settings, session.environ, session.health)))
+    rows = session.bridge.run(reach.rows(session.settings, session.environ, session.health))
+    return f"{table(rows)}\nPrices not in the settings are those of {listed.edition()}."
 
 
 def export(session: Session, name: str, file: str, *options: str) -> str:
@@ -39,4 +40,4 @@ def doctor(session: Session) -> str:
     """doctor: check the set-up, and say what to write where something is missing"""
     from orchmagic.doctor import checks  # noqa: PLC0415 - only this command needs it
 
-    return "\n".join(f"{'ok ' if c.fine else '!! '} {c.what}: {c.found}" for c in checks(session))
+    return "\n".join(map(str, checks(session)))

@@ -79,11 +79,15 @@ def create() -> MiniLM:
     try:
         return MiniLM(model)
     except ImportError as error:
-        raise SettingsError(f"the semantic cache needs {error.name or 'onnxruntime'}: {INSTALL}") from error
+        raise SettingsError(
+            f"the semantic cache and router(by=meaning) need {error.name or 'onnxruntime'}: {INSTALL}"
+        ) from error
 
 
 def _found() -> Path:
-    missing = partial(SettingsError, f"the semantic cache needs its embedding model ({PACKAGE}): {INSTALL}")
+    missing = partial(
+        SettingsError, f"the semantic cache and router(by=meaning) need an embedding model ({PACKAGE}): {INSTALL}"
+    )
     try:
         file = Path(str(distribution(PACKAGE).locate_file(FILE)))
     except PackageNotFoundError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchmagic.errors import ExportError
 from orchmagic.graph import Graph
-from orchmagic.models import Deployment
+from orchmagic.models import Deployment, Pool
 
 if TYPE_CHECKING:
     from orchmagic.context import CallDefaults
@@ -31,10 +31,12 @@ def module(
     *,
     served: bool = False,
     thread: str | None = None,
+    pool: Callable[[str], Pool | None] = lambda _: None,
 ) -> str:
     """The source of the module: the same bytes for the same graph, notebook code and settings.
 
-    `served` adds the function that a `langgraph.json` names; `thread` is a conversation that stays behind.
+    `served` adds the function that a `langgraph.json` names; `thread` is a conversation that stays behind, and
+    so are the deployments of a `pool` beside its first.
 
     Raises:
         ExportError: names everything that cannot leave the notebook.
@@ -42,7 +44,7 @@ def module(
     from orchmagic.export.assembly import assembled  # noqa: PLC0415 - heavy: jinja2, openai
     from orchmagic.export.whole import whole  # noqa: PLC0415 - as above
 
-    return assembled(whole(graph, namespace, deployments, defaults, thread=thread), served=served)
+    return assembled(whole(graph, namespace, deployments, defaults, thread=thread, pool=pool), served=served)
 
 
 def write(
@@ -51,6 +53,7 @@ def write(
     deployments: Callable[[str], Deployment],
     defaults: CallDefaults,
     file: Path,
+    pool: Callable[[str], Pool | None] = lambda _: None,
     *,
     overwrite: bool = False,
     langgraph_json: bool = False,
@@ -70,7 +73,8 @@ def write(
         raise ExportError(f"{file} is no module: write a name such as {graph.name}.py")
     if file.exists() and not overwrite and not is_ours(file.read_text(encoding="utf-8", errors="replace")):
         raise ExportError(f"{file} was not written by orchmagic, or was edited since: choose another name, or --force")
-    text = module(graph, namespace, deployments, defaults, served=langgraph_json, thread=thread)
+    text = module(graph, namespace, deployments, defaults, served=langgraph_json, thread=thread, pool=pool)
+    _keyless(text)
     config = serving.named(file, graph.name) if langgraph_json else None
     try:
         _place(file, text)
@@ -79,6 +83,19 @@ def write(
     except OSError as error:
         raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
     return file
+
+
+def _keyless(text: str) -> None:
+    """A module is written to be committed: whoever reads it would have the key.
+
+    Raises:
+        ExportError: there is one in it, in a prompt or in a value of the notebook.
+    """
+    from orchmagic.guards.secrets import published  # noqa: PLC0415 - on demand
+
+    if found := published(text):
+        named = ", ".join(f"{f.what} (line {text.count(chr(10), 0, f.start) + 1} of the module)" for f in found)
+        raise ExportError(f"a key would be written into a file: {named}; read it from the environment: os.environ")
 
 
 def _place(file: Path, text: str) -> None:

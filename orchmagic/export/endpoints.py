@@ -6,7 +6,7 @@ Most graphs ask one endpoint: then a model is its name. Where endpoints or param
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,7 +15,8 @@ from orchmagic.errors import ExportError
 from orchmagic.export import names
 from orchmagic.export.layout import assigned, call, literal, remarked
 from orchmagic.graph import Call, Graph
-from orchmagic.models import Deployment
+from orchmagic.models import Deployment, Pool
+from orchmagic.models.endpoint import host
 
 _OPENAI = "https://api.openai.com/v1"
 _KEY = "OPENAI_API_KEY"
@@ -33,13 +34,17 @@ _KNOWN = frozenset(
 
 @dataclass
 class Endpoints:
-    """The deployments that a graph asks, by alias; the first is the one that a step asks unless it says more."""
+    """The deployments that a graph asks, by alias; the first is the one that a step asks unless it says more.
+
+    `pools` are the aliases that have several, or limits.
+    """
 
     aliases: tuple[str, ...]
     fallback: tuple[str, ...]
     deployments: Mapping[str, Deployment]
     constants: Mapping[str, str] = field(default_factory=dict)
     uniform: bool = True
+    pools: Mapping[str, Pool] = field(default_factory=dict)
 
     @property
     def first(self) -> Deployment:
@@ -82,7 +87,9 @@ class Asked:
         return [*own, *(a for found in named for a in found)]
 
 
-def endpoints(graphs: Sequence[Asked], resolve: Callable[[str], Deployment]) -> Endpoints:
+def endpoints(
+    graphs: Sequence[Asked], resolve: Callable[[str], Deployment], pool: Callable[[str], Pool | None] = lambda _: None
+) -> Endpoints:
     """The endpoints of all calls of the graphs; the first one that asks has the defaults."""
     asking = [g for g in graphs if g.calls]
     calls = [n for g in asking for n in g.calls]
@@ -95,9 +102,39 @@ def endpoints(graphs: Sequence[Asked], resolve: Callable[[str], Deployment]) -> 
                 f"model {alias!r} is served by {found.provider!r}, which a module cannot ask: "
                 "choose one with an OpenAI-compatible endpoint"
             )
+        if found.schemas != "native" and (typed := next((n for n in calls if n.output.kind != "text"), None)):
+            raise ExportError(
+                f"model {alias!r} at {host(found.base_url or '')} takes no JSON schema, and a module sends one for "
+                f"step {typed.name!r}: choose another model for it"
+            )
     uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
     named_ = {**names.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
-    return Endpoints(aliases, rest, deployments, named_, uniform)
+    pools = {a: several for a in aliases if (several := pool(a)) is not None}
+    return Endpoints(aliases, rest, deployments, named_, uniform, pools)
+
+
+def unasked(found: Endpoints) -> Iterator[str]:
+    """What the module does not know of the aliases that have several deployments, or limits."""
+    for alias, pool in found.pools.items():
+        others = [f"{m.model} at {host(m.base_url or m.provider)}" for m in pool.members[1:]]
+        hedge = "" if pool.hedge is None else f", a second one after {pool.hedge:g} s of silence"
+        if others:
+            yield (
+                f"the other deployments of {alias!r}, chosen by {pool.policy!r}{hedge}: {', '.join(others)}. Here "
+                f"{pool.members[0].model} alone is asked: where it should go on to another, add that to FALLBACK"
+            )
+        limits = dict.fromkeys(said for m in pool.members if (said := _limits(m)))
+        if limits:
+            yield f"the limits of {alias!r}: {'; '.join(limits)}"
+
+
+def _limits(deployment: Deployment) -> str:
+    known = {
+        "requests a minute": deployment.requests_per_minute,
+        "tokens a minute": deployment.tokens_per_minute,
+        "calls at once": deployment.concurrency,
+    }
+    return ", ".join(f"{number:,} {what}" for what, number in known.items() if number is not None)
 
 
 def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:

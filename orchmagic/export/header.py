@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from orchmagic.draw import outline
 from orchmagic.export import values
+from orchmagic.export.endpoints import unasked
 from orchmagic.export.layout import WIDTH
 from orchmagic.export.plan import Plan
 from orchmagic.export.whole import Whole
@@ -145,6 +146,7 @@ def _endpoint(whole: Whole) -> Iterator[str]:
     if any(d.provider != "openai" and not d.base_url for d in found):
         where = "in OPENAI_BASE_URL" if whole.endpoints.uniform else "named below"
         yield f"the model server inside the kernel: the module asks the endpoint {where}"
+    yield from unasked(whole.endpoints)
 
 
 def sealed(text: str) -> str:

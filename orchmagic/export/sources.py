@@ -16,6 +16,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from types import FunctionType
+from typing import Any
 
 from orchmagic.export.expressions import requoted
 from orchmagic.export.layout import fits
@@ -23,10 +24,15 @@ from orchmagic.export.layout import fits
 
 def of_function(function: object) -> str | None:
     """The source with its decorators; None when it is not known."""
+    inner: Any = inspect.unwrap(function)  # type: ignore[arg-type]  # a callable
     try:
-        return textwrap.dedent(inspect.getsource(inspect.unwrap(function))).rstrip()  # type: ignore[arg-type]  # a callable
-    except (OSError, TypeError):
+        text = textwrap.dedent(inspect.getsource(inner)).rstrip()
+        found = ast.parse(text).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
         return None
+    # Python 3.13 knows the text of `python -c`, and takes what was exec'd for a part of it
+    own = getattr(getattr(inner, "__code__", None), "co_name", inner.__name__)
+    return text if getattr(found, "name", "") == own else None
 
 
 def of_module(name: str, module: str) -> str:

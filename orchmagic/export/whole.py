@@ -13,9 +13,9 @@ from orchmagic.export import names, reading
 from orchmagic.export.copied import Copied
 from orchmagic.export.endpoints import Asked, Endpoints, endpoints
 from orchmagic.export.plan import Plan, expressions_of, made_constant
-from orchmagic.functions import FUNCTIONS
+from orchmagic.functions import FUNCTIONS, STAYS
 from orchmagic.graph import Call, Graph, Sub, Tools
-from orchmagic.models import Deployment
+from orchmagic.models import Deployment, Pool
 from orchmagic.schema import annotation_names
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def whole(
     defaults: CallDefaults,
     *,
     thread: str | None = None,
+    pool: Callable[[str], Pool | None] = lambda _: None,
 ) -> Whole:
     """Everything there is to know, with the notebook's code collected.
 
@@ -118,7 +119,7 @@ def whole(
         ExportError: names what cannot leave the notebook.
     """
     graphs = list(dict.fromkeys(_graphs(graph, defaults.model, defaults.fallback)))
-    found = endpoints(graphs, deployments)
+    found = endpoints(graphs, deployments, pool)
     outer = Plan(graph, namespace, defaults, found, Copied(namespace), graphs[0])
     constants = made_constant(graph, namespace)
     given = {name for asked in graphs for sub in _subs(asked.graph) for name, _ in sub.given}
@@ -175,6 +176,9 @@ def _take(made: Whole) -> None:
         ours = {n for e in expressions_of(graph) for n in reading.needs(e) if n in FUNCTIONS}
         copied.take(graph.code, user)
         for name in sorted(ours - set(graph.code) - set(plan.variable)):
+            if name in STAYS:
+                copied.problem(f"{user} cannot leave the notebook: {STAYS[name]}")
+                continue
             copied.take_ours([name], FUNCTIONS[name].__module__)
         for node in plan.calls:
             copied.take(sorted(annotation_names(node.output)), f"step {node.name!r}")

@@ -78,15 +78,28 @@ def parse(
         SettingsError: with all that is wrong.
     """
     rules: list[Rule] = []
+    held: dict[tuple[str, Place], tuple[str, Action]] = {}
     problems: list[str] = []
     for word in _words(written):
         try:
-            rules.append(_rule(word, namespace or {}, environ or {}))
+            rule = _rule(word, namespace or {}, environ or {})
+            _agree(word, rule, held)
         except (ValueError, SettingsError) as error:
             problems.append(f"guard {word!r}: {error}")
+        else:
+            rules.append(rule)
     if problems:
         raise SettingsError("; ".join(problems))
     return tuple(rules)
+
+
+def _agree(word: str, rule: Rule, held: dict[tuple[str, Place], tuple[str, Action]]) -> None:
+    """One guard with one argument does one thing at a place. `held` are the rules before, and then this one too."""
+    head = word.rpartition("=")[0]
+    for place in rule.places:
+        other, action = held.setdefault((head, place), (word, rule.action))
+        if action != rule.action:
+            raise ValueError(f"{other!r} says something else for {place}: write one of them, or say where (@{place})")
 
 
 def together(project: Iterable[str], cell: Iterable[str]) -> tuple[str, ...]:
@@ -98,6 +111,33 @@ def together(project: Iterable[str], cell: Iterable[str]) -> tuple[str, ...]:
     named = {_name(word) for word in own}
     kept = [] if "off" in own else [word for word in _words(project) if _name(word) not in named]
     return (*kept, *(word for word in own if word != "off"))
+
+
+def find(guard: Guard, text: str) -> list[Finding]:
+    """What a guard finds in a text as it is written, and as it is meant where it holds escapes of JSON.
+
+    Of two readings of the same place the wider finding counts.
+    """
+    from orchmagic.guards._reading import unescaped  # noqa: PLC0415 - it needs this room
+
+    found = _within(guard.find(text), text)
+    meant = [f for r in unescaped(text) for f in r.back(_within(guard.find(r.text), r.text))]
+    return _widest([*found, *meant]) if meant else found
+
+
+def _within(found: Iterable[Finding], text: str) -> list[Finding]:
+    """Findings that have a character of the text, and no more than there are."""
+    ends = (Finding(max(0, f.start), min(len(text), f.end), f.what) for f in found)
+    return [f for f in ends if f.start < f.end]
+
+
+def _widest(found: Iterable[Finding]) -> list[Finding]:
+    """Those that lie in no other."""
+    kept: list[Finding] = []
+    for one in sorted(found, key=lambda f: (f.start, -f.end)):
+        if not kept or one.end > kept[-1].end:
+            kept.append(one)
+    return kept
 
 
 def _name(word: str) -> str:

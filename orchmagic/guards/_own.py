@@ -29,6 +29,9 @@ class Own:
 
     def find(self, text: str) -> list[Finding]:
         found = self._function(text)
+        if inspect.iscoroutine(found):
+            found.close()
+            raise TypeError(f"{self._name} gives a coroutine: write a plain function, it is asked in a thread")
         if found is None or found is False:
             return []
         if found is True:

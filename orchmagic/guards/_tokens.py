@@ -24,7 +24,7 @@ def _form(what: str, hint: str, seek: str) -> Form:
 _KEY = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 
 FORMS: tuple[Form, ...] = (
-    _form("private key", "PRIVATE KEY", rf"-----BEGIN {_KEY}[\s\S]{{16,20000}}?-----END {_KEY}"),
+    _form("private key", "PRIVATE KEY", rf"-----BEGIN {_KEY}(?:[^-]|-(?!----BEGIN)){{16,20000}}?-----END {_KEY}"),
     _form("aws access key", "A", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"),
     _form("aws bedrock key", "ABSK", r"ABSK[A-Za-z0-9+/]{109,269}={0,2}"),
     _form("github token", "gh", r"gh[pousr]_[A-Za-z0-9]{36,255}"),

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 
 from orchmagic.guards import Finding, GuardPlug
 from orchmagic.guards._attacks import STRONG, WEAK
-from orchmagic.guards._reading import plain
+from orchmagic.guards._reading import Reading, plain, rewritten
 
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{32,20000}={0,2}")
 _TAGGED = re.compile("[\U000e0020-\U000e007e]{4,}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]){4,40}\w(?!\w)")
+_BETWEEN = re.compile(r"[ .\-_*]")
 _BITS = re.compile(r"(?:[01]{8}\s?){8,4000}")
 _FLAG = "\U0001f3f4"  # flags of regions are written with tags
 _LEET = str.maketrans("013457@$!", "oieastasi")
@@ -30,7 +31,7 @@ class Injection:
 
     def find(self, text: str) -> list[Finding]:
         reading = plain(text)
-        found = [*reading.back([*_signs(reading.text), *_spaced(reading.text)]), *_hidden(text), *_coded(text)]
+        found = [*reading.back(_signs(reading.text)), *_spaced(reading), *_hidden(text), *_coded(text)]
         return sorted(found)
 
 
@@ -51,12 +52,14 @@ def _hidden(text: str) -> Iterator[Finding]:
             yield Finding(*match.span(), "hidden text")
 
 
-def _spaced(text: str) -> Iterator[Finding]:
+def _spaced(reading: Reading) -> Iterator[Finding]:
     """I g n o r e all previous instructions."""
-    for match in _SPACED.finditer(text):
-        joined = re.sub(r"[ .\-_*]", "", match[0])
-        if _signs(f"{joined}{text[match.end() : match.end() + 80]}"):
-            yield Finding(*match.span(), "attack in spaced letters")
+    if _SPACED.search(reading.text):
+        joined = rewritten(reading, _SPACED, lambda letters: _BETWEEN.sub("", letters))
+        for sign in _signs(joined.text):
+            [whole] = joined.back([sign])
+            if whole.end - whole.start > sign.end - sign.start:  # there are such letters in it
+                yield Finding(whole.start, whole.end, "attack in spaced letters")
 
 
 def _coded(text: str) -> Iterator[Finding]:

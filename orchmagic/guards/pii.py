@@ -13,7 +13,7 @@ from importlib import import_module
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.guards import Finding, GuardPlug
 from orchmagic.guards._identities import IDENTITIES, Identity
-from orchmagic.guards._reading import plain
+from orchmagic.guards._reading import apart, plain
 
 _NEAR = 40  # characters before a number in which its name must stand
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
@@ -53,10 +53,7 @@ class Pii:
         if not any(c.isdigit() or c == "@" for c in text):
             return []
         reading = plain(text)
-        kept: list[Finding] = []
-        for look in self._kinds.values():
-            kept += [f for f in look(reading.text) if all(f.end <= k.start or f.start >= k.end for k in kept)]
-        return reading.back(sorted(kept))
+        return reading.back(apart(f for look in self._kinds.values() for f in look(reading.text)))
 
 
 def _emails(text: str) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from orchmagic.guards import Finding, GuardPlug
-from orchmagic.guards._reading import plain
+from orchmagic.guards import Finding, GuardPlug, find
+from orchmagic.guards._reading import apart, plain
 from orchmagic.guards._tokens import FORMS
 
 _SHORTEST = 8  # characters of a value of the environment that is looked for: shorter ones are words
@@ -19,7 +19,6 @@ _NAMES = re.compile(r"(?i)(key|token|secret|passw(or)?d|pwd|credentials?|dsn)$")
 
 _NAMED = re.compile(
     r"""(?ix)
-    (?<![a-z])[\w.-]{0,40}?
     (?P<name>api[_\s-]?key|apikey|access[_\s-]?key|secret[_\s-]?key|account[_\s-]?key|auth[_\s-]?key|encryption[_\s-]?key
       |private[_\s-]?key|client[_\s-]?secret|secret|auth[_\s-]?token|access[_\s-]?token|refresh[_\s-]?token|token
       |credentials?|password|passwd|passphrase|pwd)
@@ -55,7 +54,7 @@ class Secrets:
         reading = plain(text)
         seen = reading.text
         found = [*self._environment(seen), *_forms(seen), *_assigned(seen)]
-        return reading.back(_first(found))
+        return reading.back(apart(found))  # the most telling kinds come first
 
     def _environment(self, text: str) -> Iterator[Finding]:
         for value, name in self._known.items():
@@ -63,6 +62,12 @@ class Secrets:
             while start >= 0:
                 yield Finding(start, start + len(value), f"value of {name}")
                 start = text.find(value, start + len(value))
+
+
+def published(text: str) -> list[Finding]:
+    """Keys and tokens of the forms that providers publish: what is never anything else."""
+    kinds = {form.what for form in FORMS}
+    return [f for f in find(Secrets({}), text) if f.what in kinds]
 
 
 def _forms(text: str) -> Iterator[Finding]:
@@ -113,15 +118,6 @@ def _bits(value: str) -> float:
 def _made_up(value: str) -> bool:
     """`sk-xxxxxxxx…`: a form without a secret in it."""
     return bool(re.search(r"(?i)x{8}|your|placeholder|\.\.\.", value))
-
-
-def _first(found: list[Finding]) -> list[Finding]:
-    """Of findings that overlap, the one with the most telling kind: they come in that order."""
-    kept: list[Finding] = []
-    for one in found:
-        if all(one.end <= k.start or one.start >= k.end for k in kept):
-            kept.append(one)
-    return sorted(kept)
 
 
 def _create(argument: str | None, environ: Mapping[str, str]) -> Secrets:

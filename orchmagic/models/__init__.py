@@ -48,9 +48,13 @@ class ToolCall:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """One model at one endpoint, as settings name it. Prices are US dollars per million tokens, None = unknown.
+    Tokens that are read from (`cached`) or `written` to the endpoint's prompt cache, or spent on `reasoning`, cost as
+    input and output do unless they have a price of their own.
 
     `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema (small
-    local models only manage that); "none": it takes none. `logprobs`: the endpoint returns token log-probabilities.
+    local models only manage that); "none": it takes none. `schemas`: "native" sends a reply's JSON schema to be
+    enforced; where the endpoint knows only that it must be JSON ("json"), or ignores that too ("none"), the schema is
+    told in a system message. `logprobs`: the endpoint returns token log-probabilities.
     `vision`: the model takes images. `context`: tokens of question and answer together, None = not said.
     `parameters` are added to every request body. `key_env` names the variable that holds the key; the key itself is
     never stored. `concurrency` and the two per minute bound what is asked of it, None = no limit; `weight` is its
@@ -65,7 +69,10 @@ class Deployment:
     input_price: float | None = None
     output_price: float | None = None
     cached_price: float | None = None
+    written_price: float | None = None
+    reasoning_price: float | None = None
     tools: Literal["native", "json", "none"] = "native"
+    schemas: Literal["native", "json", "none"] = "native"
     logprobs: bool = False
     vision: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -138,7 +145,8 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
-    """A usable answer. `model` and `provider` say who gave it; `cost` in US dollars, None = price unknown.
+    """A usable answer. `model` and `provider` say who gave it; `cost` in US dollars, None = price unknown;
+    `charged`: the endpoint itself reported it.
 
     `age` is None for a fresh answer, else the seconds since the stored one was given; `reason` says why this
     model answered ("first choice", "fallback after 429 from small").
@@ -154,6 +162,7 @@ class ModelResponse:
     logprobs: tuple[TokenLogprob, ...] | None = None
     age: float | None = None
     reason: str = "first choice"
+    charged: bool = False
 
 
 Handler: TypeAlias = Callable[[ModelRequest], Awaitable[ModelResponse]]

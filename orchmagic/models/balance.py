@@ -13,8 +13,8 @@ grows with the square of what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchmagic.models import Deployment, Pool
@@ -22,6 +22,7 @@ from orchmagic.models import Deployment, Pool
 EXPLORE = 0.01  # of the questions: a deployment at random, or what was slow once would never be measured again
 UPTIME = MappingProxyType({"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1})
 PRICE = MappingProxyType({"price": 0.6, "uptime": 0.5, "throughput": 0.05, "latency": 0.025, "cache": 0.2})
+SCORED = frozenset({"uptime", "price"})  # the policies that ask for figures
 _STEADY = 0.95  # uptime below which a deployment is no longer just a little worse
 _LONG = 5_000  # tokens of a prompt from which on its provider's cache matters
 
@@ -32,6 +33,7 @@ class Stats:
 
     The defaults stand for one that was never asked, where no other was either. `price` in US dollars
     per million tokens, the mean of input and output, None = unknown; `cache`: it sells cached input for less.
+    `measured`: it has answered before; `shut`: it is left alone now.
     """
 
     uptime: float = 1.0
@@ -39,6 +41,8 @@ class Stats:
     latency: float = 1.0
     price: float | None = None
     cache: bool = False
+    measured: bool = True
+    shut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,47 @@ def ranked(
             Choice(m, f"number {i} of {number}" if i > 1 else "first choice") for i, m in enumerate(pool.members, 1)
         ]
     return _scored(pool, stats, chance, streaming=streaming, tokens=tokens)
+
+
+def turns(
+    pool: Pool,
+    stats: Mapping[str, Stats],
+    chance: Callable[[], float],
+    skip: Collection[str] = (),
+    *,
+    streaming: bool = False,
+    tokens: int = 0,
+) -> Iterator[Choice]:
+    """One after the other, without those to `skip`, until the caller has found one that may be asked.
+
+    Who is shut comes last, and whoever may not be asked is no yardstick for those that are left: beside one that is
+    very fast and sends us away, one that is fast would look as slow as the slowest. A question explores once.
+    """
+    if pool.policy not in SCORED:
+        yield from (c for c in ranked(pool, stats, chance) if c.deployment.alias not in skip)
+        return
+    known = {m.alias: stats.get(m.alias, Stats()) for m in pool.members if m.alias not in skip}
+    for group in ({n for n, s in known.items() if not s.shut}, {n for n, s in known.items() if s.shut}):
+        while group:
+            left = replace(pool, members=tuple(m for m in pool.members if m.alias in group))
+            among = _as_good_as_the_best({n: known[n] for n in group})
+            choice = ranked(left, among, chance, streaming=streaming, tokens=tokens)[0]
+            yield choice if len(group) > 1 else Choice(choice.deployment, "the only one left")
+            group.remove(choice.deployment.alias)
+            chance = _never
+
+
+def _as_good_as_the_best(stats: Mapping[str, Stats]) -> dict[str, Stats]:
+    """What was never measured looks like the best of these: else it would hardly ever be asked."""
+    seen = [s for s in stats.values() if s.measured]
+    if not seen:
+        return dict(stats)
+    fast, soon = max(s.throughput for s in seen), min(s.latency for s in seen)
+    return {n: s if s.measured else replace(s, throughput=fast, latency=soon) for n, s in stats.items()}
+
+
+def _never() -> float:
+    return 1.0
 
 
 def _scored(

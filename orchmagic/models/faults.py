@@ -154,3 +154,9 @@ def without(error: ModelError, key: str) -> ModelError:
     if len(key) >= _SECRET:
         error.args = (str(error).replace(key, "[key]"),)
     return error
+
+
+def kind(error: ModelError) -> str:
+    """`429`, or `call timeout` where the endpoint gave no status."""
+    words = re.sub(r"(?<!^)([A-Z])", r" \1", type(error).__name__).lower()
+    return str(error.status) if error.status else words

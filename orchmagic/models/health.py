@@ -92,15 +92,17 @@ class Health:
         rates = prices.rates(deployment)
         price = None if rates is None else (rates[0] + rates[1]) / 2
         cache = rates is not None and rates[2] < rates[0]
-        known = replace(best, price=price, cache=cache)
+        known = replace(best, price=price, cache=cache, measured=False)
         if row is None:
             return known
+        known = replace(known, shut=row["open_until"] > self.clock())
         fade = self._fade(row)
         # one good answer is taken for granted, so that old trouble fades to well
         known = replace(known, uptime=(row["answered"] * fade + 1) / (row["asked"] * fade + 1))
         if row["answered"] <= 0 or row["seconds"] <= 0:
             return known
-        return replace(known, throughput=row["tokens"] / row["seconds"], latency=row["seconds"] / row["answered"])
+        throughput, latency = row["tokens"] / row["seconds"], row["seconds"] / row["answered"]
+        return replace(known, throughput=throughput, latency=latency, measured=True)
 
     def seen(self, deployment: Deployment) -> Stats | None:
         """Its figures; None when it was never measured."""

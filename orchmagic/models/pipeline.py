@@ -103,14 +103,19 @@ def build(
         flights.of(resolve, emit),
         Retry(retry, resolve, emit, **world),
         Budgeting(budget, resolve),
+        guarding.failing,
     )
 
 
 def _known(
     caching: Caching, flights: SingleFlight, resolve: Callable[[str], Deployment]
-) -> Callable[[ModelRequest], bool]:
+) -> Callable[[ModelRequest], Awaitable[bool]]:
     """Whether the answer is there, or under way, so that nobody need be chosen for it."""
-    return lambda request: caching.holds(request) or flights.holds(request, resolve(request.model))
+
+    async def known(request: ModelRequest) -> bool:
+        return await caching.holds(request) or flights.holds(request, resolve(request.model))
+
+    return known
 
 
 def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable[[str], Provider]) -> Handler:

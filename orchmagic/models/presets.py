@@ -28,13 +28,15 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "openai": Preset(OPENAI, KEY_ENV),
-    "anthropic": Preset("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    # its compatible endpoint ignores `response_format`
+    "anthropic": Preset("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", fields={"schemas": "none"}),
     "gemini": Preset("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     "mistral": Preset("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     "groq": Preset("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
-    "together": Preset("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "together": Preset("https://api.together.ai/v1", "TOGETHER_API_KEY"),
     "openrouter": Preset("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    "deepseek": Preset("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    # it answers a JSON schema with 400 ("This response_format type is unavailable now")
+    "deepseek": Preset("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", fields={"schemas": "json"}),
     "azure": Preset(
         None,
         "AZURE_OPENAI_API_KEY",

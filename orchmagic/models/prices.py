@@ -1,61 +1,76 @@
-"""What an answer cost: the settings' own prices first, then the price list that is shipped with genai-prices.
+"""What an answer cost: the settings' own prices first, then what the endpoint says it charged, then the shipped list.
 
-The list is data of an installed package; nothing is ever fetched.
+An unknown price is None, and shown as unknown: never 0.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from orchmagic.events import Usage
-from orchmagic.models import Deployment
+from orchmagic.models import Deployment, ModelResponse, billing, listed
+from orchmagic.models.billing import Bill
+from orchmagic.models.rates import MILLION, Rate, Rates, flat
 
 FREE = frozenset({"local", "scripted"})
-_MILLION = 1_000_000
 _SAMPLE = 1_000  # tokens that are priced to learn a rate: dearer ones of very long prompts do not count
 _READ = 3  # tokens that are read for each one that is written, about: by that, one model is dearer than another
+_NOTHING = Rates(flat(0.0), flat(0.0))
 
 
-def cost(deployment: Deployment, usage: Usage) -> float | None:
-    """US dollars for `usage`; None when the model's price is unknown. Cached input has its own rate."""
-    if deployment.input_price is not None and deployment.output_price is not None:
-        return _priced(deployment, usage, deployment.input_price, deployment.output_price)
-    if deployment.provider in FREE:
-        return 0.0
-    return _listed(deployment, usage)
+def cost(deployment: Deployment, usage: Usage, *, at: float | None = None) -> float | None:
+    """US dollars for `usage`; None when the model's price is unknown. What is cached or thought has its own rate.
+
+    `at` is the time it was asked, in seconds since the epoch; now by default.
+    """
+    found = _rates(deployment, at=at)
+    return None if found is None else found.cost(Bill(usage))
 
 
-def _priced(deployment: Deployment, usage: Usage, fresh: float, written: float) -> float:
-    cached = fresh if deployment.cached_price is None else deployment.cached_price
-    read = (usage.input - usage.cached) * fresh + usage.cached * cached
-    return (read + usage.output * written) / _MILLION
+def settled(
+    answer: ModelResponse, told: Mapping[str, Any], deployment: Deployment, sent: Mapping[str, Any]
+) -> ModelResponse:
+    """The answer with its cost; `told` is the `chat.completion` it was read from, `sent` the question's body.
+
+    A cost that the endpoint reports wins over the list, whose prices it may not keep to, but not over the settings.
+    """
+    bill = billing.read(told.get("usage")) or Bill(answer.usage)
+    own = _own(deployment)
+    if own is None and bill.charged is not None:
+        return replace(answer, cost=bill.charged, charged=True)
+    found = own or _rates(deployment, listed.context(sent, told))
+    return replace(answer, cost=None if found is None else found.cost(bill))
 
 
-def _listed(deployment: Deployment, usage: Usage) -> float | None:
-    if not deployment.base_url:  # whose price it would be is not known
+def worst(deployment: Deployment, asked: int, answered: int, sent: Mapping[str, Any], **may: bool) -> float | None:
+    """The most that a call of at most so many tokens can cost, by the dearest prices that may apply to it.
+
+    `may`: what the body `sent` lets it be, see `Rates.worst`.
+    """
+    known = _own(deployment)
+    if known is not None:
+        found: tuple[Rates, ...] = (known,)
+    elif deployment.base_url:
+        found = listed.possible(deployment.base_url, deployment.model, listed.context(sent))
+    else:  # whose price it would be is not known
         return None
-    import genai_prices  # noqa: PLC0415 - 0.2 s, only for models that have no price in the settings
-
-    spent = genai_prices.Usage(input_tokens=usage.input, cache_read_tokens=usage.cached, output_tokens=usage.output)
-    try:
-        # the bundled list only: genai-prices fetches a new one when an UpdatePrices is started, never here
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of odd token counts; a price is no reason to stop
-            found = genai_prices.calc_price(spent, deployment.model, provider_api_url=deployment.base_url)
-    except (LookupError, ValueError):  # an unknown endpoint or model; counts that do not add up
-        return None
-    return float(found.total_price)
+    sums = [each.worst(asked, answered, **may) for each in found]
+    return None if not sums or None in sums else max(s for s in sums if s is not None)
 
 
 def rates(deployment: Deployment) -> tuple[float, float, float] | None:
     """US dollars for a million tokens of input, output and cached input; None when the price is unknown."""
     sides = (Usage(input=_SAMPLE), Usage(output=_SAMPLE), Usage(input=_SAMPLE, cached=_SAMPLE))
-    fresh, written, cached = (cost(deployment, usage) for usage in sides)
+    found = _rates(deployment)
+    if found is None:
+        return None
+    fresh, written, cached = (replace(found, request=0.0).cost(Bill(usage)) for usage in sides)
     if fresh is None or written is None or cached is None:
         return None
-    return fresh * _MILLION / _SAMPLE, written * _MILLION / _SAMPLE, cached * _MILLION / _SAMPLE
+    return fresh * MILLION / _SAMPLE, written * MILLION / _SAMPLE, cached * MILLION / _SAMPLE
 
 
 def strongest(large: Deployment | None, used: Iterable[Deployment]) -> dict[str, Any] | None:
@@ -70,6 +85,31 @@ def strongest(large: Deployment | None, used: Iterable[Deployment]) -> dict[str,
     if not known:
         return None
     return _named(*max(known, key=lambda pair: _READ * pair[1][0] + pair[1][1]))
+
+
+def _rates(deployment: Deployment, context: listed.Context = (), at: float | None = None) -> Rates | None:
+    own = _own(deployment)
+    if own is not None or not deployment.base_url:  # without: whose price it would be is not known
+        return own
+    return listed.rates(deployment.base_url, deployment.model, context, at)
+
+
+def _own(deployment: Deployment) -> Rates | None:
+    """The settings' prices, or nothing for what runs here; None: neither."""
+    fresh, written = deployment.input_price, deployment.output_price
+    if fresh is not None and written is not None:
+        return _set(fresh, written, deployment.cached_price, deployment.written_price, deployment.reasoning_price)
+    return _NOTHING if deployment.provider in FREE else None
+
+
+@lru_cache(256)
+def _set(asked: float, answered: float, *others: float | None) -> Rates:
+    cached, written, reasoning = (_flat(price) for price in others)
+    return Rates(flat(asked), flat(answered), cached=cached, written=written, reasoning=reasoning)
+
+
+def _flat(price: float | None) -> Rate | None:
+    return None if price is None else flat(price)
 
 
 def _named(deployment: Deployment, prices: tuple[float | None, float | None, float | None]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchmagic.errors import SettingsError
@@ -64,6 +65,14 @@ def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]
                 yield Missing(
                     member.alias, f"needs {key}: set it, in the environment or as a line {key}=… in .env (no git)"
                 )
+
+
+def alone(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]:
+    """The default model and the settings' own, where nobody stands in for them when their endpoint fails."""
+    for name in dict.fromkeys((settings.model, *settings.models)):
+        with suppress(SettingsError):  # told by `missing`
+            if said := aliases.alone(name, settings.fallback, settings, environ):
+                yield Missing(name, said)
 
 
 async def reach(deployment: Deployment, environ: Mapping[str, str], patience: float = PATIENCE) -> Reach:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from orchmagic.events import Usage
 from orchmagic.models import ModelResponse, TokenLogprob, ToolCall
 
+_USAGE = tuple(f.name for f in fields(Usage))
+_PLAIN = tuple(f.name for f in fields(ModelResponse) if f.name not in {"tool_calls", "usage", "logprobs"})
+
 
 def dump(answer: ModelResponse) -> dict[str, Any]:
     """The answer as JSON; `load` is its inverse."""
-    return asdict(answer)
+    # field by field: asdict copies every text, and this is done for each call
+    return {
+        **{name: getattr(answer, name) for name in _PLAIN},
+        "tool_calls": [asdict(call) for call in answer.tool_calls],
+        "usage": {name: getattr(answer.usage, name) for name in _USAGE},
+        "logprobs": answer.logprobs and [asdict(token) for token in answer.logprobs],
+    }
 
 
 def load(data: Mapping[str, Any]) -> ModelResponse:
@@ -27,7 +36,7 @@ def load(data: Mapping[str, Any]) -> ModelResponse:
     texts = (data["text"], data["finish_reason"], data["model"], data["provider"], data["reason"])
     if not all(isinstance(text, str) for text in (*texts, *(c.name for c in calls), *(c.arguments for c in calls))):
         raise TypeError("text was expected")
-    if not all(isinstance(number, int) for number in asdict(usage).values()):
+    if not all(isinstance(number, int) for number in data["usage"].values()):
         raise TypeError("a number of tokens was expected")
     if not all(isinstance(number, int | float | None) for number in (data["cost"], data["age"])):
         raise TypeError("a cost and an age were expected")

@@ -7,13 +7,12 @@ from dataclasses import replace
 from orchmagic.models import ModelRequest, Schema
 
 _PROMPT = """\
-Two people asked this. Would one and the same answer be right and complete for both?
-Say false if they differ in any detail that could change the answer: a name, number, date, unit, place, condition, \
-negation, direction, time, or who does what to whom. When in doubt, say false.
+Do these two questions ask the same thing, so that one answer is right for both?
 
 First: {one}
+Second: {other}
 
-Second: {other}"""
+Reply {{"same": true}} or {{"same": false}}."""
 
 _SCHEMA = Schema(
     "verdict",

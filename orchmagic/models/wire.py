@@ -12,8 +12,19 @@ from typing import Any
 
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
 from orchmagic.events import Usage
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall, ToolSpec
+from orchmagic.models import (
+    Deployment,
+    ModelRequest,
+    ModelResponse,
+    Schema,
+    TokenLogprob,
+    ToolCall,
+    ToolSpec,
+    billing,
+)
 
+_HEAD = ("model", "usage", "service_tier")  # what a streamed answer says of itself; the last chunk that does wins
+SCHEMA = "Answer with JSON alone, of this JSON schema: {schema}"  # where the endpoint enforces none
 REFUSAL = "refusal"  # our finish_reason for a message whose `refusal` is set; the API says "stop" there
 
 
@@ -27,12 +38,7 @@ def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
         **request.parameters,
     }
     if request.schema is not None:
-        form = {
-            "name": request.schema.name,
-            "schema": dict(request.schema.schema),
-            "strict": request.schema.strict,
-        }
-        sent["response_format"] = {"type": "json_schema", "json_schema": form}
+        sent |= _form(request.schema, sent["messages"], deployment.schemas)
     if request.tools:
         sent["tools"] = [_tool(tool) for tool in request.tools]
     if request.logprobs and deployment.logprobs:  # endpoints without them answer 400
@@ -40,6 +46,15 @@ def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
     if request.stream:
         sent |= {"stream": True, "stream_options": {"include_usage": True}}
     return sent
+
+
+def _form(schema: Schema, messages: list[dict[str, Any]], way: str) -> dict[str, Any]:
+    """How the endpoint learns what the reply must be like."""
+    if way == "native":
+        form = {"name": schema.name, "schema": dict(schema.schema), "strict": schema.strict}
+        return {"response_format": {"type": "json_schema", "json_schema": form}}
+    told = {"role": "system", "content": SCHEMA.format(schema=json.dumps(schema.schema, ensure_ascii=False))}
+    return {"messages": [told, *messages]} | ({"response_format": {"type": "json_object"}} if way == "json" else {})
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
@@ -73,11 +88,12 @@ def response(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> ModelRespon
     if message.get("refusal"):
         text, reason = str(message["refusal"]), REFUSAL
     written = text + "".join(call.name + call.arguments for call in calls)
+    bill = billing.read(answer.get("usage"))
     return ModelResponse(
         text=text,
         tool_calls=calls,
         finish_reason=reason,
-        usage=_usage(answer.get("usage")) or estimate(asked, written),
+        usage=bill.usage if bill else estimate(asked, written),
         model=str(answer.get("model") or asked.get("model") or ""),
         logprobs=_logprobs((choice.get("logprobs") or {}).get("content")),
     )
@@ -89,19 +105,6 @@ def _call(call: Mapping[str, Any], number: int) -> ToolCall:
     # some servers send the arguments as an object, and no id
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
     return ToolCall(str(call.get("id") or f"call_{number}"), str(function.get("name") or ""), text)
-
-
-def _usage(found: Mapping[str, Any] | None) -> Usage | None:
-    if not found:
-        return None
-    prompt = found.get("prompt_tokens_details") or {}
-    completion = found.get("completion_tokens_details") or {}
-    return Usage(
-        input=int(found.get("prompt_tokens") or 0),
-        output=int(found.get("completion_tokens") or 0),
-        cached=int(prompt.get("cached_tokens") or 0),
-        reasoning=int(completion.get("reasoning_tokens") or 0),
-    )
 
 
 def estimate(asked: Mapping[str, Any], written: str) -> Usage:
@@ -160,7 +163,10 @@ class Assembly:
 
     def add(self, chunk: Mapping[str, Any]) -> str:
         """Take a chunk; returns the text in it."""
-        self._head |= {key: chunk[key] for key in ("model", "usage") if chunk.get(key)}
+        self._head |= {key: chunk[key] for key in _HEAD if chunk.get(key)}
+        own = chunk.get("x_groq")
+        if isinstance(own, Mapping) and own.get("usage"):  # Groq, where nobody asked for the usage in a stream
+            self._head.setdefault("usage", own["usage"])
         choice = next(iter(chunk.get("choices") or ()), None)
         if choice is None:
             return ""

@@ -20,7 +20,8 @@ class Pattern:
 
     `build(cell, options, namespace)` lowers the cell to a Graph or raises a CellError with all problems.
     `dollars` and `seconds` are the usual range of one run (low, high), from published figures of Q2 2026 for
-    hosted models: illustrative, not a promise. `one_prompt`: the whole body is the prompt.
+    hosted models: illustrative, not a promise. `one_prompt`: the whole body is the prompt. `more` is Markdown for
+    its page, below what every page has.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Pattern:
     build: Callable[[Cell, RunOptions, Mapping[str, object]], Graph]
     options: tuple[Option, ...] = ()
     one_prompt: bool = False
+    more: str = ""
 
 
 PATTERNS: Registry[Pattern] = Registry("orchmagic.patterns", "pattern", Pattern)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from orchmagic.cell import Cell, CodeStep, Step, Value
@@ -16,7 +17,8 @@ from orchmagic.template import Message, check, names
 from orchmagic.wording import LABELS
 
 ROUTER = "router"
-_OWN = ("ask", "match")
+_OWN = ("ask", "match", "examples")
+_BY_MEANING = "by_meaning"
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
@@ -51,7 +53,7 @@ def _handler(lower: Lowering, step: Step) -> Node:
         given = lower.read(step, _OWN)
         return Approve(step.name, Message("user", _question(lower, step, given["ask"])))
     if "run" in step.options:
-        return lower.step(step, also=("match",))
+        return lower.step(step, also=("match", "examples"))
     if not step.messages:
         write = 'Write one below it, indented, or ask="…", or run=ORCHESTRATION'
         lower.problem(step.line, f"handler {step.name!r} has no prompt", write)
@@ -73,11 +75,17 @@ def _router(lower: Lowering, router: Step | CodeStep | None, handlers: Sequence[
             return found
         lower.problem(router.line, "an orchestration cannot be the router", "Call it above, and route on its output")
         return Code(ROUTER, "None")
+    if router and "by" in router.options:
+        return _by_meaning(lower, router, handlers)
+    for handler in handlers:
+        if "examples" in handler.options:
+            what = f"handler {handler.name!r} has examples=, which this router does not read"
+            lower.problem(handler.line, what, "Write `router(by=meaning)`, or put them into the router's prompt")
     if rules := [h for h in handlers if "match" in h.options]:
         return _by_regex(lower, router, rules)
     step = router or Step(ROUTER, {}, None, None, (), 1)
     labels = [h.name for h in handlers] or ["none"]
-    return lower.call(
+    made = lower.call(
         step,
         messages=_prompt(step, handlers),
         output=Output("fields", (Field("label", f"Literal[{', '.join(map(repr, labels))}]"),)),
@@ -85,22 +93,67 @@ def _router(lower: Lowering, router: Step | CodeStep | None, handlers: Sequence[
         tolerant=lower.options.extra.get("otherwise") is not None,
         role=ROUTER,
     )
+    return made if made.model else replace(made, model=lower.options.light)
 
 
 def _by_regex(lower: Lowering, router: Step | None, rules: Sequence[Step]) -> Code:
     """Rules in the order of the handlers; the first that matches wins, no model is asked."""
     given = lower.read(router, ("on",)) if router else {}
-    subjects = sorted({n for h in rules for m in h.messages for n in names(m.text)})
-    if "on" not in given and len(subjects) != 1:
-        lower.problem(
-            router.line if router else 1,
-            "`match=` needs to know what to read",
-            "Write a line `router(on=question)`",
-        )
-    subject = given["on"].expression if "on" in given else (subjects or ["None"])[0]
+    subject = _subject(lower, router, given, rules, "match=")
     pairs = [(h.name, lower.text(h, h.options["match"], 'match="refund|invoice"')) for h in rules]
     found = f"(label for label, rule in {pairs!r} if re.search(rule, str({subject}), re.IGNORECASE))"
     return Code(ROUTER, f"next({found}, None)")
+
+
+def _subject(
+    lower: Lowering, router: Step | None, given: Mapping[str, Value], handlers: Sequence[Step], who: str
+) -> str:
+    """The expression of what the router reads: `on=`, or the one name in the handlers' prompts."""
+    if "on" in given:
+        return given["on"].expression
+    subjects = sorted({n for h in handlers for m in _texts(h) for n in names(m)})
+    if len(subjects) != 1:
+        write = "Write `router(on=question)`" if who == "match=" else f"Write `router({who}, on=question)`"
+        lower.problem(router.line if router else 1, f"`{who}` needs to know what to read", write)
+    return (subjects or ["None"])[0]
+
+
+def _texts(handler: Step) -> list[str]:
+    """Its prompt, or what it asks a person."""
+    asked = handler.options.get("ask")
+    question = [asked.source] if asked and not check(asked.source) else []
+    return [*(m.text for m in handler.messages), *question]
+
+
+def _by_meaning(lower: Lowering, router: Step, handlers: Sequence[Step]) -> Code:
+    """The handler whose description and examples are nearest, by embeddings: no model is asked."""
+    given = lower.read(router, ("by", "on"))
+    if given.get("by", "meaning") != "meaning":
+        lower.problem(router.line, f"by={given['by']} is no way to route", "Write router(by=meaning)")
+    if router.messages or router.output:
+        write = "Delete them, or leave by= out and let a model decide"
+        lower.problem(router.line, "router(by=meaning) asks no model, and has a prompt or outputs", write)
+    for handler in handlers:
+        if "match" in handler.options:
+            write = "Keep one of them: match= or router(by=meaning)"
+            lower.problem(handler.line, f"handler {handler.name!r} has match= beside router(by=meaning)", write)
+    kinds = ", ".join(f"{h.name!r}: {_kind(lower, h)}" for h in handlers)
+    return Code(ROUTER, f"{_BY_MEANING}({_subject(lower, router, given, handlers, 'by=meaning')}, {{{kinds}}})")
+
+
+def _kind(lower: Lowering, handler: Step) -> str:
+    """The expression of a handler's description and examples: a list, or what the notebook has by that name."""
+    words, given = handler.description or handler.name.replace("_", " "), handler.options.get("examples")
+    if given is None:
+        return f"({words!r}, ())"
+    try:
+        found = given.literal
+    except ValueError:  # an expression: looked at when it runs
+        return f"({words!r}, {given.expression})"
+    if not isinstance(found, list | tuple) or not all(isinstance(text, str) and text.strip() for text in found):
+        write = 'Write a list of texts: examples=["where is my refund?"]'
+        lower.problem(handler.line, f"examples={given.source} is no list of texts", write, given.column)
+    return f"({words!r}, {given.source})"
 
 
 def _prompt(router: Step, handlers: Sequence[Step]) -> tuple[Message, ...]:
@@ -125,17 +178,62 @@ def _otherwise(lower: Lowering, known: Sequence[str]) -> str:
 
 def _branch(lower: Lowering, router: Call | Code, handlers: Sequence[Node], otherwise: str) -> Branch:
     least = lower.options.extra.get("min_confidence")
-    if isinstance(router, Code):
+    if isinstance(router, Code) and router.expression.startswith(f"{_BY_MEANING}("):
+        sure = f"{ROUTER}['label'] if {ROUTER}['confidence'] >= {least} else None"
+        on = f"{ROUTER}['label']" if least is None else sure
+    elif isinstance(router, Code):
         on = ROUTER
     elif least is None:
         on = f"{ROUTER}.label if {ROUTER} else None"
     else:
         on = f"{ROUTER}.label if {ROUTER} and ({ROUTER}.confidence or 0) >= {least} else None"
-        if otherwise == FAIL:
-            lower.problem(1, "--min-confidence needs to know who takes unsure cases", "Add --otherwise HANDLER")
+    if least is not None and otherwise == FAIL:
+        lower.problem(1, "--min-confidence needs to know who takes unsure cases", "Add --otherwise HANDLER")
     arms = tuple(Arm(h.name, h.name) for h in handlers)
     return Branch(ROUTER, on, arms, otherwise, "the router chose no known label")
 
+
+MORE = """\
+## Routers that ask no model
+
+- `router = pick(question)`: a function of the notebook that returns the name of a handler.
+- `billing(match="refund|invoice"): …`: regular expressions, in the order of the handlers; upper and lower case are one.
+- `router(by=meaning)`: the handler whose description is nearest to the question, by embeddings on this machine.
+  It needs `pip install "orchmagic[semantic]"`, costs nothing and takes 5 to 20 ms. English only.
+
+```text
+%%route helpdesk --otherwise human --min-confidence 0.5
+router(by=meaning, on=question)
+billing(examples=["I was charged twice", "where is my refund?"]): refunds, invoices
+    You are a billing specialist. {{ question }}
+technical: errors, crashes, API questions
+    Ask for logs if there are none. {{ question }}
+human(ask="Please answer: {{ question }}"): anything legal, angry or unclear
+```
+
+`on=` may be left out where the handlers read only one value. `examples=` is a list, or a variable of the notebook.
+
+**The confidence** is the softmax (at 0.05) of the handlers' likenesses and of a fixed 0.35 for "none of them".
+Likeness is half the cosine to the nearest of description and examples, half that to their mean. Below
+`--min-confidence` comes `--otherwise`. What a handler is *not* ("anything else") is no description to compare with:
+leave such questions to `--otherwise`.
+
+Measured by `benchmarks/routing.py` on Banking77 (questions to a bank): eight of its 77 intents at a time, 20 draws,
+the intent's name as description. The two constants were chosen on other draws of the same data, so expect a little
+less. The last columns are what has a confidence of 0.5 though no handler is for it: Quora's questions, and questions
+of eight other intents.
+
+| examples a handler | right | confidence of 0.5 | right of these | of another topic | of a neighbour |
+|---|---|---|---|---|---|
+| 0 | 86 % | 89 % | 90 % | 0 % | 49 % |
+| 3 | 94 % | 97 % | 95 % | 1 % | 60 % |
+| 5 | 95 % | 97 % | 96 % | 1 % | 61 % |
+
+So what is near to a handler and not meant for it is often taken for it; with all 77 intents at once 61 % are right
+without examples, 78 % with five. Measure it on your own questions before you trust it.
+
+The export of such a route is refused: a module would need the embedding model. The other routers leave the notebook.
+"""
 
 pattern = Pattern(
     name="route",
@@ -155,6 +253,7 @@ technical: errors, crashes, API questions
     Ask for logs if there are none. {{ question }}
 human(ask="Please answer: {{ question }}"): anything legal, angry or unclear
 """,
+    more=MORE,
     build=build,
     options=(
         Option("--otherwise", "text", "the handler for what no label fits, or too unsure a label", "HANDLER"),

@@ -32,9 +32,9 @@ class Policy:
     def __post_init__(self) -> None:
         for name, low in (("threshold", self.floor), ("floor", 0.0), ("audits", 0.0)):
             if not low <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: write a number from {low} to 1")
+                raise ValueError(f"a number from {low} to 1 for {name}, not {getattr(self, name)}")
         if self.bound is not None and not 0 < self.bound < 1:
-            raise ValueError(f"bound is {self.bound}: write a share of wrong hits such as 0.02")
+            raise ValueError(f"a share of wrong hits such as 0.02 for bound, not {self.bound}")
 
 
 def parse(text: str) -> Policy:
@@ -48,11 +48,11 @@ def parse(text: str) -> Policy:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (part.strip() for part in item.partition("="))
         if name not in known or not value:
-            raise ValueError(f"{item!r} is no setting of the semantic cache: write for example {_EXAMPLE}")
+            raise ValueError(f"for example {_EXAMPLE}; {item!r} is no setting of the semantic cache")
         try:
             found[name] = value if name == "verifier" else float(value)
         except ValueError:
-            raise ValueError(f"{name} is {value!r}: write a number, for example {_EXAMPLE}") from None
+            raise ValueError(f"a number for {name}, for example {_EXAMPLE}") from None
     return Policy(**found)  # type: ignore[arg-type]  # one name takes text, the others numbers
 
 

@@ -2,15 +2,20 @@
 
 Everything must be explained: a word that the other text does not have, in whatever place, keeps the two apart,
 unless words.toml says that it changes nothing. So a swapped name, animal, unit or adjective needs no rule of its own.
+Texts that were written apart have many such words, and mean nothing by them: there only names and opposites count.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
-from orchmagic.semantic.reading import Reading, read
+from orchmagic.semantic.reading import Reading, read, words
 
 _TYPO = 5  # letters; in a shorter word one letter makes another word
+_RETOLD = 4  # words of content; a shorter text can be turned round by a word or two
+_OWN = 3  # words that the other text does not have: with fewer it is the other with words exchanged, as traps are
+_SHARED = 0.7  # of the shorter text's words: as above
+_TURNS = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")  # and what they are put before is turned round
 
 
 def difference(one: str, other: str) -> str:
@@ -52,11 +57,36 @@ def _content(a: Reading, b: Reading) -> str:
     renamed = _typos(only_a, only_b, a.names | b.names)
     only_a = [w for w in only_a if w not in renamed]
     only_b = [w for w in only_b if w not in renamed.values()]
+    if max(len(only_a), len(only_b)) >= _OWN and _retold(a, b, (left & right).total() + len(renamed)):
+        return _names(a, b, only_a, only_b) or _opposed(only_a, only_b)
     if only_a or only_b:
         return f"word: {', '.join(only_a) or 'none'} or {', '.join(only_b) or 'none'}"
     if [renamed.get(w, w) for w in a.order] != list(b.order):
         return "order of words"
     return ""
+
+
+def _retold(a: Reading, b: Reading, shared: int) -> bool:
+    """Whether the two were written apart, as far as can be seen: `shared` words of content are in both."""
+    shorter = min(len(a.content), len(b.content))
+    return shorter >= _RETOLD and shared <= _SHARED * shorter
+
+
+def _names(a: Reading, b: Reading, only_a: list[str], only_b: list[str]) -> str:
+    return _counts("name", Counter(a.names.intersection(only_a)), Counter(b.names.intersection(only_b)))
+
+
+def _opposed(left: list[str], right: list[str]) -> str:
+    opposites = words().opposites
+    for word in left:
+        for other in right:
+            if frozenset({word, other}) in opposites or word in _turned(other) or other in _turned(word):
+                return f"opposite: {word} or {other}"
+    return ""
+
+
+def _turned(word: str) -> list[str]:
+    return [begin + word for begin in _TURNS]
 
 
 def _typos(left: list[str], right: list[str], names: frozenset[str]) -> dict[str, str]:

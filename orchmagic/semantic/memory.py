@@ -47,6 +47,7 @@ class Memory:
         self._embedder: Embedder | None = None
         self._indexes: dict[str, tuple[Index, int]] = {}
         self._line: tuple[tuple[int, int], float | None] | None = None
+        self._opened = 0
         self._lock = threading.RLock()
 
     @property
@@ -115,6 +116,16 @@ class Memory:
                 index.remove(number)
             return self.store.remove(number)
 
+    def used(self) -> bool:
+        """Whether there is anything in it: looking must not make a file."""
+        return self.store.path is None or self.store.path.exists()
+
+    def clear(self) -> int:
+        """Forget every question; how many there were. What was learned about errors stays."""
+        with self._lock:
+            self._indexes.clear()
+            return self.store.clear() if self.used() else 0
+
     def close(self) -> None:
         """Close the file and let the vectors go; a later use opens again."""
         with self._lock:
@@ -125,6 +136,10 @@ class Memory:
         """The vectors of a scope, with what other kernels have added since."""
         import numpy as np  # noqa: PLC0415 - an extra
 
+        self.store.ready()
+        if self.store.opened != self._opened:  # another file may have other numbers
+            self._indexes.clear()
+            self._opened = self.store.opened
         index, last = self._indexes.get(scope, (None, 0))
         if index is None:
             index = Index(size)

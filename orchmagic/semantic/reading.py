@@ -38,6 +38,7 @@ class Words:
     numbers: dict[str, str]
     irregular: dict[str, str]
     same: dict[str, str]
+    opposites: frozenset[frozenset[str]]
     phrases: re.Pattern[str]
     shorter: dict[str, str]
 
@@ -66,17 +67,26 @@ def words() -> Words:
     """The lists, read once."""
     text = files("orchmagic.semantic").joinpath("words.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
-    groups = [g.split() for line in table["same"]["groups"].splitlines() for g in line.split("|") if g.split()]
+    groups = _groups(table["same"]["groups"])
+    same = {_singular(word): _singular(group[0]) for group in groups for word in group}
     phrases = sorted(table["phrases"], key=len, reverse=True)  # the longest first
     lists = ("empty", "scope", "negation", "past", "future", "able", "ought", "wh", "english", "foreign")
     return Words(
         **{name: frozenset(table[name].split()) for name in lists},
         irregular=table["irregular"],
         numbers={word: str(number) for word, number in table["numbers"].items()},
-        same={_singular(word): _singular(group[0]) for group in groups for word in group},
+        same=same,
+        opposites=frozenset(
+            frozenset(same.get(w, w) for w in map(_singular, pair)) for pair in _groups(table["opposites"]["pairs"])
+        ),
         phrases=re.compile(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b"),
         shorter=table["phrases"],
     )
+
+
+def _groups(text: str) -> list[list[str]]:
+    """Words between bars or line ends."""
+    return [group.split() for line in text.splitlines() for group in line.split("|") if group.split()]
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +101,7 @@ def read(text: str) -> Reading:
         asks=_asks(spoken, known),
         content=tuple(_meant(t, known) for t in told if _carries(t, known)),
         order=tuple(w for t in told if (w := _placed(t, known))),
-        names=_names(text),
+        names=frozenset(_meant(n, known) for n in _names(text)),
         numbers=Counter(n for t in tokens if (n := _number(t, known)) not in {"", _ONE}),
         marks=Counter(t for t in tokens if not t[0].isalnum() and t not in _SHAPING),
         scope=Counter(t for t in spoken if t in known.scope and t not in known.numbers),

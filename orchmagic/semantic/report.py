@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchmagic.errors import InputError
 from orchmagic.semantic import Hit
 from orchmagic.semantic.memory import Memory
 from orchmagic.semantic.threshold import least, most_wrong
 
 
-def summary(memory: Memory) -> str:
-    """A few lines for people."""
+def summary(memory: Memory, money: Callable[[float], str] = "${:.4f}".format) -> str:
+    """A few lines for people; `money` writes US dollars."""
     store = memory.store
     totals, (wrong, looked) = store.totals(), store.audits()
-    done = f"{totals['hits']} hits, {totals['wrong']} marked as wrong, ${totals['saved']:.4f} saved"
+    done = f"{_count(totals['hits'], 'hit')}, {totals['wrong']} marked as wrong, {money(totals['saved'])} saved"
     return "\n".join(
-        [f"Semantic cache: {totals['entries']} questions, {done}.", _threshold(memory), _error(wrong, looked)]
+        [f"Semantic cache: {_count(totals['entries'], 'question')}, {done}.", _threshold(memory), _error(wrong, looked)]
     )
 
 
@@ -41,8 +43,12 @@ def remove(memory: Memory, number: str) -> str:
         InputError: there is no such entry.
     """
     if not memory.forget(_number(number, "cache remove")):
-        raise InputError(f"no entry {number!r}: %orch cache hits lists them")
+        raise InputError(f"no entry {number!r}: %orch cache entries lists them")
     return f"Entry {number.removeprefix('#')} is forgotten."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _number(text: str, command: str) -> int:

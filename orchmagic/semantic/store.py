@@ -1,6 +1,7 @@
 """What the semantic cache knows, in one SQLite file for all kernels of this user: entries, hits, labels, negatives.
 
 Answers are not here: an entry names the key under which the exact cache has it, and goes when that one is gone.
+A damaged file is put aside, with a CacheWarning, and a new one begun.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import json
 import os
 import sqlite3
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.caches import CacheWarning
+from orchmagic.damage import alone, damaged, doubtful, identity, put_aside, torso
 from orchmagic.semantic import Entry, Hit, Question
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ CREATE TABLE labels(entry INTEGER, asked TEXT, score REAL, right INTEGER, source
 CREATE TABLE negatives(entry INTEGER, asked TEXT, vector BLOB, why TEXT, PRIMARY KEY(entry, asked));
 CREATE TABLE verdicts(entry INTEGER, asked TEXT, verifier TEXT, same INTEGER, PRIMARY KEY(entry, asked, verifier));
 """
+_TABLES = frozenset({"entries", "hits", "labels", "negatives", "verdicts"})
 _HOW: Any = {"timeout": _PATIENCE, "isolation_level": None, "check_same_thread": False}
 
 
@@ -44,7 +49,9 @@ class SemanticStore:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.opened = 0  # times; in a new file the numbers begin again
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._lock = threading.RLock()
 
     def add(self, question: Question, key: str, vector: NDArray[float32], now: float) -> int:
@@ -86,6 +93,7 @@ class SemanticStore:
             count = do("SELECT count(*) FROM entries").fetchone()[0]
             for table in ("entries", "hits", "negatives", "verdicts"):
                 do(f"DELETE FROM {table}")  # noqa: S608 - four names, all from above
+            do("UPDATE labels SET entry = -rowid, asked = ''")  # the score and who was right: no question
         return int(count)
 
     def hit(self, entry: Entry, asked: Question, vector: NDArray[float32], score: float, now: float,
@@ -178,27 +186,72 @@ class SemanticStore:
 
     def _run(self, sql: str, *values: object) -> list[Any]:
         with self._lock:
-            return self._opened().execute(sql, values).fetchall()
+            try:
+                return self.ready().execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                self._heal(error)
+                return self.ready().execute(sql, values).fetchall()
 
     @contextmanager
     def _alone(self) -> Iterator[Any]:
         with self._lock:
-            connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self.ready().execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                self._heal(error)
+                self.ready().execute("BEGIN IMMEDIATE")
+            connection = self.ready()
             try:
                 yield lambda sql, *values: connection.execute(sql, values)
                 connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
+            except BaseException as error:
+                with suppress(sqlite3.Error):  # a damaged file may know no transaction any more
+                    connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    self._heal(error)  # for the next one
                 raise
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if self.path is not None:
-                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # questions are private
-            self._connection = _prepared(sqlite3.connect(self.path or ":memory:", **_HOW))
-        return self._connection
+    def ready(self) -> sqlite3.Connection:
+        """The connection to the file that has the name now; another process may have put the last one aside."""
+        with self._lock:
+            if self._connection is not None and self.path is not None and identity(self.path) != self._identity:
+                self.close()
+            if self._connection is None:
+                self._connection = _connected(self.path)
+                self._identity = identity(self.path) if self.path is not None else None
+                self.opened += 1
+            return self._connection
+
+    def _heal(self, error: sqlite3.Error) -> None:
+        """Put a damaged file aside; raise the error again when it is not."""
+        self.close()
+        if self.path is None or not doubtful(error):
+            raise error
+        with alone(_lock(self.path)):
+            if damaged(self.path, _TABLES):  # else another process was faster
+                _put_aside(self.path, str(error))
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    if path is None:
+        return _prepared(sqlite3.connect(":memory:", **_HOW))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with alone(_lock(path)):
+        if torso(path):
+            _put_aside(path, "it is gone, only its log is there")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # questions are private
+        return _prepared(sqlite3.connect(path, **_HOW))
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _put_aside(path: Path, why: str) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    put_aside(path, aside)
+    text = f"the semantic cache in {path} is damaged ({why}): moved to {aside}, begun anew"
+    warnings.warn(text, CacheWarning, stacklevel=2)
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -39,6 +39,10 @@ class Bar:
     def cost(self) -> float | None:
         return self.span.cost if self.span else self.record.cost
 
+    @property
+    def unpriced(self) -> int:
+        return (self.span or self.record).unpriced
+
 
 def steps(records: Sequence[Record]) -> list[str]:
     """The ids of all steps, in the order in which any run came to them."""

@@ -31,8 +31,8 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
     bars, names, rows = placed(records, shown[:STEPS], ids)
     data = [_times(bars, records, notes)]
     panels = [("x2", "tokens", lambda b: b.tokens, lambda b: f"{b.tokens:,}" if b.tokens else "")]
-    if any(b.cost is None or b.cost for b in bars):
-        panels += [("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: _cost(b.cost))]
+    if any(b.cost is None or b.cost or b.unpriced for b in bars):
+        panels += [("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: words.bar(b.cost, b.unpriced))]
     if not any(b.tokens for b in bars):
         panels = []
     data.append(_words(bars, records, notes, len(panels)))
@@ -132,17 +132,13 @@ def _hover(bar: Bar, notes: Sequence[str]) -> str:
             f"out: {words.one_line(bar.record.output, 90)}",
         ]
     else:
-        spent = f"{words.seconds(bar.seconds)}, {bar.tokens:,} tokens, {words.money(bar.cost)}"
+        spent = f"{words.seconds(bar.seconds)}, {bar.tokens:,} tokens, {words.money(bar.cost, bar.unpriced)}"
         lines = [f"{letter} · {bar.span.name} ({bar.span.status})", words.models(bar.record, bar.span), spent]
         lines += [words.one_line(w, 90) for w in bar.span.why[:4]]
         lines += [
             words.one_line(bar.span.error, 90) if bar.span.error else f"out: {words.one_line(bar.span.output, 90)}"
         ]
     return "<br>".join(plain(line) for line in lines if line)
-
-
-def _cost(cost: float | None) -> str:
-    return "unknown" if cost is None else words.money(cost) if cost else ""
 
 
 def _amounts(bars: Sequence[Bar], axis: str, of: Callable[[Bar], float], said: Callable[[Bar], str]) -> dict[str, Any]:

@@ -61,10 +61,9 @@ def headline(found: Dashboard) -> tuple[str, ...]:
     if not whole.runs:
         return ("No run yet: run a cell such as %%chain",)
     p50, p95 = whole.percentile(0.5), whole.percentile(0.95)
-    unknown = f" + {count(found.unknown, 'answer')} of unknown price" if found.unknown else ""
     parts = (
         count(whole.runs, "run"),
-        words.money(whole.cost) + unknown,
+        words.spent(whole.cost, max(whole.unpriced, found.unknown)),
         f"{whole.tokens:,} tokens",
         f"p50 {words.seconds(p50)}" if p50 is not None else "",
         f"p95 {words.seconds(p95)}" if p95 is not None else "",
@@ -96,7 +95,7 @@ def _tokens(spent: Spent) -> float:
 
 
 def _said(spent: Spent, priced: bool) -> str:
-    return words.money(spent.cost) if priced else count(spent.tokens, "token")
+    return words.money(spent.cost, spent.unpriced) if priced else count(spent.tokens, "token")
 
 
 def _half(spent: Spent) -> float:

@@ -116,14 +116,18 @@ def _beside(record: Record, step: Span) -> tuple[str, ...]:
 
 def _hover(record: Record, step: Span, on_path: bool) -> str:
     models = words.models(record, step)
-    figures = f"{words.seconds(length(record, step))}, {step.usage.total:,} tokens, {words.money(step.cost)}"
+    figures = (
+        f"{words.seconds(length(record, step))}, {step.usage.total:,} tokens, {words.money(step.cost, step.unpriced)}"
+    )
     told = [
         f"{words.label(record, step)} ({step.kind}, {step.status})",
         f"{figures}, {models}" if models else figures,
         words.cache(record, step),
         "on the critical path" if on_path else "",
     ]
-    told += [words.one_line(w, _LINE) for a in (step, *record.inside(step)) for w in a.why][:_WHYS]
+    inside = record.inside(step)
+    whys = [w for a in (step, *inside) for w in a.why] + [w for a in inside for w in words.choices(record, a)]
+    told += [words.one_line(w, _LINE) for w in whys][:_WHYS]
     told += _wrapped("error: ", step.error)
     told += _wrapped("in: ", words.said(step.input))
     told += _wrapped("out: ", step.output)
@@ -142,9 +146,11 @@ def _tool(tool: Span) -> str:
 
 
 def attempt_hover(attempt: Span) -> str:
-    """What is told of an attempt that failed."""
+    """What is told of an attempt that failed, or of one of several."""
     said = f"{attempt.name} at {attempt.model}: {attempt.status} after {words.seconds(attempt.seconds)}"
-    return _lines([said, words.one_line(attempt.error, 2 * _LINE)])
+    return _lines(
+        [said, words.one_line(attempt.error, 2 * _LINE), *(words.one_line(w, 2 * _LINE) for w in attempt.why)]
+    )
 
 
 def _lines(lines: list[str]) -> str:

@@ -73,4 +73,5 @@ def summed(spans: Sequence[Span]) -> Span:
         end=max(ends, default=None) if len(ends) == len(spans) else None,
         usage=sum((s.usage for s in spans), Usage()),
         cost=math.fsum(known) if known else None,
+        unpriced=sum(s.unpriced for s in spans),
     )

@@ -60,7 +60,7 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
     figures = (
         words.seconds(span.seconds),
         f"{span.usage.total:,}" if span.usage.total else "",
-        words.money(span.cost) if span.usage.total else "",
+        words.money(span.cost, span.unpriced) if span.usage.total else "",
     )
     cached = words.cache(record, span)
     mark = "" if span.kind == "more" else escape(words.MARKS.get(span.status, "·"))
@@ -117,8 +117,8 @@ def _story(record: Record, step: Span) -> Iterator[str]:
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     for ask in asks:
         if len(asks) > 1 or ask.why:
-            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {words.money(ask.cost)}"
-            told = "; ".join(ask.why) or "first choice"
+            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {words.money(ask.cost, ask.unpriced)}"
+            told = "; ".join((*ask.why, *words.choices(record, ask))) or "first choice"
             yield f"{ask.model or ask.name}: {words.seconds(ask.seconds)}, {spent}, {told}"
     for tool in (s for s in record.inside(step) if s.kind == "tool"):
         yield f"{tool.name}({words.one_line(tool.input)}) → {words.one_line(tool.error or tool.output, 200)}"

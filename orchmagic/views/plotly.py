@@ -140,7 +140,7 @@ def _tokens(rows: list[Row]) -> list[dict[str, Any]]:
 def _money(rows: list[Row]) -> list[dict[str, Any]]:
     """What each step cost; left out when all was free."""
     costs = [r.span.cost for r in rows]
-    if not any(c is None or c for c in costs):
+    if not any(c is None or c or r.span.unpriced for c, r in zip(costs, rows, strict=True)):
         return []
     bar = {
         "type": "bar",
@@ -153,7 +153,7 @@ def _money(rows: list[Row]) -> list[dict[str, Any]]:
         "marker": {"color": _GREEN, "opacity": 0.85},
         "hoverinfo": "skip",
     }
-    return [bar | _labels(["unknown" if c is None else words.money(c) if c else "" for c in costs])]
+    return [bar | _labels([words.bar(r.span.cost, r.span.unpriced) for r in rows])]
 
 
 def _labels(texts: list[str]) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _panels(record: Record, rows: list[Row], panels: list[str]) -> dict[str, Any
         "title": _title("seconds" if _scale(record) == 1 else "milliseconds", 6),
         "range": [0, _at(record, max(record.seconds, 1e-3) * 1.02)],
     }
-    said = {"x2": f"{record.usage.total:,} tokens in, out", "x3": f"{words.money(record.cost)} in all"}
+    said = {"x2": f"{record.usage.total:,} tokens in, out", "x3": f"{words.money(record.cost, record.unpriced)} in all"}
     tops = {"x2": max(r.span.usage.total for r in rows), "x3": max(r.span.cost or 0 for r in rows)} if panels else {}
     others = {
         f"xaxis{panel[1:]}": {

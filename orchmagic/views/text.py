@@ -54,7 +54,7 @@ def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
         words.models(record, span) or span.kind.replace("more", ""),
         words.seconds(span.seconds),
         f"{span.usage.total:,} tok",
-        words.money(span.cost) if span.usage.total else "",
+        words.money(span.cost, span.unpriced) if span.usage.total else "",
         ", ".join(filter(None, (state, *words.story(record, span)))),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.balance import EXPLORE, PRICE, UPTIME, Stats, penalty, ranked, scores
+from orchmagic.models.balance import EXPLORE, PRICE, UPTIME, Stats, penalty, ranked, scores, turns
 
 # price: (in + out) / 2, US dollars per million tokens
 TABLE = [
@@ -116,3 +117,44 @@ def test_weights_share_the_questions():
 
 def test_an_ordered_list_stays_in_order():
     assert [c.why for c in ranked(pool("order"), {}, never)] == ["first choice", "number 2 of 3", "number 3 of 3"]
+
+
+# very fast but sends us away, fast, slow and cheap: the first makes the second look as bad as the third
+STORM = {
+    "p@0": Stats(throughput=2000, latency=0.05, price=0.8),
+    "p@1": Stats(throughput=330, latency=0.3, price=1.0),
+    "p@2": Stats(throughput=100, latency=1.0, price=0.5),
+}
+
+
+def test_who_cannot_be_asked_is_no_yardstick_for_the_others():
+    assert [c.deployment.alias for c in ranked(pool("uptime"), STORM, never)] == ["p@0", "p@2", "p@1"]
+    asked = turns(pool("uptime"), STORM, never)
+    first, second, third = asked
+    assert [c.deployment.alias for c in (first, second, third)] == ["p@0", "p@1", "p@2"]
+    # of the two: the dearer one has 0.2 x price against 0.2 x throughput + 0.1 x latency
+    assert second.why == "score 0.200, number 1 of 2 (uptime 100%, 330 tokens/s, 0.30 s, $1.00/M)"
+    assert third.why == "the only one left"
+    assert [c.deployment.alias for c in turns(pool("uptime"), STORM, never, {"p@0"})] == ["p@1", "p@2"]
+
+
+def test_a_question_that_passes_closed_deployments_explores_no_more_often():
+    chance = random.Random(7).random
+    explored = sum(
+        any(c.why.startswith("explored") for c in turns(pool("uptime"), STORM, chance)) for _ in range(10_000)
+    )
+    assert 70 <= explored <= 130
+
+
+def test_in_an_ordered_list_who_is_passed_keeps_its_number():
+    assert [c.why for c in turns(pool("order"), {}, never, {"p@0"})] == ["number 2 of 3", "number 3 of 3"]
+
+
+def test_who_is_shut_or_was_never_measured_is_no_yardstick_either():
+    fast = STORM["p@0"]
+    shut = {**STORM, "p@0": replace(fast, shut=True)}
+    assert [c.deployment.alias for c in turns(pool("uptime"), shut, never)] == ["p@1", "p@2", "p@0"]
+    # nobody knows how fast it is: as good as the best of those that can be asked, not as one that cannot
+    unknown = {**shut, "p@3": Stats(uptime=0.5, throughput=2000, latency=0.05, price=1.0, measured=False)}
+    found = turns(pool("uptime", 4), unknown, never)
+    assert [c.deployment.alias for c in found] == ["p@1", "p@2", "p@3", "p@0"]

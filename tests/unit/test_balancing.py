@@ -46,12 +46,15 @@ class World:
             self.health,
             self.said.append,
             retry=retry,
-            known=lambda r: r.model in self.known,
+            known=self.is_known,
             time_left=lambda: self.left,
             sleep=self.sleep,
             chance=lambda: 0.5,
             clock=lambda: self.now,
         )
+
+    async def is_known(self, request):
+        return request.model in self.known
 
     async def sleep(self, seconds):
         self.waits.append(seconds)

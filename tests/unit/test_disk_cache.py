@@ -26,7 +26,9 @@ def test_what_is_stored_comes_back(cache, value):
     cache.set("a", value)
     assert cache.get("a") == value
     cache.close()
-    assert DiskCache(cache.folder).get("a") == value
+    again = DiskCache(cache.folder)
+    assert again.get("a") == value
+    again.close()
 
 
 def test_an_unknown_key_is_a_miss(cache):
@@ -105,6 +107,7 @@ def work(number):
 threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
 [t.start() for t in threads]
 [t.join() for t in threads]
+cache.close()
 """
 
 

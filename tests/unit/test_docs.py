@@ -13,6 +13,7 @@ from orchmagic.models.providers.scripted import remove
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     "README.md",
+    "docs/budgets-and-audit.md",
     "docs/composition.md",
     "docs/durability.md",
     "docs/guards.md",

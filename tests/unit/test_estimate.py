@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from orchmagic import ways
+from orchmagic import Reply, ways
 from orchmagic.graph import END, START, Code, Edge, Fork, Graph, Join
+from orchmagic.models.scripted_server import serve
 
 CHAIN = """%%chain
 extract(retry=2, max_tokens=100) -> quote: str
@@ -56,7 +57,7 @@ def test_the_runs_own_limits_cut_the_most(notebook):
 
 def test_fallbacks_and_retries_bound_the_attempts(notebook):
     plain = of(notebook, CHAIN, ticket="a")
-    backed = of(notebook, CHAIN.replace("%%chain", "%%chain --fallback scripted"), ticket="a")
+    backed = of(notebook, CHAIN.replace("%%chain", "%%chain --fallback scripted/other"), ticket="a")
     assert plain.attempts == plain.calls.high * 3
     assert backed.attempts == plain.attempts * 2
 
@@ -141,3 +142,51 @@ def test_the_chunks_of_a_known_document_are_counted(notebook):
     lows = {s.name: s.calls.low for s in short.steps}, {s.name: s.calls.low for s in long.steps}
     assert lows[0]["map"] == 1
     assert lows[1]["map"] > 10
+
+
+URL = "http://127.0.0.1:9/v1"
+
+
+def deployments(*names):
+    return [{"name": n, "base_url": URL, "model": n} for n in names]
+
+
+def test_every_deployment_of_every_model_is_counted_with_its_retries(notebook):
+    notebook.session.add_models({"p": {"hedge": 1, "deployments": deployments("a", "b", "c")}})
+    found = of(notebook, "%%chain --model p --fallback scripted\nreply(retry=0) -> ok: bool\n    Hi {{ q }}\n", q="q")
+    assert found.calls.high == 1
+    assert found.steps[0].attempts == {"p": 9, "scripted": 3}
+    assert found.attempts == 12
+    assert "at most 12 attempts (a call: up to 9 of p, 3 of scripted)." in found.text()
+
+
+async def test_no_storm_makes_more_attempts_than_were_stated(notebook):
+    """The bound is reached: two deployments and a fallback that all fail, tried as often as may be."""
+    with serve(lambda _: Reply(fault="500")) as down:
+        entries = [{"name": n, "base_url": down.base_url, "model": n} for n in "ab"]
+        notebook.session.add_models({"p": {"deployments": entries}, "q": {"base_url": down.base_url, "model": "q"}})
+        notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_RETRY": "1"}
+        notebook.session.reload()
+        made = notebook.define("%%chain --model p --fallback q\nreply\n    Hi\n")
+        stated = made.estimate().attempts
+        run = await made.arun()
+    assert run.status == "failed"
+    assert len(down.requests) == stated == 6
+
+
+def test_a_model_that_nobody_stands_in_for_is_told_with_what_to_write(notebook):
+    notebook.session.add_models({"p": {"deployments": deployments("a", "b")}, "q": {"base_url": URL, "model": "c"}})
+    (said,) = of(notebook, "%%chain --model q\na\n    Hi\nb\n    Hi\n").notes
+    assert said.startswith("'q' has one deployment (c at 127.0.0.1:9) and no fallback: when it fails the run fails.")
+    assert said in of(notebook, "%%chain --model q\na\n    Hi\n").text()
+    for line in ("--model q --fallback p", "--model p", "--model scripted"):
+        assert of(notebook, f"%%chain {line}\na\n    Hi\n").notes == ()
+
+
+def test_the_dearest_deployment_of_an_alias_may_answer(notebook):
+    rich = {"base_url": URL, "model": "b", "input_price": 5, "output_price": 5}
+    cheap = {**rich, "input_price": 1, "output_price": 1}
+    notebook.session.add_models({"p": {"deployments": [cheap, rich]}, "one": rich})
+    cell = "%%chain --model {}\na(max_tokens=100)\n    Hi\n"
+    assert of(notebook, cell.format("p")).cost.high == of(notebook, cell.format("one")).cost.high
+    assert of(notebook, cell.format("p")).cost.low < of(notebook, cell.format("one")).cost.low

@@ -15,7 +15,7 @@ from exporting import graph_of, loaded, ran, served
 from orchmagic.context import CallDefaults
 from orchmagic.errors import ExportError
 from orchmagic.export import module, names, parts, parts_together, parts_tools
-from orchmagic.models import Deployment
+from orchmagic.models import Deployment, Pool
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -220,6 +220,35 @@ def test_limits_of_inner_graphs_are_constants_of_their_own_or_named_as_left_behi
     assert "at_once=INNER_CONCURRENCY" in text
     assert "- the budget of 0.5 US dollars inside inner" in text
     assert "- the deadline of 9 s inside inner" in text
+
+
+def test_the_other_deployments_of_an_alias_are_named_as_left_behind():
+    limits = {"requests_per_minute": 60, "concurrency": 4}
+    members = (
+        Deployment("p@a", "openai", "p-model", "https://api.openai.com/v1"),
+        Deployment("p@b", "openai", "m2", "https://user:secret@b.example/v1", **limits),
+        Deployment("p@c", "openai", "m3", "https://c.example/v1"),
+    )
+    pools = {"p": Pool("p", members, "uptime", 4.0)}
+    graph = graph_of("%%chain asks --model p\nreply\n    Hi {{ x }}\n", ran(""))
+    text = " ".join(module(graph, {}, served(), CallDefaults(), pool=pools.get).split())
+    told = (
+        "- the other deployments of 'p', chosen by 'uptime', a second one after 4 s of silence: m2 at b.example, m3 at"
+    )
+    assert (
+        f"{told} c.example. Here p-model alone is asked: where it should go on to another, add that to FALLBACK" in text
+    )
+    assert "- the limits of 'p': 60 requests a minute, 4 calls at once" in text
+    assert "secret" not in text
+    assert "deployments of" not in module(graph, {}, served(), CallDefaults())
+
+
+def test_an_endpoint_that_takes_no_schema_is_refused_for_typed_steps_alone():
+    typed = graph_of("%%chain asks\nreply -> ok: bool\n    Hi\n", ran(""))
+    with pytest.raises(ExportError, match="takes no JSON schema, and a module sends one for step 'reply'"):
+        module(typed, {}, served(schemas="json"), CallDefaults())
+    text = graph_of("%%chain asks\nreply\n    Hi\n", ran(""))
+    assert module(text, {}, served(schemas="json"), CallDefaults()) == module(text, {}, served(), CallDefaults())
 
 
 if __name__ == "__main__":

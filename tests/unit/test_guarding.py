@@ -257,6 +257,29 @@ async def test_every_text_of_a_question_is_judged_and_images_pass(bench):
     assert [e.what for e in one.said if isinstance(e, Guarded)] == ["github token ×6"]  # noqa: RUF001 - a count
 
 
+async def test_the_address_of_an_image_is_text_too(bench):
+    one = bench("fine")
+    picture = {"type": "image_url", "image_url": {"url": f"https://pictures.example/{KEY}.png", "detail": "low"}}
+    await one.ask("secrets=redact", messages=({"role": "user", "content": [picture]},))
+    sent = one.script.requests[0]["messages"][0]["content"][0]["image_url"]
+    assert sent == {"url": "https://pictures.example/[github token 1].png", "detail": "low"}
+    with pytest.raises(GuardBlocked, match="message 1, user, address of an image"):
+        await one.ask("secrets=block", messages=({"role": "user", "content": [picture]},))
+
+
+async def test_an_error_of_an_endpoint_is_covered_for_whoever_shares_it_too(bench):
+    one = bench(*[Reply(f"no {KEY}", fault="refusal")] * 2)
+    with pytest.raises(OrchError, match=r"no \[github token 1\]"):
+        await one.ask("secrets=redact")
+    assert KEY not in one.told
+
+    async def shared(_: ModelRequest) -> Any:
+        raise OrchError(f"no {KEY}")
+
+    with pytest.raises(OrchError, match=r"^no \[github token 1\]$"):
+        await Guarding(Policy(parse("secrets=block"))).answering(request("hi"), shared)
+
+
 async def test_what_the_author_wrote_is_no_injection(bench):
     one = bench("fine")
     messages = ({"role": "system", "content": ATTACK}, {"role": "user", "content": "hi"})

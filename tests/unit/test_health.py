@@ -266,3 +266,33 @@ async def test_who_waits_for_a_place_is_woken_when_one_is_free(health):
     await asyncio.sleep(0)
     health.left(given, seconds=1.0)
     await asyncio.wait_for(waiting, 5.0)
+
+
+ASKING = """
+import pathlib, sys
+from orchmagic.models import Deployment
+from orchmagic.models.health import Pass, opened
+kind, folder = sys.argv[1:]
+limit = {"rpm": {"requests_per_minute": 7}, "tpm": {"tokens_per_minute": 70}, "busy": {"concurrency": 7}}[kind]
+there = opened(pathlib.Path(folder))
+asked = Deployment("x", "openai", "m", "http://127.0.0.1:1/v1", **limit)
+sys.stdin.readline()  # both processes begin at once
+got = [there.enter(asked, 10) for _ in range(20)]
+print(sum(isinstance(g, Pass) for g in got), flush=True)
+sys.stdin.readline()  # nobody gives a place back before the other has asked
+there.close()
+"""
+
+
+@pytest.mark.parametrize("kind", ["rpm", "tpm", "busy"])
+def test_two_kernels_share_a_limit_and_never_pass_it_together(tmp_path, kind):
+    opened(tmp_path).close()
+    command = [sys.executable, "-c", ASKING, kind, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen(command, **pipes) as one, subprocess.Popen(command, **pipes) as two:
+        for child in (one, two):
+            child.stdin.write("go\n")
+        got = [int(child.stdout.readline()) for child in (one, two)]
+        for child in (one, two):
+            child.stdin.close()
+    assert sum(got) == 7  # of forty that asked

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchmagic.errors import CellError, Problem
-from orchmagic.options import BASE, HelpRequested, Option, RunOptions, parse_options, seconds, ttl, usage
+from orchmagic.options import BASE, HelpRequested, Option, RunOptions, parse_options, seconds, usage
+from orchmagic.readers import Keep, keep
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 
@@ -46,7 +47,7 @@ def test_every_option_is_read() -> None:
         max_tokens=500,
         max_steps=9,
         max_iterations=3,
-        cache=86400.0,
+        cache=Keep(ttl=86400.0),
         no_cache=True,
         refresh=True,
         dry_run=True,
@@ -108,8 +109,8 @@ def test_words_are_split_and_never_expanded(line: str, model: str) -> None:
         ("--budget cheap", 9, "US dollars"),
         ("--timeout soon", 10, "a time"),
         ("--deadline 0s", 11, "more than no time"),
-        ("--cache 5s", 8, "a time from 10s to 365d, or off"),
-        ("--cache 366d", 8, "a time from 10s to 365d, or off"),
+        ("--cache 5s", 8, "a time from 10s to 365d, semantic, exact, or off"),
+        ("--cache 366d", 8, "a time from 10s to 365d, semantic, exact, or off"),
         ("--tools ,", 8, "names with commas"),
         ("--dry-run=yes", 10, "--dry-run takes no value"),
         ("--model a --model b", 10, "--model is given twice"),
@@ -145,7 +146,23 @@ def test_quoted_help_is_a_value() -> None:
 
 def test_times_have_units() -> None:
     assert [seconds(t) for t in ("90", "90s", "2m", "1.5h", "7d")] == [90, 90, 120, 5400, 604800]
-    assert (ttl("off"), ttl("10s"), ttl("365d")) == ("off", 10.0, 31536000.0)
+    assert (keep("off"), keep("10s"), keep("365d")) == (Keep("off"), Keep(ttl=10.0), Keep(ttl=31536000.0))
+    assert (keep("semantic"), keep("1d, semantic")) == (Keep("semantic"), Keep("semantic", 86400.0))
+
+
+@pytest.mark.parametrize(
+    ("said", "base", "found"),
+    [
+        ("1d", "30d", Keep("exact", 86400.0)),
+        ("1d", "semantic,30d", Keep("semantic", 86400.0)),
+        ("semantic", "12h", Keep("semantic", 43200.0)),
+        ("exact", "semantic,12h", Keep("exact", 43200.0)),
+        ("off", "semantic,12h", Keep("off", 43200.0)),
+        ("1d", "off", Keep("exact", 86400.0)),
+    ],
+)
+def test_what_a_line_leaves_open_comes_from_the_settings(said, base, found):
+    assert keep(said).over(keep(base)) == found
 
 
 @PATIENT

@@ -158,3 +158,11 @@ def test_a_model_that_nobody_stands_in_for_is_told():
     assert alone("p", (), settings(p=["small", "groq/m"]), KEY)  # whose key is not set
     assert alone("p", (), settings(p=["small"]), KEY)
     assert alone("local", (), settings(), KEY) is None
+
+
+def test_presets_know_what_their_endpoints_do_not_enforce():
+    assert resolve("deepseek/deepseek-chat", settings(), {}).schemas == "json"
+    assert resolve("anthropic/claude", settings(), {}).schemas == "none"
+    own = settings(c={"endpoint": "anthropic", "model": "claude", "schemas": "native"})
+    assert resolve("c", own, {}).schemas == "native"
+    assert resolve("groq/m", settings(), {}).schemas == "native"

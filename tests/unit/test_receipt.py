@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
-from orchmagic import Reply, Script, Session, install
+from orchmagic import Reply, Script, Session, install, words
 from orchmagic.events import Usage
 from orchmagic.models.providers.scripted import remove
 from orchmagic.receipt import Receipt
@@ -91,12 +91,13 @@ def test_the_baselines_are_in_the_totals_and_in_words(priced):
 
 def test_an_unknown_price_is_said_and_left_out_of_the_sum(priced):
     record = told(priced).record
-    spans = tuple(replace(s, cost=None) if s.kind == "ask" and s.model == "large-1" else s for s in record.spans)
+    dear = {s.id for s in record.spans if s.kind == "ask" and s.model == "large-1"}
+    spans = tuple(replace(s, cost=None, unpriced=1) if s.id in dear else s for s in record.spans)
     receipt = Receipt(replace(record, spans=spans, unpriced=1))
     assert receipt[1]["cost"] is None
     assert receipt.totals["cost"] == receipt[0]["cost"]
     assert "price unknown" in receipt.text
-    assert "Not in the sum: 1 of unknown price" in receipt.notes
+    assert f"Cost: at least {words.money(record.cost)} + 1 call of unknown price" in receipt.notes
     assert receipt.totals["saved"] is None
 
 

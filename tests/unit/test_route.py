@@ -133,3 +133,29 @@ def test_the_router_has_a_default_prompt(notebook):
 def test_a_wrong_cell_is_one_clear_line(notebook, cell, told):
     with pytest.raises(CellError, match=told):
         notebook.define(cell)
+
+
+SMALL = {"provider": "scripted", "model": "scripted"}
+
+
+@pytest.mark.parametrize(
+    ("models", "line", "router", "asked"),
+    [
+        ({}, "", "", "scripted"),
+        ({"small": SMALL}, "", "", "small"),
+        ({"small": SMALL}, "--model other", "", "other"),
+        ({"small": SMALL, "large": SMALL}, "", "(model=large)", "large"),
+    ],
+)
+def test_a_router_asks_the_small_model_where_there_is_one_and_nothing_else_is_said(
+    notebook, models, line, router, asked
+):
+    notebook.session.add_models({"other": SMALL, **models})
+    cell = f"%%route {line}\nrouter{router}\n    Which? {{{{ q }}}}\na: x\n    A {{{{ q }}}}\nb: y\n    B {{{{ q }}}}\n"
+    notebook.script({"label": "a"}, "answer")
+    run = notebook.run(cell, q="q")
+    first, second = run.receipt()
+    assert (first["step"], first["alias"]) == ("router", asked)
+    assert (second["step"], second["alias"]) == ("a", "other" if line else "scripted")
+    notebook.space["q"] = "q"
+    assert notebook.define(cell).estimate().steps[0].model == asked

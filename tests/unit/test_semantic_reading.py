@@ -16,6 +16,12 @@ SAME = [
     ("Why is the sky blue?", "What is the reason the sky is blue?"),
     ("How many users can I add?", "How many users could I add, please?"),
     ("What are the rules in the US?", "What are the rules in the United States?"),
+    ("Where can I upload a photo?", "Where can I upload a picture?"),
+    ("How do I prepare effective slides for a talk on bees?", "How do I make a good presentation about bees?"),
+    (
+        "Any effective home treatment for allergies that I can do?",
+        "Any home remedies that can help to manage allergies?",
+    ),
 ]
 
 APART = [
@@ -48,6 +54,18 @@ APART = [
     ("person", "Why are you sad today?", "Why am I sad today?", "person"),
 ]
 
+# written apart, so that single words mean little: but for these
+RETOLD = [
+    ("How do I freeze fresh spinach leaves at home?", "How do I thaw spinach that is hard as stone?", "opposite"),
+    ("Which morning exercises strengthen back muscles?", "Which evening routine relaxes a back?", "opposite"),
+    ("Which papers make my stay here legal and safe?", "What documents make living here illegal?", "opposite"),
+    ("Does coffee harm the baby of a pregnant woman?", "Is drinking coffee safe in pregnancy?", "opposite"),
+    ("What documents do tourists show when visiting Kenya?", "Which papers do travellers take to Peru?", "name"),
+    ("What documents do tourists show when visiting Wales?", "Which papers do travellers take to Peru?", "name"),
+    ("What should visitors not bring on a ship?", "What can a passenger take along on a boat?", "negation"),
+    ("Which two papers do tourists show at the border?", "Which documents do travellers need to cross?", "number"),
+]
+
 
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_other_words_for_the_same_question_are_no_difference(one, other):
@@ -59,6 +77,21 @@ def test_other_words_for_the_same_question_are_no_difference(one, other):
 def test_what_changes_the_answer_is_told(kind, one, other, told):
     assert difference(one, other).startswith(told)
     assert difference(other, one).startswith(told)
+
+
+@pytest.mark.parametrize(("one", "other", "told"), RETOLD)
+def test_a_text_that_is_told_quite_otherwise_differs_by_names_and_opposites(one, other, told):
+    assert difference(one, other).startswith(told)
+    assert difference(other, one).startswith(told)
+
+
+def test_one_or_two_words_exchanged_are_no_other_telling():
+    one = "Which vaccinations does a small child need for a long flight to the coast?"
+    assert difference(one, one.replace("coast", "mountains").replace("small", "sleepy")).startswith("word")
+
+
+def test_a_short_text_is_never_another_telling():
+    assert difference("Who sells shiny brass trumpets?", "Who eats green apples?").startswith("word")
 
 
 def test_a_difference_is_told_for_people():

@@ -24,7 +24,7 @@ def hit(made, asked="What is his age?"):
 
 def test_a_fresh_cache_says_that_nothing_is_known_of_its_error():
     told = report.summary(memory())
-    assert "1 questions, 0 hits" in told
+    assert "1 question, 0 hits" in told
     assert "cosine of 0.95" in told
     assert "nothing is known of the error" in told
 
@@ -37,7 +37,7 @@ def test_hits_savings_and_the_error_are_told():
         made.store.label(entry, Question("s", {"q": str(n)}), 0.95, n > 0, "audit", 3.0)
     assert report.wrong(made, str(number), 4.0) == "Hit 1 is marked as wrong: questions like it are asked."
     told = report.summary(made)
-    assert "1 hits, 1 marked as wrong, $0.2500 saved" in told
+    assert "1 hit, 1 marked as wrong, $0.2500 saved" in told
     assert "Of 20 hits that were asked again at random, 1 had another answer: 5.0% wrong" in told
     assert "at most 21.6%" in told  # the one-sided limit of 1 in 20
     [kept] = report.hits(made)

@@ -96,7 +96,7 @@ def test_the_environment_is_read_as_text(tmp_path):
         ({"timeout": "soon"}, "timeout is 'soon': write a time such as"),
         ({"timeout": 0}, 'write more than no time, such as "90s"'),
         ({"budget": "nan"}, "budget is 'nan': write US dollars such as 0.05"),
-        ({"cache": "0"}, "cache is '0': write a time from \"10s\""),
+        ({"cache": "0"}, "cache is '0': write a time from 10s"),
         ({"cache": "week"}, "cache is 'week'"),
         ({"model": " "}, "model is ' ': write a name in quotes"),
         ({"fallback": {"a": 1}}, "write names separated by commas"),

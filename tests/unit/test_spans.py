@@ -40,11 +40,20 @@ def test_steps_add_up_to_the_run_exactly(told):
 
 def test_a_step_of_unknown_price_costs_none_but_a_refused_attempt_costs_nothing(told):
     told.step("extract#1").ask("extract#1.1", cost=None)
-    assert told.record.steps[0].cost is None
+    assert (told.record.steps[0].cost, told.record.steps[0].unpriced) == (None, 1)
     who = {"call": "reply#1.1", "attempt": 1, "model": "m", "provider": "p"}
     told.step("reply#1")(e.CallStarted(call="reply#1.1", span="reply#1", model="m"), e.AttemptStarted(**who))
-    told(e.AttemptFailed(**who, error="429", wait=None, cost=None))
+    told(e.AttemptFailed(**who, error="429", wait=None))
     assert (told.record.steps[1].cost, told.record.unpriced) == (0.0, 1)
+
+
+def test_an_attempt_of_which_nobody_knows_what_it_spent_is_not_said_to_be_free(told):
+    told.step("reply#1").ask("reply#1.1", cost=0.25)
+    who = {"call": "reply#1.2", "attempt": 1, "model": "m", "provider": "p"}
+    told(e.CallStarted(call="reply#1.2", span="reply#1", model="m"), e.AttemptStarted(**who))
+    told(e.AttemptFailed(**who, error="no answer in 60 s", wait=None, cost=None))
+    step = told.record.steps[0]
+    assert (step.cost, step.unpriced, told.record.unpriced) == (0.25, 1, 1)
 
 
 def test_a_cached_answer_costs_nothing_and_says_what_it_saved(told):

@@ -327,7 +327,7 @@ def test_a_file_that_is_damaged_further_in_costs_history_and_no_run(path):
     content[8192:] = b"\x5a" * (len(content) - 8192)  # the header and the schema stay readable
     path.write_bytes(content)
     store = Store(path)
-    with pytest.warns(StoreWarning, match="cannot be"):
+    with pytest.warns(StoreWarning, match="malformed: .*; move the file away to begin a new one"):
         assert carries_on(store)
     store.close()
 
@@ -384,3 +384,19 @@ def test_several_statements_are_done_together_or_not_at_all(store):
     assert store.threads() == {}
     store.extend("t", "r1", HELLO)
     assert store.threads() == {"t": 2}
+
+
+def test_a_history_of_before_gets_the_column_that_it_lacks(tmp_path):
+    path = tmp_path / "old.sqlite"
+    first = Store(path)
+    run = first.begin("triage", "chain")
+    first.save(run, "done", {"cost": 0.5, "unpriced": 2, "usage": {"input": 1}}, [])
+    assert first.run(run).unpriced == 2
+    first.close()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("ALTER TABLE runs DROP COLUMN unpriced")
+    again = Store(path)
+    assert (again.run(run).cost, again.run(run).unpriced) == (0.5, 0)
+    again.save(run, "done", {"cost": 0.5, "unpriced": 3}, [])
+    assert again.runs()[0].unpriced == 3
+    again.close()

@@ -164,3 +164,15 @@ def test_chunks_are_put_together_in_the_order_of_their_index():
     assert (found.text, found.usage) == ("Hello", Usage(input=1, output=2))
     assert found.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}"))
     assert found.logprobs == (TokenLogprob("Hello", 0.0),)
+
+
+@pytest.mark.parametrize(("way", "form"), [("json", {"response_format": {"type": "json_object"}}), ("none", {})])
+def test_where_no_schema_is_enforced_it_is_told(way, form):
+    request = ModelRequest("a#1.1", "m", ASK, schema=Schema("Answer", {"type": "object", "title": "é"}))
+    body = wire.body(request, Deployment("m", "openai", "m", schemas=way))
+    told = {
+        "role": "system",
+        "content": 'Answer with JSON alone, of this JSON schema: {"type": "object", "title": "é"}',
+    }
+    assert body == {"model": "m", "max_tokens": 1024, "messages": [told, *ASK], **form}
+    assert request.messages == ASK

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from dataclasses import dataclass, replace
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
 from orchmagic.events import Chosen, FellBack
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, Pool
-from orchmagic.models.balance import Choice, ranked
+from orchmagic.models.balance import SCORED, Choice, turns
 from orchmagic.models.circuit import Closed, elsewhere
+from orchmagic.models.faults import kind
 from orchmagic.models.fitting import fit, prompt_tokens
 from orchmagic.models.health import Health, Pass
 
@@ -40,7 +40,7 @@ class Balancing:
         emit: Emit,
         *,
         retry: int = 0,
-        known: Callable[[ModelRequest], bool] = lambda _: False,
+        known: Callable[[ModelRequest], Awaitable[bool]] | None = None,
         time_left: Callable[[], float | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
@@ -61,7 +61,7 @@ class Balancing:
         if pool is None:
             return await handler(request)
         fitting = replace(pool, members=fit(pool, request))
-        while (asked := self._known(fitting, request)) is not None:
+        while (asked := await self._known(fitting, request)) is not None:
             try:
                 return await handler(asked)
             except ModelError as error:  # it was somebody else's call, who may be asking the next one by now
@@ -69,10 +69,13 @@ class Balancing:
                     raise
         return await _Turn(self, fitting, request, handler).answer()
 
-    def _known(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
+    async def _known(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
         """The request to the deployment that answers it without being asked."""
-        asked = (replace(request, model=member.alias) for member in _alike(pool))
-        return next((r for r in asked if self.known(r)), None)
+        for member in _alike(pool):
+            asked = replace(request, model=member.alias)
+            if self.known is not None and await self.known(asked):
+                return asked
+        return None
 
 
 def _alike(pool: Pool) -> tuple[Deployment, ...]:
@@ -137,33 +140,37 @@ class _Turn:
                 await self._again()
             else:  # all are left alone after failures: better to ask the one whose time is nearly over than nobody
                 soonest = min(closed, key=lambda name: closed[name].until)
-                if (found := self._enter({}, only=soonest)) is not None:
+                why = f"all are left alone after failures; its time is over first ({closed[soonest].why})"
+                if (found := self._enter({}, only=soonest, why=why)) is not None:
                     return found
                 await self._by.sleep(_LOOK)
 
-    def _enter(self, closed: dict[str, Closed], only: str | None = None) -> _Admitted | None:
-        """The first that lets us in; why the others do not goes to `closed`. `only`: this one, circuit or not."""
+    def _enter(self, closed: dict[str, Closed], only: str | None = None, why: str = "") -> _Admitted | None:
+        """The first that lets us in; why the others do not goes to `closed`. `only`: this one, circuit or not.
+
+        `why` is told instead of its score.
+        """
         skip = self._failed.keys() | self._busy
         pool, streaming = self._pool, self._request.stream
-        stats = self._by.health.stats(pool.members) if pool.policy in {"uptime", "price"} else {}
-        for choice in ranked(pool, stats, self._by.chance, streaming=streaming, tokens=self._tokens):
-            if choice.deployment.alias in skip or only not in {None, choice.deployment.alias}:
-                continue
+        skip |= {m.alias for m in pool.members if only not in {None, m.alias}}
+        stats = self._by.health.stats(pool.members) if pool.policy in SCORED else {}
+        for choice in turns(pool, stats, self._by.chance, skip, streaming=streaming, tokens=self._tokens):
             tokens = self._tokens + self._request.max_tokens
             entered = self._by.health.enter(choice.deployment, tokens, self._request.timeout, anyway=only is not None)
             if isinstance(entered, Pass):
-                return self._chosen(_Admitted(choice, entered), closed)
+                return self._chosen(_Admitted(choice, entered), closed, why)
             closed[choice.deployment.alias] = entered
         return None
 
-    def _chosen(self, found: _Admitted, closed: Mapping[str, Closed]) -> _Admitted:
+    def _chosen(self, found: _Admitted, closed: Mapping[str, Closed], why: str) -> _Admitted:
         name, error = self._tried[-1] if self._tried else (found.name, None)
         if error is not None and name != found.name:
-            reason = f"{_what(error)} from {name}: {error}"
+            reason = f"{kind(error)} from {name}: {error}"
             self._by.emit(FellBack(call=self._request.call, source=name, target=found.name, reason=reason))
         if len(self._pool.members) > 1:
             passed = "".join(f"; {name} {c.why}" for name, c in closed.items())
-            why = found.choice.why + passed
+            probed = "; a probe: it had been left alone" if found.given.probe else ""
+            why = (why or found.choice.why) + probed + passed
             found = replace(found, choice=replace(found.choice, why=why))
             event = Chosen(call=self._request.call, alias=self._pool.alias, deployment=found.name, reason=why)
             self._by.emit(event)
@@ -209,10 +216,7 @@ class _Turn:
 
     def _hedge(self, first: _Admitted) -> _Admitted | None:
         self._busy.add(first.name)
-        found = self._enter({})
-        if found is None:
-            return None
-        return replace(found, choice=replace(found.choice, why=f"{first.name} was silent for {self._pool.hedge:g} s"))
+        return self._enter({}, why=f"{first.name} was silent for {self._pool.hedge:g} s")
 
     async def _first(self, race: dict[asyncio.Task[ModelResponse], _Admitted]) -> tuple[_Admitted, ModelResponse]:
         while True:
@@ -280,7 +284,7 @@ class _Turn:
     def _told(self, error: ModelError) -> ModelError:
         """The same error, which names all that were tried."""
         if len(self._tried) > 1:
-            told = "; ".join(f"{_what(e)} from {name}: {e}" for name, e in self._tried)
+            told = "; ".join(f"{kind(e)} from {name}: {e}" for name, e in self._tried)
             error.args = (f"no deployment of {self._pool.alias!r} answered: {told}",)
         error.attempts = sum(e.attempts for _, e in self._tried)
         return error
@@ -288,11 +292,5 @@ class _Turn:
     def _reason(self, admitted: _Admitted, answer: ModelResponse) -> str:
         if len(self._pool.members) == 1:
             return answer.reason
-        after = ", ".join(f"{_what(e)} from {name}" for name, e in self._tried)
+        after = ", ".join(f"{kind(e)} from {name}" for name, e in self._tried)
         return f"{admitted.name}: {admitted.choice.why}" + (f"; after {after}" if after else "")
-
-
-def _what(error: ModelError) -> str:
-    """`429`, or `call timeout` where the endpoint gave no status."""
-    words = re.sub(r"(?<!^)([A-Z])", r" \1", type(error).__name__).lower()
-    return str(error.status) if error.status else words

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from orchmagic import images
 from orchmagic.errors import BudgetExceeded, OrchError
@@ -33,11 +35,14 @@ class Spend:
 class Budget:
     """What one run may spend; None leaves a side open. `money` in US dollars.
 
-    An inner orchestration has a budget of its own below its run's (`parent`): what it spends counts in both.
+    An inner orchestration has a budget of its own below its run's (`parent`), a run's is below those of its kernel:
+    what is spent counts in all.
 
     There is no lock: all calls of a session run on its loop's thread, and between check and booking nothing is
     awaited. Settling must not wait either, or a second cancel could lose it.
     """
+
+    lasting = False  # it outlives a run, see `Shared`
 
     def __init__(self, max_tokens: int | None = None, money: float | None = None, parent: Budget | None = None) -> None:
         for name, limit in (("max_tokens", max_tokens), ("money", money)):
@@ -55,7 +60,7 @@ class Budget:
 
     @property
     def all(self) -> tuple[Budget, ...]:
-        """This budget and those above it, the run's own last."""
+        """This budget and those above it, the outermost last."""
         return (self, *(self.parent.all if self.parent else ()))
 
     async def reserve(self, worst: Spend) -> int:
@@ -105,7 +110,8 @@ class Budget:
         self._met.add(call)
         if not known:
             self.book(Spend(tokens, cost))
-        return self.parent.met(call, tokens, cost) if self.parent else known
+        above = self.parent
+        return known if above is None or above.lasting else above.met(call, tokens, cost)
 
     def fits(self, worst: Spend) -> bool:
         held = self.held.values()
@@ -115,19 +121,52 @@ class Budget:
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 
     def check(self, worst: Spend) -> None:
-        if self.max_tokens is not None and self.spent_tokens + worst.tokens > self.max_tokens:
-            raise BudgetExceeded(
-                f"max-tokens: limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to "
-                f"{worst.tokens:,}: raise --max-tokens, or lower max_tokens of the step",
-                budget=self,
-            )
-        cost = worst.cost or 0.0
-        if self.money is not None and self.spent_cost + cost > self.money + _DUST:
-            raise BudgetExceeded(
-                f"budget: limit {self.money:g} $, spent {self.spent_cost:.4g} $, the next call could cost up to "
-                f"{cost:.4g} $: raise --budget, or lower max_tokens of the step",
-                budget=self,
-            )
+        tokens, cost = self.spent_tokens + worst.tokens, self.spent_cost + (worst.cost or 0.0)
+        if self.max_tokens is not None and tokens > self.max_tokens:
+            told = f"limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to"
+            self._refuse("max-tokens", f"{told} {worst.tokens:,}", tokens)
+        if self.money is not None and cost > self.money + _DUST:
+            told = f"limit {self.money:g} $, spent {self.spent_cost:.4g} $, the next call could cost up to"
+            self._refuse("budget", f"{told} {worst.cost or 0.0:.4g} $", cost)
+
+    def _refuse(self, option: str, told: str, needed: float) -> NoReturn:
+        whose, advice = self.whose(option, needed)
+        raise BudgetExceeded(f"{whose}: {told}: {advice}", budget=self)
+
+    def whose(self, option: str, _: float) -> tuple[str, str]:
+        """Whose limit it is, and what to write; `option` is the one that sets it, the number what is needed now."""
+        return option, f"raise --{option}, or lower max_tokens of the step"
+
+
+class Shared(Budget):
+    """What several runs spend together: all of a kernel, or those of one name in it. Its limits may change any time.
+
+    What a run's record holds was booked here when it was paid, if it was paid here at all. `unpriced` counts calls
+    whose price is unknown.
+    """
+
+    lasting = True
+
+    def __init__(self, parent: Shared | None = None) -> None:
+        super().__init__(parent=parent)
+        self.unpriced = 0
+
+    def book(self, spent: Spend) -> None:
+        super().book(spent)
+        self.unpriced += spent.cost is None
+
+    def whose(self, option: str, needed: float) -> tuple[str, str]:
+        money = option == "budget"
+        more = _round(needed, self.money if money else self.max_tokens) + " tokens" * (not money)
+        what = f"notebook budget{' of tokens' * (not money)} (all runs of this kernel)"
+        return what, f"write %orch budget {more}, or %orch budget off"
+
+
+def _round(needed: float, limit: float | None) -> str:
+    """A limit to propose: what is needed, or twice the one of now, in two digits that are not too small."""
+    more = max(needed, 2 * (limit or 0.0))
+    step = 10.0 ** (math.floor(math.log10(more)) - 1) if more > 0 else 1.0
+    return f"{math.ceil(more / step - _DUST) * step:.12g}"
 
 
 class Budgeting:
@@ -144,8 +183,8 @@ class Budgeting:
         if bound is not None and worst.cost is None:
             whose = f"{deployment.alias!r} ({deployment.model})"
             raise BudgetExceeded(
-                f"budget: limit {bound.money:g} $, but the price of {whose} is unknown: set "
-                "input_price and output_price, US dollars per million tokens, in "
+                f"{'notebook ' * bound.lasting}budget: limit {bound.money:g} $, but the price of {whose} is unknown: "
+                "set input_price and output_price, US dollars per million tokens, in "
                 f'[tool.orchmagic.models."{deployment.alias}"]'
             )
         number = await self._budget.reserve(worst)
@@ -174,8 +213,13 @@ def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
     replies = body["n"] if isinstance(body.get("n"), int) else 1
     reply = max([request.max_tokens, *limits]) * max(1, replies)
-    cached = prompt if (deployment.cached_price or 0.0) > (deployment.input_price or 0.0) else 0
-    return Spend(prompt + reply, prices.cost(deployment, Usage(input=prompt, output=reply, cached=cached)))
+    may = {"kept": '"1h"' in text, "seen": bool(pictures) or "modalities" in body, "heard": _sound(body, text)}
+    return Spend(prompt + reply, prices.worst(deployment, prompt, reply, body, **may))
+
+
+def _sound(body: Mapping[str, Any], text: str) -> bool:
+    """Whether there may be sound in a question or its answer."""
+    return "modalities" in body or '"input_audio"' in text
 
 
 def _billed(usage: Usage, cost: float | None, worst: Spend) -> Spend:

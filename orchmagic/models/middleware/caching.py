@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 from orchmagic.caches import Cache, Complaints
 from orchmagic.events import CacheHit
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, stored
 from orchmagic.models.key import key
 
+T = TypeVar("T")
+
+# Not asyncio's own threads: those are few, and a server that hangs must not keep others from them.
+_THREADS = ThreadPoolExecutor(16, "orchmagic-cache")
+
 
 class Caching:
     """`cache` None switches it off; a stored answer keeps its usage and cost, and `age` says they are not new.
 
-    The cache is asked on the loop's own thread: a hit takes some 20 µs, less than handing it to another one.
+    A cache on this machine is asked on the loop's own thread: a hit takes some 20 µs, less than handing it to another
+    one. A remote one is asked in a thread, so that only those who want its answer wait for it.
     """
 
     def __init__(
@@ -35,23 +44,23 @@ class Caching:
         if self._cache is None or request.cache == "off":
             return await handler(request)
         name = key(request, self._resolve(request.model))
-        if request.cache == "use" and (found := self._read(self._cache, name, request.ttl)) is not None:
+        if request.cache == "use" and (found := await self._read(self._cache, name, request.ttl)) is not None:
             self._emit(CacheHit(call=request.call, age=found.age or 0.0, usage=found.usage, cost=found.cost))
             return found
         answer = await handler(request)
         if answer.age is None:  # else it was shared, and the one who asked stores it
-            self._write(self._cache, name, answer, request.ttl)
+            await self._write(self._cache, name, answer, request.ttl)
         return answer
 
-    def holds(self, request: ModelRequest) -> bool:
+    async def holds(self, request: ModelRequest) -> bool:
         """Whether this very request would be answered from the cache."""
         if self._cache is None or request.cache != "use":
             return False
-        return self._read(self._cache, key(request, self._resolve(request.model)), request.ttl) is not None
+        return await self._read(self._cache, key(request, self._resolve(request.model)), request.ttl) is not None
 
-    def _read(self, cache: Cache, name: str, ttl: float | None) -> ModelResponse | None:
+    async def _read(self, cache: Cache, name: str, ttl: float | None) -> ModelResponse | None:
         try:
-            entry = cache.get(name)
+            entry = await _asked(cache, lambda: cache.get(name))
             if entry is None:
                 return None
             # a clock that was set back makes no answer younger than new
@@ -64,8 +73,15 @@ class Caching:
             self._complain("read", f"a stored answer cannot be read, so it is asked again: {error!r}")
             return None
 
-    def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
+    async def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
         try:
-            cache.set(name, {"stored": self._clock(), "answer": stored.dump(answer)}, ttl)
+            entry = {"stored": self._clock(), "answer": stored.dump(answer)}
+            await _asked(cache, lambda: cache.set(name, entry, ttl))
         except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
             self._complain("write", f"an answer cannot be stored: {error!r}")
+
+
+async def _asked(cache: Cache, question: Callable[[], T]) -> T:
+    if getattr(cache, "remote", False):
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, question)
+    return question()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from orchmagic.errors import ModelError
 from orchmagic.events import FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models.faults import kind
 
 
 class Fallback:
@@ -28,8 +28,8 @@ class Fallback:
             try:
                 answer = await handler(replace(request, model=model))
             except ModelError as error:
-                short.append(f"{model}: {_what(error)}{_after(error)}")
-                long.append(f"{_what(error)} from {model}{_after(error)}: {error}")
+                short.append(f"{model}: {kind(error)}{_after(error)}")
+                long.append(f"{kind(error)} from {model}{_after(error)}: {error}")
                 if not error.falls_back or number == len(models):
                     error.args = (_last_words(error, long),)
                     raise
@@ -40,12 +40,6 @@ class Fallback:
                 how = "" if answer.reason == "first choice" else f"; {answer.reason}"
                 return replace(answer, reason=f"fallback from {'; from '.join(short)}{how}")
         raise AssertionError("unreachable: the last model answers or raises")
-
-
-def _what(error: ModelError) -> str:
-    """`429`, or `call timeout` where the endpoint gave no status."""
-    words = re.sub(r"(?<!^)([A-Z])", r" \1", type(error).__name__).lower()
-    return str(error.status) if error.status else words
 
 
 def _after(error: ModelError) -> str:

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+from orchmagic.errors import GuardBlocked
 from orchmagic.models import Handler, ModelRequest, ModelResponse
 from orchmagic.policy import Policy, Text, restored
 
+_NO_NAME = "a_tool_with_a_covered_name"  # endpoints take letters, digits and underscores only
 _See: TypeAlias = Callable[[str, str, str], str]  # (text, role, place) -> the text that takes its place
 
 
 class Guarding:
-    """Two middlewares of one policy. Both raise GuardBlocked; no other model is asked then."""
+    """Three middlewares of one policy. Two raise GuardBlocked; no other model is asked then."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
@@ -40,15 +42,32 @@ class Guarding:
 
     async def answering(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         """Around whoever keeps answers, and around whoever gives them."""
-        answer = await handler(request)
+        answer = await self.failing(request, handler)  # one that flies with others shares their error
         if not self._policy.at("output"):
             return answer
-        texts = [Text(answer.text), *(Text(c.arguments, place=f"tool call {c.name}") for c in answer.tool_calls)]
+        calls = answer.tool_calls
+        texts = [Text(answer.text)]
+        for call in calls:
+            texts += [Text(call.arguments, place=f"tool call {call.name}"), Text(call.name, place="name of a tool")]
         judged = (await self._policy.judge(texts, "output", request.call)).texts
         if judged == tuple(t.text for t in texts):
             return answer
-        calls = (replace(c, arguments=a) for c, a in zip(answer.tool_calls, judged[1:], strict=True))
-        return replace(answer, text=judged[0], tool_calls=tuple(calls), logprobs=None)  # they spell the old text
+        pairs = zip(calls, judged[1::2], judged[2::2], strict=True)
+        calls = tuple(replace(c, arguments=a, name=n if n == c.name else _NO_NAME) for c, a, n in pairs)
+        return replace(answer, text=judged[0], tool_calls=calls, logprobs=None)  # they spell the old text
+
+    async def failing(self, request: ModelRequest, handler: Handler) -> ModelResponse:
+        """The innermost: what an endpoint says in an error (its refusal, an echo of the question) is covered."""
+        try:
+            return await handler(request)
+        except GuardBlocked:
+            raise  # it tells nothing
+        except Exception as error:
+            if self._policy.at("output"):
+                told = await self._policy.covered(str(error), "output")
+                if told != str(error):
+                    error.args = (told,)
+            raise
 
 
 def _collect(texts: list[Text]) -> _See:
@@ -96,9 +115,13 @@ def _message(message: Mapping[str, Any], number: int, see: _See) -> dict[str, An
 
 
 def _part(part: Any, role: str, place: str, see: _See) -> Any:
-    """A part that is no text, such as an image, passes unseen."""
-    is_text = isinstance(part, Mapping) and isinstance(part.get("text"), str)
-    return {**part, "text": see(part["text"], role, place)} if is_text else part
+    """An image passes unseen, but for its address."""
+    match part:
+        case {"text": str(text)}:
+            return {**part, "text": see(text, role, place)}
+        case {"image_url": {"url": str(url)} as image} if not url.startswith("data:"):
+            return {**part, "image_url": {**image, "url": see(url, role, f"{place}, address of an image")}}
+    return part
 
 
 def _call(call: Mapping[str, Any], role: str, place: str, see: _See) -> dict[str, Any]:

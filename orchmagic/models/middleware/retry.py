@@ -69,7 +69,11 @@ class Retry:
                 self._emit(failed(error=str(error) or type(error).__name__, cost=cost))
                 raise
             else:
-                self._emit(AttemptFinished(attempt=attempt, usage=answer.usage, cost=answer.cost, **who))
+                self._emit(
+                    AttemptFinished(
+                        attempt=attempt, usage=answer.usage, cost=answer.cost, charged=answer.charged, **who
+                    )
+                )
                 return answer
             await self._sleep(wait)
             attempt += 1

@@ -81,7 +81,8 @@ class SemanticCaching:
             return _Found(asked)
         answer = self._stored(cache, match, request.ttl)
         if answer is None:
-            if cache.get(match.entry.key) is None:  # gone for all, not only too old for this request
+            # gone for all: not only too old for this request, nor in a server that cannot be asked just now
+            if cache.get(match.entry.key) is None and not getattr(cache, "away", False):
                 memory.forget(match.entry.number)
             return _Found(asked)
         return _Found(asked, match, answer, memory.line())
@@ -112,7 +113,9 @@ class SemanticCaching:
                 matched=shown, score=match.score, hit=number,
             )
         )  # fmt: skip  # one record
-        return replace(answer, reason=f"semantic cache, {match.score:.2f}: {shown}")
+        return replace(
+            answer, reason=f"semantic cache, {match.score:.3f}{f', hit {number}' if number else ''}: {shown}"
+        )
 
     def _note(self, memory: Memory, asked: Asked, match: Match, answer: ModelResponse) -> int:
         return memory.store.hit(match.entry, asked.question, asked.vector, match.score, self._clock(), answer.cost)

@@ -46,8 +46,7 @@ class OpenAIProvider:
             raise faults.late(deployment, request.timeout) from None
         except ModelError as error:  # without its cause, whose request holds the key
             raise faults.without(error, key) from None
-        spent = prices.cost(deployment, answer.usage)
-        return wire.usable(replace(answer, provider=deployment.provider, cost=spent))
+        return wire.usable(replace(answer, provider=deployment.provider))
 
     async def close(self) -> None:
         """Close the clients of this loop; those of another loop end with it."""
@@ -98,7 +97,7 @@ async def _ask(
             answer = await _stream(client, body, call, deployment, emit)
         else:
             answer = await _whole(client, body, deployment)
-        return wire.response(answer, body)
+        return prices.settled(wire.response(answer, body), answer, deployment, body)
     except APIConnectionError as error:
         raise _broken(error, deployment) from error
     except APIStatusError as error:
