@@ -85,5 +85,5 @@ labextension/node_modules/.made: labextension/package-lock.json
 	@touch $@
 
 .venv/.browser: | .venv/.made
-	@PYTHON="$(PYTHON)" .ci/need chromium postgresql redis-server
+	@PYTHON="$(PYTHON)" .ci/need chromium postgresql redis
 	@touch $@

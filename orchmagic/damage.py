@@ -29,7 +29,9 @@ def damaged(file: Path, tables: frozenset[str]) -> bool:
     if torso(file):
         return True
     try:
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", _PATIENCE, uri=True)) as opened:
+        with contextlib.closing(
+            sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", timeout=_PATIENCE, uri=True)
+        ) as opened:
             found = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             return not found >= tables or opened.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]
     except sqlite3.OperationalError:

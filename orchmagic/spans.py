@@ -58,12 +58,8 @@ class _Fold:
                 self._call(event)
             case e.Chosen() | e.AttemptStarted() | e.AttemptFinished() | e.AttemptFailed():
                 self._attempt(event)
-            case e.ToolStarted():
+            case e.ToolStarted() | e.ToolFinished():
                 self._tool(event)
-            case e.ToolFinished():
-                draft = self._inside(event.call, event.at, "tool")
-                draft.output, draft.error = event.result, event.error
-                draft.close(event.at, "failed" if event.error else "done")
             case e.Guarded() | e.Audited():  # what is blocked before it is asked stays open, and ends as its run does
                 self._inside(event.call, event.at, "ask").why.append(stories.noted(event))
             case e.Decided():
@@ -146,7 +142,12 @@ class _Fold:
             before.status = "retried"
             draft.why.append(f"asked again: {stories.short(str(draft.input[-1].get('content')))}")
 
-    def _tool(self, event: e.ToolStarted) -> None:
+    def _tool(self, event: e.ToolStarted | e.ToolFinished) -> None:
+        if isinstance(event, e.ToolFinished):
+            draft = self._inside(event.call, event.at, "tool")
+            draft.output, draft.error = event.result, event.error
+            draft.close(event.at, "failed" if event.error else "done")
+            return
         self._step(event.span, event.at)
         draft = self.drafts.get(event.call) or self._open(event.call, event.span, "tool", event.tool, event.at)
         draft.again()

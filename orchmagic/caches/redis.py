@@ -225,8 +225,8 @@ def _client(url: str) -> tuple[Any, tuple[type[Exception], ...], tuple[type[Exce
             driver_info=None,
             socket_timeout=_WAIT,
             socket_connect_timeout=_WAIT,
-            # once more at once, as the server may have closed an idle connection; never after a timeout
-            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+            # else three more times, and seconds in between; what was closed while idle the pool notices itself
+            retry=Retry(NoBackoff(), 0),
         )
         pool.connection_class(**pool.connection_kwargs)  # options that the client does not know show only now
     except (ValueError, TypeError, redis.RedisError):  # the text may hold a part of the password

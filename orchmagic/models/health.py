@@ -38,6 +38,7 @@ CREATE INDEX calls_of ON calls(deployment, at);
 """
 UNKNOWN = Stats()
 _HALF = 300.0  # seconds after which a figure counts for half
+_LAST = 10  # answers that say how fast it is now: one slow spell must not be held against it for hours
 _GRACE = 30.0  # seconds after which a call that never ended (a killed kernel) is given up
 _PATIENCE = 600.0  # seconds that a call without a timeout may hold its place
 
@@ -192,12 +193,12 @@ class Health:
 
     def _answered(self, do: Callable[..., Any], given: Pass, seconds: float, written: int) -> None:
         row = self._row(do, given.deployment)
-        fade = self._fade(row)
+        fade, news = self._fade(row), (("seconds", seconds), ("tokens", written))
         do(
             "UPDATE deployments SET failures = 0, opened = 0, open_until = 0, probe_until = 0, limited = 0, why = '', "
             "asked = ?, answered = ?, seconds = ?, tokens = ?, at = ? WHERE id = ?",
             *(row["asked"] * fade + 1, row["answered"] * fade + 1),
-            *(row["seconds"] * fade + seconds, row["tokens"] * fade + written),
+            *(_recent(row[name] * fade, row["answered"] * fade, new) for name, new in news),
             *(self.clock(), given.deployment),
         )
 
@@ -225,6 +226,13 @@ class Health:
 
     def _fade(self, row: Mapping[str, Any]) -> float:
         return float(0.5 ** (max(0.0, self.clock() - row["at"]) / _HALF))
+
+
+def _recent(whole: float, answers: float, new: float) -> float:
+    """The sum with one answer more, as if each had been the mean of the last few."""
+    share = max(1 / (answers + 1), 1 / _LAST)
+    mean = whole / answers if answers else 0.0
+    return (mean + (new - mean) * share) * (answers + 1)
 
 
 def _full(do: Callable[..., Any], deployment: Deployment, tokens: int, now: float) -> Closed | None:

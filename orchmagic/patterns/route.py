@@ -229,8 +229,8 @@ of eight other intents.
 | 3 | 94 % | 97 % | 95 % | 1 % | 60 % |
 | 5 | 95 % | 97 % | 96 % | 1 % | 61 % |
 
-So what is near to a handler and not meant for it is often taken for it; with all 77 intents at once 61 % are right
-without examples, 78 % with five. Measure it on your own questions before you trust it.
+So what is near to a handler and not meant for it is often taken for it; with all 77 intents at once 62 % are right
+without examples, 79 % with five. Measure it on your own questions before you trust it.
 
 The export of such a route is refused: a module would need the embedding model. The other routers leave the notebook.
 """

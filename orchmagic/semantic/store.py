@@ -217,7 +217,11 @@ class SemanticStore:
             if self._connection is not None and self.path is not None and identity(self.path) != self._identity:
                 self.close()
             if self._connection is None:
-                self._connection = _connected(self.path)
+                try:
+                    self._connection = _connected(self.path)
+                except sqlite3.Error as error:
+                    self._heal(error)
+                    self._connection = _connected(self.path)
                 self._identity = identity(self.path) if self.path is not None else None
                 self.opened += 1
             return self._connection

@@ -324,3 +324,32 @@ async def test_by_score_the_questions_leave_what_turned_out_slow():
     answer = await world.ask()
     assert answer.text == "p@b"
     assert "number 1 of 2 (uptime 100%" in answer.reason
+
+
+async def test_each_choice_says_what_is_special_about_it():
+    world = World("ab", a=[QuotaExhausted("402 nothing left")])
+    await world.ask()
+    world.now += 601
+    await world.ask()
+    assert [(e.deployment, e.reason) for e in world.events(Chosen)] == [
+        ("p@a", "first choice"),
+        ("p@b", "number 2 of 2"),
+        ("p@a", "first choice; a probe: it had been left alone"),
+    ]
+    world = World("ab", hedge=0.001)
+    world.gates["p@a"] = asyncio.Event()
+    await world.ask()
+    assert [e.reason for e in world.events(Chosen)] == ["first choice", "p@a was silent for 0.001 s"]
+
+
+async def test_where_all_are_left_alone_it_is_said_why_this_one_is_asked():
+    world = World("a", a=[QuotaExhausted("402 nothing left")])
+    world.pool = Pool("p", (*world.pool.members, Deployment("p@b", "scripted", "b")), "order")
+    world.errors["p@b"] = [QuotaExhausted("402 here too")]
+    with pytest.raises(QuotaExhausted):
+        await world.ask()
+    world.said.clear()
+    await world.ask()
+    (chosen,) = world.events(Chosen)
+    assert chosen.deployment == "p@a"
+    assert chosen.reason.startswith("all are left alone after failures; its time is over first (left alone for 600 s")

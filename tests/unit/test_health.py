@@ -200,6 +200,18 @@ def test_figures_are_what_was_seen_and_fade_with_time(health, clock):
     assert health.stats([HERE])["a"].uptime == pytest.approx(1.0)
 
 
+def test_one_slow_spell_is_soon_forgotten_once_it_is_fast_again(health):
+    for _ in range(200):
+        answer(health, seconds=2.0, written=100)
+    assert health.stats([HERE])["a"].latency == pytest.approx(2.0)
+    for _ in range(10):
+        answer(health, seconds=0.1, written=100)
+    found = health.stats([HERE])["a"]
+    assert found.latency == pytest.approx(0.1 + 1.9 * 0.9**10)  # of the mean of all it would still be 1.9 s
+    assert found.throughput == pytest.approx(100 / found.latency)
+    assert found.uptime == 1.0
+
+
 def test_what_was_never_measured_counts_as_good_as_the_best(health):
     other, third = (Deployment(n, "openai", n, "http://127.0.0.1:1/v1") for n in "bc")
     answer(health, seconds=2.0, written=100)

@@ -58,10 +58,10 @@ APART = [
 RETOLD = [
     ("How do I freeze fresh spinach leaves at home?", "How do I thaw spinach that is hard as stone?", "opposite"),
     ("Which morning exercises strengthen back muscles?", "Which evening routine relaxes a back?", "opposite"),
-    ("Which papers make my stay here legal and safe?", "What documents make living here illegal?", "opposite"),
+    ("Which sort of mushroom is edible and easily found?", "What inedible fungus grows in my wet garden?", "opposite"),
     ("Does coffee harm the baby of a pregnant woman?", "Is drinking coffee safe in pregnancy?", "opposite"),
     ("What documents do tourists show when visiting Kenya?", "Which papers do travellers take to Peru?", "name"),
-    ("What documents do tourists show when visiting Wales?", "Which papers do travellers take to Peru?", "name"),
+    ("What documents do tourists show when visiting Wales?", "Which papers do travellers take abroad?", "name"),
     ("What should visitors not bring on a ship?", "What can a passenger take along on a boat?", "negation"),
     ("Which two papers do tourists show at the border?", "Which documents do travellers need to cross?", "number"),
 ]
@@ -88,6 +88,12 @@ def test_a_text_that_is_told_quite_otherwise_differs_by_names_and_opposites(one,
 def test_one_or_two_words_exchanged_are_no_other_telling():
     one = "Which vaccinations does a small child need for a long flight to the coast?"
     assert difference(one, one.replace("coast", "mountains").replace("small", "sleepy")).startswith("word")
+
+
+def test_nor_are_three_in_a_long_text():
+    one = "Which vaccinations, papers, clothes and medicines does my small child need for flights, ferries and trains to France?"
+    other = one.replace("clothes", "snacks").replace("ferries", "taxis").replace("small", "sleepy")
+    assert difference(one, other).startswith("word")
 
 
 def test_a_short_text_is_never_another_telling():
