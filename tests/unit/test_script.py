@@ -82,7 +82,7 @@ def test_tokens_are_estimated_or_given():
     assert (usage(Reply("123456789"))["prompt_tokens"], usage(Reply("123456789"))["completion_tokens"]) == (2, 3)
     own = usage(Reply("x", usage=Usage(input=7, output=8, cached=2, reasoning=1)))
     assert own["total_tokens"] == 15
-    assert own["prompt_tokens_details"] == {"cached_tokens": 2}
+    assert own["prompt_tokens_details"] == {"cached_tokens": 2, "cache_write_tokens": 0}
 
 
 def test_an_answer_ends_at_the_limit_of_its_tokens_like_everywhere():

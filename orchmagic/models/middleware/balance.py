@@ -290,7 +290,7 @@ class _Turn:
         return error
 
     def _reason(self, admitted: _Admitted, answer: ModelResponse) -> str:
-        if len(self._pool.members) == 1:
+        if len(self._pool.members) == 1 or answer.age is not None:  # or a cache gave it, and said how
             return answer.reason
         after = ", ".join(f"{kind(e)} from {name}" for name, e in self._tried)
         return f"{admitted.name}: {admitted.choice.why}" + (f"; after {after}" if after else "")
