@@ -188,7 +188,7 @@ def test_votes_stay_apart(notebook):
 
 def test_without_the_extra_one_warning_says_what_to_install_and_the_run_goes_on(notebook, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.warns(CacheWarning, match=r'needs onnxruntime: pip install "orchmagic\[semantic\]"'):
+    with pytest.warns(CacheWarning, match=r'need onnxruntime: pip install "orchmagic\[semantic\]"'):
         assert ask(notebook, ASKED).output == "answer 1"
 
 
