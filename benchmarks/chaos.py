@@ -248,7 +248,7 @@ def contenders(calls: int, python: str | None) -> dict[str, Contender]:
     def ours(policy: str, hedge: float | None = None) -> Contender:
         return lambda urls: asyncio.run(orchmagic(urls, calls, policy, hedge))
 
-    rows = {f"orchmagic {p}": ours(p) for p in ("uptime", "price", "weighted", "order")}
+    rows = {f"orchmagic {p}": ours(p) for p in ("uptime", "price", "latency", "weighted", "order")}
     rows["orchmagic uptime, hedge 0.3 s"] = ours("uptime", 0.3)
     rows["openai client, its own 2 retries"] = lambda urls: asyncio.run(plain(urls, calls))
     for strategy in STRATEGIES if python else ():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from orchmagic import tools
 from orchmagic.context import Context, as_json
 from orchmagic.errors import InputError, OrchError
 from orchmagic.graph import Approve, Node, Sub, Tools
 from orchmagic.kinds import Kinds
+
+_DECISIONS = ("approve", "edit", "reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,8 @@ class Pause:
     interrupt: str = ""
 
 
-def fitting(reply: object, pause: Pause, ctx: Context) -> Any:
-    """The reply as JSON, in the form that the question asks for: text, or `{"action": …}`.
+def fitting(reply: object, pause: Pause, ctx: Context, run: str) -> Any:
+    """The reply as JSON, in the form that the question of `run` asks for: an answer, or `{"action": …}`.
 
     Raises:
         InputError: it is none; the run still waits.
@@ -33,6 +35,8 @@ def fitting(reply: object, pause: Pause, ctx: Context) -> Any:
     if reply is None:
         raise InputError(f"an answer is missing: {pause.question} Write run.resume(answer)")
     if not pause.choices:
+        if _decides(reply):  # said of another question: as an answer it would end the run with nonsense
+            raise InputError(f"{run} asks for an answer: write %orch resume {run} YOUR ANSWER, or run.resume(answer)")
         return as_json(reply, "answer")
     found = {"action": reply} if isinstance(reply, str) else reply
     action = found.get("action") if isinstance(found, dict) else None
@@ -41,6 +45,11 @@ def fitting(reply: object, pause: Pause, ctx: Context) -> Any:
     if action == "edit":
         found = {**found, "value": _fitted(found, pause, ctx)}
     return as_json(found, "answer")
+
+
+def _decides(reply: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is what Approve, Edit and Reject send."""
+    return isinstance(reply, dict) and reply.get("action") in _DECISIONS and reply.keys() <= {"action", "value", "why"}
 
 
 def _fitted(reply: dict[str, Any], pause: Pause, ctx: Context) -> Any:

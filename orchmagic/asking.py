@@ -127,6 +127,7 @@ def _request(asked: Question, ctx: Context) -> tuple[ModelRequest, OutputType, b
         logprobs=logprobs,
         fallback=fallback,
         timeout=node.timeout or defaults.timeout,
+        retries=defaults.retries,
         cache=cache,
         ttl=kept.ttl,
         vote=asked.vote,

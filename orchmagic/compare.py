@@ -38,7 +38,7 @@ def compare(records: Sequence[Record]) -> Comparison:
     """
     if not _FEWEST <= len(records) <= len(LETTERS):
         raise InputError(
-            f"{len(records)} runs to compare: name {_FEWEST} to {len(LETTERS)}, such as %orch compare r1 r2"
+            f"{counted(len(records), 'run')} to compare: name {_FEWEST} to {len(LETTERS)}, such as %orch compare r1 r2"
         )
     return Comparison(tuple(records))
 

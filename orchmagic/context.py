@@ -48,8 +48,8 @@ class Context:
 
     `values` mirrors the state, so that a partial result survives any end. `path` stands before the span ids of an
     inner graph. `journal` holds what was paid and done so far. `nested` makes the pipeline of an inner graph, under
-    a budget of its own. `thread` are the earlier turns of the conversation, `turns` what each call asked.
-    `policy` judges what tools return.
+    a budget of its own, `pipeline` that of this one anew, by the settings of then. `thread` are the earlier turns of
+    the conversation, `turns` what each call asked. `policy` judges what tools return.
     What `fresh` names by its span is asked anew, whatever the cache has. `pictures`: there is an image among its
     values.
     """
@@ -76,6 +76,7 @@ class Context:
     fresh: Callable[[str], bool] = lambda _: False
     pictures: bool = False
     policy: Policy = field(default_factory=Policy)
+    pipeline: Callable[[], Handler] | None = None
 
     def count(self, node: str, span: str) -> None:
         """One more step, here and in all that this graph is inside of; not one that goes on after a pause.
@@ -89,7 +90,7 @@ class Context:
             level.met.add(span)
             if level.visits > level.graph.limits.max_steps:
                 most = level.graph.limits.max_steps
-                raise Capped(f"max-steps: {most} steps were not enough", node=node, whose=level)
+                raise Capped(f"max-steps: {counted(most, 'step')} {'was' if most == 1 else 'were'} not enough", node=node, whose=level)
             level = level.outer if level.counts else None
 
     def renew(self, unfit: frozenset[str] = frozenset()) -> None:

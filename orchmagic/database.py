@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,12 @@ CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEX
     result TEXT, run TEXT, at TEXT, pid INTEGER, host TEXT, life TEXT, UNIQUE(tool, key));
 CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEXT, PRIMARY KEY(thread, number));
 """
+# columns that came later, without a new version: older ones read on
+_LATER = (
+    ("runs", "unpriced", "INTEGER DEFAULT 0"),
+    ("deployments", "first", "REAL DEFAULT 0"),
+    ("deployments", "streamed", "REAL DEFAULT 0"),
+)
 
 
 class StoreWarning(RuntimeWarning):
@@ -121,6 +128,7 @@ class Database:
         if self._connection is None:
             self._connection = self._on_disk() or _prepared(sqlite3.connect(":memory:", **_HOW), *self._made)
             self._connection.row_factory = sqlite3.Row
+            weakref.finalize(self, self._connection.close)  # a session that nobody closed
         return self._connection
 
     def _on_disk(self) -> sqlite3.Connection | None:
@@ -196,11 +204,14 @@ def _prepared(connection: sqlite3.Connection, schema: str, version: int) -> sqli
         for statement in schema.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
-    elif schema is _SCHEMA and not _has(connection, "runs", "unpriced"):
-        connection.execute("ALTER TABLE runs ADD COLUMN unpriced INTEGER DEFAULT 0")  # older versions read on
+    for table, column, kind in _LATER:
+        if _lacks(connection, table, column):
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
     connection.execute("COMMIT")
     return connection
 
 
-def _has(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    return any(row[1] == column for row in connection.execute(f"PRAGMA table_info({table})"))
+def _lacks(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    """Whether the table is there and that column is not."""
+    found = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+    return bool(found) and column not in found

@@ -23,7 +23,7 @@ from orchmagic.readers import Reader
 
 _KEY = re.compile(r"(?=.*[a-z])(?=.*\d)\w{20,}", re.ASCII)  # no name of a variable looks like this
 _CALLED = {"api_key": "key_env", "url": "base_url", "api_base": "base_url", "api_url": "base_url"}  # by others
-POLICIES = ("order", "weighted", "uptime", "price")
+POLICIES = ("order", "weighted", "uptime", "price", "latency")
 
 
 def _weight(value: object) -> float:

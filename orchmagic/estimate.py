@@ -61,9 +61,9 @@ class Models:
         found = self.pool(name)
         return found.members if found else (self.deployment(name),)
 
-    def attempts(self, name: str) -> int:
+    def attempts(self, name: str, retries: int) -> int:
         """The most that one question to a name is asked: each deployment in each round, hedged or not."""
-        return len(self.members(name)) * (1 + self.settings.retry)
+        return len(self.members(name)) * (1 + retries)
 
     def alone(self, name: str, fallback: Sequence[str]) -> str | None:
         """What to write where nobody stands in for a model; None: somebody does."""
@@ -200,7 +200,7 @@ class _Reader:
         names = node.ladder[:visits] or (node.model or graph.model or self.defaults.model,)
         fallback = _fallback(node, graph, self.defaults)
         models = [self.models.members(name) for name in names]
-        attempts = {name: self.models.attempts(name) for name in (*names, *fallback)}
+        attempts = {name: self.models.attempts(name, self.defaults.retries) for name in (*names, *fallback)}
         self.notes |= {said: None for name in names if (said := self.models.alone(name, (*names, *fallback)))}
         reply = node.max_tokens or self.defaults.max_tokens
         prompt, open_ = _prompt(node, {**self.namespace, **known})

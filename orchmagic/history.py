@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from orchmagic.told import Once
     from orchmagic.trace import Trace
 
+_HELD = 100  # runs at hand; older ones are read from the store
+_HELD_ALONE = 1000  # where the store is in memory, and has less of them
+
 
 class History:
     """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
@@ -105,6 +108,13 @@ class History:
             notebook=self.notebook(),
             user=origin.user(),
         )
+
+    def hold(self, runs: list[Run], run: Run) -> None:
+        """Keep a run at hand; of those that ended the newest, or a loop of thousands fills the memory (37 kB each)."""
+        runs.append(run)
+        most = _HELD if self._folder else _HELD_ALONE
+        if len(runs) > most and (over := next((r for r in runs if r.status not in {"running", "waiting"}), None)):
+            runs.remove(over)
 
     def save(self, run: Run, thread: str | None) -> None:
         """Keep where the run stands; the turns of a conversation when it is done."""

@@ -12,6 +12,7 @@ from html import escape
 
 from orchmagic import live_note, words
 from orchmagic.answer import safe
+from orchmagic.counted import counted
 from orchmagic.draw import svg_of
 from orchmagic.taken import ENDS, TIMES
 from orchmagic.trace import Picture, Record, Span
@@ -42,9 +43,9 @@ def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
 
 
 def _header(record: Record) -> str:
-    calls = f"{record.calls} model call{'' if record.calls == 1 else 's'}"
+    calls = counted(record.calls, "model call")
     calls += f", {record.cached} cached" if record.cached else ""
-    figures = (words.seconds(record.seconds), f"{record.usage.total:,} tokens", words.total(record), calls)
+    figures = (words.seconds(record.seconds), counted(record.usage.total, "token"), words.total(record), calls)
     told = "".join(
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)
@@ -98,7 +99,7 @@ def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
         _mark(status),
         safe(name) + (f' <span style="opacity:.6">{TIMES}{len(visits)}</span>' if len(visits) > 1 else ""),
         words.seconds(taken) if visits and status != "skipped" else "",
-        f"{tokens:,} tokens" if tokens else "",
+        counted(tokens, "token") if tokens else "",
         escape(words.money(cost, sum(s.unpriced for s in visits)) if tokens else ""),
         safe(live_note.note(record, visits[-1])) if visits else "",
     )

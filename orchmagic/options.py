@@ -59,7 +59,7 @@ BASE: tuple[Option, ...] = (
     Option("--inputs", "words", "the pattern's inputs (default: its free names)", "A,B", "-i"),
     Option("--model", "text", "model or alias of every step that names none", "MODEL"),
     Option("--fallback", "words", "models to try when that one fails", "MODEL,…"),
-    Option("--retry", "int", "how often a reply that does not fit its output is asked again"),
+    Option("--retry", "int", "how often a failed call, or a reply that does not fit its output, is tried again"),
     Option("--timeout", "seconds", "of one model call: 30s, 2m"),
     Option("--deadline", "seconds", "of the whole run: 90s, 10m"),
     Option("--budget", "money", "most that the run may cost, in US dollars: 0.01"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.context import as_json
+from orchmagic.counted import counted
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph import Call, Graph, Sub
 from orchmagic.options import RunOptions
@@ -122,4 +123,4 @@ class Orchestration:
     def __repr__(self) -> str:
         calls = sum(isinstance(n, Call | Sub) for n in self.definition.nodes)
         inputs = ", ".join(self.definition.inputs)
-        return f"<%%{self.definition.pattern} {self.__name__}({inputs}): {calls} model step{'s' * (calls != 1)}>"
+        return f"<%%{self.definition.pattern} {self.__name__}({inputs}): {counted(calls, 'model step')}>"

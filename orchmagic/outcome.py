@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.context import Context, result
+from orchmagic.counted import counted
 from orchmagic.errors import nearest
 from orchmagic.events import Status
 from orchmagic.graph import Graph, Node, Sub
@@ -84,7 +85,7 @@ class Outcome:
 
     def __repr__(self) -> str:
         record = self.record
-        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {record.usage.total} tokens>"
+        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {counted(record.usage.total, 'token')}>"
 
     def receipt(self) -> Receipt:
         """A list of dicts, one per answer: step, model, provider, why that model, tokens, dollars, seconds, cache.

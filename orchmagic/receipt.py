@@ -9,6 +9,7 @@ from typing import Any
 
 from orchmagic import words
 from orchmagic.baseline import Baseline, baseline, remarks
+from orchmagic.counted import counted
 from orchmagic.trace import Record, Span
 
 _HEADS = ("step", "model", "in", "out", "cost", "time", "tries", "cache", "why")
@@ -152,7 +153,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _last(totals: dict[str, Any]) -> tuple[str, ...]:
     return (
         "total",
-        f"{totals['calls']:,} model call{'' if totals['calls'] == 1 else 's'}",
+        counted(totals["calls"], "model call"),
         _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
         _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
         words.money(totals["cost"], totals["unpriced"]),

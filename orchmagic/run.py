@@ -92,6 +92,8 @@ class Run(Outcome):
     def start(self, payload: Any = None) -> None:
         """Begin on the session's loop and return at once."""
         self._done.clear()
+        if self._context.pipeline is not None:  # what goes on may have its prices and keys by now
+            self._context.handler = self._context.pipeline()
         self.status, self.waiting, self._kept = "running", None, None
         self.trace.began = self.trace.now
         self._future = self._bridge.submit(self._drive(dict(self.inputs) if payload is None else payload))
@@ -185,7 +187,7 @@ class Run(Outcome):
             if self.status != "waiting" or self.waiting is None:
                 raise InputError(f"run {self.id} is {self.status}: only a waiting run can be answered")
             pause = self.waiting
-            fit = fitting(reply, pause, self._context)
+            fit = fitting(reply, pause, self._context, self.id)
             self._past.take(self)
             self.start(compiling.resume(pause.interrupt, pause.span, fit))
         return self

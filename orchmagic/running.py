@@ -17,7 +17,7 @@ from orchmagic.fork import Fork
 from orchmagic.graph import Graph, Limits
 from orchmagic.journal import Journal, NoJournal
 from orchmagic.kinds import Kinds
-from orchmagic.models import Handler, aliases, endpoint
+from orchmagic.models import Handler, keys
 from orchmagic.options import RunOptions
 from orchmagic.orchestration import Orchestration
 from orchmagic.policy import Policy
@@ -58,7 +58,7 @@ class Runner:
         graph = self._graph(made)
         number = self._session.history.begin(made.definition, inputs, parent, fork)
         run = self._assembled(number, made, graph, inputs, parent, fork)
-        self._session.runs.append(run)
+        self._session.history.hold(self._session.runs, run)
         return run
 
     def _assembled(
@@ -179,7 +179,7 @@ class Runner:
             made = Orchestration(fork.graph(made.definition), made.options, self._session)
         run = self._assembled(number, made, self._graph(made), stored.inputs, stored.parent, fork)
         self._session.bridge.run(run.wake(stored))
-        self._session.runs.append(run)
+        self._session.history.hold(self._session.runs, run)
         return run
 
     def _redefined(self, stored: Stored) -> Orchestration:
@@ -220,6 +220,7 @@ class Runner:
             nested=nested,
             budget=budget,
             policy=policy,
+            pipeline=lambda: self.handler(emit, budget, journal, left, policy),
         )
 
     def compiled(self, graph: Graph, options: RunOptions, *, durable: bool = False) -> Any:
@@ -250,7 +251,7 @@ class Runner:
         policy: Policy,
     ) -> Handler:
         """The pipeline of one run, outermost first: tracing … provider."""
-        from orchmagic.models import pipeline  # noqa: PLC0415 - first run
+        from orchmagic.models import pipeline, unpriced  # noqa: PLC0415 - first run
         from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415 - first run
 
         if self._flights is None:
@@ -268,6 +269,7 @@ class Runner:
             memory=self._session.memory,
             pool=self._session.pool,
             health=self._session.health,
+            unpriced=lambda d: unpriced.advice(d, self._session.settings, self._session.environ),
             time_left=left,
         )
 
@@ -275,9 +277,8 @@ class Runner:
         """An unknown alias or an unset key is one clear line before anything starts."""
         for name in set(models_of(graph, self._session.settings.model)):
             deployment = self._session.deployment(name)
-            if not aliases.ready(deployment, self._session.environ):
-                key = deployment.key_env or endpoint.KEY_ENV
-                raise SettingsError(f"model {name!r} needs a key and {key} is not set: set it, or name another model")
+            if said := keys.lack(deployment, self._session.environ):
+                raise SettingsError(f"model {name!r} cannot be asked: {said}; or name another model")
 
 
 def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:

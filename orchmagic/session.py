@@ -19,6 +19,7 @@ from orchmagic.graph import Graph, Node
 from orchmagic.guards import Rule, together
 from orchmagic.guards import parse as rules_of
 from orchmagic.history import History
+from orchmagic.kept import Kept
 from orchmagic.models import PROVIDERS, Deployment, Pool, Provider, aliases, keys
 from orchmagic.options import RunOptions, parse_options
 from orchmagic.orchestration import Orchestration
@@ -28,7 +29,6 @@ from orchmagic.purse import Purse
 from orchmagic.readers import Keep, keep
 from orchmagic.run import Run
 from orchmagic.running import Runner, split
-from orchmagic.semantic import parse as policy
 from orchmagic.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class Session:
         self._notify = notify
         self._said_local = False
         self._providers: dict[str, Provider] = {}
-        self._cache: Cache | None = None
-        self._memory: Memory | None = None
+        self._kept = Kept(lambda: self.settings, self.bridge)
         self._health: Health | None = None
         self.purse = Purse(lambda: self.settings.notebook_budget)
         self.history = History(lambda: self.settings, self.bridge, lambda: notebook(self.namespace, self.environ))
@@ -81,7 +80,7 @@ class Session:
     def reload(self) -> None:
         """Read the settings again at their next use (a `%config` line changed one)."""
         before, self._settings = self._settings, None
-        self._drop_cache()
+        self._kept.close()
         self._drop_health()
         self.history.reload(before)
 
@@ -150,7 +149,7 @@ class Session:
             max_tokens=chosen.reply_tokens,
             cache="off" if options.no_cache else "refresh" if options.refresh else "use",
             keep=(options.cache or Keep()).over(keep(chosen.cache)),
-            retries=chosen.retry,
+            retries=chosen.retry if options.retry is None else options.retry,
         )
 
     def rules(self, options: RunOptions) -> tuple[Rule, ...]:
@@ -171,6 +170,13 @@ class Session:
     def add_models(self, entries: Mapping[str, Mapping[str, object]]) -> None:
         """More aliases, for as long as the kernel lives."""
         self._added |= entries
+        self.reload()
+
+    def remove_model(self, name: str) -> None:
+        """Take an alias back that was added in this kernel; those of the settings stay."""
+        if name not in self._added:
+            raise InputError(aliases.kept(name, self.settings, self._added))
+        del self._added[name]
         self.reload()
 
     def pool(self, name: str) -> Pool | None:
@@ -204,30 +210,13 @@ class Session:
 
     @property
     def cache(self) -> Cache | None:
-        """The cache of answers, opened at its first use; None when it is switched off."""
-        if self._cache is None and self.settings.cache != "off":
-            from orchmagic.caches import at  # noqa: PLC0415 - heavy
-
-            self._cache = at(self.settings.cache_url, Path(self.settings.cache_dir) / "answers")
-        return self._cache
+        """The cache of answers; None when it is switched off."""
+        return self._kept.answers
 
     @property
     def memory(self) -> Memory | None:
-        """What the semantic cache knows, beside the answers; None without a cache. Nothing is loaded before its use."""
-        if self._memory is None and self.cache is not None:
-            from orchmagic.semantic.memory import opened  # noqa: PLC0415 - first run
-
-            self._memory = opened(Path(self.settings.cache_dir), policy(self.settings.semantic))
-        return self._memory
-
-    def _drop_cache(self) -> None:
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            memory.close()
-        cache, self._cache = self._cache, None
-        if cache is not None:
-            self.bridge.on_loop(cache.close)
-            cache.close()
+        """What the semantic cache knows; None without a cache."""
+        return self._kept.questions
 
     def new_run(self, made: Orchestration, inputs: Mapping[str, Any]) -> Run:
         """A run that has not begun."""
@@ -292,7 +281,7 @@ class Session:
         for provider in self._providers.values():
             self.bridge.run(provider.close())
         self._providers.clear()
-        self._drop_cache()
+        self._kept.close()
         self._drop_health()
         self.history.close()
         self.bridge.close()

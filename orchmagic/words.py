@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from orchmagic.counted import counted
 from orchmagic.trace import Record, Span
 
 MARKS = {
@@ -60,7 +61,7 @@ def spent(cost: float, unpriced: int) -> str:
     """`$0.0042`, `at least $0.0042 + 2 calls of unknown price`, `price unknown (2 calls)`."""
     if not unpriced:
         return money(cost)
-    calls = f"{unpriced:,} call{'' if unpriced == 1 else 's'}"
+    calls = counted(unpriced, "call")
     return f"at least {money(cost)} + {calls} of unknown price" if cost else f"price unknown ({calls})"
 
 
@@ -102,7 +103,7 @@ def parts(record: Record, step: Span) -> str:
         return ""
     left_out = " ".join(s.name for s in record.inside(step) if s.kind == "more")
     count = len(inner) + _number(rf"([\d,]+) more {inner[0].kind}s", left_out)
-    told = [f"{count:,} {inner[0].kind}{'' if count == 1 else 's'}"]
+    told = [counted(count, inner[0].kind)]
     told += [
         f"{same:,} {status}"
         for status in ("failed", "running", "waiting", "cancelled")
@@ -160,8 +161,8 @@ def again(record: Record, step: Span) -> str:
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     retried = sum(s.status == "retried" for ask in asks for s in record.inside(ask))
     asked = sum(s.status == "retried" for s in asks)
-    told = [f"{retried} {'retry' if retried == 1 else 'retries'}"] if retried else []
-    return ", ".join(told + ([f"{asked} re-ask{'' if asked == 1 else 's'}"] if asked else []))
+    told = [counted(retried, "retry", "retries")] if retried else []
+    return ", ".join(told + ([counted(asked, "re-ask")] if asked else []))
 
 
 def story(record: Record, step: Span) -> tuple[str, ...]:
@@ -199,12 +200,12 @@ def said(value: Any) -> Any:
 
 def headline(record: Record) -> str:
     """`triage · done · 3.4 s · 252 tokens · $0 · 2 calls, 1 cached`."""
-    calls = f"{record.calls} model call{'' if record.calls == 1 else 's'}"
+    calls = counted(record.calls, "model call")
     if record.cached:
         calls += f", {record.cached} cached"
     if record.recalled:
         calls += f", {record.recalled} from the record"
-    figures = (seconds(record.seconds), f"{record.usage.total:,} tokens", total(record), calls)
+    figures = (seconds(record.seconds), counted(record.usage.total, "token"), total(record), calls)
     return " · ".join((record.name, record.status, *figures))
 
 

@@ -99,7 +99,7 @@ function attempt(span: Span): HTMLElement {
     'div',
     { class: 'om-why' },
     foreign(told.filter(Boolean).join(' · ') + failed),
-    ...span.why.map(w => ` (${w})`)
+    ...span.why.map(w => foreign(` (${shown(w, LONG)})`))
   );
 }
 

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CompareView, pairs } from '../src/compare.js';
+import { detail } from '../src/detail.js';
 import { Trace } from '../src/record.js';
 import { TraceView } from '../src/view.js';
 import { headline } from '../src/words.js';
@@ -120,6 +121,29 @@ describe('what a model wrote', () => {
       expect(node.querySelectorAll('img, script, a, iframe')).toHaveLength(0);
     }
     expect((globalThis as { hacked?: number }).hacked).toBeUndefined();
+  });
+
+  it('turns nothing around it: every reason stands isolated', () => {
+    const turned = '\u202egnp.exe';
+    const [ask, attempt] = ['urgent#1/4.1', 'urgent#1/4.1/1'];
+    const spans = (data.spans as Record<string, unknown>[]).map(s =>
+      s.id === ask || s.id === attempt ? { ...s, why: [turned], error: turned } : s
+    );
+    const trace = new Trace({ ...data, spans });
+    const node = detail(
+      trace,
+      trace.spans.find(s => s.id === 'urgent#1/4')!
+    );
+    const told = [...node.querySelectorAll('.om-why, .om-error')].filter(e => e.textContent.includes('gnp.exe'));
+    expect(told).toHaveLength(3); // the error and the reason of the question, and its attempt's
+    expect(node.textContent).not.toContain('\u202e');
+    for (const element of told) {
+      const loose = element.cloneNode(true) as HTMLElement;
+      loose.querySelectorAll('bdi').forEach(b => {
+        b.remove();
+      });
+      expect(loose.textContent).not.toContain('gnp.exe');
+    }
   });
 });
 

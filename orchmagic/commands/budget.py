@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from orchmagic import allowance
 from orchmagic.commands.text import table
+from orchmagic.counted import counted
 from orchmagic.errors import InputError
+from orchmagic.words import money, spent
 
 if TYPE_CHECKING:
     from orchmagic.models.middleware.budget import Shared
@@ -26,7 +28,7 @@ def budget(session: Session, *words: str) -> str:
             raise InputError(f"%orch budget {' '.join(words)}: write {error}") from None
     whole, rows = session.purse.whole, [("name", "spent", "tokens")]
     for name, own in sorted(session.purse.names.items(), key=lambda n: (-n[1].spent_cost, -n[1].spent_tokens)):
-        rows.append((name, _money(own), f"{own.spent_tokens:,}"))
+        rows.append((name, spent(own.spent_cost, own.unpriced), f"{own.spent_tokens:,}"))
     said = [_told(whole), *([table(rows)] if len(rows) > 1 else []), _today(session)]
     return "\n".join(line for line in said if line)
 
@@ -34,18 +36,28 @@ def budget(session: Session, *words: str) -> str:
 def _told(whole: Shared) -> str:
     limits, left = [], []
     if whole.money is not None:
-        limits.append(f"${whole.money:g}")
-        left.append(f"${max(0.0, whole.money - whole.spent_cost):.4f}")
+        limits.append(money(whole.money))
+        left.append(money(max(0.0, whole.money - whole.spent_cost)))
     if whole.max_tokens is not None:
-        limits.append(f"{whole.max_tokens:,} tokens")
-        left.append(f"{max(0, whole.max_tokens - whole.spent_tokens):,} tokens")
+        limits.append(counted(whole.max_tokens, "token"))
+        left.append(counted(max(0, whole.max_tokens - whole.spent_tokens), "token"))
     bound = f"limit {' and '.join(limits)}, left {' and '.join(left)}" if limits else "no limit"
-    held = f"; {len(whole.held)} calls under way" if whole.held else ""
-    return f"This kernel spent {_money(whole)} and {whole.spent_tokens:,} tokens; {bound}{held}."
+    held = f"; {counted(len(whole.held), 'call')} under way" if whole.held else ""
+    return f"This kernel spent {_sum(whole.spent_cost, whole.unpriced, whole.spent_tokens)}; {bound}{held}.{_lost(whole)}"
 
 
-def _money(spent: Shared) -> str:
-    return f"${spent.spent_cost:.4f}" + (f" + {spent.unpriced} calls of unknown price" if spent.unpriced else "")
+def _lost(whole: Shared) -> str:
+    """Why it is more than the receipts say."""
+    if not whole.lost:
+        return ""
+    cost, tokens = whole.guessed.cost or 0.0, counted(whole.guessed.tokens, "token")
+    most = f"{money(cost)} and {tokens}" if cost else tokens
+    calls = counted(whole.lost, "call")
+    return f"\nOf that up to {most} for {calls} that broke off and may have been billed: receipts and history leave them out."
+
+
+def _sum(cost: float, unpriced: int, tokens: int) -> str:
+    return f"{spent(cost, unpriced)} and {counted(tokens, 'token')}"
 
 
 def _today(session: Session) -> str:
@@ -56,5 +68,5 @@ def _today(session: Session) -> str:
     if not runs:
         return ""
     whose = f"{Path(name).name}, all its kernels" if name else "all kernels"
-    cost, tokens = sum(r.cost for r in runs), sum(r.tokens for r in runs)
-    return f"Today, {whose}: ${cost:.4f} and {tokens:,} tokens in {len(runs)} run{'s' * (len(runs) != 1)}."
+    whole = _sum(sum(r.cost for r in runs), sum(r.unpriced for r in runs), sum(r.tokens for r in runs))
+    return f"Today, {whose}: {whole} in {counted(len(runs), 'run')}."

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from orchmagic.commands.text import cut, table
+from orchmagic.counted import counted
 from orchmagic.errors import InputError
 from orchmagic.words import money
 
@@ -22,11 +23,11 @@ def cache(session: Session, action: str = "", number: str = "") -> str:
     match action:
         case "":
             kept = store.stats()
-            lines = [f"{kept['entries']} answers, {int(kept['bytes']) / 1024:.0f} kB in {kept['path']}"]
+            lines = [f"{counted(int(kept['entries']), 'answer')}, {int(kept['bytes']) / 1024:.0f} kB in {kept['path']}"]
             return "\n".join([*lines, *_semantic(memory)])
         case "clear":
             memory.clear()
-            return f"Removed {store.clear()} stored answers."
+            return f"Removed {counted(store.clear(), 'stored answer')}."
         case "hits":
             return _hits(memory)
         case "entries":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,35 @@ if TYPE_CHECKING:
 
 
 def models(session: Session, action: str = "", *words: str) -> str:
-    """Models [add NAME DEPLOYMENT … policy=…]: the aliases, what is reachable, prices, latency; or another alias"""
+    """Models [add NAME DEPLOYMENT … policy=… | remove NAME]: what is reachable, prices, latency; or change an alias"""
+    from orchmagic.models import listed, reach  # noqa: PLC0415 - only this command needs it
+
+    said = _change(session, action, words) if action else ""
+    rows = session.bridge.run(reach.rows(session.settings, session.environ, session.health))
+    wrong = "".join(f"\n!! {lack.alias}: {lack.write}" for lack in reach.broken(session.settings, session.environ))
+    return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {listed.edition()}."
+
+
+def _change(session: Session, action: str, words: Sequence[str]) -> str:
+    """Add or remove an alias of this kernel; what is to be said of it.
+
+    Raises:
+        InputError, SettingsError: that cannot be done, and nothing was.
+    """
     from orchmagic.entries import added  # noqa: PLC0415 - only this command needs it
-    from orchmagic.models import listed, reach  # noqa: PLC0415 - as above
+    from orchmagic.models import aliases  # noqa: PLC0415 - as above
 
     if action == "add":
-        session.add_models(added(words))
-    elif action:
-        raise InputError(f"unknown command {action!r}: write %orch models or %orch models add NAME DEPLOYMENT")
-    rows = session.bridge.run(reach.rows(session.settings, session.environ, session.health))
-    return f"{table(rows)}\nPrices not in the settings are those of {listed.edition()}."
+        entries = added(words)
+        aliases.checked(entries, session.settings, session.environ)
+        session.add_models(entries)
+        return ""
+    if action == "remove" and len(words) == 1:
+        session.remove_model(words[0])
+        kept = words[0] in session.settings.models
+        return f"{words[0]!r} is again what the settings say.\n" if kept else f"{words[0]!r} is removed.\n"
+    write = "%orch models, %orch models add NAME DEPLOYMENT … or %orch models remove NAME"
+    raise InputError(f"unknown command {' '.join((action, *words))!r}: write {write}")
 
 
 def export(session: Session, name: str, file: str, *options: str) -> str:

@@ -93,8 +93,8 @@ class Deployment:
 class Pool:
     """The deployments behind one alias, each with a name of its own (`small@groq`) as its `alias`.
 
-    `policy`: "order" (the first that can), "weighted" (by chance), "uptime" or "price" (by score, see
-    `models.balance`). `hedge`: seconds after which a second one is asked as well, None = never.
+    `policy`: "order" (the first that can), "weighted" (by chance), "uptime", "price" or "latency" (by
+    score, see `models.balance`). `hedge`: seconds after which a second one is asked as well, None = never.
     """
 
     alias: str

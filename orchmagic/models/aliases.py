@@ -10,13 +10,13 @@ deployments is a Pool; `alias@name` is one of them, and the alias itself looks l
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orchmagic.errors import SettingsError, nearest
-from orchmagic.models import PROVIDERS, Deployment, Pool, presets
-from orchmagic.models.endpoint import BASE_ENV, KEY_ENV, at_openai, base, host, on_loopback, shown
+from orchmagic.models import PROVIDERS, Deployment, Pool, keys, presets
+from orchmagic.models.endpoint import BASE_ENV, KEY_ENV, at_openai, base, host, shown
 from orchmagic.settings import Settings
 
 OPENAI_MODELS = {
@@ -42,13 +42,10 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
         return _configured(name, settings.models[name], environ)
     if name in OPENAI_MODELS:
         return _built_in(name, settings, environ)
-    provider, _, model = name.partition("/")
-    if provider in NO_KEY or (model and provider != "openai" and provider in PROVIDERS.names()):
-        return _of(provider, name, {"model": model or NO_KEY[provider]}, environ)
-    if _known_endpoint(provider, model, environ):
-        return _openai(name, {"model": model, **presets.fields(provider, environ)}, environ)
-    own = model if provider == "openai" and model else name
-    return _openai(name, {"model": own}, _with_key(name, settings, environ))
+    provider, fields = _meant(name, environ)
+    if provider == "openai" and "base_url" not in fields:
+        _check_key(name, settings, environ)
+    return _of(provider, name, fields, environ)
 
 
 def pool(name: str, settings: Settings, environ: Mapping[str, str], *, every: bool = False) -> Pool | None:
@@ -84,6 +81,25 @@ def table(settings: Settings, environ: Mapping[str, str]) -> tuple[Deployment, .
     return tuple(_known(settings, environ))
 
 
+def checked(entries: Mapping[str, Mapping[str, Any]], settings: Settings, environ: Mapping[str, str]) -> None:
+    """Whether these aliases could be used beside the settings' own; keys that are not set yet are no obstacle.
+
+    Raises:
+        SettingsError: one could not; says what to write.
+    """
+    together = replace(settings, models={**settings.models, **entries})
+    for name in entries:
+        pool(name, together, environ, every=True)
+
+
+def kept(name: str, settings: Settings, added: Iterable[str]) -> str:
+    """Why an alias cannot be removed: what was not added in this kernel stands somewhere else."""
+    if name in settings.models:
+        return f"{name!r} was not added here: remove it where it stands, in pyproject.toml, %config or ORCHMAGIC_MODELS"
+    known = ", ".join(added) or "none"
+    return f"no alias {name!r} was added here (added: {known}){nearest(name, added)}"
+
+
 def _known(settings: Settings, environ: Mapping[str, str]) -> Iterator[Deployment]:
     for name in dict.fromkeys([*settings.models, *OPENAI_MODELS, *NO_KEY]):
         try:
@@ -94,9 +110,7 @@ def _known(settings: Settings, environ: Mapping[str, str]) -> Iterator[Deploymen
 
 def ready(deployment: Deployment, environ: Mapping[str, str]) -> bool:
     """Whether the key that the deployment needs is set; whether its endpoint answers is not known here."""
-    if deployment.provider != "openai":
-        return True
-    return bool(environ.get(deployment.key_env or KEY_ENV)) or on_loopback(deployment.base_url or base(environ))
+    return keys.lack(deployment, environ) is None
 
 
 def _pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool:
@@ -168,6 +182,28 @@ def _looks(name: str, found: Pool, environ: Mapping[str, str]) -> Deployment:
     )
 
 
+def _meant(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The provider that a model's name means wherever it is written, and the fields that the name says.
+
+    Raises:
+        SettingsError: it has an endpoint in front that nobody knows; OpenAI's own models have no slash in their names.
+    """
+    provider, _, model = name.partition("/")
+    if provider in NO_KEY or (model and provider != "openai" and provider in PROVIDERS.names()):
+        return provider, {"model": model or NO_KEY[provider]}
+    if _known_endpoint(provider, model, environ):
+        return "openai", {"model": model, **presets.fields(provider, environ)}
+    if provider == "openai" and model:
+        return "openai", {"model": model}
+    if model and at_openai(base(environ)):
+        known = [*presets.PRESETS, *NO_KEY]
+        raise SettingsError(
+            f"no endpoint {provider!r} for model {name!r}: write one of {', '.join(known)}, or say where that model is "
+            f"with {BASE_ENV}, base_url or endpoint{nearest(provider, known)}"
+        )
+    return "openai", {"model": name}
+
+
 def _known_endpoint(provider: str, model: str, environ: Mapping[str, str]) -> bool:
     """Whether `provider/model` names a preset; behind a server of one's own it is a name of that server's."""
     own = environ.get(BASE_ENV)
@@ -182,6 +218,11 @@ def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str])
             known = f"write one of {', '.join(presets.PRESETS)}, or base_url{nearest(endpoint, presets.PRESETS)}"
             raise SettingsError(f"models.{name} has an unknown endpoint {endpoint!r}: {known}")
         fields = {**presets.fields(endpoint, environ), **fields}
+    if "model" not in fields and "base_url" in fields:
+        raise SettingsError(f'models.{name} names no model at {shown(str(fields["base_url"]))}: write model = "…"')
+    if not fields.keys() & {"base_url", "provider"}:
+        provider, said = _meant(fields.get("model", name), environ)
+        return _of(provider, name, {**said, **fields, "model": said["model"]}, environ)
     provider = fields.get("provider", "openai")
     return _of(provider, name, {"model": NO_KEY.get(provider, name), **fields}, environ)
 
@@ -243,14 +284,14 @@ def _scripted(name: str, fields: Mapping[str, Any]) -> Deployment:
     return Deployment(**{"alias": name, "provider": "scripted", "logprobs": True, **fields})
 
 
-def _with_key(name: str, settings: Settings, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The environment, when it says where a model of this name could be.
+def _check_key(name: str, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Whether anything says where a model of this name could be.
 
     Raises:
         SettingsError: neither a key nor an endpoint is set.
     """
     if environ.get(KEY_ENV) or environ.get(BASE_ENV):
-        return environ
+        return
     known = [*settings.models, *OPENAI_MODELS, *NO_KEY]
     raise SettingsError(
         f"model {name!r} needs a key and {KEY_ENV} is not set: set it (or {BASE_ENV} for a server of your "

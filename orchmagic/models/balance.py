@@ -7,7 +7,10 @@ Two published sets of weights, both of LLM Gateway. Lower scores are better, 0 i
     "price"    price .6, uptime .5, throughput .05, latency      as the gateway does it now; each figure's ratio to the
                .025 while streaming, prompt cache .2             best, less one; the cache counts from 5,000 tokens on
 
-Weights that do not count for a question are shared out among the others. Below 95 % uptime both add a penalty that
+    "latency"  the wait alone: until the first token       its ratio to the best, less one; who was never measured
+               while streaming, else for the whole answer       is tried first, by one question at a time
+
+Weights that do not count for a question are shared out among the others. Below 95 % uptime all add a penalty that
 grows with the square of what is missing.
 """
 
@@ -22,7 +25,7 @@ from orchmagic.models import Deployment, Pool
 EXPLORE = 0.01  # of the questions: a deployment at random, or what was slow once would never be measured again
 UPTIME = MappingProxyType({"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1})
 PRICE = MappingProxyType({"price": 0.6, "uptime": 0.5, "throughput": 0.05, "latency": 0.025, "cache": 0.2})
-SCORED = frozenset({"uptime", "price"})  # the policies that ask for figures
+SCORED = frozenset({"uptime", "price", "latency"})  # the policies that ask for figures
 _STEADY = 0.95  # uptime below which a deployment is no longer just a little worse
 _LONG = 5_000  # tokens of a prompt from which on its provider's cache matters
 
@@ -33,7 +36,8 @@ class Stats:
 
     The defaults stand for one that was never asked, where no other was either. `price` in US dollars
     per million tokens, the mean of input and output, None = unknown; `cache`: it sells cached input for less.
-    `measured`: it has answered before; `shut`: it is left alone now.
+    `first`: seconds until the first token of a streamed answer, None = it never streamed. `measured`: it has answered
+    before; `shut`: it is left alone now; `under_way`: questions of this kernel that it has not answered yet.
     """
 
     uptime: float = 1.0
@@ -43,6 +47,12 @@ class Stats:
     cache: bool = False
     measured: bool = True
     shut: bool = False
+    first: float | None = None
+    under_way: int = 0
+
+    def wait(self, *, streaming: bool) -> float | None:
+        """Seconds that one waits for it, None = never measured."""
+        return self.first if streaming else self.latency if self.measured else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,25 @@ def penalty(uptime: float) -> float:
 
 def scores(table: Sequence[Stats], policy: str, *, streaming: bool = False, tokens: int = 0) -> list[float]:
     """A score for each row, lower is better; `tokens` are those of the prompt."""
-    return _ranged(table) if policy == "uptime" else _ratios(table, streaming=streaming, tokens=tokens)
+    match policy:
+        case "uptime":
+            return _ranged(table)
+        case "latency":
+            return _waits(table, streaming=streaming)
+        case _:
+            return _ratios(table, streaming=streaming, tokens=tokens)
+
+
+def _waits(table: Sequence[Stats], *, streaming: bool) -> list[float]:
+    """Never measured: -1 while nobody tries it; else behind all others, those with the fewest questions first."""
+    waits = [s.wait(streaming=streaming) for s in table]
+    soonest = min((w for w in waits if w is not None), default=0.0)
+    known = [
+        None if wait is None else _more(wait, soonest) + penalty(s.uptime) for s, wait in zip(table, waits, strict=True)
+    ]
+    last = max((k for k in known if k is not None), default=0.0)
+    untried = [last + s.under_way if s.under_way else -1.0 for s in table]
+    return [u if k is None else k for k, u in zip(known, untried, strict=True)]
 
 
 def _ranged(table: Sequence[Stats]) -> list[float]:
@@ -181,15 +209,23 @@ def _scored(
     table = [stats.get(m.alias, Stats()) for m in pool.members]
     marks = scores(table, pool.policy, streaming=streaming, tokens=tokens)
     order = sorted(range(len(table)), key=marks.__getitem__)
+    told = [_told(table[i], marks[i], pool.policy, streaming=streaming) for i in order]
     choices = [
-        Choice(pool.members[i], f"score {marks[i]:.3f}, number {place} of {len(order)} ({_figures(table[i])})")
-        for place, i in enumerate(order, 1)
+        Choice(pool.members[i], f"{said}, number {place} of {len(order)} ({_figures(table[i])})")
+        for place, (i, said) in enumerate(zip(order, told, strict=True), 1)
     ]
     if chance() >= EXPLORE:
         return choices
     picked = choices[int(chance() * len(choices))]
     explored = Choice(picked.deployment, f"explored, as {EXPLORE:.0%} of the questions are; {picked.why}")
     return [explored, *(c for c in choices if c is not picked)]
+
+
+def _told(stats: Stats, mark: float, policy: str, *, streaming: bool) -> str:
+    if policy != "latency" or stats.wait(streaming=streaming) is not None:
+        return f"score {mark:.3f}"
+    others = f"{stats.under_way} other question{'s' * (stats.under_way > 1)} there" if stats.under_way else "tried now"
+    return f"not measured yet, {others}"
 
 
 def _drawn(members: Sequence[Deployment], chance: Callable[[], float]) -> list[Choice]:
@@ -208,4 +244,5 @@ def _drawn(members: Sequence[Deployment], chance: Callable[[], float]) -> list[C
 
 def _figures(stats: Stats) -> str:
     price = "price unknown" if stats.price is None else f"${stats.price:.2f}/M"
-    return f"uptime {stats.uptime:.0%}, {stats.throughput:.0f} tokens/s, {stats.latency:.2f} s, {price}"
+    first = "" if stats.first is None else f"first token {stats.first:.2f} s, "
+    return f"uptime {stats.uptime:.0%}, {stats.throughput:.0f} tokens/s, {first}{stats.latency:.2f} s, {price}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
+from orchmagic.counted import counted
 from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
@@ -60,11 +61,11 @@ def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int
     """A limit that is met. `calls` are those of the last minute and those under way, oldest first."""
     under_way = sum(row["until"] > now for row in calls)
     if deployment.concurrency is not None and under_way >= deployment.concurrency:
-        return Closed("busy", f"{under_way} calls under way, its limit", now)
+        return Closed("busy", f"{counted(under_way, 'call')} under way, its limit", now)
     recent = [row for row in calls if row["at"] > now - MINUTE]
     if deployment.requests_per_minute is not None and len(recent) >= deployment.requests_per_minute:
         free = recent[len(recent) - deployment.requests_per_minute]["at"] + MINUTE
-        return Closed("limit", f"{len(recent)} requests in a minute, its limit", free)
+        return Closed("limit", f"{counted(len(recent), 'request')} in a minute, its limit", free)
     limit = deployment.tokens_per_minute
     used = sum(row["tokens"] for row in recent)
     if limit is None or not recent or used + tokens <= limit:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from orchmagic.models import Deployment
 from orchmagic.models.endpoint import KEY_ENV, host, shown
 from orchmagic.models.wire import line
 
+_SHORT = 90  # characters of a reason among several
 _SECRET = 8  # characters: a shorter key is a placeholder such as "none", and may be part of a word
 
 # an account with nothing left also answers 429 or 400: waiting does not help there
@@ -43,7 +45,7 @@ _RULES: tuple[tuple[Callable[[int, set[str]], object], type[ModelError], str], .
         RefusedReply,
         "a content filter of {host} stopped the request: {said}",
     ),
-    (lambda status, _: status == HTTPStatus.TOO_MANY_REQUESTS, RateLimited, "429 from {host}: {said}"),
+    (lambda status, _: status == HTTPStatus.TOO_MANY_REQUESTS, RateLimited, "429 from {host}{wait}: {said}"),
     (lambda status, _: status == HTTPStatus.REQUEST_TIMEOUT, CallTimeout, "408 from {host}: {said}"),
     (
         lambda status, _: status >= HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -70,7 +72,9 @@ def rejected(
     """The error for an answer with `status`; `detail` is the body's `error` object, or its text."""
     said, codes = _read(detail)
     kind, text = next((kind, text) for holds, kind, text in _RULES if holds(status, codes))
-    words = {"host": _at(deployment), "key": deployment.key_env or KEY_ENV, "model": deployment.model}
+    wait = seconds(retry_after)
+    asked = "" if wait is None else f", which asks to wait {wait:.4g} s"
+    words = {"wait": asked, "host": _at(deployment), "key": deployment.key_env or KEY_ENV, "model": deployment.model}
     error = kind(
         text.format(status=status, said=said, **words),
         model=deployment.model,
@@ -78,7 +82,7 @@ def rejected(
         status=status,
     )
     if isinstance(error, RateLimited):
-        error.retry_after = seconds(retry_after)
+        error.retry_after = wait
     if isinstance(error, UnusableReply):  # the filter stopped the request before a model saw it
         error.usage, error.cost = Usage(), 0.0
     return error
@@ -160,3 +164,11 @@ def kind(error: ModelError) -> str:
     """`429`, or `call timeout` where the endpoint gave no status."""
     words = re.sub(r"(?<!^)([A-Z])", r" \1", type(error).__name__).lower()
     return str(error.status) if error.status else words
+
+
+def each(tried: Sequence[tuple[str, ModelError]]) -> str:
+    """One short reason, the last, for each of those that were tried, and how often that was."""
+    last: dict[str, ModelError] = dict(tried)
+    times = Counter(name for name, _ in tried)
+    many = {name: f" ({n} times)" if n > 1 else "" for name, n in times.items()}
+    return "; ".join(f"{kind(e)} from {name}{many[name]}: {line(str(e), _SHORT)}" for name, e in last.items())

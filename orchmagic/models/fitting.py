@@ -35,3 +35,13 @@ def _lack(member: Deployment, request: ModelRequest) -> str:
 def prompt_tokens(request: ModelRequest) -> int:
     """Tokens of the question, estimated."""
     return sum(wire.count(wire.spoken(m)) for m in request.messages) + images.TOKENS * images.inside(request.messages)
+
+
+def alike(pool: Pool) -> tuple[Deployment, ...]:
+    """Members whose stored answers stand for each other: all, but in an ordered list only those of its first model.
+
+    There the later ones stand in, and what they answered is not served once the first is back.
+    """
+    if pool.policy != "order":
+        return pool.members
+    return tuple(m for m in pool.members if m.model == pool.members[0].model)

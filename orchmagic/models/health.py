@@ -32,7 +32,8 @@ VERSION = 1
 SCHEMA = """
 CREATE TABLE deployments(id TEXT PRIMARY KEY, failures INTEGER DEFAULT 0, opened INTEGER DEFAULT 0,
     open_until REAL DEFAULT 0, probe_until REAL DEFAULT 0, limited INTEGER DEFAULT 0, why TEXT DEFAULT '',
-    asked REAL DEFAULT 0, answered REAL DEFAULT 0, seconds REAL DEFAULT 0, tokens REAL DEFAULT 0, at REAL DEFAULT 0);
+    asked REAL DEFAULT 0, answered REAL DEFAULT 0, seconds REAL DEFAULT 0, tokens REAL DEFAULT 0, at REAL DEFAULT 0,
+    first REAL DEFAULT 0, streamed REAL DEFAULT 0);
 CREATE TABLE calls(number INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT, at REAL, tokens INTEGER, until REAL);
 CREATE INDEX calls_of ON calls(deployment, at);
 """
@@ -71,6 +72,7 @@ class Health:
         self._database = database
         self.clock = clock
         self._freed = asyncio.Event()
+        self._under_way: dict[str, list[float]] = {}  # when the questions of this kernel are given up
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -93,13 +95,16 @@ class Health:
         rates = prices.rates(deployment)
         price = None if rates is None else (rates[0] + rates[1]) / 2
         cache = rates is not None and rates[2] < rates[0]
-        known = replace(best, price=price, cache=cache, measured=False)
+        busy = sum(until > self.clock() for until in self._under_way.get(identity(deployment), ()))
+        known = replace(best, price=price, cache=cache, measured=False, under_way=busy)
         if row is None:
             return known
         known = replace(known, shut=row["open_until"] > self.clock())
         fade = self._fade(row)
         # one good answer is taken for granted, so that old trouble fades to well
         known = replace(known, uptime=(row["answered"] * fade + 1) / (row["asked"] * fade + 1))
+        if row["streamed"] > 0:
+            known = replace(known, first=row["first"] / row["streamed"])
         if row["answered"] <= 0 or row["seconds"] <= 0:
             return known
         throughput, latency = row["tokens"] / row["seconds"], row["seconds"] / row["answered"]
@@ -128,10 +133,13 @@ class Health:
         until = self.clock() + (timeout or _PATIENCE) + _GRACE
         try:
             with self._database.alone() as do:
-                return self._enter(do, deployment, tokens, until, anyway=anyway)
+                entered = self._enter(do, deployment, tokens, until, anyway=anyway)
         except StoreError as error:
             self._database.complain("written", str(error))
-            return Pass(identity(deployment))
+            entered = Pass(identity(deployment))
+        if isinstance(entered, Pass):
+            self._under_way.setdefault(entered.deployment, []).append(until)
+        return entered
 
     def _enter(
         self, do: Callable[..., Any], deployment: Deployment, tokens: int, until: float, *, anyway: bool
@@ -157,12 +165,14 @@ class Health:
         given: Pass,
         *,
         seconds: float = 0.0,
+        first: float = 0.0,
         tokens: int = 0,
         written: int = 0,
         error: ModelError | None = None,
         sent: bool = True,
     ) -> None:
         """A call has ended: answered in `seconds` with `tokens` in all, `written` of them new; or with `error`.
+        Streamed answers say when the `first` text came, in seconds from the beginning.
 
         Neither: it says nothing of the deployment (cancelled; not `sent` at all: a cache's answer, no budget).
         """
@@ -176,12 +186,14 @@ class Health:
                 if error is not None and elsewhere(error):
                     self._failed(do, given, error)
                 elif seconds > 0:
-                    self._answered(do, given, seconds, written)
+                    self._answered(do, given, {"seconds": seconds, "tokens": written}, first)
                 elif given.probe:
                     do("UPDATE deployments SET probe_until = 0 WHERE id = ?", given.deployment)
         except StoreError as trouble:
             self._database.complain("written", str(trouble))
         finally:
+            if under_way := self._under_way.get(given.deployment):
+                under_way.pop(0)
             self._freed.set()
             self._freed = asyncio.Event()
 
@@ -191,14 +203,15 @@ class Health:
             async with asyncio.timeout(at_most):
                 await self._freed.wait()
 
-    def _answered(self, do: Callable[..., Any], given: Pass, seconds: float, written: int) -> None:
+    def _answered(self, do: Callable[..., Any], given: Pass, news: Mapping[str, float], first: float) -> None:
         row = self._row(do, given.deployment)
-        fade, news = self._fade(row), (("seconds", seconds), ("tokens", written))
+        fade, streams = self._fade(row), row["streamed"] + (first > 0)
         do(
             "UPDATE deployments SET failures = 0, opened = 0, open_until = 0, probe_until = 0, limited = 0, why = '', "
-            "asked = ?, answered = ?, seconds = ?, tokens = ?, at = ? WHERE id = ?",
+            "asked = ?, answered = ?, seconds = ?, tokens = ?, first = ?, streamed = ?, at = ? WHERE id = ?",
             *(row["asked"] * fade + 1, row["answered"] * fade + 1),
-            *(_recent(row[name] * fade, row["answered"] * fade, new) for name, new in news),
+            *(_recent(row[name] * fade, row["answered"] * fade, new) for name, new in news.items()),
+            *(_recent(row["first"], row["streamed"], first) if first > 0 else row["first"], streams),
             *(self.clock(), given.deployment),
         )
 

@@ -1,7 +1,7 @@
 """Where keys come from: the environment, else a `.env` file, or the system's keyring where `key_env` says so.
 
     OPENAI_API_KEY=sk-…            a line of .env, in the folder of the notebook or one above it; the environment wins
-    key_env = "keyring:openai"     what `keyring set orchmagic openai` stored (pip install keyring)
+    key_env = "keyring:openai"     what `keyring set orchmagic openai` stored (pip install 'orchmagic[keyring]')
 
 A key is looked up when a call is made. It is in no setting, trace, cache or table.
 """
@@ -14,9 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchmagic.errors import SettingsError
+from orchmagic.models import Deployment
+from orchmagic.models.endpoint import KEY_ENV, base, on_loopback
 
 SERVICE = "orchmagic"
-_RING = "keyring:"
+RING = "keyring:"
+_INSTALL = "pip install 'orchmagic[keyring]'"
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 _LARGEST = 1 << 20  # bytes: a larger .env holds something else
 
@@ -29,12 +32,12 @@ class Surroundings(Mapping[str, str]):
         self._file = _found(start)
 
     def __getitem__(self, name: str) -> str:
-        if name.startswith(_RING):
-            return _from_ring(name.removeprefix(_RING))
+        if name.startswith(RING):
+            return _from_ring(name.removeprefix(RING))
         return self._environ[name] if name in self._environ else self._file[name]
 
     def __contains__(self, name: object) -> bool:
-        if isinstance(name, str) and name.startswith(_RING):
+        if isinstance(name, str) and name.startswith(RING):
             return self.get(name) is not None
         return name in self._environ or name in self._file
 
@@ -51,6 +54,23 @@ class Surroundings(Mapping[str, str]):
 def around(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Surroundings:
     """The surroundings of this process; `start` is the folder in which the search for `.env` begins."""
     return Surroundings(os.environ if environ is None else environ, start or Path.cwd())
+
+
+def lack(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
+    """What to write so that its key is there; None: it is, or none is needed."""
+    if deployment.provider != "openai":
+        return None
+    name = deployment.key_env or KEY_ENV
+    try:
+        if environ.get(name):
+            return None
+    except SettingsError as error:  # the keyring cannot be asked
+        return str(error)
+    if on_loopback(deployment.base_url or base(environ)):
+        return None
+    if name.startswith(RING):
+        return f"needs {name}: write keyring set {SERVICE} {name.removeprefix(RING)} in a terminal"
+    return f"needs {name}: set it, in the environment or as a line {name}=… in .env (no git)"
 
 
 def _found(start: Path) -> dict[str, str]:
@@ -90,11 +110,11 @@ def _from_ring(name: str) -> str:
     try:
         import keyring  # noqa: PLC0415 - only where a setting names it; it may be missing
     except ImportError:
-        raise SettingsError(f'key_env "{_RING}{name}" needs the package keyring: pip install keyring') from None
+        raise SettingsError(f'key_env "{RING}{name}" needs the package keyring: {_INSTALL}') from None
     try:
         found = keyring.get_password(SERVICE, name)
     except keyring.errors.KeyringError as error:
         raise SettingsError(f"the keyring cannot be read: {type(error).__name__}") from None
     if found is None:
-        raise KeyError(f"{_RING}{name}")
+        raise KeyError(f"{RING}{name}")
     return str(found)

@@ -31,6 +31,7 @@ from orchmagic.models import (
     prices,
 )
 from orchmagic.models.health import Health, opened
+from orchmagic.models.listening import Listening
 from orchmagic.models.middleware.balance import Balancing
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.caching import Caching
@@ -70,6 +71,7 @@ def build(
     memory: Memory | None = None,
     pool: Callable[[str], Pool | None] = lambda _: None,
     health: Health | None = None,
+    unpriced: Callable[[Deployment], str] | None = None,
     time_left: Callable[[], float | None] = lambda: None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -78,31 +80,32 @@ def build(
     """The pipeline of one run. `flights` is the session's, `budget` and `journal` the run's own.
 
     `resolve` finds the deployment behind a name, `pool` the several of an alias, `provider` the one instance of a
-    provider; `health` (the session's) knows how deployments are doing. `policy` holds the rules for questions and
-    answers; `memory` is the semantic cache, None = off. `time_left`: seconds that the run still has, None = no
-    deadline. The last three are the world, for tests: seconds since the epoch, waiting, and a number from 0 to 1.
+    provider; `health` (the session's) knows how they do, `unpriced` what to write for one without a price. `policy`
+    holds the rules for questions and answers; `memory` is the semantic cache, None = off. `time_left`: seconds that
+    the run still has, None = no deadline. The last three are the world, for tests.
     """
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
     resolve, pool = functools.cache(resolve), functools.cache(pool)
+    listening = Listening(emit)
     caching = Caching(cache, resolve, emit, clock)
     world: dict[str, Any] = {"time_left": time_left, "sleep": sleep, "chance": chance}
     known = _known(caching, flights, resolve)
     guarding = Guarding(policy or Policy())
     return stack(
-        _asking(emit, resolve, provider),
+        _asking(listening, resolve, provider),
         guarding.asking,
         Tracing(emit),
         guarding.answering,
         Recording(journal, resolve, emit, budget),
         guarding.answering,
         Fallback(emit),
-        Balancing(pool, health or opened(None), emit, retry=retry, known=known, **world),
+        Balancing(pool, health or opened(None), emit, retry=retry, known=known, listening=listening, **world),
         caching,
         SemanticCaching(memory, cache, resolve, emit, clock, chance),
         guarding.answering,
         flights.of(resolve, emit),
         Retry(retry, resolve, emit, **world),
-        Budgeting(budget, resolve),
+        Budgeting(budget, resolve, unpriced),
         guarding.failing,
     )
 

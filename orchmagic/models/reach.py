@@ -10,14 +10,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchmagic.errors import SettingsError
-from orchmagic.models import Deployment, aliases, prices
+from orchmagic.models import Deployment, aliases, keys, prices
 from orchmagic.models.endpoint import KEY_ENV, base, host, is_address, on_loopback, shown
 from orchmagic.models.faults import redact
 from orchmagic.models.health import Health
 from orchmagic.models.wire import line
 from orchmagic.settings import Settings
+
+if TYPE_CHECKING:
+    from httpx2 import Response
 
 PATIENCE = 3.0  # seconds
 _REFUSED = (401, 403)
@@ -59,12 +63,14 @@ def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]
         except SettingsError as error:
             yield Missing(name, str(error))
             continue
-        for member in members:
-            if not aliases.ready(member, environ):
-                key = member.key_env or KEY_ENV
-                yield Missing(
-                    member.alias, f"needs {key}: set it, in the environment or as a line {key}=… in .env (no git)"
-                )
+        yield from (Missing(m.alias, said) for m in members if (said := keys.lack(m, environ)))
+
+
+def broken(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]:
+    """The settings' own aliases that the table cannot tell: wrong entries, and keys that cannot be looked up."""
+    for lack in missing(settings, environ):
+        if not lack.write.startswith("needs "):  # a key that is not set stands in the table
+            yield lack
 
 
 def alone(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]:
@@ -84,7 +90,10 @@ async def reach(deployment: Deployment, environ: Mapping[str, str], patience: fl
         return Reach(fine=False, said=f"{shown(url)} is no address")
     from httpx2 import AsyncClient, HTTPError  # noqa: PLC0415 - heavy; comes with openai
 
-    key = environ.get(deployment.key_env or KEY_ENV)
+    try:
+        key = environ.get(deployment.key_env or KEY_ENV)
+    except SettingsError:  # a keyring that cannot be asked: told beside the key
+        return Reach(fine=False, said="not asked")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     began = time.perf_counter()
     try:
@@ -96,11 +105,20 @@ async def reach(deployment: Deployment, environ: Mapping[str, str], patience: fl
         said = redact(line(str(error) or type(error).__name__, 60))
         return Reach(fine=False, said=f"not reached: {said.replace(key, '[key]') if key else said}")
     took = time.perf_counter() - began
+    return _heard(answer, took, deployment.key_env or KEY_ENV)
+
+
+def _heard(answer: Response, took: float, key_env: str) -> Reach:
+    """Reached is who has a list of models: what else answers may be a wrong path, or somebody else's server."""
     if answer.status_code in _REFUSED:
-        said = f"{deployment.key_env or KEY_ENV} was refused ({answer.status_code})"
-        return Reach(fine=False, said=said, seconds=took)
-    # some servers have no list of models: what answers at all is there
-    return Reach(fine=answer.status_code < 500, said=f"{took * 1000:.0f} ms", seconds=took)  # noqa: PLR2004 - HTTP
+        return Reach(fine=False, said=f"{key_env} was refused ({answer.status_code})", seconds=took)
+    if not answer.is_success:
+        return Reach(fine=False, said=f"{answer.status_code} for /models: is base_url right?", seconds=took)
+    try:
+        answer.json()
+    except ValueError:  # the page of a web server
+        return Reach(fine=False, said=f"{answer.status_code}, not in the protocol: is base_url right?", seconds=took)
+    return Reach(fine=True, said=f"{took * 1000:.0f} ms", seconds=took)
 
 
 async def rows(
@@ -120,9 +138,19 @@ def _rows(
         rates = prices.rates(deployment)
         fresh, written = ("?", "?") if rates is None else (f"{rates[0]:g}", f"{rates[1]:g}")
         place = host(deployment.base_url) if deployment.base_url else deployment.provider
-        name = deployment.key_env
-        key = "-" if name is None else "set" if environ.get(name) else f"set {name}"
         seen = health.seen(deployment)
         latency = "-" if seen is None else f"{seen.latency:.2f} s, {seen.uptime:.0%} of calls"
-        told = (deployment.alias, deployment.model, place, fresh, written, key)
+        told = (deployment.alias, deployment.model, place, fresh, written, _key(deployment, environ))
         yield (*told, found.said, latency, health.state(deployment))
+
+
+def _key(deployment: Deployment, environ: Mapping[str, str]) -> str:
+    name = deployment.key_env
+    if name is None:
+        return "-"
+    try:
+        found = bool(environ.get(name))
+    except SettingsError:
+        return "cannot be read"
+    needed = not on_loopback(deployment.base_url or base(environ))
+    return "set" if found else f"set {name}" if needed else "none needed"

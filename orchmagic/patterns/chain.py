@@ -124,7 +124,7 @@ def _branch(lower: Lowering, gate: Code, item: Control, following: str, ask: str
         return Branch(gate.name, gate.name, (passed, Arm(False, gate.again, int(argument))), FAIL, why)
     if kind == "goto":
         limit = lower.options.max_iterations or DEFAULTS.max_iterations
-        cap = f"`goto {argument}` was taken {limit} times"
+        cap = f"`goto {argument}` was taken {counted(limit, 'time')}"
         return Branch(gate.name, gate.name, (passed, Arm(False, str(argument), limit)), CAP, cap)
     return Branch(gate.name, gate.name, (passed,), FAIL, why)
 

@@ -85,7 +85,7 @@ class _Shape:
         """The loops, each with its limit."""
         done = ANSWER if self.answers else END
         end = REFLECT if self.good else done
-        many = f"{self.replans} revision{'' if self.replans == 1 else 's'} of the plan were not enough"
+        many = f"{counted(self.replans, 'revision')} of the plan were not enough"
         why = many if self.replans else "the plan would have to be revised, and --max-replans is 0"
         most, waves = f"the plan has more than {self.tasks} steps (--max-tasks)", self.tasks * (self.replans + 1)
         begin = f'"done" if {RESULTS} and not {self.steps} else "next" if len({self.steps}) <= {self.tasks} else "more"'

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -224,6 +225,7 @@ class SemanticStore:
                     self._connection = _connected(self.path)
                 self._identity = identity(self.path) if self.path is not None else None
                 self.opened += 1
+                weakref.finalize(self, self._connection.close)  # a memory that nobody closed
             return self._connection
 
     def _heal(self, error: sqlite3.Error) -> None:

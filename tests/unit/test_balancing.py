@@ -20,6 +20,7 @@ from orchmagic.errors import (
 from orchmagic.events import Chosen, FellBack, Usage
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool, ToolSpec
 from orchmagic.models.health import opened
+from orchmagic.models.listening import Listening
 from orchmagic.models.middleware.balance import Balancing
 
 
@@ -50,7 +51,7 @@ class World:
             time_left=lambda: self.left,
             sleep=self.sleep,
             chance=lambda: 0.5,
-            clock=lambda: self.now,
+            listening=Listening(self.said.append, lambda: self.now),
         )
 
     async def is_known(self, request):
@@ -135,8 +136,12 @@ async def test_what_another_deployment_cannot_help_ends_it(error):
 
 async def test_when_all_fail_they_are_asked_again_as_often_as_retries_say():
     world = World(a=ServerFailed("500 a", status=500), b=CallTimeout("late b"), c=QuotaExhausted("402 c"))
-    with pytest.raises(CallTimeout, match="no deployment of 'p' answered: 500 from p@a: 500 a; call timeout from p@b"):
+    with pytest.raises(CallTimeout, match="no deployment of 'p' answered") as caught:
         await world.ask()
+    assert str(caught.value) == (
+        "no deployment of 'p' answered: 500 from p@a (3 times): 500 a; call timeout from p@b (3 times): late b; "
+        "quota exhausted from p@c: 402 c"
+    )
     # what cannot pass (402) is not tried again; two rounds more, with growing waits
     assert world.asked == ["p@a", "p@b", "p@c", "p@a", "p@b", "p@a", "p@b"]
     assert world.waits == [0.25, 0.5]

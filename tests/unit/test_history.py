@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchmagic import Script, Session, install
+from orchmagic import Script, Session, commands, install
 
 WAITS = 'draft\n    Draft {{ topic }}\napprove "Send it?"\n'
 
@@ -78,3 +78,24 @@ def test_keys_are_in_no_file(folder):
     one.define("chain", "mail", WAITS)()
     one.close()
     assert all(key.encode() not in p.read_bytes() for p in folder.iterdir() if p.is_file())
+
+
+def test_of_the_runs_that_ended_only_the_newest_are_held_in_memory(notebook):
+    notebook.script(lambda _: "x")
+    made = notebook.define("%%chain many --no-cache\nsay\n    Hello {{ n }}")
+    for n in range(130):
+        made(n=n)
+    assert len(notebook.session.runs) == 100
+    assert notebook.session.runs[-1].inputs == {"n": 129}
+    first = str(commands.run(notebook.session, "runs")).splitlines()[1].split()[0]
+    assert commands.run(notebook.session, f"show {first}").output == "x"
+
+
+def test_a_run_that_waits_is_not_let_go(notebook):
+    notebook.script(lambda _: "x")
+    waits = notebook.run('%%chain asks --no-cache\nsay\n    Hello\napprove "ok?"')
+    made = notebook.define("%%chain many --no-cache\nsay\n    Hello {{ n }}")
+    for n in range(130):
+        made(n=n)
+    assert waits.status == "waiting"
+    assert waits in notebook.session.runs

@@ -137,5 +137,5 @@ async def test_an_endpoint_is_asked_with_the_key_of_the_ring(ring, tmp_path):
 
 def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keyring", None)
-    with pytest.raises(SettingsError, match="pip install keyring"):
+    with pytest.raises(SettingsError, match=r"keyring: pip install 'orchmagic\[keyring\]'$"):
         around({}, tmp_path).get("keyring:openai")

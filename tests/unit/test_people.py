@@ -6,11 +6,13 @@ import pytest
 from lives import bind, restarted, spans
 
 from orchmagic import Reply
+from orchmagic.commands import run as orch
 from orchmagic.errors import CellError, InputError
 from orchmagic.models import ToolCall
 from orchmagic.once import tool
 
 DRAFT = '%%chain careful\ndraft\n    Draft for {{ who }}\napprove "Send it to {{ who }}?"\nlast\n    Sent {{ draft }}\n'
+DESK = '%%route desk\nbot: easy things\n    {{ q }}\nhuman(ask="Please answer: {{ q }}"): the rest\n'
 
 
 def test_a_chain_waits_and_shows_what_is_to_be_approved(notebook):
@@ -121,11 +123,40 @@ def test_an_empty_text_is_an_answer_but_nothing_is_none(notebook):
 
 def test_a_route_hands_over_to_a_person(notebook):
     notebook.script({"label": "human"})
-    run = notebook.run(
-        '%%route desk\nbot: easy things\n    {{ q }}\nhuman(ask="Please answer: {{ q }}"): the rest\n', q="hard"
-    )
+    run = notebook.run(DESK, q="hard")
     assert (run.status, run.waiting.question, run.waiting.choices) == ("waiting", "Please answer: hard", ())
     assert run.resume("by hand").output == "by hand"
+
+
+DECISIONS = {
+    "approve": lambda run: run.approve(),
+    "edit": lambda run: run.edit("x"),
+    "reject": lambda run: run.reject("no"),
+    "button": lambda run: run.respond({"action": "approve"}),
+}
+
+
+@pytest.mark.parametrize("decide", DECISIONS.values(), ids=DECISIONS)
+def test_a_question_that_asks_for_an_answer_takes_no_yes_for_one(notebook, decide):
+    notebook.script({"label": "human"})
+    run = notebook.run(DESK, q="hard")
+    with pytest.raises(InputError, match=f"{run.id} asks for an answer.*write %orch resume {run.id} YOUR ANSWER"):
+        decide(run)
+    assert (run.status, run.waiting.question) == ("waiting", "Please answer: hard")
+    assert run.resume("approve").output == "approve"  # the word alone is what a person wrote
+
+
+def test_an_approving_line_of_such_a_question_is_told_what_to_write(notebook):
+    notebook.script({"label": "human"})
+    run = notebook.run(DESK, q="hard")
+    with pytest.raises(InputError, match=f"write %orch resume {run.id} YOUR ANSWER"):
+        orch(notebook.session, f"approve {run.id}")
+    assert orch(notebook.session, f"resume {run.id} by hand").output == "by hand"
+
+
+def test_an_answer_may_be_a_table_that_has_an_action(notebook):
+    notebook.script({"label": "human"})
+    assert notebook.run(DESK, q="hard").resume({"action": "approve", "amount": 3}).output["amount"] == 3
 
 
 def test_a_question_that_is_no_template_is_told_before_anything_runs(notebook):

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
 from orchmagic.events import Chosen, FellBack
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, Pool
+from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.balance import SCORED, Choice, turns
 from orchmagic.models.circuit import Closed, elsewhere
-from orchmagic.models.faults import kind
-from orchmagic.models.fitting import fit, prompt_tokens
+from orchmagic.models.faults import each, kind
+from orchmagic.models.fitting import alike, fit, prompt_tokens
 from orchmagic.models.health import Health, Pass
+from orchmagic.models.listening import Listening
 
 _BASE, _CAP, _PATIENCE = 0.5, 20.0, 60.0  # seconds: first wait of a new round, longest, longest for a deployment
 _TINY = 1e-6  # seconds: an answer takes some time, whatever the clock says
@@ -44,7 +44,7 @@ class Balancing:
         time_left: Callable[[], float | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.monotonic,
+        listening: Listening | None = None,
     ) -> None:
         self.pool = pool
         self.health = health
@@ -54,7 +54,7 @@ class Balancing:
         self.time_left = time_left
         self.sleep = sleep
         self.chance = chance
-        self.clock = clock
+        self.listening = listening or Listening(emit)
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         pool = self.pool(request.model)
@@ -71,21 +71,11 @@ class Balancing:
 
     async def _known(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
         """The request to the deployment that answers it without being asked."""
-        for member in _alike(pool):
+        for member in alike(pool):
             asked = replace(request, model=member.alias)
             if self.known is not None and await self.known(asked):
                 return asked
         return None
-
-
-def _alike(pool: Pool) -> tuple[Deployment, ...]:
-    """Members whose stored answers stand for each other: all, but in an ordered list only those of its first model.
-
-    There the later ones stand in, and what they answered is not served once the first is back.
-    """
-    if pool.policy != "order":
-        return pool.members
-    return tuple(m for m in pool.members if m.model == pool.members[0].model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +220,8 @@ class _Turn:
 
     async def _ask(self, admitted: _Admitted, request: ModelRequest) -> ModelResponse:
         """Ask this deployment once; how it went is remembered."""
-        began = self._by.clock()
+        listening = self._by.listening
+        began = listening.begin(request.call)
         # the next deployment is asked at once: waiting for this one helps only where it is the only one
         retries = 0 if len(self._pool.members) > 1 else request.retries
         leave = self._by.health.left
@@ -242,8 +233,11 @@ class _Turn:
             self._tried.append((admitted.name, error))
             raise
         except asyncio.CancelledError:
-            lost = admitted.name in self._busy  # a race: silence is a figure too
-            leave(admitted.given, seconds=self._by.clock() - began if lost else 0.0)
+            if admitted.name in self._busy:  # a race: silence is a figure too
+                seconds, first = _waits(request, began, *listening.end(request.call))
+                leave(admitted.given, seconds=seconds, first=first)
+            else:
+                leave(admitted.given)
             raise
         except BaseException:
             leave(admitted.given, sent=False)
@@ -251,8 +245,8 @@ class _Turn:
         if answer.age is not None:  # a cache gave it, or somebody else's call
             leave(admitted.given, sent=False)
             return answer
-        seconds = max(self._by.clock() - began, _TINY)
-        leave(admitted.given, seconds=seconds, tokens=answer.usage.total, written=answer.usage.output)
+        seconds, first = _waits(request, began, *listening.end(request.call))
+        leave(admitted.given, seconds=seconds, first=first, tokens=answer.usage.total, written=answer.usage.output)
         return answer
 
     async def _again(self) -> None:
@@ -262,7 +256,8 @@ class _Turn:
             ModelError: there is none.
         """
         again = {name: e for name, e in self._failed.items() if e.transient or isinstance(e, EmptyReply)}
-        if len(self._pool.members) == 1 or not again or self._rounds >= self._by.retry:
+        retries = self._by.retry if self._request.retries is None else self._request.retries
+        if len(self._pool.members) == 1 or not again or self._rounds >= retries:
             raise self._last()
         self._rounds += 1
         asked = [e.retry_after for e in again.values() if isinstance(e, RateLimited) and e.retry_after is not None]
@@ -284,8 +279,7 @@ class _Turn:
     def _told(self, error: ModelError) -> ModelError:
         """The same error, which names all that were tried."""
         if len(self._tried) > 1:
-            told = "; ".join(f"{kind(e)} from {name}: {e}" for name, e in self._tried)
-            error.args = (f"no deployment of {self._pool.alias!r} answered: {told}",)
+            error.args = (f"no deployment of {self._pool.alias!r} answered: {each(self._tried)}",)
         error.attempts = sum(e.attempts for _, e in self._tried)
         return error
 
@@ -294,3 +288,11 @@ class _Turn:
             return answer.reason
         after = ", ".join(f"{kind(e)} from {name}" for name, e in self._tried)
         return f"{admitted.name}: {admitted.choice.why}" + (f"; after {after}" if after else "")
+
+
+def _waits(request: ModelRequest, began: float, first: float | None, now: float) -> tuple[float, float]:
+    """Seconds it took, and until the first text: the whole where none came (a tool's call), 0 if it is not streamed."""
+    seconds = max(now - began, _TINY)
+    if not request.stream:
+        return seconds, 0.0
+    return seconds, seconds if first is None else max(first - began, _TINY)

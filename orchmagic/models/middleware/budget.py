@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from orchmagic import images
@@ -26,10 +26,11 @@ _DUST = 1e-9  # US dollars: sums of floats are not exact
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Tokens, in and out, and US dollars (None: the price is unknown)."""
+    """Tokens, in and out, and US dollars (None: the price is unknown). `guessed`: the most that it can have been."""
 
     tokens: int = 0
     cost: float | None = 0.0
+    guessed: bool = False
 
 
 class Budget:
@@ -142,7 +143,7 @@ class Shared(Budget):
     """What several runs spend together: all of a kernel, or those of one name in it. Its limits may change any time.
 
     What a run's record holds was booked here when it was paid, if it was paid here at all. `unpriced` counts calls
-    whose price is unknown.
+    whose price is unknown, `lost` those that broke off: what they took is booked in full, `guessed` is the sum.
     """
 
     lasting = True
@@ -150,10 +151,16 @@ class Shared(Budget):
     def __init__(self, parent: Shared | None = None) -> None:
         super().__init__(parent=parent)
         self.unpriced = 0
+        self.lost = 0
+        self.guessed = Spend()
 
     def book(self, spent: Spend) -> None:
         super().book(spent)
         self.unpriced += spent.cost is None
+        if spent.guessed:
+            self.lost += 1
+            tokens, cost = self.guessed.tokens + spent.tokens, (self.guessed.cost or 0.0) + (spent.cost or 0.0)
+            self.guessed = Spend(tokens, cost)
 
     def whose(self, option: str, needed: float) -> tuple[str, str]:
         money = option == "budget"
@@ -172,9 +179,12 @@ def _round(needed: float, limit: float | None) -> str:
 class Budgeting:
     """The innermost middleware: every attempt passes here."""
 
-    def __init__(self, budget: Budget, resolve: Callable[[str], Deployment]) -> None:
+    def __init__(
+        self, budget: Budget, resolve: Callable[[str], Deployment], advice: Callable[[Deployment], str] | None = None
+    ) -> None:
         self._budget = budget
         self._resolve = resolve
+        self._advice = advice or (lambda _: "set input_price and output_price, US dollars per million tokens")
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self._resolve(request.model)
@@ -184,11 +194,10 @@ class Budgeting:
             whose = f"{deployment.alias!r} ({deployment.model})"
             raise BudgetExceeded(
                 f"{'notebook ' * bound.lasting}budget: limit {bound.money:g} $, but the price of {whose} is unknown: "
-                "set input_price and output_price, US dollars per million tokens, in "
-                f'[tool.orchmagic.models."{deployment.alias}"]'
+                f"{self._advice(deployment)}"
             )
         number = await self._budget.reserve(worst)
-        spent = worst  # a cancelled or broken call may have been billed in full
+        spent = replace(worst, guessed=True)  # a cancelled or broken call may have been billed in full
         try:
             answer = await handler(request)
             spent = _billed(answer.usage, answer.cost, worst)
@@ -231,4 +240,4 @@ def _lost(error: OrchError, worst: Spend) -> Spend:
     usage = getattr(error, "usage", None)
     if usage is not None:
         return _billed(usage, getattr(error, "cost", None), worst)
-    return worst if getattr(error, "may_have_spent", False) else Spend()
+    return replace(worst, guessed=True) if getattr(error, "may_have_spent", False) else Spend()

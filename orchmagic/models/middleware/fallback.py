@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchmagic.errors import ModelError
+from orchmagic.errors import ModelError, RateLimited
 from orchmagic.events import FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.faults import kind
@@ -48,5 +48,11 @@ def _after(error: ModelError) -> str:
 
 def _last_words(error: ModelError, tried: list[str]) -> str:
     if len(tried) == 1:
-        return f"{error}{f' ({error.attempts} attempts)' if error.attempts > 1 else ''}"
+        return f"{error}{f' ({error.attempts} attempts)' if error.attempts > 1 else ''}{_advice(error)}"
     return f"none of {len(tried)} models answered: {'; '.join(tried)}"
+
+
+def _advice(error: ModelError) -> str:
+    """Where the endpoint asks for a wait: that is for others to answer meanwhile."""
+    asked = isinstance(error, RateLimited) and error.retry_after is not None
+    return ": write --fallback MODEL, or give the alias another deployment" if asked else ""
