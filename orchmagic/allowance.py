@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from orchmagic import readers
+from orchmagic.counted import counted, plain
 
 _TOKENS = re.compile(r"([\d,_]+(?:\.\d+)?)\s*([km]?)\s*(?:tokens?|tok)", re.IGNORECASE)
 _TIMES = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -20,8 +21,8 @@ class Allowance:
     tokens: int | None = None
 
     def __str__(self) -> str:
-        sides = [f"${self.money:g}"] * (self.money is not None)
-        sides += [f"{self.tokens:,} tokens"] * (self.tokens is not None)
+        sides = [f"${plain(self.money or 0.0)}"] * (self.money is not None)
+        sides += [counted(self.tokens or 0, "token")] * (self.tokens is not None)
         return " and ".join(sides) or "no limit"
 
 

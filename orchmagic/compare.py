@@ -14,6 +14,7 @@ from typing import Any
 
 from orchmagic import words
 from orchmagic.answer import safe
+from orchmagic.counted import counted
 from orchmagic.diff import lines
 from orchmagic.errors import InputError
 from orchmagic.trace import Record

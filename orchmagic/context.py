@@ -90,7 +90,7 @@ class Context:
             level.met.add(span)
             if level.visits > level.graph.limits.max_steps:
                 most = level.graph.limits.max_steps
-                raise Capped(f"max-steps: {counted(most, 'step')} {'was' if most == 1 else 'were'} not enough", node=node, whose=level)
+                raise Capped(f"max-steps: {most} steps were not enough", node=node, whose=level)
             level = level.outer if level.counts else None
 
     def renew(self, unfit: frozenset[str] = frozenset()) -> None:

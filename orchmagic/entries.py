@@ -164,10 +164,7 @@ def _pool(name: str, found: Mapping[str, object]) -> dict[str, Any]:
     for number, entry in enumerate(read["deployments"], 1):
         where = f"models.{name}.deployments[{number}]"
         try:
-            said = (
-                {"use": entry} if isinstance(entry, str) else _table(where, entry, '{ endpoint = "groq", model = "m" }')
-            )
-            members.append(_deployment(where, said, MEMBER))
+            members.append(_deployment(where, _member(where, entry), MEMBER))
         except ProblemsError as error:
             problems += error.problems
     if problems:

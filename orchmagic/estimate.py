@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
 from orchmagic import template, words
+from orchmagic.counted import counted
 from orchmagic.errors import InputError
 from orchmagic.events import Usage
 from orchmagic.foreseen import foreseen, given, items
@@ -108,12 +109,12 @@ class Estimate:
         lines = ["Dry run: no model was called. Tokens are estimated at four bytes each."]
         width = max((len(s.name) for s in self.steps), default=0)
         lines += [
-            f"  {s.name:<{width}}  {s.model}: {_whole(s.calls)} calls, {_whole(s.tokens)} tokens, {_dollars(s.cost)}"
+            f"  {s.name:<{width}}  {s.model}: {_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}"
             for s in self.steps
         ]
         whole = f"at least {words.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
-        lines.append(f"One run: {_whole(self.calls)} calls, {_whole(self.tokens)} tokens, {whole}")
-        most = f"{_count(self.attempts)} attempts{self._each()}"
+        lines.append(f"One run: {_some(self.calls, 'call')}, {_some(self.tokens, 'token')}, {whole}")
+        most = f"{_count(self.attempts)} attempt{'s' * (self.attempts != 1)}{self._each()}"
         lines.append(f"With every retry and fallback at most {most}. {self.limits}")
         if self.unknown:
             lines.append(f"Price unknown: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
@@ -258,16 +259,16 @@ def _fallback(node: Call, graph: Graph, defaults: CallDefaults) -> tuple[str, ..
 
 def _limits(graph: Graph) -> str:
     limits = graph.limits
-    parts = [f"{limits.max_steps} steps"]
+    parts = [counted(limits.max_steps, "step")]
     parts += [f"{limits.max_tokens:,} tokens"] if limits.max_tokens else []
-    parts += [f"${limits.budget:g}"] if limits.budget is not None else []
+    parts += [words.money(limits.budget)] if limits.budget is not None else []
     parts += [f"{limits.deadline:g} s"] if limits.deadline else []
     return f"The run stops at {', '.join(parts)}."
 
 
-def _whole(span: Range) -> str:
+def _some(span: Range, noun: str) -> str:
     low, high = f"{span.low:,.0f}", _count(span.high)
-    return low if low == high else f"{low} to {high}"
+    return counted(round(span.low), noun) if low == high else f"{low} to {high} {noun}s"
 
 
 def _count(number: float) -> str:
@@ -278,5 +279,5 @@ def _dollars(span: Range | None) -> str:
     if span is None:
         return "price unknown"
     if math.isinf(span.high):
-        return f"${span.low:.4f} or more"
-    return "$0" if span.high == 0 else f"${span.low:.4f} to ${span.high:.4f}"
+        return f"{words.money(span.low)} or more"
+    return "$0" if span.high == 0 else f"{words.money(span.low)} to {words.money(span.high)}"

@@ -38,7 +38,7 @@ class Face:
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.config = OrchMagic(parent=shell)
-        self.config.observe(self._reload)
+        self.config.observe(self._reload, names=[*self.config.trait_names(config=True)])  # once for each line
         self.completer = _completer(self)
         self.transformer = Awaited(shell, self._awaits, f"{_FACE}.awaited")
         self.begun: list[Execution] = []  # in the cell that runs
@@ -52,7 +52,10 @@ class Face:
 
     def _reload(self, _: object) -> None:
         if "session" in self.__dict__:
-            self.session.reload()
+            try:
+                self.session.reload()
+            except OrchError as error:  # IPython would log it, as ERROR:root
+                self.shell.show_usage_error(error)  # type: ignore[no-untyped-call]  # untyped there
 
     @property
     def in_kernel(self) -> bool:

@@ -85,7 +85,8 @@ class Outcome:
 
     def __repr__(self) -> str:
         record = self.record
-        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {counted(record.usage.total, 'token')}>"
+        tokens = counted(record.usage.total, "token")
+        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {tokens}>"
 
     def receipt(self) -> Receipt:
         """A list of dicts, one per answer: step, model, provider, why that model, tokens, dollars, seconds, cache.

@@ -52,6 +52,7 @@ class Run(Outcome):
         inputs: what it was started with (JSON).
         status: running, done, capped, failed, cancelled or waiting.
         output: the result, typed as the cell declared; the partial result when capped.
+        cost: US dollars, None when no price is known (`words.money(run.cost)` says it); `tokens` in and out.
         error: what went wrong, in one line, or None.
         reason: why it ended as it did, when it did not simply end.
         waiting: the question that it waits with, or None.

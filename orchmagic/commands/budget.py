@@ -20,7 +20,7 @@ _RUNS = 1_000  # latest runs of the history that are looked at
 
 
 def budget(session: Session, *words: str) -> str:
-    """Budget [0.50 | 100k tokens | off]: what all runs of this kernel spent, what is left; or set their limit"""
+    """Budget [0.50 | 100k tokens | off]: what this kernel spent and may spend; or set its limit"""
     if words:
         try:
             session.purse.limit(allowance.read(" ".join(words)))
@@ -43,7 +43,8 @@ def _told(whole: Shared) -> str:
         left.append(counted(max(0, whole.max_tokens - whole.spent_tokens), "token"))
     bound = f"limit {' and '.join(limits)}, left {' and '.join(left)}" if limits else "no limit"
     held = f"; {counted(len(whole.held), 'call')} under way" if whole.held else ""
-    return f"This kernel spent {_sum(whole.spent_cost, whole.unpriced, whole.spent_tokens)}; {bound}{held}.{_lost(whole)}"
+    took = _sum(whole.spent_cost, whole.unpriced, whole.spent_tokens)
+    return f"This kernel spent {took}; {bound}{held}.{_lost(whole)}"
 
 
 def _lost(whole: Shared) -> str:
@@ -51,13 +52,13 @@ def _lost(whole: Shared) -> str:
     if not whole.lost:
         return ""
     cost, tokens = whole.guessed.cost or 0.0, counted(whole.guessed.tokens, "token")
-    most = f"{money(cost)} and {tokens}" if cost else tokens
+    most = f"{tokens}, {money(cost)}" if cost else tokens
     calls = counted(whole.lost, "call")
-    return f"\nOf that up to {most} for {calls} that broke off and may have been billed: receipts and history leave them out."
+    return f"\nOf that {most} for {calls} that broke off: the most that it can have been. Receipts and history lack it."
 
 
 def _sum(cost: float, unpriced: int, tokens: int) -> str:
-    return f"{spent(cost, unpriced)} and {counted(tokens, 'token')}"
+    return f"{counted(tokens, 'token')}, {spent(cost, unpriced)}"
 
 
 def _today(session: Session) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def cache(session: Session, action: str = "", number: str = "") -> str:
-    """Cache [hits | entries | wrong HIT | remove ENTRY | clear]: what is stored, what it saved, and how wrong it was"""
+    """Cache [hits | entries | wrong HIT | remove ENTRY | clear]: answers, what they saved, their error"""
     store, memory = session.cache, session.memory
     if store is None or memory is None:
         return "The cache is off (%config OrchMagic.cache)."

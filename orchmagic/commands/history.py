@@ -38,7 +38,7 @@ def show(session: Session, which: str = "") -> Run:
 
 
 def replay(session: Session, which: str, *words: str) -> Run:
-    """Replay RUN [from=STEP] [model=MODEL]: a run again from its record, without a call; or a fork of it"""
+    """Replay RUN [from=STEP] [model=MODEL]: a run again from its record; or a fork of it"""
     given = dict(word.partition("=")[::2] for word in words)
     if unknown := [w for w in given if w not in {"from", "model"}]:
         raise InputError(f"unknown option {unknown[0]!r}: write %orch replay {which} from=STEP model=MODEL")
@@ -53,14 +53,14 @@ def diff(session: Session, first: str, second: str) -> Text:
 
 
 def compare(session: Session, *which: str) -> Comparison:
-    """Compare RUN RUN …: two to six runs side by side: timelines on one axis, cost, quality, what differs"""
+    """Compare RUN RUN …: two to six runs side by side: timelines, cost, quality, what differs"""
     from orchmagic.compare import compare as compared  # noqa: PLC0415 - only this command needs it
 
     return compared([pick(session, name).record for name in which])
 
 
 def dash(session: Session) -> Any:
-    """dash: spend, latency, cache hits and failures of all runs, by pattern, model and day; live in a notebook"""
+    """dash: spend, latency, cache hits and failures by pattern, model and day; live in a notebook"""
     from orchmagic import dashboard  # noqa: PLC0415 - only this command needs it
     from orchmagic.approval import widgets  # noqa: PLC0415 - as above
 
@@ -96,7 +96,7 @@ def thread(session: Session, action: str = "", name: str = "") -> str:
 
 
 def writes(session: Session, action: str = "", key: str = "") -> str:
-    """Writes [forget WRITE | settle WRITE]: what tools marked writes=True did; do one again, or say it was done"""
+    """Writes [forget WRITE | settle WRITE]: what marked tools did; let one be done again, or not"""
     ledger = session.history.store.ledger
     if action in {"forget", "settle"} and key:
         found = ledger.forget(key) if action == "forget" else ledger.settle(key)

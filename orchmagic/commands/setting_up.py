@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def models(session: Session, action: str = "", *words: str) -> str:
-    """Models [add NAME DEPLOYMENT … policy=… | remove NAME]: what is reachable, prices, latency; or change an alias"""
+    """Models [add NAME DEPLOYMENT … policy=… | remove NAME]: what is reachable, prices, latency"""
     from orchmagic.models import listed, reach  # noqa: PLC0415 - only this command needs it
 
     said = _change(session, action, words) if action else ""
@@ -46,7 +46,7 @@ def _change(session: Session, action: str, words: Sequence[str]) -> str:
 
 
 def export(session: Session, name: str, file: str, *options: str) -> str:
-    """Export NAME FILE [--force] [--langgraph-json]: write a graph as a Python module that runs without orchmagic"""
+    """Export NAME FILE [--force] [--langgraph-json]: a module that runs without orchmagic"""
     if unknown := [o for o in options if o not in {"--force", "--langgraph-json"}]:
         raise InputError(f"unknown option {unknown[0]}: write %orch export NAME FILE --force --langgraph-json")
     how = {"overwrite": "--force" in options, "langgraph_json": "--langgraph-json" in options}

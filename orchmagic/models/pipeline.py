@@ -86,8 +86,7 @@ def build(
     """
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
     resolve, pool = functools.cache(resolve), functools.cache(pool)
-    listening = Listening(emit)
-    caching = Caching(cache, resolve, emit, clock)
+    caching, listening = Caching(cache, resolve, emit, clock), Listening(emit)
     world: dict[str, Any] = {"time_left": time_left, "sleep": sleep, "chance": chance}
     known = _known(caching, flights, resolve)
     guarding = Guarding(policy or Policy())

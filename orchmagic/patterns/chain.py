@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchmagic.cell import Cell, CodeStep, Control, Step
+from orchmagic.counted import counted
 from orchmagic.graph import (
     CAP,
     DEFAULTS,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchmagic.cell import Cell, Step
+from orchmagic.counted import counted
 from orchmagic.graph import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
 from orchmagic.lowering import Lowering
 from orchmagic.options import Option, RunOptions

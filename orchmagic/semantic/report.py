@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchmagic.counted import counted
 from orchmagic.errors import InputError
 from orchmagic.semantic import Hit
 from orchmagic.semantic.memory import Memory
@@ -14,10 +15,9 @@ def summary(memory: Memory, money: Callable[[float], str] = "${:.4f}".format) ->
     """A few lines for people; `money` writes US dollars."""
     store = memory.store
     totals, (wrong, looked) = store.totals(), store.audits()
-    done = f"{_count(totals['hits'], 'hit')}, {totals['wrong']} marked as wrong, {money(totals['saved'])} saved"
-    return "\n".join(
-        [f"Semantic cache: {_count(totals['entries'], 'question')}, {done}.", _threshold(memory), _error(wrong, looked)]
-    )
+    done = f"{counted(totals['hits'], 'hit')}, {totals['wrong']} marked as wrong, {money(totals['saved'])} saved"
+    first = f"Semantic cache: {counted(totals['entries'], 'question')}, {done}."
+    return "\n".join([first, _threshold(memory), _error(wrong, looked)])
 
 
 def hits(memory: Memory, most: int = 20) -> list[Hit]:
@@ -47,10 +47,6 @@ def remove(memory: Memory, number: str) -> str:
     return f"Entry {number.removeprefix('#')} is forgotten."
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
-
-
 def _number(text: str, command: str) -> int:
     try:
         return int(text.removeprefix("#"))
@@ -62,7 +58,7 @@ def _error(wrong: int, looked: int) -> str:
     if not looked:
         return "No hit was asked again yet: nothing is known of the error."
     return (
-        f"Of {looked} hits that were asked again at random, {wrong} had another answer: {wrong / looked:.1%} wrong, "
+        f"Of {counted(looked, 'hit')} asked again at random, {wrong} had another answer: {wrong / looked:.1%} wrong, "
         f"with 95 % confidence at most {most_wrong(wrong, looked):.1%}."
     )
 
@@ -72,7 +68,8 @@ def _threshold(memory: Memory) -> str:
     if policy.bound is None:
         return f"Served from a cosine of {policy.threshold:.2f}, when the words say the same."
     line, (count, _) = memory.line(), memory.store.counted()
+    pairs = counted(count, "pair")
     if line is None:
         need = f"at least {least(policy.bound)} are needed to keep {policy.bound:.1%} wrong"
-        return f"Learning: {count} pairs compared, {need}; none served."
-    return f"Served from a cosine of {line:.3f}, learned from {count} pairs to keep at most {policy.bound:.1%} wrong."
+        return f"Learning: {pairs} compared, {need}; none served."
+    return f"Served from a cosine of {line:.3f}, learned from {pairs} to keep at most {policy.bound:.1%} wrong."

@@ -11,6 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orchmagic import words
+from orchmagic.counted import counted
 from orchmagic.views._rows import plain
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def figure(found: Dashboard) -> dict[str, Any]:
     spent = _cost if priced else _tokens
     data = [
         *_by_day(found, spent, color, priced=priced),
-        *_list("3", found.patterns, spent, color, lambda s: f"{_said(s, priced)}, {count(s.runs, 'run')}"),
-        *_list("4", found.models, spent, color, lambda s: f"{_said(s, priced)}, {count(s.calls, 'call')}"),
+        *_list("3", found.patterns, spent, color, lambda s: f"{_said(s, priced)}, {counted(s.runs, 'run')}"),
+        *_list("4", found.models, spent, color, lambda s: f"{_said(s, priced)}, {counted(s.calls, 'call')}"),
         *_list("5", found.patterns, _half, _BLUE, _took, _most),
         *_list("6", found.patterns, lambda s: s.hits or 0.0, _ORANGE, _hits, lambda _: 1.0),
     ]
@@ -62,7 +63,7 @@ def headline(found: Dashboard) -> tuple[str, ...]:
         return ("No run yet: run a cell such as %%chain",)
     p50, p95 = whole.percentile(0.5), whole.percentile(0.95)
     parts = (
-        count(whole.runs, "run"),
+        counted(whole.runs, "run"),
         words.spent(whole.cost, max(whole.unpriced, found.unknown)),
         f"{whole.tokens:,} tokens",
         f"p50 {words.seconds(p50)}" if p50 is not None else "",
@@ -71,14 +72,9 @@ def headline(found: Dashboard) -> tuple[str, ...]:
         f"{whole.failed:,} failed",
         f"{found.running:,} running" if found.running else "",
         f"{len(found.waiting):,} waiting for a person: {_names(found.waiting)}" if found.waiting else "",
-        f"models and cache: the latest {count(found.read, 'run')}" if found.read < whole.runs - found.running else "",
+        f"models and cache: the latest {counted(found.read, 'run')}" if found.read < whole.runs - found.running else "",
     )
     return tuple(p for p in parts if p)
-
-
-def count(number: int, word: str) -> str:
-    """`1 run`, `2,000 runs`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _names(waiting: Sequence[tuple[str, str, str]]) -> str:
@@ -95,7 +91,7 @@ def _tokens(spent: Spent) -> float:
 
 
 def _said(spent: Spent, priced: bool) -> str:
-    return words.money(spent.cost, spent.unpriced) if priced else count(spent.tokens, "token")
+    return words.money(spent.cost, spent.unpriced) if priced else counted(spent.tokens, "token")
 
 
 def _half(spent: Spent) -> float:
@@ -116,7 +112,7 @@ def _hits(spent: Spent) -> str:
 
 def _by_day(found: Dashboard, amount: Amount, color: str, *, priced: bool) -> Iterator[dict[str, Any]]:
     days = [day for day, _ in found.days]
-    said = [f"{d.name}: {_said(d, priced)}, {count(d.runs, 'run')}" for d in days]
+    said = [f"{d.name}: {_said(d, priced)}, {counted(d.runs, 'run')}" for d in days]
     yield {**_bar("", days, [amount(d) for d in days], color, said), "name": "spend"}
     for name, which, tint, shape in _STATUSES:
         counts = [sum(n for status, n in statuses.items() if status in which) for _, statuses in found.days]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.balance import EXPLORE, PRICE, UPTIME, Stats, penalty, ranked, scores, turns
+from orchmagic.models.balance import EXPLORE, PRICE, SCORED, UPTIME, Stats, penalty, ranked, scores, turns
 
 # price: (in + out) / 2, US dollars per million tokens
 TABLE = [
@@ -75,9 +75,42 @@ def test_an_unknown_price_counts_as_the_highest_and_never_as_nothing():
     assert scores([unknown, unknown], "price") == [0, 0]
 
 
-def test_figures_of_nothing_break_no_score():
-    nothing = Stats(uptime=0.0, throughput=0.0, latency=0.0, price=0.0)
-    assert all(s >= 0 for policy in ("uptime", "price") for s in scores([nothing, Stats()], policy, streaming=True))
+@pytest.mark.parametrize("policy", sorted(SCORED))
+def test_figures_of_nothing_break_no_score(policy):
+    nothing = Stats(uptime=0.0, throughput=0.0, latency=0.0, price=0.0, first=0.0)
+    assert all(s >= 0 for s in scores([nothing, Stats(first=1.0)], policy, streaming=True))
+    assert len(scores([nothing, Stats(measured=False)], policy)) == 2
+
+
+def test_the_scores_by_latency_are_reproduced_by_hand():
+    # waits 2 .5 1 -> 3 0 1 times the shortest more; the last one's uptime adds (5 x .05 / .95) squared
+    assert scores(TABLE, "latency") == pytest.approx([3.0, 0.0, 1.0 + 0.0692521])
+    # while streaming, what counts is the first token: .2 .4 .1 -> 1 3 0
+    first = [replace(s, first=f) for s, f in zip(TABLE, (0.2, 0.4, 0.1), strict=True)]
+    assert scores(first, "latency", streaming=True) == pytest.approx([1.0, 3.0, 0.0692521])
+    assert scores(first, "latency") == scores(TABLE, "latency")
+
+
+def test_by_latency_what_was_never_measured_is_tried_first_by_one_question_at_a_time():
+    known, new = TABLE[0], Stats(measured=False)
+    idle = {"p@0": known, "p@1": TABLE[1], "p@2": new}
+    first, second, third = ranked(pool("latency"), idle, never)
+    assert [c.deployment.alias for c in (first, second, third)] == ["p@2", "p@1", "p@0"]
+    assert first.why.startswith("not measured yet, tried now, number 1 of 3 (uptime 100%")
+    tried = {**idle, "p@2": replace(new, under_way=1)}
+    assert [c.deployment.alias for c in turns(pool("latency"), tried, never)] == ["p@1", "p@0", "p@2"]
+    # measured as a whole, but never while streaming: there it is new
+    assert ranked(pool("latency"), {**idle, "p@0": replace(known, first=1.0)}, never, streaming=True)[
+        0
+    ].deployment.alias in {"p@1", "p@2"}
+
+
+def test_a_first_wave_by_latency_spreads_over_all():
+    asked = Counter()
+    for _ in range(30):
+        stats = {f"p@{i}": Stats(measured=False, under_way=asked[f"p@{i}"]) for i in range(3)}
+        asked[ranked(pool("latency"), stats, never)[0].deployment.alias] += 1
+    assert set(asked.values()) == {10}
 
 
 def test_the_best_score_is_asked_first_and_says_why():
@@ -87,14 +120,15 @@ def test_the_best_score_is_asked_first_and_says_why():
     assert found[0].why == "score 0.139, number 1 of 3 (uptime 98%, 50 tokens/s, 0.50 s, $1.00/M)"
 
 
-def test_one_question_in_a_hundred_explores_whatever_the_scores_say():
+@pytest.mark.parametrize(("policy", "best"), [("uptime", "p@0"), ("price", "p@1"), ("latency", "p@1")])
+def test_one_question_in_a_hundred_explores_whatever_the_scores_say(policy, best):
     chance = random.Random(7).random
     stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
-    firsts = [ranked(pool("uptime"), stats, chance)[0] for _ in range(10_000)]
+    firsts = [ranked(pool(policy), stats, chance)[0] for _ in range(10_000)]
     explored = [c for c in firsts if c.why.startswith("explored")]
     assert 70 <= len(explored) <= 130  # 100 expected, three deviations of 10
     assert set(Counter(c.deployment.alias for c in explored)) == {"p@0", "p@1", "p@2"}
-    assert {c.deployment.alias for c in firsts if c not in explored} == {"p@0"}
+    assert {c.deployment.alias for c in firsts if c not in explored} == {best}
 
 
 def test_the_same_seed_explores_the_same_questions():

@@ -17,7 +17,7 @@ from orchmagic.errors import (
     RequestRejected,
     ServerFailed,
 )
-from orchmagic.events import Chosen, FellBack, Usage
+from orchmagic.events import Chosen, FellBack, TextStreamed, Usage
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool, ToolSpec
 from orchmagic.models.health import opened
 from orchmagic.models.listening import Listening
@@ -268,7 +268,7 @@ async def test_a_busy_deployment_passes_its_calls_to_the_next():
     await asyncio.sleep(0)
     second = await world.ask()
     assert second.text == "p@b"
-    assert "p@a 1 calls under way, its limit" in second.reason
+    assert "p@a 1 call under way, its limit" in second.reason
     world.gates["p@a"].set()
     assert (await first).text == "p@a"
 
@@ -358,3 +358,50 @@ async def test_where_all_are_left_alone_it_is_said_why_this_one_is_asked():
     (chosen,) = world.events(Chosen)
     assert chosen.deployment == "p@a"
     assert chosen.reason.startswith("all are left alone after failures; its time is over first (left alone for 600 s")
+
+
+async def test_by_latency_a_first_wave_spreads_and_then_the_fastest_answers():
+    world = World(policy="latency")
+    world.gates = {f"p@{n}": asyncio.Event() for n in "abc"}
+    wave = [asyncio.create_task(world.ask(call=f"ask#{i}.1")) for i in range(9)]
+    for _ in range(9):
+        await asyncio.sleep(0)
+    assert sorted(world.asked) == [f"p@{n}" for n in "aaabbbccc"]
+    for name in ("p@b", "p@a", "p@c"):
+        world.now += 1
+        world.gates[name].set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await asyncio.gather(*wave)
+    answer = await world.ask()
+    assert answer.text == "p@b"
+    assert "score 0.000, number 1 of 3" in answer.reason
+
+
+async def test_while_streaming_the_first_text_is_what_counts():
+    world = World("ab", policy="latency")
+    first, whole = {"p@a": 0.1, "p@b": 2.0}, {"p@a": 9.0, "p@b": 2.5}  # seconds
+
+    async def handler(request):
+        world.now += first[request.model]
+        world.balancing.listening(TextStreamed(call=request.call, text="x"))
+        world.now += whole[request.model] - first[request.model]
+        return ModelResponse(request.model)
+
+    def ask():
+        return world.balancing(request(stream=stream), handler)
+
+    stream = True
+    assert [(await ask()).text for _ in range(3)] == ["p@a", "p@b", "p@a"]
+    figures = world.health.stats(world.pool.members)
+    assert figures["p@a"].first == pytest.approx(0.1)
+    assert figures["p@a"].latency == pytest.approx(9.0)
+    stream = False
+    assert (await ask()).text == "p@b"
+    assert world.events(TextStreamed)  # and who listens passes it on
+
+
+async def test_a_streamed_answer_without_text_is_measured_as_a_whole():
+    world = World("ab", policy="latency")
+    assert [(await world.ask(stream=True)).text for _ in range(2)] == ["p@a", "p@b"]
+    assert world.health.stats(world.pool.members)["p@a"].first == pytest.approx(0.1)

@@ -216,3 +216,9 @@ def test_the_dashboard_is_text_outside_a_kernel(notebook):
     notebook.script("one")
     notebook.run("%%chain costly\nfirst\n    Say\n")
     assert "chain" in str(orch(notebook, "dash"))
+
+
+def test_the_overview_has_every_command_once_on_a_line_that_fits():
+    _, *lines = commands.overview().splitlines()
+    assert [line.split()[0].rstrip(":") for line in lines] == list(commands.COMMANDS)
+    assert [line for line in lines if len(line) > 100] == []

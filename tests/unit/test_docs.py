@@ -70,3 +70,21 @@ def test_every_cell_of_the_page_runs(started, page, capsys):
 def test_a_cell_that_fails_would_be_seen(started, capsys):
     ((_, cell),) = pieces("Text.\n\n```text\n%%chain\nstep\n    {{ hello }\n```\n\n```text\nan output\n```\n")
     assert not started().run_cell(cell).success
+
+
+def test_no_page_and_no_notebook_writes_a_cost_as_if_it_were_always_known():
+    shown = re.compile(r"\$\{[^}]*cost[^}]*:[^}]*[fg]\}")  # ${run.cost:.5f}: a TypeError where no price is known
+    files = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("notebooks/*.ipynb"),
+        *ROOT.glob("orchmagic/**/*.py"),
+    ]
+    assert len(files) > 100
+    assert [f"{f.name}: {found}" for f in files for found in shown.findall(f.read_text(encoding="utf-8"))] == []
+
+
+def test_the_readme_leads_to_every_page():
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    pages = {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")}
+    assert pages - linked == set()

@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from orchmagic.database import StoreWarning
+from orchmagic.database import Database, StoreWarning
 from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
@@ -24,7 +24,7 @@ from orchmagic.errors import (
 )
 from orchmagic.models import Deployment
 from orchmagic.models.circuit import Closed, elsewhere
-from orchmagic.models.health import Pass, identity, opened
+from orchmagic.models.health import SCHEMA, VERSION, Pass, identity, opened
 
 HERE = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1")
 
@@ -308,3 +308,36 @@ def test_two_kernels_share_a_limit_and_never_pass_it_together(tmp_path, kind):
         for child in (one, two):
             child.stdin.close()
     assert sum(got) == 7  # of forty that asked
+
+
+def test_a_file_of_before_first_tokens_were_measured_is_read_on(tmp_path):
+    old = SCHEMA.replace(",\n    first REAL DEFAULT 0, streamed REAL DEFAULT 0", "")
+    assert "first" not in old
+    before = Database(tmp_path / "deployments.sqlite", old, VERSION, "record of deployments")
+    before.write("INSERT INTO deployments(id, asked, answered, seconds, at) VALUES (?, 1, 1, 3, 0)", identity(HERE))
+    before.close()
+    health = opened(tmp_path)
+    assert health.stats([HERE])["a"].latency == 3.0
+    health.left(health.enter(HERE, 10), seconds=1.0, first=0.5)
+    assert health.stats([HERE])["a"].first == 0.5
+    health.close()
+
+
+def test_first_tokens_are_a_figure_of_their_own_and_recent_ones_count_most(health):
+    answer(health)
+    assert health.stats([HERE])["a"].first is None
+    for _ in range(100):
+        health.left(health.enter(HERE, 10), seconds=2.0, first=1.0)
+    for _ in range(10):
+        health.left(health.enter(HERE, 10), seconds=2.0, first=0.1)
+    assert health.stats([HERE])["a"].first == pytest.approx(0.1 + 0.9 * 0.9**10)
+
+
+def test_questions_under_way_are_counted_until_they_end_or_are_given_up(health, clock):
+    passes = [health.enter(HERE, 10, timeout=5.0) for _ in range(3)]
+    assert health.stats([HERE])["a"].under_way == 3
+    health.left(passes[0], seconds=1.0)
+    health.left(passes[1], sent=False)
+    assert health.stats([HERE])["a"].under_way == 1
+    clock.now += 36
+    assert health.stats([HERE])["a"].under_way == 0

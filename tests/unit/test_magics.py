@@ -128,6 +128,22 @@ def test_config_sets_defaults_for_all_cells(shell):
     assert script.requests[0]["max_tokens"] == 77
 
 
+def test_a_config_line_over_a_broken_project_says_so_once_and_in_one_line(shell, capsys, caplog, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shell.run_cell("%orch help")
+    assert shell.run_cell("%orch runs").success
+    (tmp_path / "pyproject.toml").write_text('[tool.orchmagic]\nmodell = "x"\n')
+    capsys.readouterr()
+    for line in ("model = 'scripted'", "budget = 1.0"):
+        shell.run_cell(f"%config OrchMagic.{line}")
+        (told,) = filter(None, "".join(capsys.readouterr()).splitlines())
+        assert told.startswith(f"UsageError: [tool.orchmagic] of {tmp_path / 'pyproject.toml'}: modell is unknown")
+    assert caplog.records == []  # IPython's own ERROR:root
+    (tmp_path / "pyproject.toml").unlink()
+    shell.run_cell("%config OrchMagic.budget = 2.0")
+    assert "".join(capsys.readouterr()) == ""
+
+
 def test_a_wrong_config_value_is_told(shell, capsys):
     shell.run_line_magic("config", "OrchMagic.cache = 'soon'")
     assert not shell.run_cell("%%chain --model scripted\nsay\n    Say hello\n").success

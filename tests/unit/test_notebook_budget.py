@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,9 @@ from orchmagic.models import ModelRequest
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.pipeline import stack
+from orchmagic.models.scripted_server import serve
 from orchmagic.purse import Purse
+from orchmagic.words import money
 
 CELL = "%%chain {} --no-cache\nsay\n    About {{{{ topic }}}}"
 DEAR = {"dear": {"provider": "scripted", "model": "scripted", "input_price": 1000.0, "output_price": 1000.0}}
@@ -123,8 +126,8 @@ def test_a_new_kernel_begins_with_nothing_spent_and_tells_what_the_day_took(note
     assert other.purse.whole.spent_tokens == again.tokens - run.tokens > 0
     told = str(orch(other, "budget"))
     other.close()
-    assert f"This kernel spent $0.0000 and {again.tokens - run.tokens} tokens; no limit." in told
-    assert f"Today, bees.ipynb, all its kernels: $0.0000 and {again.tokens} tokens in 1 run." in told
+    assert f"This kernel spent {again.tokens - run.tokens} tokens, $0; no limit." in told
+    assert f"Today, bees.ipynb, all its kernels: {again.tokens} tokens, $0 in 1 run." in told
 
 
 def test_it_shows_what_is_left_and_who_spent_it(notebook):
@@ -133,11 +136,53 @@ def test_it_shows_what_is_left_and_who_spent_it(notebook):
         notebook.run(CELL.format(name), topic="bees")
     large = notebook.session.runs[-1]
     first, head, *rows = str(orch(notebook.session, "budget 5")).splitlines()
-    left = f"{5 - large.cost:.4f}"
-    assert first.endswith(f"limit $5, left ${left}.")
+    assert first.endswith(f", {money(large.cost)}; limit $5.00, left {money(5 - large.cost)}.")
     assert head.split() == ["name", "spent", "tokens"]
     assert [row.split()[0] for row in rows[:2]] == ["large", "small"]
-    assert rows[0].split()[1:] == [f"${large.cost:.4f}", f"{large.tokens:,}"]
+    assert rows[0].split()[1:] == [money(large.cost), f"{large.tokens:,}"]
+
+
+def test_what_broke_off_is_told_apart_because_the_history_lacks_it(notebook):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(body):
+        if "wasps" in str(body["messages"]):
+            asked.set()
+            go_on.wait(20)
+        return "ok"
+
+    with serve(slow) as server:
+        model = {"base_url": server.base_url, "model": "m", "input_price": 1.0, "output_price": 1.0}
+        notebook.session.add_models({"own": model})
+        whole = notebook.run(CELL.format("c --model own"), topic="bees")
+        assert "broke off" not in orch(notebook.session, "budget")
+        broken = notebook.define(CELL.format("c --model own")).prepare(topic="wasps")
+        broken.start()
+        assert asked.wait(20)
+        assert "; 1 call under way." in orch(notebook.session, "budget")
+        broken.cancel()
+        go_on.set()
+    purse = notebook.session.purse.whole
+    told = str(orch(notebook.session, "budget"))
+    assert (purse.lost, purse.guessed.tokens) == (1, purse.spent_tokens - whole.tokens)
+    assert f"Of that {purse.guessed.tokens:,} tokens, {money(purse.guessed.cost)} for 1 call that broke off" in told
+    assert f"all kernels: {whole.tokens} tokens" in told
+    assert told.endswith(" in 2 runs.")
+
+
+def test_calls_without_a_price_are_told_in_both_sums(notebook):
+    with serve(Script()) as server:
+        notebook.session.environ = {**notebook.session.environ, "OPENAI_BASE_URL": server.base_url}
+        run = notebook.run(CELL.format("c --model nobodys"), topic="bees")
+    assert str(orch(notebook.session, "budget")).count(f"{run.tokens} tokens, price unknown (1 call)") == 2
+
+
+def test_small_sums_and_limits_have_no_exponent(notebook):
+    notebook.session.add_models(DEAR)
+    assert "limit $0.000001, left $0.000001." in orch(notebook.session, "budget 0.000001")
+    run = notebook.run(CELL.format("c --model dear"), topic="bees")
+    assert run.reason.startswith("notebook budget (all runs of this kernel): limit 0.000001 $, spent 0 $, the next")
+    assert str(Allowance(1e-6, 1)) == "$0.000001 and 1 token"
 
 
 def test_each_side_is_set_alone_and_off_lifts_both(notebook):

@@ -38,7 +38,7 @@ def test_hits_savings_and_the_error_are_told():
     assert report.wrong(made, str(number), 4.0) == "Hit 1 is marked as wrong: questions like it are asked."
     told = report.summary(made)
     assert "1 hit, 1 marked as wrong, $0.2500 saved" in told
-    assert "Of 20 hits that were asked again at random, 1 had another answer: 5.0% wrong" in told
+    assert "Of 20 hits asked again at random, 1 had another answer: 5.0% wrong" in told
     assert "at most 21.6%" in told  # the one-sided limit of 1 in 20
     [kept] = report.hits(made)
     assert (kept.asked, kept.matched, kept.right) == ("What is his age?", "How old is he?", False)

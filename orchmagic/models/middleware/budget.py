@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from orchmagic import images
+from orchmagic.counted import plain
 from orchmagic.errors import BudgetExceeded, OrchError
 from orchmagic.events import Usage
 from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, prices
@@ -127,8 +128,8 @@ class Budget:
             told = f"limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to"
             self._refuse("max-tokens", f"{told} {worst.tokens:,}", tokens)
         if self.money is not None and cost > self.money + _DUST:
-            told = f"limit {self.money:g} $, spent {self.spent_cost:.4g} $, the next call could cost up to"
-            self._refuse("budget", f"{told} {worst.cost or 0.0:.4g} $", cost)
+            told = f"limit {plain(self.money)} $, spent {plain(self.spent_cost, 4)} $, the next call could cost up to"
+            self._refuse("budget", f"{told} {plain(worst.cost or 0.0, 4)} $", cost)
 
     def _refuse(self, option: str, told: str, needed: float) -> NoReturn:
         whose, advice = self.whose(option, needed)
@@ -173,7 +174,7 @@ def _round(needed: float, limit: float | None) -> str:
     """A limit to propose: what is needed, or twice the one of now, in two digits that are not too small."""
     more = max(needed, 2 * (limit or 0.0))
     step = 10.0 ** (math.floor(math.log10(more)) - 1) if more > 0 else 1.0
-    return f"{math.ceil(more / step - _DUST) * step:.12g}"
+    return plain(math.ceil(more / step - _DUST) * step, 12)
 
 
 class Budgeting:
@@ -191,11 +192,9 @@ class Budgeting:
         worst = worst_case(request, deployment)
         bound = next((b for b in self._budget.all if b.money is not None), None)
         if bound is not None and worst.cost is None:
+            limit = f"{'notebook ' * bound.lasting}budget: limit {plain(bound.money or 0.0)} $"
             whose = f"{deployment.alias!r} ({deployment.model})"
-            raise BudgetExceeded(
-                f"{'notebook ' * bound.lasting}budget: limit {bound.money:g} $, but the price of {whose} is unknown: "
-                f"{self._advice(deployment)}"
-            )
+            raise BudgetExceeded(f"{limit}, but the price of {whose} is unknown: {self._advice(deployment)}")
         number = await self._budget.reserve(worst)
         spent = replace(worst, guessed=True)  # a cancelled or broken call may have been billed in full
         try:
