@@ -28,7 +28,11 @@ class Desk:
         self.urls: dict[str, str] = {}
         self.scripts: dict[str, Script] = {}
         self._stack = ExitStack()
-        self.session.environ = {"ORCHMAGIC_CACHE_DIR": str(folder / "cache"), "OPENAI_API_KEY": KEY}
+        self.session.environ = {
+            "ORCHMAGIC_CACHE_DIR": str(folder / "cache"),
+            "OPENAI_API_KEY": KEY,
+            "ORCHMAGIC_SEMANTIC": "audits=0",
+        }
 
     @property
     def session(self) -> Session:

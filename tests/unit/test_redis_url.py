@@ -118,7 +118,7 @@ def test_the_right_password_opens_and_is_shown_nowhere(notebook):
         notebook.run(ONE)
         everything = shown(notebook)
         assert notebook.prompts == ["A"]
-        assert f"1 answers, 0 kB in redis://127.0.0.1:{server.port}/1" in everything
+        assert f"1 answer, 0 kB in redis://127.0.0.1:{server.port}/1" in everything
         assert [secret for secret in ("s3/cr", "s3%2F", "cr@et", "cr%40et") if secret in everything] == []
         (check,) = [c for c in checks(notebook.session) if c.what == "shared cache"]
         assert check.fine
