@@ -31,7 +31,7 @@ test: .venv/.project .venv/.browser labextension/node_modules/.made ## every tes
 	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
 	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
 	rm -rf .cache/answers
-	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -p no:randomly --nbval-lax --nbval-cell-timeout 600 \
+	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -n 2 --dist loadfile -p no:randomly --nbval-lax --nbval-cell-timeout 600 \
 		--timeout 600 notebooks/*.ipynb
 
 test-fast: .venv/.project ## the unit tests without the slow ones

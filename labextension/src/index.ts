@@ -63,6 +63,12 @@ class RunsPanel extends Widget {
     return this.list.refresh();
   }
 
+  /** `look`, for somebody who asked for it: with the kernel, where there is one. */
+  async looked(): Promise<void> {
+    await this.current.ready;
+    await this.look();
+  }
+
   /** Open tabs follow their runs; while one goes on in the background, look again. */
   private async listed(runs: readonly Run[]): Promise<void> {
     const before = this.statuses;
@@ -118,10 +124,10 @@ const runs: JupyterFrontEndPlugin<void> = {
     };
     const commands: [string, string, () => unknown][] = [
       ['show-runs', 'Show the Runs Panel', show],
-      ['refresh-runs', 'Refresh the Runs', () => panel.look()],
-      ['open-last-run', 'Open the Last Run', () => panel.look().then(() => panel.open(panel.list.last))],
-      ['compare-runs', 'Compare Two Runs (those ticked, or the last two)', () => panel.look().then(() => panel.compare(panel.list.pair))],
-      ['resume-run', 'Resume the Run That Waits or Broke Off', () => { show(); return panel.look().then(() => panel.list.resume()); }]
+      ['refresh-runs', 'Refresh the Runs', () => panel.looked()],
+      ['open-last-run', 'Open the Last Run', () => panel.looked().then(() => panel.open(panel.list.last))],
+      ['compare-runs', 'Compare Two Runs (those ticked, or the last two)', () => panel.looked().then(() => panel.compare(panel.list.pair))],
+      ['resume-run', 'Resume the Run That Waits or Broke Off', () => { show(); return panel.looked().then(() => panel.list.resume()); }]
     ]; // prettier-ignore
     for (const [name, label, execute] of commands) {
       app.commands.addCommand(`orchmagic:${name}`, { label, execute });

@@ -5,6 +5,8 @@ import { ICodeCellModel } from '@jupyterlab/cells';
 import { Face, faceOf } from './kernel.js';
 import { MIME, Trace } from './record.js';
 
+const PATIENCE = 3_000; // milliseconds
+
 export class Current {
   private panel: NotebookPanel | null = null;
 
@@ -29,6 +31,13 @@ export class Current {
     const kernel = this.panel?.sessionContext.session?.kernel;
     const dead = ['dead', 'terminating', 'unknown'];
     return kernel && !dead.includes(kernel.status) && this.python ? faceOf(kernel) : null;
+  }
+
+  /** Soon after a reload the kernel is not there yet: wait for it, but not for a person who is asked which one to take. */
+  get ready(): Promise<unknown> {
+    const panel = this.panel;
+    const there = panel?.context.ready.then(() => panel.sessionContext.ready).catch(() => undefined);
+    return Promise.race([there, new Promise(done => window.setTimeout(done, PATIENCE))]);
   }
 
   private get python(): boolean {
