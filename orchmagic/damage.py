@@ -9,10 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _PATIENCE = 5.0  # seconds to wait for another process
+_TICK = 0.01  # seconds between two tries
 _OTHERS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a file
 
 # what a damaged file may make SQLite say; a table that is missing is an ERROR, a file that is cut short may be an IOERR
@@ -24,20 +29,39 @@ def doubtful(error: BaseException) -> bool:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF in _DOUBTFUL
 
 
+def patiently(opening: Callable[[], T]) -> T:
+    """Open a file, again and again while SQLite says "locked" without waiting: another process begins or ends its log.
+
+    Raises:
+        sqlite3.OperationalError: it is locked for longer than a few seconds, or cannot be opened.
+    """
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return opening()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_TICK)
+
+
 def damaged(file: Path, tables: frozenset[str]) -> bool:
     """Whether SQLite cannot make sense of the file, or misses `tables`; False for one that is locked or not ours."""
     if torso(file):
         return True
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", timeout=_PATIENCE, uri=True)
-        ) as opened:
-            found = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            return not found >= tables or opened.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]
+        return patiently(lambda: not _sound(file, tables))
     except sqlite3.OperationalError:
         return False
     except sqlite3.DatabaseError:
         return True
+
+
+def _sound(file: Path, tables: frozenset[str]) -> bool:
+    address = f"{file.absolute().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(address, timeout=_PATIENCE, uri=True)) as opened:
+        found = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return found >= tables and opened.execute("PRAGMA quick_check(1)").fetchall() == [("ok",)]
 
 
 def torso(file: Path) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,13 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchmagic.damage import doubtful
+from orchmagic.damage import doubtful, patiently
 from orchmagic.errors import StoreError
 
 VERSION = 1
 _PATIENCE = 5.0  # seconds to wait for another process that writes
 _DIGITS = 18  # of a number that SQLite can hold
-_TICK = 0.01  # seconds between tries to open a file that another process is just making
 
 # runs and writes say who works on them (pid, host, life: see process.py); `life` empty: nobody does any more
 _SCHEMA = """
@@ -132,11 +130,12 @@ class Database:
         return self._connection
 
     def _on_disk(self) -> sqlite3.Connection | None:
-        if self.path is None:
+        path = self.path
+        if path is None:
             return None
         try:
-            _private(self.path)
-            return _patiently(self.path, *self._made)
+            _private(path)
+            return patiently(lambda: _prepared(sqlite3.connect(path, **_HOW), *self._made))
         except (sqlite3.Error, OSError, _NewerError) as error:
             self.complain(
                 "used",
@@ -178,25 +177,21 @@ def _private(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _patiently(path: Path, schema: str, version: int) -> sqlite3.Connection:
-    """Open; while another process switches a new file to WAL, SQLite says "locked" without waiting."""
-    until = time.monotonic() + _PATIENCE
-    while True:
-        connection = sqlite3.connect(path, **_HOW)
-        try:
-            return _prepared(connection, schema, version)
-        except BaseException as error:
-            connection.close()
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-        time.sleep(_TICK)
-
-
 def _prepared(connection: sqlite3.Connection, schema: str, version: int) -> sqlite3.Connection:
-    connection.execute("PRAGMA journal_mode = WAL")
-    # what is committed survives the death of the process; `alone(durable=True)` also that of the machine
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # what is committed survives the death of the process; `alone(durable=True)` also that of the machine
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        _brought_up(connection, schema, version)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _brought_up(connection: sqlite3.Connection, schema: str, version: int) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > version:
         raise _NewerError(f"it was written by a newer orchmagic, version {found}, this one reads version {version}")
@@ -207,8 +202,6 @@ def _prepared(connection: sqlite3.Connection, schema: str, version: int) -> sqli
     for table, column, kind in _LATER:
         if _lacks(connection, table, column):
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-    connection.execute("COMMIT")
-    return connection
 
 
 def _lacks(connection: sqlite3.Connection, table: str, column: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from diskcache import Cache, Disk  # type: ignore[import-untyped]  # it ships no types
 from diskcache.core import DBNAME, MODE_RAW, MODE_TEXT, UNKNOWN  # type: ignore[import-untyped]  # as above
 
-from orchmagic.damage import identity
+from orchmagic.damage import identity, patiently
 
 _FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")  # as diskcache names its own
 
@@ -114,8 +114,16 @@ class TextStore(Cache):  # type: ignore[misc]  # diskcache is untyped
             self.close()
             self._owner = os.getpid()
         if self._one is None:
-            self._one = sqlite3.connect(self._file, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+            self._one = patiently(self._connected)
             self._opened = identity(self._file)
-            for pragma in ("synchronous = NORMAL", "mmap_size = 0", "cache_size = 8192"):
-                self._one.execute(f"PRAGMA {pragma}")
         return self._one
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._file, timeout=self.timeout, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in ("synchronous = NORMAL", "mmap_size = 0", "cache_size = 8192"):
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.caches import CacheWarning
-from orchmagic.damage import alone, damaged, doubtful, identity, put_aside, torso
+from orchmagic.damage import alone, damaged, doubtful, identity, patiently, put_aside, torso
 from orchmagic.semantic import Entry, Hit, Question
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _connected(path: Path | None) -> sqlite3.Connection:
         if torso(path):
             _put_aside(path, "it is gone, only its log is there")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # questions are private
-        return _prepared(sqlite3.connect(path, **_HOW))
+        return patiently(lambda: _prepared(sqlite3.connect(path, **_HOW)))
 
 
 def _lock(path: Path) -> Path:

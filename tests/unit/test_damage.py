@@ -1,11 +1,13 @@
 """Whether a SQLite file is damaged, whether it is still the one that was opened, and who may put it aside."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from orchmagic.damage import alone, damaged, doubtful, identity, put_aside, torso
+from orchmagic.damage import alone, damaged, doubtful, identity, patiently, put_aside, torso
 
 TABLES = frozenset({"kept"})
 
@@ -98,3 +100,57 @@ def test_only_one_is_in_there(tmp_path):
 def test_where_nothing_can_be_locked_it_goes_on(tmp_path):
     with alone(tmp_path / "no" / "such" / "folder" / "lock"):
         pass
+
+
+def test_what_is_locked_is_tried_again_and_other_trouble_is_not(file, tmp_path):
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    tries = []
+
+    def opening():
+        tries.append(1)
+        if len(tries) == 3:
+            other.rollback()
+        with sqlite3.connect(file, timeout=0) as connection:
+            connection.execute("INSERT INTO kept VALUES (1)")
+        connection.close()
+        return "open"
+
+    assert patiently(opening) == "open"
+    assert len(tries) == 3
+    other.close()
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        patiently(lambda: sqlite3.connect(tmp_path / "no" / "folder.db"))
+
+
+CLOSING = {
+    "cache": """
+from orchmagic.caches.disk import DiskCache
+cache = DiskCache(path)
+cache.set("a", {})
+assert cache.get("a") == {}
+cache.close()
+""",
+    "history": """
+from orchmagic.database import Database
+database = Database(path / "history.db")
+assert database.write("INSERT INTO runs(name) VALUES ('a')") is not None
+database.close()
+""",
+    "semantic cache": """
+from orchmagic.semantic.store import SemanticStore
+store = SemanticStore(path / "semantic.db")
+store.entries()
+store.close()
+""",
+}
+
+
+@pytest.mark.parametrize("what", CLOSING)
+def test_a_file_that_another_process_is_just_closing_can_be_opened(tmp_path, what):
+    """SQLite ends its log at the last close, and says "locked" at once to who opens then."""
+    turns = "import sys\nfrom pathlib import Path\npath = Path(sys.argv[1])\nfor turn in range(150):\n"
+    script = turns + "".join(f"    {line}\n" for line in CLOSING[what].strip().splitlines())
+    command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate(timeout=60)[1] for process in running] == ["", ""]
