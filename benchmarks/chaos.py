@@ -179,7 +179,9 @@ async def plain(urls: dict[str, str], calls: int) -> dict[str, Any]:
         answer = await chance.choice(clients).chat.completions.create(model="m", messages=said, max_tokens=100)
         return str(answer.choices[0].message.content)
 
-    return await storm(ask, calls)
+    found = await storm(ask, calls)
+    await asyncio.gather(*(client.close() for client in clients))
+    return found
 
 
 async def litellm(urls: dict[str, str], calls: int, strategy: str) -> dict[str, Any]:

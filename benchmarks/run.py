@@ -43,6 +43,8 @@ _PEER = _SHELL + "t = time.perf_counter(); import langgraph.graph; print(time.pe
 _RSS = "import resource; rss = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize() / 1e6; "
 _MEMORY = _SHELL + _RSS + "a = rss(); s.run_line_magic('load_ext', 'orchmagic'); print(rss() - a)"
 
+_OPEN: list[Any] = []  # clients: collected earlier, they would be closed on a loop that is gone
+
 
 def spread(values: list[float], unit: str, scale: float = 1.0) -> str:
     """`median (min … max) unit`."""
@@ -103,6 +105,7 @@ def hand_written(base_url: str, folder: Path | None = None) -> Callable[[], floa
 
     State = TypedDict("State", {"topic": str, **{f"step{i}": str for i in range(1, STEPS + 1)}}, total=False)
     client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0)
+    _OPEN.append(client)
 
     def node(i: int) -> Callable[[Any], Any]:
         async def ask(state: Any) -> dict[str, str]:

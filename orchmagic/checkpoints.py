@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from orchmagic.damage import patiently
 from orchmagic.errors import SettingsError
 
 _SCHEMES = ("postgresql://", "postgres://")
@@ -36,21 +38,25 @@ def _unknown(url: str) -> SettingsError:
 
 
 async def _sqlite(file: Path) -> tuple[Any, Close]:
+    try:
+        with closing(await asyncio.to_thread(patiently, lambda: _held(file))):
+            return await _set_up(file)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(file, error) from None
+
+
+async def _set_up(file: Path) -> tuple[Any, Close]:
     import aiosqlite  # noqa: PLC0415 - first pause
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # noqa: PLC0415 - heavy
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415 - heavy
 
-    try:
-        await asyncio.to_thread(_private, file)
-        connection = await aiosqlite.connect(file)
-    except (OSError, sqlite3.Error) as error:
-        raise _unusable(file, error) from None
+    connection = await aiosqlite.connect(file)
     saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(pickle_fallback=False))
     try:
         await saver.setup()
-    except sqlite3.Error as error:
+    except BaseException:
         await connection.close()
-        raise _unusable(file, error) from None
+        raise
     return saver, connection.close
 
 
@@ -58,10 +64,17 @@ def _unusable(file: Path, error: Exception) -> SettingsError:
     return SettingsError(f"the checkpoints {file} cannot be used ({error}): move the file away to begin a new one")
 
 
-def _private(file: Path) -> None:
-    """A file that only its owner reads."""
+def _held(file: Path) -> sqlite3.Connection:
+    """A file that only its owner reads, open: as long as it is, no other kernel that ends closes SQLite's log."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.touch(mode=0o600)
+    connection = sqlite3.connect(file, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 async def _postgres(url: str) -> tuple[Any, Close]:

@@ -131,6 +131,14 @@ cache.set("a", {})
 assert cache.get("a") == {}
 cache.close()
 """,
+    "checkpoints": """
+import asyncio
+from orchmagic.checkpoints import open_saver
+async def opened_and_closed():
+    saver, close = await open_saver(path / "checkpoints.db")
+    await close()
+asyncio.run(opened_and_closed())
+""",
     "history": """
 from orchmagic.database import Database
 database = Database(path / "history.db")
