@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import pytest
 
@@ -111,9 +112,8 @@ def test_what_is_locked_is_tried_again_and_other_trouble_is_not(file, tmp_path):
         tries.append(1)
         if len(tries) == 3:
             other.rollback()
-        with sqlite3.connect(file, timeout=0) as connection:
+        with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as connection:
             connection.execute("INSERT INTO kept VALUES (1)")
-        connection.close()
         return "open"
 
     assert patiently(opening) == "open"

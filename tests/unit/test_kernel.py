@@ -176,3 +176,11 @@ def test_a_run_in_the_background_ends_by_itself(kernel):
     kernel.run('SCRIPT = lambda body: Reply("later", latency=0.2)')
     kernel.run("%%chain behind --no-cache --background\nfirst\n    A\n")
     assert "later" in shown(kernel.run("print(behind.last.wait().output)"))
+    kernel.run(SHOWN)
+
+
+# what the run shows at its end must not fall into the next test
+SHOWN = """
+import threading
+[thread.join() for thread in threading.enumerate() if thread.name == "orchmagic-background"]
+"""
