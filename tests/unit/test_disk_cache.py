@@ -4,7 +4,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -140,14 +139,3 @@ def test_many_threads_open_one_cache(cache):
     for thread in threads:
         thread.join()
     assert missing == []
-
-
-def test_a_hit_takes_well_under_a_millisecond(cache):
-    cache.set("a", {"text": "x" * 1000})
-    cache.get("a")
-    took = []
-    for _ in range(200):
-        start = time.perf_counter()
-        cache.get("a")
-        took.append(time.perf_counter() - start)
-    assert sorted(took)[100] < 0.001

@@ -103,11 +103,11 @@ def test_a_list_that_is_far_too_long_is_refused_before_a_call(notebook):
 
 
 def test_items_run_at_the_same_time(notebook):
-    notebook.script(lambda _: Reply("x", latency=1))
+    notebook.script(lambda _: Reply("x", latency=2))
     began = time.monotonic()
     run = notebook.run(cell("--no-cache"), items=[1, 2, 3])
     assert run.output == ["x"] * 3
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5  # one after the other takes six
 
 
 class Gauge:
@@ -202,7 +202,7 @@ def test_a_cancel_ends_all_items(notebook):
     assert many.wait(10)
     began = time.monotonic()
     run.cancel()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # of sixty
     assert run.status == "cancelled"
     assert {s.status for s in run.record.spans if s.kind == "item"} == {"cancelled"}
 

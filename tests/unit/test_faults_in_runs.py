@@ -12,7 +12,7 @@ import pytest
 from orchmagic import Reply, Script, Session, serve
 
 GOOD = {"label": "ok", "score": 1}
-CELL = """%%chain --no-cache --timeout 0.5s{options}
+CELL = """%%chain --no-cache --timeout 2s{options}
 judge(retry=1) -> label: "ok" | "bad", score: int
     Judge this.
 """

@@ -106,7 +106,7 @@ async def test_the_time_limit_bounds_the_whole_attempt(provider, stream, reply):
         started = time.perf_counter()
         with pytest.raises(CallTimeout, match=r"m at 127\.0\.0\.1:\d+ did not answer within 0\.3 s: raise timeout"):
             await provider.complete(replace(ASK, timeout=0.3, stream=stream), at(server.base_url), quiet)
-        assert 0.1 < time.perf_counter() - started < 0.5  # 0.3 s, give or take 0.2
+        assert 0.1 < time.perf_counter() - started < 10  # the answer would have come after thirty
         assert (await provider.complete(ASK, at(server.base_url), quiet)).text == "fine"
 
 
@@ -123,7 +123,7 @@ async def test_a_stream_that_trickles_for_ever_is_ended_too(provider):
     heard = []
     async with listening(dribble) as url:
         with pytest.raises(CallTimeout):
-            await provider.complete(replace(ASK, timeout=0.2, stream=True), at(url), heard.append)
+            await provider.complete(replace(ASK, timeout=1, stream=True), at(url), heard.append)
     assert len(heard) > 3
 
 

@@ -225,7 +225,7 @@ def test_the_deadline_ends_the_run_with_the_partial_results(notebook, roles):
         return "x"
 
     roles(planner=[steps("a", "b")], worker=hang)
-    done = run(notebook, options=" --deadline 1s")
+    done = run(notebook, options=" --deadline 3s")
     assert waits.is_set()
     assert (done.status, [r["result"] for r in done.output]) == ("capped", ["x"])
     assert "deadline" in done.reason
