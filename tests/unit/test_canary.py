@@ -18,6 +18,8 @@ from nbclient import NotebookClient
 
 from orchmagic import Session, answer, views
 
+pytestmark = pytest.mark.slow
+
 CANARY = "sk-canary-0123456789abcdefXYZ"
 CELL = """%%chain triage
 extract -> name: str
@@ -117,7 +119,6 @@ def test_an_error_names_the_variable_and_not_its_value(endpoint):
     assert CANARY not in error
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_saved_notebook_holds_no_key(endpoint, tmp_path, monkeypatch):
     endpoint(500)

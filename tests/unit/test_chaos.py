@@ -26,6 +26,8 @@ from orchmagic.models.reply import Reply
 from orchmagic.models.scripted_server import serve
 from orchmagic.settings import load
 
+pytestmark = pytest.mark.slow
+
 CALLS, AT_ONCE = 120, 16
 
 

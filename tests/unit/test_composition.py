@@ -127,6 +127,7 @@ def test_the_inner_run_is_served_from_the_cache(notebook):
 LIMITED = "%%chain\na = words(text='x')\nlast\n    Got {{ a }}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "told"), [("--max-steps 1", "max-steps"), ("--deadline 2s", "deadline"), ("--max-tokens 1400", "max-")]
 )
@@ -145,6 +146,7 @@ def test_an_inner_limit_gives_the_partial_result_and_the_outer_run_goes_on(noteb
     assert told in str([s.why for s in run.record.steps if s.name == "a"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["--max-steps 2", "--deadline 2s", "--max-tokens 1400"])
 def test_a_limit_of_the_outer_run_ends_it_also_inside_the_inner_one(notebook, limit):
     bind(notebook, words())

@@ -10,6 +10,8 @@ import pytest
 
 from orchmagic.damage import alone, damaged, doubtful, identity, patiently, put_aside, torso
 
+pytestmark = pytest.mark.slow
+
 TABLES = frozenset({"kept"})
 
 

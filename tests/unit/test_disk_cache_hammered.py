@@ -17,6 +17,8 @@ from orchmagic.caches.disk import DiskCache
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import hammer
 
+pytestmark = pytest.mark.slow
+
 LONG = {"text": "x" * 50_000}  # diskcache puts this into a file of its own
 
 

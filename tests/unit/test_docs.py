@@ -10,6 +10,8 @@ from traitlets.config import Config
 
 from orchmagic.models.providers.scripted import remove
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     "README.md",

@@ -11,6 +11,8 @@ from orchmagic.models import ToolCall
 from orchmagic.models.providers.scripted import remove
 from orchmagic.once import tool
 
+pytestmark = pytest.mark.slow
+
 THREE = "%%chain three --no-cache\na\n    A {{ x }}\nb\n    B {{ a }}\nc\n    C {{ b }}\n"
 
 

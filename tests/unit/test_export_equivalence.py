@@ -26,6 +26,8 @@ from exporting import Both, Case
 
 from orchmagic.models.reply import Reply
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def both(tmp_path):

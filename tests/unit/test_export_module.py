@@ -17,6 +17,8 @@ from orchmagic.errors import ExportError
 from orchmagic.export import module, names, parts, parts_together, parts_tools
 from orchmagic.models import Deployment, Pool
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 

@@ -22,6 +22,8 @@ from exporting import Both, Case, by_content
 
 from orchmagic.models.reply import Reply
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def both(tmp_path):

@@ -24,6 +24,8 @@ from orchmagic.graph import Votes
 from orchmagic.models.reply import Reply
 from orchmagic.voting import tally
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def both(tmp_path):

@@ -102,6 +102,7 @@ def test_a_list_that_is_far_too_long_is_refused_before_a_call(notebook):
     assert notebook.prompts == []
 
 
+@pytest.mark.slow
 def test_items_run_at_the_same_time(notebook):
     notebook.script(lambda _: Reply("x", latency=2))
     began = time.monotonic()

@@ -11,6 +11,8 @@ import pytest
 
 from orchmagic import Reply, Script, Session, serve
 
+pytestmark = pytest.mark.slow
+
 GOOD = {"label": "ok", "score": 1}
 CELL = """%%chain --no-cache --timeout 2s{options}
 judge(retry=1) -> label: "ok" | "bad", score: int

@@ -133,6 +133,7 @@ def test_a_megabyte_is_split_in_one_pass():
     assert 100 < len(chunks) < 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["a", " ", "\n", ". ", "1", "'", "漢", ".''"])
 def test_a_monotonous_megabyte_takes_no_longer(mark):
     began = time.perf_counter()

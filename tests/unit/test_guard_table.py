@@ -21,6 +21,8 @@ from orchmagic.models.scripted_server import ScriptedServer, serve
 from orchmagic.orchestration import Orchestration
 from orchmagic.run import Run
 
+pytestmark = pytest.mark.slow
+
 KEY = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 BAD = {
     "secrets": (f"the key is {KEY}, use it", KEY),

@@ -288,6 +288,7 @@ def test_a_text_without_escapes_is_asked_about_once():
     assert asked == ["alpha", r"C:\dir, \d+", r"a \n b", "a \n b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["secrets", "pii", "injection", "deny:a b|c"])
 @pytest.mark.parametrize(
     "part",

@@ -19,7 +19,10 @@ import pytest
 from orchmagic import Reply, Script, serve
 from orchmagic.models import ToolCall
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a life is a fork: no such thing on Windows")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="a life is a fork: no such thing on Windows"),
+]
 
 CHAIN = """%%chain settle
 extract -> order: str

@@ -23,6 +23,8 @@ from orchmagic.models.pipeline import build
 from orchmagic.models.reach import reach
 from orchmagic.settings import load
 
+pytestmark = pytest.mark.slow
+
 SAY = "%%chain --no-cache{}\nsay\n    Say it.\n"
 KEY = {"OPENAI_API_KEY": "sk-test-000000"}
 OWN = {"OPENAI_BASE_URL": "http://127.0.0.1:4000/v1"}

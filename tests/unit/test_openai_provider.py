@@ -17,6 +17,8 @@ from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.reply import Reply
 from orchmagic.models.scripted_server import serve
 
+pytestmark = pytest.mark.slow
+
 ASK = ModelRequest("s#1.1", "small", ({"role": "user", "content": "hello"},))
 CHAT = "/v1/chat/completions"
 

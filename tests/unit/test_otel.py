@@ -20,6 +20,8 @@ from orchmagic import Reply, genai, otel
 from orchmagic.otel import TelemetryWarning
 from orchmagic.trace import Trace
 
+pytestmark = pytest.mark.slow
+
 CANARY = "sk-canary-0123456789abcdef"
 CHAIN = "%%chain triage --no-cache\nextract -> name: str\n    Name: {{ text }}\nreply\n    About {{ extract.name }}\n"
 

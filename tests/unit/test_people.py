@@ -11,6 +11,8 @@ from orchmagic.errors import CellError, InputError
 from orchmagic.models import ToolCall
 from orchmagic.once import tool
 
+pytestmark = pytest.mark.slow
+
 DRAFT = '%%chain careful\ndraft\n    Draft for {{ who }}\napprove "Send it to {{ who }}?"\nlast\n    Sent {{ draft }}\n'
 DESK = '%%route desk\nbot: easy things\n    {{ q }}\nhuman(ask="Please answer: {{ q }}"): the rest\n'
 

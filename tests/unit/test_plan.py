@@ -215,6 +215,7 @@ def test_max_steps_ends_the_run_with_the_partial_results(notebook, roles):
     assert 0 < len(done.output) < 10
 
 
+@pytest.mark.slow
 def test_the_deadline_ends_the_run_with_the_partial_results(notebook, roles):
     waits = threading.Event()
 

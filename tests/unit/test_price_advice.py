@@ -13,6 +13,8 @@ from orchmagic.commands import run as orch
 from orchmagic.events import Usage
 from orchmagic.models.scripted_server import serve
 
+pytestmark = pytest.mark.slow
+
 CELL = "%%chain asked --budget 0.01 --no-cache{}\nsay\n    Hello\n"
 LINE = re.compile(r"write (?P<add>%orch models add .*? input_price=IN output_price=OUT), or in pyproject\.toml "
                   r"\[tool\.orchmagic\.models\] (?P<entry>.*) \(IN and OUT")  # fmt: skip

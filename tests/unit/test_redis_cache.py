@@ -20,7 +20,7 @@ from orchmagic.caches.disk import DiskCache
 from orchmagic.caches.redis import RedisCache
 from orchmagic.errors import SettingsError
 
-pytestmark = needs_redis
+pytestmark = [pytest.mark.slow, needs_redis]
 KEY = "orchmagic:answer:a"
 
 

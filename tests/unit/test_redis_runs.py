@@ -19,7 +19,7 @@ from orchmagic.caches import CacheWarning
 from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.middleware.caching import Caching
 
-pytestmark = needs_redis
+pytestmark = [pytest.mark.slow, needs_redis]
 TWO = "%%chain two {options}\na\n    A {{{{ x }}}}\nb\n    B {{{{ a }}}}\n"
 
 

@@ -16,6 +16,8 @@ from orchmagic.errors import CellError
 from orchmagic.events import Usage
 from orchmagic.views import VIEWS
 
+pytestmark = pytest.mark.slow
+
 SAY = "%%chain{}\nsay\n    Say it.\n"
 FIVE = "%%chain\n" + "".join(
     f"s{i}\n    Step {i}{{edit{i}}} after {{{{{{{{ {'s' + str(i - 1) if i > 1 else 'q'} }}}}}}}}\n" for i in range(1, 6)

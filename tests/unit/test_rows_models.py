@@ -16,6 +16,8 @@ from orchmagic.events import Chosen, Decided
 from orchmagic.models import Deployment, Pool
 from orchmagic.models.balance import Stats, ranked, scores
 
+pytestmark = pytest.mark.slow
+
 LABEL = {"label": "b", "confidence": 0.9}
 SAY = "%%chain --no-cache{}\nsay\n    Say it.\n"
 

@@ -26,6 +26,7 @@ def test_steps_add_up_to_the_run(notebook):
     assert [s.name for s in record.steps] == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_a_deadline_caps_the_run_and_keeps_what_there_is(notebook):
     notebook.script("one", Reply("never", latency=60))
     began = time.monotonic()
@@ -44,6 +45,7 @@ def test_a_hung_notebook_function_ends_at_the_deadline(notebook):
         stop.set()
 
 
+@pytest.mark.slow
 def test_a_timeout_ends_an_attempt_and_the_fallback_answers(notebook):
     large = install(Script(["rescued"]), "large")
     notebook.script(Reply("never", latency=60), Reply("never", latency=60), Reply("never", latency=60))

@@ -195,6 +195,7 @@ def test_what_is_around_or_wrong_with_the_json_is_repaired(reply: str, repaired:
     assert output(EXTRACT).parse(reply) == ({"product": "Router", "severity": "low"}, repaired)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "words"),
     [

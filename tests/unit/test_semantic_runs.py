@@ -14,6 +14,8 @@ from orchmagic.caches import CacheWarning
 from orchmagic.errors import CellError, InputError, SettingsError
 from orchmagic.views import text
 
+pytestmark = pytest.mark.slow
+
 CELL = "%%chain faq {}\nanswer{}\n    You are a helpful assistant. Answer: {{{{ question }}}}"
 ASKED, SAME, OTHER = "How do I reset my password?", "How can I reset my password?", "How do I reset my router?"
 
