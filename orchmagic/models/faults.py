@@ -166,6 +166,12 @@ def kind(error: ModelError) -> str:
     return str(error.status) if error.status else words
 
 
+def told(error: ModelError) -> str:
+    """Its words, with its kind in those before the first `: `, which quote nobody: an audit log keeps only them."""
+    words = str(error)
+    return words if kind(error) in words.partition(": ")[0] else f"{kind(error)}: {words}"
+
+
 def each(tried: Sequence[tuple[str, ModelError]]) -> str:
     """One short reason, the last, for each of those that were tried, and how often that was."""
     last: dict[str, ModelError] = dict(tried)

@@ -119,7 +119,7 @@ async def test_the_call_that_could_pass_the_money_limit_is_not_made():
         await desk.ask()
     assert desk.asked == 1
     assert str(caught.value) == (
-        f"budget: limit 0.0045 $, spent 0.0042 $, the next call could cost up to {WORST.cost:.4g} $: "
+        f"budget: limit $0.0045, spent $0.0042, the next call could cost up to ${WORST.cost:.4g}: "
         "raise --budget, or lower max_tokens of the step"
     )
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchmagic import deeds
 from orchmagic.errors import (
     BudgetExceeded,
     CallTimeout,
@@ -55,7 +56,7 @@ async def test_the_next_model_answers_and_says_whom_it_stands_for():
     models, said = Models(small=limited(attempts=3)), []
     answer = await Fallback(said.append)(request("small", "large"), models)
     assert (answer.text, answer.reason) == ("I am large", "fallback from small: 429 after 3 attempts")
-    reason = "429 from small after 3 attempts: 429 from host: slow down"
+    reason = "429 from host: slow down (3 attempts)"
     assert said == [FellBack(call="ask#1.1", source="small", target="large", reason=reason)]
 
 
@@ -108,3 +109,19 @@ async def test_a_single_model_keeps_its_words_and_says_how_often_it_was_tried():
     with pytest.raises(RateLimited) as caught:
         await Fallback(lambda _: None)(request("small"), Models(small=limited(attempts=3)))
     assert str(caught.value) == "429 from host: slow down (3 attempts)"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "kept"),
+    [
+        (ServerFailed("503 from host: joe@x.de", status=503), "503 from host: joe@x.de", "503 from host"),
+        (QuotaExhausted("nothing left (402): joe", status=402), "nothing left (402): joe", "nothing left (402)"),
+        (RefusedReply("m refused: joe", status=None), "refused reply: m refused: joe", "refused reply"),
+        (RefusedReply("a filter stopped it: (400)", status=400), "400: a filter stopped it: (400)", "400"),
+    ],
+)
+async def test_what_failed_is_said_once_and_the_audit_log_keeps_what_quotes_nobody(error, reason, kept):
+    said = []
+    await Fallback(said.append)(request("small", "large"), Models(small=error))
+    assert [event.reason for event in said] == [reason]
+    assert deeds.line(said[0])["why"] == kept

@@ -94,7 +94,7 @@ def test_a_price_that_is_unknown_is_not_spent_under_a_limit_of_money(notebook):
     orch(notebook.session, "budget 1")
     run = notebook.run(CELL.format("c --model new"), topic="bees")
     assert run.status == "capped"
-    assert run.reason.startswith("notebook budget: limit 1 $, but the price of 'new' (nobody-1) is unknown")
+    assert run.reason.startswith("notebook budget: limit $1, but the price of 'new' (nobody-1) is unknown")
 
 
 def test_cached_and_replayed_answers_cost_nothing(notebook):
@@ -181,7 +181,7 @@ def test_small_sums_and_limits_have_no_exponent(notebook):
     notebook.session.add_models(DEAR)
     assert "limit $0.000001, left $0.000001." in orch(notebook.session, "budget 0.000001")
     run = notebook.run(CELL.format("c --model dear"), topic="bees")
-    assert run.reason.startswith("notebook budget (all runs of this kernel): limit 0.000001 $, spent 0 $, the next")
+    assert run.reason.startswith("notebook budget (all runs of this kernel): limit $0.000001, spent $0, the next")
     assert str(Allowance(1e-6, 1)) == "$0.000001 and 1 token"
 
 

@@ -16,7 +16,7 @@ from orchmagic.events import Chosen, FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.balance import SCORED, Choice, turns
 from orchmagic.models.circuit import Closed, elsewhere
-from orchmagic.models.faults import each, kind
+from orchmagic.models.faults import each, kind, told
 from orchmagic.models.fitting import alike, fit, prompt_tokens
 from orchmagic.models.health import Health, Pass
 from orchmagic.models.listening import Listening
@@ -155,8 +155,7 @@ class _Turn:
     def _chosen(self, found: _Admitted, closed: Mapping[str, Closed], why: str) -> _Admitted:
         name, error = self._tried[-1] if self._tried else (found.name, None)
         if error is not None and name != found.name:
-            reason = f"{kind(error)} from {name}: {error}"
-            self._by.emit(FellBack(call=self._request.call, source=name, target=found.name, reason=reason))
+            self._by.emit(FellBack(call=self._request.call, source=name, target=found.name, reason=told(error)))
         if len(self._pool.members) > 1:
             passed = "".join(f"; {name} {c.why}" for name, c in closed.items())
             probed = "; a probe: it had been left alone" if found.given.probe else ""

@@ -128,8 +128,8 @@ class Budget:
             told = f"limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to"
             self._refuse("max-tokens", f"{told} {worst.tokens:,}", tokens)
         if self.money is not None and cost > self.money + _DUST:
-            told = f"limit {plain(self.money)} $, spent {plain(self.spent_cost, 4)} $, the next call could cost up to"
-            self._refuse("budget", f"{told} {plain(worst.cost or 0.0, 4)} $", cost)
+            told = f"limit ${plain(self.money)}, spent ${plain(self.spent_cost, 4)}, the next call could cost up to"
+            self._refuse("budget", f"{told} ${plain(worst.cost or 0.0, 4)}", cost)
 
     def _refuse(self, option: str, told: str, needed: float) -> NoReturn:
         whose, advice = self.whose(option, needed)
@@ -192,7 +192,7 @@ class Budgeting:
         worst = worst_case(request, deployment)
         bound = next((b for b in self._budget.all if b.money is not None), None)
         if bound is not None and worst.cost is None:
-            limit = f"{'notebook ' * bound.lasting}budget: limit {plain(bound.money or 0.0)} $"
+            limit = f"{'notebook ' * bound.lasting}budget: limit ${plain(bound.money or 0.0)}"
             whose = f"{deployment.alias!r} ({deployment.model})"
             raise BudgetExceeded(f"{limit}, but the price of {whose} is unknown: {self._advice(deployment)}")
         number = await self._budget.reserve(worst)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchmagic.errors import ModelError, RateLimited
 from orchmagic.events import FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.models.faults import kind
+from orchmagic.models.faults import kind, told
 
 
 class Fallback:
@@ -33,7 +33,8 @@ class Fallback:
                 if not error.falls_back or number == len(models):
                     error.args = (_last_words(error, long),)
                     raise
-                self._emit(FellBack(call=request.call, source=model, target=models[number], reason=long[-1]))
+                why = told(error) + _all(error)
+                self._emit(FellBack(call=request.call, source=model, target=models[number], reason=why))
             else:
                 if not short:
                     return answer
@@ -46,9 +47,13 @@ def _after(error: ModelError) -> str:
     return f" after {error.attempts} attempts" if error.attempts > 1 else ""
 
 
+def _all(error: ModelError) -> str:
+    return f" ({error.attempts} attempts)" if error.attempts > 1 else ""
+
+
 def _last_words(error: ModelError, tried: list[str]) -> str:
     if len(tried) == 1:
-        return f"{error}{f' ({error.attempts} attempts)' if error.attempts > 1 else ''}{_advice(error)}"
+        return f"{error}{_all(error)}{_advice(error)}"
     return f"none of {len(tried)} models answered: {'; '.join(tried)}"
 
 
