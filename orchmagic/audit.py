@@ -110,18 +110,21 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
     data = f"{text}\n".encode("utf-8", "backslashreplace")
     file = _opened(path)
     try:
-        end = os.lseek(file, 0, os.SEEK_END)
-        if end and _byte(file, end - 1) != b"\n":  # somebody died in the middle of a line: ours is one of its own
-            data = b"\n" + data
-        if (done := os.write(file, data)) < len(data):
-            raise OSError(0, f"{done} of {len(data)} bytes were written")
+        while not _alone(file, data):
+            pass  # somebody died in the middle of a line, and ours went on in it: it is written again
     finally:
         os.close(file)
 
 
-def _byte(file: int, place: int) -> bytes:
-    os.lseek(file, place, os.SEEK_SET)  # where it is written to does not change: that is the end, always
-    return os.read(file, 1)
+def _alone(file: int, data: bytes) -> bool:
+    """Add the line, and tell whether it began one. Asked before, the answer could be another when it is written."""
+    if (done := os.write(file, data)) < len(data):
+        raise OSError(0, f"{done} of {len(data)} bytes were written")
+    start = os.lseek(file, 0, os.SEEK_CUR) - done
+    if start == 0:
+        return True
+    os.lseek(file, start - 1, os.SEEK_SET)  # where is written does not change: that is the end, always
+    return os.read(file, 1) == b"\n"
 
 
 def _opened(path: Path) -> int:

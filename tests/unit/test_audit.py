@@ -283,11 +283,28 @@ def test_who_is_killed_in_the_middle_tears_no_line_of_another_and_loses_none_tha
     assert all(whole[name] >= count for name, count in acknowledged.items())
 
 
-def test_half_a_line_that_somebody_left_stands_alone(tmp_path):
+def test_a_line_that_went_on_in_half_a_line_of_somebody_who_died_is_written_again(tmp_path):
     path = tmp_path / "audit.jsonl"
     path.write_text('{"event":"begun","na')
     append(path, {"event": "begun"})
-    assert path.read_text() == '{"event":"begun","na\n{"event":"begun"}\n'
+    append(path, {"event": "ended"})
+    ours = '{"event":"begun"}\n'
+    assert path.read_text() == f'{{"event":"begun","na{ours}{ours}{{"event":"ended"}}\n'
+
+
+def test_who_dies_between_our_look_and_our_line_costs_no_line(tmp_path, monkeypatch):
+    path = tmp_path / "audit.jsonl"
+    append(path, {"event": "begun"})
+    write, dying = os.write, [b'{"event":"dec']
+
+    def late(file: int, data: bytes) -> int:
+        if dying:
+            write(file, dying.pop())
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", late)
+    append(path, {"event": "ended"})
+    assert path.read_text().splitlines()[-1] == '{"event":"ended"}'
 
 
 def test_a_name_that_no_file_can_hold_is_written_all_the_same(tmp_path):
