@@ -96,8 +96,7 @@ def _chosen(event: e.Chosen) -> dict[str, Any]:
 
 
 def _fell_back(event: e.FellBack) -> dict[str, Any]:
-    why = event.reason.partition(": ")[0]
-    return {"event": "fell back", "step": event.call, "from": event.source, "model": event.target, "why": why}
+    return {"event": "fell back", "step": event.call, "from": event.source, "model": event.target, "why": event.kind}
 
 
 def _failed(event: e.AttemptFailed) -> dict[str, Any]:

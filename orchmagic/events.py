@@ -183,10 +183,13 @@ class Chosen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event):
+    """`source` failed, so `target` is asked; `reason` may quote the endpoint, `kind` (`429`, `call timeout`) not."""
+
     call: str
     source: str
     target: str
     reason: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,10 +166,10 @@ def kind(error: ModelError) -> str:
     return str(error.status) if error.status else words
 
 
-def told(error: ModelError) -> str:
-    """Its words, with its kind in those before the first `: `, which quote nobody: an audit log keeps only them."""
+def say(error: ModelError) -> str:
+    """The error's own words, its kind before them where they do not name it."""
     words = str(error)
-    return words if kind(error) in words.partition(": ")[0] else f"{kind(error)}: {words}"
+    return words if kind(error) in words else f"{kind(error)}: {words}"
 
 
 def each(tried: Sequence[tuple[str, ModelError]]) -> str:

@@ -47,7 +47,7 @@ DECISIONS = {
     "a block": (CHAIN.format("--guard pii=block"), "yes", e.Guarded, "(block) found email", "guarded", "action", "block"),
     "a fallback": (
         CHAIN.format("--model scripted/first --fallback scripted"),
-        "yes", e.FellBack, "fell back from scripted/first to scripted: the account", "fell back", WHY, "the account at scripted has nothing left (402)",
+        "yes", e.FellBack, "fell back from scripted/first to scripted: the account", "fell back", WHY, "402",
     ),
     "another deployment": (
         CHAIN.format("--model p"), "yes", e.Chosen, "number 2 of 2", "chosen", WHY, "number 2 of 2",

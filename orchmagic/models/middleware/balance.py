@@ -10,13 +10,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
 from orchmagic.events import Chosen, FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.balance import SCORED, Choice, turns
 from orchmagic.models.circuit import Closed, elsewhere
-from orchmagic.models.faults import each, kind, told
+from orchmagic.models.faults import each, kind, say
 from orchmagic.models.fitting import alike, fit, prompt_tokens
 from orchmagic.models.health import Health, Pass
 from orchmagic.models.listening import Listening
@@ -155,7 +156,8 @@ class _Turn:
     def _chosen(self, found: _Admitted, closed: Mapping[str, Closed], why: str) -> _Admitted:
         name, error = self._tried[-1] if self._tried else (found.name, None)
         if error is not None and name != found.name:
-            self._by.emit(FellBack(call=self._request.call, source=name, target=found.name, reason=told(error)))
+            fell = partial(FellBack, call=self._request.call, source=name, target=found.name)
+            self._by.emit(fell(reason=say(error), kind=kind(error)))
         if len(self._pool.members) > 1:
             passed = "".join(f"; {name} {c.why}" for name, c in closed.items())
             probed = "; a probe: it had been left alone" if found.given.probe else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from orchmagic.errors import ModelError, RateLimited
 from orchmagic.events import FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.models.faults import kind, told
+from orchmagic.models.faults import kind, say
 
 
 class Fallback:
@@ -33,8 +34,8 @@ class Fallback:
                 if not error.falls_back or number == len(models):
                     error.args = (_last_words(error, long),)
                     raise
-                why = told(error) + _all(error)
-                self._emit(FellBack(call=request.call, source=model, target=models[number], reason=why))
+                fell = partial(FellBack, call=request.call, source=model, target=models[number])
+                self._emit(fell(reason=say(error) + _all(error), kind=kind(error)))
             else:
                 if not short:
                     return answer
