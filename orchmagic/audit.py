@@ -25,7 +25,8 @@ from orchmagic.trace import Record, Trace
 Note: TypeAlias = Callable[[str], None]
 
 _MODE = 0o600  # of a file that is not there yet; one that is keeps its own
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_TRIES = 3
 _OFF = 'write %config OrchMagic.audit = "none"'
 
 
@@ -110,8 +111,9 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
     data = f"{text}\n".encode("utf-8", "backslashreplace")
     file = _opened(path)
     try:
-        while not _alone(file, data):
-            pass  # somebody died in the middle of a line, and ours went on in it: it is written again
+        # where somebody died in the middle of a line, ours went on in it and is written again
+        if not any(_alone(file, data) for _ in range(_TRIES)):
+            raise OSError(0, "lines run into each other")
     finally:
         os.close(file)
 

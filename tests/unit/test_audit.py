@@ -307,6 +307,16 @@ def test_who_dies_between_our_look_and_our_line_costs_no_line(tmp_path, monkeypa
     assert path.read_text().splitlines()[-1] == '{"event":"ended"}'
 
 
+def test_where_no_line_stands_alone_it_says_so_and_does_not_go_on_for_ever(tmp_path, monkeypatch):
+    path = tmp_path / "audit.jsonl"
+    append(path, {"event": "begun"})
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, b"}" + data) and len(data))
+    with pytest.raises(OSError, match="run into each other"):
+        append(path, {"event": "ended"})
+    assert len(path.read_text().splitlines()) == 4
+
+
 def test_a_name_that_no_file_can_hold_is_written_all_the_same(tmp_path):
     path = tmp_path / "audit.jsonl"
     append(path, {"name": "Zoë\ud800\n"})
