@@ -36,8 +36,12 @@ def show(notebook: Path, out: Path) -> int:
 
 def _execute(notebook: Path, out: Path) -> Any:
     import nbformat  # noqa: PLC0415 - only the demo needs the notebook packages
+    import zmq  # noqa: PLC0415 - as above
     from nbclient import NotebookClient  # noqa: PLC0415 - as above
+    from traitlets.config import Config  # noqa: PLC0415 - as above
 
+    # else the kernel warns, at each start, that it talks to us in plain text
+    encrypted = Config({"KernelManager": {"transport_encryption": "auto"}} if zmq.has("curve") else {})
     book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]  # untyped there
     client = NotebookClient(
         book,
@@ -45,6 +49,7 @@ def _execute(notebook: Path, out: Path) -> Any:
         kernel_name="python3",
         resources={"metadata": {"path": str(out)}},
         store_widget_state=False,
+        config=encrypted,
     )
     cells = [i for i, c in enumerate(book.cells) if c.cell_type == "code"]
     with client.setup_kernel():
