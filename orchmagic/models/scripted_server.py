@@ -64,7 +64,7 @@ class ScriptedServer:
             writer.transport.abort()  # the server stops: not even what is written needs to arrive
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, asyncio.CancelledError):  # it is at its end in any case
                 await writer.wait_closed()
             self._connections.discard(task)
 
