@@ -22,10 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchmagic.caches import Cache, at
-from orchmagic.caches.memory import MemoryCache
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment, ModelRequest, ModelResponse
+from orchmagic.models.cache import Cache, at
+from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.middleware.caching import Caching
 
 TURNS = 40

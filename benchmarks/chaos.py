@@ -36,9 +36,9 @@ HERE = Path(__file__).resolve()
 
 def serve_all() -> None:
     """The servers, in a process of their own: ports go to stdout, counts at the end of stdin."""
-    from orchmagic.events import Usage
-    from orchmagic.models.reply import Reply
-    from orchmagic.models.scripted_server import serve
+    from orchmagic.models.scripting.reply import Reply
+    from orchmagic.models.scripting.server import serve
+    from orchmagic.trace.events import Usage
 
     usage, lock, chance = Usage(**TOKENS), threading.Lock(), random.Random(5)
     answers: Counter[str] = Counter()
@@ -127,14 +127,15 @@ def quantile(ordered: list[float], share: float) -> float:
 
 
 async def orchmagic(urls: dict[str, str], calls: int, policy: str, hedge: float | None = None) -> dict[str, Any]:
-    from orchmagic.journal import NoJournal
-    from orchmagic.models import ModelRequest, aliases
-    from orchmagic.models.health import opened
+    from orchmagic.core.settings import Settings, load
+    from orchmagic.models import ModelRequest
     from orchmagic.models.middleware.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
     from orchmagic.models.pipeline import build
     from orchmagic.models.providers.openai import OpenAIProvider
-    from orchmagic.settings import Settings, load
+    from orchmagic.models.routing import aliases
+    from orchmagic.models.routing.health import opened
+    from orchmagic.storage.journal import NoJournal
 
     entry = {"policy": policy, "hedge": hedge, "deployments": [deployment(kind, url) for kind, url in urls.items()]}
     settings: Settings = load({"models": {"p": entry}}, {}, Path("/"))

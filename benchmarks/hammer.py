@@ -98,7 +98,7 @@ def _ended(process: subprocess.Popen[str], expected: int) -> list[str]:
 
 def check(folder: Path, processes: int, outcome: Outcome) -> Outcome:
     """Every acknowledged version is there, or a newer one of the same key; and SQLite finds its file whole."""
-    from orchmagic.caches.disk import DiskCache
+    from orchmagic.models.cache.stores.disk import DiskCache
 
     cache = DiskCache(folder / "answers")
     for slot in range(processes):
@@ -153,8 +153,8 @@ def answering() -> Iterator[tuple[str, dict[str, list[str]]]]:
     """A scripted server in a thread, which answers no question twice in the same words; what it gave."""
     from collections import defaultdict
 
-    from orchmagic.models.reply import Reply
-    from orchmagic.models.scripted_server import serve
+    from orchmagic.models.scripting.reply import Reply
+    from orchmagic.models.scripting.server import serve
 
     given: dict[str, list[str]] = defaultdict(list)
 

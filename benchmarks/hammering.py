@@ -37,7 +37,7 @@ class Worker:
     """One process of the plain form, on its own keys `slot-0` ... and on those of the others."""
 
     def __init__(self, folder: Path, slot: int, slots: int) -> None:
-        from orchmagic.caches.disk import DiskCache
+        from orchmagic.models.cache.stores.disk import DiskCache
 
         self.folder, self.slot, self.slots = folder, slot, slots
         self.cache = DiskCache(folder / "answers")

@@ -20,17 +20,17 @@ from pathlib import Path
 
 import numpy as np
 
-from orchmagic.caches.disk import DiskCache
-from orchmagic.embedders import TooLongError
-from orchmagic.embedders.minilm import create
+from orchmagic.core.semantic_policy import THRESHOLD, Policy
 from orchmagic.models import Deployment, ModelRequest, ModelResponse
+from orchmagic.models.cache.stores.disk import DiskCache
+from orchmagic.models.embedders import TooLongError
+from orchmagic.models.embedders.minilm import create
 from orchmagic.models.middleware.caching import Caching
-from orchmagic.models.middleware.semantic import SemanticCaching
+from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.pipeline import stack
-from orchmagic.semantic import THRESHOLD, Policy
-from orchmagic.semantic.differences import difference
-from orchmagic.semantic.memory import Memory, comparable
-from orchmagic.semantic.store import SemanticStore
+from orchmagic.models.semantic.differences import difference
+from orchmagic.models.semantic.semantic_cache import Memory, comparable
+from orchmagic.models.semantic.store import SemanticStore
 
 PEERS = {"GPTCache's default, cosine >= .60": 0.60, "LiteLLM's example, cosine >= .80": 0.80}
 _OFTEN = 10  # labels from one learning to the next: the bench would take hours else

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from semantic import scored, vectors
 
-from orchmagic.semantic import AUDITS, FLOOR, THRESHOLD
-from orchmagic.semantic.differences import difference
-from orchmagic.semantic.index import Index
-from orchmagic.semantic.memory import comparable
-from orchmagic.semantic.threshold import learned
+from orchmagic.core.semantic_policy import AUDITS, FLOOR, THRESHOLD
+from orchmagic.models.semantic.differences import difference
+from orchmagic.models.semantic.semantic_cache import comparable
+from orchmagic.models.semantic.threshold import learned
+from orchmagic.models.semantic.vector_index import Index
 
 OFTEN = 10  # labels from one learning to the next: the bench would take hours else
 STREAMS = 20

@@ -17,9 +17,11 @@ from pathlib import Path
 
 from semantic import ours, scored, vectors
 
-from orchmagic.models import Deployment, ModelRequest, verifier, weights
+from orchmagic.core.semantic_policy import THRESHOLD
+from orchmagic.models import Deployment, ModelRequest
+from orchmagic.models.local_engine import weights
 from orchmagic.models.providers.local import LocalProvider
-from orchmagic.semantic import THRESHOLD
+from orchmagic.models.semantic import verifier
 
 AT_ONCE = 2
 PATIENCE = 600.0  # seconds for a verdict: the machine may be busy

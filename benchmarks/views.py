@@ -19,9 +19,10 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from orchmagic import answer, views
-from orchmagic.events import Usage
-from orchmagic.trace import Picture, Record, Span, Trace
+from orchmagic import views
+from orchmagic.trace.events import Usage
+from orchmagic.trace.record import Picture, Record, Span, Trace
+from orchmagic.views import answer
 
 FIGURE = "application/vnd.plotly.v1+json"
 TEXT = "word " * 100

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchmagic.cell import Step, parse
-from orchmagic.draw import mermaid
-from orchmagic.options import BASE, Option, parse_options
+from orchmagic.graph.draw import mermaid
+from orchmagic.language.cell import Step, parse
+from orchmagic.language.magic_line import BASE, Option, parse_options
 from orchmagic.patterns import PATTERNS, Pattern
 
 FOLDER = Path(__file__).parent / "patterns"

@@ -17,17 +17,18 @@ __version__ = "0.1.0"
 _HOME = {
     "CellError": "orchmagic.errors",
     "OrchError": "orchmagic.errors",
-    "Orchestration": "orchmagic.orchestration",
+    "Orchestration": "orchmagic.runtime.orchestration",
     "Pattern": "orchmagic.patterns",
-    "Record": "orchmagic.trace",
+    "Record": "orchmagic.trace.record",
     "Reply": "orchmagic.models.providers.scripted",
-    "Run": "orchmagic.run",
+    "Run": "orchmagic.runtime.run",
     "Script": "orchmagic.models.providers.scripted",
-    "Session": "orchmagic.session",
+    "Session": "orchmagic.runtime.session",
     "endpoint": "orchmagic.models.providers.local",
     "install": "orchmagic.models.providers.scripted",
-    "serve": "orchmagic.models.scripted_server",
-    "tool": "orchmagic.once",
+    "money": "orchmagic.trace.format",
+    "serve": "orchmagic.models.scripting.server",
+    "tool": "orchmagic.runtime.tools",
 }
 
 __all__ = [*_HOME, "load_ipython_extension", "unload_ipython_extension"]  # noqa: PLE0604 - names as text, checked by a test
@@ -45,13 +46,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext orchmagic`."""
-    from orchmagic.magics import load  # noqa: PLC0415 - only IPython needs it
+    from orchmagic.notebook.magics import load  # noqa: PLC0415 - only IPython needs it
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext orchmagic`: stop what runs, take the magics away."""
-    from orchmagic.magics import unload  # noqa: PLC0415 - as above
+    from orchmagic.notebook.magics import unload  # noqa: PLC0415 - as above
 
     unload(shell)

@@ -18,11 +18,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="check the set-up")
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
-        from orchmagic.demo import show  # noqa: PLC0415 - needs nbclient
+        from orchmagic.notebook.demo import show  # noqa: PLC0415 - needs nbclient
 
         return show(chosen.notebook, chosen.out)
-    from orchmagic.commands.setting_up import doctor  # noqa: PLC0415 - only this command needs it
-    from orchmagic.session import Session  # noqa: PLC0415 - only this command needs it
+    from orchmagic.notebook.commands.setup import doctor  # noqa: PLC0415 - only this command needs it
+    from orchmagic.runtime.session import Session  # noqa: PLC0415 - only this command needs it
 
     print(report := doctor(Session()))  # noqa: T201 - a command line
     return 1 if "!! " in report else 0

@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 
 import pytest
+from scripted_notebook import notebook  # noqa: F401 - a fixture of every room
 
 ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = ("OPENAI_", "ORCHMAGIC_")

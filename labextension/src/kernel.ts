@@ -59,7 +59,7 @@ export function faceOf(kernel: Kernel.IKernelConnection): Face {
 export function expression(question: readonly unknown[]): string {
   const text = JSON.stringify(JSON.stringify(question));
   const face = 'getattr(get_ipython(), "_orchmagic_face", None)';
-  return `(lambda f: f and __import__("orchmagic.panel", fromlist=["ask"]).ask(f.session, ${text}))(${face})`;
+  return `(lambda f: f and __import__("orchmagic.notebook.panel", fromlist=["ask"]).ask(f.session, ${text}))(${face})`;
 }
 
 interface Told {

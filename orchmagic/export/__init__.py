@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchmagic.errors import ExportError
-from orchmagic.graph import Graph
+from orchmagic.graph.model import Graph
 from orchmagic.models import Deployment, Pool
 
 if TYPE_CHECKING:
-    from orchmagic.context import CallDefaults
+    from orchmagic.runtime.context import CallDefaults
 
 __all__ = ["module", "write"]
 
@@ -41,8 +41,8 @@ def module(
     Raises:
         ExportError: names everything that cannot leave the notebook.
     """
-    from orchmagic.export.assembly import assembled  # noqa: PLC0415 - heavy: jinja2, openai
-    from orchmagic.export.whole import whole  # noqa: PLC0415 - as above
+    from orchmagic.export.assemble import assembled  # noqa: PLC0415 - heavy: jinja2, openai
+    from orchmagic.export.module_plan import whole  # noqa: PLC0415 - as above
 
     return assembled(whole(graph, namespace, deployments, defaults, thread=thread, pool=pool), served=served)
 
@@ -66,7 +66,7 @@ def write(
     Raises:
         ExportError: the file is no place for it, or something cannot leave the notebook.
     """
-    from orchmagic.export import serving  # noqa: PLC0415 - as above
+    from orchmagic.export import langgraph_json as serving  # noqa: PLC0415 - as above
     from orchmagic.export.header import is_ours  # noqa: PLC0415 - as above
 
     if file.suffix != ".py" or not file.stem.isidentifier():
@@ -91,7 +91,7 @@ def _keyless(text: str) -> None:
     Raises:
         ExportError: there is one in it, in a prompt or in a value of the notebook.
     """
-    from orchmagic.guards.secrets import published  # noqa: PLC0415 - on demand
+    from orchmagic.guards.detectors.secrets import published  # noqa: PLC0415 - on demand
 
     if found := published(text):
         named = ", ".join(f"{f.what} (line {text.count(chr(10), 0, f.start) + 1} of the module)" for f in found)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expressions, sources, threads, values
-from orchmagic.export.layout import assigned, fits, literal, remarked, texts
-from orchmagic.export.plan import Plan
-from orchmagic.graph import CAP, END, FAIL, STOP, Arm, Branch
+from orchmagic.export import expression_source as expressions
+from orchmagic.export import source_text as sources
+from orchmagic.export import state as values
+from orchmagic.export import to_thread as threads
+from orchmagic.export.formatting import assigned, fits, literal, remarked, texts
+from orchmagic.export.graph_plan import Plan
+from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch
 
 
 def choosers(plan: Plan) -> list[str]:

@@ -6,11 +6,12 @@ import ast
 import inspect
 from collections.abc import Iterable
 
-from orchmagic.export import expressions, sources
-from orchmagic.export.plan import Plan
-from orchmagic.export.whole import Whole
-from orchmagic.graph import Call
-from orchmagic.schema import camel
+from orchmagic.export import expression_source as expressions
+from orchmagic.export import source_text as sources
+from orchmagic.export.graph_plan import Plan
+from orchmagic.export.module_plan import Whole
+from orchmagic.graph.model import Call
+from orchmagic.graph.output_types import camel
 
 
 def outputs(plan: Plan) -> list[str]:

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from orchmagic.errors import ExportError
-from orchmagic.export import names
-from orchmagic.export.layout import assigned, call, literal, remarked
-from orchmagic.graph import Call, Graph
+from orchmagic.export import naming as names
+from orchmagic.export.formatting import assigned, call, literal, remarked
+from orchmagic.graph.model import Call, Graph
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.endpoint import host
+from orchmagic.models.wire.urls import host
 
 _OPENAI = "https://api.openai.com/v1"
 _KEY = "OPENAI_API_KEY"

@@ -7,13 +7,13 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchmagic.draw import outline
-from orchmagic.export import values
+from orchmagic.export import state as values
 from orchmagic.export.endpoints import unasked
-from orchmagic.export.layout import WIDTH
-from orchmagic.export.plan import Plan
-from orchmagic.export.whole import Whole
-from orchmagic.graph import Graph
+from orchmagic.export.formatting import WIDTH
+from orchmagic.export.graph_plan import Plan
+from orchmagic.export.module_plan import Whole
+from orchmagic.graph.draw import outline
+from orchmagic.graph.model import Graph
 
 MARK = "# Written by orchmagic"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from orchmagic.export import templates, values
-from orchmagic.export.layout import Filled, assigned, call, fits, literal, texts
-from orchmagic.export.plan import Plan
-from orchmagic.export.reading import in_texts
-from orchmagic.export.templates import JSON, Known
-from orchmagic.graph import Approve, Call, Node
-from orchmagic.template import Message
+from orchmagic.export import fstrings as templates
+from orchmagic.export import state as values
+from orchmagic.export.dependencies import in_texts
+from orchmagic.export.formatting import Filled, assigned, call, fits, literal, texts
+from orchmagic.export.fstrings import JSON, Known
+from orchmagic.export.graph_plan import Plan
+from orchmagic.graph.model import Approve, Call, Node
+from orchmagic.language.templates import Message
 
 _STEP = "    "
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, get_args
 
+from orchmagic.core.plugins import Registry
 from orchmagic.errors import SettingsError, nearest
-from orchmagic.registry import Registry
 
 Action: TypeAlias = Literal["block", "redact", "restore", "warn"]
 Place: TypeAlias = Literal["input", "output", "tools"]
@@ -50,7 +50,7 @@ class GuardPlug:
     roles: tuple[str, ...] = ("system", "developer", "user", "assistant", "tool")
 
 
-GUARDS: Registry[GuardPlug] = Registry("orchmagic.guards", "plug", GuardPlug)
+GUARDS: Registry[GuardPlug] = Registry("orchmagic.guards.detectors", "plug", GuardPlug, "orchmagic.guards")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def find(guard: Guard, text: str) -> list[Finding]:
 
     Of two readings of the same place the wider finding counts.
     """
-    from orchmagic.guards._reading import unescaped  # noqa: PLC0415 - it needs this room
+    from orchmagic.guards.normalize import unescaped  # noqa: PLC0415 - it needs this room
 
     found = _within(guard.find(text), text)
     meant = [f for r in unescaped(text) for f in r.back(_within(guard.find(r.text), r.text))]
@@ -164,7 +164,7 @@ def _rule(word: str, namespace: Mapping[str, object], environ: Mapping[str, str]
 
 
 def _plug(name: str, namespace: Mapping[str, object]) -> GuardPlug:
-    from orchmagic.guards._own import Own  # noqa: PLC0415 - it needs this room
+    from orchmagic.guards.notebook_function import Own  # noqa: PLC0415 - it needs this room
 
     names = GUARDS.names()
     if name in names:

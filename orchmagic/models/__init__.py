@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from orchmagic.events import Event, Usage
-from orchmagic.registry import Registry
+from orchmagic.core.plugins import Registry
+from orchmagic.trace.events import Event, Usage
 
 Emit: TypeAlias = Callable[[Event], None]
 

@@ -15,35 +15,26 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.caches import Cache
 from orchmagic.errors import UnusableReply
-from orchmagic.journal import Journal
-from orchmagic.models import (
-    Deployment,
-    Emit,
-    Handler,
-    Middleware,
-    ModelRequest,
-    ModelResponse,
-    Pool,
-    Provider,
-    actions,
-    prices,
-)
-from orchmagic.models.health import Health, opened
-from orchmagic.models.listening import Listening
-from orchmagic.models.middleware.balance import Balancing
+from orchmagic.guards.policy import Policy
+from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Pool, Provider
+from orchmagic.models.cache import Cache
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
-from orchmagic.models.middleware.guarding import Guarding
-from orchmagic.models.middleware.recording import Recording
+from orchmagic.models.middleware.guardrails import Guarding
+from orchmagic.models.middleware.journaling import Recording
+from orchmagic.models.middleware.load_balancing import Balancing
 from orchmagic.models.middleware.retry import Retry
-from orchmagic.models.middleware.semantic import SemanticCaching
+from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.middleware.tracing import Tracing
-from orchmagic.policy import Policy
-from orchmagic.semantic.memory import Memory
+from orchmagic.models.pricing import cost as prices
+from orchmagic.models.routing.first_token import Listening
+from orchmagic.models.routing.health import Health, opened
+from orchmagic.models.semantic.semantic_cache import Memory
+from orchmagic.models.wire import json_tools as actions
+from orchmagic.storage.journal import Journal
 
 
 def stack(handler: Handler, *middleware: Middleware) -> Handler:

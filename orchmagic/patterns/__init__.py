@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchmagic.registry import Registry
+from orchmagic.core.plugins import Registry
 
 if TYPE_CHECKING:  # finding patterns by name must not load what building them needs
-    from orchmagic.cell import Cell
-    from orchmagic.graph import Graph
-    from orchmagic.options import Option, RunOptions
+    from orchmagic.graph.model import Graph
+    from orchmagic.language.cell import Cell
+    from orchmagic.language.magic_line import Option, RunOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from orchmagic import template, tools
 from orchmagic.errors import nearest
-from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
-from orchmagic.lowering import Lowering, is_code
+from orchmagic.graph import tool_schema as tools
+from orchmagic.graph.builder import Lowering, is_code
+from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
+from orchmagic.language import templates as template
 
 TRANSCRIPT = "messages"
 _STATE = frozenset({"supervisor", "workspace", "results", "plan", "reflect"})  # of the patterns that have agents

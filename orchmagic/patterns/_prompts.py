@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from orchmagic import template
-from orchmagic.template import Message
+from orchmagic.language import templates as template
+from orchmagic.language.templates import Message
 
 
 def read(messages: Iterable[Message]) -> frozenset[str]:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from orchmagic.cell import CodeStep, Control, Step
 from orchmagic.errors import nearest
-from orchmagic.graph import Call, Code, Edge, Link, Node, Sub
-from orchmagic.lowering import Lowering
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import Call, Code, Edge, Link, Node, Sub
+from orchmagic.language.cell import CodeStep, Control, Step
 
 
 def steps(lower: Lowering, taken: Collection[str] = ()) -> list[Step | CodeStep]:

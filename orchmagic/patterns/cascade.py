@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchmagic import expression
-from orchmagic.cell import Cell, Control, Step
-from orchmagic.graph import END, FAIL, Arm, Branch, Call, Code, Edge, Graph, Link, Node
-from orchmagic.lowering import Lowering
-from orchmagic.options import Option, RunOptions
-from orchmagic.outputs import Output
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import END, FAIL, Arm, Branch, Call, Code, Edge, Graph, Link, Node
+from orchmagic.language import expressions as expression
+from orchmagic.language.cell import Cell, Control, Step
+from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.output_spec import Output
+from orchmagic.language.templates import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import task
 from orchmagic.patterns._roles import call, code, controls, need, only, row, steps
-from orchmagic.template import Message
 
 ANSWER, JUDGE, VERIFIED, ANSWERED = "answer", "judge", "verified", "answered"
 _LEAST = 2  # models that make a ladder

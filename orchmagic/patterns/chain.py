@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchmagic.cell import Cell, CodeStep, Control, Step
-from orchmagic.counted import counted
-from orchmagic.graph import (
+from orchmagic.core.numbers import counted
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import (
     CAP,
     DEFAULTS,
     END,
@@ -24,10 +24,10 @@ from orchmagic.graph import (
     Node,
     Sub,
 )
-from orchmagic.lowering import Lowering
-from orchmagic.options import RunOptions
+from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.magic_line import RunOptions
+from orchmagic.language.templates import Message
 from orchmagic.patterns import Pattern
-from orchmagic.template import Message
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from orchmagic import expression
-from orchmagic.cell import Cell, CodeStep, Control, Step
-from orchmagic.chunks import estimated_tokens
-from orchmagic.functions import FUNCTIONS
-from orchmagic.graph import CAP, END, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
-from orchmagic.lowering import Lowering
-from orchmagic.options import Option, RunOptions
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.functions import FUNCTIONS
+from orchmagic.graph.functions.chunking import estimated_tokens
+from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
+from orchmagic.language import expressions as expression
+from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.templates import Message, names
 from orchmagic.patterns import Pattern
-from orchmagic.template import Message, names
 
 MAP, REDUCE = "map", "reduce"
 CHUNKS, GROUPS, RESULT = "chunks", "groups", "result"

@@ -5,27 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchmagic import checks
-from orchmagic.cell import Cell, CodeStep, Control, Step
 from orchmagic.errors import CellError
-from orchmagic.graph import (
-    END,
-    FAIL,
-    START,
-    Arm,
-    Branch,
-    Call,
-    Code,
-    Edge,
-    Fork,
-    Graph,
-    Join,
-    Link,
-    Node,
-    Sub,
-)
-from orchmagic.lowering import Lowering
-from orchmagic.options import RunOptions
+from orchmagic.graph import checks
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import END, FAIL, START, Arm, Branch, Call, Code, Edge, Fork, Graph, Join, Link, Node, Sub
+from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.magic_line import RunOptions
 from orchmagic.patterns import Pattern
 
 MERGE = "merge"

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchmagic.cell import Cell, Step
-from orchmagic.counted import counted
-from orchmagic.graph import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
-from orchmagic.lowering import Lowering
-from orchmagic.options import Option, RunOptions
-from orchmagic.outputs import Field, Output
+from orchmagic.core.numbers import counted
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
+from orchmagic.graph.output_types import resolve
+from orchmagic.language.cell import Cell, Step
+from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.output_spec import Field, Output
+from orchmagic.language.templates import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._agent import armed, check
 from orchmagic.patterns._prompts import task, told
 from orchmagic.patterns._roles import bare, call, code, controls, fed, need, only, row, steps
-from orchmagic.schema import resolve
-from orchmagic.template import Message
 
 PLAN, EXECUTE, REFLECT, ANSWER = "plan", "execute", "reflect", "answer"
 WAVE, RESULTS, REVISE = "wave", "results", "revise"

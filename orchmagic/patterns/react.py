@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from orchmagic import tools
-from orchmagic.cell import Cell
 from orchmagic.errors import nearest
-from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph
-from orchmagic.graph import Tools as ToolsNode
-from orchmagic.lowering import Lowering
-from orchmagic.options import Option, RunOptions
-from orchmagic.outputs import TEXT, Output
+from orchmagic.graph import tool_schema as tools
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph
+from orchmagic.graph.model import Tools as ToolsNode
+from orchmagic.graph.output_types import parse_output
+from orchmagic.language.cell import Cell
+from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.output_spec import TEXT, Output
 from orchmagic.patterns import Pattern
-from orchmagic.schema import parse_output
 
 TRANSCRIPT = "messages"
 

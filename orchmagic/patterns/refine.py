@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.cell import Cell, CodeStep, Control, Step
-from orchmagic.graph import CAP, DEFAULTS, END, Arm, Branch, Call, Code, Graph, Node, Sub
-from orchmagic.lowering import Lowering
-from orchmagic.options import RunOptions
-from orchmagic.outputs import Field, Output
+from orchmagic.graph.builder import Lowering
+from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Code, Graph, Node, Sub
+from orchmagic.graph.output_types import resolve
+from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.magic_line import RunOptions
+from orchmagic.language.output_spec import Field, Output
+from orchmagic.language.templates import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import task, told
 from orchmagic.patterns._roles import bare, controls, row, steps
-from orchmagic.schema import resolve
-from orchmagic.template import Message
 
 GENERATE, EVALUATE, ROUNDS, BEST = "generate", "evaluate", "rounds", "best"
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from orchmagic.cell import Cell, CodeStep, Step, Value
 from orchmagic.errors import nearest
-from orchmagic.graph import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
-from orchmagic.lowering import Lowering, literal
-from orchmagic.options import Option, RunOptions
-from orchmagic.outputs import Field, Output
+from orchmagic.graph.builder import Lowering, literal
+from orchmagic.graph.model import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
+from orchmagic.language.builtin_prompts import LABELS
+from orchmagic.language.cell import Cell, CodeStep, Step, Value
+from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.output_spec import Field, Output
+from orchmagic.language.templates import Message, check, names
 from orchmagic.patterns import Pattern
-from orchmagic.template import Message, check, names
-from orchmagic.wording import LABELS
 
 ROUTER = "router"
 _OWN = ("ask", "match", "examples")

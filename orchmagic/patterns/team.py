@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchmagic.cell import Cell, CodeStep, Step
-from orchmagic.graph import CAP, END, Arm, Branch, Call, Code, Edge, Graph, Link, Sub
-from orchmagic.lowering import Lowering, literal
-from orchmagic.options import Option, RunOptions
-from orchmagic.outputs import Field, Output
+from orchmagic.graph.builder import Lowering, literal
+from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Edge, Graph, Link, Sub
+from orchmagic.language.cell import Cell, CodeStep, Step
+from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.output_spec import Field, Output
+from orchmagic.language.templates import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._agent import armed, check
 from orchmagic.patterns._prompts import read, told
 from orchmagic.patterns._roles import bare, call, code, controls, fed, row, steps
-from orchmagic.template import Message
 
 SUPERVISOR, WORKSPACE, LATEST, ANSWER, FINISH = "supervisor", "workspace", "latest", "answer", "finish"
 _TURNS = 10

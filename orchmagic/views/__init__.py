@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.registry import Registry
-from orchmagic.trace import Record
-from orchmagic.views._bound import MOST, bound, thinned
+from orchmagic.core.plugins import Registry
+from orchmagic.trace.record import Record
+from orchmagic.views.truncate import MOST, bound, thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class View:
     when: Callable[[Record], bool] = lambda _: True
 
 
-VIEWS: Registry[View] = Registry("orchmagic.views", "plug", View)
+VIEWS: Registry[View] = Registry("orchmagic.views.formats", "plug", View, "orchmagic.views")
 
 
 def bundle(record: Record) -> dict[str, Any]:

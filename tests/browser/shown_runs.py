@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic import Reply, Script, Session, install
-from orchmagic.trace import Record
+from orchmagic.trace.record import Record
 
 PRICES = {
     "small": {"provider": "scripted", "model": "small-1", "input_price": 0.4, "output_price": 1.6, "cached_price": 0.1},

@@ -12,10 +12,11 @@ import pytest
 from conftest import SHOTS
 from shown_runs import RUNS, Shown, hostile, hostile_failure
 
-from orchmagic import answer, views
+from orchmagic import views
 from orchmagic.models.providers.scripted import remove
-from orchmagic.receipt import Receipt
-from orchmagic.trace import Record
+from orchmagic.trace.receipt import Receipt
+from orchmagic.trace.record import Record
+from orchmagic.views import answer
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.enable_socket]
 

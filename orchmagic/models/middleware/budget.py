@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from orchmagic import images
-from orchmagic.counted import plain
+from orchmagic.core.numbers import plain
 from orchmagic.errors import BudgetExceeded, OrchError
-from orchmagic.events import Usage
-from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, prices
-from orchmagic.models.key import sent
+from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, images
+from orchmagic.models.cache.key import sent
+from orchmagic.models.pricing import cost as prices
+from orchmagic.trace.events import Usage
 
 _MESSAGE = 16  # tokens that a chat template may put around a message
 _TOOLS = 256  # and around the list of tools: some templates explain there how to call them

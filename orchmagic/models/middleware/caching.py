@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from orchmagic.caches import Cache, Complaints
-from orchmagic.events import CacheHit
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse, stored
-from orchmagic.models.key import key
+from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models.cache import Cache, Complaints
+from orchmagic.models.cache import serialization as stored
+from orchmagic.models.cache.key import key
+from orchmagic.trace.events import CacheHit
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from orchmagic.errors import ModelError, RateLimited
-from orchmagic.events import FellBack
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.models.faults import kind, say
+from orchmagic.models.wire.http_errors import kind, say
+from orchmagic.trace.events import FellBack
 
 
 class Fallback:

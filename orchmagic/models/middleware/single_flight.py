@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from orchmagic.errors import ModelError
-from orchmagic.events import CacheHit
 from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse
-from orchmagic.models.key import key
+from orchmagic.models.cache.key import key
+from orchmagic.trace.events import CacheHit
 
 # How a flight ends: an answer, the endpoint's failure, or None: the one who asked stopped for reasons of its own
 # (cancelled, budget spent), and one of those who wait asks instead.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from orchmagic import images
-from orchmagic.events import CallFailed, CallFinished, CallStarted
-from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, images
+from orchmagic.trace.events import CallFailed, CallFinished, CallStarted
 
 
 class Tracing:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, engine, weights
-from orchmagic.models.engine import Endpoint
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
+from orchmagic.models.local_engine import engine, weights
+from orchmagic.models.local_engine.engine import Endpoint
 from orchmagic.models.providers.openai import OpenAIProvider
 
 

@@ -12,9 +12,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import ModelError, SettingsError
-from orchmagic.events import TextStreamed
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, faults, keys, prices, wire
-from orchmagic.models.endpoint import KEY_ENV, base, is_address, on_loopback, shown
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
+from orchmagic.models.pricing import cost as prices
+from orchmagic.models.routing import api_keys as keys
+from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import http_errors as faults
+from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown
+from orchmagic.trace.events import TextStreamed
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

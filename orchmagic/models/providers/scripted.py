@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.errors import SettingsError, nearest
-from orchmagic.events import TextStreamed
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug, prices, wire
-from orchmagic.models.faults import garbled, late, lost, rejected
-from orchmagic.models.reply import Reply, completion, http_error, pieces
-from orchmagic.models.script import Script
+from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
+from orchmagic.models.pricing import cost as prices
+from orchmagic.models.scripting.reply import Reply, completion, http_error, pieces
+from orchmagic.models.scripting.script import Script
+from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire.http_errors import garbled, late, lost, rejected
+from orchmagic.trace.events import TextStreamed
 
 DEFAULT = "scripted"
 _installed: dict[str, Script] = {}

@@ -1,0 +1,66 @@
+"""Find plug-ins: the modules of one of our packages, then entry points of the same name.
+
+A plug-in is a file (or an installed package), never an edit of a list. Built-in modules and foreign ones are
+found in the same way, and nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from orchmagic.errors import SettingsError, nearest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Plug-ins by name. `package` holds the built-in ones, one module each; `attribute` is what a module offers.
+
+    Foreign packages declare an entry point in the group `package` whose value is the plug-in object itself.
+    """
+
+    def __init__(self, package: str, attribute: str, kind: type[T], group: str = "") -> None:
+        self._package = package
+        self._group = group or package
+        self._attribute = attribute
+        self._kind = kind
+        self._loaded: dict[str, T] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """All names, built-in ones first; imports only the package itself."""
+        paths = import_module(self._package).__path__
+        built_in = [m.name for m in pkgutil.iter_modules(paths) if not m.name.startswith("_")]
+        foreign = [e.name for e in entry_points(group=self._group) if e.name not in built_in]
+        return (*built_in, *foreign)
+
+    def get(self, name: str) -> T:
+        """The plug-in called `name`.
+
+        Raises:
+            SettingsError: there is none, or it is not what it should be.
+        """
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> T:
+        plug = self._find(name)
+        if not isinstance(plug, self._kind):
+            raise SettingsError(f"{name!r} in {self._group} is a {type(plug).__name__}, not a {self._kind.__name__}")
+        return plug
+
+    def _find(self, name: str) -> object:
+        paths = import_module(self._package).__path__
+        if any(m.name == name for m in pkgutil.iter_modules(paths)):
+            return getattr(import_module(f"{self._package}.{name}"), self._attribute)
+        for entry in entry_points(group=self._group, name=name):
+            return entry.load()
+        known = self.names()
+        raise SettingsError(f"no {name!r} in {self._group} (known: {', '.join(known)}){nearest(name, known)}")
+
+    def __iter__(self) -> Iterator[T]:
+        return (self.get(name) for name in self.names())

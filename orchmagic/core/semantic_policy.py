@@ -1,0 +1,56 @@
+"""What the semantic cache may do: threshold, error bound, audits, verifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+THRESHOLD = 0.95  # cosine; see docs/semantic-cache.md for what it serves and misses
+
+
+FLOOR = 0.80  # below it nothing is learned from: hardly any pair asks the same
+
+
+AUDITS = 0.03  # share of hits that are asked again and compared
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`threshold`: the least cosine of a hit. `bound`: learn the threshold instead, so that at most this share of the
+    hits is wrong; until enough is known nothing is served. `audits`: the share of hits that are asked anyway, to
+    know the error. `verifier`: the model that may veto a hit, by alias. `floor`: the least cosine worth a look.
+    """
+
+    threshold: float = THRESHOLD
+    bound: float | None = None
+    audits: float = AUDITS
+    verifier: str | None = None
+    floor: float = FLOOR
+
+    def __post_init__(self) -> None:
+        for name, low in (("threshold", self.floor), ("floor", 0.0), ("audits", 0.0)):
+            if not low <= getattr(self, name) <= 1:
+                raise ValueError(f"a number from {low} to 1 for {name}, not {getattr(self, name)}")
+        if self.bound is not None and not 0 < self.bound < 1:
+            raise ValueError(f"a share of wrong hits such as 0.02 for bound, not {self.bound}")
+
+
+def parse(text: str) -> Policy:
+    """`threshold=0.97,verifier=small,audits=0.05`, or `bound=0.02`; nothing is the default.
+
+    Raises:
+        ValueError: what to write instead.
+    """
+    known = {f.name for f in fields(Policy)}
+    found: dict[str, float | str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in known or not value:
+            raise ValueError(f"for example {_EXAMPLE}; {item!r} is no setting of the semantic cache")
+        try:
+            found[name] = value if name == "verifier" else float(value)
+        except ValueError:
+            raise ValueError(f"a number for {name}, for example {_EXAMPLE}") from None
+    return Policy(**found)  # type: ignore[arg-type]  # one name takes text, the others numbers
+
+
+_EXAMPLE = "threshold=0.97,verifier=small or bound=0.02"

@@ -1,0 +1,56 @@
+"""What a notebook may spend, as a person writes it: `0.50`, `100k tokens`, `0.50, 100k tokens`, `off`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from orchmagic.core import validators as readers
+from orchmagic.core.numbers import counted, plain
+
+_TOKENS = re.compile(r"([\d,_]+(?:\.\d+)?)\s*([km]?)\s*(?:tokens?|tok)", re.IGNORECASE)
+_TIMES = {"": 1, "k": 1_000, "m": 1_000_000}
+_WRITE = "US dollars (0.50), tokens (100k tokens), both (0.50, 100k tokens), or off"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """US dollars and tokens, in and out; None leaves that side open."""
+
+    money: float | None = None
+    tokens: int | None = None
+
+    def __str__(self) -> str:
+        sides = [f"${plain(self.money or 0.0)}"] * (self.money is not None)
+        sides += [counted(self.tokens or 0, "token")] * (self.tokens is not None)
+        return " and ".join(sides) or "no limit"
+
+
+def read(value: object) -> Allowance:
+    """A setting or a line as an allowance.
+
+    Raises:
+        ValueError: it is none; the text says what to write.
+    """
+    if value is None or isinstance(value, Allowance):
+        return value or Allowance()
+    if not isinstance(value, str):
+        return _side(str(value)) if not isinstance(value, bool) else _side("")
+    if value.strip().lower() in {"off", "none"}:
+        return Allowance()
+    sides = [_side(part.strip()) for part in re.split(r",\s+|\s+and\s+", value.strip())]
+    money = [s.money for s in sides if s.money is not None]
+    tokens = [s.tokens for s in sides if s.tokens is not None]
+    if len(money) > 1 or len(tokens) > 1:
+        raise ValueError(_WRITE)
+    return Allowance(money[0] if money else None, tokens[0] if tokens else None)
+
+
+def _side(part: str) -> Allowance:
+    tokens = _TOKENS.fullmatch(part)
+    if tokens is not None:
+        return Allowance(tokens=round(float(tokens[1].replace(",", "").replace("_", "")) * _TIMES[tokens[2].lower()]))
+    try:
+        return Allowance(money=readers.money(part.removesuffix("dollars").removesuffix("USD")))
+    except ValueError:
+        raise ValueError(_WRITE) from None

@@ -1,0 +1,97 @@
+"""`build_graph` of a module, and the same for each inner graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from orchmagic.export import endpoints
+from orchmagic.export import expression_source as expressions
+from orchmagic.export.branches import target
+from orchmagic.export.formatting import call, literal
+from orchmagic.export.graph_plan import Plan
+from orchmagic.graph.model import FAIL, START, Branch, Call, Edge, Fork, Join, Node, Sub, targets
+
+
+def build(plan: Plan) -> str:
+    """The function that makes the graph."""
+    graph, state = plan.graph, plan.named("State")
+    lines = [*_head(plan), f"    builder = StateGraph({state})"]
+    for node in graph.nodes:
+        added = f"builder.add_node({literal(node.name)}, {_action(plan, node)})"
+        lines += expressions.lines(expressions.read(added), "    ")
+    lines += [f"    builder.add_edge(START, {literal(name)})" for name in graph.starts]
+    for node in graph.nodes:
+        lines += _linked(plan, node.name)
+    saver = ["checkpointer=InMemorySaver()"] if plan.pauses and not plan.prefix else []
+    lines += call("    graph = builder.compile(", [*saver, f"name={literal(graph.name)}"], ")")
+    return "\n".join([*lines, f"    return graph.with_config(recursion_limit={plan.limit('max_steps')})"])
+
+
+def _head(plan: Plan) -> list[str]:
+    kind = f"CompiledStateGraph[{plan.named('State')}]"
+    given = (
+        []
+        if not plan.asks_models
+        else ["client: AsyncOpenAI"]
+        if plan.prefix
+        else ["client: AsyncOpenAI | None = None"]
+    )
+    lines = call(f"def {plan.build}(", given, f") -> {kind}:")
+    if plan.prefix:
+        return [*lines, f'    """Return the graph of {plan.graph.name}."""']
+    if not given:
+        return [*lines, '    """Return the graph."""']
+    made = call("        client = AsyncOpenAI(", endpoints.client(plan.endpoints), ")")
+    said = '    """Return the graph; a client that is given serves MODEL\'s endpoint."""'
+    return [*lines, said, "    if client is None:", *made]
+
+
+def _action(plan: Plan, node: Node) -> str:
+    """The function behind a node, with what it is given besides the state."""
+    function = plan.function[node.name]
+    if isinstance(node, Call):
+        function = f"partial({function}, client=client)"
+    elif isinstance(node, Sub):
+        inner = plan.inner[node.name]
+        function = f"partial({function}, graph={inner.build}({'client' if inner.asks_models else ''}))"
+    if not getattr(node, "isolated", False):
+        return function
+    given = [f"step={literal(node.name)}", f"node={function}"]
+    if node.name in plan.counted:
+        given.append(f"visits={literal(plan.key(node.name, 'visits'))}")
+    return f"partial(isolated, {', '.join(given)})"
+
+
+def _linked(plan: Plan, source: str) -> list[str]:
+    link = plan.graph.link(source)
+    match link:
+        case None:
+            return [f"    builder.add_edge({literal(source)}, END)"]
+        case Edge():
+            return call("    builder.add_edge(", [literal(source), target(link.target)], ")")
+        case Branch():
+            arrows = [target(t) for t in targets(link) if t != FAIL]
+            return _conditional(plan, source, list(dict.fromkeys(arrows)))
+        case Fork():
+            return [f"    builder.add_edge({literal(source)}, {target(t)})" for t in link.targets if source != START]
+        case Join():
+            last = [n.name for n in plan.graph.nodes if n.name in link.sources][-1]
+            if source != last:  # written once, behind the last of them
+                return []
+            return call("    builder.add_edge(", [literal(list(link.sources)), target(link.target)], ")")
+        case _:
+            assert_never(link)
+
+
+def _conditional(plan: Plan, source: str, targets: Sequence[str]) -> list[str]:
+    after = f"after_{plan.function[source]}"
+    return call("    builder.add_conditional_edges(", [literal(source), after, f"[{', '.join(targets)}]"], ")")
+
+
+def serve() -> str:
+    """What `langgraph.json` names: LangGraph's server calls it without arguments and keeps checkpoints itself."""
+    return '''\
+def serve() -> CompiledStateGraph[State]:
+    """Return the graph for LangGraph's server."""
+    return build_graph()'''

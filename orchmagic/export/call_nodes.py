@@ -1,0 +1,157 @@
+"""The part of a node's function that asks a model: prompt, request, reply, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchmagic.export import prompts
+from orchmagic.export import state as values
+from orchmagic.export.formatting import call, literal
+from orchmagic.export.graph_plan import Plan
+from orchmagic.export.returns import returned
+from orchmagic.graph.model import Call
+
+Leave = Callable[[str, str], list[str]]
+"""Says how a function ends with a value: (expression, indentation) -> its last statement."""
+
+_OPTIONS = ("temperature", "max_tokens", "timeout")
+
+
+def tuned(plan: Plan) -> list[list[str]]:
+    """Constants of single steps: what `_arguments` names."""
+    found = []
+    for node in plan.calls:
+        upper = plan.function[node.name].upper()
+        if node.name in plan.typed and node.retry != plan.shared.reasks:
+            found.append([f"{upper}_REASKS = {node.retry}"])
+        given = [(option, getattr(node, option)) for option in _OPTIONS]
+        found += [[f"{upper}_{option.upper()} = {value!r}"] for option, value in given if value is not None]
+    return found
+
+
+def asking(plan: Plan, node: Call) -> list[str]:
+    """The lines of the function of a node that asks once a visit."""
+    if node.tools:
+        return [*_messages(plan, node), *_agent(plan, node)]
+    return answer(plan, node, lambda value, indent: returned(plan, node, value, indent=indent))
+
+
+def answer(plan: Plan, node: Call, leave: Leave) -> list[str]:
+    """The lines that ask for one value."""
+    lines = _messages(plan, node)
+    if node.name in plan.typed:
+        return [*lines, *_typed(plan, node, leave)]
+    lines += call("    choice = await first_usable(", _arguments(plan, node), ")")
+    return [*lines, *leave('choice.message.content or ""', "    ")]
+
+
+def _typed(plan: Plan, node: Call, leave: Leave) -> list[str]:
+    sure = plan.logprobs(node)
+    target = ("value, choice" if sure else "value, _") if plan.shared.wants_choice else "value"
+    tolerant = node.tolerant and not node.each and not node.votes  # an item or a vote that fails is told as one
+    indent = "        " if tolerant else "    "
+    lines = call(f"{indent}{target} = await ask(", _arguments(plan, node), ")")
+    if not tolerant and target == _value(plan, node) and leave(target, "    ") == [f"    return {target}"]:
+        return call("    return await ask(", _arguments(plan, node), ")")
+    if tolerant:
+        lines = ["    try:", *lines, "    except UnfitReplyError:", *leave("None", indent)]
+    if sure:
+        field = literal(node.confidence)
+        lines.append(f'    value["confidence"] = how_sure(choice, {field}, value[{field}])')
+    return [*lines, *leave(_value(plan, node), "    ")]
+
+
+def _agent(plan: Plan, node: Call) -> list[str]:
+    typed = node.name in plan.typed
+    before = "    value, choice = await ask(" if typed else "    choice = await first_usable("
+    calls = f'"{node.transcript}": [tool_calls(choice)]'
+    return [
+        *call(before, _arguments(plan, node), ")"),
+        "    if choice.message.tool_calls:",
+        *returned(plan, node, None, more=[calls], indent="        "),
+        '    reply = choice.message.content or ""',
+        '    said = {"role": "assistant", "content": reply}',
+        *returned(plan, node, _value(plan, node) if typed else "reply", more=[f'"{node.transcript}": [said]']),
+    ]
+
+
+def _value(plan: Plan, node: Call) -> str:
+    return 'value["value"]' if plan.types[node.name].kind == "value" else "value"
+
+
+def _messages(plan: Plan, node: Call) -> list[str]:
+    arguments = [plan.variable[n] for n in prompts.read_by(plan, node)]
+    lines = call(f"    messages = {plan.function[node.name]}_prompt(", arguments, ")")
+    if node.transcript:
+        lines.append(f'    messages += state.get("{node.transcript}", [])')
+    if node.name not in values.checked(plan):
+        return [*lines, *_rung(plan, node)]
+    said = f'state["{node.name}"]'
+    said = said if values.held(plan, node.name) in {"str", "str | None"} else f"as_text({said})"
+    return [
+        *lines,
+        f'    if check := state.get("{plan.key(node.name, "check")}"):',
+        *call("        last = {", ['"role": "assistant"', f'"content": {said}'], "}"),
+        '        again = {"role": "user", "content": AGAIN.format(check=check)}',
+        "        messages += [last, again]",
+        *_rung(plan, node),
+    ]
+
+
+def _rung(plan: Plan, node: Call) -> list[str]:
+    """The models of this visit, when a node climbs a ladder of them."""
+    if not node.ladder:
+        return []
+    ladder = f"{plan.function[node.name].upper()}_LADDER"
+    visits = f'state.get("{plan.key(node.name, "visits")}", 0)'
+    rest = plan.endpoints.tuple_of(plan.fallback(node))
+    after = ", *FALLBACK" if plan.fallback(node) == plan.endpoints.fallback else f", *{rest}"
+    return [
+        f"    rung = min({visits}, len({ladder}) - 1)",
+        f"    models = ({ladder}[rung]{after if plan.fallback(node) else ','})",
+    ]
+
+
+def ladders(plan: Plan) -> list[list[str]]:
+    """The models of the first, second … visit of a step, as constants."""
+    found = []
+    for node in plan.calls:
+        if node.ladder:
+            kind = "str" if plan.endpoints.uniform else "Model"
+            upper = plan.function[node.name].upper()
+            found.append([f"{upper}_LADDER: tuple[{kind}, ...] = {plan.endpoints.tuple_of(node.ladder)}"])
+    return found
+
+
+def models(plan: Plan, node: Call) -> str | None:
+    """The argument `models=`; None when the default is meant."""
+    if node.ladder:
+        return "models"
+    return plan.endpoints.models(node.model or plan.asked.model, plan.fallback(node))
+
+
+def judge(plan: Plan, node: Call) -> str | None:
+    """The models that decide when too few votes agree; None when nobody does."""
+    rest = plan.fallback(node)
+    if not node.votes or not node.votes.least or not rest:
+        return None
+    return "FALLBACK" if rest == plan.endpoints.fallback else plan.endpoints.tuple_of(dict.fromkeys(rest))
+
+
+def _arguments(plan: Plan, node: Call) -> list[str]:
+    """The arguments of `ask` or `first_usable`."""
+    upper = plan.function[node.name].upper()
+    typed = node.name in plan.typed
+    found = ["client", "messages", *([plan.kind(node)] if typed else [])]
+    if form := plan.form_name(node):
+        found.append(f"name={literal(form)}")
+    if typed and node.retry != plan.shared.reasks:
+        found.append(f"reasks={upper}_REASKS")
+    if chosen := "models" if judge(plan, node) else models(plan, node):
+        found.append(f"models={chosen}")
+    found += [f"{option}={upper}_{option.upper()}" for option in _OPTIONS if getattr(node, option) is not None]
+    if node.tools:
+        found.append(f"tools=tool_format({plan.shared.tables[node.tools]})")
+    if plan.logprobs(node):
+        found.append("logprobs=True")
+    return found

@@ -1,0 +1,92 @@
+"""What the nodes of a graph read: their templates, their expressions, the names in both."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from orchmagic.export import fstrings as templates
+from orchmagic.export import source_text as sources
+from orchmagic.graph.model import Approve, Call, Code, Node, Sub
+
+# Names that every expression and template may use besides inputs and steps.
+ALWAYS = ("messages", "visits", "errors")
+
+
+def texts(node: Node) -> list[str]:
+    """The templates of a node."""
+    match node:
+        case Call():
+            return [m.text for m in node.messages]
+        case Approve():
+            return [node.question.text]
+        case _:
+            return []
+
+
+def before(node: Node) -> list[str]:
+    """The expressions that are evaluated once, whatever the number of items: `when` and `over`."""
+    each = getattr(node, "each", None)
+    return [e for e in (getattr(node, "when", None), each.over if each else None) if e]
+
+
+def inside(node: Node) -> list[str]:
+    """The expressions that are evaluated for each item: those of code, and what an inner graph is given."""
+    match node:
+        case Code():
+            return [node.expression]
+        case Sub():
+            given = dict(node.given)
+            return [given.get(name, name) for name in node.graph.inputs]
+        case _:
+            return []
+
+
+def expressions(node: Node) -> list[str]:
+    """The expressions of a node."""
+    return [*before(node), *inside(node)]
+
+
+def needs(source: str) -> list[str]:
+    """The names that an expression reads."""
+    return sources.needs(source.strip())  # a step may be called as a builtin is
+
+
+def names(node: Node) -> list[str]:
+    """The names that a node's templates and expressions read, in their order; not its item."""
+    item = node.each.item if isinstance(node, Call | Sub) and node.each else None
+    inner = [n for n in [*in_texts(node), *(n for e in inside(node) for n in needs(e))] if n != item]
+    return [*inner, *(n for e in before(node) for n in needs(e))]
+
+
+def in_texts(node: Node) -> list[str]:
+    """The names that a node's templates read."""
+    return [n for text in texts(node) for n in sorted(templates.names(text))]
+
+
+def visited(expressions: Sequence[str], texts: Sequence[str], nodes: Sequence[str]) -> set[str]:
+    """The nodes whose visits are read: `visits["plan"]` names one, anything else may read all."""
+    if any("visits" in templates.names(t) for t in texts):
+        return set(nodes)
+    found: set[str] = set()
+    for tree in (ast.parse(e.strip(), mode="eval") for e in expressions if "visits" in needs(e)):
+        uses = sum(isinstance(n, ast.Name) and n.id == "visits" for n in ast.walk(tree))
+        named = [name for n in ast.walk(tree) if (name := _one_visit(n)) is not None]
+        found |= set(named) & set(nodes) if len(named) == uses else set(nodes)
+    return found
+
+
+def counts_by_name(expression: str) -> bool:
+    """Whether `visits` is only read as `visits["plan"]`."""
+    nodes = list(ast.walk(ast.parse(expression.strip(), mode="eval")))
+    uses = sum(isinstance(n, ast.Name) and n.id == "visits" for n in nodes)
+    return uses == sum(isinstance(n, ast.Subscript) and _one_visit(n) is not None for n in nodes)
+
+
+def _one_visit(tree: ast.AST) -> str | None:
+    match tree:
+        case ast.Subscript(value=ast.Name(id="visits"), slice=ast.Constant(value=str() as name)):
+            return name
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="visits"), attr="get"), args=[ast.Constant(value=name), *_]):
+            return str(name)
+    return None

@@ -1,0 +1,247 @@
+"""What must be known of a graph before a line is written: names, types, models, and which values may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from orchmagic.export import dependencies as reading
+from orchmagic.export import naming as names
+from orchmagic.export import predecessors as ways
+from orchmagic.export.endpoints import Asked, Endpoints
+from orchmagic.export.notebook_code import Copied, is_constant
+from orchmagic.graph.model import Approve, Branch, Call, Graph, Limits, Node, Sub, Tools
+from orchmagic.graph.output_types import OutputType, camel, resolve, voted
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.context import CallDefaults
+
+
+@dataclass
+class Shared:
+    """What all graphs of a module share: the usual `reasks`, whether `ask` returns the choice, tools by table."""
+
+    reasks: int = 1
+    wants_choice: bool = False
+    tables: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+
+@dataclass
+class Plan:
+    """One graph on its way into a module.
+
+    `prefix` begins the names of an inner graph, and is empty for the outer one; `used` are the names that other
+    graphs of the module took before; `inner` are the plans of the graphs that Sub nodes run, by node.
+    """
+
+    graph: Graph
+    namespace: Mapping[str, object]
+    defaults: CallDefaults
+    endpoints: Endpoints
+    copied: Copied
+    asked: Asked
+    prefix: str = ""
+    used: frozenset[str] = frozenset()
+    constants: Mapping[str, object] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    inner: dict[str, Plan] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """What a run of the graph is given."""
+        return tuple(n for n in self.graph.inputs if n not in self.constants)
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """The steps that ask a model."""
+        return self.asked.calls
+
+    @cached_property
+    def subs(self) -> list[Sub]:
+        """The steps that run another graph."""
+        return [n for n in self.graph.nodes if isinstance(n, Sub)]
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether it, or a graph in it, asks a model."""
+        return bool(self.calls) or any(p.asks_models for p in self.inner.values())
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it, or a graph in it, may wait for a person."""
+        own = any(isinstance(n, Approve) or (isinstance(n, Tools) and n.approve) for n in self.graph.nodes)
+        return own or any(p.pauses for p in self.inner.values())
+
+    @cached_property
+    def types(self) -> dict[str, OutputType]:
+        """What one question of each call asks for."""
+        return {n.name: resolve(n.name, n.output, self.namespace, confidence=n.confidence) for n in self.calls}
+
+    @cached_property
+    def voted(self) -> dict[str, OutputType]:
+        """The outcome of each call that is asked several times."""
+        return {n.name: voted(self.types[n.name]) for n in self.calls if n.votes}
+
+    @cached_property
+    def variable(self) -> dict[str, str]:
+        """The local variable of each value of the state (constants keep their name) and of each item."""
+        called = {f"{f}_{word}" for f in self.function.values() for word in ("prompt", "question")}
+        items = [n.each.item for n in self.graph.nodes if isinstance(n, Call | Sub) and n.each]
+        own = dict.fromkeys([*self.inputs, *(n.name for n in self.graph.nodes), *items])
+        return {**names.local(own, called | set(self.graph.code)), **{n: n for n in reading.ALWAYS}}
+
+    @cached_property
+    def function(self) -> dict[str, str]:
+        """The function of each node."""
+        known = [*self.graph.code, *self.used, self.build, self.result, self.seen]
+        return names.functions((n.name for n in self.graph.nodes), known, self.prefix)
+
+    @cached_property
+    def class_(self) -> dict[str, str]:
+        """The class of each output that needs one of its own."""
+        own = [n.name for n in self.calls if self.types[n.name].kind in {"fields", "value"}]
+        return names.classes(own, [*self.graph.code, *self.constants, *self.used], self.prefix)
+
+    @cached_property
+    def votes_class(self) -> dict[str, str]:
+        """The class of the outcome of each vote."""
+        own = [f"{n}_votes" for n in self.voted]
+        known = [*self.graph.code, *self.constants, *self.used, *self.class_.values()]
+        return {name.removesuffix("_votes"): c for name, c in names.classes(own, known, self.prefix).items()}
+
+    def named(self, word: str) -> str:
+        """`word`, for an inner graph behind its prefix: State -> HelpdeskState, MAX_STEPS -> HELPDESK_MAX_STEPS."""
+        if not self.prefix:
+            return word
+        return f"{self.prefix.upper()}_{word}" if word.isupper() else camel(f"{self.prefix}_{word}")
+
+    @property
+    def build(self) -> str:
+        """The function that makes the graph."""
+        return f"build_{self.prefix or 'graph'}"
+
+    @property
+    def result(self) -> str:
+        """The function that picks the result out of the state."""
+        return f"result_of_{self.prefix}" if self.prefix else "result"
+
+    @property
+    def seen(self) -> str:
+        """The function that reads a result as the class of the step that gave it."""
+        return f"typed_{self.prefix}"
+
+    def limit(self, name: str) -> str:
+        """The constant of a limit: the module's own where the graph has the same."""
+        mine = getattr(self.graph.limits, name) == getattr(self.limits, name)
+        return name.upper() if mine else self.named(name.upper())
+
+    @cached_property
+    def counted(self) -> frozenset[str]:
+        """Nodes whose visits something reads: a branch, a ladder of models, an expression."""
+        links = [link for link in self.graph.links if isinstance(link, Branch)]
+        arms = {link.source for link in links if any(a.limit is not None for a in link.arms)}
+        ladders = {n.name for n in self.calls if n.ladder}
+        sources = [e for n in self.graph.nodes for e in reading.expressions(n)] + [link.on for link in links]
+        texts = [t for n in self.graph.nodes for t in reading.texts(n)]
+        read = reading.visited(sources, texts, [n.name for n in self.graph.nodes])
+        return frozenset(arms | ladders | read)
+
+    @cached_property
+    def may_fail(self) -> bool:
+        """Whether a step may fail without ending the run: then the state tells what went wrong."""
+        fails = any(getattr(n, "isolated", False) or getattr(n, "each", None) for n in self.graph.nodes)
+        return fails or self.reads_errors
+
+    @cached_property
+    def reads_errors(self) -> bool:
+        """Whether a prompt or an expression reads what went wrong."""
+        read = [name for n in self.graph.nodes for name in reading.names(n)]
+        read += [name for source in expressions_of(self.graph) for name in reading.needs(source)]
+        return "errors" in read
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether a step may call tools."""
+        return any(n.tools for n in self.calls)
+
+    @cached_property
+    def typed(self) -> dict[str, OutputType]:
+        """What the model is asked for, for each call that asks for more than text."""
+        return {
+            n.name: self.types[n.name].asked(self_report=bool(n.confidence) and not self.logprobs(n))
+            for n in self.calls
+            if self.types[n.name].kind != "text"
+        }
+
+    def strict(self, node: Call) -> bool:
+        """Whether the endpoint is asked to enforce the schema token by token."""
+        schema = self.typed[node.name].schema
+        return schema is None or schema.strict
+
+    def kind(self, node: Call) -> str:
+        """The class of a typed output, as the module names it."""
+        return self.class_.get(node.name) or node.output.annotation
+
+    def form_name(self, node: Call) -> str | None:
+        """The name that the schema is sent under, when it is not the name of the class."""
+        own = self.typed.get(node.name)
+        return None if own is None or own.name == self.kind(node) else own.name
+
+    def key(self, name: str, word: str) -> str:
+        """The state's key for what the module itself must remember of a node."""
+        found = f"{name}_{word}"
+        while found in self.variable:
+            found += "_"
+        return found
+
+    def fallback(self, node: Call) -> tuple[str, ...]:
+        """The models that a call asks when its own fails."""
+        return self.asked.fallback if node.fallback is None else node.fallback
+
+    def logprobs(self, node: Call) -> bool:
+        """Whether the confidence of a call comes from log-probabilities; else the model reports it."""
+        return bool(node.confidence) and self.endpoints.deployments[node.model or self.asked.model].logprobs
+
+    def nullable(self, name: str) -> bool:
+        """Whether a node that ran may have left nothing."""
+        node = self.graph.node(name)
+        if getattr(node, "when", None) is not None or getattr(node, "isolated", False):
+            return True
+        if isinstance(node, Sub):
+            return node.each is None
+        return isinstance(node, Call) and node.tolerant and not node.each and not node.votes
+
+    def always(self, name: str, at: str, *, ran: bool = False) -> bool:
+        """Whether `name` surely has a value when `at` begins; with `ran`, when it has ended."""
+        if name in self.graph.inputs:
+            return True
+        if self.nullable(name):
+            return False
+        return name in self._before[at] or (ran and name == at)
+
+    @cached_property
+    def _before(self) -> Mapping[str, frozenset[str]]:
+        return ways.before(self.graph)
+
+    def known(self, found: list[str]) -> list[str]:
+        """Those of the names that a function must take from the state."""
+        return [n for n in dict.fromkeys(found) if n in self.variable and n not in self.constants]
+
+    def reads(self, node: Node) -> list[str]:
+        """The values of the state that a node's texts and expressions read, in their order."""
+        return self.known(reading.names(node))
+
+
+def made_constant(graph: Graph, namespace: Mapping[str, object]) -> dict[str, object]:
+    """Inputs that are constants by their name and value: PRODUCTS = ["disk", "printer"]."""
+    named = {n: namespace.get(n) for n in graph.inputs if n.isupper() and n in namespace}
+    return {n: v for n, v in named.items() if is_constant(v)}
+
+
+def expressions_of(graph: Graph) -> list[str]:
+    """All expressions of a graph."""
+    own = [e for n in graph.nodes for e in reading.expressions(n)]
+    return [*own, *(link.on for link in graph.links if isinstance(link, Branch))]

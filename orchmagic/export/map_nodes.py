@@ -1,0 +1,125 @@
+"""Functions for a node that asks several times: a function for one vote or item, and the node that gathers them."""
+
+from __future__ import annotations
+
+import ast
+
+from orchmagic.export import expression_source as expressions
+from orchmagic.export import state as values
+from orchmagic.export import to_thread as threads
+from orchmagic.export.call_nodes import answer, judge, models
+from orchmagic.export.dependencies import in_texts, inside, needs
+from orchmagic.export.formatting import call, literal
+from orchmagic.export.graph_plan import Plan
+from orchmagic.export.returns import counted
+from orchmagic.export.subgraphs import inner_value
+from orchmagic.graph.model import Call, Sub
+
+
+def is_fanned(node: object) -> bool:
+    """Whether the node needs more than one function."""
+    return isinstance(node, Call | Sub) and bool(node.each or getattr(node, "votes", None))
+
+
+def constants(plan: Plan) -> list[list[str]]:
+    """How many votes, and the share that must agree."""
+    found = []
+    for node in plan.calls:
+        if node.votes:
+            upper = plan.function[node.name].upper()
+            found.append([f"{upper}_VOTES = {node.votes.count}"])
+            if node.votes.least:
+                found.append([f"{upper}_LEAST = {node.votes.least!r}  # share of the votes that must agree"])
+    return found
+
+
+def functions(plan: Plan, node: Call | Sub) -> list[list[str]]:
+    """The functions of one vote and of one item."""
+    blocks = []
+    if isinstance(node, Call) and node.votes:
+        blocks.append(_one(plan, node, "vote", f"Ask a model for one vote on {node.name}."))
+        if node.each:
+            lines, value = _voted(plan, node)
+            blocks.append([*_head(plan, node, "item"), *lines, f"    return {value}"])
+    elif node.each:
+        said = f"Run {node.graph.name} for" if isinstance(node, Sub) else "Ask a model about"
+        blocks.append(_one(plan, node, "item", f"{said} one item of {node.name}."))
+    return blocks
+
+
+def body(plan: Plan, node: Call | Sub) -> list[str]:
+    """The lines of the node's own function, behind its `when`."""
+    if node.each is None:
+        assert isinstance(node, Call)
+        gathered, value = _voted(plan, node)
+        return [*gathered, *_left(plan, node, value)]
+    passed = "client=client" if isinstance(node, Call) else "graph=graph"
+    tree = threads.threaded(plan, node.each.over)
+    if threads.json_of(plan, node.each.over) == "as_json":
+        tree = ast.Call(ast.Name("as_json"), [tree], [])
+    items = expressions.flat(tree)
+    lines: list[str] = []
+    if not items.isidentifier():
+        lines, items = expressions.lines(tree, "    items = "), "items"
+    lines.append(f"    one = partial({plan.function[node.name]}_item, state, {passed})")
+    at_once = plan.limit("concurrency")
+    given = ["one", items, *([f"at_once={at_once}"] if at_once != "CONCURRENCY" else [])]
+    lines += call("    found, failed = await for_each(", given, ")")
+    return [*lines, *_left(plan, node, "found", f'"errors": {{"{node.name}": failed}}')]
+
+
+def _left(plan: Plan, node: Call | Sub, value: str, *more: str) -> list[str]:
+    return call("    return {", [f'"{node.name}": {value}', *more, *counted(plan, node)], "}")
+
+
+def _one(plan: Plan, node: Call | Sub, word: str, said: str) -> list[str]:
+    """The function that gives one value."""
+    item = node.each.item if node.each else None
+    names = [*in_texts(node), *(n for e in inside(node) for n in needs(e))]
+    reads = [row for n in plan.known(names) if n != item for row in values.local(plan, n, node.name)]
+    if isinstance(node, Sub):
+        lines = inner_value(plan, node)
+        return _used([*_head(plan, node, word, said), *reads, *lines[:-1], f"    return {lines[-1]}"])
+    lines = answer(plan, node, lambda value, indent: [f"{indent}return {value}"])
+    return _used([*_head(plan, node, word, said), *reads, *lines])
+
+
+def _head(plan: Plan, node: Call | Sub, word: str, said: str = "") -> list[str]:
+    name, state = f"{plan.function[node.name]}_{word}", plan.named("State")
+    item = [f"{plan.variable[node.each.item]}: Any"] if node.each else []
+    passed = "client: AsyncOpenAI"
+    if isinstance(node, Sub):
+        passed = f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"
+    given = [f"state: {state}", *item, "*", passed]
+    if word == "vote" and isinstance(node, Call) and judge(plan, node):
+        kind = "str" if plan.endpoints.uniform else "Model"
+        given.append(f"models: Sequence[{kind}] = {models(plan, node) or '(MODEL, *FALLBACK)'}")
+    said = said or f"Take the vote on one item of {node.name}."
+    return [*call(f"async def {name}(", given, ") -> Any:"), f'    """{said}"""']
+
+
+def _used(lines: list[str]) -> list[str]:
+    """A parameter that is only there for the others is remarked."""
+    head = next(i for i, row in enumerate(lines) if row.endswith(") -> Any:"))
+    if any("state" in row for row in lines[head + 2 :]):
+        return lines
+    rows = [r if not r.lstrip().startswith("state: ") else f"{r}  # noqa: ARG001 - as for the others" for r in lines]
+    if rows == lines:  # all on one line
+        rows[head] += "  # noqa: ARG001 - as for the others"
+    return rows
+
+
+def _voted(plan: Plan, node: Call) -> tuple[list[str], str]:
+    """The lines that gather votes, and the expression of what they say."""
+    assert node.votes is not None
+    upper = plan.function[node.name].upper()
+    item = [plan.variable[node.each.item]] if node.each else []
+    lines = call("    vote = partial(", [f"{plan.function[node.name]}_vote", "state", *item, "client=client"], ")")
+    given = ["vote", f"{upper}_VOTES", *([f"by={literal(node.votes.by)}"] if node.votes.by else [])]
+    if node.votes.least:
+        given.append(f"least={upper}_LEAST")
+    if decides := judge(plan, node):
+        given.append(f"judge=partial(vote, models={decides})")
+    lines += call("    winner, told = await voted(", given, ")")
+    value = "**winner" if plan.types[node.name].kind == "fields" else '"value": winner'
+    return lines, f"{{{value}, **told}}"

@@ -1,0 +1,192 @@
+"""All graphs of a module: the outer one, and those that run inside it, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import InputError
+from orchmagic.export import dependencies as reading
+from orchmagic.export import naming as names
+from orchmagic.export.endpoints import Asked, Endpoints, endpoints
+from orchmagic.export.graph_plan import Plan, expressions_of, made_constant
+from orchmagic.export.notebook_code import Copied
+from orchmagic.graph.functions import FUNCTIONS, STAYS
+from orchmagic.graph.model import Call, Graph, Sub, Tools
+from orchmagic.graph.output_types import annotation_names
+from orchmagic.models import Deployment, Pool, images
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.context import CallDefaults
+
+
+@dataclass
+class Whole:
+    """What a module is made of. `plans` begin with the outer graph; an inner one stands behind its first user."""
+
+    plans: list[Plan]
+    defaults: CallDefaults
+    endpoints: Endpoints
+    copied: Copied
+
+    @property
+    def outer(self) -> Plan:
+        """The graph that was exported."""
+        return self.plans[0]
+
+    @cached_property
+    def calls(self) -> list[tuple[Plan, Call]]:
+        """All steps that ask a model."""
+        return [(plan, node) for plan in self.plans for node in plan.calls]
+
+    @cached_property
+    def agents(self) -> list[tuple[Plan, Tools]]:
+        """All nodes that run tools."""
+        return [(plan, node) for plan in self.plans for node in plan.graph.nodes if isinstance(node, Tools)]
+
+    @cached_property
+    def typed(self) -> list[tuple[Plan, Call]]:
+        """The calls that ask for more than text."""
+        return [(plan, node) for plan, node in self.calls if node.name in plan.typed]
+
+    @cached_property
+    def reasks(self) -> int:
+        """How often most typed steps ask again."""
+        retries = [node.retry for _, node in self.typed]
+        return max(sorted(set(retries)), key=retries.count, default=1)
+
+    @cached_property
+    def has_tools(self) -> bool:
+        """Whether a step may call tools."""
+        return any(plan.has_tools for plan in self.plans)
+
+    @cached_property
+    def actions(self) -> bool:
+        """Whether a model that is asked with tools needs them spelled as JSON actions."""
+        return self.has_tools and any(d.tools == "json" for d in self.endpoints.deployments.values())
+
+    @cached_property
+    def logprobs(self) -> bool:
+        """Whether a confidence comes from log-probabilities."""
+        return any(plan.logprobs(node) for plan, node in self.calls)
+
+    @cached_property
+    def wants_choice(self) -> bool:
+        """Whether `ask` must return more than the value: tool calls or log-probabilities."""
+        return any(node.tools or plan.logprobs(node) for plan, node in self.typed)
+
+    @cached_property
+    def arguments(self) -> dict[str, str]:
+        """The class of each tool's arguments."""
+        tools = [t for _, node in self.agents for t in node.tools]
+        used = [name for plan in self.plans for name in (*plan.graph.code, *_taken(plan))]
+        return names.classes(dict.fromkeys(tools), used)
+
+    @cached_property
+    def tables(self) -> dict[tuple[str, ...], str]:
+        """The constant that holds the tools of each agent; the first are TOOLS."""
+        found: dict[tuple[str, ...], str] = {}
+        for plan, node in self.agents:
+            own = plan.function[node.name].upper()
+            name = own if own.endswith("_TOOLS") else f"{own}_TOOLS"
+            found.setdefault(node.tools, name if found else "TOOLS")
+        return found
+
+
+def _taken(plan: Plan) -> Iterator[str]:
+    """The names that a graph takes in the module."""
+    for function in plan.function.values():
+        yield from names.derived(function)
+    yield from (*plan.class_.values(), *plan.votes_class.values())
+    if plan.prefix:
+        yield from (plan.prefix, plan.build, plan.named("State"), plan.result, plan.seen)
+
+
+def whole(
+    graph: Graph,
+    namespace: Mapping[str, object],
+    deployments: Callable[[str], Deployment],
+    defaults: CallDefaults,
+    *,
+    thread: str | None = None,
+    pool: Callable[[str], Pool | None] = lambda _: None,
+) -> Whole:
+    """Everything there is to know, with the notebook's code collected.
+
+    Raises:
+        ExportError: names what cannot leave the notebook.
+    """
+    graphs = list(dict.fromkeys(_graphs(graph, defaults.model, defaults.fallback)))
+    found = endpoints(graphs, deployments, pool)
+    outer = Plan(graph, namespace, defaults, found, Copied(namespace), graphs[0])
+    constants = made_constant(graph, namespace)
+    given = {name for asked in graphs for sub in _subs(asked.graph) for name, _ in sub.given}
+    plans: dict[Asked, Plan] = {}
+    for asked in graphs:
+        used = frozenset(name for plan in plans.values() for name in _taken(plan))
+        known = {"graph"} | {plan.prefix for plan in plans.values()}  # `build_graph` is the outer one's
+        plans[asked] = replace(
+            outer,
+            graph=asked.graph,
+            asked=asked,
+            prefix=names.prefix(asked.graph.name.removeprefix(f"{graph.name}."), known) if plans else "",
+            used=used,
+            constants={n: v for n, v in constants.items() if not plans or n not in given},
+            limits=graph.limits,
+            inner={},
+        )
+    for asked, plan in plans.items():
+        plan.inner |= {sub.name: plans[_inside(asked, sub)] for sub in _subs(asked.graph)}
+    made = Whole(list(plans.values()), defaults, found, outer.copied)
+    shared = outer.shared
+    shared.reasks, shared.wants_choice, shared.tables = made.reasks, made.wants_choice, made.tables
+    _take(made)
+    if thread is not None:
+        made.copied.left.append(f"the conversation {thread!r} (`--thread`): a run does not know of earlier ones")
+    return made
+
+
+def _graphs(graph: Graph, model: str, fallback: tuple[str, ...]) -> Iterator[Asked]:
+    """A graph and all inside it, with the models that each asks: what a graph leaves open comes from outside."""
+    asked = Asked(graph, graph.model or model, graph.fallback or fallback)
+    yield asked
+    for sub in _subs(graph):
+        yield from _graphs(sub.graph, asked.model, asked.fallback)
+
+
+def _inside(outer: Asked, sub: Sub) -> Asked:
+    return Asked(sub.graph, sub.graph.model or outer.model, sub.graph.fallback or outer.fallback)
+
+
+def _subs(graph: Graph) -> list[Sub]:
+    return [n for n in graph.nodes if isinstance(n, Sub)]
+
+
+def _take(made: Whole) -> None:
+    """Collect the notebook's code, and ours that expressions call."""
+    copied = made.copied
+    for name in made.outer.inputs:
+        if _is_image(made.outer.namespace.get(name)):
+            copied.problem(f"input {name!r} is an image, and modules send text: describe it in words in a step before")
+    for plan in made.plans:
+        graph = plan.graph
+        user = f"%%{graph.pattern} {graph.name}"
+        ours = {n for e in expressions_of(graph) for n in reading.needs(e) if n in FUNCTIONS}
+        copied.take(graph.code, user)
+        for name in sorted(ours - set(graph.code) - set(plan.variable)):
+            if name in STAYS:
+                copied.problem(f"{user} cannot leave the notebook: {STAYS[name]}")
+                continue
+            copied.take_ours([name], FUNCTIONS[name].__module__)
+        for node in plan.calls:
+            copied.take(sorted(annotation_names(node.output)), f"step {node.name!r}")
+    copied.check()
+
+
+def _is_image(value: object) -> bool:
+    try:
+        return images.encode(value) is not None or images.among(value)
+    except InputError:  # one that cannot be sent
+        return True

@@ -1,0 +1,152 @@
+"""Names of a module: the cell's own wherever Python, LangGraph and the linters leave them free."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import re
+from collections.abc import Collection, Iterable
+
+from orchmagic.graph.output_types import camel
+
+# What modules import, by name. A test compares the list with what is written into them.
+IMPORTS: dict[str, str] = {
+    "Annotated": "typing",
+    "Any": "typing",
+    "APIError": "openai",
+    "APIStatusError": "openai",
+    "AsyncOpenAI": "openai",
+    "BaseModel": "pydantic",
+    "Awaitable": "collections.abc",
+    "Callable": "collections.abc",
+    "ChatCompletion": "openai.types.chat",
+    "Choice": "openai.types.chat.chat_completion",
+    "Collection": "collections.abc",
+    "Command": "langgraph.types",
+    "CompiledStateGraph": "langgraph.graph.state",
+    "ConfigDict": "pydantic",
+    "Counter": "collections",
+    "END": "langgraph.graph",
+    "Enum": "enum",
+    "Environment": "jinja2",
+    "Field": "pydantic",
+    "GraphBubbleUp": "langgraph.errors",
+    "InMemorySaver": "langgraph.checkpoint.memory",
+    "Iterable": "collections.abc",
+    "Iterator": "collections.abc",
+    "Literal": "typing",
+    "Mapping": "collections.abc",
+    "Optional": "typing",
+    "START": "langgraph.graph",
+    "Sequence": "collections.abc",
+    "StateGraph": "langgraph.graph",
+    "StrictUndefined": "jinja2",
+    "TypeAdapter": "pydantic",
+    "TypeAlias": "typing",
+    "TypedDict": "typing",
+    "Union": "typing",
+    "ValidationError": "pydantic",
+    "argparse": "",
+    "asyncio": "",
+    "dataclass": "dataclasses",
+    "field": "dataclasses",
+    "inspect": "",
+    "interrupt": "langgraph.types",
+    "is_dataclass": "dataclasses",
+    "json": "",
+    "logging": "",
+    "math": "",
+    "operator": "",
+    "os": "",
+    "partial": "functools",
+    "re": "",
+    "to_json": "pydantic_core",
+    "to_jsonable_python": "pydantic_core",
+}
+
+# What modules define for themselves, whatever the cell says.
+OWN = frozenset(
+    """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LOOSE MAX_ITERATIONS MAX_STEPS
+    MAX_TOKENS MODEL Messages Model OBSERVED OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS
+    TOOL_TIMEOUT Tools UnfitReplyError UnusableReplyError action_format acted answered approved arguments_for
+    as_actions as_json as_text ask ballot build_graph client_of environment first_usable for_each how_sure
+    isolated key_of logger main read_reply readable rebuilt rendered result run serve spelled tool_calls
+    tool_format told usable use_tool voted wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
+)
+
+# What functions of modules call their own variables.
+LOCALS = frozenset(
+    """again answer asked builder calls check choice client ended failed found graph inputs items last messages
+    models one passed pause replies reply rung said state told uses value vote why winner""".split()  # noqa: SIM905 - a list of words reads as one
+)
+_BUILTINS = frozenset(dir(builtins))
+
+
+def taken(name: str) -> bool:
+    """Whether the module needs the name for itself."""
+    return name in IMPORTS or name in OWN or name in _BUILTINS
+
+
+def constants(words: Iterable[str], used: Iterable[str]) -> dict[str, str]:
+    """A constant's name for each word: `gpt-4o-mini` -> `GPT_4O_MINI`."""
+    known, found = set(used), {}
+    for word in words:
+        bare = re.sub(r"\W+", "_", word.upper(), flags=re.ASCII).strip("_") or "OTHER"
+        name = f"MODEL_{bare}" if bare[0].isdigit() else bare
+        while name in known or taken(name):
+            name += "_"
+        known.add(name)
+        found[word] = name
+    return found
+
+
+def local(names: Iterable[str], used: Collection[str]) -> dict[str, str]:
+    """The variable that holds a value of the state inside a function; `used` are names that functions call."""
+    found: dict[str, str] = {}
+    for name in names:
+        chosen = name if name.islower() else name.lower()
+        while taken(chosen) or chosen in LOCALS or chosen in used or chosen in found.values():
+            chosen += "_"
+        found[name] = chosen
+    return found
+
+
+def functions(nodes: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """The function of each node; those of an inner graph begin with `prefix`."""
+    known, found = set(code), {}
+    for node in nodes:
+        name = prefixed(node.lower(), prefix)
+        while taken(name) or name in known:
+            name = f"{name}_step"
+        known |= derived(name)
+        found[node] = name
+    return found
+
+
+def derived(function: str) -> set[str]:
+    """The function of a node and all that is named after it."""
+    return {function, f"after_{function}", *(f"{function}_{word}" for word in ("prompt", "question", "item", "vote"))}
+
+
+def prefixed(name: str, prefix: str) -> str:
+    """The name with the prefix, unless it begins with it."""
+    return name if not prefix or name == prefix or name.startswith(f"{prefix}_") else f"{prefix}_{name}"
+
+
+def prefix(graph: str, known: Collection[str]) -> str:
+    """What the names of an inner graph begin with."""
+    bare = re.sub(r"\W+", "_", graph.lower(), flags=re.ASCII).strip("_") or "inner"
+    found = next(n for n in itertools.chain([bare], (f"{bare}_{i}" for i in itertools.count(2))) if n not in known)
+    return found if found.isidentifier() else f"inner_{found}"
+
+
+def classes(steps: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """The class of each step's output, or of each tool's arguments."""
+    known, found = set(code), {}
+    for step in steps:
+        name = camel(prefixed(step, prefix))
+        while taken(name) or name in known or not name.isidentifier():
+            name = f"{name}Form" if name.isidentifier() else f"Form{name}"
+        known.add(name)
+        found[step] = name
+    return found

@@ -1,0 +1,175 @@
+"""The nodes of a module: an async function each, state in, update out."""
+
+from __future__ import annotations
+
+import ast
+from typing import assert_never
+
+from orchmagic.export import expression_source as expressions
+from orchmagic.export import map_nodes as fanning
+from orchmagic.export import prompts
+from orchmagic.export import state as values
+from orchmagic.export import subgraphs as nested
+from orchmagic.export import to_thread as threads
+from orchmagic.export.call_nodes import asking
+from orchmagic.export.dependencies import before, needs
+from orchmagic.export.formatting import assigned, call, fits, literal
+from orchmagic.export.graph_plan import Plan
+from orchmagic.export.returns import returned
+from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
+
+_LONGEST = 76  # of a docstring: 88 less indentation and quotes
+
+
+def nodes(plan: Plan) -> list[str]:
+    """The functions of each node: of one vote or item, where there are many, and its own."""
+    return ["\n".join(block) for node in plan.graph.nodes for block in _functions(plan, node)]
+
+
+def checks(plan: Plan) -> list[list[str]]:
+    """The gates that send a step back, as text: its model reads it when the check failed."""
+    back = [n for n in plan.graph.nodes if isinstance(n, Code) and n.again]
+    return [assigned(f"{plan.function[n.name].upper()}_CHECK", n.expression) for n in back]
+
+
+def _functions(plan: Plan, node: Node) -> list[list[str]]:
+    if isinstance(node, Call | Sub) and fanning.is_fanned(node):
+        return [*fanning.functions(plan, node), _node(plan, node)]
+    return [_node(plan, node)]
+
+
+def _node(plan: Plan, node: Node) -> list[str]:
+    body = _body(plan, node)
+    state = plan.named("State")
+    given = [f"state: {state}"]
+    if isinstance(node, Call):
+        given += ["*", "client: AsyncOpenAI"]
+    elif isinstance(node, Sub):
+        given += ["*", f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"]
+    head = call(f"async def {plan.function[node.name]}(", given, f") -> {state}:")
+    if not any("state" in row for row in body):
+        at = 0 if len(head) == 1 else 1
+        head[at] += "  # noqa: ARG001 - LangGraph passes it"
+    return [*head, f'    """{_said(plan, node)}"""', *body]
+
+
+def _said(plan: Plan, node: Node) -> str:
+    match node:
+        case Call():
+            return _asks(plan, node)
+        case Sub():
+            return f"Run {node.graph.name}{' once per item' if node.each else ''}."
+        case Code():
+            return "Check what the steps before it found." if node.gate else f"Compute {node.name}."
+        case Approve():
+            return "Wait for a person's answer."
+        case Tools():
+            asks = ", those that a person lets pass" if node.approve else " of the last message"
+            return f"Run the tool calls{asks}, side by side."
+        case _:
+            assert_never(node)
+
+
+def _asks(plan: Plan, node: Call) -> str:
+    if node.tools:
+        return "Think, then call tools or answer."
+    fields = [f.name for f in node.output.fields]
+    listed = " and ".join([", ".join(fields[:-1]), fields[-1]]) if len(fields) > 1 else "".join(fields)
+    what = listed or ("a text" if plan.types[node.name].kind == "text" else node.name)
+    after = " once per item" if node.each else " several times; what most say wins" if node.votes else ""
+    said = f"Ask a model for {what}{after}."
+    return said if len(said) <= _LONGEST else f"Ask a model for {node.name}{after}."
+
+
+def _body(plan: Plan, node: Node) -> list[str]:
+    if isinstance(node, Call | Sub) and fanning.is_fanned(node):
+        reads = _reads(plan, node, [n for e in before(node) for n in needs(e)])
+        return [*reads, *_skip(plan, node), *fanning.body(plan, node)]
+    return [*([] if isinstance(node, Tools) else _reads(plan, node)), *_does(plan, node)]
+
+
+def _does(plan: Plan, node: Node) -> list[str]:
+    match node:
+        case Call():
+            return [*_skip(plan, node), *asking(plan, node)]
+        case Sub():
+            *lines, value = nested.inner_value(plan, node)
+            return [*_skip(plan, node), *lines, *returned(plan, node, value)]
+        case Code():
+            return _gate(plan, node) if node.gate else [*_skip(plan, node), *_computed(plan, node)]
+        case Approve():
+            return _approve(plan, node)
+        case Tools():
+            return _tools(plan, node)
+        case _:
+            assert_never(node)
+
+
+def _computed(plan: Plan, node: Code) -> list[str]:
+    value = expressions.lines(threads.threaded(plan, node.expression), "    value = ")
+    return [*value, *returned(plan, node, f"{threads.json_of(plan, node.expression)}(value)")]
+
+
+def _reads(plan: Plan, node: Node, names: list[str] | None = None) -> list[str]:
+    found = plan.reads(node) if names is None else plan.known(names)
+    return [row for name in found for row in values.local(plan, name, node.name)]
+
+
+def _skip(plan: Plan, node: Call | Code | Sub) -> list[str]:
+    if node.when is None:
+        return []
+    tree = expressions.opposite(threads.threaded(plan, node.when))
+    return [*expressions.lines(tree, "    if ", ":"), *returned(plan, node, "None", indent="        ")]
+
+
+def _gate(plan: Plan, node: Code) -> list[str]:
+    tree = threads.threaded(plan, node.expression)
+    is_bool = isinstance(tree, ast.Compare) or (isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not))
+    if not is_bool:
+        tree = ast.Call(ast.Name("bool"), [tree], [])
+    check = f"{plan.function[node.name].upper()}_CHECK"
+    more = [f'"{plan.key(node.again, "check")}": None if passed else {check}'] if node.again else []
+    return [*expressions.lines(tree, "    passed = "), *returned(plan, node, "passed", more=more)]
+
+
+def _approve(plan: Plan, node: Approve) -> list[str]:
+    arguments = [plan.variable[n] for n in prompts.read_by(plan, node)]
+    lines = call(f"    asked = {plan.function[node.name]}_question(", arguments, ")")
+    shown = [f'"step": {literal(node.name)}', '"question": asked']
+    if node.subject is None:
+        lines += _interrupt(shown)
+        return [*lines, *returned(plan, node, "answer")]
+    value = nested.of_run(plan, node.subject)
+    lines += expressions.lines(expressions.read(value), "    value: Any = ")
+    lines += _interrupt([*shown, '"choices": CHOICES', '"value": value'])
+    edited = 'answer["value"]'
+    if nested.is_labelled(plan, node.subject):
+        edited = f'{{**state["{node.subject}"], "value": {edited}}}'
+    lines.append('    if answer["action"] == "edit":')
+    lines += returned(plan, node, '"approve"', more=[f'"{node.subject}": {edited}'], indent="        ")
+    return [*lines, *returned(plan, node, 'answer["action"]')]
+
+
+def _interrupt(shown: list[str]) -> list[str]:
+    line = f"    answer = interrupt({{{', '.join(shown)}}})"
+    return [line] if fits(line) else [*call("    pause = {", shown, "}"), "    answer = interrupt(pause)"]
+
+
+def _tools(plan: Plan, node: Tools) -> list[str]:
+    table = plan.shared.tables[node.tools]
+    lines = [f'    calls = state["{node.transcript}"][-1]["tool_calls"]']
+    if node.approve:
+        ask = f"{plan.function[node.name].upper()}_APPROVE"
+        lines += [
+            "    # Before any tool runs, since LangGraph runs this again with the answers.",
+            f"    calls = [approved(call, {table}, {ask}) for call in calls]",
+        ]
+    given = ["call", table]
+    if node.timeout is not None:
+        given.append(f"timeout={plan.function[node.name].upper()}_TIMEOUT")
+    lines.append(f"    uses = (use_tool({', '.join(given)}) for call in calls)")
+    return [
+        *lines,
+        "    replies = await asyncio.gather(*uses)",
+        *returned(plan, node, None, more=[f'"{node.transcript}": replies']),
+    ]

@@ -1,0 +1,213 @@
+"""Where the text of a notebook's function or class stands, and which names that text needs.
+
+IPython keeps cells in linecache, so `inspect` finds functions; classes of a notebook it does not find, since
+`__main__` has no file: those are looked up among the cells that ran, the latest first.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import itertools
+import linecache
+import symtable
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from types import FunctionType
+from typing import Any
+
+from orchmagic.export.expression_source import requoted
+from orchmagic.export.formatting import fits
+
+
+def of_function(function: object) -> str | None:
+    """The source with its decorators; None when it is not known."""
+    inner: Any = inspect.unwrap(function)  # type: ignore[arg-type]  # a callable
+    try:
+        text = textwrap.dedent(inspect.getsource(inner)).rstrip()
+        found = ast.parse(text).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+    # Python 3.13 knows the text of `python -c`, and takes what was exec'd for a part of it
+    own = getattr(getattr(inner, "__code__", None), "co_name", inner.__name__)
+    return text if getattr(found, "name", "") == own else None
+
+
+def of_module(name: str, module: str) -> str:
+    """The statement of a module of ours that defines a name, with the remarks above it."""
+    text = inspect.getsource(sys.modules[module])
+    rows = text.split("\n")
+    for node in ast.parse(text).body:
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
+            start = node.lineno - 1
+            while rows[start - 1].startswith("#"):
+                start -= 1
+            return "\n".join(rows[start : node.end_lineno])
+    raise LookupError(f"{module} does not define {name}")
+
+
+def unmarked(source: str, scope: Mapping[str, object]) -> tuple[str, list[str]]:
+    """The function without orchmagic's own decorators, and those."""
+    tree = ast.parse(source).body[0]
+    rows = source.split("\n")
+    found: list[str] = []
+    for mark in reversed(getattr(tree, "decorator_list", [])):
+        if _is_ours(mark, scope):
+            found.insert(0, ast.unparse(mark))
+            del rows[mark.lineno - 1 : mark.end_lineno]
+    return "\n".join(rows), found
+
+
+def _is_ours(mark: ast.expr, scope: Mapping[str, object]) -> bool:
+    called = mark.func if isinstance(mark, ast.Call) else mark
+    root = next((n.id for n in ast.walk(called) if isinstance(n, ast.Name)), "")
+    found = scope.get(root)
+    origin = getattr(found, "__name__", "") if inspect.ismodule(found) else getattr(found, "__module__", None)
+    return str(origin).split(".")[0] == "orchmagic"
+
+
+def of_class(found: type, namespace: Mapping[str, object]) -> str | None:
+    """The source with its decorators; None when it is not known."""
+    for cell in _cells(found, namespace):
+        text = _segment(cell, found)
+        if text is not None:
+            return text
+    return of_function(found)  # `__main__` of a script has a file
+
+
+def _cells(found: type, namespace: Mapping[str, object]) -> Iterator[str]:
+    for method in vars(found).values():
+        if isinstance(method, FunctionType):
+            yield "".join(linecache.getlines(method.__code__.co_filename))
+    ran = namespace.get("In")
+    if isinstance(ran, list):
+        yield from (str(cell) for cell in reversed(ran))
+    for name in reversed(list(linecache.cache)):
+        if name.startswith("<"):
+            yield "".join(linecache.getlines(name))
+
+
+def _segment(cell: str, found: type) -> str | None:
+    """The definition in the cell, if there is one with the class's own fields."""
+    try:
+        tree = ast.parse(cell)
+    except (SyntaxError, ValueError, RecursionError):  # a magic, or no Python at all
+        return None
+    fields = set(vars(found).get("__annotations__", ()))
+    for node in reversed(tree.body):
+        if isinstance(node, ast.ClassDef) and node.name == found.__name__ and _fields(node) == fields:
+            start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            return "\n".join(cell.splitlines()[start - 1 : node.end_lineno]).rstrip()
+    return None
+
+
+def _fields(node: ast.ClassDef) -> set[str]:
+    return {n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
+
+
+def needs(source: str) -> list[str]:
+    """The global names that code reads and does not define itself, sorted; builtins included."""
+    outer = symtable.symtable(source, "<cell>", "exec")
+    tables = [outer]
+    found = set(_quoted_annotations(ast.parse(source)))
+    for table in tables:
+        tables.extend(table.get_children())
+        read = (s for s in table.get_symbols() if s.is_referenced())
+        found |= {s.get_name() for s in read if table is outer or s.is_global()}
+    bound = {s.get_name() for s in outer.get_symbols() if s.is_assigned() or s.is_imported()}
+    return sorted(found - bound)
+
+
+def _quoted_annotations(tree: ast.AST) -> Iterator[str]:
+    """Names inside annotations that are written as text: `def f(ticket: "Ticket")`."""
+    for node in ast.walk(tree):
+        for written in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if isinstance(written, ast.expr):
+                yield from (name for text in _texts(written) for name in _names(text))
+
+
+def _texts(annotation: ast.expr) -> Iterator[str]:
+    """Text that stands for a type; labels of a Literal and remarks of an Annotated do not."""
+    match annotation:
+        case ast.Constant(value=str() as text):
+            yield text
+        case ast.Subscript(value=ast.Name(id="Literal")):
+            return
+        case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[first, *_])):
+            yield from _texts(first)
+        case _:
+            for child in ast.iter_child_nodes(annotation):
+                if isinstance(child, ast.expr):
+                    yield from _texts(child)
+
+
+def _names(text: str) -> list[str]:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return []
+    found = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    return [n for n in found if not hasattr(builtins, n)]
+
+
+def is_typed(source: str) -> bool:
+    """Whether every function of the source has all its type hints."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            bare = [a for a in named if a.annotation is None and a.arg not in {"self", "cls"}]
+            stars = [a for a in (node.args.vararg, node.args.kwarg) if a and a.annotation is None]
+            if bare or stars or node.returns is None:
+                return False
+    return True
+
+
+def tidied(source: str) -> str | None:
+    """The source as the formatter would have it; None when that is hard to tell."""
+    if is_tidy(source):
+        return source
+    if "#" in source or "\n\n" in source:  # comments and paragraphs are the author's
+        return None
+    lines = "\n".join(_canonical(ast.parse(source)))
+    return lines if is_tidy(lines) else None
+
+
+def is_tidy(source: str) -> bool:
+    """Whether the formatter would surely leave the source as it is; False when that is hard to tell."""
+    lines = source.split("\n")
+    if not all(map(fits, lines)) or "#" in source or "\n\n\n" in source:
+        return False
+    if any(not after.strip() for line, after in itertools.pairwise(lines) if line.endswith(":")):
+        return False
+    tree = ast.parse(source)
+    if any(_is_unsure(node, node is tree.body[0]) for node in ast.walk(tree)):
+        return False
+    return [line for line in lines if line.strip()] == _canonical(tree)
+
+
+def _is_unsure(node: ast.AST, outermost: bool) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return not outermost or (isinstance(node, ast.ClassDef) and ast.get_docstring(node) is not None)
+    return isinstance(node, ast.Pow | ast.Slice | ast.JoinedStr | ast.Lambda | ast.Delete)
+
+
+def _canonical(tree: ast.Module) -> list[str]:
+    """As `ast.unparse` writes it, strings in double quotes, defaults spaced, blank lines left out."""
+    text = ast.unparse(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arguments):
+            for argument, default in _defaults(node):
+                tight, loose = (f"{ast.unparse(argument)}{sign}{ast.unparse(default)}" for sign in ("=", " = "))
+                text = text.replace(tight, loose)
+    return [line for line in requoted(text).split("\n") if line.strip()]
+
+
+def _defaults(node: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr]]:
+    """Parameters that have both a type hint and a default: only there the formatter wants spaces."""
+    named = [*node.posonlyargs, *node.args]
+    pairs = zip(named[len(named) - len(node.defaults) :], node.defaults, strict=True)
+    optional = zip(node.kwonlyargs, node.kw_defaults, strict=True)
+    yield from ((a, d) for a, d in (*pairs, *optional) if d is not None and a.annotation is not None)

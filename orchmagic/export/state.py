@@ -1,0 +1,217 @@
+"""The values of a run: how the state holds them (as JSON), and how functions read them (as the cell's classes)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+from orchmagic.export import dependencies as reading
+from orchmagic.export import expression_source as expressions
+from orchmagic.export import fstrings as templates
+from orchmagic.export.fstrings import JSON, Known
+from orchmagic.export.graph_plan import Plan
+from orchmagic.graph.model import Approve, Branch, Call, Code, Node, Sub, Tools
+from orchmagic.graph.output_types import OutputType, annotation_names
+
+_SCALARS: dict[type, str] = {str: "str", bool: "bool", int: "int", float: "float"}
+_ALWAYS: Mapping[str, str] = {"messages": 'state.get("messages", [])', "errors": 'state.get("errors", {})'}
+
+
+def state(plan: Plan) -> str:
+    """The class of the state."""
+    lines = [f"class {plan.named('State')}(TypedDict, total=False):", '    """What the steps share, as JSON."""', ""]
+    lines += [f"    {name}: {input_type(plan, name)}" for name in plan.inputs]
+    for node in plan.graph.nodes:
+        if not isinstance(node, Tools):
+            lines.append(f"    {node.name}: {held(plan, node.name)}")
+    if any(n.transcript for n in plan.calls):
+        lines.append("    messages: Annotated[list[dict[str, Any]], operator.add]")
+    if plan.may_fail:
+        lines.append("    errors: Annotated[dict[str, Any], operator.or_]")
+    lines += [f"    {plan.key(name, 'check')}: str | None" for name in checked(plan)]
+    lines += [f"    {plan.key(n.name, 'visits')}: int" for n in plan.graph.nodes if n.name in plan.counted]
+    return "\n".join(lines)
+
+
+def checked(plan: Plan) -> list[str]:
+    """The calls that a failed gate sends back to."""
+    found = (n.again for n in plan.graph.nodes if isinstance(n, Code) and n.again)
+    return list(dict.fromkeys(found))
+
+
+def input_type(plan: Plan, name: str) -> str:
+    """The type of an input, as far as the notebook's value tells; text when there is none."""
+    if plan.prefix:
+        return "Any"  # whatever the outer graph gives
+    if name not in plan.namespace:
+        return "str"
+    found = plan.namespace[name]
+    if type(found) in _SCALARS:
+        return _SCALARS[type(found)]
+    if isinstance(found, list | tuple | set | frozenset):
+        return "list[Any]"
+    return "dict[str, Any]" if isinstance(found, dict) else "Any"
+
+
+def held(plan: Plan, name: str) -> str:
+    """The type of a node's value in the state."""
+    node = plan.graph.node(name)
+    match node:
+        case Code(gate=True):
+            kind = "bool"
+        case Call() | Sub() if node.each:
+            kind = "Any" if plan.nullable(name) else "list[Any]"
+        case Call():
+            kinds = {"text": "str", "fields": "dict[str, Any]"}
+            kind = "dict[str, Any]" if node.votes else kinds.get(plan.types[name].kind, "Any")
+        case Code() | Approve() | Tools() | Sub():
+            return "Any"
+    return f"{kind} | None" if kind != "Any" and plan.nullable(name) else kind
+
+
+def declared(plan: Plan, name: str) -> Node:
+    """The node whose type a node's value has: itself, or the one that code says it is `like`."""
+    node = plan.graph.node(name)
+    like = plan.graph.node(node.like) if isinstance(node, Code) and node.like else node
+    return like if isinstance(like, Call) else node
+
+
+def is_many(plan: Plan, name: str) -> bool:
+    """Whether the value is a list, one for each item."""
+    return getattr(plan.graph.node(name), "each", None) is not None
+
+
+def labelled(plan: Plan) -> bool:
+    """Whether the result of a graph must tell which step gave it: some have a class that others have not."""
+    return any(typed(plan, name, "value") for name in plan.graph.results)
+
+
+def typed(plan: Plan, name: str, stored: str, *, sure: bool = False) -> str:
+    """The expression that makes one value of a node what the cell sees; empty where JSON is the same."""
+    node = declared(plan, name)
+    if isinstance(node, Sub):
+        inner = plan.inner[node.name]
+        return f"{inner.seen}({stored})" if labelled(inner) else ""
+    if not isinstance(node, Call) or _is_json(_one(plan, name)):
+        return ""
+    kind = seen_class(plan, node)
+    if plan.types[node.name].kind == "value" and not node.votes:
+        wrapped = f'rebuilt({kind}, {{"value": {stored}}}).value'
+        return wrapped if sure else f"{wrapped} if {stored} is not None else None"
+    if sure and (node.votes or plan.types[node.name].kind == "fields"):
+        return f"{kind}.model_validate({stored})"
+    return f"rebuilt({kind}, {stored})"
+
+
+def read(plan: Plan, name: str, at: str, *, ran: bool = False) -> str:
+    """The expression that reads a value inside the function of `at`."""
+    if name in _ALWAYS:
+        return _ALWAYS[name]
+    if name == "visits":
+        return _visits(plan, at, ran=ran)
+    sure = plan.always(name, at, ran=ran)
+    strict, loose = f'state["{name}"]', f'state.get("{name}")'
+    if name in plan.inputs:
+        return strict
+    if is_many(plan, name):
+        one = typed(plan, name, "item")
+        every = f"[{one} for item in {strict}]"
+        return (
+            (strict if sure else loose) if not one else every if sure else f"{every} if {loose} is not None else None"
+        )
+    one = typed(plan, name, strict if sure else loose, sure=sure)
+    # what a conditional has found is there
+    return one.replace(f'{{"value": {loose}}}', f'{{"value": {strict}}}') or (strict if sure else loose)
+
+
+def _visits(plan: Plan, at: str, *, ran: bool) -> str:
+    """The counts that the function of `at` (or with `ran`, of the branch behind it) reads."""
+    link = plan.graph.link(at)
+    node = plan.graph.node(at)
+    sources = [link.on] if ran and isinstance(link, Branch) else reading.expressions(node)
+    texts = [] if ran else reading.texts(node)
+    wanted = reading.visited(sources, texts, list(plan.function))
+    by_name = not any("visits" in templates.names(t) for t in texts) and all(map(reading.counts_by_name, sources))
+    counts = (f'"{n}": state.get("{plan.key(n, "visits")}", 0)' for n in plan.function if n in wanted)
+    every = f"{{{', '.join(counts)}}}"
+    # as in the notebook: only nodes that were visited stand in it
+    return every if by_name else f"{{step: n for step, n in {every}.items() if n}}"
+
+
+def local(plan: Plan, name: str, at: str, *, ran: bool = False) -> list[str]:
+    """The statement that gives a function its variable for a value of the state."""
+    source = read(plan, name, at, ran=ran)
+    # Any for what may be missing: the cell's expressions say themselves what holds then
+    kind = ": Any" if source.startswith("state.get(") and name not in _ALWAYS else ""
+    return expressions.lines(expressions.read(source), f"    {plan.variable[name]}{kind} = ")
+
+
+def seen_class(plan: Plan, node: Call) -> str:
+    """The class that expressions and prompts see."""
+    if node.votes:
+        return plan.votes_class[node.name]
+    sure = plan.types[node.name].confidence and plan.logprobs(node)
+    return f"Sure{plan.class_[node.name]}" if sure else plan.kind(node)
+
+
+def parameter(plan: Plan, name: str, at: str) -> str:
+    """The type of a value as an argument of the prompt of `at`."""
+    if name in plan.inputs:
+        return input_type(plan, name)
+    if name not in plan.function:
+        return {"messages": "Messages", "visits": "dict[str, int]", "errors": "dict[str, Any]"}.get(name, "Any")
+    node = declared(plan, name)
+    if not plan.always(name, at):
+        return "Any"
+    if not isinstance(node, Call) or is_many(plan, name):
+        return held(plan, name)
+    return _one_parameter(plan, node)
+
+
+def _one_parameter(plan: Plan, node: Call) -> str:
+    kind = plan.types[node.name].kind
+    if node.votes or kind in {"fields", "class"}:
+        return f'"{seen_class(plan, node)}"'
+    if kind == "text":
+        return "str"
+    plain = not annotation_names(node.output)  # prompts stand above the classes
+    return expressions.flat(expressions.read(node.output.annotation)) if plain else "Any"
+
+
+def known(plan: Plan, name: str, at: str) -> Known:
+    """The value as templates find it."""
+    variable = name if name in plan.constants else plan.variable[name]
+    if name in plan.constants:
+        return Known(variable, type(plan.constants[name]) if type(plan.constants[name]) in _SCALARS else JSON)
+    if name not in plan.inputs and name not in plan.function:
+        return Known(variable, JSON)  # an item, messages, visits
+    found = _type(plan, name)
+    return Known(variable, found if found is JSON or plan.always(name, at) else Union[found, None])  # noqa: UP007 - at run time
+
+
+def _type(plan: Plan, name: str) -> Any:
+    if name in plan.inputs:
+        return next((t for t, word in _SCALARS.items() if word == input_type(plan, name)), JSON)
+    one = _one(plan, name)
+    return list[Union[one, None]] if is_many(plan, name) and one not in {JSON, Any} else one  # type: ignore[valid-type]  # noqa: UP007 - at run time
+
+
+def _one(plan: Plan, name: str) -> Any:
+    """The Python type of one value of a node."""
+    node = declared(plan, name)
+    if isinstance(node, Sub):
+        return Any if labelled(plan.inner[node.name]) else JSON
+    if not isinstance(node, Call):
+        return bool if isinstance(node, Code) and node.gate else JSON
+    found: OutputType = plan.voted.get(node.name) or plan.types[node.name]
+    return found.type.model_fields["value"].annotation if found.kind == "value" else found.type
+
+
+def _is_json(kind: Any) -> bool:
+    """Whether the value is the same as JSON and as Python."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return True
+    if origin in (list, dict) or (origin is not None and not isinstance(origin, type)):
+        return all(map(_is_json, args))
+    return kind in {*_SCALARS, type(None), Any, JSON, list, dict}

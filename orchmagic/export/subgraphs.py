@@ -1,0 +1,122 @@
+"""A graph inside a graph: what it is given, what it returns, and how later steps see that."""
+
+from __future__ import annotations
+
+import ast
+
+from orchmagic.export import expression_source as expressions
+from orchmagic.export import state as values
+from orchmagic.export import to_thread as threads
+from orchmagic.export.formatting import call, fits, literal
+from orchmagic.export.graph_plan import Plan
+from orchmagic.graph.model import Sub
+
+
+def inner_value(plan: Plan, node: Sub) -> list[str]:
+    """The lines that run the inner graph; the last one is the expression of its result."""
+    inner = plan.inner[node.name]
+    given = dict(node.given)
+    lines: list[str] = []
+    arguments = []
+    for name in inner.inputs:
+        tree = threads.threaded(plan, given.get(name, name))
+        if not _is_json(plan, given.get(name, name)):
+            tree = ast.Call(ast.Name(threads.json_of(plan, given.get(name, name))), [tree], [])
+        source = expressions.flat(tree)
+        if len(source) > _LONGEST:
+            lines += expressions.lines(tree, f"    {_variable(plan, name)} = ")
+            source = _variable(plan, name)
+        arguments.append(f"{name}={source}")
+    lines += call(f"    inputs = {inner.named('State')}(", arguments, ")")
+    return [*lines, "    ended = await graph.ainvoke(inputs)", f"{inner.result}(ended)"]
+
+
+_LONGEST = 70  # characters of an expression among others
+
+
+def _variable(plan: Plan, name: str) -> str:
+    found = f"{name}_given"
+    while found in plan.variable.values():
+        found += "_"
+    return found
+
+
+def _is_json(plan: Plan, source: str) -> bool:
+    """Whether the expression is a value of the state as it stands there."""
+    if not source.isidentifier() or source in plan.graph.code:
+        return False
+    if source not in plan.function or source in plan.inputs:
+        return True
+    return not values.typed(plan, source, "value")
+
+
+def result(plan: Plan) -> str:
+    """The function that picks the result of an inner graph out of its state."""
+    labelled = values.labelled(plan)
+    lines = [
+        f"def {plan.result}(state: Mapping[str, Any]) -> Any:",
+        *_docstring(f"Return what {plan.graph.name} found: the last of these values that there is."),
+        *_found(list(reversed(plan.graph.results)), labelled),
+    ]
+    last = "None"
+    if any(n.transcript for n in plan.calls):
+        lines.append('    said = [m["content"] for m in state.get("messages", []) if m.get("content")]')
+        last = "said[-1] if said else None"
+    return "\n".join([*lines, f"    return {_shown(literal(''), last) if labelled else last}"])
+
+
+def _found(names: list[str], labelled: bool) -> list[str]:
+    if len(names) == 1:
+        stored = f'state["{names[0]}"]'
+        shown = _shown(literal(names[0]), stored) if labelled else stored
+        return [f'    if state.get("{names[0]}") is not None:', f"        return {shown}"]
+    return [
+        *call("    for step in (", [literal(n) for n in names], "):"),
+        "        if state.get(step) is not None:",
+        f"            return {_shown('step', 'state[step]') if labelled else 'state[step]'}",
+    ]
+
+
+def _shown(step: str, value: str) -> str:
+    return f'{{"step": {step}, "value": {value}}}'
+
+
+def _docstring(said: str) -> list[str]:
+    line = f'    """{said}"""'
+    return [line] if fits(line) else ['    """Return the last of these values that there is."""']
+
+
+def seen(plan: Plan) -> list[str]:
+    """The function that reads a result as the class of the step that gave it; nothing where JSON is the same."""
+    if not values.labelled(plan):
+        return []
+    lines = [
+        f"def {plan.seen}(found: Any) -> Any:",
+        f'    """Return what {plan.graph.name} found as the class of its step."""',
+        '    value = found and found["value"]',
+        "    if value is None:",
+        "        return None",
+    ]
+    for name in plan.graph.results:
+        many = values.is_many(plan, name)
+        one = values.typed(plan, name, "item" if many else "value", sure=not many)
+        if one:
+            source = f"[{one} for item in value]" if many else one
+            lines.append(f'    if found["step"] == {literal(name)}:')
+            lines += expressions.lines(expressions.read(source), "        return ")
+    return ["\n".join([*lines, "    return value"])]
+
+
+def of_run(plan: Plan, name: str) -> str:
+    """A value of the outer graph as the run's result: that of an inner graph without the step that gave it."""
+    stored = f'state.get("{name}")'
+    node = plan.graph.node(name)
+    if not isinstance(node, Sub) or not (one := values.typed(plan, name, "item" if node.each else stored)):
+        return stored
+    return f"to_jsonable_python({f'[{one} for item in {stored} or ()]' if node.each else one})"
+
+
+def is_labelled(plan: Plan, name: str) -> bool:
+    """Whether the state holds the value with the step that gave it."""
+    node = plan.graph.node(name)
+    return isinstance(node, Sub) and values.labelled(plan.inner[node.name])

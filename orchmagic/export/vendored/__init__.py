@@ -1,0 +1,1 @@
+"""Code that modules carry as it stands here."""

@@ -1,0 +1,205 @@
+"""Code that modules with tools carry as it stands here; see `parts`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from langgraph.types import interrupt
+from openai.types.chat.chat_completion import Choice
+from pydantic import ValidationError
+
+from orchmagic.export.vendored.call_runtime import Messages, Tools, as_text, usable
+
+CHOICES = ("approve", "edit", "reject")
+TOOL_TIMEOUT: float | None = 60.0
+OBSERVED = "{name}{content}"
+
+
+def tool_calls(choice: Choice) -> dict[str, Any]:
+    """Return the message with its tool calls, as the next request repeats it."""
+    kept: Any = {"id": True, "type": True, "function": {"name", "arguments"}}
+    calls = [call.model_dump(include=kept) for call in choice.message.tool_calls or []]
+    content = choice.message.content or None
+    return {"role": "assistant", "content": content, "tool_calls": calls}
+
+
+def tool_format(tools: Tools) -> list[dict[str, Any]]:
+    """Describe the tools to the model: names, docstrings and arguments."""
+    found = []
+    for name, (function, kind) in tools.items():
+        described = {
+            "name": name,
+            "description": inspect.getdoc(function) or name.replace("_", " "),
+            "parameters": kind.model_json_schema(),
+        }
+        found.append({"type": "function", "function": described})
+    return found
+
+
+async def use_tool(
+    call: dict[str, Any],
+    tools: Tools,
+    *,
+    timeout: float | None = TOOL_TIMEOUT,  # noqa: ASYNC109 - it bounds the tool alone
+) -> dict[str, Any]:
+    """Run one tool call; whatever goes wrong is for the model to read."""
+    name, written = call["function"]["name"], call["function"]["arguments"]
+    try:
+        if "rejected" in call:
+            raise ValueError(call["rejected"])  # noqa: TRY301 - told as the rest is
+        function, arguments = arguments_for(name, written, tools)
+        async with asyncio.timeout(timeout):
+            if inspect.iscoroutinefunction(function):
+                content = readable(await function(**arguments))
+            else:
+                content = readable(await asyncio.to_thread(function, **arguments))
+    except TimeoutError:
+        content = f"Error: {name} gave no answer within {timeout:g} s"
+    except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
+        content = f"Error: {told(error)}"
+    return {"role": "tool", "tool_call_id": call["id"], "content": content}
+
+
+def approved(call: dict[str, Any], tools: Tools, ask: set[str]) -> dict[str, Any]:
+    """Let a person approve, edit or reject the call of a tool that needs it."""
+    name, written = call["function"]["name"], call["function"]["arguments"]
+    try:
+        arguments_for(name, written, tools)
+    except (LookupError, ValueError):  # its model is told, and nobody is asked
+        return call
+    if name not in ask:
+        return call
+    value = {"tool": name, "arguments": json.loads(written or "{}")}
+    asked = {"question": f"Run {name}?", "choices": CHOICES, "value": value}
+    answer = interrupt(asked)
+    if answer["action"] == "reject":
+        why = answer.get("why") or "no reason was given"
+        return {**call, "rejected": f"a person rejected this call of {name}: {why}"}
+    if answer["action"] == "edit":
+        edited = {"name": name, "arguments": json.dumps(answer["value"])}
+        return {**call, "function": edited}
+    return call
+
+
+def arguments_for(
+    name: str,
+    written: str,
+    tools: Tools,
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the tool and its arguments, checked against its type hints."""
+    if name not in tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(tools)}")
+    function, kind = tools[name]
+    try:
+        checked = kind.model_validate_json(written or "{}")
+    except ValidationError as error:
+        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        wrong = "; ".join(f"{at or 'arguments'}: {what}" for at, what in found)
+        raise ValueError(f"bad arguments for {name}: {wrong}") from None
+    return function, {field: getattr(checked, field) for field in kind.model_fields}
+
+
+def told(error: Exception) -> str:
+    """Say what went wrong in words for the model."""
+    if isinstance(error, KeyError):
+        return str(error).strip("'\"")
+    if isinstance(error, ValueError | LookupError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def readable(value: object) -> str:
+    """Write what a tool returned as text for the model."""
+    try:
+        return as_text(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def as_actions(messages: Messages, instruction: str) -> Messages:
+    """Spell tools as JSON actions, for a model that cannot call tools itself."""
+    found = list(spelled(messages))
+    if found and found[0]["role"] == "system":
+        first = {**found[0], "content": f"{found[0]['content']}\n\n{instruction}"}
+        return [first, *found[1:]]
+    return [{"role": "system", "content": instruction}, *found]
+
+
+def spelled(messages: Messages) -> Iterator[dict[str, Any]]:
+    """Spell tool calls as the JSON that the model wrote, and results as user turns."""
+    names: dict[str, str] = {}
+    for message in messages:
+        if message.get("tool_calls"):
+            written = [message["content"]] if message["content"] else []
+            for call in message["tool_calls"]:
+                name = call["function"]["name"]
+                names[call["id"]] = name
+                try:
+                    arguments = json.loads(call["function"]["arguments"])
+                except ValueError:
+                    arguments = call["function"]["arguments"]
+                action = {"action": name, "arguments": arguments}
+                written.append(json.dumps(action, ensure_ascii=False))
+            yield {"role": "assistant", "content": "\n".join(written)}
+        elif message["role"] == "tool":
+            name = names.get(message["tool_call_id"], "the tool")
+            content = OBSERVED.format(name=name, content=message["content"])
+            yield {"role": "user", "content": content}
+        else:
+            yield message
+
+
+def action_format(
+    answer: dict[str, Any] | None,
+    tools: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Constrain a reply to one action: a tool with its arguments, or the answer."""
+    form = answer["json_schema"] if answer else {"schema": {"type": "string"}}
+    parts: list[tuple[str, str, Any]] = [("final_answer", "answer", form["schema"])]
+    described = [tool["function"] for tool in tools]
+    parts += [(tool["name"], "arguments", tool["parameters"]) for tool in described]
+    definitions: dict[str, Any] = {}
+    choices = []
+    for action, key, value in parts:
+        definitions |= value.get("$defs", {})
+        own = {name: part for name, part in value.items() if name != "$defs"}
+        choices.append(
+            {
+                "type": "object",
+                "properties": {"action": {"const": action}, key: own},
+                "required": ["action", key],
+                "additionalProperties": False,
+            },
+        )
+    schema = {"anyOf": choices, **({"$defs": definitions} if definitions else {})}
+    strict = form.get("strict", True)
+    action_form = {"name": "Action", "schema": schema, "strict": strict}
+    return {"type": "json_schema", "json_schema": action_form}
+
+
+def acted(choice: Choice) -> Choice:
+    """Read an action as a tool call, or as the final answer; other text stays."""
+    try:
+        said = json.loads(choice.message.content or "")
+    except ValueError:
+        return choice
+    if not isinstance(said, dict) or not isinstance(said.get("action"), str):
+        return choice
+    name = said["action"]
+    message: dict[str, Any] = {"role": "assistant", "content": ""}
+    if name == "final_answer":
+        answer = said.get("answer", "")
+        if not isinstance(answer, str):
+            answer = json.dumps(answer, ensure_ascii=False)
+        message["content"] = answer
+        answered = {**choice.model_dump(), "message": message}
+        return usable(Choice.model_validate(answered))
+    arguments = json.dumps(said.get("arguments") or {}, ensure_ascii=False)
+    function = {"name": name, "arguments": arguments}
+    call = {"id": f"call_{name}", "type": "function", "function": function}
+    message["tool_calls"] = [call]
+    return Choice.model_validate({**choice.model_dump(), "message": message})

@@ -1,0 +1,298 @@
+"""From the items of a cell to the nodes of a graph. Patterns use it; it collects every problem before it raises."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from types import ModuleType
+from typing import Any
+
+from orchmagic.errors import CellError, InputError, Problem, nearest
+from orchmagic.graph import checks, composition
+from orchmagic.graph.functions import FUNCTIONS
+from orchmagic.graph.model import DEFAULTS, Call, Code, Each, Graph, Limits, Link, Node, Sub, Tools, Votes
+from orchmagic.graph.output_types import resolve
+from orchmagic.language import expressions as expression
+from orchmagic.language import templates as template
+from orchmagic.language.cell import Cell, CodeStep, Control, Step, Value
+from orchmagic.language.magic_line import RunOptions
+from orchmagic.language.output_spec import TEXT
+from orchmagic.language.step_options import AROUND, PLAIN, READ
+
+
+class Lowering:
+    """One cell on its way to a graph. `namespace` is the notebook's, only looked at."""
+
+    def __init__(self, cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> None:
+        self.cell = cell
+        self.options = options
+        self.namespace = namespace
+        self.problems: list[Problem] = []
+        self._lines: dict[str, int] = {}
+
+    def problem(self, line: int, found: str, write: str, column: int = 0) -> None:
+        """Note what is wrong; `build` raises all of it at once."""
+        self.problems.append(self.cell.problem(line, column, found, write))
+
+    def step(self, step: Step, *, also: Iterable[str] = (), **settings: Any) -> Call | Sub:
+        """A step: a prompt for a model, or with `run=` another orchestration; with `over=` once per item."""
+        if "run" in step.options:
+            return self._run(step, also, settings)
+        given = self.read(step, (*READ, *also))
+        each, votes = self._each(step, given), self._votes(step, given)
+        plain = {k: v for k, v in given.items() if k in PLAIN}
+        return self._called(step, {**plain, "each": each, "votes": votes, **settings})
+
+    def call(self, step: Step, *, also: Iterable[str] = (), **settings: Any) -> Call:
+        """A step that can only be one prompt. `also` names options that the pattern reads itself."""
+        given = self.read(step, (*PLAIN, *also))
+        return self._called(step, {**{k: v for k, v in given.items() if k in PLAIN}, **settings})
+
+    def _called(self, step: Step, settings: dict[str, Any]) -> Call:
+        self._lines[step.name] = step.line
+        asked = {} if self.options.retry is None else {"retry": self.options.retry}
+        fields = {"output": step.output or TEXT, **asked, **settings}
+        return Call(step.name, settings.get("messages") or step.messages, **_without_messages(fields))
+
+    def _run(self, step: Step, also: Iterable[str], settings: Mapping[str, Any]) -> Sub:
+        self._lines[step.name] = step.line
+        given = self.read(step, (*AROUND, *also))
+        name = given.get("run", "")
+        graph = composition.definition(self.namespace.get(name))
+        if graph is None:
+            known = [n for n, v in self.namespace.items() if composition.definition(v)]
+            write = f"Run the cell that defines it first{nearest(name, known)}"
+            self.problem(step.line, f"run={name} is no orchestration of the notebook", write)
+            graph = Graph("unknown", self.cell.magic, (Code("empty", "None"),), (), ("empty",))
+        if step.messages or step.output:
+            write = "Delete the prompt and the `->`: both are those of the orchestration"
+            self.problem(step.line, f"step {step.name!r} runs {name!r} and has a prompt or output of its own", write)
+        isolated = bool(settings.get("isolated"))
+        return Sub(step.name, graph, each=self._each(step, given), when=given.get("when"), isolated=isolated)
+
+    def _each(self, step: Step, given: Mapping[str, Any]) -> Each | None:
+        if "over" not in given:
+            if "item" in given:
+                self.problem(step.line, "item= needs over=", "Write over=tickets, item=ticket")
+            return None
+        return Each(given["over"], given.get("item", "item"))
+
+    def _votes(self, step: Step, given: Mapping[str, Any]) -> Votes | None:
+        if "votes" not in given:
+            for name in ("by", "min"):
+                if name in given:
+                    self.problem(step.line, f"{name}= needs votes=", "Write for example votes=5")
+            return None
+        fields = [f.name for f in (step.output or TEXT).fields]
+        by, count, least = given.get("by", fields[0] if fields else ""), given["votes"], given.get("min", 0.0)
+        column = step.options["votes"].column
+        if count <= 1:
+            self.problem(step.line, f"votes={count} is no vote", "Write 2 or more: votes=5", column)
+        if by and by not in fields:
+            write = f"Write one of its outputs: {', '.join(fields) or 'it has one value, so leave by= out'}"
+            self.problem(step.line, f"by={by} is no output of {step.name!r}", f"{write}{nearest(by, fields)}", column)
+        if not 0 <= least <= 1:
+            self.problem(step.line, f"min={least:g} is no share", "Write 0 to 1, such as min=0.6", column)
+        return Votes(count, by, least)
+
+    def text(self, step: Step, value: Value, write: str) -> str:
+        """An option that is a quoted text, or a problem that says what to write."""
+        try:
+            return str(value.literal)
+        except ValueError:
+            self.problem(step.line, f"{value.source} is no text", f"Write {write}", value.column)
+            return ""
+
+    def read(self, step: Step, known: Iterable[str]) -> dict[str, Any]:
+        """The step's options as Python values; unknown and unreadable ones are problems."""
+        names, read = tuple(known), {}
+        for name, value in step.options.items():
+            if name not in names:
+                self.problem(
+                    step.line,
+                    f"step {step.name!r} has an unknown option {name!r}",
+                    f"Known: {', '.join(names)}{nearest(name, names)}",
+                    value.column,
+                )
+            elif name in READ:
+                convert, what = READ[name]
+                try:
+                    read[name] = convert(value)
+                except (ValueError, TypeError):
+                    self.problem(step.line, f"{name}={value.source} cannot be read", f"Write {what}", value.column)
+            else:
+                read[name] = value
+        return read
+
+    def code(self, item: CodeStep) -> Code | Sub:
+        """A `name = expression` line; `name = triage(…)` runs another orchestration."""
+        self._lines[item.name] = item.line
+        try:
+            found = composition.called(item.name, item.expression, self._besides(item))
+        except InputError as error:
+            what, _, write = str(error).partition(": ")
+            self.problem(item.line, what, write[:1].upper() + write[1:])
+            return Code(item.name, "None")
+        return found or Code(item.name, item.expression)
+
+    def _besides(self, item: CodeStep) -> dict[str, object]:
+        """The notebook as this line sees it: a step hides what has its name there."""
+        steps = {i.name for i in self.cell.items if not isinstance(i, Control) and i is not item}
+        return {n: v for n, v in self.namespace.items() if n not in steps}
+
+    def refuse(self, item: Step | CodeStep | Control, what: str, write: str) -> None:
+        """The pattern has no place for this item."""
+        self.problem(item.line, f"%%{self.cell.magic} has no {what}", write)
+
+    def build(self, nodes: list[Node], links: list[Link], results: Iterable[str], *, loops: int = 0) -> Graph:
+        """The finished graph.
+
+        Raises:
+            CellError: with all problems of the cell.
+        """
+        inputs, code = self._names(nodes, links)
+        findings = (
+            checks.name(self.options.name, inputs, code),
+            checks.order(nodes, links),
+            checks.fields(nodes),
+            checks.inner(nodes, links, self.namespace),
+            checks.items(nodes),
+            checks.twice(nodes),
+        )
+        for piece, found, write in chain(*findings):
+            self.problem(self._line_of(piece), found, write)
+        self._check_types(nodes)
+        self._check_functions()
+        self._check_cycles(nodes)
+        if self.problems:
+            raise CellError(self.problems)
+        options = self.options
+        limits = Limits(
+            max_iterations=options.max_iterations or loops or DEFAULTS.max_iterations,
+            max_steps=options.max_steps or DEFAULTS.max_steps,
+            max_tokens=options.max_tokens or DEFAULTS.max_tokens,
+            budget=options.budget,
+            deadline=options.deadline or DEFAULTS.deadline,
+            concurrency=options.concurrency or DEFAULTS.concurrency,
+        )
+        return Graph(
+            name=options.name or self.cell.magic,
+            pattern=self.cell.magic,
+            nodes=tuple(nodes),
+            links=tuple(links),
+            results=tuple(results),
+            inputs=inputs,
+            code=code,
+            limits=limits,
+            model=options.model,
+            fallback=options.fallback,
+            source=f"%%{self.cell.magic} {self.cell.line}\n{self.cell.body}",
+        )
+
+    def _check_functions(self) -> None:
+        """A notebook function that has the name of one of ours would never be called."""
+        for name in FUNCTIONS:
+            found = re.search(rf"(?<![.\w]){name}\s*\(", self.cell.body)
+            if found and is_code(self.namespace.get(name)):
+                line = 2 + self.cell.body[: found.start()].count("\n")
+                what = f"{name!r} is a function of cells and of the notebook"
+                self.problem(line, what, "Give that of the notebook another name")
+
+    def _check_cycles(self, nodes: list[Node]) -> None:
+        name = self.options.name or self.cell.magic
+        for node in nodes:
+            if isinstance(node, Sub):
+                inner = node.graph
+                way = inner.name if inner.name == name else composition.cycle(name, inner)
+                if way:
+                    write = "Leave one of them out: an orchestration cannot be inside itself"
+                    self.problem(self._lines.get(node.name, 1), f"{name} → {way} is a circle", write)
+
+    def _names(self, nodes: list[Node], links: list[Link]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        own = {n.name for n in nodes} | {"messages", "visits", "errors"} | FUNCTIONS.keys()
+        used: dict[str, bool] = {}
+        for node in nodes:
+            for name, is_called in _used(node).items():
+                used[name] = is_called or used.get(name, False)
+        for link in links:
+            on = getattr(link, "on", None)
+            used.update(dict.fromkeys(sorted(expression.names(on)) if on else (), False))
+        free = [n for n in used if n not in own]
+        code = tuple(n for n in free if is_code(self.namespace.get(n)) or (used[n] and n not in self.namespace))
+        inputs = tuple(n for n in free if n not in code)
+        self._check_near_misses(inputs, own)
+        inner = (n for node in nodes if isinstance(node, Sub) for n in node.graph.code)
+        return self._chosen(inputs), tuple(dict.fromkeys((*code, *_tools(nodes), *inner)))
+
+    def _check_near_misses(self, inputs: Iterable[str], own: set[str]) -> None:
+        for name in inputs:
+            hint = nearest(name, own - {"messages", "visits", "errors"})
+            if name not in self.namespace and hint and name not in (self.options.inputs or ()):
+                self.problem(
+                    self._line_of(name),
+                    f"{name!r} is no step and no notebook variable",
+                    f"Write a known name{hint}",
+                )
+
+    def _text(self) -> list[str]:
+        return ["", *self.cell.body.split("\n")]
+
+    def _chosen(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = self.options.inputs
+        if chosen is None:
+            return inputs
+        if missing := [n for n in inputs if n not in chosen]:
+            self.problem(1, f"the cell uses {', '.join(missing)}, which -i leaves out", "Add the name to -i")
+        return chosen
+
+    def _check_types(self, nodes: list[Node]) -> None:
+        for node in nodes:
+            if isinstance(node, Call):
+                try:
+                    resolve(node.name, node.output, self.namespace, confidence=node.confidence)
+                except Exception as error:  # noqa: BLE001 - Pydantic and user classes raise anything; all become one line
+                    self.problem(
+                        self._lines.get(node.name, 1),
+                        f"the output of {node.name!r} cannot be used: {str(error).splitlines()[0]}",
+                        "Write Python types, a Pydantic model, a dataclass or an Enum of the notebook",
+                    )
+
+    def _line_of(self, piece: str) -> int:
+        return next((i + 1 for i, t in enumerate(self._text()) if piece in t), 1)
+
+
+def is_code(found: object) -> bool:
+    """Functions, classes and modules are code; all else that a cell names is a value."""
+    return (
+        isinstance(found, type | ModuleType)
+        or inspect.isroutine(found)
+        or (callable(found) and not isinstance(found, str))
+    )
+
+
+def literal(words: str) -> str:
+    """Words as a template that renders to just these words."""
+    return words.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
+
+
+def _used(node: Node) -> dict[str, bool]:
+    """The names that a node needs, in the order they are met, and whether it calls them (or they are types)."""
+    texts, expressions, types = checks.sources(node)
+    used: dict[str, bool] = {}
+    for source in texts:
+        used.update(dict.fromkeys(sorted(template.names(source)), False))
+    for source in expressions:
+        calls = expression.called(source)
+        used.update({n: n in calls or used.get(n, False) for n in sorted(expression.names(source))})
+    used.update(dict.fromkeys(sorted(types), True))
+    return {name: is_called for name, is_called in used.items() if name not in checks.own(node)}
+
+
+def _without_messages(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if k != "messages"}
+
+
+def _tools(nodes: Iterable[Node]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(t for n in nodes if isinstance(n, Tools) for t in n.tools))

@@ -1,0 +1,120 @@
+"""What can be wrong with a graph that was read well: its name, steps that read later steps, fields that are not there.
+
+Each check yields (what to look for in the cell, what was found, what to write); lowering puts the line to it.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from orchmagic.errors import nearest
+from orchmagic.graph.composition import definition, free
+from orchmagic.graph.functions import FUNCTIONS
+from orchmagic.graph.model import Approve, Call, Code, Link, Node, Sub, Tools, targets
+from orchmagic.graph.model import sources as link_sources
+from orchmagic.graph.output_types import annotation_names
+from orchmagic.language import expressions as expression
+from orchmagic.language import templates as template
+
+Finding: TypeAlias = tuple[str, str, str]
+
+
+def sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """The templates, the expressions and the type names of a node."""
+    when = getattr(node, "when", None)
+    each = getattr(node, "each", None)
+    around = (*((when,) if when else ()), *((each.over,) if each else ()))
+    match node:
+        case Call():
+            return tuple(m.text for m in node.messages), around, annotation_names(node.output)
+        case Code():
+            return (), (node.expression, *around), frozenset()
+        case Approve():
+            return (node.question.text,), (), frozenset()
+        case Sub():
+            return (), (*(e for _, e in node.given), *free(node), *around), frozenset()
+        case Tools():
+            return (), (), frozenset()
+
+
+def own(node: Node) -> frozenset[str]:
+    """The name that a node gives to its item: inside it is no input."""
+    each = getattr(node, "each", None)
+    return frozenset({each.item}) if each else frozenset()
+
+
+def reads(node: Node) -> frozenset[str]:
+    """The names that a node's prompts and expressions use: inputs, steps and notebook code."""
+    templates, expressions, _ = sources(node)
+    found = [template.names(t) for t in templates] + [expression.names(e) for e in expressions]
+    return frozenset().union(*found) - own(node) - FUNCTIONS.keys()
+
+
+def name(chosen: str | None, inputs: Sequence[str], code: Sequence[str]) -> Iterator[Finding]:
+    """The name of the cell is bound in the notebook: it must not take a place that is in use."""
+    if chosen is None:
+        return
+    if chosen in inputs or chosen in code:
+        yield chosen, f"the name {chosen!r} is also something that the cell reads", "Give the cell another name"
+    elif hasattr(builtins, chosen):
+        yield chosen, f"the name {chosen!r} is a Python builtin", "Give the cell another name"
+
+
+def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
+    """A step that reads a later one (or itself) finds nothing there, unless a loop leads back."""
+    at = {n.name: i for i, n in enumerate(nodes)}
+    backs = [(at[s], at[t]) for s, t in _arrows(links) if s in at and t in at and at[t] <= at[s]]
+    for i, node in enumerate(nodes):
+        for later in sorted(n for n in reads(node) if at.get(n, -1) >= i):
+            if not any(target <= i and at[later] <= source for source, target in backs):
+                yield later, f"step {node.name!r} reads {later!r}, which runs later", "Put it behind that step"
+
+
+def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
+    """`extract.qoute` is found here, before a call is paid."""
+    known: Mapping[str, set[str]] = {
+        n.name: {f.name for f in n.output.fields} | ({"confidence"} if n.confidence else set()) | _outcome(n)
+        for n in nodes
+        if isinstance(n, Call) and n.output.kind == "fields" and n.each is None
+    }
+    for node in nodes:
+        for source in sources(node)[1]:
+            for step, field in expression.attributes(source):
+                if step in known and field not in known[step] and not field.startswith("model_"):
+                    write = f"Known: {', '.join(sorted(known[step]))}{nearest(field, known[step])}"
+                    yield f"{step}.{field}", f"step {step!r} has no output {field!r}", write
+
+
+def inner(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:
+    """An orchestration runs as a step: called in a check, an option or a prompt it would be outside of this run."""
+    conditions = (expression.names(on) for link in links if (on := getattr(link, "on", None)))
+    used = frozenset().union(*map(reads, nodes), *conditions) - {n.name for n in nodes}
+    for name in sorted(n for n in used if definition(namespace.get(n))):
+        yield name, f"{name!r} is an orchestration", f"Give it a line of its own above, `x = {name}(…)`, and read x"
+
+
+def items(nodes: Sequence[Node]) -> Iterator[Finding]:
+    """The name of an item must not hide the list that it is an item of, nor what the run counts."""
+    for node in nodes:
+        each = getattr(node, "each", None)
+        if each is not None and each.item in expression.names(each.over) | {"visits", "errors", "messages"}:
+            found = f"step {node.name!r} calls each of over={each.over} {each.item!r}, which is something else already"
+            yield each.over, found, f"Give the item a name of its own: over={each.over}, item=one"
+
+
+def twice(nodes: Sequence[Node]) -> Iterator[Finding]:
+    """A step must not have the name of one that the pattern makes itself, such as the `answer` to a question."""
+    names = [n.name for n in nodes]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        yield name, f"{name!r} is also the name of a step that the pattern makes itself", "Give the step another name"
+
+
+def _outcome(node: Call) -> set[str]:
+    return {"agreement", "dissent", "tie", "decided"} if node.votes else set()
+
+
+def _arrows(links: Sequence[Link]) -> Iterator[tuple[str, str]]:
+    for link in links:
+        yield from ((source, target) for source in link_sources(link) for target in targets(link))

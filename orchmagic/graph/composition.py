@@ -1,0 +1,114 @@
+"""An orchestration as a step of another: `x = triage(ticket=t)`, or a step with `run=triage`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchmagic.errors import InputError, nearest
+from orchmagic.graph.model import Approve, Call, Graph, Sub, Tools
+from orchmagic.language import expressions as expression
+
+
+def definition(found: object) -> Graph | None:
+    """The graph behind a notebook name, when an orchestration stands there."""
+    graph = getattr(found, "definition", None)
+    return graph if isinstance(graph, Graph) else None
+
+
+def called(name: str, source: str, namespace: Mapping[str, object]) -> Sub | None:
+    """`triage(ticket=t)` as a node; None for an expression that names no orchestration.
+
+    Raises:
+        InputError: an orchestration is used in another way, or its inputs are wrong.
+    """
+    inner = {n: g for n in sorted(expression.names(source)) if (g := definition(namespace.get(n)))}
+    if not inner:
+        return None
+    tree = ast.parse(source.strip(), mode="eval").body
+    first, graph = next(iter(inner.items()))
+    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in inner):
+        raise InputError(f"{first!r} is an orchestration: write `{name} = {first}({_form(graph)})`, or a step with "
+                         f"`run={first}` (and `over=` for one run per item)")  # fmt: skip
+    graph = inner.pop(tree.func.id)
+    if inner:
+        raise InputError(f"{next(iter(inner))!r} is an orchestration too: give it a line of its own above")
+    return Sub(name, graph, given=tuple(_given(tree, graph)))
+
+
+def _given(tree: ast.Call, graph: Graph) -> Iterator[tuple[str, str]]:
+    """The inputs that the call passes, as (name, expression)."""
+    if len(tree.args) > len(graph.inputs):
+        raise InputError(f"{graph.name} is given {len(tree.args)} inputs: write {graph.name}({_form(graph)})")
+    pairs: list[tuple[str | None, ast.expr]] = [*zip(graph.inputs, tree.args, strict=False)]
+    pairs += [(k.arg, k.value) for k in tree.keywords]
+    for position, (name, value) in enumerate(pairs):
+        if name is None or isinstance(value, ast.Starred):
+            raise InputError(f"{graph.name} takes its inputs by name: write {graph.name}({_form(graph)})")
+        if name not in graph.inputs:
+            close = nearest(name, graph.inputs)
+            raise InputError(f"{graph.name} has no input {name!r}: write {graph.name}({_form(graph)}){close}")
+        if name in [n for n, _ in pairs[:position]]:
+            raise InputError(f"{graph.name} is given {name!r} twice: write {graph.name}({_form(graph)})")
+        yield name, ast.unparse(value)
+
+
+def _form(graph: Graph) -> str:
+    return ", ".join(f"{n}=…" for n in graph.inputs)
+
+
+def free(node: Sub) -> tuple[str, ...]:
+    """The inputs of the inner graph that come from names of the outer one."""
+    given = dict(node.given)
+    return tuple(n for n in node.graph.inputs if n not in given)
+
+
+def nested(graph: Graph) -> Iterator[Graph]:
+    """All graphs inside, the deepest first."""
+    for node in graph.nodes:
+        if isinstance(node, Sub):
+            yield from nested(node.graph)
+            yield node.graph
+
+
+def cycle(name: str, graph: Graph) -> str | None:
+    """The way on which `graph` leads back to an orchestration called `name`: `a → b → a`."""
+    for node in graph.nodes:
+        if isinstance(node, Sub):
+            inner = node.graph
+            way = inner.name if inner.name == name else cycle(name, inner)
+            if way:
+                return f"{graph.name} → {way}"
+    return None
+
+
+def behind(graph: Graph, name: str) -> frozenset[str]:
+    """`name` and the later nodes that a way leads to from it; what a loop leads back to is not later."""
+    order = [n.name for n in graph.nodes]
+    found = {name}
+    for _ in order:  # links need not stand in the order of their nodes
+        found |= {t for s, t in graph.arrows() if s in found and t in order}
+    return frozenset(n for n in order[order.index(name) :] if n in found)
+
+
+def with_model(graph: Graph, model: str, names: frozenset[str] | None = None) -> Graph:
+    """The graph with all calls (or those of these nodes) asked of another model."""
+    nodes: list[Any] = []
+    for node in graph.nodes:
+        if names is not None and node.name not in names:
+            nodes.append(node)
+        elif isinstance(node, Sub):
+            nodes.append(replace(node, graph=with_model(node.graph, model)))
+        else:
+            nodes.append(replace(node, model=model, ladder=()) if isinstance(node, Call) else node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def pauses(graph: Graph) -> bool:
+    """Whether a run of it may wait for a person."""
+    return any(
+        isinstance(n, Approve) or (isinstance(n, Tools) and n.approve) or (isinstance(n, Sub) and pauses(n.graph))
+        for n in graph.nodes
+    )

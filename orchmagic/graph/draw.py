@@ -1,0 +1,162 @@
+"""Graph -> pictures, all offline: SVG, Mermaid text, an outline in ASCII, and the Picture that views draw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import assert_never
+
+from orchmagic.graph.model import (
+    CAP,
+    END,
+    FAIL,
+    START,
+    STOP,
+    Approve,
+    Branch,
+    Call,
+    Code,
+    Edge,
+    Fork,
+    Graph,
+    Join,
+    Node,
+    Sub,
+    Tools,
+)
+from orchmagic.trace.path import ENDS, TIMES
+from orchmagic.trace.record import Picture
+from orchmagic.views.svg import svg_of
+
+_KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap"}
+_SHAPES = {
+    "call": ("[", "]"), "code": ("[[", "]]"), "gate": ("{", "}"), "tools": ("[/", "/]"), "approve": ("([", "])"),
+    "sub": ("{{", "}}"), "start": ("((", "))"),
+}  # fmt: skip
+_RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "class", "click", "style", "default", "linkStyle"})
+
+
+def kind(node: Node) -> str:
+    """The word for a node: call, tools, code, gate, approve or sub."""
+    match node:
+        case Call():
+            return "call"
+        case Tools():
+            return "tools"
+        case Code():
+            return "gate" if node.gate else "code"
+        case Approve():
+            return "approve"
+        case Sub():
+            return "sub"
+        case _:
+            assert_never(node)
+
+
+def note(node: Node) -> str:
+    """What else a picture says of a node: how often it runs, with how many models, what is inside; often nothing."""
+    match node:
+        case Call():
+            votes = f"{TIMES}{node.votes.count} votes" if node.votes else ""
+            models = f"{len(node.ladder)} models" if len(node.ladder) > 1 else ""
+            return " · ".join(filter(None, (_each(node), votes, models)))
+        case Sub():
+            # an agent of a team or plan is named after it: what it is says more
+            inside = node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
+            return " · ".join(filter(None, (_each(node), inside)))
+        case Tools() | Code() | Approve():
+            return ""
+        case _:
+            assert_never(node)
+
+
+def _each(node: Call | Sub) -> str:
+    return f"each {node.each.item}" if node.each else ""
+
+
+def picture(graph: Graph) -> Picture:
+    """What a view needs to draw the graph; its ways out are nodes of kind end, fail, stop and cap.
+
+    A graph that starts with several nodes at once has one of kind start before them.
+    """
+    arrows = tuple(_arrows(graph))
+    reached = {target for _, target, _ in arrows}
+    start = [(START, "start")] if any(source == START for source, _, _ in arrows) else []
+    nodes = [(n.name, kind(n)) for n in graph.nodes]
+    ends = [(name, what) for name, what in _KINDS.items() if name in reached]
+    joins = tuple((s, link.target) for link in graph.links if isinstance(link, Join) for s in link.sources)
+    notes = tuple((n.name, text) for n in graph.nodes if (text := note(n)))
+    return Picture((*start, *nodes, *ends), arrows, notes=notes, joins=joins)
+
+
+def _arrows(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    for link in graph.links:
+        match link:
+            case Edge(source, target):
+                yield source, target, ""
+            case Fork(source, targets):
+                yield from ((source, target, "") for target in targets)
+            case Join(sources, target):
+                yield from ((source, target, "") for source in sources)
+            case Branch():
+                yield from ((link.source, arm.target, _label(arm.label, arm.limit, arm.target)) for arm in link.arms)
+                if {arm.label for arm in link.arms if arm.limit is None} != {True, False}:
+                    yield link.source, link.otherwise, "else"
+            case _:
+                assert_never(link)
+    yield from ((node.name, END, "") for node in graph.nodes if graph.link(node.name) is None)
+
+
+def _label(label: str | bool, limit: int | None, target: str) -> str:
+    word = ("yes" if label else "no") if isinstance(label, bool) else "" if label == target else label
+    return f"{word} ≤{limit}".strip() if limit is not None else word
+
+
+def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
+    """The graph as a Mermaid flowchart; arrows in `taken` are thick."""
+    found = picture(graph)
+    notes = dict(found.notes)
+    lines = ["flowchart LR"]
+    for name, what in found.nodes:
+        if what in _SHAPES:
+            left, right = _SHAPES[what]
+            word = f'"{name}<br/>{_plain(notes[name])}"' if name in notes else name.strip("_")
+            lines.append(f"    {_id(name)}{left}{word}{right}")
+    for source, target, label in found.arrows:
+        arrow = "==>" if (source, target) in taken else "-->"
+        end = f"{target.strip('_')}_([{ENDS[_KINDS[target]]}])" if target in _KINDS else _id(target)
+        lines.append(f"    {_id(source)} {arrow}{f'|{_plain(label)}|' if label else ''} {end}")
+    return "\n".join(lines) + "\n"
+
+
+def _id(name: str) -> str:
+    return "start_" if name == START else f"{name}_step" if name in _RESERVED else name
+
+
+def _plain(label: str) -> str:
+    """Mermaid reads brackets, quotes and bars: anything but words goes as its number."""
+    return re.sub(rf"[^\w ≤{TIMES}.,-]", lambda found: f"#{ord(found[0])};", label)
+
+
+def outline(graph: Graph) -> str:
+    """A line per node and where it leads, in ASCII, for terminals and docstrings."""
+    width = max(len(n.name) for n in graph.nodes)
+    arrows = picture(graph).arrows
+    lines = []
+    if any(source == START for source, _, _ in arrows):
+        lines.append(f"{'start':<{width}}  {'':<7}  -> {_leads(arrows, START)} (side by side)")
+    for node in graph.nodes:
+        more = f"  [{said}]" if (said := note(node)) else ""
+        lines.append(f"{node.name:<{width}}  {kind(node):<7}  -> {_leads(arrows, node.name)}{more}")
+    return "\n".join(lines).replace("≤", "<= ").replace(TIMES, "x").replace(" ·", ",")
+
+
+def _leads(arrows: Collection[tuple[str, str, str]], source: str) -> str:
+    ways = dict.fromkeys((t, label) for s, t, label in arrows if s == source)
+    return ", ".join((ENDS[_KINDS[t]] if t in _KINDS else t) + (f" ({label})" if label else "") for t, label in ways)
+
+
+def svg(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
+    """The graph as an SVG picture that reads on light and dark; arrows in `taken` are thick."""
+    return svg_of(replace(picture(graph), taken=tuple(taken)))

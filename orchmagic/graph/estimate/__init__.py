@@ -1,0 +1,286 @@
+"""What a run may take before anything is asked: calls, tokens and dollars, at least and at most.
+
+At least: the shortest way to a done end, each answer right at once. At most: the longest way, with every loop,
+every re-ask and the longest replies, cut at the run's own limits. Tokens are estimated at four bytes each. How many
+items a step will have is known when its list is; else there may be none, or as many as the limits let pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, assert_never
+
+from orchmagic.core.numbers import counted
+from orchmagic.core.settings import Settings
+from orchmagic.errors import InputError
+from orchmagic.graph.estimate.known_values import foreseen, given, items
+from orchmagic.graph.estimate.paths import repeats, way
+from orchmagic.graph.model import Approve, Call, Code, Graph, Node, Sub, Tools
+from orchmagic.language import templates as template
+from orchmagic.models import Deployment, Pool
+from orchmagic.models.pricing import cost as prices
+from orchmagic.models.routing import aliases
+from orchmagic.trace import format as words
+from orchmagic.trace.events import Usage
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.context import CallDefaults
+
+_BYTES = 4  # of English text to a token, about
+_TOOL = 200  # tokens of one tool's result, a guess
+_SHORT = 5  # tokens of the shortest sensible reply
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From `low` to `high` (infinite: nobody knows)."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.high + other.high)
+
+    def times(self, other: Range) -> Range:
+        """As often as `other`; nothing stays nothing, however often."""
+        return Range(self.low * other.low, self.high * other.high if self.high and other.high else 0.0)
+
+
+_ONCE = Range(1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is known of the models: `deployment` behind a name, the `pool` of an alias that has several."""
+
+    deployment: Callable[[str], Deployment]
+    pool: Callable[[str], Pool | None]
+    settings: Settings
+    environ: Mapping[str, str]
+
+    def members(self, name: str) -> tuple[Deployment, ...]:
+        """All that may answer for a name."""
+        found = self.pool(name)
+        return found.members if found else (self.deployment(name),)
+
+    def attempts(self, name: str, retries: int) -> int:
+        """The most that one question to a name is asked: each deployment in each round, hedged or not."""
+        return len(self.members(name)) * (1 + retries)
+
+    def alone(self, name: str, fallback: Sequence[str]) -> str | None:
+        """What to write where nobody stands in for a model; None: somebody does."""
+        return aliases.alone(name, fallback, self.settings, self.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class StepEstimate:
+    """One call step: how often it may be asked, and the tokens and dollars (None: price unknown) of all of it.
+
+    `name` is the way to it: `digest/map` is step map of the graph inside digest. `attempts` are the most that one of
+    its calls can make, by model: first its own, then its fallbacks.
+    """
+
+    name: str
+    model: str
+    calls: Range
+    tokens: Range
+    cost: Range | None
+    attempts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One run. `attempts` is the most that retries, deployments and fallbacks can make of the calls; `cost` in US
+    dollars, None when the price of `unknown` models is not known; `least` is what the others take at least.
+    `notes` say for which models nobody stands in.
+    """
+
+    calls: Range
+    tokens: Range
+    cost: Range | None
+    attempts: float
+    unknown: tuple[str, ...]
+    steps: tuple[StepEstimate, ...]
+    limits: str
+    least: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """For a person: a line per step, then the whole run."""
+        lines = ["Dry run: no model was called. Tokens are estimated at four bytes each."]
+        width = max((len(s.name) for s in self.steps), default=0)
+        lines += [
+            f"  {s.name:<{width}}  {s.model}: {_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}"
+            for s in self.steps
+        ]
+        whole = f"at least {words.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
+        lines.append(f"One run: {_some(self.calls, 'call')}, {_some(self.tokens, 'token')}, {whole}")
+        most = f"{_count(self.attempts)} attempt{'s' * (self.attempts != 1)}{self._each()}"
+        lines.append(f"With every retry and fallback at most {most}. {self.limits}")
+        if self.unknown:
+            lines.append(f"Price unknown: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
+        return "\n".join((*lines, *self.notes))
+
+    def _each(self) -> str:
+        """How many of them one call makes, model by model."""
+        most: dict[str, int] = {}
+        for step in self.steps:
+            most |= step.attempts
+        return f" (a call: up to {', '.join(f'{n} of {name}' for name, n in most.items())})" if most else ""
+
+
+def estimate(
+    graph: Graph,
+    known: Mapping[str, object],
+    namespace: Mapping[str, object],
+    models: Models,
+    defaults: CallDefaults,
+) -> Estimate:
+    """The range of one run. `known` are the inputs that have a value."""
+    reader = _Reader(namespace, models, defaults)
+    few, many = reader.rows(graph, known)
+    top = graph.limits.max_tokens or math.inf
+    unknown = tuple(dict.fromkeys(s.model for s in many if s.cost is None))
+    least, most = sum(s.cost.low for s in few if s.cost), sum(s.cost.high for s in many if s.cost)
+    cost = None if unknown else Range(least, min(most, graph.limits.budget or most))
+    calls = Range(sum(s.calls.low for s in few), sum(s.calls.high for s in many))
+    return Estimate(
+        calls=calls,
+        tokens=Range(sum(s.tokens.low for s in few), min(top, sum(s.tokens.high for s in many))),
+        cost=cost,
+        attempts=sum(s.calls.high * sum(s.attempts.values()) for s in many),
+        unknown=unknown,
+        steps=tuple(reader.steps.values()),
+        limits=_limits(graph),
+        least=least,
+        notes=tuple(reader.notes),
+    )
+
+
+class _Reader:
+    """Reads a graph and those inside it. `steps` are all call steps met, `notes` what is to be said of their models."""
+
+    def __init__(self, namespace: Mapping[str, object], models: Models, defaults: CallDefaults) -> None:
+        self.namespace, self.models, self.defaults = namespace, models, defaults
+        self.steps: dict[str, StepEstimate] = {}
+        self.notes: dict[str, None] = {}  # each once, in order
+
+    def rows(
+        self, graph: Graph, known: Mapping[str, object], path: str = "", often: Range = _ONCE
+    ) -> tuple[list[StepEstimate], list[StepEstimate]]:
+        """The steps of the lightest and of the heaviest way through a graph that runs `often`."""
+        values = foreseen(graph, known)
+        visits = repeats(graph)
+        found = {n.name: self._node(n, graph, values, visits[n.name], path, often) for n in graph.nodes}
+        light = {n: sum(r.tokens.low for r in few) for n, (few, _) in found.items()}
+        heavy = {n: sum(r.tokens.high for r in many) for n, (_, many) in found.items()}
+        few = [row for n in way(graph, light, min) for row in found[n][0]]
+        many = [row for n in way(graph, heavy, max) for row in found[n][1]]
+        return few, many
+
+    def _node(
+        self, node: Node, graph: Graph, known: Mapping[str, object], visits: int, path: str, often: Range
+    ) -> tuple[list[StepEstimate], list[StepEstimate]]:
+        match node:
+            case Call():
+                often = often.times(_runs(node, known, visits))
+                step = self._call(replace(node, name=f"{path}{node.name}"), graph, known, visits, often)
+                self.steps[step.name] = step
+                return [step], [step]
+            case Sub():
+                inputs = {} if visits > 1 else given(node.graph, node.given, known)
+                own = node.graph
+                inner = replace(own, model=own.model or graph.model, fallback=own.fallback or graph.fallback)
+                return self.rows(inner, inputs, f"{path}{node.name}/", often.times(_runs(node, known, visits)))
+            case Tools() | Code() | Approve():
+                return [], []
+            case _:
+                assert_never(node)
+
+    def _call(self, node: Call, graph: Graph, known: Mapping[str, object], visits: int, often: Range) -> StepEstimate:
+        """`often`: how many times the node asks its question anew (visits, items, votes)."""
+        names = node.ladder[:visits] or (node.model or graph.model or self.defaults.model,)
+        fallback = _fallback(node, graph, self.defaults)
+        models = [self.models.members(name) for name in names]
+        attempts = {name: self.models.attempts(name, self.defaults.retries) for name in (*names, *fallback)}
+        self.notes |= {said: None for name in names if (said := self.models.alone(name, (*names, *fallback)))}
+        reply = node.max_tokens or self.defaults.max_tokens
+        prompt, open_ = _prompt(node, {**self.namespace, **known})
+        grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
+        least = Usage(input=prompt, output=_SHORT)
+        most = Usage(input=int(prompt + open_ * reply + grown), output=reply)
+        asked = 1 if node.output.kind == "text" else 1 + node.retry  # a text always fits: it is never asked again
+        calls = often.times(Range(1, asked))
+        tokens = calls.times(Range(least.total, most.total))
+        # of a ladder one rung is asked in a visit: the one that tries most often bounds the others
+        rungs = {name: attempts[name] for name in [max(names, key=attempts.__getitem__), *fallback]}
+        model = ", ".join(dict.fromkeys(self.models.deployment(name).alias for name in names))
+        return StepEstimate(node.name, model, calls, tokens, _cost(models, least, most, calls), rungs)
+
+
+def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:
+    """How often a node runs: its visits, times its items, times its votes; at least never when it has a `when`."""
+    found = Range(0 if node.when else 1, visits)
+    if node.each:
+        count = items(node.each, known)
+        found = found.times(Range(0, math.inf) if count is None else Range(count, count))
+    votes = node.votes if isinstance(node, Call) else None
+    if votes:
+        found = found.times(Range(votes.count, votes.count + bool(votes.least)))  # one more may decide
+    return found
+
+
+def _cost(models: Sequence[Sequence[Deployment]], least: Usage, most: Usage, calls: Range) -> Range | None:
+    """Dollars of all calls: the first visit is of the first model, the dearest may answer all others."""
+    lows = [prices.cost(m, least) for m in models[0]]
+    highs = [prices.cost(m, most) for members in models for m in members]
+    known = [h for h in highs if h is not None]
+    if len(known) < len(highs):
+        return None
+    return calls.times(Range(min(low for low in lows if low is not None), max(known)))
+
+
+def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
+    """(tokens of the prompt as far as it is known, how many values are not known yet)."""
+    size, open_ = 0, 0
+    for message in node.messages:
+        missing = [n for n in template.names(message.text) if n not in scope]
+        open_ += len(missing)
+        try:
+            text = message.text if missing else template.render(message.text, scope)
+        except InputError:
+            text = message.text
+        size += len(text.encode("utf-8", "replace")) // _BYTES + 4
+    return size, open_
+
+
+def _fallback(node: Call, graph: Graph, defaults: CallDefaults) -> tuple[str, ...]:
+    return node.fallback if node.fallback is not None else graph.fallback or defaults.fallback
+
+
+def _limits(graph: Graph) -> str:
+    limits = graph.limits
+    parts = [counted(limits.max_steps, "step")]
+    parts += [f"{limits.max_tokens:,} tokens"] if limits.max_tokens else []
+    parts += [words.money(limits.budget)] if limits.budget is not None else []
+    parts += [f"{limits.deadline:g} s"] if limits.deadline else []
+    return f"The run stops at {', '.join(parts)}."
+
+
+def _some(span: Range, noun: str) -> str:
+    low, high = f"{span.low:,.0f}", _count(span.high)
+    return counted(round(span.low), noun) if low == high else f"{low} to {high} {noun}s"
+
+
+def _count(number: float) -> str:
+    return "any number of" if math.isinf(number) else f"{number:,.0f}"
+
+
+def _dollars(span: Range | None) -> str:
+    if span is None:
+        return "price unknown"
+    if math.isinf(span.high):
+        return f"{words.money(span.low)} or more"
+    return "$0" if span.high == 0 else f"{words.money(span.low)} to {words.money(span.high)}"

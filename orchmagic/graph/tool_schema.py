@@ -1,0 +1,99 @@
+"""Notebook functions as tools: schema from type hints and docstring, arguments validated, errors for the model.
+
+A tool never fails a run: what goes wrong comes back as text that the model can act on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from orchmagic.graph.output_types import camel
+from orchmagic.language.templates import text
+from orchmagic.models import ToolSpec
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call. `arguments` is the Pydantic class that its arguments must fit."""
+
+    name: str
+    function: Callable[..., object]
+    arguments: type[BaseModel]
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as the model sees it."""
+        return ToolSpec(self.name, description(self.function), self.arguments.model_json_schema())
+
+    def read(self, arguments: str) -> Mapping[str, Any]:
+        """Keyword arguments from the text that the model wrote.
+
+        Raises:
+            ValueError: it is no JSON object, or does not fit; the text is for the model.
+        """
+        from pydantic import ValidationError  # noqa: PLC0415 - heavy
+
+        try:
+            model = self.arguments.model_validate_json(arguments or "{}")
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors())
+            raise ValueError(f"bad arguments for {self.name}: {wrong}") from None
+        return {name: getattr(model, name) for name in type(model).model_fields}
+
+
+def problem(name: str, found: object) -> str | None:
+    """Why `found` cannot be a tool, in words; None when it can."""
+    if found is None:
+        return f"there is no function {name!r} in the notebook"
+    if isinstance(found, type) or not callable(found):
+        return f"{name!r} is {_kind(found)}, not a function"
+    try:
+        parameters = inspect.signature(found).parameters.values()
+        hints = get_type_hints(found)
+    except (ValueError, TypeError, NameError) as error:
+        return f"the type hints of {name!r} cannot be read ({error})"
+    if odd := [p.name for p in parameters if p.kind not in _POSITIONAL]:
+        return f"{name!r} takes {', '.join(odd)} by position or as * or **: a model passes arguments by name"
+    if bare := [p.name for p in parameters if p.name not in hints]:
+        return f"{name!r} has no type hint for {', '.join(bare)}: write for example {bare[0]}: str"
+    return None
+
+
+def tool(name: str, function: Callable[..., object]) -> Tool:
+    """Make a tool of a function that has no `problem`."""
+    from pydantic import ConfigDict, create_model  # noqa: PLC0415 - heavy
+
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {
+        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
+        for p in inspect.signature(function).parameters.values()
+    }
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+    return Tool(name, function, create_model(camel(name), __config__=config, **fields))
+
+
+def description(function: Callable[..., object]) -> str:
+    """The docstring as one text, or the function's name in words when there is none."""
+    return inspect.getdoc(function) or getattr(function, "__name__", "tool").replace("_", " ")
+
+
+def readable(result: object) -> str:
+    """What a tool returned, as the text that goes back to the model."""
+    try:
+        return text(result)
+    except (TypeError, ValueError):
+        return json.dumps(result, default=str, ensure_ascii=False)
+
+
+def _kind(found: object) -> str:
+    name = "class" if isinstance(found, type) else type(found).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,91 @@
+"""The types of a graph's values: JSON of the state on one side, what templates and expressions see on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchmagic.errors import InputError, OrchError
+from orchmagic.graph.model import Call, Code, Graph, Node, Sub
+from orchmagic.graph.output_types import OutputType, resolve, voted
+
+
+class Kinds:
+    """Output types by node, and the Kinds of inner graphs; made once for all runs of a definition.
+
+    `asked` is what one question of a call asks for; its node's value may be more (votes), or a list of it.
+    """
+
+    def __init__(self, graph: Graph, namespace: Mapping[str, object]) -> None:
+        self._nodes: dict[str, Node] = {n.name: n for n in graph.nodes}
+        self.asked: dict[str, OutputType] = {}
+        self.inner: dict[str, Kinds] = {}
+        self._voted: dict[str, OutputType] = {}
+        for node in graph.nodes:
+            match node:
+                case Call():
+                    found = resolve(node.name, node.output, namespace, confidence=node.confidence)
+                    self.asked[node.name] = found
+                    if node.votes:
+                        self._voted[node.name] = voted(found)
+                case Sub():
+                    self.inner[node.name] = Kinds(node.graph, namespace)
+                case _:
+                    pass
+
+    def typed(self, name: str, value: Any) -> Any:
+        """The value of a node as the cell declared it."""
+        node = self._nodes.get(name)
+        if value is None or node is None:
+            return value
+        if isinstance(node, Code):
+            return value if node.like is None else self.one(node.like, value)
+        if getattr(node, "each", None) is not None and isinstance(value, list):
+            return [self.one(name, item) for item in value]
+        return self.one(name, value)
+
+    def one(self, name: str, value: Any) -> Any:
+        """One value of a node: of an item, when the node has many."""
+        if value is None:
+            return None
+        if name in self.inner:
+            return self.inner[name].typed(value["step"], value["value"])
+        kind = self._voted.get(name) or self.asked.get(name)
+        return value if kind is None else kind.rebuild(value)
+
+    def accept(self, name: str, value: Any, like: Any = None) -> None:
+        """Check that a value can stand in place of a node's; `like` is the one that it had.
+
+        Raises:
+            OrchError: it does not fit its type (of an inner graph: the type of none of its results).
+        """
+        if getattr(self._nodes.get(name), "each", None) is None:
+            self._accept_one(name, value)
+        elif not isinstance(value, list) or (isinstance(like, list) and len(value) != len(like)):
+            raise InputError(f"it is a list{f' of {len(like)} items' if like else ''}")
+        else:
+            for one in value:
+                self._accept_one(name, one)
+
+    def _accept_one(self, name: str, value: Any) -> None:
+        node = self._nodes.get(name)
+        if value is None or not isinstance(node, Sub):
+            self.one(name, value)
+            return
+        wrong = [error for r in node.graph.results if (error := self._misfit(name, r, value))]
+        if len(wrong) == len(node.graph.results):
+            raise wrong[0]
+
+    def _misfit(self, name: str, result: str, value: Any) -> OrchError | None:
+        try:
+            self.inner[name].accept(result, value)
+        except OrchError as error:
+            return error
+        return None
+
+    def json(self, name: str, value: Any) -> Any:
+        """The value of a node as plain JSON: without the step that an inner graph's value names."""
+        node = self._nodes.get(name)
+        if not isinstance(node, Sub) or value is None:
+            return value
+        return [v and v["value"] for v in value] if node.each and isinstance(value, list) else value["value"]

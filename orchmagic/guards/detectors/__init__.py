@@ -1,0 +1,1 @@
+"""What a guard looks for: one plug-in a file."""

@@ -1,0 +1,87 @@
+"""Attempts to take over the model: orders to forget its orders, jailbreak roles, forged turns, hidden text.
+
+Forms of speech, not understanding: it finds what is written as most attacks are, and a new wording passes. It reads
+what users and tools say, not the cell's own system messages.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+
+from orchmagic.guards import Finding, GuardPlug
+from orchmagic.guards.detectors._attacks import STRONG, WEAK
+from orchmagic.guards.normalize import Reading, plain, rewritten
+
+_CODED = re.compile(r"[A-Za-z0-9+/_-]{32,20000}={0,2}")
+_TAGGED = re.compile("[\U000e0020-\U000e007e]{4,}")
+_SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]){4,40}\w(?!\w)")
+_BETWEEN = re.compile(r"[ .\-_*]")
+_BITS = re.compile(r"(?:[01]{8}\s?){8,4000}")
+_FLAG = "\U0001f3f4"  # flags of regions are written with tags
+_LEET = str.maketrans("013457@$!", "oieastasi")
+
+
+class Injection:
+    """One strong sign is enough; of the weak ones, two of different kinds."""
+
+    slow = False
+
+    def find(self, text: str) -> list[Finding]:
+        reading = plain(text)
+        found = [*reading.back(_signs(reading.text)), *_spaced(reading), *_hidden(text), *_coded(text)]
+        return sorted(found)
+
+
+def _signs(text: str) -> list[Finding]:
+    small = text.lower()
+    text = small if len(small) == len(text) else text  # a few letters have no small form of one letter
+    spelt = text.translate(_LEET) if re.search(r"[a-z][013457@$][a-z]", text) else None
+    forms = (text,) if spelt is None else (text, spelt)  # both have the same places
+    strong = [Finding(*m.span(), what) for what, seek in STRONG for form in forms for m in seek.finditer(form)]
+    weak = [Finding(*m.span(), what) for what, seek in WEAK for m in seek.finditer(text)]
+    return strong + (weak if len({w.what for w in weak}) > 1 or (strong and weak) else [])
+
+
+def _hidden(text: str) -> Iterator[Finding]:
+    """Text in characters that nobody sees."""
+    for match in _TAGGED.finditer(text):
+        if text[match.start() - 1 : match.start()] != _FLAG:
+            yield Finding(*match.span(), "hidden text")
+
+
+def _spaced(reading: Reading) -> Iterator[Finding]:
+    """I g n o r e all previous instructions."""
+    if _SPACED.search(reading.text):
+        joined = rewritten(reading, _SPACED, lambda letters: _BETWEEN.sub("", letters))
+        for sign in _signs(joined.text):
+            [whole] = joined.back([sign])
+            if whole.end - whole.start > sign.end - sign.start:  # there are such letters in it
+                yield Finding(whole.start, whole.end, "attack in spaced letters")
+
+
+def _coded(text: str) -> Iterator[Finding]:
+    for match in _CODED.finditer(text):
+        written = match[0].rstrip("=").replace("-", "+").replace("_", "/")
+        try:
+            decoded = base64.b64decode(written + "=" * (-len(written) % 4), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError):
+            continue
+        if decoded.isprintable() and _signs(decoded):
+            yield Finding(*match.span(), "attack in base64")
+    for match in _BITS.finditer(text):
+        bits = "".join(match[0].split())
+        decoded = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)).decode("utf-8", "replace")
+        if _signs(decoded):
+            yield Finding(*match.span(), "attack in bits")
+
+
+def _create(argument: str | None, _: Mapping[str, str]) -> Injection:
+    if argument is not None:
+        raise ValueError("injection takes no argument: write injection=block")
+    return Injection()
+
+
+plug = GuardPlug("injection", _create, places=("input", "tools"), roles=("user", "tool"))

@@ -1,0 +1,172 @@
+"""Personal data with a form: emails, telephone numbers, cards, IBANs and national numbers, checksums checked.
+
+Names, addresses and birthdays have no form: they are not found. `pii:email|card=redact` looks for some kinds only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
+
+from orchmagic.errors import SettingsError, nearest
+from orchmagic.guards import Finding, GuardPlug
+from orchmagic.guards.detectors._identities import IDENTITIES, Identity
+from orchmagic.guards.normalize import apart, plain
+
+_NEAR = 40  # characters before a number in which its name must stand
+_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
+_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)")
+_ISSUER = re.compile(r"4|5[0-9]|2[2-7]|3[4-9]|30|6[0-9]")
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}", re.IGNORECASE)
+_PHONE = re.compile(
+    r"(?<![\w.@/=#$€£%:+-])(?:\+|\(|\d)[\d\s()./-]{5,22}\d(?:\s?(?:x|ext\.?)\s?\d{1,5})?(?!\w|[%@]|[.,-]\d)"
+)
+_CALLED = re.compile(
+    r"(?<![a-z])(?:tel\w*|phone\w*|call\w*|mobile|mobil|cell\w*|fax|dial|ring|sms|text(?:ed)?|whatsapp|reach\w*"
+    r"|contact\w*|messag\w*|answer\w*|registered|number|office|handy|rufnummer|rappel\w*|celular|tél\w*)(?![a-z])",
+    re.IGNORECASE,
+)
+# a trunk prefix and groups, as in 0699 456 17 84; a date has less digits
+_ELSEWHERE = re.compile(r"(?=(?:\D*\d){9,12}\D*$)\(?0\d{1,4}\)?(?:[\s./-]{1,2}\d{2,8}){1,4}")
+_DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}(?!\d)|\d{4}-\d\d-\d\d|\d{1,2}/\d{1,2}/\d\d$|\+?\d+\.\d$")
+_IP = re.compile(
+    r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{1,4})(?![\w:]|\.\d)", re.IGNORECASE
+)
+# a number in national form is tried in these, the most spoken of first
+_REGIONS = re.findall(
+    r"\w\w",
+    "US GB IN DE FR IT ES BR AU NL MX PL SE CH AT BE DK NO FI PT IE ZA NZ JP KR CN TR CZ HU GR RO IL IS SI UY EE",
+)
+
+
+class Pii:
+    """`kinds` are looked for in this order; of those that overlap the first counts."""
+
+    slow = False
+
+    def __init__(self, kinds: Mapping[str, Callable[[str], Iterator[Finding]]]) -> None:
+        self._kinds = kinds
+
+    def find(self, text: str) -> list[Finding]:
+        if not any(c.isdigit() or c == "@" for c in text):
+            return []
+        reading = plain(text)
+        return reading.back(apart(f for look in self._kinds.values() for f in look(reading.text)))
+
+
+def _emails(text: str) -> Iterator[Finding]:
+    if "@" in text:
+        yield from (Finding(*m.span(), "email") for m in _EMAIL.finditer(text))
+
+
+def _cards(text: str) -> Iterator[Finding]:
+    from stdnum import luhn  # noqa: PLC0415 - an extra
+
+    for match in _CARD.finditer(text):
+        digits = re.sub(r"\D", "", match[0])
+        if _ISSUER.match(digits) and len(set(digits)) > 1 and luhn.is_valid(digits):
+            yield Finding(*match.span(), "card")
+
+
+def _ibans(text: str) -> Iterator[Finding]:
+    from stdnum import iban  # noqa: PLC0415 - an extra
+
+    for match in _IBAN.finditer(text):
+        written = match[0]
+        while len(written) > 14:  # noqa: PLR2004 - the shortest is of 15; words after it may have been taken along
+            if iban.is_valid(written):
+                yield Finding(match.start(), match.start() + len(written), "iban")
+                break
+            written = written[:-1].rstrip(" -")
+
+
+def _identities(text: str, one: Identity) -> Iterator[Finding]:
+    for match in one.seek.finditer(text):
+        before = text[max(0, match.start() - _NEAR) : match.start()]
+        if (one.named is None or one.named.search(before)) and _checked(one.module, match[0]):
+            yield Finding(*match.span(), one.what)
+
+
+def _checked(module: str, number: str) -> bool:
+    try:
+        return not module or bool(import_module(f"stdnum.{module}").is_valid(number))
+    except (ValueError, ImportError):  # a check that chokes on hostile digits, or that another release lacks
+        return False
+
+
+def _phones(text: str) -> Iterator[Finding]:
+    import phonenumbers  # noqa: PLC0415 - an extra
+
+    for match in _PHONE.finditer(text):
+        written = match[0]
+        digits = sum(c.isdigit() for c in written)
+        if not 7 <= digits <= 17 or _DATE.match(written):  # noqa: PLR2004 - with extension and the prefix of a country
+            continue
+        called = bool(_CALLED.search(text[max(0, match.start() - _NEAR) : match.start()]))
+        regions = _REGIONS if called or _ELSEWHERE.fullmatch(written) else ("US",) if _grouped(written) else ()
+        for region in (None,) if written.startswith("+") else regions:
+            try:
+                number = phonenumbers.parse(written, region)
+            except phonenumbers.NumberParseException:
+                continue
+            if phonenumbers.is_valid_number(number):
+                yield Finding(*match.span(), "phone")
+                break
+
+
+def _grouped(written: str) -> bool:
+    """As people write a number of ten digits: (415) 555-2671, 415-555-2671, 1 415 555 2671."""
+    return bool(
+        re.fullmatch(r"(?:1[\s.-]?)?\(?\d{3}\)?[\s.-]{1,2}\d{3}[\s.-]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,5})?", written)
+    )
+
+
+def _addresses(text: str) -> Iterator[Finding]:
+    import ipaddress  # noqa: PLC0415 - one kind needs it
+
+    for match in _IP.finditer(text):
+        try:
+            if ipaddress.ip_address(match[0]).is_global:
+                yield Finding(*match.span(), "ip address")
+        except ValueError:
+            continue
+
+
+_BASE: Mapping[str, Callable[[str], Iterator[Finding]]] = {
+    "email": _emails, "iban": _ibans, "card": _cards, "phone": _phones, "ip": _addresses,
+}  # fmt: skip
+_DEFAULT = ("email", "iban", "card", "id", "phone")
+
+
+def _create(argument: str | None, _: Mapping[str, str]) -> Pii:
+    _installed()
+    known = (*_BASE, "id")
+    kinds = [k.strip() for k in argument.split("|")] if argument else list(_DEFAULT)
+    if wrong := [k for k in kinds if k not in known]:
+        raise ValueError(f"{wrong[0]!r} is no kind: write some of {'|'.join(known)}{nearest(wrong[0], known)}")
+    chosen: dict[str, Callable[[str], Iterator[Finding]]] = {}
+    for kind in sorted(kinds, key=_order):
+        if kind == "id":
+            chosen |= {f"id {n}": partial(_identities, one=one) for n, one in enumerate(IDENTITIES)}
+        else:
+            chosen[kind] = _BASE[kind]
+    return Pii(chosen)
+
+
+def _order(kind: str) -> int:
+    """An IBAN holds what looks like a card, and a card what looks like a telephone number."""
+    return (*_DEFAULT, "ip").index(kind)
+
+
+def _installed() -> None:
+    try:
+        import phonenumbers  # noqa: PLC0415 - as below
+        import stdnum  # noqa: PLC0415 - only whether they are there
+    except ImportError as error:
+        raise SettingsError(f"pii needs {error.name}: pip install 'orchmagic[guards]'") from None
+    del phonenumbers, stdnum
+
+
+plug = GuardPlug("pii", _create)

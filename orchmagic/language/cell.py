@@ -1,0 +1,118 @@
+"""The cell language: text in, frozen data out, or one CellError with everything that is wrong.
+
+    cell     = lines; column 0 is structure, indented lines are the text of what stands above them
+    line     = step | code step | control | `# comment`
+    step     = name [ "(" option "=" value, ... ")" ] [ "->" outputs  |  ":" description ]
+    code     = name "=" expression
+    control  = gate EXPR [else ACTION] | until EXPR [max N] | verify EXPR | approve "question"
+    ACTION   = retry N | stop "why" | goto STEP | ask "question"
+
+A prompt loses its common indentation and the blank lines around it; every other character stays. A comment at
+column 0 may stand inside a prompt and is no part of it. When a prompt's first line begins with a role (`system:`,
+`user:`, `assistant:`, then a space or nothing), each line at the prompt's own indentation that begins with one
+starts a new message. What follows the role belongs to the message; where nothing does, the lines below it are
+dedented by themselves. A prompt that does not begin with a role is one user message, whatever its lines say.
+
+A step may share its name with a builtin (`map`, `filter`): inside the cell the step is meant.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import CellError, Problem, nearest
+from orchmagic.language.lines import Block, Line, blocks
+from orchmagic.language.messages import read_messages
+from orchmagic.language.scanner import uncommented
+from orchmagic.language.step_line import read_item
+from orchmagic.language.syntax import Action, Cell, CodeStep, Control, Item, Step, Value
+from orchmagic.language.templates import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Action", "Cell", "CodeStep", "Control", "Item", "Message", "Step", "Value", "parse"]
+
+_HALF = re.compile("[\ud800-\udfff]")
+_FORMS = "`name(options) -> outputs`, `name: description`, `name = expression` or `gate EXPRESSION`"
+
+
+def parse(magic: str, line: str, body: str, *, one_prompt: bool = False) -> Cell:
+    """Read a cell. With `one_prompt` the whole body is the prompt, at column 0 (`%%react`).
+
+    Raises:
+        CellError: with all problems, each with its line in the cell (the magic line is line 1).
+    """
+    problems: list[Problem] = []
+    text = body.replace("\r\n", "\n").replace("\r", "\n")
+    lines = [Line(number, line_text) for number, line_text in enumerate(text.split("\n"), 2)]
+    _check_characters([Line(1, line), *lines])
+    items: tuple[Item, ...] = ()
+    prompt: tuple[Message, ...] = ()
+    if one_prompt:
+        prompt = read_messages(lines, problems)
+    else:
+        items = _read_items(blocks(lines, problems), problems)
+    if not (items or prompt or problems):
+        write = "Write the prompt under the magic line" if one_prompt else f"Write {_FORMS}"
+        problems.append(Problem(1, 0, "the cell is empty", write, f"%%{magic} {line}".rstrip()))
+    if problems:
+        raise CellError(problems)
+    return Cell(magic, line, body, items, prompt)
+
+
+def _check_characters(lines: Sequence[Line]) -> None:
+    problems = [
+        Problem(line.number, half.start(), f"half of a character ({half.group()!r})", "Delete it")
+        for line in lines
+        for half in _HALF.finditer(line.text)
+    ]
+    if problems:
+        raise CellError(problems)
+
+
+def _read_items(found: Sequence[Block], problems: list[Problem]) -> tuple[Item, ...]:
+    items: list[Item] = []
+    readable = True
+    for block in found:
+        fresh: list[Problem] = []
+        item = read_item(block, fresh)
+        if item is not None:
+            items.append(item)
+        elif not fresh and readable:  # of a prompt that stands at column 0 the first line says it all
+            problems.append(_unreadable(block.head))
+        readable = item is not None or bool(fresh)
+        problems.extend(fresh)
+    heads = {block.head.number: block.head for block in found}
+    problems.extend(_check_names(items, heads))
+    return tuple(items)
+
+
+def _unreadable(head: Line) -> Problem:
+    word = head.text.split(maxsplit=1)[0]
+    close = nearest(word, ("gate", "until", "verify", "approve"))
+    return head.problem(0, f"{head.shown!r} is no step", f"Indent the text of a prompt, or write {_FORMS}{close}")
+
+
+def _check_names(items: Sequence[Item], heads: dict[int, Line]) -> list[Problem]:
+    """Names are unique, and `goto` leads to one of them."""
+    problems: list[Problem] = []
+    first: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, Control):
+            continue
+        if item.name in first:
+            found = f"{item.name!r} is already the name of line {first[item.name]}"
+            problems.append(heads[item.line].problem(0, found, "Give each step a name of its own"))
+        first.setdefault(item.name, item.line)
+    for item in items:
+        if isinstance(item, Control) and item.action and item.action.kind == "goto":
+            target, head = str(item.action.argument), heads[item.line]
+            if target not in first:
+                found = f"no step is called {target!r}"
+                known = ", ".join(first) or "no step yet"
+                column = uncommented(head.text).rindex(target)
+                write = f"Write one of the steps ({known}){nearest(target, first)}"
+                problems.append(head.problem(column, found, write))
+    return problems

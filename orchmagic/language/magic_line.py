@@ -1,0 +1,291 @@
+"""The magic line: `%%chain triage --model small --budget 0.01`.
+
+Words are split as a shell does, but nothing is expanded and each keeps its column. argparse stops at the first
+error and knows no columns; a person wants all errors at once with a caret under each, so the table is read here.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from orchmagic.core.validators import Keep, keep, money, number, seconds, text, whole, words
+from orchmagic.errors import CellError, Problem, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["BASE", "HelpRequested", "Option", "RunOptions", "parse_options", "seconds", "usage"]
+
+Kind: TypeAlias = Literal["flag", "text", "words", "int", "float", "seconds", "keep", "money"]
+
+# An open quote runs to the end of the line.
+_PART = re.compile(
+    r""""(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<open>["'].*)|(?P<bare>[^\s"']+)""", re.DOTALL
+)
+_WORD = re.compile(rf"(?:{re.sub(r'[?]P<[a-z]+>', '?:', _PART.pattern)})+", re.DOTALL)
+_METAVARS: Mapping[Kind, str] = {
+    "flag": "", "text": "TEXT", "words": "A,B", "int": "N", "float": "X",
+    "seconds": "TIME", "keep": "TIME|semantic|off", "money": "USD",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of the magic line. `least` bounds numbers from below; `short` is a second spelling (`-i`)."""
+
+    flag: str
+    kind: Kind
+    help: str
+    metavar: str = ""
+    short: str = ""
+    least: float = 0
+
+    @property
+    def key(self) -> str:
+        """`--max-steps` -> `max_steps`."""
+        return self.flag.lstrip("-").replace("-", "_")
+
+    @property
+    def shown(self) -> str:
+        """`-o, --result NAME`."""
+        spelling = f"{self.short}, {self.flag}" if self.short else self.flag
+        return f"{spelling} {self.metavar or _METAVARS[self.kind]}".rstrip()
+
+
+BASE: tuple[Option, ...] = (
+    Option("--inputs", "words", "the pattern's inputs (default: its free names)", "A,B", "-i"),
+    Option("--model", "text", "model or alias of every step that names none", "MODEL"),
+    Option("--fallback", "words", "models to try when that one fails", "MODEL,…"),
+    Option("--retry", "int", "how often a failed call, or a reply that does not fit its output, is tried again"),
+    Option("--timeout", "seconds", "of one model call: 30s, 2m"),
+    Option("--deadline", "seconds", "of the whole run: 90s, 10m"),
+    Option("--budget", "money", "most that the run may cost, in US dollars: 0.01"),
+    Option("--max-tokens", "int", "most tokens of the whole run", least=1),
+    Option("--max-steps", "int", "most steps of the whole run", least=1),
+    Option("--max-iterations", "int", "most rounds of a loop", least=1),
+    Option("--concurrency", "int", "most items of a step with over= at once", least=1),
+    Option("--thread", "text", "go on with this conversation: its earlier turns are sent along", "NAME"),
+    Option(
+        "--cache",
+        "keep",
+        "how long an answer may be reused: 10s to 365d; semantic: for the same question in other words, too; off",
+    ),
+    Option("--no-cache", "flag", "neither read nor store answers"),
+    Option("--refresh", "flag", "ask again, and store the new answers"),
+    Option("--guard", "words", "what is not to pass: secrets=block,pii=redact,injection=warn, or off", "RULE,…"),
+    Option("--dry-run", "flag", "estimate calls and cost; call no model"),
+    Option("--no-run", "flag", "define the pattern without running it"),
+    Option("--background", "flag", "return at once and run on"),
+    Option("--result", "text", "the variable that takes the run's output", "NAME", "-o"),
+)
+
+
+class HelpRequested(Exception):
+    """`--help` or `-h`; `text` is what to show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The magic line as it was read; None where it says nothing.
+
+    Times are seconds, `budget` is US dollars, `max_tokens` counts the whole run, `cache` is how answers are
+    kept. `light` is the model of steps that only classify. `extra` holds a pattern's own options by key
+    (`min_confidence`), those that were given.
+    """
+
+    name: str | None = None
+    inputs: tuple[str, ...] | None = None
+    model: str | None = None
+    light: str | None = None
+    fallback: tuple[str, ...] = ()
+    retry: int | None = None
+    timeout: float | None = None
+    deadline: float | None = None
+    budget: float | None = None
+    max_tokens: int | None = None
+    max_steps: int | None = None
+    max_iterations: int | None = None
+    concurrency: int | None = None
+    thread: str | None = None
+    cache: Keep | None = None
+    no_cache: bool = False
+    refresh: bool = False
+    guard: tuple[str, ...] = ()
+    dry_run: bool = False
+    no_run: bool = False
+    background: bool = False
+    result: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    column: int
+    quoted: bool
+
+
+def parse_options(magic: str, line: str, own: Sequence[Option] = ()) -> RunOptions:
+    """Read the magic line; `own` are the pattern's options beside BASE.
+
+    Raises:
+        CellError: with every problem of the line.
+        HelpRequested: the line asks for help.
+    """
+    reader = _Reader(magic, line, _table(own))
+    tokens = reader.tokens()
+    if any(token.text in {"-h", "--help"} and not token.quoted for token in tokens):
+        raise HelpRequested(usage(magic, own))
+    found = reader.read(tokens)
+    if reader.problems:
+        raise CellError(reader.problems)
+    extra = {option.key: found.pop(option.key) for option in own if option.key in found}
+    return RunOptions(**found, extra=extra)
+
+
+def _table(own: Sequence[Option]) -> dict[str, Option]:
+    """Options by spelling; a pattern adds to BASE and replaces nothing."""
+    table: dict[str, Option] = {}
+    taken = {field.name for field in fields(RunOptions)} - {option.key for option in BASE}
+    for option in (*BASE, *own):
+        for spelling in filter(None, (option.flag, option.short)):
+            if spelling in table or option.key in taken:
+                raise ValueError(f"option {spelling} of the pattern is already one of the magic line")
+            table[spelling] = option
+    return table
+
+
+class _Reader:
+    """One reading of one line; collects problems."""
+
+    def __init__(self, magic: str, line: str, options: Mapping[str, Option]) -> None:
+        self.problems: list[Problem] = []
+        self._source = f"%%{magic} {line}"
+        self._line = line
+        self._offset = len(self._source) - len(line)
+        self._options = options
+
+    def tokens(self) -> list[_Token]:
+        """The words of the line."""
+        found = []
+        for match in _WORD.finditer(self._line):
+            word, closed = _unquoted(match.group())
+            if not closed:
+                self._problem(match.start(), "a quote is not closed", "Write the second quote")
+            found.append(_Token(word, match.start(), match.group()[0] in "\"'"))
+        return found
+
+    def read(self, tokens: list[_Token]) -> dict[str, Any]:
+        """Values by key."""
+        found: dict[str, Any] = {}
+        rest = list(reversed(tokens))
+        while rest:
+            token = rest.pop()
+            if token.quoted or not token.text.startswith("-"):
+                self._read_name(token, found)
+                continue
+            flag, equals, given = token.text.partition("=")
+            option = self._options.get(flag)
+            if option is None:
+                self._unknown(token, flag)
+                continue
+            if option.key in found:
+                self._problem(token.column, f"{flag} is given twice", "Write it once")
+            value = _Token(given, token.column + len(flag) + 1, quoted=True) if equals else None
+            found[option.key] = self._value(option, token, value, rest)
+        return found
+
+    def _read_name(self, token: _Token, found: dict[str, object]) -> None:
+        if "name" in found:
+            write = "A value stands behind its option, in quotes when it has spaces: --model large"
+            self._problem(token.column, f"{token.text!r} belongs to no option", write)
+        elif not token.text.isidentifier() or keyword.iskeyword(token.text):
+            better = re.sub(r"\W", "_", token.text).strip("_")
+            write = f"Write a Python name: {better}" if better.isidentifier() else "Write a Python name"
+            self._problem(token.column, f"{token.text!r} cannot be the pattern's name", write)
+        found.setdefault("name", token.text)
+
+    def _unknown(self, token: _Token, flag: str) -> None:
+        close = nearest(flag, self._options)
+        self._problem(token.column, f"no option {flag}", f"See --help for all options{close}")
+
+    def _value(self, option: Option, token: _Token, given: _Token | None, rest: list[_Token]) -> object:
+        if option.kind == "flag":
+            if given is not None:
+                self._problem(given.column, f"{option.flag} takes no value", f"Write {option.flag}")
+            return True
+        if given is None and rest and not self._is_option(rest[-1]):
+            given = rest.pop()
+        if given is None or not given.text.strip():
+            self._problem(token.column, f"{option.flag} needs a value", f"Write {option.shown}")
+            return None
+        written = given.text
+        while option.kind == "words" and written.endswith(",") and rest and not self._is_option(rest[-1]):
+            written += rest.pop().text
+        try:
+            return _read(option, written)
+        except ValueError as error:
+            self._problem(given.column, f"{option.flag} cannot be {written!r}", f"Write {error}")
+            return None
+
+    def _is_option(self, token: _Token) -> bool:
+        known = token.text.partition("=")[0] in self._options
+        return not token.quoted and (known or token.text.startswith("--"))
+
+    def _problem(self, column: int, found: str, write: str) -> None:
+        self.problems.append(Problem(1, self._offset + column, found, write, self._source))
+
+
+def _unquoted(word: str) -> tuple[str, bool]:
+    """The word without its quotes, and whether they are all closed. Only inside "…" a backslash escapes."""
+    found = ""
+    closed = True
+    for part in _PART.finditer(word):
+        double, single, bare = part.group("double", "single", "bare")
+        closed = closed and part.group("open") is None
+        found += re.sub(r'\\(["\\])', r"\1", double) if double is not None else single or bare or ""
+    return found, closed
+
+
+_READERS: Mapping[Kind, Callable[[str], object]] = {
+    "text": text,
+    "words": words,
+    "int": whole(0),
+    "float": number,
+    "seconds": seconds,
+    "keep": keep,
+    "money": money,
+}
+
+
+def _read(option: Option, written: str) -> object:
+    """The value; the text of a ValueError says what to write."""
+    found = _READERS[option.kind](written)
+    if option.kind in {"int", "float"} and float(str(found)) < option.least:
+        raise ValueError(f"{option.least:g} or more")
+    if found == ():
+        raise ValueError("names with commas between them: a,b")
+    return found
+
+
+def usage(magic: str, own: Sequence[Option] = ()) -> str:
+    """What `--help` shows."""
+    width = max(len(option.shown) for option in (*BASE, *own))
+    return "\n".join(
+        [
+            f"%%{magic} [NAME] [OPTIONS]",
+            *_section(f"Options of %%{magic}", own, width),
+            *_section("Options of every pattern", BASE, width),
+        ]
+    )
+
+
+def _section(title: str, options: Sequence[Option], width: int) -> list[str]:
+    return ["", title, *(f"  {o.shown:<{width}}  {o.help}" for o in options)] if options else []

@@ -1,0 +1,81 @@
+"""The text under a step as messages; the rule for roles stands in the docstring of the package."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from typing import TYPE_CHECKING
+
+from orchmagic.language import templates as template
+from orchmagic.language.lines import Line
+from orchmagic.language.templates import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchmagic.errors import Problem
+
+_ROLE = re.compile(r"(system|user|assistant):(?:[ \t]|$)")
+
+
+def read_messages(lines: Sequence[Line], problems: list[Problem]) -> tuple[Message, ...]:
+    """The messages of a prompt; () when there is none."""
+    lines = _trimmed(lines)
+    text = _dedented(lines, problems)
+    if not text:
+        return ()
+    if not _ROLE.match(text[0].text):
+        return (_message("user", text, lines, problems),)
+    starts = [i for i, line in enumerate(text) if _ROLE.match(line.text)]
+    return tuple(
+        _role_message(text[start:end], lines[start:end], problems)
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
+    )
+
+
+def _trimmed(lines: Sequence[Line]) -> list[Line]:
+    written = [i for i, line in enumerate(lines) if not line.blank]
+    return list(lines[written[0] : written[-1] + 1]) if written else []
+
+
+def _dedented(lines: Sequence[Line], problems: list[Problem]) -> list[Line]:
+    margins = [_margin(line) for line in lines if not line.blank]
+    margin = os.path.commonprefix(margins)  # noqa: RUF071 - margins are characters, not paths
+    if margins and all(margins) and not margin:
+        write = "Indent every line of a prompt alike, with spaces or with tabs"
+        first = next(line for line in lines if not line.blank and _margin(line)[0] != margins[0][0])
+        problems.append(first.problem(0, "tabs and spaces mixed", write))
+    return [Line(line.number, _without(margin, line.text)) for line in lines]
+
+
+def _margin(line: Line) -> str:
+    return line.text[: len(line.text) - len(line.text.lstrip(" \t"))]
+
+
+def _without(margin: str, text: str) -> str:
+    """A blank line may be shorter than the margin."""
+    return text[len(margin) :] if text.startswith(margin) else text.lstrip(" \t")
+
+
+def _role_message(text: Sequence[Line], lines: Sequence[Line], problems: list[Problem]) -> Message:
+    first = text[0]
+    role = first.text.partition(":")[0]
+    rest = Line(first.number, first.text[len(role) + 2 :])
+    below = _trimmed(text[1:])
+    if rest.blank:
+        return _message(role, _dedented(below, problems), lines, problems)
+    end = below[-1].number if below else first.number
+    return _message(role, [rest, *(line for line in text[1:] if line.number <= end)], lines, problems)
+
+
+def _message(role: str, text: Sequence[Line], lines: Sequence[Line], problems: list[Problem]) -> Message:
+    """`lines` are the cell's, for the caret."""
+    message = Message(role, "\n".join(line.text for line in text))
+    if not text:
+        problems.append(lines[0].problem(0, f"the {role} message is empty", "Write its text, or delete it"))
+    if problem := template.check(message.text):
+        number = text[min(problem.line, len(text) - 1)].number
+        line = next(line for line in lines if line.number == number)
+        write = "Write `{{ name }}`; braces that are text stand as {{ '{{' }}"
+        problems.append(line.problem(len(_margin(line)), problem.text, write))
+    return message

@@ -1,0 +1,132 @@
+"""What a cell is made of, as frozen data. `line` is the line in the cell; the magic line is line 1."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from orchmagic.errors import Problem
+from orchmagic.language import expressions as expression
+from orchmagic.language.scanner import pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchmagic.language.output_spec import Output
+    from orchmagic.language.templates import Message
+
+# Names of models are no Python: gpt-4o-mini, openai/gpt-4o, qwen2.5:7b.
+_WORD = re.compile(r"(?![\d.]+$)\w[\w./:+@-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An option's value as it was written; what it means is for the reader of the option to say.
+
+    `column` counts characters from 0 in the cell's line. Each view raises a ValueError that says what to write.
+    """
+
+    source: str
+    column: int = 0
+
+    @property
+    def word(self) -> str:
+        """A name: bare (`large`, `openai/gpt-4o`) or quoted."""
+        if _WORD.fullmatch(self.source):
+            return self.source
+        found = self._read("a name")
+        if not isinstance(found, str):
+            raise ValueError(f"{self.source} is no name: write a word or a quoted text")  # noqa: TRY004 - a wrong value, whatever its type
+        return found
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Names: one, or several in brackets."""
+        inner = self.source[1:-1] if self.source[:1] + self.source[-1:] in {"[]", "()"} else self.source
+        return tuple(Value(piece.strip()).word for _, piece in pieces(inner) if piece.strip())
+
+    @property
+    def literal(self) -> object:
+        """A Python literal."""
+        return self._read("a literal such as 3, 0.5, True or a quoted text")
+
+    @property
+    def expression(self) -> str:
+        """A Python expression."""
+        if problem := expression.check(self.source):
+            raise ValueError(f"{self.source} is no expression: {problem[0]}")
+        return self.source
+
+    def _read(self, wanted: str) -> object:
+        try:
+            return ast.literal_eval(self.source)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            raise ValueError(f"{self.source} is not {wanted}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`output` is None when the header has no arrow; `description` is the text after the colon, if any."""
+
+    name: str
+    options: Mapping[str, Value]
+    output: Output | None
+    description: str | None
+    messages: tuple[Message, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeStep:
+    """`name = expression`."""
+
+    name: str
+    expression: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a gate does when it is false: `retry` times, `stop` with a reason, `goto` a step, `ask` a question."""
+
+    kind: Literal["retry", "stop", "goto", "ask"]
+    argument: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """`action` is a gate's, `maximum` that of `until`, `messages` the text under `verify`.
+
+    `approve` has no expression: its question is the only message.
+    """
+
+    keyword: Literal["gate", "until", "verify", "approve"]
+    expression: str
+    action: Action | None
+    messages: tuple[Message, ...]
+    line: int
+    maximum: int | None = None
+
+
+Item: TypeAlias = Step | CodeStep | Control
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell as it was read. `prompt` is the whole body of patterns that are one prompt; they have no items."""
+
+    magic: str
+    line: str
+    body: str
+    items: tuple[Item, ...]
+    prompt: tuple[Message, ...] = ()
+
+    def problem(self, line: int, column: int, found: str, write: str) -> Problem:
+        """A problem that shows its line of this cell, for readers of the cell that find more."""
+        lines = [
+            f"%%{self.magic} {self.line}",
+            *self.body.replace("\r\n", "\n").replace("\r", "\n").split("\n"),
+        ]
+        return Problem(line, column, found, write, lines[line - 1])

@@ -1,0 +1,43 @@
+"""An answer as JSON, for the cache and for the record of a run. JSON only: no pickle anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from orchmagic.models import ModelResponse, TokenLogprob, ToolCall
+from orchmagic.trace.events import Usage
+
+_USAGE = tuple(f.name for f in fields(Usage))
+_PLAIN = tuple(f.name for f in fields(ModelResponse) if f.name not in {"tool_calls", "usage", "logprobs"})
+
+
+def dump(answer: ModelResponse) -> dict[str, Any]:
+    """The answer as JSON; `load` is its inverse."""
+    # field by field: asdict copies every text, and this is done for each call
+    return {
+        **{name: getattr(answer, name) for name in _PLAIN},
+        "tool_calls": [asdict(call) for call in answer.tool_calls],
+        "usage": {name: getattr(answer.usage, name) for name in _USAGE},
+        "logprobs": answer.logprobs and [asdict(token) for token in answer.logprobs],
+    }
+
+
+def load(data: Mapping[str, Any]) -> ModelResponse:
+    """The stored answer.
+
+    Raises:
+        TypeError, KeyError: what was stored is none.
+    """
+    logprobs = None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"])
+    calls = tuple(ToolCall(**call) for call in data["tool_calls"])
+    usage = Usage(**data["usage"])
+    texts = (data["text"], data["finish_reason"], data["model"], data["provider"], data["reason"])
+    if not all(isinstance(text, str) for text in (*texts, *(c.name for c in calls), *(c.arguments for c in calls))):
+        raise TypeError("text was expected")
+    if not all(isinstance(number, int) for number in data["usage"].values()):
+        raise TypeError("a number of tokens was expected")
+    if not all(isinstance(number, int | float | None) for number in (data["cost"], data["age"])):
+        raise TypeError("a cost and an age were expected")
+    return ModelResponse(**{**data, "usage": usage, "tool_calls": calls, "logprobs": logprobs})

@@ -1,0 +1,222 @@
+"""The default cache: diskcache on a private folder, JSON text only (see `_text.py` for what is kept from it)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from diskcache import Timeout  # type: ignore[import-untyped]  # it ships no types
+from diskcache.core import DBNAME  # type: ignore[import-untyped]  # as above
+
+from orchmagic.errors import SettingsError
+from orchmagic.models.cache import CachePlug, Complaints
+from orchmagic.models.cache.stores._text_disk import GoneError, RefusedError, TextStore
+from orchmagic.storage.sqlite_files import alone, damaged, doubtful, put_aside, torso
+
+T = TypeVar("T")
+
+_SIZE = 2**30  # bytes; the least recently stored answers go first
+_LOCKED = 5.0  # seconds to wait for another process that writes
+_AGAIN = 60.0  # seconds until a folder that could not be opened is tried again
+_LOOKS = 3  # at an entry whose file is replaced just now
+_ORPHAN = 3600.0  # seconds; an older file that no entry names was left by a process that died
+_SUM = 8  # letters of the checksum
+
+# whatever a full disk, a foreign owner or a planted row makes sqlite3, diskcache and json raise
+_TROUBLE = (
+    sqlite3.Error, Timeout, RefusedError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError,
+)  # fmt: skip  # one line each says no more
+
+_TABLES = frozenset({"Cache", "Settings"})
+
+
+class DiskCache:
+    """Answers in `folder` (mode 0700), shared by all kernels of this user. `size` in bytes.
+
+    What cannot be read is a miss, and so is what is not as it was written (each answer has a checksum); a damaged
+    file is moved to `damaged/` and a new one begun, which all kernels find at their next use; a folder that cannot
+    be opened is tried again after a minute, or after `close`. Each of these is one CacheWarning.
+    """
+
+    def __init__(self, folder: Path, size: int = _SIZE, clock: Callable[[], float] = time.monotonic) -> None:
+        if size <= 0:
+            raise ValueError(f"size is {size}: write a number of bytes")
+        self.folder = folder
+        self._lock_file = folder / "lock"
+        self._size = size
+        self._clock = clock
+        self._store: TextStore | None = None
+        self._given_up: float | None = None
+        self._lock = threading.RLock()
+        self._complain = Complaints()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The stored object, or None."""
+        return self._try("read", lambda store: _object(key, _text(store, key)), None)
+
+    def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
+        """Store for `ttl` seconds."""
+        # ASCII escapes: a lone surrogate in a reply has no UTF-8 form to be stored in
+        self._try("write", lambda store: store.set(key, _signed(key, json.dumps(dict(value))), expire=ttl), None)
+
+    def delete(self, key: str) -> None:
+        """Forget one answer."""
+        self._try("write", lambda store: store.delete(key), None)
+
+    def clear(self) -> int:
+        """Forget all; how many there were.
+
+        Raises:
+            SettingsError: the folder cannot be used.
+        """
+        count = int(self._must(lambda store: store.clear()))
+        self._sweep()
+        return count
+
+    def stats(self) -> dict[str, Any]:
+        """`entries`, `bytes` and `path`.
+
+        Raises:
+            SettingsError: the folder cannot be used.
+        """
+        entries, size = self._must(lambda store: (len(store), int(store.volume())))
+        return {"entries": entries, "bytes": size, "path": str(self.folder)}
+
+    def close(self) -> None:
+        """Close the file, for all threads; a later use opens it again."""
+        with self._lock:
+            self._given_up = None
+            self._let_go()
+
+    def _try(self, doing: str, action: Callable[[TextStore], T], otherwise: T) -> T:
+        if self._given_up is not None and self._clock() < self._given_up:
+            return otherwise
+        try:
+            return self._healing(action)
+        except _TROUBLE as error:
+            self._complain(
+                doing, f"the cache in {self.folder} cannot be {_DONE[doing]} ({_cause(error)}): going on without it"
+            )
+            return otherwise
+
+    def _must(self, action: Callable[[TextStore], T]) -> T:
+        try:
+            return self._healing(action)
+        except _TROUBLE as error:
+            raise SettingsError(
+                f"the cache in {self.folder} cannot be used ({_cause(error)}): make the folder writable, or set "
+                "ORCHMAGIC_CACHE_DIR to another"
+            ) from error
+
+    def _healing(self, action: Callable[[TextStore], T]) -> T:
+        """Do it; when the file turns out to be damaged, do it on a fresh one."""
+        with self._lock:
+            try:
+                return action(self._opened())
+            except (sqlite3.Error, Timeout, OSError) as error:
+                gone = self._store is not None and self._store.moved  # another was faster
+                if self._store is not None:
+                    self._store.undo()
+                if not gone and not self._healed(_cause(error)):
+                    raise
+                self._let_go()
+                return action(self._opened())
+
+    def _opened(self) -> TextStore:
+        if self._store is not None and self._store.moved:  # by another process that found it damaged, or by a person
+            self._let_go()
+        if self._store is None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.folder.chmod(0o700)  # an older folder too
+                with alone(self._lock_file):
+                    if torso(self.folder / DBNAME):
+                        self._move_aside(f"{DBNAME} is gone")
+                    self._store = TextStore(str(self.folder), _LOCKED, self._size)
+            except (sqlite3.OperationalError, OSError):
+                self._given_up = self._clock() + _AGAIN  # a try at every call could take as long as this one
+                raise
+            self._given_up = None
+        return self._store
+
+    def _let_go(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    def _healed(self, error: BaseException) -> bool:
+        """Whether it was damage, which is out of the way now."""
+        if not doubtful(error):
+            return False
+        with alone(self._lock_file):
+            found = damaged(self.folder / DBNAME, _TABLES)
+            if found:
+                self._move_aside(str(error))
+        return found
+
+    def _move_aside(self, why: str) -> None:
+        """Into `damaged/`, where only the last such file is kept."""
+        aside = self.folder / "damaged"
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(aside)
+        aside.mkdir(mode=0o700)
+        put_aside(self.folder / DBNAME, aside / DBNAME)
+        for old in self.folder.glob("[0-9a-f][0-9a-f]"):
+            with contextlib.suppress(FileNotFoundError):
+                old.rename(aside / old.name)
+        self._complain("heal", f"the cache in {self.folder} is damaged ({why}): moved to {aside}, begun anew")
+
+    def _sweep(self) -> None:
+        """Delete what processes left that died between a file and its entry."""
+        for file in self.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*.val"):
+            with contextlib.suppress(OSError):  # somebody else may do the same
+                if time.time() - file.stat().st_mtime > _ORPHAN:
+                    file.unlink()
+
+
+_DONE = {"read": "read", "write": "written"}
+
+
+def _text(store: TextStore, key: str) -> str | None:
+    for _ in range(_LOOKS):
+        with contextlib.suppress(GoneError):
+            found: str | None = store.get(key)
+            return found
+    return None
+
+
+def _signed(key: str, text: str) -> str:
+    return f"{zlib.crc32(f'{key} {text}'.encode()):0{_SUM}x}{text}"
+
+
+def _object(key: str, signed: str | None) -> dict[str, Any] | None:
+    if signed is None:
+        return None
+    text = signed[_SUM:]
+    if signed != _signed(key, text):
+        raise RefusedError("a stored answer is not as it was written")
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise RefusedError(f"a stored value is a {type(found).__name__}, not an object")
+    return found
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What SQLite said; diskcache says Timeout, and nothing more, of whatever keeps it from beginning to write."""
+    inner = error.__context__ if isinstance(error, Timeout) else None
+    return inner if isinstance(inner, sqlite3.Error) else error
+
+
+def create(folder: str) -> DiskCache:
+    return DiskCache(Path(folder))
+
+
+plug = CachePlug("disk", create)

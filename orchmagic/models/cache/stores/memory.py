@@ -1,0 +1,70 @@
+"""A cache that lives as long as the process."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchmagic.models.cache import CachePlug
+
+_ENTRIES = 10_000  # then the oldest go first
+
+
+class MemoryCache:
+    """Answers in a dict, as JSON text: what is read can be changed without changing what is stored."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, entries: int = _ENTRIES) -> None:
+        self._kept: dict[str, tuple[str, float | None]] = {}
+        self._clock = clock
+        self._entries = entries
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The stored object, or None."""
+        with self._lock:
+            text, until = self._kept.get(key, ("null", None))
+            if until is not None and self._clock() >= until:
+                del self._kept[key]
+                return None
+        found: dict[str, Any] | None = json.loads(text)
+        return found
+
+    def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
+        """Keep a copy for `ttl` seconds."""
+        text = json.dumps(dict(value))
+        with self._lock:
+            self._kept.pop(key, None)  # so that it counts as new
+            self._kept[key] = (text, None if ttl is None else self._clock() + ttl)
+            while len(self._kept) > self._entries:
+                del self._kept[next(iter(self._kept))]
+
+    def delete(self, key: str) -> None:
+        """Forget one answer."""
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def clear(self) -> int:
+        """Forget all; how many there were."""
+        with self._lock:
+            count = len(self._kept)
+            self._kept.clear()
+        return count
+
+    def stats(self) -> dict[str, Any]:
+        """`entries`, `bytes` and `path`."""
+        with self._lock:
+            size = sum(len(key) + len(text) for key, (text, _) in self._kept.items())
+            return {"entries": len(self._kept), "bytes": size, "path": "memory"}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def create(_folder: str) -> MemoryCache:
+    return MemoryCache()
+
+
+plug = CachePlug("memory", create)

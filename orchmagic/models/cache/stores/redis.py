@@ -1,0 +1,239 @@
+"""Answers in Redis or Valkey, shared by machines: `cache_url = "redis://host:6379/0"`. JSON text only.
+
+Every key begins with `orchmagic:answer:`, and no other is read, counted or removed. A server that is slow or gone
+costs one wait of about a second and one CacheWarning; then it is left alone for some seconds. The URL may hold a
+password: what is shown is the place alone.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from orchmagic.errors import SettingsError
+from orchmagic.models.cache import CachePlug, Complaints
+
+T = TypeVar("T")
+
+_PREFIX = "orchmagic:answer:"
+_WAIT = 1.0  # seconds for a connection, and for each reply
+_REST = 5.0  # seconds that a server is left alone after it failed
+_BATCH = 1000  # keys that are counted or removed at once
+_CLIENT = {"valkey": "redis", "valkeys": "rediss"}  # schemes that the client calls by another name
+_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
+
+
+class RedisCache:
+    """Answers behind `url`; the server forgets them when their time is over. `clock` in seconds.
+
+    What cannot be read is a miss. Made without asking the server.
+
+    Raises:
+        SettingsError: the URL cannot be read, or the client is not installed.
+    """
+
+    remote = True
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.place = _place(url)
+        self._client, self._away, self._trouble = _client(url)
+        self._clock = clock
+        self._rests_until = float("-inf")
+        self._greeting: Future[None] | None = None
+        self._lock = threading.Lock()
+        self._complain = Complaints()
+
+    @property
+    def away(self) -> bool:
+        """Whether the server failed a moment ago: what is not found now may be there."""
+        return self._clock() < self._rests_until
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The stored object, or None."""
+        return self._try("read", lambda client: _object(client.get(_PREFIX + key)), None)
+
+    def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
+        """Store for `ttl` seconds."""
+        if ttl is not None and ttl <= 0:
+            self.delete(key)
+            return
+        # ASCII escapes: a lone surrogate in a reply has no UTF-8 form to be stored in
+        text, lasts = json.dumps(dict(value)), None if ttl is None else max(1, round(ttl * 1000))
+        self._try("written", lambda client: client.set(_PREFIX + key, text, px=lasts), None)
+
+    def delete(self, key: str) -> None:
+        """Forget one answer."""
+        self._try("written", lambda client: client.unlink(_PREFIX + key), None)
+
+    def clear(self) -> int:
+        """Forget all answers, and nothing else that the server holds; how many there were.
+
+        Raises:
+            SettingsError: the server cannot be used.
+        """
+        return self._must(lambda client: sum(int(client.unlink(*names)) for names in _names(client)))
+
+    def stats(self) -> dict[str, Any]:
+        """`entries`, `bytes` (of their text) and `path`. Every key of the database is looked at.
+
+        Raises:
+            SettingsError: the server cannot be used.
+        """
+        lengths = self._must(lambda client: [n for names in _names(client) for n in _lengths(client, names)])
+        return {"entries": len(lengths), "bytes": sum(lengths), "path": self.place}
+
+    def close(self) -> None:
+        """Close the connections; a later use makes new ones."""
+        self._client.connection_pool.disconnect()
+        with self._lock:
+            self._rests_until, self._greeting = float("-inf"), None
+
+    def _try(self, doing: str, action: Callable[[Any], T], otherwise: T) -> T:
+        if self.away:
+            return otherwise
+        try:
+            self._greet()
+            return action(self._client)
+        except self._away as error:
+            self._leave(error)
+        except self._trouble as error:
+            self._complain(doing, f"an answer in {self.place} cannot be {doing} ({_line(error)}): going on without it")
+        return otherwise
+
+    def _must(self, action: Callable[[Any], T]) -> T:
+        try:
+            self._greet()
+            return action(self._client)
+        except (*self._away, *self._trouble) as error:
+            if isinstance(error, self._away):
+                self._leave(error, quietly=True)
+            raise SettingsError(
+                f"the cache in {self.place} cannot be used ({_line(error)}): start the server, set ORCHMAGIC_CACHE_URL "
+                'to one that can be reached, or to "none" to keep answers on this disk'
+            ) from None
+
+    def _greet(self) -> None:
+        """See once, and again after each failure, that the server answers.
+
+        In a thread of its own: a name that nobody resolves can hang for longer than any timeout of a socket.
+        """
+        with self._lock:
+            greeting = self._greeting
+            if greeting is None:
+                greeting = self._greeting = Future()
+                threading.Thread(target=self._ping, args=(greeting,), daemon=True).start()
+        greeting.result(2 * _WAIT)
+
+    def _ping(self, greeting: Future[None]) -> None:
+        try:
+            self._client.ping()
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            greeting.set_exception(error)
+        else:
+            self._complain.over("away")
+            greeting.set_result(None)
+
+    def _leave(self, error: BaseException, *, quietly: bool = False) -> None:
+        """Alone for a while, so that not every call waits for a server that does not answer."""
+        with self._lock:
+            self._rests_until = self._clock() + _REST
+            if self._greeting is not None and self._greeting.done():
+                self._greeting = None
+        if not quietly:
+            self._complain(
+                "away", f"the cache in {self.place} cannot be used ({_line(error)}): going on without it until it can"
+            )
+
+
+def _object(text: bytes | None) -> dict[str, Any] | None:
+    found = None if text is None else json.loads(text)
+    if found is not None and not isinstance(found, dict):
+        raise TypeError(f"a stored value is a {type(found).__name__}, not an object")
+    return found
+
+
+def _names(client: Any) -> Iterator[list[bytes]]:
+    """The keys of all answers, some at a time."""
+    names: list[bytes] = []
+    for name in client.scan_iter(match=f"{_PREFIX}*", count=_BATCH):
+        names.append(name)
+        if len(names) == _BATCH:
+            yield names
+            names = []
+    if names:
+        yield names
+
+
+def _lengths(client: Any, names: list[bytes]) -> list[int]:
+    """Bytes of those that are text and still there."""
+    asking = client.pipeline(transaction=False)
+    for name in names:
+        asking.strlen(name)
+    return [n for n in asking.execute(raise_on_error=False) if isinstance(n, int) and n > 0]
+
+
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def _place(url: str) -> str:
+    """The URL without what is secret in it: no user, no password, no options."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, port, path = parts.scheme.lower(), parts.hostname, parts.port, parts.path
+    except ValueError:
+        raise _unreadable() from None
+    # what an unescaped / # ? @ of a password has pushed to the wrong side must not be taken for a host or shown
+    if parts.fragment or "@" in path + parts.query or "@" in (parts.netloc.rpartition("@")[0]):
+        raise _unreadable()
+    if scheme == "unix":
+        if not path.strip("/") or host:
+            raise _unreadable()
+        return f"unix://{path}"
+    if not host or not (path.strip("/").isdecimal() or not path.strip("/")):
+        raise _unreadable()
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}:{6379 if port is None else port}/{path.strip('/') or 0}"
+
+
+def _unreadable() -> SettingsError:
+    return SettingsError(
+        "cache_url cannot be read: write redis://user:password@host:6379/0 or unix:///path/of/socket?db=0 "
+        "(in a password %40 is @, %2F is /, %3A is :, %23 is #, %3F is ?)"
+    )
+
+
+def _client(url: str) -> tuple[Any, tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """(client, errors of a server that is away, errors of one that refuses or of what is stored)."""
+    try:
+        import redis  # noqa: PLC0415 - an extra
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
+        from redis.retry import Retry  # noqa: PLC0415 - as above
+    except ImportError:
+        raise SettingsError('answers in Redis or Valkey need an extra: pip install "orchmagic[redis]"') from None
+    scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
+    try:
+        pool = redis.ConnectionPool.from_url(
+            f"{_CLIENT.get(scheme, scheme)}://{rest}",
+            protocol=2,  # every Redis and Valkey speaks it, and it costs no greeting
+            driver_info=None,
+            socket_timeout=_WAIT,
+            socket_connect_timeout=_WAIT,
+            # else three more times, and seconds in between; what was closed while idle the pool notices itself
+            retry=Retry(NoBackoff(), 0),
+        )
+        pool.connection_class(**pool.connection_kwargs)  # options that the client does not know show only now
+    except (ValueError, TypeError, redis.RedisError):  # the text may hold a part of the password
+        raise _unreadable() from None
+    away = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
+    # whatever a full server, a forbidden command or a planted value raises
+    return redis.Redis(connection_pool=pool), away, (redis.RedisError, ValueError, TypeError, RecursionError)
+
+
+plug = CachePlug("redis", RedisCache, schemes=_SCHEMES)

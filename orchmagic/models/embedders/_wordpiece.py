@@ -1,0 +1,83 @@
+"""BERT's uncased WordPiece: text to token ids, the same ones as the tokenizer that the model was trained with.
+
+Our own 60 lines, because the `tokenizers` package brings fifteen others along for the one table that is needed.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+_UNKNOWN, _BEGIN, _END = "[UNK]", "[CLS]", "[SEP]"
+_WORD = 100  # characters; a longer word is unknown
+# Chinese characters are words of their own; the ranges are those of BERT's original code
+_IDEOGRAPHS = (
+    (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+)  # fmt: skip  # a table of pairs
+_ASCII_MARKS = ((33, 47), (58, 64), (91, 96), (123, 126))
+
+
+def ids(text: str) -> list[int]:
+    """The tokens of the text, between the marks for its beginning and its end."""
+    known = vocabulary()
+    return [known[_BEGIN], *(i for word in _words(text) for i in _pieces(word, known)), known[_END]]
+
+
+@cache
+def vocabulary() -> dict[str, int]:
+    """The 30,522 pieces of bert-base-uncased (Apache-2.0), one a line in the order of their ids."""
+    text = files("orchmagic.models.embedders").joinpath("bert_uncased.txt").read_text(encoding="utf-8")
+    return {piece: number for number, piece in enumerate(text.split("\n")[:-1])}
+
+
+def _words(text: str) -> Iterator[str]:
+    """Lower case, without accents; each mark and each ideograph alone."""
+    spaced = "".join(_spaced(c) for c in text)
+    plain = unicodedata.normalize("NFD", spaced).lower()
+    plain = "".join(c for c in plain if unicodedata.category(c) != "Mn")
+    for word in plain.split():
+        begin = 0
+        for at, character in enumerate(word):
+            if _is_mark(character):
+                yield from filter(None, (word[begin:at], character))
+                begin = at + 1
+        if begin < len(word):
+            yield word[begin:]
+
+
+def _spaced(character: str) -> str:
+    if character in "\t\n\r" or unicodedata.category(character) == "Zs":
+        return " "
+    if character == "\ufffd" or unicodedata.category(character)[0] == "C":
+        return ""
+    if any(low <= ord(character) <= high for low, high in _IDEOGRAPHS):
+        return f" {character} "
+    return character
+
+
+def _is_mark(character: str) -> bool:
+    if any(low <= ord(character) <= high for low, high in _ASCII_MARKS):
+        return True
+    return unicodedata.category(character)[0] == "P"
+
+
+def _pieces(word: str, known: dict[str, int]) -> list[int]:
+    """The longest known beginning, then the longest known continuation ...; unknown as a whole if one is missing."""
+    if len(word) > _WORD:
+        return [known[_UNKNOWN]]
+    found: list[int] = []
+    begin = 0
+    while begin < len(word):
+        lead = "##" if begin else ""
+        for end in range(len(word), begin, -1):
+            number = known.get(lead + word[begin:end])
+            if number is not None:
+                found.append(number)
+                begin = end
+                break
+        else:
+            return [known[_UNKNOWN]]
+    return found

@@ -1,0 +1,1 @@
+"""The embedded local model: weights and server process."""

@@ -1,0 +1,65 @@
+"""Serve the answers that the run's journal holds; keep each new one. An error is never kept.
+
+Outside fallback and cache: what the run got for a question is what it gets again, whoever gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models.cache import serialization as stored
+from orchmagic.models.cache.key import key
+from orchmagic.storage.journal import Journal
+from orchmagic.trace.events import Recalled
+
+REASON = "from the record"
+
+
+class Purse(Protocol):
+    """A budget, as far as answers from the record need one; see `Budget.met`."""
+
+    def met(self, call: str, tokens: int = 0, cost: float | None = None) -> bool: ...
+
+
+class Recording:
+    """Just inside tracing. What an earlier life of the run paid counts against its budget, as it did then.
+
+    A call that this life has met already (a run that waited for a person starts from its beginning) is answered
+    without a word: its events and costs are in the trace.
+    """
+
+    def __init__(self, journal: Journal, resolve: Callable[[str], Deployment], emit: Emit, budget: Purse) -> None:
+        self._journal = journal
+        self._resolve = resolve
+        self._emit = emit
+        self._budget = budget
+
+    async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
+        name = key(request, self._resolve(request.model))
+        found = self._journal.recall(request.call, name)
+        answer = None if found is None else _read(found.value)
+        if found is not None and answer is not None:
+            return self._recalled(request.call, answer, own=found.own)
+        answer = await handler(request)
+        self._journal.keep(request.call, name, stored.dump(answer))
+        self._budget.met(request.call)
+        return answer
+
+    def _recalled(self, call: str, answer: ModelResponse, *, own: bool) -> ModelResponse:
+        paid = own and answer.age is None  # else the cache gave it, then as now for nothing
+        known = self._budget.met(call, answer.usage.total, answer.cost) if paid else self._budget.met(call)
+        if known:
+            return answer
+        self._emit(Recalled(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
+        return replace(answer, reason=REASON)
+
+
+def _read(data: object) -> ModelResponse | None:
+    """None when it is no answer: what is damaged is asked again."""
+    try:
+        return stored.load(data)  # type: ignore[arg-type]  # whatever was found, it is checked there
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""What an answer cost: usage, price list, arithmetic."""

@@ -1,0 +1,115 @@
+"""The price list that is shipped with genai-prices: prices by endpoint and model, at a time, for a tier of service.
+
+It is data of an installed package: nothing is ever fetched. A look-up takes 60 us, and each attempt needs two or
+three: what is found is kept for a minute, because some prices change with the hour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from orchmagic.models.pricing.rates import Rate, Rates, flat
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+Context: TypeAlias = tuple[tuple[str, str], ...]
+"""What a price may depend on beside the model, such as `(("service_tier", "priority"),)`."""
+
+PACKAGE = "genai-prices"
+_MINUTE, _HOUR = 60, 3600  # seconds
+_FREE = ":free"  # so OpenRouter calls what costs nothing, and the list has no price for it
+_THOUSAND = 1_000
+_NAMES = {  # our names of the rates, theirs
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached": "cache_read_mtok",
+    "written": "cache_write_mtok",
+    "written_long": "cache_write_1h_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "audio_in": "input_audio_mtok",
+    "audio_out": "output_audio_mtok",
+    "cached_audio": "cache_audio_read_mtok",
+    "image_in": "input_image_mtok",
+    "image_out": "output_image_mtok",
+}
+
+
+def rates(base_url: str, model: str, context: Context = (), at: float | None = None) -> Rates | None:
+    """The prices at that time (seconds since the epoch, now by default); None: the list knows none."""
+    return _rates(base_url, model, context, int((time.time() if at is None else at) // _MINUTE))
+
+
+def possible(base_url: str, model: str, context: Context = (), at: float | None = None) -> tuple[Rates, ...]:
+    """All prices that a call may meet that is sent at that time: an hour begins meanwhile, or its tier is not given."""
+    now = time.time() if at is None else at
+    asked = [(c, when) for c in dict.fromkeys(((), context)) for when in (now, now + _HOUR)]
+    found = (rates(base_url, model, c, when) for c, when in asked)
+    return tuple(dict.fromkeys(r for r in found if r is not None))
+
+
+def context(*told: Mapping[str, Any]) -> Context:
+    """What the price depends on, from a request and its answer; the last that says so wins."""
+    names = ("service_tier", "speed")
+    known = {name: text for one in told for name in names if isinstance(text := one.get(name), str) and text}
+    return tuple(known.items())
+
+
+def edition() -> str:
+    """`genai-prices 0.2.3, its newest price of 2026-11-09`: which list it is. The list itself has no date."""
+    newest = max(_starts(), default=None)
+    return f"{PACKAGE} {version(PACKAGE)}" + (f", its newest price of {newest}" if newest else "")
+
+
+@lru_cache(1024)
+def _rates(base_url: str, model: str, context: Context, minute: int) -> Rates | None:
+    known = _known(base_url, model)
+    if known is None:
+        return None
+    prices = known.get_prices(datetime.fromtimestamp(minute * _MINUTE, UTC), dict(context) or None)
+    found = _read(prices)
+    if found == Rates():  # listed, without a price
+        return Rates(flat(0.0), flat(0.0)) if model.endswith(_FREE) else None
+    return found
+
+
+@lru_cache(256)
+def _known(base_url: str, model: str) -> ModelInfo | None:
+    # 0.2 s, only for models that have no price in the settings
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as said above
+
+    try:
+        return get_snapshot().find_provider_model(model, None, None, base_url)[1]
+    except LookupError:  # an unknown endpoint or model
+        return None
+
+
+def _read(prices: ModelPrice) -> Rates:
+    told: dict[str, Any] = {ours: _rate(getattr(prices, theirs, None)) for ours, theirs in _NAMES.items()}
+    calls = _rate(getattr(prices, "requests_kcount", None))
+    return Rates(**told, request=calls[-1][1] / _THOUSAND if calls else 0.0)
+
+
+def _rate(price: Any) -> Rate | None:
+    if price is None:
+        return None
+    if hasattr(price, "tiers"):
+        return ((-1, float(price.base)), *((tier.start, float(tier.price)) for tier in price.tiers))
+    return flat(float(price))
+
+
+def _starts() -> Iterator[date]:
+    """The days from which on a price of the list holds, up to today."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - 0.2 s
+
+    today = datetime.now(UTC).date()
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            changes = [*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ())]
+            days = (getattr(change.constraint, "start_date", None) for change in changes)
+            yield from (day for day in days if day is not None and day <= today)

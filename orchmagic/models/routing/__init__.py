@@ -1,0 +1,1 @@
+"""Which deployment answers a name: aliases, pools, health."""

@@ -1,0 +1,120 @@
+"""Where keys come from: the environment, else a `.env` file, or the system's keyring where `key_env` says so.
+
+    OPENAI_API_KEY=sk-…            a line of .env, in the folder of the notebook or one above it; the environment wins
+    key_env = "keyring:openai"     what `keyring set orchmagic openai` stored (pip install 'orchmagic[keyring]')
+
+A key is looked up when a call is made. It is in no setting, trace, cache or table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from orchmagic.errors import SettingsError
+from orchmagic.models import Deployment
+from orchmagic.models.wire.urls import KEY_ENV, base, on_loopback
+
+SERVICE = "orchmagic"
+RING = "keyring:"
+_INSTALL = "pip install 'orchmagic[keyring]'"
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
+_LARGEST = 1 << 20  # bytes: a larger .env holds something else
+
+
+class Surroundings(Mapping[str, str]):
+    """The environment, with what `.env` adds to it; `environ` is read anew each time, the file once."""
+
+    def __init__(self, environ: Mapping[str, str], start: Path) -> None:
+        self._environ = environ
+        self._file = _found(start)
+
+    def __getitem__(self, name: str) -> str:
+        if name.startswith(RING):
+            return _from_ring(name.removeprefix(RING))
+        return self._environ[name] if name in self._environ else self._file[name]
+
+    def __contains__(self, name: object) -> bool:
+        if isinstance(name, str) and name.startswith(RING):
+            return self.get(name) is not None
+        return name in self._environ or name in self._file
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._file, **self._environ})
+
+    def __len__(self) -> int:
+        return len({**self._file, **self._environ})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} variables)"  # never their values: keys are among them
+
+
+def around(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Surroundings:
+    """The surroundings of this process; `start` is the folder in which the search for `.env` begins."""
+    return Surroundings(os.environ if environ is None else environ, start or Path.cwd())
+
+
+def lack(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
+    """What to write so that its key is there; None: it is, or none is needed."""
+    if deployment.provider != "openai":
+        return None
+    name = deployment.key_env or KEY_ENV
+    try:
+        if environ.get(name):
+            return None
+    except SettingsError as error:  # the keyring cannot be asked
+        return str(error)
+    if on_loopback(deployment.base_url or base(environ)):
+        return None
+    if name.startswith(RING):
+        return f"needs {name}: write keyring set {SERVICE} {name.removeprefix(RING)} in a terminal"
+    return f"needs {name}: set it, in the environment or as a line {name}=… in .env (no git)"
+
+
+def _found(start: Path) -> dict[str, str]:
+    """The nearest `.env`, no further up than the project: the folder with pyproject.toml or .git."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        file = folder / ".env"
+        if file.is_file():
+            return read(file)
+        if (folder / "pyproject.toml").exists() or (folder / ".git").exists():
+            break
+    return {}
+
+
+def read(file: Path) -> dict[str, str]:
+    """The variables of a `.env` file. Nothing is interpolated; lines that are none are passed over.
+
+    Raises:
+        SettingsError: it is there and cannot be read.
+    """
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise SettingsError(f"{file} is larger than 1 MB: is it a list of variables?")
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read: {type(error).__name__}") from None
+    found = (_LINE.fullmatch(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return {match[1]: _value(match[2]) for match in found if match}
+
+
+def _value(written: str) -> str:
+    if len(written) > 1 and written[0] in "\"'" and (end := written.find(written[0], 1)) > 0:
+        return written[1:end]
+    return re.split(r"\s+#", written, maxsplit=1)[0]
+
+
+def _from_ring(name: str) -> str:
+    try:
+        import keyring  # noqa: PLC0415 - only where a setting names it; it may be missing
+    except ImportError:
+        raise SettingsError(f'key_env "{RING}{name}" needs the package keyring: {_INSTALL}') from None
+    try:
+        found = keyring.get_password(SERVICE, name)
+    except keyring.errors.KeyringError as error:
+        raise SettingsError(f"the keyring cannot be read: {type(error).__name__}") from None
+    if found is None:
+        raise KeyError(f"{RING}{name}")
+    return str(found)

@@ -1,0 +1,91 @@
+"""When a deployment is left alone, for how long, and when it is full. Pure: rows and errors in, a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal
+
+from orchmagic.core.numbers import counted
+from orchmagic.errors import (
+    CallTimeout,
+    ConnectionLost,
+    EmptyReply,
+    ModelError,
+    QuotaExhausted,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+)
+from orchmagic.models import Deployment
+
+MINUTE = 60.0  # seconds
+_IN_A_ROW = 3  # failures that open a circuit
+_COOL = {"short": 30.0, "long": 300.0, "quota": 600.0}  # seconds
+_LONGEST = 600.0  # seconds: doubling stops here
+_DOWN = (ServerFailed, CallTimeout, ConnectionLost, EmptyReply)
+_ITS_OWN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Why a deployment cannot be asked now, and when (seconds since the epoch) to try again.
+
+    `kind`: "circuit" (it failed), "asked" (it sent us away), "limit" (its requests or tokens of this minute are
+    used up), "busy" (as many calls are under way as it takes).
+    """
+
+    kind: Literal["circuit", "asked", "limit", "busy"]
+    why: str
+    until: float
+
+
+def elsewhere(error: ModelError) -> bool:
+    """Whether another deployment of the same model may answer what this one did not."""
+    its_own = isinstance(error, RequestRejected) and error.status in _ITS_OWN  # its key, or its name for the model
+    return its_own or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
+
+
+def shut(row: Mapping[str, Any], now: float) -> Closed | None:
+    """An open circuit, or one whose probe is under way."""
+    kind: Literal["circuit", "asked"] = "asked" if row["limited"] else "circuit"
+    if row["open_until"] > now:
+        return Closed(kind, f"left alone for {row['open_until'] - now:.0f} s after: {row['why']}", row["open_until"])
+    if row["probe_until"] > now:
+        return Closed(kind, "being tried by another call", min(row["probe_until"], now + 1))
+    return None
+
+
+def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float) -> Closed | None:
+    """A limit that is met. `calls` are those of the last minute and those under way, oldest first."""
+    under_way = sum(row["until"] > now for row in calls)
+    if deployment.concurrency is not None and under_way >= deployment.concurrency:
+        return Closed("busy", f"{counted(under_way, 'call')} under way, its limit", now)
+    recent = [row for row in calls if row["at"] > now - MINUTE]
+    if deployment.requests_per_minute is not None and len(recent) >= deployment.requests_per_minute:
+        free = recent[len(recent) - deployment.requests_per_minute]["at"] + MINUTE
+        return Closed("limit", f"{counted(len(recent), 'request')} in a minute, its limit", free)
+    limit = deployment.tokens_per_minute
+    used = sum(row["tokens"] for row in recent)
+    if limit is None or not recent or used + tokens <= limit:
+        return None  # a question larger than the limit is asked when nothing else was: it would never be asked else
+    left = used
+    for row in recent:
+        left -= row["tokens"]
+        if left + tokens <= limit:
+            break
+    return Closed("limit", f"{used:,} tokens in a minute, its limit is {limit:,}", row["at"] + MINUTE)
+
+
+def cooling(error: ModelError, row: Mapping[str, Any], *, probe: bool) -> float | None:
+    """Seconds for which a deployment is left alone after `error`; None: it goes on."""
+    if isinstance(error, RateLimited):
+        return error.retry_after if error.retry_after is not None else min(MINUTE, 2.0 ** min(row["opened"], 6))
+    if isinstance(error, QuotaExhausted):
+        return _COOL["quota"]
+    if isinstance(error, RequestRejected):
+        return _COOL["long"]
+    if probe or row["failures"] + 1 >= _IN_A_ROW:
+        return float(min(_LONGEST, _COOL["short"] * 2.0 ** min(row["opened"], 10)))
+    return None

@@ -1,0 +1,1 @@
+"""Answers written beforehand, for tests and examples."""

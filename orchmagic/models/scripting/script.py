@@ -1,0 +1,72 @@
+"""Script: answers written beforehand, for tests, examples and a first look without a key. Nothing is random.
+
+    Script(["first", {"label": "low"}, Reply(fault="429", retry_after=2)])     in order
+    Script({r"refund": "billing", r"tool: .*": Reply("done")})                 by rule: the first that is found
+    Script(lambda body: Reply(...) or None)                                    by your own function
+    Script()                                                                   the smallest answer that fits
+
+Past the end of the list, or when no rule fits, a question with a schema gets the smallest instance of it, any
+other "scripted". The same script answers inside the process (provider "scripted") and over HTTP (`serve`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from orchmagic.models.scripting.reply import Body, Reply
+from orchmagic.models.wire.chat_completions import spoken
+
+Answer: TypeAlias = Any  # a Reply, or what its `text` may be
+Source: TypeAlias = Iterable[Answer] | Mapping[str, Answer] | Callable[[Body], Answer] | str | Reply
+
+
+class Script:
+    """Answers by order, rule or function. `requests` holds every body that was asked, oldest first.
+
+    A rule is a regular expression, searched in "model: ..." and "role: text" lines of the conversation (so
+    `^tool: ` finds a tool's result, `^model: large$` a model); its answer may be a list, used up in order, the
+    last one stays. Safe to ask from several threads.
+    """
+
+    def __init__(self, replies: Source = ()) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._find = self._finder(replies)
+
+    def take(self, body: Body) -> tuple[Reply, int]:
+        """The next answer to `body`, and the number of the request, from 1."""
+        with self._lock:
+            self.requests.append(json.loads(json.dumps(body)))
+            number = len(self.requests)
+            found = self._find(body)
+        return (found if isinstance(found, Reply) else Reply(found)), number
+
+    def _finder(self, replies: Source) -> Callable[[Body], Answer]:
+        if callable(replies):
+            return replies
+        if isinstance(replies, Mapping):
+            rules = [(re.compile(rule, re.MULTILINE), _queue(answer)) for rule, answer in replies.items()]
+            return lambda body: _by_rule(rules, conversation(body))
+        waiting = iter([replies] if isinstance(replies, (str, Reply)) else list(replies))
+        return lambda _: next(waiting, None)
+
+
+def _queue(answer: Answer) -> list[Answer]:
+    return list(answer) or [None] if isinstance(answer, list) else [answer]
+
+
+def _by_rule(rules: Sequence[tuple[re.Pattern[str], list[Answer]]], text: str) -> Answer:
+    for rule, answers in rules:
+        if rule.search(text):
+            return answers.pop(0) if len(answers) > 1 else answers[0]
+    return None
+
+
+def conversation(body: Body) -> str:
+    """What rules are searched in: `model: name`, then `role: text` for each message."""
+    lines = [f"{message.get('role')}: {spoken(message)}" for message in body.get("messages", ())]
+    return "\n".join([f"model: {body.get('model')}", *lines])

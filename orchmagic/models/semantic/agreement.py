@@ -1,0 +1,48 @@
+"""Whether two answers say the same, for audits: strict on data, by guards and cosine on prose.
+
+A model that is asked twice words its answers differently, so on prose this is an estimate, and rather too strict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from orchmagic.models import ModelResponse
+from orchmagic.models.semantic.text_features import read
+
+Alike = Callable[[str, str], float]
+
+_PROSE = 0.85  # cosine of two answers
+
+
+def agree(one: ModelResponse, other: ModelResponse, alike: Alike) -> bool:
+    """Same data; prose with the same numbers and negations, and near enough by `alike` (a cosine)."""
+    return _same(_read(one.text), _read(other.text), alike)
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _same(one: Any, other: Any, alike: Alike) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[k], other[k], alike) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_same(a, b, alike) for a, b in zip(one, other, strict=True))
+    if isinstance(one, str) and isinstance(other, str):
+        return _said(one, other, alike)
+    return bool(one == other) and type(one) is type(other)
+
+
+def _said(one: str, other: str, alike: Alike) -> bool:
+    if one.split() == other.split():
+        return True
+    if len(one.split()) <= 2 or len(other.split()) <= 2:  # noqa: PLR2004 - a label, a name: equal or not
+        return one.strip(" .\n").casefold() == other.strip(" .\n").casefold()
+    a, b = read(one), read(other)
+    return a.numbers == b.numbers and bool(a.negations) == bool(b.negations) and alike(one, other) >= _PROSE

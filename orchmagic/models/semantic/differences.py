@@ -1,0 +1,123 @@
+"""Why two texts that look alike do not ask the same; nothing when they do, as far as words can tell.
+
+Everything must be explained: a word that the other text does not have, in whatever place, keeps the two apart,
+unless words.toml says that it changes nothing. So a swapped name, animal, unit or adjective needs no rule of its own.
+Texts that were written apart have many such words, and mean nothing by them: there only names and opposites count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from orchmagic.models.semantic.text_features import Reading, read, words
+
+_TYPO = 5  # letters; in a shorter word one letter makes another word
+_RETOLD = 4  # words of content; a shorter text can be turned round by a word or two
+_OWN = 3  # words that the other text does not have: with fewer it is the other with words exchanged, as traps are
+_SHARED = 0.7  # of the shorter text's words: as above
+_TURNS = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")  # and what they are put before is turned round
+
+
+def difference(one: str, other: str) -> str:
+    """What keeps the two texts apart, for people ("number: 15 or 50"); "" when nothing does."""
+    a, b = read(one), read(other)
+    return (
+        _counts("negation", Counter({"not": a.negations}), Counter({"not": b.negations}))
+        or _counts("number", a.numbers, b.numbers)
+        or _counts("mark", a.marks, b.marks)
+        or _counts("scope", a.scope, b.scope)
+        or _told("question", a.asks, b.asks)
+        or _told("tense", a.tense, b.tense)
+        or _persons(a, b)
+        or _content(a, b)
+    )
+
+
+def _told(what: str, one: str, other: str) -> str:
+    return "" if one == other else f"{what}: {one or 'none'} or {other or 'none'}"
+
+
+def _counts(what: str, one: Counter[str], other: Counter[str]) -> str:
+    left, right = one - other, other - one
+    if not left and not right:
+        return ""
+    return f"{what}: {', '.join(sorted(left)) or 'none'} or {', '.join(sorted(right)) or 'none'}"
+
+
+def _persons(a: Reading, b: Reading) -> str:
+    """How one does a thing is asked with "I" or "you"; whether or why somebody does it is not."""
+    if a.asks == "how" or len(a.persons) != 1 or len(b.persons) != 1 or a.persons == b.persons:
+        return ""
+    return "person: I or you"
+
+
+def _content(a: Reading, b: Reading) -> str:
+    left, right = Counter(a.content), Counter(b.content)
+    only_a, only_b = list((left - right).elements()), list((right - left).elements())
+    renamed = _typos(only_a, only_b, a.names | b.names)
+    only_a = [w for w in only_a if w not in renamed]
+    only_b = [w for w in only_b if w not in renamed.values()]
+    if max(len(only_a), len(only_b)) >= _OWN and _retold(a, b, (left & right).total() + len(renamed)):
+        return _names(a, b, only_a, only_b) or _opposed(only_a, only_b)
+    if only_a or only_b:
+        return f"word: {', '.join(only_a) or 'none'} or {', '.join(only_b) or 'none'}"
+    if [renamed.get(w, w) for w in a.order] != list(b.order):
+        return "order of words"
+    return ""
+
+
+def _retold(a: Reading, b: Reading, shared: int) -> bool:
+    """Whether the two were written apart, as far as can be seen: `shared` words of content are in both."""
+    shorter = min(len(a.content), len(b.content))
+    return shorter >= _RETOLD and shared <= _SHARED * shorter
+
+
+def _names(a: Reading, b: Reading, only_a: list[str], only_b: list[str]) -> str:
+    return _counts("name", Counter(a.names.intersection(only_a)), Counter(b.names.intersection(only_b)))
+
+
+def _opposed(left: list[str], right: list[str]) -> str:
+    opposites = words().opposites
+    for word in left:
+        for other in right:
+            if frozenset({word, other}) in opposites or word in _turned(other) or other in _turned(word):
+                return f"opposite: {word} or {other}"
+    return ""
+
+
+def _turned(word: str) -> list[str]:
+    return [begin + word for begin in _TURNS]
+
+
+def _typos(left: list[str], right: list[str], names: frozenset[str]) -> dict[str, str]:
+    """Misspelt words with what was meant: one of the two is no word that the vocabulary has."""
+    found: dict[str, str] = {}
+    for word in left:
+        for other in right:
+            if other not in found.values() and word not in names and other not in names and _misspelt(word, other):
+                found[word] = other
+                break
+    return found
+
+
+def _misspelt(one: str, other: str) -> bool:
+    from orchmagic.models.embedders._wordpiece import vocabulary  # noqa: PLC0415 - 30,000 words, read when they are needed
+
+    if min(len(one), len(other)) < _TYPO or one[0] != other[0]:
+        return False
+    known = vocabulary()
+    is_word = [any(form in known for form in (w, f"{w}e", f"{w}s", f"{w}ing")) for w in (one, other)]
+    return is_word.count(True) == 1 and _one_slip(one, other)
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """One letter more, less or other, or two neighbours exchanged."""
+    if len(one) > len(other):
+        one, other = other, one
+    at = next((i for i, c in enumerate(one) if c != other[i]), len(one))
+    if len(other) - len(one) == 1:
+        return one[at:] == other[at + 1 :]
+    if len(other) != len(one):
+        return False
+    swapped = one[at : at + 2] == other[at : at + 2][::-1] and one[at + 2 :] == other[at + 2 :]
+    return swapped or one[at + 1 :] == other[at + 1 :]

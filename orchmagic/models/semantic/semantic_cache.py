@@ -1,0 +1,188 @@
+"""The questions that were answered, searched by meaning: embedder, index, guards and store put together."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.core.semantic_policy import Policy
+from orchmagic.models.embedders import EMBEDDERS, Embedder, TooLongError
+from orchmagic.models.semantic import Match, Question
+from orchmagic.models.semantic.differences import difference
+from orchmagic.models.semantic.store import SemanticStore
+from orchmagic.models.semantic.text_features import english
+from orchmagic.models.semantic.threshold import learned
+from orchmagic.models.semantic.vector_index import Index
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+_LOOKED = 8  # entries, the nearest first, whose words are compared
+_MORE = 1.01  # times as many labels, before the threshold is learned again
+_WORDS = 3  # a shorter text is a name or a code: it must be equal
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its vector: those of its texts one after another, of length 1 together."""
+
+    question: Question
+    vector: NDArray[float32]
+
+
+class Memory:
+    """Opened at the first use. `create` makes the embedder, and is not called before something is compared.
+
+    All methods are safe to call from several threads; none is quick enough for an event loop (10 ms).
+    """
+
+    def __init__(self, store: SemanticStore, create: Callable[[], Embedder], policy: Policy | None = None) -> None:
+        self.store = store
+        self.policy = policy or Policy()
+        self._create = create
+        self._embedder: Embedder | None = None
+        self._indexes: dict[str, tuple[Index, int]] = {}
+        self._line: tuple[tuple[int, int], float | None] | None = None
+        self._opened = 0
+        self._lock = threading.RLock()
+
+    @property
+    def embedder(self) -> Embedder:
+        """The one embedder, loaded at its first use (half a second)."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self._create()
+            return self._embedder
+
+    def asked(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> Asked | None:
+        """What to compare; `scope` hashes all that must be equal, given the parts that are not to be compared.
+
+        None when no part is a text that can be compared: too short, too long, not English, or data.
+        """
+        vectors: dict[str, Any] = {}
+        for name in sorted(parts):
+            if comparable(parts[name]):
+                try:
+                    vectors[name] = self.embedder.embed(parts[name])
+                except TooLongError:  # then it must be equal
+                    continue
+        if not vectors:
+            return None
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        equal = {name: text for name, text in parts.items() if name not in vectors}
+        named = scope({**equal, "": f"{self.embedder.name} {self.embedder.version} {' '.join(vectors)}"})
+        joined: NDArray[float32] = np.concatenate(list(vectors.values()), dtype=np.float32)
+        joined /= np.float32(np.sqrt(len(vectors)))
+        return Asked(Question(named, {name: parts[name] for name in vectors}), joined)
+
+    def nearest(self, asked: Asked) -> Match | None:
+        """The best entry that nothing keeps apart, else the nearest one with what does; None below the floor."""
+        with self._lock:
+            index = self._index(asked.question.scope, len(asked.vector))
+            first = None
+            for number, score in index.nearest(asked.vector, self.policy.floor, _LOOKED):
+                match = self._match(asked, index, number, score)
+                if match is not None and not match.difference:
+                    return match
+                first = first or match
+        return first
+
+    def keep(self, asked: Asked, key: str, now: float) -> None:
+        """Remember a question whose answer the exact cache has under `key`."""
+        self.store.add(asked.question, key, asked.vector, now)
+
+    def line(self) -> float | None:
+        """The least cosine of a hit: fixed, or learned; None while too little is known to serve any."""
+        if self.policy.bound is None:
+            return self.policy.threshold
+        with self._lock:
+            count, right = self.store.counted()
+            before, line = self._line or ((0, 0), None)
+            # an error counts at once, agreement when there is a little more of it
+            if count - right != before[0] - before[1] or count < before[0] or count > before[0] * _MORE:
+                line = learned(self.store.labels(), self.policy.bound, self.policy.floor)
+                self._line = ((count, right), line)
+            return line
+
+    def forget(self, number: int) -> bool:
+        """Remove an entry; whether there was one."""
+        with self._lock:
+            for index, _ in self._indexes.values():
+                index.remove(number)
+            return self.store.remove(number)
+
+    def used(self) -> bool:
+        """Whether there is anything in it: looking must not make a file."""
+        return self.store.path is None or self.store.path.exists()
+
+    def clear(self) -> int:
+        """Forget every question; how many there were. What was learned about errors stays."""
+        with self._lock:
+            self._indexes.clear()
+            return self.store.clear() if self.used() else 0
+
+    def close(self) -> None:
+        """Close the file and let the vectors go; a later use opens again."""
+        with self._lock:
+            self._indexes.clear()
+            self.store.close()
+
+    def _index(self, scope: str, size: int) -> Index:
+        """The vectors of a scope, with what other kernels have added since."""
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        self.store.ready()
+        if self.store.opened != self._opened:  # another file may have other numbers
+            self._indexes.clear()
+            self._opened = self.store.opened
+        index, last = self._indexes.get(scope, (None, 0))
+        if index is None:
+            index = Index(size)
+        for number, packed in self.store.after(scope, last):
+            index.add(number, np.frombuffer(packed, dtype=np.float16).astype(np.float32))
+            last = number
+        self._indexes[scope] = (index, last)
+        return index
+
+    def _match(self, asked: Asked, index: Index, number: int, mean: float) -> Match | None:
+        entry = self.store.entry(number)
+        if entry is None:  # another kernel removed it
+            index.remove(number)
+            return None
+        texts = entry.question.texts
+        score = mean if len(texts) == 1 else self._least(asked, index.vector(number))
+        if score < self.policy.floor:
+            return None
+        told = (d for name, text in asked.question.texts.items() if (d := difference(text, texts[name])))
+        return Match(entry, score, next(told, "") or self._denied(asked, number, mean))
+
+    def _least(self, asked: Asked, vector: NDArray[float32]) -> float:
+        """The cosine of the two texts that are least alike, when there are several."""
+        parts = len(asked.question.texts)
+        both = asked.vector.reshape(parts, -1) * vector.reshape(parts, -1)
+        return float(both.sum(axis=1).min()) * parts
+
+    def _denied(self, asked: Asked, number: int, mean: float) -> str:
+        """Nearer to a question that the entry does not answer than to the one that it does."""
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        for packed in self.store.negatives(number):
+            if float(np.frombuffer(packed, dtype=np.float16).astype(np.float32) @ asked.vector) >= mean:
+                return "marked as wrong"
+        return ""
+
+
+def opened(folder: Path, policy: Policy, embedder: str = "minilm") -> Memory:
+    """The memory of one user, in `folder/semantic.sqlite`; nothing is loaded or made before it is used."""
+    return Memory(SemanticStore(folder / "semantic.sqlite"), lambda: EMBEDDERS.get(embedder).create(), policy)
+
+
+def comparable(text: str) -> bool:
+    """Whether the text is a few words of English or more; data and codes must be equal."""
+    return len(re.findall(r"[^\W\d_]+", text)) >= _WORDS and text.lstrip()[:1] not in {"{", "[", "<"} and english(text)

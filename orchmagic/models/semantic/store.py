@@ -1,0 +1,296 @@
+"""What the semantic cache knows, in one SQLite file for all kernels of this user: entries, hits, labels, negatives.
+
+Answers are not here: an entry names the key under which the exact cache has it, and goes when that one is gone.
+A damaged file is put aside, with a CacheWarning, and a new one begun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.models.cache import CacheWarning
+from orchmagic.models.semantic import Entry, Hit, Question
+from orchmagic.storage.sqlite_files import alone, damaged, doubtful, identity, patiently, put_aside, torso
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+_VERSION = 1
+_PATIENCE = 5.0  # seconds to wait for another process that writes
+_SCHEMA = """
+CREATE TABLE entries(number INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT, texts TEXT, vector BLOB, key TEXT,
+    stored REAL, UNIQUE(scope, texts));
+CREATE INDEX entries_scope ON entries(scope, number);
+CREATE TABLE hits(number INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER, asked TEXT, matched TEXT, vector BLOB,
+    score REAL, at REAL, saved REAL, label INTEGER);
+CREATE TABLE labels(entry INTEGER, asked TEXT, score REAL, right INTEGER, source TEXT, at REAL,
+    PRIMARY KEY(entry, asked));
+CREATE TABLE negatives(entry INTEGER, asked TEXT, vector BLOB, why TEXT, PRIMARY KEY(entry, asked));
+CREATE TABLE verdicts(entry INTEGER, asked TEXT, verifier TEXT, same INTEGER, PRIMARY KEY(entry, asked, verifier));
+"""
+_TABLES = frozenset({"entries", "hits", "labels", "negatives", "verdicts"})
+_HOW: Any = {"timeout": _PATIENCE, "isolation_level": None, "check_same_thread": False}
+
+
+class SemanticStore:
+    """One connection for all threads, behind a lock. `path` None keeps everything in memory.
+
+    Every method may raise sqlite3.Error or OSError: who asks decides what a broken disk costs.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.opened = 0  # times; in a new file the numbers begin again
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._lock = threading.RLock()
+
+    def add(self, question: Question, key: str, vector: NDArray[float32], now: float) -> int:
+        """Keep a question that was answered; the same texts again name the newer answer. Its number."""
+        texts = _text(question)
+        self._run(
+            "INSERT INTO entries(scope, texts, vector, key, stored) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT(scope, texts) DO UPDATE SET key = excluded.key, stored = excluded.stored",
+            question.scope, texts, _packed(vector), key, now,
+        )  # fmt: skip  # a statement and its values
+        return int(self._run("SELECT number FROM entries WHERE scope = ? AND texts = ?", question.scope, texts)[0][0])
+
+    def after(self, scope: str, number: int) -> list[tuple[int, bytes]]:
+        """Entries of a scope that are newer than `number`, with their vectors as half-precision numbers."""
+        sql = "SELECT number, vector FROM entries WHERE scope = ? AND number > ? ORDER BY number"
+        return [(int(n), bytes(v)) for n, v in self._run(sql, scope, number)]
+
+    def entry(self, number: int) -> Entry | None:
+        """One entry; None when it is gone."""
+        rows = self._run("SELECT scope, texts, key, stored FROM entries WHERE number = ?", number)
+        return None if not rows else Entry(number, Question(rows[0][0], json.loads(rows[0][1])), rows[0][2], rows[0][3])
+
+    def entries(self, most: int = 50) -> list[Entry]:
+        """The newest entries."""
+        rows = self._run("SELECT number FROM entries ORDER BY number DESC LIMIT ?", most)
+        return [e for (n,) in rows if (e := self.entry(n)) is not None]
+
+    def remove(self, number: int) -> bool:
+        """Forget an entry and what refers to it; whether there was one."""
+        with self._alone() as do:
+            gone = do("DELETE FROM entries WHERE number = ?", number).rowcount
+            for table in ("negatives", "verdicts"):
+                do(f"DELETE FROM {table} WHERE entry = ?", number)  # noqa: S608 - two names, both from above
+        return bool(gone)
+
+    def clear(self) -> int:
+        """Forget everything but what was learned about errors; how many entries there were."""
+        with self._alone() as do:
+            count = do("SELECT count(*) FROM entries").fetchone()[0]
+            for table in ("entries", "hits", "negatives", "verdicts"):
+                do(f"DELETE FROM {table}")  # noqa: S608 - four names, all from above
+            do("UPDATE labels SET entry = -rowid, asked = ''")  # the score and who was right: no question
+        return int(count)
+
+    def hit(self, entry: Entry, asked: Question, vector: NDArray[float32], score: float, now: float,
+            saved: float | None) -> int:  # fmt: skip  # one record
+        """Keep a hit that was served; its number."""
+        with self._alone() as do:
+            made = do(
+                "INSERT INTO hits(entry, asked, matched, vector, score, at, saved) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                entry.number, _text(asked), _text(entry.question), _packed(vector), score, now, saved,
+            )  # fmt: skip  # as above
+            return int(made.lastrowid or 0)
+
+    def hits(self, most: int = 20) -> list[Hit]:
+        """The newest hits."""
+        rows = self._run(
+            "SELECT number, asked, matched, score, at, entry, saved, label FROM hits ORDER BY number DESC LIMIT ?", most
+        )
+        return [
+            Hit(n, _shown(a), _shown(m), s, at, e, saved, None if label is None else bool(label))
+            for n, a, m, s, at, e, saved, label in rows
+        ]
+
+    def wrong(self, hit: int, now: float) -> bool:
+        """A person says that a hit was wrong: it is never served again, and counts as an error. Whether it exists."""
+        with self._alone() as do:
+            row = do("SELECT entry, asked, vector, score FROM hits WHERE number = ?", hit).fetchone()
+            if row is None:
+                return False
+            do("UPDATE hits SET label = 0 WHERE number = ?", hit)
+            do("INSERT OR REPLACE INTO negatives VALUES (?, ?, ?, 'a person')", row[0], row[1], row[2])
+            do("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, 0, 'a person', ?)", row[0], row[1], row[3], now)
+        return True
+
+    def label(self, entry: Entry, asked: Question, score: float, right: bool, source: str, now: float) -> None:
+        """What was found out about a pair; what a person said stays."""
+        self._run(
+            "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(entry, asked) DO UPDATE SET "
+            "right = excluded.right, source = excluded.source, at = excluded.at WHERE labels.source != 'a person'",
+            entry.number, _text(asked), score, right, source, now,
+        )  # fmt: skip  # as above
+
+    def deny(self, entry: Entry, asked: Question, vector: NDArray[float32], why: str) -> None:
+        """Never serve this entry to that question, nor to one that is nearer to it than to the entry."""
+        self._run(
+            "INSERT OR REPLACE INTO negatives VALUES (?, ?, ?, ?)", entry.number, _text(asked), _packed(vector), why
+        )
+
+    def negatives(self, entry: int) -> list[bytes]:
+        """The vectors of what the entry must not answer."""
+        return [bytes(v) for (v,) in self._run("SELECT vector FROM negatives WHERE entry = ?", entry)]
+
+    def verdict(self, entry: Entry, asked: Question, verifier: str) -> bool | None:
+        """What the verifier said of this pair before."""
+        sql = "SELECT same FROM verdicts WHERE entry = ? AND asked = ? AND verifier = ?"
+        rows = self._run(sql, entry.number, _text(asked), verifier)
+        return bool(rows[0][0]) if rows else None
+
+    def judged(self, entry: Entry, asked: Question, verifier: str, same: bool) -> None:
+        """Keep what the verifier said."""
+        self._run("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", entry.number, _text(asked), verifier, same)
+
+    def labels(self) -> list[tuple[float, bool]]:
+        """(score, right) of all pairs that were looked at."""
+        return [(s, bool(r)) for s, r in self._run("SELECT score, right FROM labels")]
+
+    def counted(self) -> tuple[int, int]:
+        """How many labels there are, and how many say right: changes whenever `labels` does."""
+        row = self._run("SELECT count(*), coalesce(sum(right), 0) FROM labels")[0]
+        return int(row[0]), int(row[1])
+
+    def audits(self) -> tuple[int, int]:
+        """(wrong, looked at) of the hits that were asked again at random."""
+        row = self._run("SELECT count(*) - coalesce(sum(right), 0), count(*) FROM labels WHERE source = 'audit'")[0]
+        return int(row[0]), int(row[1])
+
+    def totals(self) -> dict[str, Any]:
+        """`entries`, `hits`, `wrong` (said by a person), `saved` (dollars, of hits whose price is known)."""
+        row = self._run(
+            "SELECT (SELECT count(*) FROM entries), count(*), coalesce(sum(label = 0), 0), coalesce(sum(saved), 0) "
+            "FROM hits"
+        )[0]
+        return dict(zip(("entries", "hits", "wrong", "saved"), row, strict=True))
+
+    def close(self) -> None:
+        """Close the file; a later use opens it again."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def _run(self, sql: str, *values: object) -> list[Any]:
+        with self._lock:
+            try:
+                return self.ready().execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                self._heal(error)
+                return self.ready().execute(sql, values).fetchall()
+
+    @contextmanager
+    def _alone(self) -> Iterator[Any]:
+        with self._lock:
+            try:
+                self.ready().execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                self._heal(error)
+                self.ready().execute("BEGIN IMMEDIATE")
+            connection = self.ready()
+            try:
+                yield lambda sql, *values: connection.execute(sql, values)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):  # a damaged file may know no transaction any more
+                    connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    self._heal(error)  # for the next one
+                raise
+
+    def ready(self) -> sqlite3.Connection:
+        """The connection to the file that has the name now; another process may have put the last one aside."""
+        with self._lock:
+            if self._connection is not None and self.path is not None and identity(self.path) != self._identity:
+                self.close()
+            if self._connection is None:
+                try:
+                    self._connection = _connected(self.path)
+                except sqlite3.Error as error:
+                    self._heal(error)
+                    self._connection = _connected(self.path)
+                self._identity = identity(self.path) if self.path is not None else None
+                self.opened += 1
+                weakref.finalize(self, self._connection.close)  # a memory that nobody closed
+            return self._connection
+
+    def _heal(self, error: sqlite3.Error) -> None:
+        """Put a damaged file aside; raise the error again when it is not."""
+        self.close()
+        if self.path is None or not doubtful(error):
+            raise error
+        with alone(_lock(self.path)):
+            if damaged(self.path, _TABLES):  # else another process was faster
+                _put_aside(self.path, str(error))
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    if path is None:
+        return _prepared(sqlite3.connect(":memory:", **_HOW))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with alone(_lock(path)):
+        if torso(path):
+            _put_aside(path, "it is gone, only its log is there")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # questions are private
+        return patiently(lambda: _prepared(sqlite3.connect(path, **_HOW)))
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _put_aside(path: Path, why: str) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    put_aside(path, aside)
+    text = f"the semantic cache in {path} is damaged ({why}): moved to {aside}, begun anew"
+    warnings.warn(text, CacheWarning, stacklevel=2)
+
+
+def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("BEGIN IMMEDIATE")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        _readable(found)
+        if found == 0:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _readable(version: int) -> None:
+    if version > _VERSION:
+        raise sqlite3.DatabaseError(f"it was written by a newer orchmagic, version {version}")
+
+
+def _text(question: Question) -> str:
+    return json.dumps(dict(question.texts), sort_keys=True)
+
+
+def _shown(texts: str) -> str:
+    return " | ".join(json.loads(texts).values())
+
+
+def _packed(vector: NDArray[float32]) -> bytes:
+    """Half precision: a cosine moves by less than 0.001, and 100,000 questions take 77 MB."""
+    return vector.astype("float16").tobytes()

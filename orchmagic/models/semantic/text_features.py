@@ -1,0 +1,239 @@
+"""What a text asks, as far as word lists can tell: how it asks, which words carry it, numbers, negations, scope.
+
+Two texts are compared by what they hold, never by what they look like: `differences.py` reads these records.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+
+_NUMBER = r"\d+(?:[.,:/]\d+)*"
+_TOKEN = re.compile(rf"{_NUMBER}(?:st|nd|rd|th)?|[^\W\d_]+|[^\w\s]|_")
+_APOSTROPHES = str.maketrans("\u2019\u2018`\xb4", "''''")
+# marks that shape a sentence; any other (currency, operators, emoji, C++'s pluses) is part of what is asked
+_SHAPING = frozenset(".,;:!?'\"()[]{}-\u2013\u2014…“”«»/_¿¡")
+_ONE = "1"  # "one" is a pronoun more often than a number
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The lists of words.toml, ready to be asked."""
+
+    empty: frozenset[str]
+    scope: frozenset[str]
+    negation: frozenset[str]
+    past: frozenset[str]
+    future: frozenset[str]
+    able: frozenset[str]
+    ought: frozenset[str]
+    wh: frozenset[str]
+    english: frozenset[str]
+    foreign: frozenset[str]
+    numbers: dict[str, str]
+    irregular: dict[str, str]
+    same: dict[str, str]
+    opposites: frozenset[frozenset[str]]
+    phrases: re.Pattern[str]
+    shorter: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """`asks`: how, why, when ..., "can", "do" for yes-no questions, "" for all else. `content`: the words that carry
+    the text, in order, singular and without -ing; `order` has numbers, negations and scope words between them too.
+    `persons`: 1 = I, 2 = you.
+    """
+
+    asks: str
+    content: tuple[str, ...]
+    order: tuple[str, ...]
+    names: frozenset[str]
+    numbers: Counter[str]
+    marks: Counter[str]
+    scope: Counter[str]
+    negations: int
+    tense: str
+    persons: frozenset[int]
+
+
+@cache
+def words() -> Words:
+    """The lists, read once."""
+    text = files("orchmagic.models.semantic").joinpath("words.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    groups = _groups(table["same"]["groups"])
+    same = {_singular(word): _singular(group[0]) for group in groups for word in group}
+    phrases = sorted(table["phrases"], key=len, reverse=True)  # the longest first
+    lists = ("empty", "scope", "negation", "past", "future", "able", "ought", "wh", "english", "foreign")
+    return Words(
+        **{name: frozenset(table[name].split()) for name in lists},
+        irregular=table["irregular"],
+        numbers={word: str(number) for word, number in table["numbers"].items()},
+        same=same,
+        opposites=frozenset(
+            frozenset(same.get(w, w) for w in map(_singular, pair)) for pair in _groups(table["opposites"]["pairs"])
+        ),
+        phrases=re.compile(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b"),
+        shorter=table["phrases"],
+    )
+
+
+def _groups(text: str) -> list[list[str]]:
+    """Words between bars or line ends."""
+    return [group.split() for line in text.splitlines() for group in line.split("|") if group.split()]
+
+
+@lru_cache(maxsize=4096)
+def read(text: str) -> Reading:
+    """The reading of one text."""
+    known = words()
+    plain = _plain(text)
+    tokens = _TOKEN.findall(plain)
+    spoken = [t for t in tokens if t[0].isalpha()]
+    told = _paired(_joined(tokens, known), known)
+    return Reading(
+        asks=_asks(spoken, known),
+        content=tuple(_meant(t, known) for t in told if _carries(t, known)),
+        order=tuple(w for t in told if (w := _placed(t, known))),
+        names=frozenset(_meant(n, known) for n in _names(text)),
+        numbers=Counter(n for t in tokens if (n := _number(t, known)) not in {"", _ONE}),
+        marks=Counter(t for t in tokens if not t[0].isalnum() and t not in _SHAPING),
+        scope=Counter(t for t in spoken if t in known.scope and t not in known.numbers),
+        negations=sum(t in known.negation for t in spoken),
+        tense=_tense(spoken, known),
+        persons=frozenset(p for p, own in ((1, _FIRST), (2, _SECOND)) if own & set(spoken)),
+    )
+
+
+def english(text: str) -> bool:
+    """Whether the guards know the language: they are blind to what another one says."""
+    known = words()
+    spoken = re.findall(r"[^\W\d_]+", text.casefold())
+    strange = sum(not w.isascii() for w in spoken)
+    ours, theirs = sum(w in known.english for w in spoken), sum(w in known.foreign for w in spoken)
+    return bool(spoken) and strange * 10 <= len(spoken) and ours > theirs
+
+
+_ARTICLES = frozenset({"the", "my", "your", "our", "a", "an"})
+_FIRST = frozenset({"i", "me", "my", "mine", "myself", "we", "us", "our"})
+_SECOND = frozenset({"you", "your", "yours", "yourself"})
+
+
+def _plain(text: str) -> str:
+    """Lower case, contractions written out, fixed phrases in their shorter form."""
+    known = words()
+    plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
+    plain = re.sub(r"\bUS\b", "USA", plain).lower()  # else it is the pronoun
+    plain = re.sub(r"\b(what|who|how|where|when|why|it|that|there|he|she)'?s\b", r"\1 is", plain)
+    plain = re.sub(r"\bcan't\b", "can not", plain)
+    plain = re.sub(r"\bwon't\b", "will not", plain)
+    plain = re.sub(r"\bcannot\b", "can not", plain)
+    plain = re.sub(r"\b(\w+)n't\b", r"\1 not", plain)
+    plain = re.sub(r"\b(do|does|did|is|are|was|were|should|would|could|have|has|had)nt\b", r"\1 not", plain)
+    plain = re.sub(r"\b([a-z])\.(?=[a-z]\b)", r"\1 ", plain)  # U.S. is two letters
+    plain = " ".join(plain.split())
+    return " ".join(known.phrases.sub(lambda m: known.shorter[m[0]], plain).split())
+
+
+def _joined(tokens: list[str], known: Words) -> list[str]:
+    """`capital of France` in the order of `France's capital`: the two say the same."""
+    found = list(tokens)
+    at = 1
+    while at < len(found) - 1:
+        after = at + 1
+        while after < len(found) - 1 and found[after] in _ARTICLES:
+            after += 1
+        if found[at] == "of" and _carries(found[at - 1], known) and _carries(found[after], known):
+            found[at - 1 : after + 1] = [found[after], "the", found[at - 1]]
+        at += 1
+    return found
+
+
+def _paired(tokens: list[str], known: Words) -> list[str]:
+    """`nurse or doctor` in the order of `doctor or nurse`: single words on both sides of and or or, sorted."""
+    found = list(tokens)
+    for at in range(1, len(found) - 1):
+        after = at + 1 + (found[at + 1] in _ARTICLES)
+        if found[at] not in {"and", "or"} or after >= len(found):
+            continue
+        begins = at == 1 or not _carries(found[at - 2], known)  # a word before it would belong to it
+        ends = after + 1 == len(found) or not _carries(found[after + 1], known)
+        both = _carries(found[at - 1], known) and _carries(found[after], known)
+        if begins and ends and both and found[after] < found[at - 1]:
+            found[at - 1], found[after] = found[after], found[at - 1]
+    return found
+
+
+def _carries(token: str, known: Words) -> bool:
+    return token[0].isalpha() and not any(
+        token in apart for apart in (known.empty, known.scope, known.negation, known.past, known.future, known.numbers)
+    )
+
+
+def _meant(token: str, known: Words) -> str:
+    word = known.irregular.get(token) or _singular(token)
+    return known.same.get(word, word)
+
+
+def _placed(token: str, known: Words) -> str:
+    """The word as far as its place in the text matters; "" when it does not."""
+    if _carries(token, known):
+        return _meant(token, known)
+    return _number(token, known) or (token if token in known.scope or token in known.negation else "")
+
+
+def _singular(word: str) -> str:
+    """Without plural -s and without -ing; -ed stays, since it tells who does and who suffers."""
+    if len(word) > 4 and word.endswith("ies"):  # noqa: PLR2004 - shorter ones are words of their own: ties, lies
+        return f"{word[:-3]}y"
+    if len(word) > 5 and word.endswith("ing"):  # noqa: PLR2004 - as above: king, ring
+        return _undoubled(word[:-3])
+    if len(word) > 3 and word.endswith(("ches", "shes", "xes", "sses")):  # noqa: PLR2004 - as above
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):  # noqa: PLR2004 - as above
+        word = word[:-1]
+    return word.removesuffix("e") if len(word) > 4 else word  # noqa: PLR2004 - so that dance and dancing meet
+
+
+def _undoubled(word: str) -> str:
+    return word[:-1] if word[-1] == word[-2] and word[-1] not in "lsz" else word
+
+
+def _number(token: str, known: Words) -> str:
+    if token[0].isdigit():
+        return re.sub(r"(?:st|nd|rd|th)$", "", token).replace(",", "")
+    return known.numbers.get(token, "")
+
+
+def _names(text: str) -> frozenset[str]:
+    """Capitalised words that begin no sentence."""
+    return frozenset(m[1].lower() for m in re.finditer(r"(?<=[\w,;] )([A-Z]\w+)", text))
+
+
+def _asks(spoken: list[str], known: Words) -> str:
+    """The first question word says what kind of answer is wanted; without one the first verb."""
+    for word in spoken:
+        if word in known.wh:
+            return "what" if word == "which" else "who" if word == "whom" else word
+    if not spoken:
+        return ""
+    if spoken[0] in known.able:
+        return "can"
+    if spoken[0] in known.ought:
+        return "should"
+    return "yes or no" if spoken[0] in _VERBS else ""
+
+
+_VERBS = frozenset({"is", "are", "am", "was", "were", "do", "does", "did", "has", "have", "had", "will", "would"})
+
+
+def _tense(spoken: list[str], known: Words) -> str:
+    if known.future & set(spoken):
+        return "future"
+    return "past" if known.past & set(spoken) else "present"

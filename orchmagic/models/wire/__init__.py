@@ -1,0 +1,1 @@
+"""The OpenAI chat protocol: requests out, answers and errors in."""

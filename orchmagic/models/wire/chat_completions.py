@@ -1,0 +1,198 @@
+"""The wire: a ModelRequest as the JSON body of POST /chat/completions, and its answer as a ModelResponse.
+
+Providers, scripts and exported modules share this one form, so "the same request" can be compared as data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
+from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
+from orchmagic.models.wire import usage as billing
+from orchmagic.trace.events import Usage
+
+_HEAD = ("model", "usage", "service_tier")  # what a streamed answer says of itself; the last chunk that does wins
+SCHEMA = "Answer with JSON alone, of this JSON schema: {schema}"  # where the endpoint enforces none
+REFUSAL = "refusal"  # our finish_reason for a message whose `refusal` is set; the API says "stop" there
+
+
+def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
+    """What to send; a request's own parameters win over the deployment's."""
+    sent: dict[str, Any] = {
+        "model": deployment.model,
+        "messages": [dict(message) for message in request.messages],
+        deployment.max_tokens_field: request.max_tokens,
+        **deployment.parameters,
+        **request.parameters,
+    }
+    if request.schema is not None:
+        sent |= _form(request.schema, sent["messages"], deployment.schemas)
+    if request.tools:
+        sent["tools"] = [_tool(tool) for tool in request.tools]
+    if request.logprobs and deployment.logprobs:  # endpoints without them answer 400
+        sent["logprobs"] = True
+    if request.stream:
+        sent |= {"stream": True, "stream_options": {"include_usage": True}}
+    return sent
+
+
+def _form(schema: Schema, messages: list[dict[str, Any]], way: str) -> dict[str, Any]:
+    """How the endpoint learns what the reply must be like."""
+    if way == "native":
+        form = {"name": schema.name, "schema": dict(schema.schema), "strict": schema.strict}
+        return {"response_format": {"type": "json_schema", "json_schema": form}}
+    told = {"role": "system", "content": SCHEMA.format(schema=json.dumps(schema.schema, ensure_ascii=False))}
+    return {"messages": [told, *messages]} | ({"response_format": {"type": "json_object"}} if way == "json" else {})
+
+
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
+
+
+def count(text: str) -> int:
+    """Tokens of a text, estimated where no endpoint counted them: four UTF-8 bytes each, at least one."""
+    return max(1, math.ceil(len(text.encode("utf-8", "replace")) / 4))
+
+
+def spoken(message: Mapping[str, Any]) -> str:
+    """The text of a message, whose content is a string, None, or a list of parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return content if isinstance(content, str) else ""
+
+
+def response(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> ModelResponse:
+    """An answer (a `chat.completion` as JSON data) to the body `asked`. Tolerates missing parts.
+
+    Usage is estimated when the endpoint did not send it: a budget that counts nothing would never end a run.
+    """
+    choice = next(iter(answer.get("choices") or ()), None) or {}
+    message = choice.get("message") or {}
+    text = spoken(message)
+    calls = tuple(_call(call, number) for number, call in enumerate(message.get("tool_calls") or ()))
+    reason = str(choice.get("finish_reason") or "stop")
+    if message.get("refusal"):
+        text, reason = str(message["refusal"]), REFUSAL
+    written = text + "".join(call.name + call.arguments for call in calls)
+    bill = billing.read(answer.get("usage"))
+    return ModelResponse(
+        text=text,
+        tool_calls=calls,
+        finish_reason=reason,
+        usage=bill.usage if bill else estimate(asked, written),
+        model=str(answer.get("model") or asked.get("model") or ""),
+        logprobs=_logprobs((choice.get("logprobs") or {}).get("content")),
+    )
+
+
+def _call(call: Mapping[str, Any], number: int) -> ToolCall:
+    function = call.get("function") or {}
+    arguments = function.get("arguments")
+    # some servers send the arguments as an object, and no id
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+    return ToolCall(str(call.get("id") or f"call_{number}"), str(function.get("name") or ""), text)
+
+
+def estimate(asked: Mapping[str, Any], written: str) -> Usage:
+    """What a question and its answer take, by `count`."""
+    return Usage(input=count("".join(spoken(m) for m in asked.get("messages") or ())), output=count(written))
+
+
+def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ...] | None:
+    if not content:
+        return None
+    return tuple(TokenLogprob(str(token["token"]), float(token["logprob"])) for token in content)
+
+
+def usable(answer: ModelResponse) -> ModelResponse:
+    """The same answer, if it is one.
+
+    Raises:
+        RefusedReply, TruncatedReply, EmptyReply: it is none; `usage` and `cost` say what it spent.
+    """
+    who = answer.model or "the model"
+    spent: dict[str, Any] = {
+        "model": answer.model,
+        "provider": answer.provider,
+        "usage": answer.usage,
+        "cost": answer.cost,
+    }
+    if answer.finish_reason == REFUSAL:
+        raise RefusedReply(f"{who} refused: {line(answer.text)}", **spent)
+    if answer.finish_reason == "content_filter":
+        raise RefusedReply(f"a content filter stopped {who}: change the prompt, or add a fallback", **spent)
+    if answer.finish_reason == "length":
+        tokens = answer.usage.output
+        hint = "raise max_tokens of the step, or ask for less"
+        raise TruncatedReply(f"{who} was cut off after {tokens} tokens: {hint}", **spent)
+    if not answer.tool_calls and not answer.text.strip():
+        raise EmptyReply(f"{who} gave an empty reply (finish_reason {answer.finish_reason!r})", **spent)
+    return answer
+
+
+def line(text: str, limit: int = 300) -> str:
+    """Foreign text made fit for an error: one line, no control characters, cut at `limit` characters."""
+    words = "".join(c if c.isprintable() else " " for c in text).split()
+    whole = " ".join(words)
+    return whole if len(whole) <= limit else whole[:limit] + " ..."
+
+
+class Assembly:
+    """Puts the chunks of a stream together again, into the answer that would have come in one piece."""
+
+    def __init__(self) -> None:
+        self._head: dict[str, Any] = {}
+        self._message: dict[str, Any] = {}
+        self._calls: dict[int, dict[str, str]] = {}
+        self._logprobs: list[Mapping[str, Any]] = []
+        self._reason: str | None = None
+
+    def add(self, chunk: Mapping[str, Any]) -> str:
+        """Take a chunk; returns the text in it."""
+        self._head |= {key: chunk[key] for key in _HEAD if chunk.get(key)}
+        own = chunk.get("x_groq")
+        if isinstance(own, Mapping) and own.get("usage"):  # Groq, where nobody asked for the usage in a stream
+            self._head.setdefault("usage", own["usage"])
+        choice = next(iter(chunk.get("choices") or ()), None)
+        if choice is None:
+            return ""
+        delta = choice.get("delta") or {}
+        for key in ("content", "refusal"):
+            if delta.get(key):
+                self._message[key] = self._message.get(key, "") + delta[key]
+        for piece in delta.get("tool_calls") or ():
+            self._add_call(piece)
+        self._logprobs += (choice.get("logprobs") or {}).get("content") or ()
+        self._reason = choice.get("finish_reason") or self._reason
+        return str(delta.get("content") or "")
+
+    def _add_call(self, piece: Mapping[str, Any]) -> None:
+        call = self._calls.setdefault(int(piece.get("index") or 0), {"id": "", "name": "", "arguments": ""})
+        function = piece.get("function") or {}
+        call["id"] = call["id"] or str(piece.get("id") or "")
+        call["name"] += str(function.get("name") or "")
+        call["arguments"] += str(function.get("arguments") or "")
+
+    @property
+    def ended(self) -> bool:
+        """Whether a chunk said why the answer ended; without it the stream was cut."""
+        return self._reason is not None
+
+    def whole(self) -> dict[str, Any]:
+        """The answer as a `chat.completion`."""
+        calls = [
+            {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
+            for _, c in sorted(self._calls.items())
+        ]
+        choice = {
+            "message": {"role": "assistant", **self._message, "tool_calls": calls},
+            "finish_reason": self._reason,
+            "logprobs": {"content": self._logprobs},
+        }
+        return {**self._head, "choices": [choice]}

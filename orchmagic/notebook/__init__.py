@@ -1,0 +1,1 @@
+"""The face in IPython and Jupyter: magics, commands, widgets, panel."""

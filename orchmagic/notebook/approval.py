@@ -1,0 +1,256 @@
+"""Buttons under a run that waits for a person: Approve, Edit, Reject, or a field for a free answer.
+
+A click starts the run again on the session's loop and returns, so the kernel is never held. What comes of it is shown
+below, in displays whose places were made with the cell (a thread can only fill those). The buttons are off at once,
+and what was answered stays in the notebook as a line of text.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchmagic import views
+from orchmagic.errors import OrchError
+from orchmagic.notebook.live_display import Live
+from orchmagic.trace import format as words
+from orchmagic.views import answer
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.pause import Pause
+    from orchmagic.runtime.run import Run
+
+_EMPTY = {"text/plain": "", "text/html": ""}
+_DONE = {"approve": "✓ Approved", "edit": "✎ Edited", "reject": "✗ Rejected"}
+_FONT = "font:13px system-ui,sans-serif;margin:4px 0"
+_LINES = 12  # of a text area at most
+
+
+class Place(Protocol):
+    """Where something is shown and shown anew: IPython's display handle."""
+
+    def update(self, data: dict[str, Any], /) -> None: ...
+
+
+def show(run: Run) -> None:
+    """Offer to answer what `run` waits with; without widgets the words of its result must do."""
+    if run.waiting is None or not widgets():
+        return
+    first = _Notebook()  # places stand on the page in the order in which they are made
+    Panel(run, first, Below(_Notebook(), _Notebook(), _Notebook(), _Notebook())).offer()
+
+
+def widgets() -> bool:
+    """Whether this is a kernel that can show widgets."""
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - only where a person is
+
+    try:
+        import ipywidgets  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - without types, and slow to import
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+class _Notebook:
+    """A display of the cell that runs now, empty at first."""
+
+    def __init__(self) -> None:
+        from IPython.display import display  # noqa: PLC0415 - in a kernel only
+
+        self._handle: Any = display(_EMPTY, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # untyped there
+
+    def update(self, data: dict[str, Any], /) -> None:
+        self._handle.update(data, raw=True)
+
+
+class Below:
+    """The places under the buttons: progress, the result, its figure, and the buttons of the next question."""
+
+    def __init__(self, live: Place, result: Place, figure: Place, buttons: Place) -> None:
+        self.live, self.result, self.figure, self.buttons = live, result, figure, buttons
+
+    def clear(self) -> None:
+        # the front end does not draw a figure over another: it is taken away first
+        for place in (self.result, self.figure):
+            place.update(_EMPTY)
+
+    def fill(self, run: Run) -> None:
+        record = run.record
+        self.result.update(answer.bundle(record))
+        self.figure.update(views.bundle(record))
+
+
+class Panel:
+    """The buttons of one question; once answered, a line that says how."""
+
+    def __init__(self, run: Run, place: Place, below: Below) -> None:
+        assert run.waiting is not None
+        self._run = run
+        self._pause = run.waiting
+        self._place = place
+        self._below = below
+        self._lock = threading.Lock()
+        self._answered = False
+        self.controls = _Controls(self._pause, self.send)
+
+    def offer(self) -> None:
+        """Show the buttons."""
+        bundle: dict[str, Any] = dict(self.controls.box._repr_mimebundle_())
+        self._place.update({**bundle, "text/plain": ""})  # what is saved without widgets is said with the result
+
+    def send(self, reply: object) -> None:
+        """Answer, once; returns while the run goes on."""
+        with self._lock:
+            if self._answered:
+                return
+            self._answered = True
+        self.controls.off()
+        try:
+            self._go(reply)
+        except OrchError as error:
+            self._answered = self._run.waiting is not self._pause
+            self.controls.say(str(error), again=not self._answered)
+
+    def _go(self, reply: object) -> None:
+        live = Live(self._run, self._below.live)
+        self._run.watch(live.hear)
+        try:
+            self._run.respond(reply)
+        except OrchError:
+            self._run.trace.listeners.remove(live.hear)
+            raise
+        self._place.update(_line(reply))
+        self._below.clear()
+        threading.Thread(target=self._finish, args=(live.hear,), name="orchmagic-answer", daemon=True).start()
+
+    def _finish(self, heard: Callable[..., None]) -> None:
+        """Wait for the end and show it; the next question gets buttons of its own."""
+        self._run.wait()
+        self._run.trace.listeners.remove(heard)
+        self._below.fill(self._run)
+        self.controls.close()
+        if self._run.waiting is not None:
+            Panel(self._run, self._below.buttons, self._below).offer()
+
+
+class _Controls:
+    """The widgets. `send` gets the reply; what they show is text, never markup."""
+
+    def __init__(self, pause: Pause, send: Callable[[object], None]) -> None:
+        import ipywidgets as w  # noqa: PLC0415 - slow to import
+
+        self._send = send
+        self._value = pause.value["arguments"] if _is_tool(pause.value) else pause.value
+        self.action = "" if pause.choices else "answer"
+        self.text: Any = w.Textarea(layout=w.Layout(width="min(640px, 95%)"))
+        self.submit = _button("Send", "primary", self._submitted)
+        self.cancel = _button("Cancel", "", lambda _: self._close())
+        self.note: Any = w.HTML()
+        self.editor: Any = w.VBox([self.text, w.HBox([self.submit, self.cancel])])
+        self.buttons = {c: _button(c.capitalize(), _STYLES.get(c, ""), self._clicked(c)) for c in pause.choices}
+        self.row: Any = w.HBox(list(self.buttons.values()))
+        self.box: Any = w.VBox([w.HTML(_headline(pause)), self.row, self.editor, self.note])
+        if pause.choices:
+            self._close()
+        else:
+            self._open(rows=2, placeholder="Your answer")
+            self.cancel.layout.display = "none"
+
+    def _clicked(self, choice: str) -> Callable[[Any], None]:
+        if choice == "approve":
+            return lambda _: self._send({"action": "approve"})
+        return lambda _: self._edit() if choice == "edit" else self._reject()
+
+    def _edit(self) -> None:
+        self.action = "edit"
+        text = self._value
+        if not isinstance(text, str):
+            text = json.dumps(text, ensure_ascii=False, indent=2)
+        self._open(rows=min(_LINES, text.count("\n") + 2), value=text, label="Send the edit")
+
+    def _reject(self) -> None:
+        self.action = "reject"
+        self._open(rows=2, placeholder="Why? (may be empty)", label="Reject")
+
+    def _open(self, *, rows: int, value: str = "", placeholder: str = "", label: str = "Send") -> None:
+        self.text.rows, self.text.value, self.text.placeholder = rows, value, placeholder
+        self.submit.description = label
+        self.editor.layout.display, self.row.layout.display = None, "none"
+        self.note.value = ""
+
+    def _close(self) -> None:
+        self.editor.layout.display, self.row.layout.display = "none", None
+        self.note.value = ""
+
+    def _submitted(self, _: object) -> None:
+        text = self.text.value
+        if self.action == "edit":
+            self._send_edit(text)
+        elif self.action == "reject":
+            self._send({"action": "reject", "why": text.strip()})
+        elif text.strip():
+            self._send(text)
+        else:
+            self.say("An answer is missing.", again=True)
+
+    def _send_edit(self, text: str) -> None:
+        """What was text stays text; anything else is edited as JSON."""
+        try:
+            value = text if isinstance(self._value, str) else json.loads(text)
+        except ValueError as error:
+            self.say(f"That is no JSON: {error}", again=True)
+        else:
+            self._send({"action": "edit", "value": value})
+
+    def off(self, *, off: bool = True) -> None:
+        """No second answer: nothing can be pressed any more."""
+        for control in (*self.buttons.values(), self.submit, self.cancel, self.text):
+            control.disabled = off
+
+    def say(self, line: str, *, again: bool) -> None:
+        """One line of what is wrong; `again` makes the buttons work once more."""
+        self.note.value = f'<span style="color:#d55e00">✗ {escape(words.one_line(line, 300))}</span>'
+        self.off(off=not again)
+
+    def close(self) -> None:
+        """Take the widgets out of the kernel's memory."""
+        for part in (*self.buttons.values(), self.submit, self.cancel, self.text, *self.box.children, self.box):
+            part.close()
+
+
+_STYLES = {"approve": "success", "edit": "", "reject": "danger"}
+
+
+def _button(label: str, style: str, clicked: Callable[[Any], None]) -> Any:
+    import ipywidgets as w  # noqa: PLC0415 - slow to import
+
+    button = w.Button(description=label, button_style=style)
+    button.on_click(clicked)
+    return button
+
+
+def _is_tool(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"tool", "arguments"}
+
+
+def _headline(pause: Pause) -> str:
+    """The question and what it is about, on one line: the whole of it stands above the figure."""
+    name = f"{pause.value['tool']} " if _is_tool(pause.value) else ""
+    value = pause.value["arguments"] if name else pause.value
+    about = "" if value is None else answer.safe(f"{name}{words.one_line(value, 120)}")
+    return f"<strong>{answer.safe(words.one_line(pause.question, 120))}</strong> {about}"
+
+
+def _line(reply: object) -> dict[str, Any]:
+    """What stays in the notebook of an answer."""
+    found: dict[str, Any] = reply if isinstance(reply, dict) else {"action": "answer", "value": reply}
+    said = found.get("why") or (found.get("value") if found["action"] != "approve" else "")
+    head = _DONE.get(found["action"], "✓ Answered")
+    more = f": {words.one_line(said, 200)}" if said else ""
+    return {
+        "text/plain": head + more,
+        "text/html": f'<div style="{_FONT}">{escape(head)}{answer.safe(more) if more else ""}</div>',
+    }

@@ -1,0 +1,73 @@
+"""What the notebook has spent, and what it may."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchmagic.core import spend_limit as allowance
+from orchmagic.core.numbers import counted
+from orchmagic.errors import InputError
+from orchmagic.notebook.commands.tables import table
+from orchmagic.trace.format import money, spent
+
+if TYPE_CHECKING:
+    from orchmagic.models.middleware.budget import Shared
+    from orchmagic.runtime.session import Session
+
+_RUNS = 1_000  # latest runs of the history that are looked at
+
+
+def budget(session: Session, *words: str) -> str:
+    """Budget [0.50 | 100k tokens | off]: what this kernel spent and may spend; or set its limit"""
+    if words:
+        try:
+            session.purse.limit(allowance.read(" ".join(words)))
+        except ValueError as error:
+            raise InputError(f"%orch budget {' '.join(words)}: write {error}") from None
+    whole, rows = session.purse.whole, [("name", "spent", "tokens")]
+    for name, own in sorted(session.purse.names.items(), key=lambda n: (-n[1].spent_cost, -n[1].spent_tokens)):
+        rows.append((name, spent(own.spent_cost, own.unpriced), f"{own.spent_tokens:,}"))
+    said = [_told(whole), *([table(rows)] if len(rows) > 1 else []), _today(session)]
+    return "\n".join(line for line in said if line)
+
+
+def _told(whole: Shared) -> str:
+    limits, left = [], []
+    if whole.money is not None:
+        limits.append(money(whole.money))
+        left.append(money(max(0.0, whole.money - whole.spent_cost)))
+    if whole.max_tokens is not None:
+        limits.append(counted(whole.max_tokens, "token"))
+        left.append(counted(max(0, whole.max_tokens - whole.spent_tokens), "token"))
+    bound = f"limit {' and '.join(limits)}, left {' and '.join(left)}" if limits else "no limit"
+    held = f"; {counted(len(whole.held), 'call')} under way" if whole.held else ""
+    took = _sum(whole.spent_cost, whole.unpriced, whole.spent_tokens)
+    return f"This kernel spent {took}; {bound}{held}.{_lost(whole)}"
+
+
+def _lost(whole: Shared) -> str:
+    """Why it is more than the receipts say."""
+    if not whole.lost:
+        return ""
+    cost, tokens = whole.guessed.cost or 0.0, counted(whole.guessed.tokens, "token")
+    most = f"{tokens}, {money(cost)}" if cost else tokens
+    calls = counted(whole.lost, "call")
+    return f"\nOf that {most} for {calls} that broke off: the most that it can have been. Receipts and history lack it."
+
+
+def _sum(cost: float, unpriced: int, tokens: int) -> str:
+    return f"{counted(tokens, 'token')}, {spent(cost, unpriced)}"
+
+
+def _today(session: Session) -> str:
+    """All kernels of this notebook, as far as the history knows; all notebooks where it has no name."""
+    name, today = session.history.notebook(), datetime.now().astimezone().date()
+    runs = [r for r in session.history.store.runs(limit=_RUNS) if not name or r.notebook == name]
+    runs = [r for r in runs if datetime.fromisoformat(r.started).astimezone().date() == today]
+    if not runs:
+        return ""
+    whose = f"{Path(name).name}, all its kernels" if name else "all kernels"
+    whole = _sum(sum(r.cost for r in runs), sum(r.unpriced for r in runs), sum(r.tokens for r in runs))
+    return f"Today, {whose}: {whole} in {counted(len(runs), 'run')}."

@@ -1,0 +1,64 @@
+"""Models, the set-up, and a graph as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import InputError
+from orchmagic.notebook.commands.tables import table
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.session import Session
+
+
+def models(session: Session, action: str = "", *words: str) -> str:
+    """Models [add NAME DEPLOYMENT … policy=… | remove NAME]: what is reachable, prices, latency"""
+    from orchmagic.models.pricing import price_list as listed  # noqa: PLC0415 - only this command needs it
+    from orchmagic.models.routing import status as reach  # noqa: PLC0415 - only this command needs it
+
+    said = _change(session, action, words) if action else ""
+    rows = session.bridge.run(reach.rows(session.settings, session.environ, session.health))
+    wrong = "".join(f"\n!! {lack.alias}: {lack.write}" for lack in reach.broken(session.settings, session.environ))
+    return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {listed.edition()}."
+
+
+def _change(session: Session, action: str, words: Sequence[str]) -> str:
+    """Add or remove an alias of this kernel; what is to be said of it.
+
+    Raises:
+        InputError, SettingsError: that cannot be done, and nothing was.
+    """
+    from orchmagic.core.model_entries import added  # noqa: PLC0415 - only this command needs it
+    from orchmagic.models.routing import aliases  # noqa: PLC0415 - as above
+
+    if action == "add":
+        entries = added(words)
+        aliases.checked(entries, session.settings, session.environ)
+        session.add_models(entries)
+        return ""
+    if action == "remove" and len(words) == 1:
+        session.remove_model(words[0])
+        kept = words[0] in session.settings.models
+        return f"{words[0]!r} is again what the settings say.\n" if kept else f"{words[0]!r} is removed.\n"
+    write = "%orch models, %orch models add NAME DEPLOYMENT … or %orch models remove NAME"
+    raise InputError(f"unknown command {' '.join((action, *words))!r}: write {write}")
+
+
+def export(session: Session, name: str, file: str, *options: str) -> str:
+    """Export NAME FILE [--force] [--langgraph-json]: a module that runs without orchmagic"""
+    if unknown := [o for o in options if o not in {"--force", "--langgraph-json"}]:
+        raise InputError(f"unknown option {unknown[0]}: write %orch export NAME FILE --force --langgraph-json")
+    how = {"overwrite": "--force" in options, "langgraph_json": "--langgraph-json" in options}
+    path = session.find(name).export(Path(file), **how)
+    needs = " It asks OPENAI_BASE_URL with OPENAI_API_KEY: for the local model, orchmagic.endpoint().env() has both."
+    inputs = " ".join(f"--{n.replace('_', '-')} …" for n in session.find(name).definition.inputs)
+    return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip() + f".{needs}"
+
+
+def doctor(session: Session) -> str:
+    """doctor: check the set-up, and say what to write where something is missing"""
+    from orchmagic.notebook.doctor import checks  # noqa: PLC0415 - only this command needs it
+
+    return "\n".join(map(str, checks(session)))

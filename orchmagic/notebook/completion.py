@@ -1,0 +1,101 @@
+"""Completion inside pattern cells: options on the magic line, step options, models, steps and notebook names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.errors import OrchError
+from orchmagic.language.magic_line import BASE
+from orchmagic.patterns import PATTERNS
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
+
+    from orchmagic.runtime.session import Session
+
+STEP_OPTIONS = ("model=", "fallback=", "temperature=", "max_tokens=", "timeout=", "retry=", "cache=", "when=")
+CONTROLS = ("gate ",)
+_HEADER = re.compile(r"^([A-Za-z_]\w*)\s*(?:\((.*?)\))?\s*(?:->\s*(.*))?", re.MULTILINE)
+_FIELD = re.compile(r"(\w+)\s*:")
+_WORD = re.compile(r"[\w.%-]*$")
+
+
+def matches(session: Session, context: CompletionContext) -> dict[str, Any]:
+    """What IPython's completer is told (matcher API v2); silent outside of our cells."""
+    from IPython.core.completer import SimpleCompletion  # noqa: PLC0415 - IPython only
+
+    before = "\n".join(context.full_text.split("\n")[: context.cursor_line + 1])
+    line = before.split("\n")[-1][: context.cursor_position]
+    found = list(complete(session, context.full_text, context.cursor_line, line))
+    return {
+        "completions": [SimpleCompletion(text=text, type=kind) for text, kind in found],
+        "suppress": bool(found),
+        "matched_fragment": _fragment(line),
+    }
+
+
+def complete(session: Session, text: str, number: int, line: str) -> Iterator[tuple[str, str]]:
+    """(completion, kind) pairs for `line`, the cursor's line up to the cursor, in the cell `text`."""
+    magic = re.match(r"%%(\w+)", text)
+    if magic is None or magic[1] not in PATTERNS.names():
+        return
+    fragment = _fragment(line)
+    kinds = _magic_line(magic[1], session, line) if number == 0 else _body(session, text, line)
+    for word, kind in kinds:
+        if word.startswith(fragment) and word != fragment:
+            yield word, kind
+
+
+def _fragment(line: str) -> str:
+    found = _WORD.search(line)
+    return found[0] if found else ""
+
+
+def _magic_line(magic: str, session: Session, line: str) -> Iterator[tuple[str, str]]:
+    before = line.split()
+    last = before[-2] if before and _fragment(line) and len(before) > 1 else before[-1] if before else ""
+    options = (*BASE, *PATTERNS.get(magic).options)
+    taking = next((o for o in options if o.flag == last), None)
+    if taking is None or taking.kind == "flag":
+        yield from ((o.flag, "option") for o in options)
+    elif last in {"--model", "--fallback"}:
+        yield from _models(session)
+    else:
+        yield from _notebook(session)
+
+
+def _body(session: Session, text: str, line: str) -> Iterator[tuple[str, str]]:
+    steps = dict(_steps(text))
+    dotted = _fragment(line).rpartition(".")
+    if dotted[0] in steps:
+        yield from ((f"{dotted[0]}.{field}", "property") for field in steps[dotted[0]])
+    elif re.search(r"(model|fallback)=[\w.-]*$", line):
+        yield from _models(session)
+    elif line[:1].isspace() and "{{" not in line.rpartition("}}")[2]:
+        return  # prompt text is prose
+    else:
+        inside = line.count("(") > line.count(")") and not line.startswith("gate")
+        yield from ((word, "option") for word in (STEP_OPTIONS if inside else CONTROLS))
+        yield from ((name, "step") for name in steps)
+        yield from _notebook(session)
+
+
+def _steps(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for name, _, outputs in _HEADER.findall(text.partition("\n")[2]):
+        if name not in {"gate", "until", "verify", "approve"}:
+            yield name, tuple(_FIELD.findall(outputs))
+
+
+def _models(session: Session) -> Iterator[tuple[str, str]]:
+    from orchmagic.models.routing.aliases import table  # noqa: PLC0415 - only while completing
+
+    try:
+        yield from ((d.alias, "model") for d in table(session.settings, session.environ))
+    except OrchError:
+        return  # broken settings must not break typing; the run will say what is wrong
+
+
+def _notebook(session: Session) -> Iterable[tuple[str, str]]:
+    return ((n, "variable") for n in list(session.namespace) if not n.startswith("_"))

@@ -1,0 +1,128 @@
+"""`%orch dash`: what all runs together tell, as text, as a figure, or as the one widget that follows what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.storage.statistics import Dashboard, Spent, summary
+from orchmagic.trace import format as words
+from orchmagic.views.dashboard_figure import figure, headline
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.session import Session
+
+__all__ = ["Dashboard", "bundle", "figure", "live", "summary", "text"]
+
+_NAME = 40  # characters of a name
+_FIT = {"autosize": True, "template": "none"}  # as wide as its cell; and not Plotly's own look
+_PERIOD, _SHARE = 1.0, 20  # seconds between two looks at what runs; drawing may take this part of the time: 1/20
+
+
+def bundle(found: Dashboard) -> dict[str, Any]:
+    """The MIME bundle: Plotly and text."""
+    return {"application/vnd.plotly.v1+json": figure(found), "text/plain": text(found)}
+
+
+def text(found: Dashboard) -> str:
+    """The same for a terminal: a line per pattern, model and day, and who waits."""
+    return "\n".join(_text(found))
+
+
+def live(session: Session) -> Any:
+    """The dashboard of a session as a Plotly FigureWidget that follows what runs; there is one, however often asked.
+
+    `close()` it, and it looks at nothing any more.
+
+    Raises:
+        ImportError: a package is missing; says what to write.
+    """
+    if importlib.util.find_spec("anywidget") is None:
+        raise ImportError("the live dashboard needs anywidget: pip install anywidget; %orch runs works without")
+    watch = _WATCHES.get(session)
+    if watch is None or not watch.open:
+        watch = _WATCHES[session] = _Watch(session)
+    return watch.widget
+
+
+class _Watch:
+    """Looks once a second whether anything happened in the session's runs, and draws anew only then."""
+
+    def __init__(self, session: Session) -> None:
+        from plotly.graph_objects import FigureWidget  # type: ignore[import-untyped]  # noqa: PLC0415 - takes two seconds
+
+        self._session = session
+        self._seen = self._state()
+        shown = figure(summary(session.history.store))
+        self.widget: Any = FigureWidget(data=shown["data"], layout=shown["layout"] | _FIT)
+        self.widget._config = shown["config"]  # noqa: SLF001 - the one way to hide Plotly's own buttons in a widget
+        self.task = session.bridge.submit(self._work())
+
+    @property
+    def open(self) -> bool:
+        return self.widget.comm is not None
+
+    async def _work(self) -> None:
+        pause = _PERIOD
+        while self.open:
+            await asyncio.sleep(pause)
+            now = self._state()
+            if now != self._seen and self.open:
+                self._seen = now
+                began = time.monotonic()
+                await self._draw()
+                pause = max(_PERIOD, _SHARE * (time.monotonic() - began))
+
+    def _state(self) -> tuple[Any, ...]:
+        return tuple((r.id, r.status, len(r.trace.events)) for r in self._session.runs)
+
+    async def _draw(self) -> None:
+        now = {r.id: r.record for r in self._session.runs if r.status == "running"}
+        found = await asyncio.to_thread(summary, self._session.history.store, now)
+        shown = figure(found)
+        with self.widget.batch_update():
+            for old, new in zip(self.widget.data, shown["data"], strict=True):
+                old.update(new, overwrite=True)
+            self.widget.layout.update(shown["layout"] | _FIT, overwrite=True)
+
+
+_WATCHES: weakref.WeakKeyDictionary[Session, _Watch] = weakref.WeakKeyDictionary()
+
+
+def _text(found: Dashboard) -> Iterator[str]:
+    yield " · ".join(headline(found))
+    for title, group in (("pattern", found.patterns), ("model", found.models)):
+        if group:
+            yield ""
+            yield from _lines(title, group)
+    if found.days:
+        yield ""
+        yield from _lines("day", [day for day, _ in found.days if day.runs])
+    if found.waiting:
+        yield ""
+        for run, name, since in found.waiting:
+            yield f"? {run} {words.one_line(name, _NAME)} waits for a person since {since[:16]}"
+
+
+def _lines(title: str, group: Sequence[Spent]) -> Iterator[str]:
+    rows = [(title, "runs", "failed", "cost", "tokens", "p50", "p95", "cached"), *(_line(s) for s in group)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    yield from ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _line(spent: Spent) -> tuple[str, ...]:
+    p50, p95 = (spent.percentile(part) for part in (0.5, 0.95))
+    return (
+        words.one_line(spent.name, _NAME),
+        f"{spent.runs:,}",
+        f"{spent.failed:,}" if spent.failed else "",
+        words.money(spent.cost, spent.unpriced),
+        f"{spent.tokens:,}",
+        "" if p50 is None else words.seconds(p50),
+        "" if p95 is None else words.seconds(p95),
+        "" if spent.hits is None else f"{spent.hits:.0%}",
+    )

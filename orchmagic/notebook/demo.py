@@ -1,0 +1,94 @@
+"""Execute a notebook in a real kernel, twice, and sum up what its runs did: steps, tokens, seconds, cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchmagic.trace.record import MIME, Record
+
+
+def show(notebook: Path, out: Path) -> int:
+    """Run `notebook` on an empty cache, then again; print a line per cell and a summary; write HTML to `out`.
+
+    Returns 0 when every cell ran and the second pass made no model call.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    store = out / "cache"
+    shutil.rmtree(store / "answers", ignore_errors=True)
+    os.environ.setdefault("ORCHMAGIC_CACHE_DIR", str(store.resolve()))
+    os.environ.setdefault("ORCHMAGIC_HISTORY_DIR", str((out / "history").resolve()))
+    _say(f"First pass of {notebook} (a real kernel, a real model)")
+    first = _execute(notebook, out)
+    _say("\nSecond pass: the same cells, a new kernel")
+    second = _execute(notebook, out)
+    page = _write_html(first, out / f"{notebook.stem}.html")
+    _summary("What the first pass did", first)
+    calls = _summary("What the second pass did", second)
+    _say(f"\nModel calls in the second pass: {calls}")
+    _say(f"The executed notebook, with every trace: {page.resolve()}")
+    return 0 if calls == 0 else 1
+
+
+def _execute(notebook: Path, out: Path) -> Any:
+    import nbformat  # noqa: PLC0415 - only the demo needs the notebook packages
+    import zmq  # noqa: PLC0415 - as above
+    from nbclient import NotebookClient  # noqa: PLC0415 - as above
+    from traitlets.config import Config  # noqa: PLC0415 - as above
+
+    # else the kernel warns, at each start, that it talks to us in plain text
+    encrypted = Config({"KernelManager": {"transport_encryption": "auto"}} if zmq.has("curve") else {})
+    book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]  # untyped there
+    client = NotebookClient(
+        book,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(out)}},
+        store_widget_state=False,
+        config=encrypted,
+    )
+    cells = [i for i, c in enumerate(book.cells) if c.cell_type == "code"]
+    with client.setup_kernel():
+        for number, index in enumerate(cells, 1):
+            started = time.monotonic()
+            head = book.cells[index].source.strip().splitlines()[0][:60]
+            _say(f"  [{number}/{len(cells)}] {head}", end="", flush=True)
+            client.execute_cell(book.cells[index], index)
+            _say(f"  {time.monotonic() - started:.1f} s")
+    return book
+
+
+def _records(book: Any) -> Iterator[Record]:
+    for cell in book.cells:
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if MIME in data:
+                yield Record.from_json(data[MIME])
+
+
+def _summary(title: str, book: Any) -> int:
+    from orchmagic import views  # noqa: PLC0415 - not before the notebook has run
+    from orchmagic.views import answer  # noqa: PLC0415 - not before the notebook has run
+
+    _say(f"\n{title}\n{'=' * len(title)}")
+    calls = 0
+    for record in _records(book):
+        calls += record.calls
+        _say(f"\n{answer.bundle(record)['text/plain']}\n{views.bundle(record)['text/plain']}")
+    return calls
+
+
+def _write_html(book: Any, page: Path) -> Path:
+    from nbconvert import HTMLExporter  # noqa: PLC0415 - only here
+
+    body, _ = HTMLExporter().from_notebook_node(book)  # type: ignore[no-untyped-call]  # untyped there
+    page.write_text(body, encoding="utf-8")
+    return page
+
+
+def _say(text: str, end: str = "\n", *, flush: bool = False) -> None:
+    print(text, end=end, flush=flush)  # noqa: T201 - a command line

@@ -1,0 +1,103 @@
+"""Is everything there that a run needs? Each check says what it found and, when not fine, what to write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import OrchError
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`found` says what is there and, when not `fine`, what to write. `advice`: it works, and could be safer."""
+
+    what: str
+    fine: bool
+    found: str
+    advice: bool = False
+
+    def __str__(self) -> str:
+        return f"{'?? ' if self.advice else 'ok ' if self.fine else '!! '} {self.what}: {self.found}"
+
+
+def checks(session: Session) -> Iterator[Check]:
+    """All checks, in the order a person would make them; none calls a model."""
+    yield Check("python", sys.version_info >= (3, 11), sys.version.split()[0])
+    for package in ("langgraph", "openai", "plotly", "diskcache", "ipykernel"):
+        yield _installed(package, f"pip install {package}")
+    try:
+        settings = session.settings
+    except OrchError as error:
+        yield Check("settings", fine=False, found=str(error))
+        return
+    yield _model(session)
+    yield _local()
+    yield _folder(Path(settings.cache_dir))
+    yield _prices()
+    if settings.cache_url is not None:
+        yield _shared(session)
+    from orchmagic.models.routing import status as reach  # noqa: PLC0415 - only here
+
+    for lack in reach.missing(settings, session.environ):
+        yield Check(f"model {lack.alias}", fine=False, found=lack.write)
+    for lack in reach.alone(settings, session.environ):
+        yield Check(f"model {lack.alias}", fine=True, found=lack.write, advice=True)
+
+
+def _installed(package: str, write: str) -> Check:
+    try:
+        return Check(package, fine=True, found=version(package))
+    except PackageNotFoundError:
+        return Check(package, fine=False, found=f"not installed: {write}")
+
+
+def _model(session: Session) -> Check:
+    name = session.settings.model
+    try:
+        found = session.deployment(name)
+    except OrchError as error:
+        return Check("default model", fine=False, found=str(error))
+    where = found.base_url or ("in this kernel" if found.provider == "local" else "the provider's own endpoint")
+    return Check("default model", fine=True, found=f"{name} = {found.model} ({found.provider}, {where})")
+
+
+def _local() -> Check:
+    from orchmagic.models.local_engine import weights  # noqa: PLC0415 - only here
+
+    engine = _installed("xllamacpp", "pip install 'orchmagic[local]'")
+    if not engine.fine:
+        return Check("local model", fine=False, found=engine.found)
+    missing = weights.missing()
+    return Check("local model", not missing, f"engine {engine.found}, " + (missing or "weights installed"))
+
+
+def _prices() -> Check:
+    from orchmagic.models.pricing import price_list as listed  # noqa: PLC0415 - only here; reads the list, 0.2 s
+
+    return Check("prices", fine=True, found=f"{listed.edition()}; never fetched: pip install -U {listed.PACKAGE}")
+
+
+def _folder(folder: Path) -> Check:
+    parent = next(p for p in (folder, *folder.parents) if p.exists())
+    if os.access(parent, os.W_OK):
+        return Check("cache folder", fine=True, found=str(folder))
+    return Check("cache folder", fine=False, found=f"{folder} cannot be written: set ORCHMAGIC_CACHE_DIR")
+
+
+def _shared(session: Session) -> Check:
+    """The cache behind `cache_url`; what it is called has no password in it."""
+    try:
+        found = session.cache.stats() if session.cache is not None else None
+    except OrchError as error:
+        return Check("shared cache", fine=False, found=str(error))
+    said = "switched off" if found is None else f"{found['path']}, {found['entries']} answers"
+    return Check("shared cache", fine=True, found=said)

@@ -1,0 +1,289 @@
+"""The IPython face: one cell magic per registered pattern, `%orch`, completion, views. Adapters without logic.
+
+Loading registers names and imports next to nothing; the session and all behind it start with the first use.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import no_var_expand
+
+from orchmagic.errors import OrchError
+from orchmagic.notebook.async_cells import Awaited, asked
+from orchmagic.notebook.config import OrchMagic
+from orchmagic.patterns import PATTERNS
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from orchmagic.notebook.execution import Execution
+    from orchmagic.runtime.orchestration import Orchestration
+    from orchmagic.runtime.run import Run
+    from orchmagic.runtime.session import Session
+
+# ruff: noqa: PLC0415 - every import inside a function is there so that `%load_ext` stays fast
+_FACE = "_orchmagic_face"
+
+
+class Face:
+    """What is registered with one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.config = OrchMagic(parent=shell)
+        self.config.observe(self._reload, names=[*self.config.trait_names(config=True)])  # once for each line
+        self.completer = _completer(self)
+        self.transformer = Awaited(shell, self._awaits, f"{_FACE}.awaited")
+        self.begun: list[Execution] = []  # in the cell that runs
+
+    @cached_property
+    def session(self) -> Session:
+        """Starts with the first cell or command."""
+        from orchmagic.runtime.session import Session
+
+        return Session(self.shell.user_ns, config=self.config.chosen)
+
+    def _reload(self, _: object) -> None:
+        if "session" in self.__dict__:
+            try:
+                self.session.reload()
+            except OrchError as error:  # IPython would log it, as ERROR:root
+                self.shell.show_usage_error(error)  # type: ignore[no-untyped-call]  # untyped there
+
+    @property
+    def in_kernel(self) -> bool:
+        """Whether there is a front end with displays, not a terminal."""
+        return getattr(self.shell, "kernel", None) is not None
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether somebody sits there who can press one: nobody does where nothing could be asked, as in nbclient."""
+        from importlib.util import find_spec
+
+        person = asked(self.shell).get("content", {}).get("allow_stdin", True)
+        return self.in_kernel and bool(person) and find_spec("ipywidgets") is not None
+
+    def _awaits(self, name: str) -> bool:
+        return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic)
+
+    async def awaited(self, name: str, line: str, cell: str) -> Run | None:
+        """What `run_cell_magic` does, for a cell of ours that is awaited."""
+        if not cell:
+            self.shell.run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]  # untyped; says so
+        magic: PatternMagic = self.shell.magics_manager.magics["cell"][name]
+        return await magic.awaited(line, cell)
+
+    def show(self, run: Run) -> None:
+        """The answer and the figure, in place of what was shown on the way."""
+        from orchmagic.notebook.execution import show
+
+        if not any(e.run is run and e.shown for e in self.begun):
+            show(run)
+        self.clear()
+
+    def clear(self, *_: object) -> None:
+        """What was shown on the way goes."""
+        begun, self.begun = self.begun, []
+        for execution in begun:
+            execution.clear()
+
+    def close(self) -> None:
+        """Stop what runs."""
+        if "session" in self.__dict__:
+            self.session.close()
+
+
+class PatternMagic:
+    """`%%chain` and its siblings; `%chain` on a line of its own shows its help, as `%%chain?` does."""
+
+    def __init__(self, name: str, face: Face) -> None:
+        self.__name__ = name
+        self._face = face
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # read when somebody asks, not when the extension loads
+        from orchmagic.notebook.commands import help_text
+
+        return help_text(PATTERNS.get(self.__name__))
+
+    def __call__(self, line: str, cell: str | None = None) -> Run | None:
+        """In a terminal, in a script, and inside other magics: block."""
+        if cell is None:
+            print(self.__doc__)  # noqa: T201 - what the user asked to see
+            return None
+        with self._told():
+            begun = _begin(self.__name__, line, cell, self._face, awaited=False)
+            if begun is not None and not begun.background:
+                begun.run.settled()
+            return None if begun is None else _end(begun, self._face)
+        return None
+
+    async def awaited(self, line: str, cell: str) -> Run | None:
+        """The same in a kernel, which is free meanwhile."""
+        with self._told():
+            begun = _begin(self.__name__, line, cell, self._face, awaited=True)
+            if begun is not None and not begun.background:
+                with suppress(CancelledError):  # an interrupt: told as a run that was cancelled
+                    await begun.run.ended()
+            return None if begun is None else _end(begun, self._face)
+        return None
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Help that was asked for is shown; an error of ours is one line, and the cell has failed."""
+        from orchmagic.language.magic_line import HelpRequested
+
+        try:
+            yield
+        except HelpRequested:
+            print(self.__doc__)  # noqa: T201 - what the user asked to see
+        except OrchError as error:
+            raise UsageError(str(error)) from None
+
+
+class OrchCommand:
+    """`%orch COMMAND`."""
+
+    __name__ = "orch"
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]  # as above
+        from orchmagic.notebook.commands import overview
+
+        return overview()
+
+    def __call__(self, line: str) -> Any:
+        from orchmagic.notebook import commands
+
+        try:
+            return commands.run(self._face.session, line)
+        except OrchError as error:
+            raise UsageError(str(error)) from None
+
+
+def load(shell: InteractiveShell) -> Face:
+    """Register everything with `shell`; loading twice starts afresh."""
+    unload(shell)
+    face = Face(shell)
+    setattr(shell, _FACE, face)
+    shell.configurables.append(face.config)  # type: ignore[arg-type]  # IPython's list is typed too narrowly
+    for name in PATTERNS.names():
+        _register(shell, PatternMagic(name, face), "line_cell")
+    _register(shell, OrchCommand(face), "line")
+    face.transformer.register()
+    shell.events.register("post_run_cell", face.clear)
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.append(face.completer)
+    if shell.display_formatter is not None:
+        views = shell.display_formatter
+        views.ipython_display_formatter.for_type_by_name("orchmagic.runtime.run", "Run", _show)
+        # LangGraph's own display sends the graph to mermaid.ink; this one stays on the machine
+        views.mimebundle_formatter.for_type_by_name("langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle)
+        views.mimebundle_formatter.for_type_by_name("orchmagic.runtime.orchestration", "Orchestration", _graph_bundle)
+    return face
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take the magics away and stop what runs."""
+    face: Face | None = getattr(shell, _FACE, None)
+    if face is None:
+        return
+    delattr(shell, _FACE)
+    face.close()
+    face.transformer.unregister()
+    shell.events.unregister("post_run_cell", face.clear)
+    shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, OrchMagic)]
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.remove(face.completer)
+    for kind, known in shell.magics_manager.magics.items():
+        for name in (*PATTERNS.names(), "orch"):
+            if kind in {"line", "cell"} and isinstance(known.get(name), PatternMagic | OrchCommand):
+                del known[name]
+
+
+def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: str) -> None:
+    # without no_var_expand IPython would turn {{model}} into {model} and $0.05 into 0.05
+    shell.register_magic_function(no_var_expand(magic), kind, magic.__name__)  # type: ignore[arg-type]  # untyped
+
+
+def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> Execution | None:
+    """Read the cell and start its run; None when it is only defined, or estimated."""
+    made = face.session.define(pattern, line, cell)
+    if made.options.name:
+        face.shell.user_ns[made.options.name] = made
+    if made.options.dry_run:
+        print(made.estimate().text())  # noqa: T201 - what the user asked to see
+        return None
+    missing = made.missing()
+    if made.options.no_run or missing:
+        _say_defined(made, missing)
+        return None
+    from orchmagic.notebook.execution import Execution
+
+    begun = Execution(made.prepare(), made.options)
+    if face.in_kernel:
+        begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons)
+    else:
+        begun.in_terminal(progress=face.config.live)
+    face.begun.append(begun)
+    begun.start()
+    return begun
+
+
+def _end(begun: Execution, face: Face) -> Run:
+    """What the cell gives; a run that failed fails the cell, after it is shown."""
+    run = begun.run
+    begun.store(face.shell.user_ns)
+    if run.status in {"failed", "cancelled"}:
+        face.show(run)
+        raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {run.status}'}")
+    return run
+
+
+def _say_defined(made: Orchestration, missing: list[str]) -> None:
+    call = f"{made.__name__}({', '.join(f'{n}=…' for n in made.definition.inputs)})"
+    why = f" It needs {', '.join(missing)}, not in the notebook yet." if missing else ""
+    how = f"Run it with {call}." if made.options.name else "Give it a name on the magic line to run it later."
+    print(f"Defined {made!r}.{why} {how}")  # noqa: T201 - the answer to the cell
+
+
+def _completer(face: Face) -> Callable[[CompletionContext], Any]:
+    from IPython.core.completer import context_matcher
+
+    @context_matcher(identifier="orchmagic")  # type: ignore[untyped-decorator]  # IPython's decorator is untyped
+    def orchmagic(context: CompletionContext) -> Any:
+        if not context.full_text.startswith("%%"):
+            return {"completions": [], "suppress": False}
+        from orchmagic.notebook.completion import matches
+
+        return matches(face.session, context)
+
+    return orchmagic  # type: ignore[no-any-return]  # as above
+
+
+def _show(run: Run) -> None:
+    # IPython keeps the first formatter of a type: of a face that is loaded anew it would know nothing
+    from IPython.core.getipython import get_ipython
+
+    face: Face = getattr(get_ipython(), _FACE)
+    face.show(run)
+
+
+def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, Any]:
+    from orchmagic.graph import draw
+
+    return {"text/html": draw.svg(made.definition), "text/plain": f"{made!r}\n{draw.outline(made.definition)}"}
+
+
+def _langgraph_bundle(compiled: Any, *_: object, **__: object) -> dict[str, Any]:
+    return {"text/plain": compiled.get_graph().draw_mermaid()}

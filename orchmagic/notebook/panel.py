@@ -1,0 +1,168 @@
+"""The face of the Runs panel: what JupyterLab asks the kernel silently, between two cells; JSON in, JSON out.
+
+Nothing here waits for a model, prints, or touches the notebook's names: a question of the panel leaves no trace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchmagic import views
+from orchmagic.errors import CellError, InputError, OrchError
+from orchmagic.trace import format as words
+from orchmagic.trace.record import MIME, Record, Span
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.run import Run
+    from orchmagic.runtime.session import Session
+    from orchmagic.storage.runs import Stored
+
+_SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are looked through for today's cost
+_CUT = 2_000  # characters of a value in the list; `asked` has the whole
+
+
+class Answer:
+    """What the kernel sends back: only its JSON is read."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+
+    def __repr__(self) -> str:
+        return "orchmagic"
+
+    def _repr_json_(self) -> dict[str, Any]:
+        return self.data
+
+
+def ask(session: Session, question: str) -> Answer:
+    """Answer `["name", argument, …]` (JSON) with `{"found": …}`, or, where that goes wrong, `{"error": one line}`."""
+    name, *arguments = json.loads(question)
+    try:
+        return Answer({"found": _QUESTIONS[name](session, *arguments)})
+    except CellError as error:
+        return Answer({"error": "; ".join(p.found for p in error.problems)})
+    except (OrchError, OSError) as error:
+        return Answer({"error": " ".join(str(error).split())})
+
+
+def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
+    """The latest runs, newest first, and what the runs that began today (local time) cost, in US dollars as far as
+    prices are known; `unpriced` counts the calls of today whose price is not.
+    """
+    stored = session.history.store.runs(limit=_LOOKED)
+    here = {run.id: run for run in session.runs}
+    today = (now or datetime.now(UTC)).astimezone().date()
+    spent = [_cost(s, here) for s in stored if datetime.fromisoformat(s.started).astimezone().date() == today]
+    sums = {"today": sum(cost for cost, _ in spent), "unpriced": sum(unpriced for _, unpriced in spent)}
+    return {"version": 1, **sums, "runs": [_told(session, s, here.get(s.id)) for s in stored[:_SHOWN]]}
+
+
+def record(session: Session, which: str) -> dict[str, Any]:
+    """A run's trace, as a notebook saves it.
+
+    Raises:
+        InputError: there is no such run, or it ended before anything was recorded.
+    """
+    found: dict[str, Any] = views.bundle(_record(session, which))[MIME]
+    return found
+
+
+def asked(session: Session, which: str) -> dict[str, Any]:
+    """What a run asks, uncut: `{"question", "choices", "value"}`.
+
+    Raises:
+        InputError: it does not wait.
+    """
+    found = _question(_record(session, which))
+    if found is None:
+        raise InputError(f"run {which} does not wait for a person")
+    return found
+
+
+def answer(session: Session, which: str, reply: object) -> dict[str, Any]:
+    """Answer a waiting run, which goes on in the background.
+
+    Raises:
+        InputError: it does not wait, or the reply does not fit; it still waits then.
+    """
+    run = session.revive(which)
+    run.respond(reply)
+    return {"status": run.status}
+
+
+def resume(session: Session, which: str) -> dict[str, Any]:
+    """Go on, in the background, with a run that broke off.
+
+    Raises:
+        InputError: it is done, under way, or waits for an answer.
+    """
+    return {"status": session.revive(which).begin_again().status}
+
+
+def export(session: Session, which: str) -> dict[str, Any]:
+    """Write what a run ran as a Python module into the kernel's folder; an existing file is never overwritten.
+
+    Raises:
+        OrchError: the run cannot be exported, or the file is there.
+    """
+    stored = session.history.store.run(which)
+    made = session.reread(stored.source, stored.name, session.namespace)
+    path = made.export(Path(f"{stored.name.replace('.', '_')}.py"))
+    return {"file": str(path)}
+
+
+_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    f.__name__: f for f in (overview, record, asked, answer, resume, export)
+}
+
+
+def _record(session: Session, which: str) -> Record:
+    for run in session.runs:
+        if run.id == which:
+            return run.record
+    stored = session.history.store.run(which)
+    if stored.record is None:
+        raise InputError(f"run {which} ({stored.name}) is {stored.status}: nothing of it was recorded")
+    return Record.from_json(stored.record)
+
+
+def _told(session: Session, stored: Stored, run: Run | None) -> dict[str, Any]:
+    """One line of the list; a run of this kernel as it stands now."""
+    now = None if run is None else run.record
+    status = stored.status if now is None else now.status
+    told: dict[str, Any] = {
+        "id": stored.id,
+        "name": stored.name,
+        "pattern": stored.pattern,
+        "status": status,
+        "started": stored.started,
+        "parent": stored.parent,
+        "here": run is not None,
+        "seconds": stored.seconds if now is None else now.seconds,
+        "tokens": stored.tokens if now is None else now.usage.total,
+        "cost": stored.cost if now is None else now.cost,
+        "unpriced": stored.unpriced if now is None else now.unpriced,
+    }
+    if status == "waiting" and (found := _question(now or _record(session, stored.id))):
+        told["asked"] = {
+            "question": found["question"],
+            "choices": found["choices"],
+            "shown": words.shown(found["value"], _CUT),
+        }
+    return told
+
+
+def _cost(stored: Stored, here: dict[str, Run]) -> tuple[float, int]:
+    """US dollars, and how many calls are not in them because their price is unknown."""
+    now = here[stored.id].record if stored.id in here else stored
+    return now.cost, now.unpriced
+
+
+def _question(found: Record) -> dict[str, Any] | None:
+    """What the run waits with: the last span that does."""
+    waits: list[Span] = [s for s in found.spans if s.status == "waiting" and s.asked]
+    return dict(waits[-1].asked) if waits else None

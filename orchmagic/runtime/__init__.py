@@ -1,0 +1,1 @@
+"""Runs a graph: compiled to LangGraph, node by node, recorded, paused and resumed."""

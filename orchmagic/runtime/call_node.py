@@ -1,0 +1,183 @@
+"""Ask a model for one value: render, ask, read; a reply that does not fit is asked again with what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchmagic.core.validators import Keep, keep
+from orchmagic.errors import InputError, OutputError
+from orchmagic.graph import tool_schema as tools
+from orchmagic.graph.model import Call
+from orchmagic.graph.output_types import OutputType
+from orchmagic.language import templates as template
+from orchmagic.language.builtin_prompts import AGAIN, REASK
+from orchmagic.models import ModelRequest, ModelResponse, images
+from orchmagic.models import logprobs as confidence
+from orchmagic.runtime.context import Context, State
+from orchmagic.runtime.prompt_variables import Varied, varied
+from orchmagic.trace.events import Repaired
+
+Message = dict[str, Any]
+_HERE: Message = {"role": "", "content": ""}  # between the turns before a prompt and those after it
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What one visit of a call asks: once, or once per vote. `varied`: what the semantic cache compares."""
+
+    node: Call
+    span: str
+    messages: tuple[Message, ...]
+    model: str | None = None
+    vote: int | None = None
+    varied: Varied | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`said` is what the model added to the transcript; with tool calls there is no value yet."""
+
+    value: Any
+    said: Message
+    acts: bool = False
+
+
+def question(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Question:
+    """The messages of a call: prompt, earlier turns of the thread, transcript, and what a failed gate had to say."""
+    prompt = [{"role": m.role, "content": images.content(template.render(m.text, seen))} for m in node.messages]
+    leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
+    thread = [dict(m) for m in ctx.thread]
+    own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
+    messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
+    ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
+    return Question(
+        node, span, messages, model=_rung(node, span), varied=_varied(node, [*thread, _HERE, *own], seen, ctx)
+    )
+
+
+def _varied(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> Varied | None:
+    """The prompt's values apart from its text, for the semantic cache; a step with tools is never compared."""
+    return varied(node.messages, turns, seen) if _keep(node, ctx).how == "semantic" and not node.tools else None
+
+
+def _keep(node: Call, ctx: Context) -> Keep:
+    return keep(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
+
+
+async def ask(asked: Question, ctx: Context) -> Answer:
+    """One value.
+
+    Raises:
+        OutputError: no reply fitted, however often it was asked again.
+        ModelError: no model answered.
+    """
+    node, messages = asked.node, list(asked.messages)
+    request, kind, self_report = _request(asked, ctx)
+    for attempt in range(node.retry + 1):
+        call = f"{asked.span}.{attempt + 1}"
+        response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
+        if response.tool_calls and node.transcript:
+            return Answer(None, _assistant(response), acts=True)
+        try:
+            value, repaired = kind.parse(response.text)
+        except OutputError as error:
+            if attempt == node.retry:
+                raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
+            request = replace(request, parts=None, frame="")  # what is wrong with a reply is no question
+            continue
+        if repaired:
+            ctx.emit(Repaired(call=call, what=repaired))
+        value = _sure(node, value, response, self_report=self_report)
+        return Answer(value, {"role": "assistant", "content": response.text})
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _rung(node: Call, span: str) -> str | None:
+    """The model of this visit, when the node climbs a ladder of them."""
+    if not node.ladder:
+        return None
+    visit = int(span.rpartition("#")[2].partition("/")[0])
+    return node.ladder[min(visit, len(node.ladder)) - 1]
+
+
+def _request(asked: Question, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
+    defaults, node = ctx.defaults, asked.node
+    model = asked.model or node.model or ctx.graph.model or defaults.model
+    fallback = node.fallback if node.fallback is not None else ctx.graph.fallback or defaults.fallback
+    if images.inside(asked.messages):
+        model, *others = _sighted(node, (model, *fallback), ctx)
+        fallback = tuple(others)
+    logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
+    self_report = bool(node.confidence) and not logprobs
+    kind = ctx.kinds.asked[node.name].asked(self_report=self_report)
+    kept = _keep(node, ctx)
+    cache = "off" if kept.how == "off" else defaults.cache
+    if cache == "use" and ctx.fresh(asked.span):
+        cache = "refresh"
+    request = ModelRequest(
+        call=asked.span,
+        model=model,
+        messages=asked.messages,
+        parameters={} if node.temperature is None else {"temperature": node.temperature},
+        max_tokens=node.max_tokens or defaults.max_tokens,
+        schema=kind.schema,
+        tools=tuple(tools.tool(n, ctx.namespace[n]).spec for n in node.tools),  # type: ignore[arg-type]  # checked when the cell was read
+        logprobs=logprobs,
+        fallback=fallback,
+        timeout=node.timeout or defaults.timeout,
+        retries=defaults.retries,
+        cache=cache,
+        ttl=kept.ttl,
+        vote=asked.vote,
+        stream=defaults.stream,
+        parts=asked.varied.parts if asked.varied else None,
+        frame=asked.varied.frame if asked.varied else "",
+    )
+    return request, kind, self_report
+
+
+def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:
+    """Those of the models that take images.
+
+    Raises:
+        InputError: none does; nothing was sent.
+    """
+    found = [m for m in models if ctx.deployment(m).vision]
+    if not found:
+        raise InputError(
+            f"step {node.name!r} sends an image, and {' and '.join(map(repr, models))} takes none: name a model with "
+            "vision (model=…), or write vision = true in the settings of its alias"
+        )
+    return found
+
+
+def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool) -> Any:
+    if not node.confidence or self_report:
+        return value
+    chosen = value[node.confidence]
+    return {
+        **value,
+        "confidence": confidence.of_field(response.text, node.confidence, chosen, response.logprobs),
+    }
+
+
+def _assistant(response: ModelResponse) -> Message:
+    calls = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+        for c in response.tool_calls
+    ]
+    return {"role": "assistant", "content": response.text or None, "tool_calls": calls}
+
+
+def _again(node: Call, state: State, ctx: Context) -> list[Message]:
+    """After a failed gate: what the step said last, and the check that it did not pass."""
+    checks = state.get("feedback", {}).get(node.name)
+    if not checks:
+        return []
+    last = ctx.kinds.typed(node.name, state.get(node.name))
+    said = {"role": "assistant", "content": template.text(last)}
+    return [said, {"role": "user", "content": AGAIN.format(check=checks)}]

@@ -1,0 +1,171 @@
+"""Where the runs of a session are kept: the store (SQLite), and LangGraph's checkpoints of those that pause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.core import environment as origin
+from orchmagic.core.settings import Settings
+from orchmagic.graph.composition import nested
+from orchmagic.graph.model import Graph
+from orchmagic.runtime.event_loop import Bridge
+from orchmagic.runtime.fork import Fork
+from orchmagic.trace import otel
+from orchmagic.trace.audit import Audit
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.deduplication import Once
+    from orchmagic.runtime.run import Run
+    from orchmagic.storage.checkpoints import Close
+    from orchmagic.storage.runs import Store
+    from orchmagic.trace.record import Trace
+
+_HELD = 100  # runs at hand; older ones are read from the store
+_HELD_ALONE = 1000  # where the store is in memory, and has less of them
+
+
+class History:
+    """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
+
+    def __init__(self, settings: Callable[[], Settings], bridge: Bridge, notebook: Callable[[], str]) -> None:
+        self.notebook = notebook
+        self._settings = settings
+        self._bridge = bridge
+        self._store: Store | None = None
+        self._saver: Any = None
+        self._close_saver: Close | None = None
+        self._pruned = False
+        self._audit: Audit | None = None
+
+    @property
+    def store(self) -> Store:
+        """The run history."""
+        if self._store is None:
+            from orchmagic.storage.runs import Store  # noqa: PLC0415 - first run
+
+            folder = self._folder
+            self._store = Store(None if folder is None else folder / "runs.sqlite")
+        return self._store
+
+    @property
+    def saver(self) -> Any:
+        """LangGraph's checkpointer, on the session's loop; None with `history` off (then it is in memory).
+
+        Raises:
+            SettingsError: the database cannot be opened.
+        """
+        folder = self._folder
+        if self._saver is None and folder is not None:
+            from orchmagic.storage.checkpoints import open_saver  # noqa: PLC0415 - first pause
+
+            url = self._settings().checkpoints
+            self._saver, self._close_saver = self._bridge.run(open_saver(url or folder / "checkpoints.sqlite"))
+        return self._saver
+
+    @property
+    def audit(self) -> Audit | None:
+        """The audit log; None without the setting."""
+        path = self._settings().audit
+        if path is None or self._audit is None or self._audit.setting != path:
+            self._audit = None if path is None else Audit(path, self.notebook)
+        return self._audit
+
+    def audited(self, told: Once) -> Once:
+        """The same, with an audit log that hears what a run tells."""
+        if self.audit is not None:
+            self.audit.follow(told.trace, told.note)
+        return told
+
+    def wrote(self, trace: Trace) -> Callable[[str, str, str], None]:
+        """What hears of the writes of a run: see `once.Once.log`."""
+        return _nobody if self.audit is None else partial(self.audit.wrote, trace)
+
+    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, fork: Fork | None) -> str:
+        """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints.
+
+        Raises:
+            SettingsError: there is to be an audit log, and it cannot be written.
+        """
+        if self.audit is not None:
+            self.audit.check()
+        if not self._pruned:
+            self._pruned = True
+            from orchmagic.storage import runs as kept  # noqa: PLC0415 - as above
+
+            gone = self.store.prune(kept.KEPT, kept.DAYS)
+            if gone and self.saver is not None:
+                self._bridge.run(_deleting(self.saver, gone))
+        return self.store.begin(
+            graph.name,
+            graph.pattern,
+            source=graph.source,
+            sources={g.name: g.source for g in nested(graph) if g.source},
+            options=fork.to_json() if fork else None,
+            inputs=inputs,
+            parent=parent,
+            notebook=self.notebook(),
+            user=origin.user(),
+        )
+
+    def hold(self, runs: list[Run], run: Run) -> None:
+        """Keep a run at hand; of those that ended the newest, or a loop of thousands fills the memory (37 kB each)."""
+        runs.append(run)
+        most = _HELD if self._folder else _HELD_ALONE
+        if len(runs) > most and (over := next((r for r in runs if r.status not in {"running", "waiting"}), None)):
+            runs.remove(over)
+
+    def save(self, run: Run, thread: str | None) -> None:
+        """Keep where the run stands; the turns of a conversation when it is done."""
+        from orchmagic.trace.events import to_json  # noqa: PLC0415 - beside its use
+
+        waits, record = run.status == "waiting", run.record
+        events = [to_json(e) for e in run.trace.events] if waits else []
+        # what is kept in memory only is shown from the run itself
+        if self.audit is not None:
+            self.audit.ended(record)
+        whole = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
+        self.store.save(run.id, run.status, whole, events)
+        if self._settings().otel == "on":
+            otel.export(record, thread)
+        if thread and run.status == "done":
+            self.store.extend(thread, run.id, run.said)
+
+    def reload(self, before: Settings | None) -> None:
+        """The settings changed: what lies elsewhere now is opened anew."""
+        now = self._settings()
+        if before is not None and _places(before) != _places(now):
+            self.close()
+
+    def close(self) -> None:
+        """Close both. Safe to call twice."""
+        if self._close_saver is not None:
+            self._bridge.run(_closing(self._close_saver))
+            self._saver = self._close_saver = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    @property
+    def _folder(self) -> Path | None:
+        chosen = self._settings()
+        return None if chosen.history == "off" else Path(chosen.history_dir)
+
+
+def _places(chosen: Settings) -> tuple[object, ...]:
+    return chosen.history, chosen.history_dir, chosen.checkpoints
+
+
+def _nobody(*_: str) -> None:
+    """Nobody listens."""
+
+
+async def _deleting(saver: Any, runs: list[str]) -> None:
+    for run in runs:
+        await saver.adelete_thread(run)
+
+
+async def _closing(close: Close) -> None:
+    await close()

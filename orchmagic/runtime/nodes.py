@@ -1,0 +1,179 @@
+"""What each kind of node does with the state of a run: one async function each, state in, update out.
+
+Knows models only as a Handler and the run only as a Context, nothing of LangGraph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
+from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
+from orchmagic.language import expressions as expression
+from orchmagic.language import templates as template
+from orchmagic.models import images
+from orchmagic.runtime import call_node as asking
+from orchmagic.runtime.context import Context, State, Update, as_json, evaluate, mirror, scope
+from orchmagic.runtime.map_node import fan_out
+from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
+from orchmagic.runtime.tool_node import run_tools
+from orchmagic.runtime.voting import vote
+from orchmagic.trace.events import Answered, NodeFailed, NodeFinished, NodeSkipped, NodeStarted
+
+_SHOWN = 80  # characters of a value in a reason
+_ENDS = (Capped, BudgetExceeded, Stopped, Waiting)  # these end or pause the run, whatever node they come from
+_APPROVAL = ("approve", "edit", "reject")
+
+
+async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = None) -> Update:
+    """Run a node once: count it, trace it, skip it when its `when` is false. `inner` runs the graph of a Sub."""
+    number = state.get("visits", {}).get(node.name, 0) + 1
+    span = f"{ctx.path}{node.name}#{number}"
+    counted: Update = {"visits": {node.name: number}}
+    if not isinstance(node, Code):  # an expression costs nothing, and the branches bound its loops
+        ctx.count(node.name, span)
+    seen = scope(state, ctx)
+    when = getattr(node, "when", None)
+    if when is not None and not await evaluate(when, seen, node.name):
+        ctx.emit(NodeSkipped(node=node.name, span=span, reason=f"when {when} is false"))
+        update: Update = {node.name: None}
+    else:
+        update = await _traced(node, span, state, seen, ctx, inner)
+    mirror(ctx, update)
+    return update | counted
+
+
+async def _traced(
+    node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
+) -> Update:
+    try:
+        update = await _run(node, span, state, seen, ctx, inner)
+    except _ENDS:
+        raise
+    except Exception as error:
+        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__))
+        if getattr(node, "isolated", False):
+            return {node.name: None, "errors": {node.name: str(error)}}
+        raise
+    ctx.emit(NodeFinished(span=span, output=update.get(node.name, update)))
+    return update
+
+
+async def _run(
+    node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
+) -> Update:
+    match node:
+        case Call():
+            return await _call(node, span, state, seen, ctx)
+        case Tools():
+            return await run_tools(node, span, state, ctx)
+        case Code():
+            return await run_code(node, span, seen, ctx)
+        case Approve():
+            return _ask_person(node, span, state, seen, ctx)
+        case Sub():
+            assert inner is not None
+            if node.each:
+                return await fan_out(node, span, seen, ctx, lambda at, there: run_inner(node, at, there, ctx, inner))
+            return {node.name: await run_inner(node, span, seen, ctx, inner)}
+
+
+async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+    """Ask once (or once per item, or per vote); with a transcript, what was said is appended to it."""
+    if node.each:
+        return await fan_out(node, span, seen, ctx, lambda at, there: _value(node, at, state, there, ctx))
+    asked = asking.question(node, span, state, seen, ctx)
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.told(asked.messages)))
+    if node.votes:
+        return {node.name: await vote(asked, node.votes, ctx)}
+    try:
+        answer = await asking.ask(asked, ctx)
+    except OutputError:
+        if node.tolerant:
+            return {node.name: None}
+        raise
+    if answer.acts:
+        return {str(node.transcript): [answer.said]}
+    update: Update = {node.name: answer.value}
+    return update | {node.transcript: [answer.said]} if node.transcript else update
+
+
+async def _value(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Any:
+    """The value of one item."""
+    asked = asking.question(node, span, state, seen, ctx)
+    return await vote(asked, node.votes, ctx) if node.votes else (await asking.ask(asked, ctx)).value
+
+
+async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Context) -> Update:
+    """Evaluate; a gate's value is a bool, and a failed one tells the step it sends back to what was checked.
+
+    What the notebook's own code gave is recorded: a run that goes on or is replayed does not do it again.
+    """
+    kind = "gate" if node.gate else "code"
+    ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=node.expression))
+    key = _key(node, seen, ctx)
+    kept = ctx.journal.recall(span, key) if key else None
+    if kept is not None:
+        found = kept.value
+    else:
+        value = await evaluate(node.expression, seen, node.name)
+        found = bool(value) if node.gate else as_json(value, node.name)
+        if key:
+            ctx.journal.keep(span, key, found)
+    ctx.pictures = ctx.pictures or images.among(found)
+    update: Update = {node.name: found}
+    if node.again:
+        update["feedback"] = {node.again: None if found else node.expression}
+    return update
+
+
+def _key(node: Code, seen: Mapping[str, object], ctx: Context) -> str | None:
+    """What the value depends on; None for an expression that runs no code of the notebook."""
+    names = expression.names(node.expression)
+    if not names & set(ctx.graph.code):
+        return None
+    values = {n: _plain(seen[n]) for n in sorted(names - set(ctx.graph.code)) if n in seen}
+    whole = json.dumps([node.expression, values])
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plain(value: object) -> str:
+    try:
+        return template.text(value)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def because(node: Node, seen: Mapping[str, object]) -> str:
+    """` (extract.quote = 'x')`: the values that a gate's expression read; empty for other nodes."""
+    if not (isinstance(node, Code) and node.gate):
+        return ""
+    parts = expression.parts(node.expression, seen)
+    values = ", ".join(f"{k} = {_short(v)}" for k, v in parts.items() if not callable(v))
+    return f" ({values})" if values else ""
+
+
+def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+    """The reply, once it is there; until then the run waits."""
+    question = template.render(node.question.text, seen)
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
+    if node.subject is None:
+        reply = ctx.hear(Waiting(question, span=span))
+        ctx.emit(Answered(span=span, reply=reply))
+        return {node.name: reply}
+    subject = as_json(seen[node.subject], node.subject)
+    reply = ctx.hear(Waiting(question, span=span, choices=_APPROVAL, value=subject))
+    ctx.emit(Answered(span=span, reply=reply))
+    if reply["action"] != "edit":
+        return {node.name: reply["action"]}
+    inner = node.subject in ctx.kinds.inner
+    edited = wrapped(state[node.subject], reply["value"]) if inner else reply["value"]
+    return {node.name: "approve", node.subject: edited}
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"

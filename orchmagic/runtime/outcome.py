@@ -1,0 +1,159 @@
+"""What a run gave, as its reader sees it: values of steps as attributes, output, cost, receipt, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.core.numbers import counted
+from orchmagic.errors import nearest
+from orchmagic.graph.model import Graph, Node, Sub
+from orchmagic.language.templates import text
+from orchmagic.runtime.context import Context, result
+from orchmagic.trace.events import Status
+from orchmagic.trace.record import Record, Span, Trace
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
+
+    from orchmagic.trace.receipt import Receipt
+    from orchmagic.views.comparison import Comparison
+
+
+class Outcome:
+    """The side of a run that is read; `Run` drives it. `_kept` is its record when it comes from the history."""
+
+    id: str
+    inputs: Mapping[str, Any]
+    status: Status
+    trace: Trace
+    _context: Context
+    _kept: Record | None
+
+    @property
+    def graph(self) -> Graph:
+        """What was run."""
+        return self._context.graph
+
+    @property
+    def name(self) -> str:
+        """The name of the orchestration."""
+        return self.graph.name
+
+    @property
+    def output(self) -> Any:
+        """The result: the value of the last result step that ran."""
+        name, value = result(self.graph, self._context.values)
+        kinds = self._context.kinds
+        if self._kept is not None and kinds.json(name, value) != self._kept.output:  # a person edited it, say
+            return self._kept.output
+        return kinds.typed(name, value) if name else value
+
+    @property
+    def record(self) -> Record:
+        """The run as plain data, for views and files."""
+        return self._kept or self.trace.snapshot()
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars spent, as far as prices are known (`trace.unpriced` calls are not in it); None when none is."""
+        record = self.record
+        return None if record.unpriced and not record.cost else record.cost
+
+    @property
+    def tokens(self) -> int:
+        """Tokens spent, in and out."""
+        return self.record.usage.total
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = [n.name for n in self.graph.nodes]
+        if name in known:
+            return self._typed(name)
+        raise AttributeError(f"a run has no {name!r} (steps: {', '.join(known)}){nearest(name, known)}")
+
+    def __getitem__(self, step: str) -> Any:
+        """The value of a step whose name is also one of the run's own attributes; `run["messages"]` of an agent."""
+        if step == "messages":
+            return self._context.values.get(step, [])
+        self.graph.node(step)
+        return self._typed(step)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(n.name for n in self.graph.nodes)})
+
+    def __repr__(self) -> str:
+        record = self.record
+        tokens = counted(record.usage.total, "token")
+        return f"<Run {self.id} {self.name} {self.status} {record.seconds:.2f} s {tokens}>"
+
+    def receipt(self) -> Receipt:
+        """A list of dicts, one per answer: step, model, provider, why that model, tokens, dollars, seconds, cache.
+
+        It is shown as a table; `.text` is that, `.totals` what it adds up to, and what one strong call, and all calls
+        on the strongest model, would have cost (estimates).
+        """
+        from orchmagic.trace.receipt import Receipt  # noqa: PLC0415 - read on demand
+
+        return Receipt(self.record)
+
+    def df(self) -> DataFrame:
+        """The receipt as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed; says what to write.
+        """
+        try:
+            import pandas as pd  # noqa: PLC0415 - optional
+        except ImportError:
+            raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
+        return pd.DataFrame(self.receipt())
+
+    def compare(self, *others: Outcome) -> Comparison:
+        """This run beside one to five others: timelines on one axis, cost and quality, and what differs.
+
+        Raises:
+            InputError: there are fewer or more.
+        """
+        from orchmagic.views.comparison import compare  # noqa: PLC0415 - read on demand
+
+        return compare([run.record for run in (self, *others)])
+
+    @property
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """The items that failed for good: step, item (from 1), input, error, attempts."""
+        from orchmagic.trace.receipt import dead_letters  # noqa: PLC0415 - read on demand
+
+        return dead_letters(self.record)
+
+    @property
+    def said(self) -> list[Mapping[str, Any]]:
+        """What this run adds to a conversation: what the step that answered was asked, and its answer."""
+        name, value = result(self.graph, self._context.values)
+        turns = self._context.turns
+        asked = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
+        asked = asked or next(reversed(turns.values()), ())
+        return [*asked, {"role": "assistant", "content": text(self._context.kinds.typed(name, value))}]
+
+    def _typed(self, name: str) -> Any:
+        return self._context.kinds.typed(name, self._context.values.get(name))
+
+
+def values(record: Record, graph: Graph) -> dict[str, Any]:
+    """The state that a record tells of: the values of its steps, with the step that gave an inner graph's output."""
+    return _values(record, record.steps, graph)
+
+
+def _values(record: Record, spans: Iterable[Span], graph: Graph) -> dict[str, Any]:
+    nodes = {n.name: n for n in graph.nodes}
+    return {s.name: _value(record, s, nodes[s.name]) for s in spans if s.status == "done" and s.name in nodes}
+
+
+def _value(record: Record, span: Span, node: Node) -> Any:
+    if not isinstance(node, Sub):
+        return span.output
+    if node.each is None or span.kind == "item":
+        step, value = result(node.graph, _values(record, record.inside(span), node.graph))
+        return {"step": step, "value": value}
+    return [_value(record, item, node) if item.status == "done" else None for item in record.inside(span)]

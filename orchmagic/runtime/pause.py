@@ -1,0 +1,90 @@
+"""What a run asks a person, and whether an answer fits the question."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from orchmagic.errors import InputError, OrchError
+from orchmagic.graph import tool_schema as tools
+from orchmagic.graph.model import Approve, Node, Sub, Tools
+from orchmagic.graph.value_types import Kinds
+from orchmagic.runtime.context import Context, as_json
+
+_DECISIONS = ("approve", "edit", "reject")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What a run waits for. `choices` are approve, edit and reject for a `value`; empty: any answer will do."""
+
+    span: str
+    question: str
+    choices: tuple[str, ...] = ()
+    value: Any = None
+    interrupt: str = ""
+
+
+def fitting(reply: object, pause: Pause, ctx: Context, run: str) -> Any:
+    """The reply as JSON, in the form that the question of `run` asks for: an answer, or `{"action": …}`.
+
+    Raises:
+        InputError: it is none; the run still waits.
+    """
+    if reply is None:
+        raise InputError(f"an answer is missing: {pause.question} Write run.resume(answer)")
+    if not pause.choices:
+        if _decides(reply):  # said of another question: as an answer it would end the run with nonsense
+            raise InputError(f"{run} asks for an answer: write %orch resume {run} YOUR ANSWER, or run.resume(answer)")
+        return as_json(reply, "answer")
+    found = {"action": reply} if isinstance(reply, str) else reply
+    action = found.get("action") if isinstance(found, dict) else None
+    if action not in pause.choices or not isinstance(found, dict):
+        raise InputError(f"{reply!r} is no answer: write run.approve(), run.edit(value) or run.reject(why)")
+    if action == "edit":
+        found = {**found, "value": _fitted(found, pause, ctx)}
+    return as_json(found, "answer")
+
+
+def _decides(reply: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it is what Approve, Edit and Reject send."""
+    return isinstance(reply, dict) and reply.get("action") in _DECISIONS and reply.keys() <= {"action", "value", "why"}
+
+
+def _fitted(reply: dict[str, Any], pause: Pause, ctx: Context) -> Any:
+    """The edited value as JSON: arguments of a tool, or what takes the place of a step's value."""
+    if "value" not in reply:
+        raise InputError("an edit needs a value: write run.edit(value)")
+    value = as_json(reply["value"], "value")
+    node, kinds = _asker(pause.span, ctx)
+    try:
+        if isinstance(node, Tools):
+            return _arguments(value, pause, ctx)
+        if isinstance(node, Approve) and node.subject:
+            kinds.accept(node.subject, value, pause.value)
+    except (OrchError, ValueError) as error:
+        what = f"{pause.value['tool']!r}" if isinstance(node, Tools) else repr(getattr(node, "subject", ""))
+        raise InputError(f"the edit does not fit {what}: {' '.join(str(error).split())}") from None
+    return value
+
+
+def _asker(span: str, ctx: Context) -> tuple[Node | None, Kinds]:
+    """The node that asks, on whatever level it is ("each#1/3/tools#1.2"), and the types of its graph."""
+    graph, kinds, node = ctx.graph, ctx.kinds, None
+    for part in span.split("/"):
+        name, visit, _ = part.partition("#")
+        if visit:  # else it is the number of an item
+            node = graph.node(name)
+        if visit and isinstance(node, Sub):
+            graph, kinds = node.graph, kinds.inner[name]
+    return node, kinds
+
+
+def _arguments(value: Any, pause: Pause, ctx: Context) -> Any:
+    """The arguments alone, also when all that was shown is given back."""
+    name = pause.value["tool"]
+    if isinstance(value, dict) and value.keys() == pause.value.keys() and value["tool"] == name:
+        value = value["arguments"]
+    tools.tool(name, ctx.namespace[name]).read(json.dumps(value))  # type: ignore[arg-type]  # checked when the cell was read
+    return value

@@ -1,0 +1,58 @@
+"""What a run will be measured against, as it is known when it begins: the strongest model's prices, the usual range.
+
+A trace keeps both as data, so that a view, or a notebook that is opened next year, needs no settings and no prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
+
+from orchmagic.errors import SettingsError
+from orchmagic.graph.model import Call, Graph, Sub
+from orchmagic.models import Deployment
+from orchmagic.models.pricing import cost as prices
+from orchmagic.patterns import PATTERNS
+
+SINCE = "Q2 2026, illustrative"
+"""What the ranges of the patterns are worth."""
+
+
+class Yardstick(TypedDict):
+    """Arguments of a Trace."""
+
+    strongest: dict[str, Any] | None
+    usual: dict[str, Any] | None
+
+
+def yardstick(pattern: str, models: Iterable[str], resolve: Callable[[str], Deployment]) -> Yardstick:
+    """For a run of `pattern` that may ask `models`, the names that `resolve` knows."""
+    known = {d.alias: d for name in ("large", *models) if (d := _known(name, resolve))}
+    return Yardstick(strongest=prices.strongest(known.pop("large", None), known.values()), usual=_usual(pattern))
+
+
+def models_of(graph: Graph, default: str) -> list[str]:
+    """The models that a run may ask: `default` where neither a call nor its graph names one."""
+    default = graph.model or default
+    found = list(graph.fallback)
+    for node in graph.nodes:
+        if isinstance(node, Sub):
+            found += models_of(node.graph, default)
+        elif isinstance(node, Call):
+            found += [*(node.ladder or (node.model or default,)), *(node.fallback or ())]
+    return found
+
+
+def _known(name: str, resolve: Callable[[str], Deployment]) -> Deployment | None:
+    try:
+        return resolve(name)
+    except SettingsError:  # no `large` at an endpoint of one's own; a run of the history whose model is gone
+        return None
+
+
+def _usual(pattern: str) -> dict[str, Any] | None:
+    try:
+        known = PATTERNS.get(pattern)
+    except SettingsError:  # a run of a pattern that is not installed here
+        return None
+    return {"dollars": list(known.dollars), "seconds": list(known.seconds), "since": SINCE}

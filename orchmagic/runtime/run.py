@@ -1,0 +1,294 @@
+"""A run: one pass through a graph, from its inputs to a status, a result and a trace.
+
+Statuses: done, capped (a limit was reached; the partial result is kept), failed, cancelled, waiting (for a
+person). Whatever ends it, the trace is complete and readable, and `resume` goes on without paying twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped
+from orchmagic.models import images
+from orchmagic.runtime.context import Context, as_json
+from orchmagic.runtime.deduplication import Once
+from orchmagic.runtime.event_loop import Bridge, settle, waited
+from orchmagic.runtime.outcome import Outcome, values
+from orchmagic.runtime.pause import Pause, fitting
+from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
+from orchmagic.trace.receipt import broken, unfit
+from orchmagic.trace.record import Record
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.tools import Once as Writes
+    from orchmagic.storage.runs import Stored
+
+
+_NO_HISTORY = "a replay needs the history: %config OrchMagic.history is off"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a run asks of the history it is kept in."""
+
+    save: Callable[[Run], None] = lambda _: None
+    again: Callable[..., Run] | None = None
+    take: Callable[[Run], None] = lambda _: None
+    renew: Callable[[Run], None] = lambda _: None
+    writes: Writes | None = None
+
+
+class Run(Outcome):
+    """One run of an orchestration. The values of its steps are attributes: `run.extract.severity`.
+
+    Attributes:
+        id: short name, unique in the history.
+        inputs: what it was started with (JSON).
+        status: running, done, capped, failed, cancelled or waiting.
+        output: the result, typed as the cell declared; the partial result when capped.
+        cost: US dollars, None when no price is known (`words.money(run.cost)` says it); `tokens` in and out.
+        error: what went wrong, in one line, or None.
+        reason: why it ended as it did, when it did not simply end.
+        waiting: the question that it waits with, or None.
+    """
+
+    def __init__(
+        self,
+        id_: str,
+        context: Context,
+        compiled: Any,
+        told: Once,
+        inputs: Mapping[str, Any],
+        bridge: Bridge,
+        past: Past | None = None,
+    ) -> None:
+        self.id = id_
+        self.inputs = inputs
+        self.waiting: Pause | None = None
+        self.status: Status = "running"
+        self.error: str | None = None
+        self.reason: str | None = None
+        self.trace = told.trace
+        self._told = told
+        self._context = context
+        self._compiled = compiled
+        self._bridge = bridge
+        self._past = past or Past()
+        self._kept: Record | None = None
+        self._done = threading.Event()
+        self._future: concurrent.futures.Future[None] | None = None
+        self._turn = threading.Lock()  # of those who answer or resume: the second finds it running
+
+    def watch(self, listener: Callable[[Event], None]) -> None:
+        """Tell `listener` every event from now on; answers are then streamed."""
+        self.trace.listeners.append(listener)
+        self._context.defaults = replace(self._context.defaults, stream=True)
+
+    def start(self, payload: Any = None) -> None:
+        """Begin on the session's loop and return at once."""
+        self._done.clear()
+        if self._context.pipeline is not None:  # what goes on may have its prices and keys by now
+            self._context.handler = self._context.pipeline()
+        self.status, self.waiting, self._kept = "running", None, None
+        self.trace.began = self.trace.now
+        self._future = self._bridge.submit(self._drive(dict(self.inputs) if payload is None else payload))
+
+    def wait(self) -> Run:
+        """Wait for the end; an interrupt cancels the run, leaves its partial trace, and is raised again."""
+        if self._future is not None:
+            try:
+                self._bridge.wait(self._future)
+            except concurrent.futures.CancelledError:  # stopped by somebody else
+                settle(self._done)
+            except KeyboardInterrupt:
+                settle(self._done)
+                raise
+        return self
+
+    def settled(self) -> Run:
+        """`wait`, but an interrupt ends it with status cancelled instead of being raised again."""
+        with suppress(KeyboardInterrupt):
+            self.wait()
+        return self
+
+    async def ended(self) -> Run:
+        """`wait` for coroutines: cancelling it cancels the run."""
+        if self._future is not None:
+            try:
+                await waited(self._future)
+            except asyncio.CancelledError:
+                stopped = self._future.cancelled()  # by somebody else: this coroutine goes on
+                self.cancel()
+                if not stopped:
+                    raise
+        return self
+
+    def cancel(self) -> None:
+        """Stop the run; what it found so far stays."""
+        if self._future is not None and not self._done.is_set():
+            self._future.cancel()
+            settle(self._done)
+
+    def resume(self, answer: object = None) -> Run:
+        """Go on: a waiting run with the answer to its question, any other from where it broke off.
+
+        What was paid or done before comes from the record of the run.
+
+        Raises:
+            InputError: the run is done or under way, or the answer is missing or of the wrong form.
+        """
+        if self.status == "waiting" or answer is not None:
+            return self.respond(answer).wait()
+        return self.begin_again().wait()
+
+    def begin_again(self) -> Run:
+        """`resume` of a run that broke off, without waiting for its end.
+
+        Raises:
+            InputError: it is done, under way, or waits for a person.
+        """
+        with self._turn:
+            if self.status in {"done", "running", "waiting"}:
+                raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
+            self._past.take(self)
+            self._past.renew(self)
+            self._context.renew(unfit(self.record))
+            self.trace.restart()
+            self._told.forget()
+            self.start()
+        return self
+
+    def approve(self) -> Run:
+        """Let what the run asks about pass as it is, and go on."""
+        return self.respond({"action": "approve"}).wait()
+
+    def edit(self, value: object) -> Run:
+        """Let it pass with this value in its place, and go on."""
+        return self.respond({"action": "edit", "value": value}).wait()
+
+    def reject(self, why: str = "") -> Run:
+        """Do not let it pass: an agent is told why, a chain stops."""
+        return self.respond({"action": "reject", "why": why}).wait()
+
+    def respond(self, reply: object) -> Run:
+        """`resume` without waiting for the end: the run goes on in the background.
+
+        Raises:
+            InputError: the run does not wait, or the reply is none of its choices; it still waits then.
+        """
+        from orchmagic.runtime import compile as compiling  # noqa: PLC0415 - heavy
+
+        with self._turn:
+            if self.status != "waiting" or self.waiting is None:
+                raise InputError(f"run {self.id} is {self.status}: only a waiting run can be answered")
+            pause = self.waiting
+            fit = fitting(reply, pause, self._context, self.id)
+            self._past.take(self)
+            self.start(compiling.resume(pause.interrupt, pause.span, fit))
+        return self
+
+    def replay(self, *, from_step: str | None = None, model: str | None = None, **inputs: object) -> Run:
+        """The run again, from its record: no call is made, and the output is the same.
+
+        `from_step` asks that step and all that follow anew; `model` and changed inputs ask what they change. The
+        result is a run of its own; this one stays as it is.
+
+        Raises:
+            InputError: there is no such step or input, or no history is kept.
+        """
+        if self._past.again is None:
+            raise InputError(_NO_HISTORY)
+        return self._past.again(self, from_step, model, inputs).wait()
+
+    def retry(self) -> Run:
+        """Run again what failed (the dead letters) and what depends on it; the rest comes from the record."""
+        if self._past.again is None:
+            raise InputError(_NO_HISTORY)
+        return self._past.again(self, None, None, {}, broken(self.record)).wait()
+
+    @property
+    def checkpoint(self) -> dict[str, Any]:
+        """What LangGraph is told: a bound above our own, and where the checkpoints are."""
+        return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.id}}
+
+    async def _drive(self, payload: Any) -> None:
+        if not self.trace.events:
+            self.trace.add(RunStarted(inputs=images.told(self.inputs)))
+        writes = self._past.writes
+        try:
+            with writes.during() if writes else nullcontext():
+                status, error, reason = await self._bounded(payload)
+        except asyncio.CancelledError:
+            status, error, reason = "cancelled", None, "interrupted"
+        except OrchError as raised:
+            status, error, reason = "failed", str(raised), None
+        except Exception as raised:  # noqa: BLE001 - a run never loses its trace, whatever went wrong
+            status, error, reason = "failed", f"{type(raised).__name__}: {raised}", None
+        self._finish(status, error, reason)
+
+    async def _bounded(self, payload: Any) -> tuple[Status, str | None, str | None]:
+        limits = self.graph.limits
+        try:
+            async with asyncio.timeout(limits.deadline) as clock:
+                # what is inside a pause is in the journal: a checkpoint for each step would hold nothing more
+                how = {"durability": "exit"} if self._compiled.checkpointer else {}
+                state = await self._compiled.ainvoke(payload, context=self._context, config=self.checkpoint, **how)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            return "capped", None, f"deadline: {limits.deadline:g} s were not enough"
+        except (Capped, BudgetExceeded) as limit:
+            return "capped", None, str(limit)
+        except Stopped as stopped:
+            return "done", None, str(stopped)
+        if pauses := state.get("__interrupt__"):
+            return "waiting", None, self.wait_for(pauses).question
+        return "done", None, None
+
+    def wait_for(self, interrupts: Sequence[Any]) -> Pause:
+        """Take the first of LangGraph's interrupts, in the order of the nodes, as the question to answer."""
+        order = [n.name for n in self.graph.nodes]
+        interrupt = min(interrupts, key=lambda i: order.index(i.value["span"].partition("#")[0]))
+        asked = {**interrupt.value, "choices": tuple(interrupt.value["choices"])}
+        self.waiting = Pause(**asked, interrupt=interrupt.id)
+        return self.waiting
+
+    async def wake(self, stored: Stored) -> None:
+        """Take up a run of the history as it was left: a waiting one from its checkpoint."""
+        self._kept = Record.from_json(stored.record) if stored.record else None
+        self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
+        if self._kept is not None:
+            self.error, self.reason = self._kept.error, self._kept.reason
+            self._context.values.update(values(self._kept, self.graph))
+        if self.status != "waiting":
+            return
+        state = await self._compiled.aget_state(self.checkpoint)
+        if not state.interrupts:
+            self.status = "cancelled"  # its checkpoint is gone: resume() begins again, from the journal
+            return
+        events = [from_json(e) for e in stored.events]
+        self.trace.load(events)
+        self._told.load(events)
+        self._context.values.update(state.values)
+        self._context.visits = sum(state.values.get("visits", {}).values())
+        self.wait_for(state.interrupts)
+        self._context.asked.update(i.value["span"] for i in state.interrupts)
+
+    def _finish(self, status: Status, error: str | None, reason: str | None) -> None:
+        reason = reason or "; ".join(self._told.repeats) or None
+        self.status, self.error, self.reason = status, error, reason
+        try:
+            output = as_json(self.output, "output")
+        except InputError:
+            output = repr(self.output)
+        self.trace.add(RunFinished(status=status, output=output, error=error, reason=reason))
+        try:
+            self._past.save(self)
+        finally:
+            self._done.set()

@@ -1,0 +1,72 @@
+"""A graph inside a graph: its inputs, its limits, and what becomes of how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+from orchmagic.errors import BudgetExceeded, Capped, InputError, Stopped
+from orchmagic.graph.model import CAP, STOP, Sub
+from orchmagic.models import images
+from orchmagic.runtime.context import Context, as_json, evaluate, result
+from orchmagic.trace.events import Decided, NodeStarted
+
+Inner: TypeAlias = Callable[[dict[str, Any], Context], Awaitable[Any]]
+"""Runs the inner graph from its inputs, with the context of the inner run."""
+
+
+async def run_inner(node: Sub, span: str, seen: Mapping[str, object], ctx: Context, inner: Inner) -> Any:
+    """The output of the inner graph: `{"step": the node that gave it, "value": its JSON}`."""
+    inputs = await _inputs(node, seen)
+    if node.each is None:
+        ctx.emit(NodeStarted(span=span, node=node.name, kind="sub", input=images.told(inputs)))
+    below = ctx.below(node, f"{span}/", counts=node.each is None)
+    ended = await _ended(node, inputs, below, inner)
+    if ended:
+        ctx.emit(Decided(span=span, choice=ended[0], reason=ended[1]))
+    step, value = result(node.graph, below.values)
+    return {"step": step, "value": value}
+
+
+async def _ended(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner) -> tuple[str, str] | None:
+    """How it ended early, by a limit of its own or on purpose; limits of the outer run end that."""
+    seconds = node.graph.limits.deadline
+    try:
+        async with asyncio.timeout(seconds) as clock:
+            await inner(inputs, below)
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        return CAP, f"deadline: {seconds:g} s were not enough"
+    except Stopped as stopped:
+        return STOP, str(stopped)
+    except Capped as limit:
+        if limit.whose is not None and limit.whose is not below:
+            raise
+        return CAP, str(limit)
+    except BudgetExceeded as limit:
+        if limit.budget is not below.budget:
+            raise
+        return CAP, str(limit)
+    return None
+
+
+def wrapped(before: Any, value: Any) -> Any:
+    """A person's value in place of an inner output (or a list of them), with the step that gave the one before."""
+    if not isinstance(before, list):
+        return {**before, "value": value}
+    steps = [b["step"] for b in before if b]
+    own = [b["step"] if b else steps[0] for b in before]
+    return [v if v is None else {"step": step, "value": v} for v, step in zip(value, own, strict=True)]
+
+
+async def _inputs(node: Sub, seen: Mapping[str, object]) -> dict[str, Any]:
+    given = dict(node.given)
+    found: dict[str, Any] = {}
+    for name in node.graph.inputs:
+        if name not in given and name not in seen:
+            raise InputError(f"step {node.name!r} needs {name!r}: write {node.graph.name}({name}=…)")
+        value = await evaluate(given[name], seen, node.name) if name in given else seen[name]
+        found[name] = as_json(value, name)
+    return found

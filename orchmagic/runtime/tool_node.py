@@ -1,0 +1,85 @@
+"""Run the tool calls of a model side by side. What goes wrong is told to the model; a tool never fails a run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchmagic.errors import StoreError, Waiting, WriteUnknown
+from orchmagic.graph import tool_schema as tools
+from orchmagic.graph.model import Tools
+from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
+from orchmagic.runtime.context import Context, State, Update
+from orchmagic.trace.events import Answered, NodeStarted, ToolFinished, ToolStarted
+
+
+async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
+    """Run the tool calls of the last message side by side; what goes wrong is told to the model."""
+    calls = state[node.transcript][-1]["tool_calls"]
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
+    uses = (_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1))
+    results = await asyncio.gather(*uses, return_exceptions=True)
+    if stop := next((r for r in results if isinstance(r, BaseException)), None):
+        raise stop  # one waits for a person: what the others gave is recorded, and not done again
+    replies = [
+        {"role": "tool", "tool_call_id": call["id"], "content": result}
+        for call, result in zip(calls, results, strict=True)
+    ]
+    return {node.transcript: replies}
+
+
+async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any], ctx: Context) -> str:
+    name, written = call["function"]["name"], call["function"]["arguments"]
+    id_ = f"{span}.{number}"
+    ctx.emit(ToolStarted(call=id_, span=span, tool=name, arguments=written))
+    key = json.dumps([name, written])
+    kept = ctx.journal.recall(id_, key)
+    try:
+        result = kept.value if kept else tools.readable(await _use(node, name, written, id_, ctx))
+        result = await ctx.policy.text(result, "tools", id_)
+    except (Waiting, WriteUnknown, StoreError):
+        raise  # not for the model, which would find another way to write
+    except Exception as error:  # noqa: BLE001 - whatever a tool raises is for the model to read
+        told = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
+        result = TOOL_ERROR.format(error=told.strip("'\"") if isinstance(error, KeyError) else told)
+        result = await ctx.policy.instead(result, "tools", id_)
+        ctx.emit(ToolFinished(call=id_, error=result))
+    else:
+        ctx.journal.keep(id_, key, result)
+        ctx.emit(ToolFinished(call=id_, result=result))
+    return result
+
+
+async def _use(node: Tools, name: str, written: str, id_: str, ctx: Context) -> object:
+    if name not in node.tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(node.tools)}")
+    tool = tools.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
+    arguments = tool.read(written)
+    if name in node.approve:
+        arguments = tool.read(_approved(name, written, id_, ctx))
+    timeout = node.timeout or ctx.defaults.timeout
+    try:
+        async with asyncio.timeout(timeout):
+            if inspect.iscoroutinefunction(tool.function):
+                return await tool.function(**arguments)
+            return await asyncio.to_thread(tool.function, **arguments)
+    except TimeoutError:
+        raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
+
+
+def _approved(name: str, written: str, id_: str, ctx: Context) -> str:
+    """The arguments that a person lets pass, as they are or edited.
+
+    Raises:
+        Waiting: nobody answered yet.
+        ValueError: rejected; the text is for the model.
+    """
+    shown = {"tool": name, "arguments": json.loads(written or "{}")}
+    reply = ctx.hear(Waiting(f"Run {name}?", span=id_, choices=("approve", "edit", "reject"), value=shown))
+    ctx.emit(Answered(span=id_, reply=reply))
+    if reply["action"] == "reject":
+        raise ValueError(REJECTED.format(tool=name, why=reply.get("why") or "no reason was given"))
+    return json.dumps(reply["value"]) if reply["action"] == "edit" else written

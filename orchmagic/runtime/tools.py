@@ -1,0 +1,271 @@
+"""Tools that write: a marked function runs once for each key, across retry, resume, replay and re-run.
+
+    @orchmagic.tool(writes=True)                                                  the key: all arguments
+    @orchmagic.tool(writes=True, key=lambda order_id, **_: order_id)              the key: what it gives
+
+What is to be done is recorded before it is done, what came back after. A second call with the key gets the
+recorded result. A function that raised has written nothing and may run again: raise only when that is so. When
+the process died in between, nobody knows, and the next call says so instead of guessing. Outside a run it is the
+plain function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints, overload
+
+from orchmagic.errors import InputError, WriteUnknown
+
+if TYPE_CHECKING:
+    from orchmagic.storage.writes import Ledger, Write
+
+F = TypeVar("F", bound=Callable[..., Any])
+Key = Callable[..., object]
+
+_TICK = 0.02  # seconds between looks at a write that somebody else has begun
+_SHOWN = 120  # characters of a call in a message
+_MARK = "__orchmagic_tool__"
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The write was done before, by `run` at `at` (ISO 8601 in UTC): its recorded result was served."""
+
+    tool: str
+    call: str
+    run: str
+    at: str
+
+    def __str__(self) -> str:
+        return f"{self.call} was done by run {self.run}: its recorded result was served"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Under whose name a run writes. `told` hears of each write that was served instead of done again.
+
+    `log` hears of all, from any thread: tool, id of the write, and begun, done, failed, unknown or served.
+    """
+
+    ledger: Ledger
+    run: str
+    told: Callable[[Repeated], None] = lambda _: None
+    log: Callable[[str, str, str], None] = lambda *_: None
+
+    @contextmanager
+    def during(self) -> Iterator[None]:
+        """All that is called inside, in threads and tasks that begin there too, writes once."""
+        token = _RUN.set(self)
+        try:
+            yield
+        finally:
+            _RUN.reset(token)
+
+
+_RUN: ContextVar[Once | None] = ContextVar("orchmagic_once", default=None)
+_WRITING: ContextVar[frozenset[tuple[str, str]]] = ContextVar("orchmagic_writing", default=frozenset())
+
+
+@overload
+def tool(function: F, /) -> F: ...
+
+
+@overload
+def tool(*, writes: bool = False, key: Key | None = None) -> Callable[[F], F]: ...
+
+
+def tool(function: F | None = None, /, *, writes: bool = False, key: Key | None = None) -> F | Callable[[F], F]:
+    """Mark a notebook function as a tool; `writes=True`: it changes something, so it runs once for each key.
+
+    `key` gets the arguments by name and gives what must not be written twice (JSON): an order's number, say.
+
+    Raises:
+        TypeError: it stands over something else than a function, or there is a key without writes.
+    """
+    if key is not None and not writes:
+        raise TypeError("key= says what must not be written twice: write tool(writes=True, key=…)")
+
+    def mark(marked: F) -> F:
+        if not inspect.isfunction(marked):
+            raise TypeError(f"tool marks a function, not {marked!r}: write it directly above a `def`")
+        made = _once(marked, key) if writes else marked
+        setattr(made, _MARK, "writes" if writes else "reads")
+        return cast("F", made)  # the same signature, which is what F stands for
+
+    return mark if function is None else mark(function)
+
+
+def writes(function: object) -> bool:
+    """Whether the function is marked `writes=True`."""
+    return getattr(function, _MARK, None) == "writes"
+
+
+def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def begun_later(*args: Any, **kwargs: Any) -> Any:
+            deed = _Deed.of(function, key, args, kwargs)
+            if deed is None:
+                return await function(*args, **kwargs)
+            while not deed.claimed():  # noqa: ASYNC110 - the other one may be in another process
+                await asyncio.sleep(_TICK)
+            if deed.found is None:
+                with deed.under_way():
+                    deed.result = await function(*args, **kwargs)
+            return deed.result
+
+        return begun_later
+
+    @functools.wraps(function)
+    def begun(*args: Any, **kwargs: Any) -> Any:
+        deed = _Deed.of(function, key, args, kwargs)
+        if deed is None:
+            return function(*args, **kwargs)
+        while not deed.claimed():
+            deed.must_not_block()
+            time.sleep(_TICK)
+        if deed.found is None:
+            with deed.under_way():
+                deed.result = function(*args, **kwargs)
+        return deed.result
+
+    return begun
+
+
+class _Deed:
+    """One call of a function that writes, inside a run. `found`: it was done before, and `result` is what it gave."""
+
+    def __init__(self, once: Once, function: Callable[..., Any], key: str, call: str) -> None:
+        self.once = once
+        self.function = function
+        self.key = key
+        self.call = call
+        self.id = ""
+        self.found: Write | None = None
+        self.result: Any = None
+
+    @classmethod
+    def of(
+        cls, function: Callable[..., Any], key: Key | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> _Deed | None:
+        """None outside a run, and for a function that calls itself: that is still the same write."""
+        once = _RUN.get()
+        if once is None:
+            return None
+        named = _named(function, args, kwargs)
+        what = named if key is None else key(**named)
+        found = what if isinstance(what, str) else _canonical(function.__name__, what)
+        shown = [repr(what)] if key else [f"{name}={value!r}" for name, value in named.items()]
+        call = f"{function.__name__}({', '.join(shown)})"
+        short = call if len(call) <= _SHOWN else call[: _SHOWN - 1] + "…"
+        return None if (function.__name__, found) in _WRITING.get() else cls(once, function, found, short)
+
+    def claimed(self) -> bool:
+        """True when it is known what to do: run it, or serve what is `found`; False while somebody else runs it.
+
+        Raises:
+            WriteUnknown: it was begun, and nobody knows how that ended.
+        """
+        known = self.once.ledger.claim(self.function.__name__, self.key, self.call, self.once.run)
+        self.id = known.id
+        if known.mine:
+            self._log("begun")
+            return True
+        if known.state == "unknown":
+            raise WriteUnknown(
+                f"{known.call} was begun by run {known.run} and its end is unknown: check whether it was done, then "
+                f"write %orch writes settle {known.id}, or %orch writes forget {known.id} to let it run again"
+            )
+        if known.state == "begun":
+            return False
+        self.found, self.result = known, _typed(self.function, known.result)
+        self.once.told(Repeated(known.tool, known.call, known.run, known.at))
+        self._log("served")
+        return True
+
+    def _log(self, state: str) -> None:
+        self.once.log(self.function.__name__, self.id, state)
+
+    def must_not_block(self) -> None:
+        """A loop that waits here could never let the other one finish."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        raise WriteUnknown(f"{self.call} is under way: call it in a thread, or make {self.function.__name__} async")
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Record how it ends, whatever that end is."""
+        ledger = self.once.ledger
+        token = _WRITING.set(_WRITING.get() | {(self.function.__name__, self.key)})
+        try:
+            yield
+        except Exception:
+            ledger.failed(self.id)
+            self._log("failed")
+            raise
+        except BaseException:  # cancelled, or interrupted: in the middle
+            ledger.cut_off(self.id)
+            self._log("unknown")
+            raise
+        else:
+            ledger.done(self.id, _plain(self.result))
+            self._log("done")
+        finally:
+            _WRITING.reset(token)
+
+
+def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments by name, with those that were left out."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    rest = next((p.name for p in bound.signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
+    named = dict(bound.arguments)
+    return {**named, **named.pop(rest)} if rest else named
+
+
+def _canonical(name: str, value: object) -> str:
+    """JSON with its keys in order, so that equal arguments are the same key.
+
+    Raises:
+        InputError: they have no such form.
+    """
+    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
+
+    try:
+        return json.dumps(to_jsonable_python(value), sort_keys=True, separators=(",", ":"))
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+        raise InputError(
+            f"the arguments of {name} are no JSON, so nobody can tell when they are the same: write "
+            "@tool(writes=True, key=lambda …: …)"
+        ) from None
+
+
+def _plain(result: object) -> Any:
+    """The result as JSON; as text when it has no such form: the write is done, and must not fail for that."""
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy
+
+    try:
+        return json.loads(json.dumps(to_jsonable_python(result)))
+    except Exception:  # noqa: BLE001 - a foreign object's own serialiser may raise anything
+        return str(result)
+
+
+def _typed(function: Callable[..., Any], result: Any) -> Any:
+    """A recorded result as the function declares it; as it was recorded when it does not fit (any more)."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - heavy
+
+    try:
+        return TypeAdapter(get_type_hints(function, include_extras=True)["return"]).validate_python(result)
+    except Exception:  # noqa: BLE001 - no hint, a hint of another world, or another shape: it is still the result
+        return result

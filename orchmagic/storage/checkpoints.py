@@ -1,0 +1,104 @@
+"""Where LangGraph keeps the state of a run that pauses: SQLite, or Postgres by URL. State is JSON, never pickled."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from orchmagic.errors import SettingsError
+from orchmagic.storage.sqlite_files import patiently
+
+_SCHEMES = ("postgresql://", "postgres://")
+Close = Callable[[], Awaitable[None]]
+
+
+async def open_saver(where: str | Path) -> tuple[Any, Close]:
+    """(checkpointer, what closes it), on the loop that calls this; `where` is a file or a `postgresql://` URL.
+
+    Raises:
+        SettingsError: it cannot be opened; says what to write.
+    """
+    match where:
+        case Path():
+            return await _sqlite(where)
+        case str(url) if url.startswith(_SCHEMES):
+            return await _postgres(url)
+    raise _unknown(str(where))
+
+
+def _unknown(url: str) -> SettingsError:
+    scheme = url.partition("://")[0]  # behind it may stand a password
+    return SettingsError(
+        f"checkpoints is {scheme!r}: write postgresql://user@host/database, or leave it out for SQLite"
+    )
+
+
+async def _sqlite(file: Path) -> tuple[Any, Close]:
+    try:
+        with closing(await asyncio.to_thread(patiently, lambda: _held(file))):
+            return await _set_up(file)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(file, error) from None
+
+
+async def _set_up(file: Path) -> tuple[Any, Close]:
+    import aiosqlite  # noqa: PLC0415 - first pause
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # noqa: PLC0415 - heavy
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415 - heavy
+
+    connection = await aiosqlite.connect(file)
+    saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(pickle_fallback=False))
+    try:
+        await saver.setup()
+    except BaseException:
+        await connection.close()
+        raise
+    return saver, connection.close
+
+
+def _unusable(file: Path, error: Exception) -> SettingsError:
+    return SettingsError(f"the checkpoints {file} cannot be used ({error}): move the file away to begin a new one")
+
+
+def _held(file: Path) -> sqlite3.Connection:
+    """A file that only its owner reads, open: as long as it is, no other kernel that ends closes SQLite's log."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file.touch(mode=0o600)
+    connection = sqlite3.connect(file, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _postgres(url: str) -> tuple[Any, Close]:
+    try:
+        from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver  # noqa: PLC0415 - an extra
+        from psycopg import AsyncConnection, Error  # noqa: PLC0415 - as above
+        from psycopg.rows import dict_row  # noqa: PLC0415 - as above
+    except ImportError:
+        raise SettingsError('checkpoints in Postgres need an extra: pip install "orchmagic[postgres]"') from None
+    try:
+        connection = await AsyncConnection.connect(url, autocommit=True, prepare_threshold=0, row_factory=dict_row)
+    except (Error, UnicodeError) as error:
+        raise _unreachable(url, error) from None
+    saver = AsyncPostgresSaver(connection)
+    try:
+        await saver.setup()
+    except Error as error:
+        await connection.close()
+        raise _unreachable(url, error) from None
+    return saver, connection.close
+
+
+def _unreachable(url: str, error: Exception) -> SettingsError:
+    """The first line of what was said, without the password that the URL may hold."""
+    host = url.rpartition("@")[2].partition("?")[0]
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(url, host)
+    return SettingsError(f"the database of the checkpoints ({host}) cannot be used: {first}")

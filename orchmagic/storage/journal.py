@@ -1,0 +1,120 @@
+"""What a run has paid for or done, recorded as it happens: nothing in here is paid or done a second time.
+
+A run that was killed, cancelled or failed is driven again from its start, and every answer of a model, result of
+code or of a tool, and reply of a person that its journal holds is served from there. A replay reads its parent's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from orchmagic.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A recorded value (JSON). `own`: this run recorded it when it happened; else the run that it replays did."""
+
+    value: Any
+    own: bool
+
+
+class Journal(Protocol):
+    """Values by `id` (a call "extract#1.1", a span "docs#1", a tool call) and `key`, a hash of what was asked.
+
+    Another key under the same id is not found: the question changed. Neither method raises because of the disk.
+    """
+
+    def recall(self, id_: str, key: str) -> Found | None: ...
+
+    def keep(self, id_: str, key: str, value: Any) -> None: ...
+
+    def forget(self, span: str) -> None:
+        """The answers to the questions of a span: they are asked again."""
+
+
+class NoJournal:
+    """History is off: kept in memory for as long as the run lives, so that pauses still work."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[str, Any]] = {}
+
+    def recall(self, id_: str, key: str) -> Found | None:
+        found = self._kept.get(id_)
+        return Found(found[1], own=True) if found is not None and found[0] == key else None
+
+    def keep(self, id_: str, key: str, value: Any) -> None:
+        self._kept[id_] = (key, value)
+
+    def forget(self, span: str) -> None:
+        for id_ in [i for i in self._kept if i.startswith(f"{span}.")]:
+            del self._kept[id_]
+
+
+class RunJournal:
+    """The journal of one run in the history. A parent is asked when the run itself has nothing.
+
+    Under the same id and key first, else under any id with the key: a step that moved still finds its answer, and
+    one answer may serve several. What the parent gave is copied, so that this run can be replayed without it.
+    `fresh(id)`: the parent is not asked; that part of the run is to happen anew.
+    """
+
+    def __init__(
+        self, database: Database, run: str, parent: str | None = None, fresh: Callable[[str], bool] | None = None
+    ) -> None:
+        self._database = database
+        self._run = run
+        self._parent = parent
+        self._fresh = fresh or (lambda _: False)
+        self._unsaved = NoJournal()  # what the disk did not take
+
+    def recall(self, id_: str, key: str) -> Found | None:
+        """The value, or None."""
+        rows = self._database.read(_OWN, self._run, id_, key)
+        if rows:
+            return self._found(rows[0]["value"], own=bool(rows[0]["own"]))
+        return self._unsaved.recall(id_, key) or self._from_parent(id_, key)
+
+    def keep(self, id_: str, key: str, value: Any) -> None:
+        """Record it; a value that is recorded already under this id is replaced."""
+        self._write(id_, key, value, own=True)
+
+    def forget(self, span: str) -> None:
+        """Forget the answers to its questions, "map#1/2.1" and so on."""
+        self._unsaved.forget(span)
+        self._database.write(_FORGET, self._run, f"{span}.", f"{span}/")  # "/" comes after "."
+
+    def _from_parent(self, id_: str, key: str) -> Found | None:
+        if self._parent is None or self._fresh(id_):
+            return None
+        rows = self._database.read(_OWN, self._parent, id_, key) or self._database.read(_ANY, self._parent, key)
+        found = self._found(rows[0]["value"], own=False) if rows else None
+        if found is not None:
+            self._write(id_, key, found.value, own=False)
+        return found
+
+    def _found(self, text: str, *, own: bool) -> Found | None:
+        try:
+            return Found(json.loads(text), own)
+        except (ValueError, TypeError, RecursionError) as error:
+            self._database.complain("understood", f"a damaged row, {error}: what it held is asked again")
+            return None
+
+    def _write(self, id_: str, key: str, value: Any, *, own: bool) -> None:
+        if self._database.write(_KEEP, self._run, id_, key, own, as_text(value)) is None and own:
+            self._unsaved.keep(id_, key, value)
+
+
+def as_text(value: object) -> str:
+    """JSON in ASCII: a lone surrogate in a reply has no UTF-8 form to be stored in."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+_OWN = "SELECT own, value FROM journal WHERE run = ? AND id = ? AND key = ?"
+_ANY = "SELECT value FROM journal WHERE run = ? AND key = ? ORDER BY rowid LIMIT 1"
+_FORGET = "DELETE FROM journal WHERE run = ? AND id > ? AND id < ?"
+_KEEP = "INSERT OR REPLACE INTO journal(run, id, key, own, value) VALUES (?, ?, ?, ?, ?)"

@@ -1,0 +1,222 @@
+"""Run history, journals and threads of all kernels of this user, in one SQLite file that survives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from orchmagic.core import process
+from orchmagic.errors import InputError, StoreError
+from orchmagic.storage.database import Database, number
+from orchmagic.storage.journal import RunJournal, as_text
+from orchmagic.storage.writes import Ledger
+
+KEPT = 1000  # runs
+DAYS = 30  # that a run may wait for a person, once it is older than the runs that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run as the history holds it. `status` "lost": it was running, and its process is gone.
+
+    `source` is the text of its cell, `sources` those of the orchestrations nested in it, by name; `record` and
+    `events` are JSON, empty where many runs are listed. `started` and `updated` are ISO 8601 in UTC, `cost` in US
+    dollars as far as prices are known (`unpriced` calls are not in it), `seconds` the run's duration. `parent` is the
+    run that it replays.
+    """
+
+    id: str
+    name: str
+    pattern: str
+    status: str
+    started: str
+    updated: str
+    pid: int
+    host: str
+    notebook: str = ""
+    user: str = ""
+    parent: str | None = None
+    cost: float = 0.0
+    unpriced: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    source: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    options: Any = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] | None = None
+    events: Sequence[Any] = ()
+
+
+class Store:
+    """The history in the file `path`; None, or a file that cannot be used: in memory, as long as the kernel lives.
+
+    Every method may be called from any thread and raises nothing because of the disk, which is a StoreWarning.
+    """
+
+    def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.database = Database(path)
+        self.ledger = Ledger(self.database, self._now)
+        self._clock = clock
+        self._unsaved = 0
+
+    def begin(
+        self,
+        name: str,
+        pattern: str,
+        *,
+        source: str = "",
+        sources: Mapping[str, str] | None = None,
+        options: Any = None,
+        inputs: Mapping[str, Any] | None = None,
+        parent: str | None = None,
+        notebook: str = "",
+        user: str = "",
+    ) -> str:
+        """Enter a run as running, in this process; its id ("r17") is never given out again."""
+        texts = [as_text(x) for x in (source, sources or {}, options, inputs or {})]
+        now = self._now()
+        who = process.this()
+        values = (name, pattern, now, now, who.pid, who.host, who.life, notebook, user, parent, *texts)
+        added = self.database.write(_BEGIN, *values)
+        if added is not None and added.lastrowid:
+            return f"r{added.lastrowid}"
+        self._unsaved += 1
+        return f"unsaved{self._unsaved}"
+
+    def save(self, id_: str, status: str, record: Mapping[str, Any], events: Sequence[Any]) -> None:
+        """Where the run stands. `record` is `Record.to_json()`, from which the sums are read."""
+        usage = record.get("usage", {})
+        tokens = usage.get("input", 0) + usage.get("output", 0)
+        sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
+        self.database.write(_SAVE, status, self._now(), as_text(record), as_text(events), *sums, number(id_, "r"))
+
+    def take(self, id_: str, was: Collection[str] = ()) -> bool:
+        """Enter a run as running again, in this process; False when it runs already, here or in another one.
+
+        `was`: also when it has another status than these, because somebody else went on with it.
+        """
+        who = process.this()
+        try:
+            with self.database.alone() as execute:  # two kernels may ask at once
+                rows = execute(_ONE, number(id_, "r")).fetchall()
+                now = [_stored(row).status for row in rows]
+                if "running" in now or (was and not {*now} <= {*was}):
+                    return False
+                execute(_TAKE, who.pid, who.host, who.life, self._now(), number(id_, "r"))
+        except StoreError as error:
+            self.database.complain("written", str(error))
+        return True
+
+    def run(self, id_: str) -> Stored:
+        """All that is known of a run.
+
+        Raises:
+            InputError: the history has none of this id.
+        """
+        rows = self.database.read(_WHOLE, number(id_, "r"))
+        if not rows:
+            raise InputError(f"there is no run {id_!r} in the history: %orch runs lists those that are there")
+        return _stored(rows[0])
+
+    def runs(self, limit: int = 50, name: str | None = None) -> list[Stored]:
+        """The latest runs, newest first, without what is heavy: inputs, sources, record and events."""
+        return [_stored(row) for row in self.database.read(_LATEST, name, name, limit)]
+
+    def journal(self, id_: str, parent: str | None = None, fresh: Callable[[str], bool] | None = None) -> RunJournal:
+        """The journal of a run; see there."""
+        return RunJournal(self.database, id_, parent, fresh)
+
+    def thread(self, name: str) -> list[dict[str, Any]]:
+        """The messages of a conversation, oldest first; none when there is no such thread."""
+        rows = self.database.read("SELECT content FROM turns WHERE thread = ? ORDER BY number", name)
+        return [message for row in rows if isinstance(message := _json(row["content"], None), dict)]
+
+    def extend(self, thread: str, run: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Add what `run` said to a conversation; what it said there before (in an earlier life) is replaced."""
+        try:
+            with self.database.alone() as execute:
+                execute("DELETE FROM turns WHERE thread = ? AND run = ?", thread, run)
+                last = execute("SELECT coalesce(max(number), 0) FROM turns WHERE thread = ?", thread).fetchone()[0]
+                for place, message in enumerate(messages, last + 1):
+                    execute(_TURN, thread, place, str(message.get("role", "")), as_text(dict(message)), run)
+        except StoreError as error:
+            self.database.complain("written", str(error))
+
+    def clear_thread(self, name: str) -> int:
+        """Forget a conversation; how many messages it had."""
+        gone = self.database.write("DELETE FROM turns WHERE thread = ?", name)
+        return gone.rowcount if gone is not None else 0
+
+    def threads(self) -> dict[str, int]:
+        """The conversations, and how many messages each has."""
+        rows = self.database.read("SELECT thread, count(*) AS turns FROM turns GROUP BY thread ORDER BY thread")
+        return {row["thread"]: row["turns"] for row in rows}
+
+    def prune(self, keep: int = KEPT, days: float = DAYS) -> list[str]:
+        """Forget all but the latest `keep` runs; one that waits or runs stays until it is `days` old. Their ids."""
+        old = (self._clock() - timedelta(days=days)).isoformat(timespec="seconds")
+        rows = self.database.read(_OLD, keep, old)
+        gone = [f"r{row['number']}" for row in rows]
+        for id_ in gone:
+            self.forget(id_)
+        return gone
+
+    def forget(self, run: str) -> bool:
+        """Delete a run and its journal; False when there was none. Conversations and writes stay."""
+        self.database.write("DELETE FROM journal WHERE run = ?", run)
+        gone = self.database.write("DELETE FROM runs WHERE number = ?", number(run, "r"))
+        return gone is not None and gone.rowcount == 1
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        self.database.close()
+
+    def _now(self) -> str:
+        return self._clock().isoformat(timespec="seconds")
+
+
+def _stored(row: Any) -> Stored:
+    found = dict(row)
+    who = process.Process(found["pid"], found["host"], found.pop("life"))
+    if found["status"] == "running" and who.gone:
+        found["status"] = "lost"
+    for name, empty in _JSON.items():
+        if name in found:
+            found[name] = _json(found[name], empty)
+    return Stored(id=f"r{found.pop('number')}", **found)
+
+
+def _json(text: str | None, otherwise: Any) -> Any:
+    try:
+        return otherwise if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return otherwise
+
+
+_JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": ()}
+_LIGHT = (
+    "number, name, pattern, status, started, updated, pid, host, life, notebook, user, parent, cost, unpriced, tokens, "
+    "seconds"
+)
+_WHOLE = f"SELECT {_LIGHT}, {', '.join(_JSON)} FROM runs WHERE number = ?"  # noqa: S608 - made of constants
+_ONE = f"SELECT {_LIGHT} FROM runs WHERE number = ?"  # noqa: S608 - as above
+_LATEST = f"SELECT {_LIGHT} FROM runs WHERE ? IS NULL OR name = ? ORDER BY number DESC LIMIT ?"  # noqa: S608 - as above
+_BEGIN = (
+    "INSERT INTO runs(status, cost, tokens, seconds, name, pattern, started, updated, pid, host, life, notebook, user, "
+    "parent, source, sources, options, inputs) VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
+_TURN = "INSERT INTO turns(thread, number, role, content, run) VALUES (?, ?, ?, ?, ?)"
+_SAVE = (
+    "UPDATE runs SET status = ?, updated = ?, record = ?, events = ?, cost = ?, unpriced = ?, tokens = ?, seconds = ? "
+    "WHERE number = ?"
+)
+_OLD = (
+    "SELECT number FROM runs WHERE number NOT IN (SELECT number FROM runs ORDER BY number DESC LIMIT ?) "
+    "AND (status NOT IN ('waiting', 'running') OR updated < ?)"
+)

@@ -1,0 +1,131 @@
+"""What tools marked `writes=True` have done to the world, by tool and key: begun, done or failed, on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.core import process
+from orchmagic.errors import InputError
+from orchmagic.storage.database import number
+from orchmagic.storage.journal import as_text
+
+if TYPE_CHECKING:
+    from orchmagic.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write. `state`: begun (under way), done, failed (it raised, so nothing was written), or unknown.
+
+    Unknown: it was begun, and the process that did it died, or was cut off, before its end was recorded. `call` is
+    the call as a person reads it, `result` JSON, `at` when it was begun (ISO 8601 in UTC). `mine`: begun just now,
+    by the one who asked.
+    """
+
+    id: str
+    tool: str
+    key: str
+    call: str
+    state: str
+    result: Any
+    run: str
+    at: str
+    mine: bool = False
+
+
+class Ledger:
+    """The writes of all runs of this user. What is to be done is on disk before it is done."""
+
+    def __init__(self, database: Database, now: Callable[[], str]) -> None:
+        self._database = database
+        self._now = now
+        self._unsaved: dict[int, tuple[str, Any]] = {}  # ends that the disk did not take
+
+    def claim(self, tool: str, key: str, call: str, run: str) -> Write:
+        """Begin the write, unless it was begun before and did not fail: then what is known of it.
+
+        Raises:
+            StoreError: it cannot be recorded, so it must not be done.
+        """
+        who = process.this()
+        with self._database.alone(durable=True) as execute:
+            row = execute("SELECT * FROM writes WHERE tool = ? AND key = ?", tool, key).fetchone()
+            if row is not None and (found := self._known(row)).state != "failed":
+                return found
+            execute("DELETE FROM writes WHERE tool = ? AND key = ?", tool, key)
+            at = self._now()
+            added = execute(_BEGIN, tool, key, call, run, at, who.pid, who.host, who.life)
+            return Write(f"w{added.lastrowid}", tool, key, call, "begun", None, run, at, mine=True)
+
+    def find(self, id_: str) -> Write | None:
+        """What is known of a write now; None when it was forgotten."""
+        rows = self._database.read("SELECT * FROM writes WHERE number = ?", number(id_, "w"))
+        return self._known(rows[0]) if rows else None
+
+    def done(self, id_: str, result: Any) -> None:
+        """It was written, and this came back (JSON)."""
+        self._end(id_, "done", result)
+
+    def failed(self, id_: str) -> None:
+        """It raised: nothing was written, so it may be tried again."""
+        self._end(id_, "failed", None)
+
+    def cut_off(self, id_: str) -> None:
+        """It was interrupted in the middle, so nobody knows."""
+        self._end(id_, "unknown", None)
+
+    def writes(self, limit: int = 50) -> list[Write]:
+        """The latest writes, newest first."""
+        rows = self._database.read("SELECT * FROM writes ORDER BY number DESC LIMIT ?", limit)
+        return [self._known(row) for row in rows]
+
+    def settle(self, id_: str, result: Any = None) -> Write:
+        """A person found out that a write of unknown end was done; `result` is what later calls get.
+
+        Raises:
+            InputError: there is none of this id, or its end is known.
+        """
+        found = self._settled(id_)
+        if found.state != "unknown":
+            raise InputError(f"{found.call} of run {found.run} is {found.state}: there is nothing to settle")
+        self.done(id_, result)
+        return found
+
+    def forget(self, id_: str) -> Write:
+        """Let a write be done again: whoever says so has looked whether it was.
+
+        Raises:
+            InputError: there is none of this id, or it is under way.
+        """
+        found = self._settled(id_)
+        self._database.write("DELETE FROM writes WHERE number = ?", number(id_, "w"))
+        self._unsaved.pop(number(id_, "w"), None)
+        return found
+
+    def _settled(self, id_: str) -> Write:
+        found = self.find(id_)
+        if found is None:
+            raise InputError(f"there is no write {id_!r}: %orch writes lists those that are there")
+        if found.state == "begun":
+            raise InputError(f"{found.call} is under way in run {found.run}: wait for its end")
+        return found
+
+    def _end(self, id_: str, state: str, result: Any) -> None:
+        sql = "UPDATE writes SET state = ?, result = ? WHERE number = ?"
+        if self._database.write(sql, state, as_text(result), number(id_, "w")) is None:
+            self._unsaved[number(id_, "w")] = (state, result)
+
+    def _known(self, row: Any) -> Write:
+        state, result = row["state"], json.loads(row["result"] or "null")
+        if row["number"] in self._unsaved:
+            state, result = self._unsaved[row["number"]]
+        elif state == "begun" and process.Process(row["pid"], row["host"], row["life"]).gone:
+            state = "unknown"
+        texts = (row["tool"], row["key"], row["call"])
+        return Write(f"w{row['number']}", *texts, state, result, row["run"], row["at"])
+
+
+_BEGIN = "INSERT INTO writes(tool, key, call, state, run, at, pid, host, life) VALUES (?, ?, ?, 'begun', ?, ?, ?, ?, ?)"

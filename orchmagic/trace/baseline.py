@@ -1,0 +1,120 @@
+"""What the same run would have cost on the strongest model, and whether it stayed in its pattern's usual range.
+
+Estimates, each called one: another model would have written other answers. An unknown price stays unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchmagic.trace import format as words
+from orchmagic.trace.events import Usage
+from orchmagic.trace.record import Record
+
+_BYTES = 4  # of English text to a token, about
+_MILLION = 1_000_000
+_CUT = re.compile(r"… \(([\d,]+) characters\)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """`one` strong call (the run's inputs in, its result out) and `every` call on the strongest model, in US dollars.
+
+    None: the price is unknown. `saved` is the part of `every` that the run did not cost; None where that is unknown.
+    """
+
+    alias: str
+    model: str
+    one: float | None
+    every: float | None
+    saved: float | None
+
+    @property
+    def name(self) -> str:
+        """`large (gpt-4.1)`."""
+        return self.alias if self.alias == self.model else f"{self.alias} ({self.model})"
+
+    @property
+    def free(self) -> bool:
+        """Nothing to compare: the strongest model costs nothing."""
+        return self.one == self.every == 0
+
+    def text(self) -> str:
+        """In one line, for a person."""
+        if self.one is None or self.every is None:
+            return f"On {self.name} it would have cost an unknown sum: it has no price"
+        saved = "" if self.saved is None else f" ({_saved(self.saved)})"
+        return (
+            f"On {self.name}, estimated: one call {words.money(self.one)}, all calls {words.money(self.every)}{saved}"
+        )
+
+
+def baseline(record: Record) -> Baseline | None:
+    """The estimate; None where nothing is known to measure against, as in a record of an older version."""
+    strong = record.strongest
+    if not strong:
+        return None
+    one = _cost(strong, Usage(**strong.get("one") or _once(record)))
+    every = _cost(strong, record.usage)
+    saved = 1 - record.cost / every if every and not record.unpriced else None
+    return Baseline(str(strong["alias"]), str(strong["model"]), one, every, saved)
+
+
+def pinned(record: Record) -> Mapping[str, Any] | None:
+    """`record.strongest` with the tokens of one call, for a record whose values are about to be cut."""
+    return record.strongest and {"one": _once(record), **record.strongest}
+
+
+def remarks(record: Record, *, above: bool = False) -> Iterator[str]:
+    """Where the run left the usual range of its pattern, or only where it is `above` it.
+
+    What is free, or cached, is never too cheap or too fast.
+    """
+    if not record.usual or record.status != "done":
+        return
+    since = record.usual["since"]
+    cost, seconds = words.money(record.cost, record.unpriced), words.seconds(record.seconds)
+    told = (
+        ("cost", record.cost, cost, "dollars", words.money),
+        ("took", record.seconds, seconds, "seconds", words.seconds),
+    )
+    for verb, value, said, side, say in told:
+        low, high = record.usual[side]
+        fresh = value and record.calls and not record.cached and not record.recalled and not record.unpriced
+        if value > high or (value < low and fresh and not above):
+            way = "more" if value > high else "less"
+            yield (
+                f"It {verb} {said}, {way} than the {say(low)} to {say(high)} "
+                f"that are usual for {record.pattern} ({since})"
+            )
+
+
+def _cost(prices: Mapping[str, Any], usage: Usage) -> float | None:
+    fresh, written, cached = (prices[f"{side}_price"] for side in ("input", "output", "cached"))
+    if fresh is None or written is None:
+        return None
+    read = (usage.input - usage.cached) * fresh + usage.cached * (fresh if cached is None else cached)
+    return float(read + usage.output * written) / _MILLION
+
+
+def _once(record: Record) -> dict[str, int]:
+    """Tokens of one call that reads what the run read and writes what it gave."""
+    return {"input": sum(_tokens(v) for v in record.inputs.values()), "output": _tokens(record.output)}
+
+
+def _tokens(value: Any) -> int:
+    """At four bytes each; a text that was cut says how long it was."""
+    if value is None:
+        return 0
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    cut = _CUT.search(text)
+    size = int(cut[1].replace(",", "")) if cut else len(text.encode("utf-8", "replace"))
+    return -(-size // _BYTES)
+
+
+def _saved(part: float) -> str:
+    return f"saved {part:.0%}" if part >= 0 else f"this run cost {-part:.0%} more"

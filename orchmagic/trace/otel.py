@@ -1,0 +1,231 @@
+"""Runs as OpenTelemetry traces, sent by OTLP/HTTP to where the standard environment variables say.
+
+A run is sent when it has ended, by a thread of its own: neither a slow collector nor one that is gone is felt by a run.
+What goes wrong is one warning a session. Names and attributes are genai.py's.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import threading
+import warnings
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.trace.otel_spans import SCHEMA, Told, told
+from orchmagic.trace.record import Record
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_NAME = "orchmagic-otel"
+_BATCH = 512  # spans in a request
+_WAITING = 1_000  # runs that wait to be sent: more are dropped
+_LONGEST = 30.0  # seconds that `close` waits
+_NANO = 1_000_000_000
+_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+
+class TelemetryWarning(RuntimeWarning):
+    """Traces cannot be sent; the runs themselves are not touched."""
+
+
+def wanted(environ: Mapping[str, str] = os.environ) -> bool:
+    """An endpoint is set, and nothing says no."""
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    return not off and any(environ.get(name) for name in ENDPOINTS)
+
+
+def export(record: Record, thread: str | None = None) -> None:
+    """Send a run that has ended to the collector, later and elsewhere; nothing is raised.
+
+    Without an endpoint, and while the run waits or goes on, nothing is done. `thread` names its conversation.
+    """
+    if record.status in {"running", "waiting"} or not wanted():
+        return
+    if not _installed():
+        _complain("the packages are missing: pip install 'orchmagic[otel]'")
+        return
+    _SENDER.put(record, thread)
+
+
+def _installed() -> bool:
+    """The exporter is there: the API alone comes with many a package."""
+    try:
+        return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:  # not even the packages around it
+        return False
+
+
+def flush(seconds: float) -> bool:
+    """Wait until all is sent; False when that takes longer."""
+    return _SENDER.flush(seconds)
+
+
+def close() -> None:
+    """Send what is left and forget the environment, which is read anew at the next run. For tests."""
+    _SENDER.close()
+    _TOLD.clear()
+
+
+class _Sender:
+    """A queue of runs, and a thread that lives as long as there is something in it: Python waits for it at its end."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Record, str | None]] = deque()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._line: _Line | None = None
+
+    def put(self, record: Record, thread: str | None) -> None:
+        import concurrent.futures.thread  # noqa: F401, PLC0415 - cannot be imported any more while Python ends
+
+        with self._changed:
+            if len(self._waiting) >= _WAITING:
+                _complain(f"{_WAITING:,} runs wait to be sent, later ones are dropped")
+                return
+            self._waiting.append((record, thread))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=_NAME, daemon=False)
+                self._thread.start()
+
+    def flush(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._thread is None, seconds)
+
+    def close(self) -> None:
+        if self.flush(_LONGEST) and self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                self._line = self._line or _Line()
+                sent = self._line.send(*job)
+            except Exception as error:  # noqa: BLE001 - telemetry is never what a session fails at
+                sent = False
+                _complain(f"{type(error).__name__}: {error}")
+            if not sent and not threading.main_thread().is_alive():
+                self._waiting.clear()  # who quits does not wait for a collector that is gone
+
+    def _next(self) -> tuple[Record, str | None] | None:
+        with self._changed:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._thread = None
+            self._changed.notify_all()
+            return None
+
+
+class _Line:
+    """The way to the collector: spans are made by OpenTelemetry's own tracer, so its samplers and limits hold."""
+
+    def __init__(self) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra, and heavy
+            OTLPSpanExporter,
+        )
+
+        self._exporter: SpanExporter = OTLPSpanExporter()
+        self._ended: list[ReadableSpan] = []
+        self._provider = _provider(self._ended)
+        self._said = ""
+        logging.getLogger(_LOGGER).addFilter(self._quiet)
+
+    def send(self, record: Record, thread: str | None) -> bool:
+        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - as above
+
+        _trace(self._provider, record, thread)
+        try:
+            for first in range(0, len(self._ended), _BATCH):
+                if self._exporter.export(self._ended[first : first + _BATCH]) is not SpanExportResult.SUCCESS:
+                    _complain(self._said or "the collector took nothing")
+                    return False
+        finally:
+            self._ended.clear()
+        return True
+
+    def close(self) -> None:
+        self._exporter.shutdown()
+        self._provider.shutdown()
+        logging.getLogger(_LOGGER).removeFilter(self._quiet)
+
+    def _quiet(self, said: logging.LogRecord) -> bool:
+        """Its log lines become our one warning; those of a person's own exporter pass."""
+        if threading.current_thread().name != _NAME:
+            return True
+        self._said = said.getMessage()
+        return False
+
+
+def _provider(ended: list[ReadableSpan]) -> TracerProvider:
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.version import __version__ as version  # noqa: PLC0415 - as above
+
+    class Collecting(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if span.context is not None and span.context.trace_flags.sampled:
+                ended.append(span)
+
+    sdk = {"telemetry.sdk.language": "python", "telemetry.sdk.name": "opentelemetry", "telemetry.sdk.version": version}
+    # not Resource.create: its threads cannot be started any more while Python ends
+    resource = Resource({"service.name": "orchmagic", **sdk}).merge(OTELResourceDetector().detect())
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(Collecting())
+    return provider
+
+
+def _trace(provider: TracerProvider, record: Record, thread: str | None) -> None:
+    """One trace for one run: the run is the root, times are those of the clock on the wall."""
+    from opentelemetry.context import Context  # noqa: PLC0415 - as above
+    from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - as above
+
+    tracer = provider.get_tracer("orchmagic", importlib.metadata.version("orchmagic"), schema_url=SCHEMA)
+    content = os.environ.get(CONTENT, "").lower() == "true"
+    zero = _zero(record)
+    made: dict[str, Any] = {}
+    for span in told(record, content=content, thread=thread):
+        parent = None if span.parent is None else made.get(span.parent, made[""])
+        context = Context() if parent is None else set_span_in_context(parent, Context())
+        made[span.id] = _made(tracer, span, context, zero)
+
+
+def _made(tracer: Any, span: Told, context: Any, zero: int) -> Any:
+    from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 - as above
+
+    kind = SpanKind.CLIENT if span.client else SpanKind.INTERNAL
+    made = tracer.start_span(span.name, context, kind, span.attributes, start_time=zero + round(span.start * _NANO))
+    if span.error is not None:
+        made.set_status(Status(StatusCode.ERROR, span.error))
+    made.end(end_time=zero + round(max(span.start, span.end) * _NANO))
+    return made
+
+
+def _zero(record: Record) -> int:
+    """When the run started, in nanoseconds since 1970."""
+    try:
+        return round(datetime.fromisoformat(record.started).timestamp() * _NANO)
+    except ValueError:  # a trace that was made by hand has no date
+        return round((datetime.now(UTC).timestamp() - record.seconds) * _NANO)
+
+
+_SENDER = _Sender()
+_TOLD: set[str] = set()
+
+
+def _complain(why: str) -> None:
+    """Warn once a session: a collector that is gone must not flood a notebook."""
+    if not _TOLD:
+        _TOLD.add(why)
+        with suppress(TelemetryWarning):  # where warnings are errors, too, it stays one
+            warnings.warn(f"traces are not sent to OpenTelemetry ({why})", TelemetryWarning, stacklevel=2)

@@ -1,0 +1,225 @@
+"""The receipt of a run: a row for every answer, with who gave it, why, and what it cost; and its dead letters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+from orchmagic.core.numbers import counted
+from orchmagic.trace import format as words
+from orchmagic.trace.baseline import Baseline, baseline, remarks
+from orchmagic.trace.record import Record, Span
+
+_HEADS = ("step", "model", "in", "out", "cost", "time", "tries", "cache", "why")
+_FIGURES = range(2, 7)  # columns of numbers
+_STYLE = ' style="border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap;font-size:inherit"'
+_WHY = 60  # characters of a reason in the table
+_MOST = 200  # rows of a table
+_SUMS = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+
+
+class Receipt(list[dict[str, Any]]):
+    """The rows, one dict per answer; a notebook shows a table, a terminal its `text`.
+
+    Attributes:
+        totals: what the rows add up to (`cost` of all known prices, `unpriced` attempts), and what it is measured
+            against: `strongest`, `one_strong_call`, `all_on_strongest` (US dollars, estimates, None = unknown) and
+            `saved` (the part of it that this run did not cost).
+        against: the estimates in words; empty when nothing was asked, or all models are free.
+        notes: what else is to be said: prices that are unknown, what the cache saved, what is unusual for the pattern.
+    """
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(_row(record, ask) for ask in record.spans if ask.kind == "ask")
+        against = baseline(record)
+        self.totals = _totals(self, record, against)
+        worth = against and record.usage.total and not against.free
+        self.against = against.text() if against and worth else ""
+        self.notes = [*filter(None, (*_notes(self, record), self.against)), *remarks(record)]
+        self._title = words.headline(record)
+
+    @property
+    def text(self) -> str:
+        """A table in plain text."""
+        rows = [_HEADS, *map(_cells, self[:_MOST]), _last(self.totals)]
+        wide = [max(len(row[i]) for row in rows) for i in range(len(_HEADS))]
+        lines = ["  ".join(_placed(c, w, i) for i, (c, w) in enumerate(zip(r, wide, strict=True))) for r in rows]
+        return "\n".join((self._title, *(line.rstrip() for line in lines), *_rest(self, _MOST), *self.notes))
+
+    def __str__(self) -> str:
+        return self.text  # `print(run.receipt())` is what people write
+
+    def html(self, most: int = _MOST) -> str:
+        """A table of at most that many rows, without scripts; everything in it is escaped."""
+        rows = "".join(_tr("td", _cells(row)) for row in self[:most])
+        total = _tr("th", _last(self.totals))
+        notes = "".join(f"<div>{_safe(note)}</div>" for note in (*_rest(self, most), *self.notes))
+        table = f"<table{_STYLE}>{_tr('th', _HEADS)}{rows}{total}</table>"
+        return f'<div style="overflow-x:auto">{table}</div>{notes}'
+
+    def _repr_html_(self) -> str:
+        head = f"<div><strong>{_safe(self._title)}</strong></div>"
+        return f"<div {words.BLOCK}>{head}{self.html()}</div>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("receipt" if cycle else self.text)
+
+
+def rows(record: Record) -> list[dict[str, Any]]:
+    """One dict per question, see `Receipt`; `step` is the way to it (`digest/map/3`), `cost` in US dollars (None =
+    price unknown; `unpriced` attempts are not in it; `charged`: the endpoint itself reported it), `cache` is "hit",
+    "miss" or "record" (a run's own record), `age` the seconds since a hit was given and `saved` what it cost then.
+    `chosen` says why its deployment was asked, where an alias has several.
+    """
+    return Receipt(record)
+
+
+def _row(record: Record, ask: Span) -> dict[str, Any]:
+    own = ask.age is None and not ask.recalled
+    return {
+        "step": words.path(ask.parent or ask.id),
+        "model": ask.model,
+        "alias": _alias(record, ask),
+        "provider": ask.provider,
+        "reason": "; ".join(ask.why) or "first choice",
+        "chosen": words.chosen(record, ask),
+        # a saved trace leaves out the one attempt that went well
+        "attempts": len(words.tries(record, ask)) or int(own),
+        "input_tokens": ask.usage.input,
+        "cached_tokens": ask.usage.cached,
+        "output_tokens": ask.usage.output,
+        "reasoning_tokens": ask.usage.reasoning,
+        "cost": ask.cost,
+        "unpriced": ask.unpriced,
+        "charged": ask.charged,
+        "seconds": round(ask.seconds, 4),
+        "cache": "record" if ask.recalled else "miss" if own else "hit",
+        "age": ask.age,
+        "saved": ask.saved,
+        "status": ask.status,
+    }
+
+
+def _alias(record: Record, ask: Span) -> str:
+    """The name in the settings of the model that answered; after a fallback that of the last one asked."""
+    tries = words.tries(record, ask)
+    answered = [s.model for s in tries if s.status == "done"]  # of two that raced the one that was first
+    fell = [found[1] for why in ask.why if (found := words.FELL_BACK.match(why))]
+    return (answered or [s.model for s in tries] or fell or [ask.name.removeprefix("ask ")])[-1]
+
+
+def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None) -> dict[str, Any]:
+    return {
+        "calls": record.calls,
+        **{name: sum(row[name] for row in rows) for name in _SUMS},
+        "cost": math.fsum(row["cost"] for row in rows if row["cost"] is not None),
+        "unpriced": record.unpriced,
+        "seconds": round(record.seconds, 4),
+        "strongest": against.name if against else None,
+        "one_strong_call": against.one if against else None,
+        "all_on_strongest": against.every if against else None,
+        "saved": against.saved if against else None,
+    }
+
+
+def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
+    if record.unpriced:
+        yield f"Cost: {words.total(record)}"
+    if charged := sum(row["charged"] for row in rows):
+        yield f"As the endpoint itself charged it, not by the price list: {charged:,} of {len(rows):,}"
+    if saved := math.fsum(row["saved"] or 0.0 for row in rows if row["cache"] == "hit"):
+        yield f"The cache saved {words.money(saved)}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    alias = row["alias"] if row["alias"] not in {row["model"], ""} else ""
+    who = " ".join(filter(None, (row["model"] or "-", f"({alias})" if alias else "", "at", row["provider"] or "-")))
+    kept = {"hit": f"hit, {words.age(row['age'] or 0)} old", "record": "from the record", "miss": ""}[row["cache"]]
+    return (
+        row["step"],
+        who,
+        _tokens(row["input_tokens"], row["cached_tokens"], "cached"),
+        _tokens(row["output_tokens"], row["reasoning_tokens"], "thought"),
+        words.money(row["cost"], row["unpriced"]),
+        words.seconds(row["seconds"]),
+        str(row["attempts"]),
+        kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
+        words.one_line(row["reason"], _WHY),
+    )
+
+
+def _last(totals: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        "total",
+        counted(totals["calls"], "model call"),
+        _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
+        _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
+        words.money(totals["cost"], totals["unpriced"]),
+        words.seconds(totals["seconds"]),
+        f"{totals['attempts']:,}",
+        "",
+        "",
+    )
+
+
+def _tokens(count: int, part: int, word: str) -> str:
+    return f"{count:,} ({part:,} {word})" if part else f"{count:,}"
+
+
+def _rest(rows: list[dict[str, Any]], most: int) -> list[str]:
+    return [f"… {len(rows) - most:,} more rows: run.receipt()"] if len(rows) > most else []
+
+
+def _placed(text: str, wide: int, column: int) -> str:
+    clean = words.one_line(text, 200)
+    return clean.rjust(wide) if column in _FIGURES else clean.ljust(wide)
+
+
+def _tr(tag: str, cells: Iterable[str]) -> str:
+    """Words to the left; where figures go is the page's own affair."""
+    shown = (
+        f"<{tag}>{escape(text).replace(' ', '&nbsp;')}</{tag}>"
+        if i in _FIGURES
+        else f'<{tag} style="text-align:left">{_safe(text)}</{tag}>'
+        for i, text in enumerate(cells)
+    )
+    return f"<tr>{''.join(shown)}</tr>"
+
+
+def _safe(text: str) -> str:
+    return text and f"<bdi>{escape(words.shown(text))}</bdi>"
+
+
+def unfit(record: Record) -> frozenset[str]:
+    """The spans that failed although a model answered: what it said is not worth keeping."""
+    asks = {s.parent for s in record.spans if s.kind == "ask" and s.status == "done"}
+    return frozenset(s.id for s in record.spans if s.status == "failed" and s.id in asks)
+
+
+def broken(record: Record) -> frozenset[str]:
+    """The innermost spans that failed: of a dead letter, the part that is to be done again."""
+    failed = [s for s in record.spans if s.status == "failed" and s.kind not in {"ask", "attempt"}]
+    around = {s.parent for s in failed}
+    return frozenset(s.id for s in failed if s.id not in around)
+
+
+def inside(parts: frozenset[str], id_: str) -> bool:
+    """Whether a span or call belongs to one of `parts`: "map#1/2.1" to "map#1/2"."""
+    return any(id_ == part or id_.startswith((f"{part}.", f"{part}/")) for part in parts)
+
+
+def dead_letters(record: Record) -> list[dict[str, Any]]:
+    """The items that failed for good: step, item (from 1), input, error, attempts."""
+    return [
+        {
+            "step": words.path(item.parent or ""),
+            "item": int(item.name),
+            "input": item.input,
+            "error": item.error,
+            "attempts": sum(s.kind == "attempt" for s in record.below(item)),
+        }
+        for item in record.spans
+        if item.kind == "item" and item.status == "failed"
+    ]

@@ -1,0 +1,122 @@
+"""What a run answered, shown above its trace: how it ended, the path it took, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any
+
+from orchmagic.trace import format as words
+from orchmagic.trace.baseline import remarks
+from orchmagic.trace.path import ENDS
+from orchmagic.trace.receipt import Receipt
+from orchmagic.trace.record import Record, Span
+from orchmagic.views.svg import svg_of
+
+_RED = "#d55e00"
+_NODES = 16  # of a graph that is drawn: the picture of more is too small to read, and too large to keep
+_ROWS = 12  # of the receipt that is shown below the answer
+
+
+def bundle(record: Record) -> dict[str, Any]:
+    """HTML without scripts, and text."""
+    html = f"<div {words.BLOCK}>{''.join(_html(record))}</div>"
+    return {"text/html": html, "text/plain": "\n".join(_text(record))}
+
+
+def _html(record: Record) -> Iterator[str]:
+    mark = escape(words.MARKS.get(record.status, "·"))
+    yield f"<div>{mark} <strong>{safe(words.headline(record))}</strong></div>"
+    for i, line in enumerate(troubles(record)):
+        yield f'<div style="color:{_RED};font-weight:{400 if i % 2 else 600}">{"" if i % 2 else "✗ "}{safe(line)}</div>'
+    question = _question(record)
+    if record.reason and not question:
+        yield f"<div>{safe(words.one_line(record.reason, 400))}</div>"
+    yield from (f'<div style="opacity:.75">{safe(line)}</div>' for line in remarks(record, above=True))
+    if 1 < sum(kind not in ENDS for _, kind in record.picture.nodes) <= _NODES:
+        yield f'<div style="margin:6px 0">{svg_of(record.picture)}</div>'
+    if question:
+        yield from _asks(record, question)
+    elif record.output is not None:
+        if record.status in {"failed", "cancelled"}:
+            yield '<div style="opacity:.75">the last value before that:</div>'
+        yield pre(record.output)
+    yield from _receipt(record)
+
+
+def _receipt(record: Record) -> Iterator[str]:
+    """What it cost, folded: the sum and the estimates in its head, a row for each answer within."""
+    rows = Receipt(record)
+    if rows:
+        head = rows.against or "Who answered, why, and what it cost"
+        yield f'<details><summary style="opacity:.75">Receipt. {safe(head)}</summary>{rows.html(_ROWS)}</details>'
+
+
+def _asks(record: Record, question: Span) -> Iterator[str]:
+    """What a person must know to answer, and how: the buttons are not everywhere."""
+    yield f'<div style="margin:6px 0 2px"><strong>{safe(words.shown(question.asked["question"]))}</strong></div>'
+    yield from (f"{name}{pre(value)}" for name, value in action(question.asked["value"]))
+    ways = " · ".join(f"<code>{escape(way)}</code>" for way in how(record.run, question.asked["choices"]))
+    yield f'<div style="opacity:.75">{ways}</div>'
+
+
+def _question(record: Record) -> Span | None:
+    """The first question that the run waits with."""
+    if record.status != "waiting":
+        return None
+    return next((s for s in record.spans if s.status == "waiting" and s.asked), None)
+
+
+def action(value: Any) -> list[tuple[str, Any]]:
+    """(heading as HTML, value) of what is approved: a tool and its arguments, or the value of a step."""
+    if value is None:
+        return []
+    if isinstance(value, dict) and value.keys() == {"tool", "arguments"}:
+        return [(f"<div>tool <strong>{safe(str(value['tool']))}</strong> with</div>", value["arguments"])]
+    return [("", value)]
+
+
+def how(run: str, choices: Sequence[str]) -> tuple[str, ...]:
+    """The commands that answer, where there are no buttons."""
+    if not choices:
+        return (f"%orch resume {run} your answer",)
+    more = {"approve": "", "edit": " new value", "reject": " why"}
+    return tuple(f"%orch {choice} {run}{more.get(choice, '')}" for choice in choices)
+
+
+def _text(record: Record) -> Iterator[str]:
+    yield f"{words.MARKS.get(record.status, '·')} {words.headline(record)}"
+    yield from (f"✗ {line}" for line in troubles(record))
+    question = _question(record)
+    if question:
+        yield words.shown(question.asked["question"])
+        if question.asked["value"] is not None:
+            yield words.shown(question.asked["value"], 1_000)
+        yield f"Answer with: {' · '.join(how(record.run, question.asked['choices']))} (the run goes on with it)"
+        return
+    if record.reason:
+        yield words.one_line(record.reason, 400)
+    yield from remarks(record, above=True)
+    if record.output is not None:
+        yield f"→ {words.shown(record.output, 1_000)}"
+
+
+def troubles(record: Record) -> Iterator[str]:
+    """What failed, with the failed step's input."""
+    failed = [s for s in record.steps if s.status == "failed"]
+    for step in failed:
+        yield f"{step.name} failed: {words.one_line(step.error, 400)}"
+        yield f"its input: {words.one_line(words.said(step.input), 200)}"
+    if record.error and not failed:
+        yield words.one_line(record.error, 400)
+
+
+def safe(value: str) -> str:
+    """Escaped, without control characters, and isolated from the direction of the text around it."""
+    return f"<bdi>{escape(words.shown(value))}</bdi>"
+
+
+def pre(value: Any) -> str:
+    """A value as preformatted, wrapped text."""
+    style = "white-space:pre-wrap;word-break:break-word;margin:2px 0 6px"
+    return f'<pre style="{style}">{safe(words.shown(value))}</pre>'

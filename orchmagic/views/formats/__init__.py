@@ -1,0 +1,1 @@
+"""One MIME type a file."""

@@ -1,0 +1,128 @@
+"""The static view: HTML without scripts, for saved notebooks, GitHub, nbviewer and nbconvert, light or dark.
+
+A table carries it where styles are stripped. Everything that is not ours is escaped and isolated (`<bdi>`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+from orchmagic.trace import format as words
+from orchmagic.trace.record import Record, Span
+from orchmagic.views import View
+from orchmagic.views.answer import safe
+from orchmagic.views.span_list import lines
+
+_ROWS = 100
+_COLORS = {"failed": "#d55e00", "skipped": "#999999", "cancelled": "#999999", "waiting": "#cc79a7"}
+_KINDS = {
+    "call": "#0072b2",
+    "item": "#0072b2",
+    "vote": "#0072b2",
+    "tools": "#e69f00",
+    "tool": "#e69f00",
+    "sub": "#999999",
+}
+_IN = "&nbsp;&nbsp;&nbsp;"  # styles do not survive everywhere: a table of GitHub shows this one, too
+_LEFT = ' style="text-align:left"'
+
+
+def render(record: Record) -> str:
+    """One self-contained `<div>`: a row per step and its parts, and what went in and out of each."""
+    shown, more = lines(record, _ROWS)
+    heads = _cells("th", ("", "step", "", "time", "tokens", "cost", "model"))
+    rows = "".join(_line(record, span, depth) for span, depth in shown)
+    note = f"<div>… {more:,} more rows</div>" if more else ""
+    told = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
+    failed = "".join(_details(record, s, 0, opened=True) for s, _ in told if s.status == "failed")
+    others = "".join(_details(record, s, d, opened=False) for s, d in told if s.status != "failed")
+    inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
+    table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
+    return (
+        f"<div {words.BLOCK}>"
+        f'<div style="overflow-x:auto"><table style="{table}"><tr>{heads}</tr>{rows}</table></div>'
+        f"{note}{failed}{inside}</div>"
+    )
+
+
+def _line(record: Record, span: Span, depth: int) -> str:
+    name = f"{_IN * depth}{safe(words.label(record, span))}"
+    if span.kind == "tool":
+        return _row(record, span, name, "" if span.status == "done" else span.status)
+    state = "" if span.status in {"done", "waiting"} else span.status
+    said = (words.models(record, span), state, *words.story(record, span), words.waits(span), words.scores(span))
+    return _row(record, span, name, " · ".join(filter(None, said)))
+
+
+def _row(record: Record, span: Span, name: str, note: str) -> str:
+    figures = (
+        words.seconds(span.seconds),
+        f"{span.usage.total:,}" if span.usage.total else "",
+        words.money(span.cost, span.unpriced) if span.usage.total else "",
+    )
+    cached = words.cache(record, span)
+    mark = "" if span.kind == "more" else escape(words.MARKS.get(span.status, "·"))
+    cells = (mark, name, _bar(record, span, striped=bool(cached)))
+    shown = (*cells, *(escape(f).replace(" ", "&nbsp;") for f in figures), safe(note) if note else "")
+    return f"<tr>{_cells('td', shown)}</tr>"
+
+
+def _cells(tag: str, texts: tuple[str, ...]) -> str:
+    """Names to the left; where figures go is the page's own affair."""
+    sides = {1: _LEFT, 6: _LEFT}
+    return "".join(f"<{tag}{sides.get(i, '')}>{text}</{tag}>" for i, text in enumerate(texts))
+
+
+def _bar(record: Record, span: Span, *, striped: bool) -> str:
+    whole = max(record.seconds, 1e-9)
+    left = min(99.3, 100 * span.start / whole)
+    wide = min(100 - left, max(0.7, 100 * span.seconds / whole))
+    color = _COLORS.get(span.status) or _KINDS.get(span.kind, "#009e73")
+    fill = f"repeating-linear-gradient(45deg,{color} 0 3px,transparent 3px 6px)" if striped else color
+    return (
+        '<div style="width:160px;background:rgba(127,127,127,.15)">'
+        f'<div style="margin-left:{left:.1f}%;width:{wide:.1f}%;height:10px;background:{fill}"></div></div>'
+    )
+
+
+def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
+    story = "".join(f"<div>{safe(line)}</div>" for line in _story(record, step))
+    error = f"<div>✗ {safe(step.error)}</div>" if step.error else ""
+    known = step.asked["question"] if step.asked else None
+    both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v and v != known)
+    inner = words.path(step.id) if opened and step.parent else words.label(record, step)
+    head = f"<summary>{_IN * depth}{safe(inner)}</summary>"
+    return f"<details{' open' if opened else ''}>{head}{error}{story}{_asked(step)}{both}</details>"
+
+
+def _asked(step: Span) -> str:
+    """What a person is, or was, asked."""
+    if not step.asked:
+        return ""
+    value = step.asked["value"]
+    return f"<div>{safe(words.one_line(step.asked['question'], 400))}</div>" + (_value("about", value) if value else "")
+
+
+def _value(word: str, value: Any) -> str:
+    """Messages as who said what; anything else as JSON."""
+    said = isinstance(value, list) and all(isinstance(m, dict) and m.keys() == {"role", "content"} for m in value)
+    text = "\n".join(f"{m['role']}: {m['content']}" for m in value) if said else value
+    return f'<div>{word}</div><pre style="white-space:pre-wrap">{safe(words.shown(text))}</pre>'
+
+
+def _story(record: Record, step: Span) -> Iterator[str]:
+    """Why it went as it did, and the receipt of each question that was not the only one."""
+    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    for ask in asks:
+        if len(asks) > 1 or ask.why:
+            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {words.money(ask.cost, ask.unpriced)}"
+            told = "; ".join((*ask.why, *words.choices(record, ask))) or "first choice"
+            yield f"{ask.model or ask.name}: {words.seconds(ask.seconds)}, {spent}, {told}"
+    for tool in (s for s in record.inside(step) if s.kind == "tool"):
+        yield f"{tool.name}({words.one_line(tool.input)}) → {words.one_line(tool.error or tool.output, 200)}"
+    yield from step.why
+
+
+plug = View("html", "text/html", render)

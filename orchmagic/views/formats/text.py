@@ -1,0 +1,62 @@
+"""The terminal's view: a row per step, and why things went as they did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchmagic.trace import format as words
+from orchmagic.trace.record import Record, Span
+from orchmagic.views import View
+from orchmagic.views.span_list import lines
+
+_ROWS = 60
+
+
+def render(record: Record) -> str:
+    """Plain text of at most some hundred lines."""
+    return "\n".join((*_table(record), *_reasons(record)))
+
+
+def _reasons(record: Record) -> Iterator[str]:
+    told = [f"  {span.id}: {words.one_line(w, 200)}" for span in record.spans for w in _said(span)]
+    yield from told[:_ROWS]
+    if len(told) > _ROWS:
+        yield f"  … {len(told) - _ROWS:,} more remarks"
+
+
+def _said(span: Span) -> tuple[str, ...]:
+    waits = words.waits(span, 200)
+    return (*span.why, waits) if waits else span.why
+
+
+def _table(record: Record) -> Iterator[str]:
+    shown, more = lines(record, _ROWS)
+    rows = [_row(record, span, depth) for span, depth in shown]
+    widths = [max((len(r[i]) for r in rows), default=0) for i in range(5)]
+    for row in rows:
+        cells = [
+            row[0],
+            row[1].ljust(widths[1]),
+            row[2].ljust(widths[2]),
+            row[3].rjust(widths[3]),
+            row[4].rjust(widths[4]),
+        ]
+        yield "  ".join((*cells, *row[5:])).rstrip()
+    if more:
+        yield f"… {more:,} more rows"
+
+
+def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
+    state = "" if span.status == "done" else span.status
+    return (
+        " " if span.kind == "more" else words.MARKS.get(span.status, "·"),
+        "  " * depth + words.one_line(words.label(record, span)),
+        words.models(record, span) or span.kind.replace("more", ""),
+        words.seconds(span.seconds),
+        f"{span.usage.total:,} tok",
+        words.money(span.cost, span.unpriced) if span.usage.total else "",
+        ", ".join(filter(None, (state, *words.story(record, span)))),
+    )
+
+
+plug = View("text", "text/plain", render)

@@ -1,0 +1,299 @@
+"""Where the parts of a picture stand: columns by the longest way from the start, arrows between them.
+
+Arrows ahead run left to right, through free rows of the columns that they pass. An arrow back to a neighbour runs
+beside the one that leads there, any other above all boxes. Exits (failed, stopped, capped) hang below their node.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
+
+from orchmagic.trace.path import TIMES
+from orchmagic.trace.record import Picture
+
+EXITS = frozenset({"fail", "stop", "cap"})
+NAME = 24  # characters of a name that a box shows
+_HIGH, _ROW, _STUB, _LANE, _BESIDE = 38.0, 16.0, 18.0, 17.0, 6.0  # pixels: box, between rows, exit, lane, pair
+_GAP, _EXIT = 44.0, 70.0  # pixels between columns at least, and for an exit
+
+Point: TypeAlias = tuple[float, float]
+Arrow: TypeAlias = tuple[str, str]
+
+
+class _Station(NamedTuple):
+    """The place that a long arrow keeps free in a column that it passes."""
+
+    source: str
+    target: str
+    column: int
+
+
+_Item: TypeAlias = str | _Station
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A node around its centre (`x`, `y`), in pixels."""
+
+    name: str
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An arrow through `points`; `way` is ahead, back or exit. The label stands around `word`."""
+
+    source: str
+    target: str
+    label: str
+    way: str
+    points: tuple[Point, ...]
+    word: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """All of a picture, from (0, 0) to (`width`, `height`)."""
+
+    boxes: tuple[Box, ...]
+    lines: tuple[Line, ...]
+    width: float
+    height: float
+
+
+def below(kind: str, note: str) -> str:
+    """The words below a name in a box."""
+    said = f"{kind} · {note}" if note else kind
+    return said if len(said) <= NAME + 8 else f"{said[: NAME + 7]}…"
+
+
+def piled(note: str) -> bool:
+    """A node that runs several times side by side is drawn as a pile."""
+    return note.startswith(("each", TIMES))
+
+
+def arrange(picture: Picture) -> Layout:
+    """The places of all boxes and lines; the same picture always gets the same ones."""
+    plan = _Plan(picture)
+    boxes = {name: plan.box(name) for name in plan.nodes}
+    exits = plan.exits(boxes)
+    lines = [*plan.ahead_lines(boxes), *plan.back_lines(boxes), *plan.exit_lines(boxes, exits)]
+    piles = [boxes[name] for name, note in picture.notes if name in boxes and piled(note)]
+    return _framed([*boxes.values(), *exits.values()], lines, piles)
+
+
+def breadth(text: str, size: float = 12) -> float:
+    """How wide a text is drawn, roughly, in pixels."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return size * (0.58 * (len(text) - wide) + wide)
+
+
+class _Plan:
+    """The columns, rows and gaps of one picture."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.kinds = dict(picture.nodes)
+        self.notes = dict(picture.notes)
+        self.nodes = [name for name, kind in picture.nodes if kind not in EXITS]
+        self.labels = _merged(picture, self.kinds)
+        order = {name: i for i, name in enumerate(self.nodes)}
+        inner = [(s, t) for s, t in self.labels if t in order]
+        self.ahead = [(s, t) for s, t in inner if order[t] > order[s]]
+        self.back = [(s, t) for s, t in inner if order[t] <= order[s]]
+        self.out = [(s, t) for s, t in self.labels if t not in order and t in self.kinds]
+        self.column = dict.fromkeys(self.nodes, 0)
+        for source, target in sorted(self.ahead, key=lambda a: order[a[0]]):
+            self.column[target] = max(self.column[target], self.column[source] + 1)
+        self.columns = self._ordered()
+        self.y = self._rows()
+        widths = [[self.width(item) for item in c if isinstance(item, str)] for c in self.columns]
+        self.half = [max(found, default=0.0) / 2 for found in widths]
+        self.x = self._across()
+
+    def stations(self, arrow: Arrow) -> list[_Station]:
+        """Where an arrow ahead passes the columns between its ends."""
+        source, target = arrow
+        return [_Station(source, target, c) for c in range(self.column[source] + 1, self.column[target])]
+
+    def _ordered(self) -> list[list[_Item]]:
+        """The items of each column, from top to bottom, so that few arrows cross."""
+        columns: list[list[_Item]] = [[] for _ in range(max(self.column.values(), default=0) + 1)]
+        for name in self.nodes:
+            columns[self.column[name]].append(name)
+        for arrow in self.ahead:
+            for station in self.stations(arrow):
+                columns[station.column].append(station)
+        for before, here in pairwise(columns):
+            at = {item: i for i, item in enumerate(before)}
+            here.sort(key=lambda item: _mean([at[p] for p in self._before(item)]))
+        return columns
+
+    def _before(self, item: _Item) -> list[_Item]:
+        ways: list[list[_Item]] = [[a[0], *self.stations(a), a[1]] for a in self.ahead]
+        return [way[way.index(item) - 1] for way in ways if item in way[1:]]
+
+    def _rows(self) -> dict[_Item, float]:
+        """Each item beside what leads to it, none on another; a node goes before the room for a long arrow."""
+        y: dict[_Item, float] = {}
+        for column in self.columns:
+            wish = [_mean([y[p] for p in self._leading(item)]) for item in column]
+            found: list[float] = []
+            for i, item in enumerate(column):
+                floor = found[-1] + self._below(column[i - 1]) + _ROW + self._above(item) if found else wish[i]
+                found.append(max(wish[i], floor))
+            nodes = [i for i, item in enumerate(column) if isinstance(item, str)]
+            shift = _mean([wish[i] - found[i] for i in nodes or range(len(column))])
+            y |= {item: at + shift for item, at in zip(column, found, strict=True)}
+        return y
+
+    def _leading(self, item: _Item) -> list[_Item]:
+        """What an item should stand beside: the nodes before it; long arrows bend towards them."""
+        before = self._before(item)
+        return [p for p in before if isinstance(p, str)] or before
+
+    def _above(self, item: _Item) -> float:
+        return _HIGH / 2 if isinstance(item, str) else 0.0
+
+    def _below(self, item: _Item) -> float:
+        if not isinstance(item, str):
+            return 0.0
+        return _HIGH / 2 + (_STUB + 20 if any(s == item for s, _ in self.out) else 0)
+
+    def width(self, name: str) -> float:
+        """A box holds its name and what is below it; its exits fit under it."""
+        kind = self.kinds[name]
+        if kind == "start":
+            return 10.0
+        exits = sum(s == name for s, _ in self.out)
+        words = breadth(below(kind, self.notes.get(name, "")), 9) + 22
+        return max(breadth(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
+
+    def _across(self) -> list[float]:
+        """The centre of each column."""
+        found: list[float] = []
+        edge = 0.0
+        for i, half in enumerate(self.half):
+            found.append(edge + half)
+            into = [a for a in self.ahead if self.column[a[1]] == i + 1]
+            words = [breadth(self.labels[a], 10) + (48 if self._crowd(a[0]) else 20) for a in into if self.labels[a]]
+            edge += 2 * half + max([_GAP, *words])
+        return found
+
+    def box(self, name: str) -> Box:
+        high = {"end": 24.0, "start": 10.0}.get(self.kinds[name], _HIGH)
+        return Box(name, self.kinds[name], self.x[self.column[name]], self.y[name], self.width(name), high)
+
+    def exits(self, boxes: Mapping[str, Box]) -> dict[Arrow, Box]:
+        """One small box for each way out of a node: a shared one would drag arrows through the picture."""
+        found: dict[Arrow, Box] = {}
+        for name, box in boxes.items():
+            own = [arrow for arrow in self.out if arrow[0] == name]
+            for i, arrow in enumerate(own):
+                x = box.x + _EXIT * (i - (len(own) - 1) / 2)
+                y = box.y + box.height / 2 + 20 + _STUB / 2
+                found[arrow] = Box(arrow[1], self.kinds[arrow[1]], x, y, _EXIT - 6, _STUB)
+        return found
+
+    def ahead_lines(self, boxes: Mapping[str, Box]) -> Iterable[Line]:
+        for source, target in self.ahead:
+            a, b = boxes[source], boxes[target]
+            lift = -_BESIDE if self._pair(target, source) else 0.0
+            low = 2 * _BESIDE if b.y > a.y and any(self._pair(s, source) for s, _ in self.back) else 0.0
+            points = [(a.x + a.width / 2, a.y + lift + low)]
+            for station in self.stations((source, target)):
+                x, half = self.x[station.column], self.half[station.column]
+                points += [(x - half, self.y[station]), (x + half, self.y[station])]
+            points.append((b.x - b.width / 2, b.y + lift))
+            label = self.labels[source, target]
+            free = len(points) > 2  # noqa: PLR2004 - there are stations: the label stands over the first
+            late = self._crowd(source)
+            word = _over(points[1], points[2]) if free else _beside(points[0], points[1], label, late=late)
+            yield Line(source, target, label, "ahead", tuple(points), word)
+
+    def _crowd(self, source: str) -> bool:
+        return sum(s == source for s, _ in self.ahead) > 1
+
+    def _pair(self, source: str, target: str) -> bool:
+        """An arrow back to the neighbour that leads here: the two run side by side, unless a label needs room."""
+        near = self.column[source] - self.column[target] == 1 and (target, source) in self.ahead
+        return near and (source, target) in self.back and not self.labels[source, target]
+
+    def back_lines(self, boxes: Mapping[str, Box]) -> Iterable[Line]:
+        lane = min(b.y - b.height / 2 for b in boxes.values()) if boxes else 0.0
+        for source, target in sorted(self.back, key=lambda a: self.column[a[0]] - self.column[a[1]]):
+            a, b, label = boxes[source], boxes[target], self.labels[source, target]
+            if self._pair(source, target):
+                ends = ((a.x - a.width / 2, a.y + _BESIDE), (b.x + b.width / 2, b.y + _BESIDE))
+                yield Line(source, target, label, "ahead", ends, ends[0])
+                continue
+            lane -= _LANE
+            x0, x1 = a.x - (0 if a is not b else 12), b.x + (8 if a is not b else 12)
+            points = ((x0, a.y - a.height / 2), (x0, lane), (x1, lane), (x1, b.y - b.height / 2))
+            yield Line(source, target, label, "back", points, ((x0 + x1) / 2, lane - 4))
+
+    def exit_lines(self, boxes: Mapping[str, Box], exits: Mapping[Arrow, Box]) -> Iterable[Line]:
+        for (source, target), box in exits.items():
+            x, top = box.x, boxes[source].y + boxes[source].height / 2
+            label = self.labels[source, target]
+            word = (x + 5 + breadth(label, 10) / 2, (top + box.y - _STUB / 2) / 2 + 3)
+            yield Line(source, target, label, "exit", ((x, top), (x, box.y - _STUB / 2)), word)
+
+
+def _merged(picture: Picture, kinds: Mapping[str, str]) -> dict[Arrow, str]:
+    """One arrow for each pair of nodes, with all its labels."""
+    found: dict[Arrow, list[str]] = defaultdict(list)
+    for source, target, label in picture.arrows:
+        if source in kinds and target in kinds:
+            found[source, target] += [label] if label and label not in found[source, target] else []
+    return {arrow: ", ".join(labels) for arrow, labels in found.items()}
+
+
+def _framed(boxes: list[Box], lines: list[Line], piles: list[Box]) -> Layout:
+    """Moved so that nothing stands outside, with a small margin."""
+    xs = [b.x + s * b.width / 2 for b in boxes for s in (-1, 1)] + [x for line in lines for x, _ in line.points]
+    ys = [b.y + s * b.height / 2 for b in boxes for s in (-1, 1)] + [y for line in lines for _, y in line.points]
+    labels = [line for line in lines if line.label]
+    xs += [line.word[0] + s * breadth(line.label, 10) / 2 for line in labels for s in (-1, 1)]
+    ys += [line.word[1] + dy for line in labels for dy in (-9, 3)]
+    xs += [b.x + b.width / 2 + 6 for b in piles]
+    ys += [b.y - b.height / 2 - 6 for b in piles]
+    dx, dy = 3 - min(xs, default=0.0), 3 - min(ys, default=0.0)
+    return Layout(
+        tuple(Box(b.name, b.kind, b.x + dx, b.y + dy, b.width, b.height) for b in boxes),
+        tuple(_moved(line, dx, dy) for line in lines),
+        max(xs, default=0.0) + dx + 3,
+        max(ys, default=0.0) + dy + 3,
+    )
+
+
+def _moved(line: Line, dx: float, dy: float) -> Line:
+    points = tuple((x + dx, y + dy) for x, y in line.points)
+    return Line(line.source, line.target, line.label, line.way, points, (line.word[0] + dx, line.word[1] + dy))
+
+
+def _beside(start: Point, end: Point, label: str, *, late: bool) -> Point:
+    """Where the label of a line ahead stands: over its level part, on the side that the line does not come from.
+
+    `late`: other lines leave the same box, and would cross a label in the middle.
+    """
+    (x0, y0), (x1, y1) = start, end
+    if abs(y0 - y1) < 1 and not late:
+        return (x0 + x1 - 7) / 2, y1 - 6
+    return x1 - 12 - breadth(label, 10) / 2, y1 - 6 if y0 > y1 - 1 else y1 + 13
+
+
+def _over(start: Point, end: Point) -> Point:
+    return (start[0] + end[0]) / 2, start[1] - 5
+
+
+def _mean(values: list[float] | list[int]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,149 @@
+"""One picture of a run under way: header, graph, a line per step, bars against the limits, the text that is written.
+
+Nothing in it moves: each step has its line from the beginning, columns and the room for text have fixed sizes, and
+the clock only changes digits of one width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from html import escape
+
+from orchmagic.core.numbers import counted
+from orchmagic.trace import format as words
+from orchmagic.trace.path import ENDS, TIMES
+from orchmagic.trace.record import Picture, Record, Span
+from orchmagic.views.answer import safe
+from orchmagic.views.live import step_note as live_note
+from orchmagic.views.svg import svg_of
+
+_ROWS = 24  # steps that have a line of their own
+_NODES = 60  # of a graph that is drawn
+_SPEAK = frozenset({"call", "sub"})  # kinds of nodes that write text
+_MARKS = {**words.MARKS, "running": "●", "pending": "○"}
+_COLORS = {"running": "#1a8ad4", "done": "#009e73", "failed": "#d55e00", "waiting": "#cc79a7"}
+_COLUMNS = "5.5em 7.5em 5.5em minmax(0,1fr)"  # time, tokens, cost, and what there is to say
+_NAME = 26  # characters of a name that its column has room for
+_CUT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
+_FIGURES = (5, 8, 5.5, 6)  # em that time, tokens, cost and calls have in the header: later ones stand still
+_NEAR = 0.8  # of a limit: from here on its bar warns
+
+
+def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
+    """HTML and text; `text` is what is written so far in answer to `call`."""
+    # `$` is money here: JupyterLab would set what is between two of them as a formula
+    html = (
+        '<div class="tex2jax_ignore mathjax_ignore" style="font:13px/1.5 system-ui,sans-serif;'
+        f'font-variant-numeric:tabular-nums;max-width:860px">{_header(record)}{_drawn(record)}'
+        f"{''.join(_lines(record))}{_bars(record)}{_speech(record, call, text)}</div>"
+    )
+    now = [s for s in record.steps if s.status == "running"]
+    plain = [f"{s.name} {words.seconds(record.seconds - s.start)}" for s in now]
+    return {"text/plain": " · ".join([words.headline(record), *plain]), "text/html": html}
+
+
+def _header(record: Record) -> str:
+    calls = counted(record.calls, "model call")
+    calls += f", {record.cached} cached" if record.cached else ""
+    figures = (words.seconds(record.seconds), counted(record.usage.total, "token"), words.total(record), calls)
+    told = "".join(
+        f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
+        for figure, wide in zip(figures, _FIGURES, strict=True)
+    )
+    name = f"{_mark(record.status)} <strong>{safe(record.name)}</strong> {escape(record.status)}"
+    return f'<div style="{_CUT}">{name}<span style="margin-left:1.2em">{told}</span></div>'
+
+
+def _mark(status: str) -> str:
+    color = _COLORS.get(status)
+    style = f' style="color:{color}"' if color else ""
+    return f"<span{style}>{escape(_MARKS.get(status, '·'))}</span>"
+
+
+def _drawn(record: Record) -> str:
+    steps = sum(kind not in ENDS for _, kind in record.picture.nodes)
+    if not 1 < steps <= _NODES:
+        return ""
+    active = tuple(dict.fromkeys(s.name for s in record.steps if s.status in {"running", "waiting"}))
+    return f'<div style="margin:6px 0">{_graph(record.picture, active)}</div>'
+
+
+@lru_cache(maxsize=16)  # most frames only move the clock
+def _graph(picture: Picture, active: tuple[str, ...]) -> str:
+    return svg_of(picture, active)
+
+
+def _lines(record: Record) -> list[str]:
+    """A line per step of the graph, in its order; of many steps those that began last, in as many lines."""
+    visits: dict[str, list[Span]] = {n: [] for n, kind in record.picture.nodes if kind not in ENDS and kind != "start"}
+    for step in record.steps:
+        visits.setdefault(step.name, []).append(step)
+    wide = 0.62 * min(_NAME, max(map(len, visits), default=0) + 4)  # with how often it was visited
+    grid = f"display:grid;grid-template-columns:1.2em {wide:.1f}em {_COLUMNS};column-gap:10px"
+    if len(visits) <= _ROWS:
+        return [_line(record, name, spans, grid) for name, spans in visits.items()]
+    begun = [name for name, spans in visits.items() if spans]
+    later = [name for name, spans in visits.items() if not spans]
+    shown = set([*begun[-_ROWS:], *later][:_ROWS])
+    more = f'<div style="opacity:.6">… {len(visits) - _ROWS:,} more steps</div>'
+    return [*(_line(record, name, spans, grid) for name, spans in visits.items() if name in shown), more]
+
+
+def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
+    """Mark, name, time, tokens, cost, and what there is to say; all visits of a step together."""
+    status = visits[-1].status if visits else "pending"
+    taken = sum(s.seconds if s.end is not None else record.seconds - s.start for s in visits)
+    tokens = sum(s.usage.total for s in visits)
+    cost = sum(s.cost or 0.0 for s in visits)
+    cells = (
+        _mark(status),
+        safe(name) + (f' <span style="opacity:.6">{TIMES}{len(visits)}</span>' if len(visits) > 1 else ""),
+        words.seconds(taken) if visits and status != "skipped" else "",
+        counted(tokens, "token") if tokens else "",
+        escape(words.money(cost, sum(s.unpriced for s in visits)) if tokens else ""),
+        safe(live_note.note(record, visits[-1])) if visits else "",
+    )
+    looks = {"pending": "opacity:.5;", "skipped": "opacity:.5;", "running": "font-weight:600;"}.get(status, "")
+    sides = ("", "", "text-align:right;", "text-align:right;", "text-align:right;", "font-weight:400;opacity:.8;")
+    row = "".join(f'<span style="{side}{_CUT}">{cell}</span>' for cell, side in zip(cells, sides, strict=True))
+    return f'<div data-step="{escape(name)}" style="{grid};height:22px;line-height:22px;{looks}">{row}</div>'
+
+
+def _bars(record: Record) -> str:
+    """Time against the deadline, tokens and money against their limits; only what has a limit."""
+    limits = record.limits
+    bars = (
+        _bar("time", record.seconds, limits.get("deadline"), words.seconds),
+        _bar("tokens", record.usage.total, limits.get("max_tokens"), lambda n: f"{n:,.0f}"),
+        _bar("cost", record.cost, limits.get("budget"), words.money, words.money(record.cost, record.unpriced)),
+    )
+    return f'<div style="display:flex;column-gap:18px;margin-top:8px;height:26px">{"".join(bars)}</div>'
+
+
+def _bar(name: str, used: float, most: float | None, say: Callable[[float], str], told: str = "") -> str:
+    if not most:
+        return ""
+    part = min(100.0, 100 * used / most)
+    color = _COLORS["failed"] if used >= _NEAR * most else _COLORS["running"]
+    shape = "display:block;height:5px;border-radius:2px"
+    return (
+        '<span style="flex:0 1 200px;min-width:0;font-size:11px;line-height:16px">'
+        f'<span style="display:block;{_CUT}"><span style="opacity:.7">{name}</span> {escape(told or say(used))} of '
+        f'{escape(say(most).removesuffix(" 0 s"))}</span><span style="{shape};background:rgba(127,127,127,.25)">'
+        f'<span style="{shape};width:{part:.1f}%;background:{color}"></span></span></span>'
+    )
+
+
+def _speech(record: Record, call: str, text: str) -> str:
+    """The end of what is being written, in a room of three lines that is kept from the beginning."""
+    if not any(kind in _SPEAK for _, kind in record.picture.nodes):
+        return ""
+    who = words.path(call.rpartition(".")[0])
+    room = "height:60px;margin-top:6px;padding-left:8px;border-left:3px solid rgba(127,127,127,.35)"
+    bottom = "height:100%;display:flex;flex-direction:column;justify-content:flex-end;overflow:hidden"
+    said = f'<span style="opacity:.6">{safe(who)}:</span> {safe(words.shown(text, len(text)))}' if text else ""
+    wrap = (
+        "margin-bottom:auto;white-space:pre-wrap;overflow-wrap:anywhere;line-height:20px"  # from the top, while it fits
+    )
+    return f'<div style="{room}"><div style="{bottom}"><div style="{wrap}">{said}</div></div></div>'

@@ -1,0 +1,1 @@
+"""The rows, places and marks of the timeline figure."""

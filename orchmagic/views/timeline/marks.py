@@ -1,0 +1,87 @@
+"""What is written and drawn around the bars of the figure: names, words, the critical path, rounds, what marks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from orchmagic.trace.record import Record, Span
+from orchmagic.views.timeline.places import BELOW, INDENT, SMALL, Grid, Place, drawn, name
+from orchmagic.views.timeline.rows import PATTERNS, Row, forks, plain
+
+GREY, RED = "#7f7f7f", "#d55e00"
+_DARK, _LIGHT = "#222222", "#ffffff"  # words within a bar
+_POSITIONS = {"behind": "middle right", "before": "middle left", "within": "middle right", "below": "middle right"}
+
+
+def spoken(rows: list[Row], grid: Grid, at: Callable[[float], float]) -> dict[str, Any]:
+    """Words at each bar; `at` turns 0..1 of the run into units of the axis."""
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "name": "words",
+        "y": [y + (BELOW if p.side == "below" else 0) for y, p in zip(grid.ys, grid.places, strict=True)],
+        "x": [at(p.at) for p in grid.places],
+        "text": [f" {plain(p.text)} " for p in grid.places],
+        "textposition": [_POSITIONS[p.side] for p in grid.places],
+        "textfont": {"size": SMALL, "color": [_color(r, p) for r, p in zip(rows, grid.places, strict=True)]},
+        "cliponaxis": False,
+        "hoverinfo": "skip",
+    }
+
+
+def _color(row: Row, place: Place) -> str:
+    if place.side != "within":
+        return RED if row.span.status == "failed" else GREY
+    return _DARK if row.span.status != "failed" and row.span.kind in {"tools", "tool", "approve"} else _LIGHT
+
+
+def names(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
+    """Labels of the rows, each further in than what it is part of.
+
+    Plotly sets the labels of an axis against the axis: that would hide what is inside what.
+    """
+    labels = []
+    for y, row in zip(grid.ys, rows, strict=True):
+        label: dict[str, Any] = {"y": y, "text": plain(name(row, rows)), "xshift": INDENT * row.depth - grid.left + 4}
+        labels.append(label | ({"font": {"color": RED}} if row.span.status == "failed" else {}))
+    return labels
+
+
+def path(record: Record, rows: list[Row], grid: Grid, at: Callable[[float], float]) -> list[dict[str, Any]]:
+    """A line under the steps that the run's length hangs on, from each to the next."""
+    steps = [(y, r) for y, r in zip(grid.ys, rows, strict=True) if not r.depth]
+    if not forks([r for _, r in steps]):
+        return []
+    ends = sorted((*drawn(record, r), y) for y, r in steps if r.critical)
+    place = {
+        "x": [at(t) for start, end, _ in ends for t in (start, end)],
+        "y": [y + 0.42 for *_, y in ends for _ in "ab"],
+    }
+    line = {"color": GREY, "width": 2}
+    return [{"type": "scatter", "mode": "lines", "name": "critical path", "line": line, "hoverinfo": "skip", **place}]
+
+
+def rounds(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
+    """A faint line where a new round of a loop begins."""
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": GREY, "width": 0.5, "dash": "dot"}}
+    steps = [(y, r.round) for y, r in zip(grid.ys, rows, strict=True) if r.round]
+    return [{**line, "y0": y - 0.5, "y1": y - 0.5} for (_, last), (y, now) in pairwise(steps) if now > last]
+
+
+def meaning(rows: list[Row], more: int) -> str:
+    """What the marks that are to be seen mean."""
+    tries = [s for r in rows for s in r.calls]
+    notes = (
+        ("◆ critical path", forks(rows)),
+        ("striped: no model was asked", any(r.cached for r in rows)),
+        ("crossed: failed try", _crossed([*tries, *(r.span for r in rows if not r.calls)])),
+        ("pale: waiting", any(len(r.calls) > 1 for r in rows)),
+        (f"{more:,} more rows are not drawn", more),
+    )
+    return " · ".join(text for text, holds in notes if holds)
+
+
+def _crossed(spans: list[Span]) -> bool:
+    return any(PATTERNS.get(s.status) == "x" for s in spans)

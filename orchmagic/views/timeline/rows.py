@@ -1,0 +1,162 @@
+"""What the figure shows, row by row: steps and what is inside them, each with its words. Places are plotly.py's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from textwrap import wrap
+
+from orchmagic.trace import format as words
+from orchmagic.trace.record import Record, Span
+from orchmagic.views.span_list import lines
+
+ROWS = 60
+_LINE, _LINES, _WHYS = 64, 2, 3  # characters of a line of a label, lines of a value, and reasons
+_MOST = 0.5  # of a run's time: a step that takes more is said to
+PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "waiting": "."}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the figure: a step, or (`depth` > 0) a part of one; `calls` are the attempts to draw within it."""
+
+    span: Span
+    depth: int
+    label: str
+    words: tuple[str, ...]  # the most telling first; escaped where they are placed
+    hover: str
+    cached: bool
+    critical: bool
+    calls: tuple[Span, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        return "/" if self.cached else PATTERNS.get(self.span.status, "")
+
+    @property
+    def round(self) -> int:
+        """The visit of its step, from 1; 0 for what is inside a step."""
+        return int(visit) if not self.depth and (visit := self.span.id.rpartition("#")[2]).isdigit() else 0
+
+
+def rows_of(record: Record) -> tuple[list[Row], int]:
+    """The lines of the figure, from top to bottom, at most `ROWS`; and how many more there are."""
+    shown, more = lines(record, ROWS)
+    hangs = set(critical(record.steps))
+    for span, _ in shown:
+        if span.id in hangs:
+            hangs |= critical(tuple(s for s in record.inside(span) if s.kind not in {"ask", "attempt"}))
+    return [_row(record, span, depth, span.id in hangs) for span, depth in shown], more
+
+
+def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
+    mark = " " if span.kind == "more" else words.MARKS.get(span.status, "·")
+    label = f"{mark} {words.label(record, span)[:28]}"
+    if span.kind in {"tool", "more"}:
+        hover = _tool(span) if span.kind == "tool" else plain(span.name)
+        return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
+    asks = [s for s in record.inside(span) if s.kind == "ask"]
+    tries = _told(tuple(s for ask in asks for s in _tries(record, ask)))
+    cached = bool(words.cache(record, span))
+    return Row(span, depth, label, _beside(record, span), _hover(record, span, hangs), cached, hangs, tries)
+
+
+def critical(steps: tuple[Span, ...]) -> set[str]:
+    """The ids of the steps that the run's length hangs on: from the last end back to the start."""
+    found: set[str] = set()
+    at = float("inf")
+    for step in sorted((s for s in steps if s.end is not None), key=lambda s: s.end or 0.0, reverse=True):
+        if (step.end or 0.0) <= at + 1e-6:
+            found.add(step.id)
+            at = step.start
+    return found
+
+
+def forks(rows: list[Row]) -> bool:
+    """Something ran beside something else: only then is there a path to point out."""
+    return not all(r.critical for r in rows if r.span.seconds)
+
+
+def _tries(record: Record, ask: Span) -> tuple[Span, ...]:
+    """The attempts of a question; an only one is left out of a record that is bounded, and is the question."""
+    return record.inside(ask) or ((ask,) if ask.age is None and not ask.recalled else ())
+
+
+def _told(tries: tuple[Span, ...]) -> tuple[Span, ...]:
+    """One attempt that went well is its step: it needs no bar of its own."""
+    return () if len(tries) == 1 and tries[0].status == "done" else tries
+
+
+def length(record: Record, span: Span) -> float:
+    """Seconds that a span took, so far if it is open."""
+    return span.seconds if span.end is not None else max(0.0, record.seconds - span.start)
+
+
+def _spoken(record: Record, span: Span) -> list[str]:
+    if span.status == "skipped":
+        return ["skipped"]
+    failed = f"failed: {words.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
+    state = failed or words.waits(span, 60) or ("" if span.status == "done" else span.status)
+    return [text for text in (words.seconds(length(record, span)), state, _slow(record, span)) if text]
+
+
+def _slow(record: Record, span: Span) -> str:
+    """How much of the run one step of several took, where that is most of it."""
+    others = [s for s in record.steps if s.id != span.id and s.seconds > record.seconds / 100]
+    share = span.seconds / max(record.seconds, 1e-9)
+    return f"{share:.0%} of the time" if span.parent is None and others and share >= _MOST else ""
+
+
+def _beside(record: Record, step: Span) -> tuple[str, ...]:
+    said = [*_spoken(record, step), *words.story(record, step)]
+    if step.id == [s for s in record.beside(step) if s.name == step.name][-1].id:  # the last round tells all
+        said.append(words.scores(step))
+    return tuple(words.one_line(part, 60) for part in said if part)
+
+
+def _hover(record: Record, step: Span, on_path: bool) -> str:
+    models = words.models(record, step)
+    figures = (
+        f"{words.seconds(length(record, step))}, {step.usage.total:,} tokens, {words.money(step.cost, step.unpriced)}"
+    )
+    told = [
+        f"{words.label(record, step)} ({step.kind}, {step.status})",
+        f"{figures}, {models}" if models else figures,
+        words.cache(record, step),
+        "on the critical path" if on_path else "",
+    ]
+    inside = record.inside(step)
+    whys = [w for a in (step, *inside) for w in a.why] + [w for a in inside for w in words.choices(record, a)]
+    told += [words.one_line(w, _LINE) for w in whys][:_WHYS]
+    told += _wrapped("error: ", step.error)
+    told += _wrapped("in: ", words.said(step.input))
+    told += _wrapped("out: ", step.output)
+    return _lines(told)
+
+
+def _wrapped(word: str, value: object) -> list[str]:
+    """A value in a few lines: a label of the figure is as wide as its longest."""
+    said = words.one_line(value, _LINE * _LINES)
+    return wrap(word + said, _LINE) if said else []
+
+
+def _tool(tool: Span) -> str:
+    head = f"{tool.name} (tool, {tool.status}), {words.seconds(tool.seconds)}"
+    return _lines([head, *_wrapped("in: ", tool.input), *_wrapped("out: ", tool.error or tool.output)])
+
+
+def attempt_hover(attempt: Span) -> str:
+    """What is told of an attempt that failed, or of one of several."""
+    said = f"{attempt.name} at {attempt.model}: {attempt.status} after {words.seconds(attempt.seconds)}"
+    return _lines(
+        [said, words.one_line(attempt.error, 2 * _LINE), *(words.one_line(w, 2 * _LINE) for w in attempt.why)]
+    )
+
+
+def _lines(lines: list[str]) -> str:
+    return "<br>".join(plain(line) for line in lines if line)
+
+
+def plain(text: str) -> str:
+    """Plotly reads a little HTML in its labels, and TeX between dollars: none of it is ours."""
+    return escape(words.shown(text), quote=False).replace("$", "&#36;")

@@ -1,0 +1,241 @@
+"""Cells in a real kernel: awaited where they can be, blocking where they cannot, and IPython's own things as ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from test_kernel import SETUP, Kernel, shown
+from traitlets.config import Config
+
+from orchmagic.notebook.async_cells import Awaited
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+CELL = "%%chain told --no-cache\nfirst\n    Say;\n"
+SLOW = "%%chain slow --no-cache\nfirst\n    WAIT\n"
+SCRIPT = """
+def SCRIPT(body):
+    return Reply("fine", latency=60 if "WAIT" in str(body["messages"]) else 0.4 if "SOON" in str(body["messages"]) else 0)
+"""
+LOADED = f"{SETUP}\n{SCRIPT}"
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    made = Kernel()
+    made.run(LOADED)
+    yield made
+    made.close()
+
+
+def said(kernel: Kernel, code: str) -> str:
+    """What a cell prints."""
+    return "".join(m["content"]["text"] for m in kernel.run(code) if m["msg_type"] == "stream")
+
+
+def status(kernel: Kernel, asked: str) -> str:
+    while True:
+        reply = kernel.client.get_shell_msg(timeout=30)
+        if reply["parent_header"]["msg_id"] == asked:
+            return str(reply["content"]["status"])
+
+
+def begun(kernel: Kernel, cell: str) -> tuple[str, list[dict[str, Any]]]:
+    """Start a cell and come back when its live view is seen."""
+    asked = kernel.start(cell)
+    seen = []
+    for message in kernel.messages(asked):
+        seen.append(message)
+        if message["msg_type"] == "update_display_data" and "running" in str(message["content"]["data"]):
+            return asked, seen
+    raise AssertionError(shown(seen))
+
+
+def test_the_value_of_the_cell_is_its_run(kernel):
+    kernel.run(CELL)
+    assert said(kernel, "print(_.output, Out[max(Out)].output)") == "fine fine\n"
+
+
+def test_the_history_has_the_words_of_the_user(kernel):
+    kernel.run(CELL)
+    assert (
+        said(kernel, "print(repr(_i), repr(In[-2]), 'await' in In[-2])")
+        == f"{CELL.rstrip()!r} {CELL.rstrip()!r} False\n"
+    )
+    told = said(kernel, "%history")
+    assert CELL.rstrip() in told
+    assert "await get_ipython()" not in told
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (f"%%time\n{CELL}", "Wall time"),
+        (f"%%capture kept\n{CELL}", ""),
+        ("r = get_ipython().run_cell_magic('chain', '--no-cache', 'a\\n    b\\n')\nprint(r.output)", "fine"),
+        ("get_ipython().run_cell_magic('chain', '--no-cache', 'a\\n    b\\n').output", "fine"),
+        ("get_ipython().run_cell('%%chain --no-cache\\na\\n    b\\n').result.output", "fine"),
+        ("get_ipython().run_cell('')\nget_ipython().run_cell('%%chain --no-cache\\na\\n    b\\n').result.output", "fine"),
+        ("run = await told.arun()\nprint(run.output)", "fine"),
+        ("%alias_magic --cell tale chain\nget_ipython().run_cell_magic('tale', '--no-cache', 'a\\n    b\\n').output", "fine"),
+    ],
+)  # fmt: skip
+def test_nested_cells_block_and_work(kernel, cell, told):
+    kernel.run(CELL)
+    asked = kernel.start(cell)
+    seen = list(kernel.messages(asked))
+    assert status(kernel, asked) == "ok", shown(seen)
+    assert told in shown(seen)
+
+
+def test_captured_output_holds_no_frames(kernel):
+    kernel.run("%%capture kept\n" + CELL.replace("Say;", "SOON"))
+    assert said(kernel, "print(sum('running' in str(o.data) for o in kept.outputs))") == "0\n"
+
+
+def test_autoawait_off_blocks(kernel):
+    kernel.run("%autoawait off")
+    try:
+        asked = kernel.start(CELL)
+        assert "fine" in shown(list(kernel.messages(asked)))
+        assert status(kernel, asked) == "ok"
+    finally:
+        kernel.run("%autoawait asyncio")
+
+
+@pytest.mark.parametrize("cell", ["%%chain", "%%chain --modle x\na\n    b", "%%chain --no-cache\na\n    b\ngate False"])
+def test_a_wrong_cell_fails_in_one_line(kernel, cell):
+    asked = kernel.start(cell)
+    seen = shown(list(kernel.messages(asked)))
+    assert "UsageError" in seen
+    assert "Traceback" not in seen
+    assert status(kernel, asked) == "error"
+
+
+def test_an_output_goes_into_a_variable(kernel):
+    kernel.run(CELL.replace("told", "told -o kept"))
+    assert said(kernel, "print(kept)") == "fine\n"
+
+
+def test_stop_in_mid_cell_ends_it_within_a_second(kernel):
+    for _ in range(3):  # a busy machine gets another chance
+        asked, seen = begun(kernel, SLOW)
+        view = None
+        for message in kernel.messages(asked):  # the button stands below the live view, and comes after it
+            seen.append(message)
+            view = message["content"].get("data", {}).get("application/vnd.jupyter.widget-view+json")
+            if view:
+                break
+        began = time.monotonic()
+        click = {"comm_id": view["model_id"], "data": {"method": "custom", "content": {"event": "click"}}}
+        kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", click))
+        seen += kernel.messages(asked)
+        took = time.monotonic() - began
+        assert "was cancelled" in shown(seen)
+        if took < 1:
+            break
+    assert took < 1, took
+    last = {m["content"]["transient"]["display_id"]: m for m in seen if m["msg_type"] == "update_display_data"}
+    assert [m["content"]["data"] for m in last.values()] == [{"text/plain": "", "text/html": ""}] * 2
+    assert sum(m["msg_type"] == "comm_open" for m in seen) == sum(m["msg_type"] == "comm_close" for m in seen) + 2
+
+
+def test_an_interrupt_of_arun_is_heard_within_a_second(kernel):
+    kernel.run(SLOW.replace("slow", "slow --no-run"))
+    for _ in range(3):
+        asked = kernel.start("print('begun', flush=True)\nawait slow.arun()")
+        next(m for m in kernel.messages(asked) if m["msg_type"] == "stream")
+        time.sleep(0.3)
+        began = time.monotonic()
+        kernel.manager.interrupt_kernel()
+        seen = list(kernel.messages(asked))
+        took = time.monotonic() - began
+        if took < 1:
+            break
+    assert "CancelledError" in shown(seen)
+    assert took < 1, took
+    assert "cancelled" in said(kernel, "print(slow.last.status)")
+
+
+def test_a_run_in_the_background_is_shown_after_its_cell(kernel):
+    seen = kernel.run("%%chain behind --no-cache --background\nfirst\n    SOON\n")
+    places = [m["content"]["transient"]["display_id"] for m in seen if m["msg_type"] == "display_data"]
+    assert len(places) == 5
+    updates: dict[str, Any] = {}
+    kernel.start("import asyncio\nawait asyncio.sleep(1.5)")
+    until = time.monotonic() + 20
+    while time.monotonic() < until and "fine" not in str(updates.get(places[2])):
+        message = kernel.client.get_iopub_msg(timeout=10)
+        if message["msg_type"] == "update_display_data":
+            updates[message["content"]["transient"]["display_id"]] = message["content"]["data"]
+    assert "done" in updates[places[2]]["text/plain"]
+    kernel.run("behind.last.wait()\nNone")
+
+
+def test_unloading_and_loading_again_leave_one_of_each(kernel):
+    kernel.run("%unload_ext orchmagic")
+    assert "not found" in shown(kernel.run(CELL))
+    count = "print(sum('Awaited' in str(type(t)) for t in get_ipython().input_transformers_post))"
+    assert said(kernel, count) == "0\n"
+    kernel.run("%load_ext orchmagic\n%reload_ext orchmagic\n" + '%config OrchMagic.model = "scripted"')
+    assert said(kernel, count) == "1\n"
+    kernel.run(CELL)
+    assert said(kernel, "print(_.output)") == "fine\n"
+
+
+def test_nbclient_runs_all_cells_without_a_widget():
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in (LOADED, CELL.replace("Say;", "SOON"))]
+    )
+    NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    outputs = book.cells[1].outputs
+    assert [o.output_type for o in outputs] == ["display_data"] * 4
+    assert [o.data for o in outputs[:2]] == [{"text/plain": "", "text/html": ""}] * 2
+    assert "widgets" not in book.metadata
+    wrong = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(c) for c in (LOADED, "%%chain\na\n    b\ngate False")]
+    )
+    with pytest.raises(CellExecutionError, match="False is false"):
+        NotebookClient(wrong, timeout=60, kernel_name="python3").execute()
+
+
+class Asking:
+    """A kernel that works on one message."""
+
+    def __init__(self, number: str, kind: str = "execute_request") -> None:
+        self.header = {"msg_type": kind, "msg_id": number}
+
+    def get_parent(self, _: str) -> dict[str, Any]:
+        return {"header": self.header}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "get_ipython().run_cell_magic('chain', '', 'a').output\n",
+        "get_ipython().run_cell_magic('time', '', 'a')\n",
+        "get_ipython().run_cell_magic('chain', '', a)\n",
+        "get_ipython().run_cell_magic('chain', '', 'a', x=1)\n",
+        "get_ipython().run_cell_magic('chain', '',\n",
+        "x = get_ipython().run_cell_magic('chain', '', 'a')\n",
+    ],
+)
+def test_only_what_ipython_makes_of_our_cells_is_rewritten(line):
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.kernel = Asking("0")
+    awaited = Awaited(shell, lambda name: name == "chain", "face.awaited")
+    shell.kernel = Asking("1")
+    made = ["get_ipython().run_cell_magic('chain', '--model x', 'a\\n')\n"]
+    assert awaited(made) == ["await get_ipython().face.awaited('chain', '--model x', 'a\\n')\n"]
+    assert awaited([line]) == [line]
+    awaited.begin()
+    assert awaited(made) == made
+    shell.kernel = Asking("2", "comm_msg")
+    assert awaited(made) == made

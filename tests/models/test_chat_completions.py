@@ -1,0 +1,179 @@
+"""The body that is sent, the answer that is read, and when an answer is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
+from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
+from orchmagic.models.wire import chat_completions as wire
+from orchmagic.trace.events import Usage
+
+ASK = ({"role": "user", "content": "hi"},)
+PLAIN = Deployment("a", "openai", "m")
+SENT = {"model": "m", "messages": [{"role": "user", "content": "hi there"}]}
+
+
+def test_a_plain_question_has_three_keys():
+    assert wire.body(ModelRequest("c", "a", ASK), PLAIN) == {"model": "m", "messages": list(ASK), "max_tokens": 1024}
+
+
+def test_everything_that_can_be_asked():
+    request = ModelRequest(
+        "c",
+        "a",
+        ASK,
+        parameters={"temperature": 0.5},
+        max_tokens=7,
+        schema=Schema("Answer", {"type": "object"}, strict=False),
+        tools=(ToolSpec("find", "Finds.", {"type": "object"}),),
+        logprobs=True,
+        stream=True,
+        vote=3,
+        fallback=("b",),
+    )
+    to = Deployment(
+        "a",
+        "openai",
+        "m",
+        logprobs=True,
+        max_tokens_field="max_completion_tokens",
+        parameters={"temperature": 0, "cache_prompt": False},
+    )
+    body = wire.body(request, to)
+    assert body == {
+        "model": "m",
+        "messages": list(ASK),
+        "max_completion_tokens": 7,
+        "temperature": 0.5,
+        "cache_prompt": False,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "Answer", "schema": {"type": "object"}, "strict": False},
+        },
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "find", "description": "Finds.", "parameters": {"type": "object"}},
+            }
+        ],
+        "logprobs": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert list(body)[:3] == ["model", "messages", "max_completion_tokens"]
+
+
+def test_logprobs_are_not_asked_where_there_are_none():
+    assert "logprobs" not in wire.body(ModelRequest("c", "a", ASK, logprobs=True), PLAIN)
+
+
+def test_an_answer_is_read_whole():
+    answer = {
+        "model": "m-2025",
+        "choices": [
+            {
+                "finish_reason": "tool_calls",
+                "message": {
+                    "content": None,
+                    "tool_calls": [{"id": "1", "function": {"name": "find", "arguments": '{"a": 1}'}}],
+                },
+                "logprobs": {"content": [{"token": "x", "logprob": -0.5}]},
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 9,
+            "completion_tokens": 4,
+            "prompt_tokens_details": {"cached_tokens": 3},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        },
+    }
+    assert wire.response(answer, SENT) == ModelResponse(
+        "",
+        (ToolCall("1", "find", '{"a": 1}'),),
+        "tool_calls",
+        Usage(input=9, output=4, cached=3, reasoning=2),
+        model="m-2025",
+        logprobs=(TokenLogprob("x", -0.5),),
+    )
+
+
+def test_what_other_servers_leave_out_or_write_otherwise_is_read_too():
+    call = {"function": {"name": "find", "arguments": {"a": 1}}}
+    parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
+    found = wire.response({"choices": [{"message": {"content": parts, "tool_calls": [call]}}]}, SENT)
+    assert (found.text, found.model, found.finish_reason) == ("Hello", "m", "stop")
+    assert found.tool_calls == (ToolCall("call_0", "find", '{"a": 1}'),)
+
+
+def test_usage_that_is_not_sent_is_estimated_and_never_nothing():
+    found = wire.response({"choices": [{"message": {"content": "12345678"}}]}, SENT)
+    assert found.usage == Usage(input=2, output=2)
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("", 1), ("abcd", 1), ("abcde", 2), ("ééé", 2), ("\ud800", 1)])
+def test_counting_is_by_bytes(text, tokens):
+    assert wire.count(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        (ModelResponse("", model="m"), EmptyReply, r"m gave an empty reply \(finish_reason 'stop'\)"),
+        (ModelResponse(" \n"), EmptyReply, "the model gave an empty reply"),
+        (ModelResponse("Once", finish_reason="length"), TruncatedReply, "cut off after 4 tokens: raise max_tokens"),
+        (ModelResponse("", finish_reason="length"), TruncatedReply, "cut off"),
+        (ModelResponse("No.\n\x1b[31mReally.", finish_reason=wire.REFUSAL), RefusedReply, r"refused: No\. \[31mReally"),
+        (ModelResponse("", finish_reason="content_filter"), RefusedReply, "a content filter stopped"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_says_what_it_spent(answer, error, said):
+    with pytest.raises(error, match=said) as caught:
+        wire.usable(replace(answer, usage=Usage(input=3, output=4), cost=0.25, provider="p"))
+    assert (caught.value.usage, caught.value.cost) == (Usage(input=3, output=4), 0.25)
+    assert caught.value.provider == "p"
+
+
+def test_text_or_tool_calls_are_an_answer():
+    for answer in (ModelResponse("x"), ModelResponse("", (ToolCall("1", "f", "{}"),))):
+        assert wire.usable(answer) is answer
+
+
+def test_a_refusal_in_the_message_becomes_the_finish_reason():
+    found = wire.response({"choices": [{"finish_reason": "stop", "message": {"refusal": "no"}}]}, SENT)
+    assert (found.finish_reason, found.text) == (wire.REFUSAL, "no")
+
+
+def test_chunks_are_put_together_in_the_order_of_their_index():
+    parts = wire.Assembly()
+    deltas = [
+        {"content": "He"},
+        {"content": "llo"},
+        {"tool_calls": [{"index": 1, "id": "b", "function": {"name": "g", "arguments": "{"}}]},
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]},
+        {"tool_calls": [{"index": 1, "function": {"arguments": "}"}}]},
+    ]
+    assert [parts.add({"choices": [{"delta": d}]}) for d in deltas] == ["He", "llo", "", "", ""]
+    assert not parts.ended
+    logprobs = {"content": [{"token": "Hello", "logprob": 0.0}]}
+    parts.add({"model": "m", "choices": [{"delta": {}, "finish_reason": "stop", "logprobs": logprobs}]})
+    parts.add({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+    assert parts.ended
+    found = wire.response(parts.whole(), SENT)
+    assert (found.text, found.usage) == ("Hello", Usage(input=1, output=2))
+    assert found.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}"))
+    assert found.logprobs == (TokenLogprob("Hello", 0.0),)
+
+
+@pytest.mark.parametrize(("way", "form"), [("json", {"response_format": {"type": "json_object"}}), ("none", {})])
+def test_where_no_schema_is_enforced_it_is_told(way, form):
+    request = ModelRequest("a#1.1", "m", ASK, schema=Schema("Answer", {"type": "object", "title": "é"}))
+    body = wire.body(request, Deployment("m", "openai", "m", schemas=way))
+    told = {
+        "role": "system",
+        "content": 'Answer with JSON alone, of this JSON schema: {"type": "object", "title": "é"}',
+    }
+    assert body == {"model": "m", "max_tokens": 1024, "messages": [told, *ASK], **form}
+    assert request.messages == ASK

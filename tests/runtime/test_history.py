@@ -1,0 +1,102 @@
+"""The history of a session: kept apart for each place, and let go of when it grows old."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from orchmagic import Script, Session, install
+from orchmagic.notebook import commands
+
+WAITS = 'draft\n    Draft {{ topic }}\napprove "Send it?"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    install(Script(lambda body: "a draft"))
+    return tmp_path
+
+
+def session(folder: Path, **more: str) -> Session:
+    environ = {"ORCHMAGIC_MODEL": "scripted", "ORCHMAGIC_HISTORY_DIR": str(folder), **more}
+    return Session({"topic": "bees"}, environ=environ)
+
+
+def rows(file: Path, sql: str) -> list[tuple]:
+    connection = sqlite3.connect(file)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_first_run_of_a_session_lets_go_of_old_runs_and_their_checkpoints(folder, monkeypatch):
+    monkeypatch.setattr("orchmagic.storage.runs.KEPT", 1)
+    monkeypatch.setattr("orchmagic.storage.runs.DAYS", -1.0)
+    for _ in range(2):
+        one = session(folder)
+        for _ in range(2):
+            assert one.define("chain", "mail", WAITS)().status == "waiting"
+        one.close()
+    assert rows(folder / "runs.sqlite", "SELECT number FROM runs") == [(2,), (3,), (4,)]
+    threads = rows(folder / "checkpoints.sqlite", "SELECT DISTINCT thread_id FROM checkpoints ORDER BY 1")
+    assert threads == [("r2",), ("r3",), ("r4",)]
+
+
+def test_only_their_owner_reads_the_files(folder):
+    one = session(folder / "new")
+    one.define("chain", "mail", WAITS)()
+    one.close()
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (folder / "new").iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert (folder / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_with_history_off_nothing_is_written_and_pauses_work(folder):
+    one = session(folder / "none", ORCHMAGIC_HISTORY="off")
+    run = one.define("chain", "mail", WAITS)()
+    assert run.approve().status == "done"
+    one.close()
+    assert not (folder / "none").exists()
+
+
+def test_a_changed_place_is_another_history(folder):
+    config = {"history_dir": str(folder / "a"), "model": "scripted"}
+    one = Session({"topic": "bees"}, environ={}, config=lambda: config)
+    one.define("chain", "mail", WAITS)()
+    config["history_dir"] = str(folder / "b")
+    one.reload()
+    one.define("chain", "mail", WAITS)()
+    one.close()
+    assert [len(rows(folder / f / "runs.sqlite", "SELECT number FROM runs")) for f in "ab"] == [1, 1]
+
+
+def test_keys_are_in_no_file(folder):
+    key = "sk-canary-1234567890"
+    one = session(folder, OPENAI_API_KEY=key)
+    one.define("chain", "mail", WAITS)()
+    one.close()
+    assert all(key.encode() not in p.read_bytes() for p in folder.iterdir() if p.is_file())
+
+
+def test_of_the_runs_that_ended_only_the_newest_are_held_in_memory(notebook):
+    notebook.script(lambda _: "x")
+    made = notebook.define("%%chain many --no-cache\nsay\n    Hello {{ n }}")
+    for n in range(130):
+        made(n=n)
+    assert len(notebook.session.runs) == 100
+    assert notebook.session.runs[-1].inputs == {"n": 129}
+    first = str(commands.run(notebook.session, "runs")).splitlines()[1].split()[0]
+    assert commands.run(notebook.session, f"show {first}").output == "x"
+
+
+def test_a_run_that_waits_is_not_let_go(notebook):
+    notebook.script(lambda _: "x")
+    waits = notebook.run('%%chain asks --no-cache\nsay\n    Hello\napprove "ok?"')
+    made = notebook.define("%%chain many --no-cache\nsay\n    Hello {{ n }}")
+    for n in range(130):
+        made(n=n)
+    assert waits.status == "waiting"
+    assert waits in notebook.session.runs

@@ -1,0 +1,142 @@
+"""A graph inside a graph, seen from its edges: state, spans, questions, limits that meet, and names that collide."""
+
+import json
+
+import pytest
+from lives import bind, restarted, spans
+
+from orchmagic import Reply, Script, install
+from orchmagic.errors import InputError
+from orchmagic.models.providers.scripted import remove
+from orchmagic.runtime.subgraph_node import wrapped
+
+INNER = "%%chain inner\na -> n: int\n    A {{ x }}\nb(when=a.n > 5)\n    B {{ a.n }}\n"
+
+
+def echo(body):
+    return f"<{body['messages'][-1]['content']}>"
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "after"),
+    [
+        ({"step": "a", "value": 1}, 2, {"step": "a", "value": 2}),
+        ([{"step": "a", "value": 1}, None], [3, 4], [{"step": "a", "value": 3}, {"step": "a", "value": 4}]),
+        ([{"step": "a", "value": 1}, {"step": "b", "value": 2}], [None, 5], [None, {"step": "b", "value": 5}]),
+    ],
+)
+def test_an_edited_value_keeps_the_step_that_gave_the_one_before(before, value, after):
+    assert wrapped(before, value) == after
+
+
+def test_the_output_is_that_of_the_last_step_that_ran(notebook):
+    bind(notebook, INNER)
+    notebook.script({"n": 3}, {"n": 9}, "big")
+    assert notebook.run("%%chain\ny = inner(x='s')\n").output.n == 3
+    assert notebook.run("%%chain\ny = inner(x='t')\n").output == "big"
+
+
+def test_the_trace_shows_values_as_a_person_knows_them(notebook):
+    bind(notebook, INNER)
+    notebook.script({"n": 3})
+    record = notebook.run("%%chain\ny(run=inner, over=xs, item=x)\n", xs=["s"]).record
+    assert record.output == [{"n": 3}]
+    assert [s.output for s in record.spans if s.kind in {"sub", "item"}] == [[{"n": 3}], {"n": 3}]
+    json.dumps(record.to_json())
+
+
+def test_an_inner_run_with_no_output_gives_none(notebook):
+    bind(notebook, "%%chain nothing\na(when=False)\n    A\n")
+    run = notebook.run("%%chain\ny = nothing()\nz\n    Got {{ y }}\n")
+    assert (run.status, run.y) == ("done", None)
+
+
+def test_a_missing_input_of_an_inner_run_is_one_of_the_outer(notebook):
+    bind(notebook, INNER)
+    made = notebook.define("%%chain outer\ny(run=inner)\n")
+    assert made.definition.inputs == ("x",)
+    with pytest.raises(InputError, match="outer needs x"):
+        made()
+
+
+def test_functions_of_the_inner_cell_are_missed_before_a_call_is_paid(notebook):
+    notebook.space["look"] = lambda x: x
+    bind(notebook, "%%chain inner\na\n    A\nb = look(a)\n")
+    made = bind(notebook, "%%chain outer\ny = inner()\n")
+    del notebook.space["look"]
+    with pytest.raises(InputError, match="needs look"):
+        made()
+    assert notebook.prompts == []
+
+
+def test_steps_of_two_graphs_may_have_the_same_names(notebook):
+    bind(notebook, "%%chain inner\na\n    In {{ x }}\nb\n    {{ a }}\n")
+    notebook.script(echo)
+    run = notebook.run("%%chain\na\n    Out\nb = inner(x=a)\nc\n    {{ a }} {{ b }}\n")
+    assert run.output == "<<Out> <<In <Out>>>>"
+
+
+@pytest.mark.parametrize(
+    "name", ["result", "output", "status", "inputs", "graph", "value", "step", "item", "run", "split"]
+)
+def test_steps_may_have_the_names_that_a_run_uses_itself(notebook, name):
+    bind(notebook, f"%%chain inner\n{name}\n    In {{{{ x }}}}\n")
+    notebook.script(echo)
+    run = notebook.run(f"%%chain\n{name} = inner(x='x')\nlast\n    {{{{ {name} }}}}\n")
+    assert (run.status, run.output) == ("done", "<<In x>>"), run.error
+    assert run[name] == "<In x>"
+
+
+def test_steps_of_items_are_counted_for_each_item_alone(notebook):
+    bind(notebook, "%%chain inner --max-steps 2\na\n    A {{ x }}\nb\n    {{ a }}\n")
+    notebook.script(echo)
+    run = notebook.run("%%chain --max-steps 3\ny(run=inner, over=xs, item=x)\n", xs=list(range(10)))
+    assert (run.status, len(run.output)) == ("done", 10)
+
+
+def test_the_deadline_of_the_outer_run_is_met_inside_an_item(notebook):
+    bind(notebook, "%%chain inner\na\n    A {{ x }}\n")
+    notebook.script(lambda _: Reply("late", latency=60))
+    run = notebook.run("%%chain --deadline 0.3s --no-cache\ny(run=inner, over=xs, item=x)\n", xs=[1, 2])
+    assert run.status == "capped"
+    assert run.reason.startswith("deadline")
+
+
+@pytest.mark.parametrize("pattern", ["route", "parallel", "refine", "react", "mapreduce", "cascade"])
+def test_every_pattern_runs_inside_another(notebook, pattern):
+    cells = {
+        "route": "%%route inner\nrouter = 'a'\na: x\n    A {{ x }}\nb: y\n    B {{ x }}\n",
+        "parallel": "%%parallel inner\na\n    A {{ x }}\nb\n    B {{ x }}\n",
+        "refine": "%%refine inner\ngenerate\n    G {{ x }}\nevaluate -> score: float, feedback: str\n"
+        "    S {{ generate }}\nuntil evaluate.score >= 0 max 2\n",
+        "react": "%%react inner --tools look\nHelp {{ x }}\n",
+        "mapreduce": "%%mapreduce inner --over x\nmap\n    M {{ chunk }}\nreduce\n    R {{ parts }}\n",
+        "cascade": "%%cascade inner --models scripted,scripted/large\nanswer -> v: int\n    A {{ x }}\nverify answer.v >= 0\n",
+    }
+
+    def look(what: str) -> str:
+        return what
+
+    notebook.space["look"] = look
+    install(Script(), "large")
+    bind(notebook, cells[pattern])
+    alone = notebook.session.defined["inner"](x="text")
+    run = notebook.run("%%chain outer --no-cache\ny = inner(x='text')\n")
+    assert (alone.status, run.status) == ("done", "done"), run.error
+    assert run.record.output == alone.record.output
+    assert run.record.calls == alone.record.calls
+    assert [s for s in spans(run) if s.startswith("y#1/")]
+    remove("large")
+
+
+def test_an_inner_cell_that_the_next_kernel_lacks_comes_from_the_history(notebook):
+    bind(notebook, "%%chain inner\na\n    A {{ x }}\n")
+    bind(notebook, '%%chain middle\ny = inner(x=x)\napprove "Fine?"\n')
+    notebook.script(echo)
+    first = notebook.run("%%chain outer\nz = middle(x='t')\nlast\n    {{ z }}\n")
+    notebook.session.close()
+    with restarted(notebook) as session:
+        run = session.revive(first.id)
+        assert (run.status, run.waiting.value) == ("waiting", "<A t>")
+        assert run.approve().output == "<<A t>>"
+    assert len(notebook.prompts) == 2
