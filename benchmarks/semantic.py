@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchmagic.core.semantic_policy import THRESHOLD, Policy
+from orchmagic.core.semantic_policy import THRESHOLD, SemanticCacheConfig
 from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.embedders import TooLongError
@@ -29,7 +29,7 @@ from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.pipeline import stack
 from orchmagic.models.semantic.differences import difference
-from orchmagic.models.semantic.semantic_cache import Memory, comparable
+from orchmagic.models.semantic.semantic_cache import SemanticCache, comparable
 from orchmagic.models.semantic.store import SemanticStore
 
 PEERS = {"GPTCache's default, cosine >= .60": 0.60, "LiteLLM's example, cosine >= .80": 0.80}
@@ -184,7 +184,7 @@ def latency(known: dict[str, np.ndarray], entries: int) -> None:
     here = Deployment("small", "openai", "m", base_url="http://127.0.0.1/v1")
     with tempfile.TemporaryDirectory() as folder:
         cache = DiskCache(Path(folder) / "answers")
-        memory = Memory(SemanticStore(Path(folder) / "s.sqlite"), create, Policy(audits=0.0))
+        memory = SemanticCache(SemanticStore(Path(folder) / "s.sqlite"), create, SemanticCacheConfig(audits=0.0))
 
         async def model(_request):
             return ModelResponse("an answer", cost=0.1)

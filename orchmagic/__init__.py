@@ -26,7 +26,7 @@ _HOME = {
     "Session": "orchmagic.runtime.session",
     "endpoint": "orchmagic.models.providers.local",
     "install": "orchmagic.models.providers.scripted",
-    "money": "orchmagic.trace.format",
+    "money": "orchmagic.trace.humanize",
     "serve": "orchmagic.models.scripting.server",
     "tool": "orchmagic.runtime.tools",
 }

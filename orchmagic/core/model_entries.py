@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchmagic.core import validators as readers
+from orchmagic.core import validators
 from orchmagic.core.validators import Reader
 from orchmagic.errors import InputError, nearest
 
@@ -33,7 +33,7 @@ def _weight(value: object) -> float:
 
 
 def _address(value: object) -> str:
-    found = readers.text(value)
+    found = validators.text(value)
     with suppress(ValueError):  # half an IPv6 address, a port beyond 65535
         parts = urlsplit(found)
         if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "$" not in found:
@@ -43,7 +43,7 @@ def _address(value: object) -> str:
 
 def _variable(value: object) -> str:
     """What is no name is not shown: people paste keys here."""
-    found = readers.text(value)
+    found = validators.text(value)
     is_name = re.fullmatch(r"[A-Za-z_]\w*", found, re.ASCII) and not _KEY.fullmatch(found)
     if is_name or found.startswith("keyring:"):
         return found
@@ -54,31 +54,31 @@ def _variable(value: object) -> str:
 # The keys of one deployment's entry: the fields of models.Deployment but its alias, and the three ways to name
 # where it is. A test compares the two: this room lies below models and cannot import it.
 MODEL: Mapping[str, Reader] = {
-    "endpoint": readers.text,
-    "provider": readers.text,
-    "model": readers.text,
+    "endpoint": validators.text,
+    "provider": validators.text,
+    "model": validators.text,
     "base_url": _address,
     "key_env": _variable,
-    "input_price": readers.money,
-    "output_price": readers.money,
-    "cached_price": readers.money,
-    "written_price": readers.money,
-    "reasoning_price": readers.money,
-    "tools": readers.one_of("native", "json", "none"),
-    "schemas": readers.one_of("native", "json", "none"),
-    "logprobs": readers.flag,
-    "vision": readers.flag,
-    "context": readers.whole(1),
-    "max_tokens_field": readers.one_of("max_tokens", "max_completion_tokens"),
-    "parameters": readers.table,
+    "input_price": validators.money,
+    "output_price": validators.money,
+    "cached_price": validators.money,
+    "written_price": validators.money,
+    "reasoning_price": validators.money,
+    "tools": validators.one_of("native", "json", "none"),
+    "schemas": validators.one_of("native", "json", "none"),
+    "logprobs": validators.flag,
+    "vision": validators.flag,
+    "context": validators.whole(1),
+    "max_tokens_field": validators.one_of("max_tokens", "max_completion_tokens"),
+    "parameters": validators.table,
     "weight": _weight,
-    "requests_per_minute": readers.whole(1),
-    "tokens_per_minute": readers.whole(1),
-    "concurrency": readers.whole(1),
+    "requests_per_minute": validators.whole(1),
+    "tokens_per_minute": validators.whole(1),
+    "concurrency": validators.whole(1),
 }
 
 # of one deployment among several: an alias or model name that says the rest, and a name of its own
-MEMBER: Mapping[str, Reader] = {**MODEL, "use": readers.text, "name": readers.text}
+MEMBER: Mapping[str, Reader] = {**MODEL, "use": validators.text, "name": validators.text}
 
 
 def _members(value: object) -> list[object]:
@@ -89,8 +89,8 @@ def _members(value: object) -> list[object]:
 
 POOL: Mapping[str, Reader] = {
     "deployments": _members,
-    "policy": readers.one_of(*POLICIES),
-    "hedge": readers.optional(readers.seconds),
+    "policy": validators.one_of(*POLICIES),
+    "hedge": validators.optional(validators.seconds),
 }
 
 
@@ -117,7 +117,7 @@ def models(value: object) -> dict[str, dict[str, Any]]:
             value = json.loads(value)
         except ValueError as error:
             raise ValueError('JSON such as {"small": {"model": "gpt-4o-mini"}}') from error
-    return {name: _entry(name, entry) for name, entry in readers.table(value).items()}
+    return {name: _entry(name, entry) for name, entry in validators.table(value).items()}
 
 
 def added(words: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -186,7 +186,7 @@ def _deployment(where: str, found: Mapping[str, object], known: Mapping[str, Rea
 
 def _table(where: str, entry: object, example: str) -> dict[str, Any]:
     try:
-        return readers.table(entry)
+        return validators.table(entry)
     except ValueError as error:
         raise ProblemsError([f"{where} is {entry!r}: write a table such as {example}"]) from error
 

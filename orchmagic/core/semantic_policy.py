@@ -14,7 +14,7 @@ AUDITS = 0.03  # share of hits that are asked again and compared
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class SemanticCacheConfig:
     """`threshold`: the least cosine of a hit. `bound`: learn the threshold instead, so that at most this share of the
     hits is wrong; until enough is known nothing is served. `audits`: the share of hits that are asked anyway, to
     know the error. `verifier`: the model that may veto a hit, by alias. `floor`: the least cosine worth a look.
@@ -34,13 +34,13 @@ class Policy:
             raise ValueError(f"a share of wrong hits such as 0.02 for bound, not {self.bound}")
 
 
-def parse(text: str) -> Policy:
+def parse(text: str) -> SemanticCacheConfig:
     """`threshold=0.97,verifier=small,audits=0.05`, or `bound=0.02`; nothing is the default.
 
     Raises:
         ValueError: what to write instead.
     """
-    known = {f.name for f in fields(Policy)}
+    known = {f.name for f in fields(SemanticCacheConfig)}
     found: dict[str, float | str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (part.strip() for part in item.partition("="))
@@ -50,7 +50,7 @@ def parse(text: str) -> Policy:
             found[name] = value if name == "verifier" else float(value)
         except ValueError:
             raise ValueError(f"a number for {name}, for example {_EXAMPLE}") from None
-    return Policy(**found)  # type: ignore[arg-type]  # one name takes text, the others numbers
+    return SemanticCacheConfig(**found)  # type: ignore[arg-type]  # one name takes text, the others numbers
 
 
 _EXAMPLE = "threshold=0.97,verifier=small or bound=0.02"

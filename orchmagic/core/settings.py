@@ -13,11 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchmagic.core import model_entries as entries
-from orchmagic.core import spend_limit as allowance
-from orchmagic.core import validators as readers
+from orchmagic.core import model_entries, spend_limit, validators
 from orchmagic.core.semantic_policy import parse
-from orchmagic.core.spend_limit import Allowance
+from orchmagic.core.spend_limit import SpendLimit
 from orchmagic.core.validators import Reader
 from orchmagic.errors import SettingsError
 
@@ -69,7 +67,7 @@ class Settings:
     checkpoints: str | None = None
     otel: str = "on"
     audit: Path | None = None
-    notebook_budget: Allowance = field(default_factory=Allowance)
+    notebook_budget: SpendLimit = field(default_factory=SpendLimit)
     guard: tuple[str, ...] = ()
     cache: str = "30d"
     cache_dir: Path = field(default_factory=_user_cache)
@@ -79,30 +77,30 @@ class Settings:
 
 
 FIELDS: Mapping[str, Reader] = {
-    "model": readers.text,
-    "fallback": readers.words,
-    "retry": readers.whole(0),
-    "reask": readers.whole(0),
-    "timeout": readers.optional(readers.seconds),
-    "deadline": readers.optional(readers.seconds),
-    "budget": readers.optional(readers.money),
-    "max_tokens": readers.optional(readers.whole(1)),
-    "reply_tokens": readers.whole(1),
-    "max_steps": readers.whole(1),
-    "max_iterations": readers.whole(1),
-    "concurrency": readers.whole(1),
-    "history": readers.one_of("on", "off"),
-    "history_dir": readers.path,
-    "checkpoints": readers.optional(readers.text),
-    "otel": readers.one_of("on", "off"),
-    "audit": readers.optional(readers.path),
-    "notebook_budget": allowance.read,
-    "guard": readers.words,
-    "cache": readers.cache_age,
-    "cache_dir": readers.path,
-    "cache_url": readers.optional(readers.text),
-    "semantic": readers.written(parse),
-    "models": entries.models,
+    "model": validators.text,
+    "fallback": validators.words,
+    "retry": validators.whole(0),
+    "reask": validators.whole(0),
+    "timeout": validators.optional(validators.seconds),
+    "deadline": validators.optional(validators.seconds),
+    "budget": validators.optional(validators.money),
+    "max_tokens": validators.optional(validators.whole(1)),
+    "reply_tokens": validators.whole(1),
+    "max_steps": validators.whole(1),
+    "max_iterations": validators.whole(1),
+    "concurrency": validators.whole(1),
+    "history": validators.one_of("on", "off"),
+    "history_dir": validators.path,
+    "checkpoints": validators.optional(validators.text),
+    "otel": validators.one_of("on", "off"),
+    "audit": validators.optional(validators.path),
+    "notebook_budget": spend_limit.read,
+    "guard": validators.words,
+    "cache": validators.cache_age,
+    "cache_dir": validators.path,
+    "cache_url": validators.optional(validators.text),
+    "semantic": validators.written(parse),
+    "models": model_entries.models,
 }
 
 
@@ -135,8 +133,8 @@ def _project(start: Path) -> dict[str, Any]:
 def _section(file: Path) -> dict[str, Any] | None:
     try:
         document = tomllib.loads(file.read_text("utf-8"))
-        section = readers.table(document.get("tool", {})).get("orchmagic")
-        return None if section is None else readers.table(section)
+        section = validators.table(document.get("tool", {})).get("orchmagic")
+        return None if section is None else validators.table(section)
     except (OSError, ValueError) as error:  # unreadable, not UTF-8, no TOML, no table
         raise SettingsError(f"{file} cannot be read: {error}") from error
 
@@ -154,6 +152,6 @@ def _notebook(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _layer(where: str, pairs: Mapping[str, tuple[str, object]], spell: Callable[[str], str] = str) -> dict[str, Any]:
     try:
-        return entries.checked(FIELDS, pairs, spell)
-    except entries.ProblemsError as error:
+        return model_entries.checked(FIELDS, pairs, spell)
+    except model_entries.ProblemsError as error:
         raise SettingsError("\n".join(f"{where}: {problem}" for problem in error.problems)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orchmagic.core import validators as readers
+from orchmagic.core import validators
 from orchmagic.core.numbers import counted, plain
 
 _TOKENS = re.compile(r"([\d,_]+(?:\.\d+)?)\s*([km]?)\s*(?:tokens?|tok)", re.IGNORECASE)
@@ -14,7 +14,7 @@ _WRITE = "US dollars (0.50), tokens (100k tokens), both (0.50, 100k tokens), or 
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class SpendLimit:
     """US dollars and tokens, in and out; None leaves that side open."""
 
     money: float | None = None
@@ -26,31 +26,31 @@ class Allowance:
         return " and ".join(sides) or "no limit"
 
 
-def read(value: object) -> Allowance:
+def read(value: object) -> SpendLimit:
     """A setting or a line as an allowance.
 
     Raises:
         ValueError: it is none; the text says what to write.
     """
-    if value is None or isinstance(value, Allowance):
-        return value or Allowance()
+    if value is None or isinstance(value, SpendLimit):
+        return value or SpendLimit()
     if not isinstance(value, str):
         return _side(str(value)) if not isinstance(value, bool) else _side("")
     if value.strip().lower() in {"off", "none"}:
-        return Allowance()
+        return SpendLimit()
     sides = [_side(part.strip()) for part in re.split(r",\s+|\s+and\s+", value.strip())]
     money = [s.money for s in sides if s.money is not None]
     tokens = [s.tokens for s in sides if s.tokens is not None]
     if len(money) > 1 or len(tokens) > 1:
         raise ValueError(_WRITE)
-    return Allowance(money[0] if money else None, tokens[0] if tokens else None)
+    return SpendLimit(money[0] if money else None, tokens[0] if tokens else None)
 
 
-def _side(part: str) -> Allowance:
+def _side(part: str) -> SpendLimit:
     tokens = _TOKENS.fullmatch(part)
     if tokens is not None:
-        return Allowance(tokens=round(float(tokens[1].replace(",", "").replace("_", "")) * _TIMES[tokens[2].lower()]))
+        return SpendLimit(tokens=round(float(tokens[1].replace(",", "").replace("_", "")) * _TIMES[tokens[2].lower()]))
     try:
-        return Allowance(money=readers.money(part.removesuffix("dollars").removesuffix("USD")))
+        return SpendLimit(money=validators.money(part.removesuffix("dollars").removesuffix("USD")))
     except ValueError:
         raise ValueError(_WRITE) from None

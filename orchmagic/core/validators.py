@@ -125,7 +125,7 @@ def table(value: object) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class CachePolicy:
     """How answers are kept: `how` is exact, semantic (served to the same question in other words, too) or off.
 
     `ttl` in seconds. None: not said.
@@ -134,14 +134,14 @@ class Keep:
     how: Literal["exact", "semantic", "off"] | None = None
     ttl: float | None = None
 
-    def over(self, base: Keep) -> Keep:
+    def over(self, base: CachePolicy) -> CachePolicy:
         """The same, with what it leaves open from `base`; a time alone switches on what was off."""
         said = self.how or base.how or "exact"
         how = "exact" if said == "off" and self.how is None and self.ttl is not None else said
-        return Keep(how, base.ttl if self.ttl is None else self.ttl)
+        return CachePolicy(how, base.ttl if self.ttl is None else self.ttl)
 
 
-def keep(written: str) -> Keep:
+def keep(written: str) -> CachePolicy:
     """How answers are kept, as it is written: `1d`, `semantic`, `semantic,1d`, `exact`, `off`.
 
     Raises:
@@ -156,7 +156,7 @@ def keep(written: str) -> Keep:
             times.append(_age(word))
     if len(how) > 1 or len(times) > 1 or (how == ["off"] and times):
         raise ValueError("a time from 10s to 365d, semantic, both (semantic,1d), exact, or off")
-    return Keep(how[0] if how else None, times[0] if times else None)
+    return CachePolicy(how[0] if how else None, times[0] if times else None)
 
 
 def _age(written: str) -> float:

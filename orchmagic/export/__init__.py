@@ -66,8 +66,8 @@ def write(
     Raises:
         ExportError: the file is no place for it, or something cannot leave the notebook.
     """
-    from orchmagic.export import langgraph_json as serving  # noqa: PLC0415 - as above
     from orchmagic.export.header import is_ours  # noqa: PLC0415 - as above
+    from orchmagic.export.langgraph_json import FILE, named  # noqa: PLC0415 - as above
 
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise ExportError(f"{file} is no module: write a name such as {graph.name}.py")
@@ -75,11 +75,11 @@ def write(
         raise ExportError(f"{file} was not written by orchmagic, or was edited since: choose another name, or --force")
     text = module(graph, namespace, deployments, defaults, served=langgraph_json, thread=thread, pool=pool)
     _keyless(text)
-    config = serving.named(file, graph.name) if langgraph_json else None
+    config = named(file, graph.name) if langgraph_json else None
     try:
         _place(file, text)
         if config is not None:
-            _place(file.with_name(serving.FILE), config)
+            _place(file.with_name(FILE), config)
     except OSError as error:
         raise ExportError(f"{file} cannot be written: {error.strerror or error}") from error
     return file

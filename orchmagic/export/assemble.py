@@ -9,23 +9,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from orchmagic.errors import ExportError
-from orchmagic.export import branches, classes, endpoints, header, prompts
-from orchmagic.export import build_graph as wiring
-from orchmagic.export import call_nodes as asking
-from orchmagic.export import cli as command
-from orchmagic.export import map_nodes as fanning
-from orchmagic.export import model_client as calls
-from orchmagic.export import naming as names
-from orchmagic.export import node_functions as nodes
-from orchmagic.export import source_text as sources
-from orchmagic.export import state as values
-from orchmagic.export import subgraphs as nested
-from orchmagic.export import tool_functions as tooling
+from orchmagic.export import (
+    branches,
+    build_graph,
+    call_nodes,
+    classes,
+    cli,
+    endpoints,
+    header,
+    map_nodes,
+    model_client,
+    naming,
+    node_functions,
+    prompts,
+    source_text,
+    state,
+    subgraphs,
+    tool_functions,
+)
 from orchmagic.export.formatting import assigned, fits, remarked
-from orchmagic.export.graph_plan import Plan
-from orchmagic.export.module_plan import Whole
-from orchmagic.export.vendored import call_runtime as parts
-from orchmagic.export.vendored import fan_out as parts_together
+from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.module_plan import ModulePlan
+from orchmagic.export.vendored import call_runtime, fan_out
 
 _ERRORS = ("UnusableReplyError", "UnfitReplyError")
 _PARTS = ("usable", "read_reply", "wrong_with", "how_sure", "rebuilt", "as_json", "as_text")
@@ -34,7 +39,7 @@ _MESSAGES = ["Messages: TypeAlias = list[dict[str, Any]]"]
 _ROOTS = frozenset({"build_graph", "main"})
 
 
-def assembled(whole: Whole, *, served: bool = False) -> str:
+def assembled(whole: ModulePlan, *, served: bool = False) -> str:
     """The module's text; `served`: with a function for LangGraph's server.
 
     Raises:
@@ -50,63 +55,63 @@ def assembled(whole: Whole, *, served: bool = False) -> str:
     return header.sealed(f"{head}\n\n{_imports(body, whole.copied.imports)}{gap}{body}")
 
 
-def _sections(whole: Whole) -> list[tuple[str, list[str]]]:
+def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
     """All blocks that a module may have, in reading order, by section."""
     arguments = classes.arguments(whole)  # first: it may take code along
     plans, outer = whole.plans, whole.outer
-    asks = calls.asking(whole) if whole.calls else []
+    asks = model_client.asking(whole) if whole.calls else []
     types = [block for plan in plans for block in (*classes.outputs(plan), *classes.sure(plan), *classes.votes(plan))]
     return [
-        ("", [calls.model_class(whole)] if whole.calls else []),
+        ("", [model_client.model_class(whole)] if whole.calls else []),
         ("", ["\n".join(lines) for lines in _constants(whole)]),
         ("Prompts: what each step asks", [block for plan in plans for block in prompts.prompts(plan)]),
         ("From the notebook", whole.copied.blocks),
-        ("Types: what each step returns", [*types, *calls.loose(whole)]),
-        ("State", [values.state(plan) for plan in plans]),
+        ("Types: what each step returns", [*types, *model_client.loose(whole)]),
+        ("State", [state.state(plan) for plan in plans]),
         ("Asking models", [*map(_part, _ERRORS), *asks, *map(_part, _PARTS)]),
-        ("Tools", [*arguments, *tooling.tools(whole)]),
-        ("Side by side", [inspect.getsource(getattr(parts_together, name)).rstrip() for name in _TOGETHER]),
-        ("Nodes", nodes.nodes(outer)),
-        ("Graph", [*branches.choosers(outer), wiring.build(outer), wiring.serve()]),
+        ("Tools", [*arguments, *tool_functions.tools(whole)]),
+        ("Side by side", [inspect.getsource(getattr(fan_out, name)).rstrip() for name in _TOGETHER]),
+        ("Nodes", node_functions.nodes(outer)),
+        ("Graph", [*branches.choosers(outer), build_graph.build(outer), build_graph.serve()]),
         *((f"The inner graph {plan.graph.name}", _inside(plan)) for plan in plans[1:]),
-        ("Command line", [command.result(outer), command.run(outer), command.answered(whole), command.main(outer)]),
+        ("Command line", [cli.result(outer), cli.run(outer), cli.answered(whole), cli.main(outer)]),
     ]
 
 
-def _inside(plan: Plan) -> list[str]:
+def _inside(plan: GraphPlan) -> list[str]:
     """An inner graph: what it returns, its nodes, how they are linked."""
     return [
-        nested.result(plan),
-        *nested.seen(plan),
-        *nodes.nodes(plan),
+        subgraphs.result(plan),
+        *subgraphs.seen(plan),
+        *node_functions.nodes(plan),
         *branches.choosers(plan),
-        wiring.build(plan),
+        build_graph.build(plan),
     ]
 
 
-def _constants(whole: Whole) -> list[list[str]]:
+def _constants(whole: ModulePlan) -> list[list[str]]:
     """What a reader may want to tune, then what the module says in words."""
     outer, seconds = whole.outer, whole.defaults.timeout
     lines = endpoints.constants(whole.endpoints, whole.defaults.max_tokens) if whole.calls else []
     lines += [
-        *(row for plan in whole.plans for row in asking.ladders(plan)),
+        *(row for plan in whole.plans for row in call_nodes.ladders(plan)),
         remarked([f"TIMEOUT = {seconds!r}"], "seconds to wait for an endpoint"),
         remarked([f"RETRIES = {whole.defaults.retries}"], "attempts after a failed one"),
         remarked([f"REASKS = {whole.reasks}"], "how often a reply that does not fit is asked again"),
         *(row for plan in whole.plans for row in _limits(plan)),
         remarked([f"DEADLINE = {outer.graph.limits.deadline!r}"], "seconds, when `run` runs the graph"),
-        *tooling.limits(whole),
-        *(row for plan in whole.plans for row in (*asking.tuned(plan), *fanning.constants(plan))),
+        *tool_functions.limits(whole),
+        *(row for plan in whole.plans for row in (*call_nodes.tuned(plan), *map_nodes.constants(plan))),
         *(assigned(name, value) for name, value in outer.constants.items()),
-        *(row for plan in whole.plans for row in nodes.checks(plan)),
+        *(row for plan in whole.plans for row in node_functions.checks(plan)),
     ]
     lines = [list(found) for found in dict.fromkeys(map(tuple, lines))]  # graphs may share a limit
-    words = [block.split("\n") for block in calls.words()]
-    told = [*words, *tooling.instruction(whole)]
-    return [*lines, *told, ["logger = logging.getLogger(__name__)"], _MESSAGES, [tooling.ALIAS]]
+    words = [block.split("\n") for block in model_client.words()]
+    told = [*words, *tool_functions.instruction(whole)]
+    return [*lines, *told, ["logger = logging.getLogger(__name__)"], _MESSAGES, [tool_functions.ALIAS]]
 
 
-def _limits(plan: Plan) -> list[list[str]]:
+def _limits(plan: GraphPlan) -> list[list[str]]:
     limits = plan.graph.limits
     whose = plan.graph.name if plan.prefix and plan.limit("max_steps") != "MAX_STEPS" else "a run"
     return [
@@ -120,12 +125,12 @@ def _limits(plan: Plan) -> list[list[str]]:
 
 
 def _part(name: str) -> str:
-    return inspect.getsource(getattr(parts, name)).rstrip()
+    return inspect.getsource(getattr(call_runtime, name)).rstrip()
 
 
 def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
     """The names that are reached from the roots."""
-    found = {block: (_defined(block), sources.needs(block)) for block in blocks}
+    found = {block: (_defined(block), source_text.needs(block)) for block in blocks}
     by_name: dict[str, str] = {}
     for block, (defined, _) in found.items():
         for name in sorted(defined):
@@ -167,11 +172,11 @@ def _is_constant(block: str) -> bool:
 
 def _imports(body: str, copied: Mapping[str, tuple[str, str]]) -> str:
     """The import block that the body needs, sorted as the linters want it."""
-    wanted = [n for n in sources.needs(body) if n in copied or n in names.IMPORTS]
+    wanted = [n for n in source_text.needs(body) if n in copied or n in naming.IMPORTS]
     plain: list[tuple[str, str]] = []
     from_: list[tuple[str, str, str]] = []
     for name in wanted:
-        module, own = copied.get(name) or ((names.IMPORTS[name], name) if names.IMPORTS[name] else (name, ""))
+        module, own = copied.get(name) or ((naming.IMPORTS[name], name) if naming.IMPORTS[name] else (name, ""))
         if own:
             from_.append((module, own, name))
         else:

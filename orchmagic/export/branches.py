@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expression_source as expressions
-from orchmagic.export import source_text as sources
-from orchmagic.export import state as values
-from orchmagic.export import to_thread as threads
+from orchmagic.export import expression_source, source_text, state, to_thread
 from orchmagic.export.formatting import assigned, fits, literal, remarked, texts
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch
 
 
-def choosers(plan: Plan) -> list[str]:
+def choosers(plan: GraphPlan) -> list[str]:
     """A function for each branch."""
     return ["\n".join(_chooser(plan, link)) for link in plan.graph.links if isinstance(link, Branch)]
 
 
-def limits(plan: Plan) -> list[list[str]]:
+def limits(plan: GraphPlan) -> list[list[str]]:
     """The constants that branches compare with: how often an arm is taken, and the labels of a route."""
     found = [
         remarked([f"{_limit_name(plan, link, arm)} = {arm.limit}"], f"times that {link.source} may send back")
@@ -34,18 +31,18 @@ def limits(plan: Plan) -> list[list[str]]:
     return [*found, *(assigned(_labels(plan, link), [a.label for a in link.arms]) for link in routes)]
 
 
-def _is_iteration(plan: Plan, arm: Arm) -> bool:
+def _is_iteration(plan: GraphPlan, arm: Arm) -> bool:
     """Whether the limit is the run's own: that many visits, or one less since the last must end the run."""
     most = plan.graph.limits.max_iterations
     return arm.limit in {most, most - 1}
 
 
-def _limit_name(plan: Plan, link: Branch, arm: Arm) -> str:
+def _limit_name(plan: GraphPlan, link: Branch, arm: Arm) -> str:
     word = arm.target if arm.target in plan.function else "end"
     return f"{plan.function[link.source].upper()}_TO_{word.upper()}"
 
 
-def _labels(plan: Plan, link: Branch) -> str:
+def _labels(plan: GraphPlan, link: Branch) -> str:
     return f"{plan.function[link.source].upper()}_LABELS"
 
 
@@ -54,16 +51,16 @@ def is_route(link: Branch) -> bool:
     return all(isinstance(a.label, str) and a.label == a.target and a.limit is None for a in link.arms)
 
 
-def _chooser(plan: Plan, link: Branch) -> list[str]:
-    threaded = threads.threaded(plan, link.on)
+def _chooser(plan: GraphPlan, link: Branch) -> list[str]:
+    threaded = to_thread.threaded(plan, link.on)
     waits = any(isinstance(n, ast.Await) for n in ast.walk(threaded))
     name = plan.function[link.source]
     head = f"{'async ' if waits else ''}def after_{name}(state: {plan.named('State')}) -> str:"
-    known = plan.known(sources.needs(link.on.strip()))
+    known = plan.known(source_text.needs(link.on.strip()))
     lines = [head, f'    """Choose where the run goes after {link.source}."""']
-    lines += [row for n in known for row in values.local(plan, n, link.source, ran=True)]
+    lines += [row for n in known for row in state.local(plan, n, link.source, ran=True)]
     chosen, test = _test(threaded)
-    lines += expressions.lines(threaded, "    choice = ") if chosen else []
+    lines += expression_source.lines(threaded, "    choice = ") if chosen else []
     return [*lines, *_arms(plan, link, test), *_otherwise(plan, link)]
 
 
@@ -77,9 +74,9 @@ def _test(tree: ast.expr) -> tuple[bool, ast.expr]:
     return True, ast.Name("choice")
 
 
-def _arms(plan: Plan, link: Branch, test: ast.expr) -> list[str]:
+def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
     if is_route(link):
-        chosen = expressions.flat(test)
+        chosen = expression_source.flat(test)
         return [f"    if {chosen} in {_labels(plan, link)}:", f"        return str({chosen})"]
     lines: list[str] = []
     done: set[str | bool] = set()
@@ -89,7 +86,7 @@ def _arms(plan: Plan, link: Branch, test: ast.expr) -> list[str]:
         parts = (
             []
             if rest
-            else [f"{expressions.flat(test)} is False"]
+            else [f"{expression_source.flat(test)} is False"]
             if _is_strict(plan, link, arm)
             else [_holds(test, arm)]
         )
@@ -109,23 +106,23 @@ def _if(parts: list[str]) -> list[str]:
     return ["    if (", *(f"        {'and ' * (i > 0)}{part}" for i, part in enumerate(parts)), "    ):"]
 
 
-def _may_be_none(plan: Plan, link: Branch) -> bool:
+def _may_be_none(plan: GraphPlan, link: Branch) -> bool:
     """Whether the branch goes by a check that may have failed itself: then it is neither true nor false."""
     name = link.on.strip()
     return name in plan.function and plan.nullable(name)
 
 
-def _is_strict(plan: Plan, link: Branch, arm: Arm) -> bool:
+def _is_strict(plan: GraphPlan, link: Branch, arm: Arm) -> bool:
     return arm.label is False and _may_be_none(plan, link)
 
 
 def _holds(test: ast.expr, arm: Arm) -> str:
     if isinstance(arm.label, bool):
-        return expressions.flat(test if arm.label else expressions.opposite(test))
-    return f"{expressions.flat(test)} == {literal(arm.label)}"
+        return expression_source.flat(test if arm.label else expression_source.opposite(test))
+    return f"{expression_source.flat(test)} == {literal(arm.label)}"
 
 
-def _within(plan: Plan, link: Branch, arm: Arm) -> str:
+def _within(plan: GraphPlan, link: Branch, arm: Arm) -> str:
     visits = f'state["{plan.key(link.source, "visits")}"]'
     if not _is_iteration(plan, arm):
         return f"{visits} <= {_limit_name(plan, link, arm)}"
@@ -138,7 +135,7 @@ def target(name: str) -> str:
     return "END" if name in {END, STOP, CAP} else literal(name)
 
 
-def _otherwise(plan: Plan, link: Branch) -> list[str]:
+def _otherwise(plan: GraphPlan, link: Branch) -> list[str]:
     """What happens when no arm is left; nothing when that cannot be."""
     free = {a.label for a in link.arms if a.limit is None}
     if {True, False} <= free and not _may_be_none(plan, link):

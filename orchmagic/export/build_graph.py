@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from orchmagic.export import endpoints
-from orchmagic.export import expression_source as expressions
+from orchmagic.export import endpoints, expression_source
 from orchmagic.export.branches import target
 from orchmagic.export.formatting import call, literal
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import FAIL, START, Branch, Call, Edge, Fork, Join, Node, Sub, targets
 
 
-def build(plan: Plan) -> str:
+def build(plan: GraphPlan) -> str:
     """The function that makes the graph."""
     graph, state = plan.graph, plan.named("State")
     lines = [*_head(plan), f"    builder = StateGraph({state})"]
     for node in graph.nodes:
         added = f"builder.add_node({literal(node.name)}, {_action(plan, node)})"
-        lines += expressions.lines(expressions.read(added), "    ")
+        lines += expression_source.lines(expression_source.read(added), "    ")
     lines += [f"    builder.add_edge(START, {literal(name)})" for name in graph.starts]
     for node in graph.nodes:
         lines += _linked(plan, node.name)
@@ -28,7 +27,7 @@ def build(plan: Plan) -> str:
     return "\n".join([*lines, f"    return graph.with_config(recursion_limit={plan.limit('max_steps')})"])
 
 
-def _head(plan: Plan) -> list[str]:
+def _head(plan: GraphPlan) -> list[str]:
     kind = f"CompiledStateGraph[{plan.named('State')}]"
     given = (
         []
@@ -47,7 +46,7 @@ def _head(plan: Plan) -> list[str]:
     return [*lines, said, "    if client is None:", *made]
 
 
-def _action(plan: Plan, node: Node) -> str:
+def _action(plan: GraphPlan, node: Node) -> str:
     """The function behind a node, with what it is given besides the state."""
     function = plan.function[node.name]
     if isinstance(node, Call):
@@ -63,7 +62,7 @@ def _action(plan: Plan, node: Node) -> str:
     return f"partial(isolated, {', '.join(given)})"
 
 
-def _linked(plan: Plan, source: str) -> list[str]:
+def _linked(plan: GraphPlan, source: str) -> list[str]:
     link = plan.graph.link(source)
     match link:
         case None:
@@ -84,7 +83,7 @@ def _linked(plan: Plan, source: str) -> list[str]:
             assert_never(link)
 
 
-def _conditional(plan: Plan, source: str, targets: Sequence[str]) -> list[str]:
+def _conditional(plan: GraphPlan, source: str, targets: Sequence[str]) -> list[str]:
     after = f"after_{plan.function[source]}"
     return call("    builder.add_conditional_edges(", [literal(source), after, f"[{', '.join(targets)}]"], ")")
 

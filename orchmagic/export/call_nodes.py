@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchmagic.export import prompts
-from orchmagic.export import state as values
+from orchmagic.export import prompts, state
 from orchmagic.export.formatting import call, literal
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.returns import returned
 from orchmagic.graph.model import Call
 
@@ -17,7 +16,7 @@ Leave = Callable[[str, str], list[str]]
 _OPTIONS = ("temperature", "max_tokens", "timeout")
 
 
-def tuned(plan: Plan) -> list[list[str]]:
+def tuned(plan: GraphPlan) -> list[list[str]]:
     """Constants of single steps: what `_arguments` names."""
     found = []
     for node in plan.calls:
@@ -29,14 +28,14 @@ def tuned(plan: Plan) -> list[list[str]]:
     return found
 
 
-def asking(plan: Plan, node: Call) -> list[str]:
+def asking(plan: GraphPlan, node: Call) -> list[str]:
     """The lines of the function of a node that asks once a visit."""
     if node.tools:
         return [*_messages(plan, node), *_agent(plan, node)]
     return answer(plan, node, lambda value, indent: returned(plan, node, value, indent=indent))
 
 
-def answer(plan: Plan, node: Call, leave: Leave) -> list[str]:
+def answer(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
     """The lines that ask for one value."""
     lines = _messages(plan, node)
     if node.name in plan.typed:
@@ -45,7 +44,7 @@ def answer(plan: Plan, node: Call, leave: Leave) -> list[str]:
     return [*lines, *leave('choice.message.content or ""', "    ")]
 
 
-def _typed(plan: Plan, node: Call, leave: Leave) -> list[str]:
+def _typed(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
     sure = plan.logprobs(node)
     target = ("value, choice" if sure else "value, _") if plan.shared.wants_choice else "value"
     tolerant = node.tolerant and not node.each and not node.votes  # an item or a vote that fails is told as one
@@ -61,7 +60,7 @@ def _typed(plan: Plan, node: Call, leave: Leave) -> list[str]:
     return [*lines, *leave(_value(plan, node), "    ")]
 
 
-def _agent(plan: Plan, node: Call) -> list[str]:
+def _agent(plan: GraphPlan, node: Call) -> list[str]:
     typed = node.name in plan.typed
     before = "    value, choice = await ask(" if typed else "    choice = await first_usable("
     calls = f'"{node.transcript}": [tool_calls(choice)]'
@@ -75,19 +74,19 @@ def _agent(plan: Plan, node: Call) -> list[str]:
     ]
 
 
-def _value(plan: Plan, node: Call) -> str:
+def _value(plan: GraphPlan, node: Call) -> str:
     return 'value["value"]' if plan.types[node.name].kind == "value" else "value"
 
 
-def _messages(plan: Plan, node: Call) -> list[str]:
+def _messages(plan: GraphPlan, node: Call) -> list[str]:
     arguments = [plan.variable[n] for n in prompts.read_by(plan, node)]
     lines = call(f"    messages = {plan.function[node.name]}_prompt(", arguments, ")")
     if node.transcript:
         lines.append(f'    messages += state.get("{node.transcript}", [])')
-    if node.name not in values.checked(plan):
+    if node.name not in state.checked(plan):
         return [*lines, *_rung(plan, node)]
     said = f'state["{node.name}"]'
-    said = said if values.held(plan, node.name) in {"str", "str | None"} else f"as_text({said})"
+    said = said if state.held(plan, node.name) in {"str", "str | None"} else f"as_text({said})"
     return [
         *lines,
         f'    if check := state.get("{plan.key(node.name, "check")}"):',
@@ -98,7 +97,7 @@ def _messages(plan: Plan, node: Call) -> list[str]:
     ]
 
 
-def _rung(plan: Plan, node: Call) -> list[str]:
+def _rung(plan: GraphPlan, node: Call) -> list[str]:
     """The models of this visit, when a node climbs a ladder of them."""
     if not node.ladder:
         return []
@@ -112,7 +111,7 @@ def _rung(plan: Plan, node: Call) -> list[str]:
     ]
 
 
-def ladders(plan: Plan) -> list[list[str]]:
+def ladders(plan: GraphPlan) -> list[list[str]]:
     """The models of the first, second … visit of a step, as constants."""
     found = []
     for node in plan.calls:
@@ -123,14 +122,14 @@ def ladders(plan: Plan) -> list[list[str]]:
     return found
 
 
-def models(plan: Plan, node: Call) -> str | None:
+def models(plan: GraphPlan, node: Call) -> str | None:
     """The argument `models=`; None when the default is meant."""
     if node.ladder:
         return "models"
     return plan.endpoints.models(node.model or plan.asked.model, plan.fallback(node))
 
 
-def judge(plan: Plan, node: Call) -> str | None:
+def judge(plan: GraphPlan, node: Call) -> str | None:
     """The models that decide when too few votes agree; None when nobody does."""
     rest = plan.fallback(node)
     if not node.votes or not node.votes.least or not rest:
@@ -138,7 +137,7 @@ def judge(plan: Plan, node: Call) -> str | None:
     return "FALLBACK" if rest == plan.endpoints.fallback else plan.endpoints.tuple_of(dict.fromkeys(rest))
 
 
-def _arguments(plan: Plan, node: Call) -> list[str]:
+def _arguments(plan: GraphPlan, node: Call) -> list[str]:
     """The arguments of `ask` or `first_usable`."""
     upper = plan.function[node.name].upper()
     typed = node.name in plan.typed

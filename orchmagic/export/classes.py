@@ -6,15 +6,14 @@ import ast
 import inspect
 from collections.abc import Iterable
 
-from orchmagic.export import expression_source as expressions
-from orchmagic.export import source_text as sources
-from orchmagic.export.graph_plan import Plan
-from orchmagic.export.module_plan import Whole
+from orchmagic.export import expression_source, source_text
+from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import camel
 
 
-def outputs(plan: Plan) -> list[str]:
+def outputs(plan: GraphPlan) -> list[str]:
     """A class for each output that is not one of the notebook's own."""
     blocks = []
     for node in plan.calls:
@@ -28,7 +27,7 @@ def outputs(plan: Plan) -> list[str]:
     return blocks
 
 
-def sure(plan: Plan) -> list[str]:
+def sure(plan: GraphPlan) -> list[str]:
     """For confidence from log-probabilities: the output as later steps see it."""
     return [
         f"class Sure{plan.class_[n.name]}({plan.class_[n.name]}):\n    confidence: float | None = None"
@@ -37,7 +36,7 @@ def sure(plan: Plan) -> list[str]:
     ]
 
 
-def votes(plan: Plan) -> list[str]:
+def votes(plan: GraphPlan) -> list[str]:
     """The outcome of each vote: the winner with what the votes said."""
     blocks = []
     for name, title in plan.votes_class.items():
@@ -52,13 +51,13 @@ def votes(plan: Plan) -> list[str]:
             )
         else:
             written = "str" if kind == "text" else node.output.annotation
-            value = expressions.lines(expressions.read(written), "    value: ")
+            value = expression_source.lines(expression_source.read(written), "    value: ")
         told = ["    agreement: float", "    dissent: list[Any]", "    tie: bool", "    decided: bool"]
         blocks.append("\n".join([f"class {title}({base}):", *value, *told]))
     return blocks
 
 
-def arguments(whole: Whole) -> list[str]:
+def arguments(whole: ModulePlan) -> list[str]:
     """A class for the arguments of each tool, from its signature."""
     plan, blocks = whole.outer, []
     for name, title in whole.arguments.items():
@@ -76,24 +75,24 @@ def _class(name: str, title: str, rows: Iterable[str]) -> str:
     return "\n".join([f"class {name}(BaseModel):", f"    model_config = ConfigDict({config})", *body])
 
 
-def _field(plan: Plan, user: str, name: str, kind: str, default: str | None = None) -> list[str]:
+def _field(plan: GraphPlan, user: str, name: str, kind: str, default: str | None = None) -> list[str]:
     from pydantic import BaseModel  # noqa: PLC0415 - heavy
 
     if hasattr(BaseModel, name):
         plan.copied.problem(f"{user} has a field {name!r}, which would hide a method of Pydantic's: rename it")
-    after = "" if default is None else f" = {expressions.flat(expressions.read(default))}"
-    return expressions.lines(expressions.read(kind), f"    {name}: ", after)
+    after = "" if default is None else f" = {expression_source.flat(expression_source.read(default))}"
+    return expression_source.lines(expression_source.read(kind), f"    {name}: ", after)
 
 
-def _definition(plan: Plan, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def _definition(plan: GraphPlan, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     found = plan.namespace[name]
-    source = sources.of_function(found)
+    source = source_text.of_function(found)
     tree = ast.parse(source).body[0] if source else None
     if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
         plan.copied.problem(f"the source of tool {name!r} is not known: define it in a cell")
         return None
     written = [a.annotation for a in (*tree.args.args, *tree.args.kwonlyargs) if a.annotation]
-    wanted = {n for a in written for n in sources.needs(ast.unparse(_unquoted(a)))}
+    wanted = {n for a in written for n in source_text.needs(ast.unparse(_unquoted(a)))}
     inner = inspect.unwrap(found)  # type: ignore[arg-type]  # a tool is a function, checked when the cell was read
     plan.copied.take(sorted(wanted), f"tool {name!r}", getattr(inner, "__globals__", {}))
     return tree

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from orchmagic.export import state as values
-from orchmagic.export import subgraphs as nested
+from orchmagic.export import state, subgraphs
 from orchmagic.export.formatting import call, literal
-from orchmagic.export.graph_plan import Plan
-from orchmagic.export.module_plan import Whole
+from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.model import Approve, Call
 
 _RESERVED = frozenset({"help", "h"})
 
 
-def result(plan: Plan) -> str:
+def result(plan: GraphPlan) -> str:
     """The function that picks the run's result out of the state."""
-    names = [nested.of_run(plan, n) for n in reversed(plan.graph.results)]
+    names = [subgraphs.of_run(plan, n) for n in reversed(plan.graph.results)]
     lines = [
         "def result(state: Mapping[str, Any]) -> Any:",
         '    """Return the run\'s result: the last of these values that there is."""',
@@ -29,11 +28,11 @@ def result(plan: Plan) -> str:
     return "\n".join([*lines, "    return next((value for value in values if value is not None), None)"])
 
 
-def _transcribed(plan: Plan) -> bool:
+def _transcribed(plan: GraphPlan) -> bool:
     return any(isinstance(n, Call) and n.transcript for n in plan.graph.nodes)
 
 
-def run(plan: Plan) -> str:
+def run(plan: GraphPlan) -> str:
     """The function that runs the graph once."""
     asks = plan.pauses
     deadline = plan.graph.limits.deadline
@@ -58,7 +57,7 @@ def _asking() -> list[str]:
     ]
 
 
-def answered(whole: Whole) -> str:
+def answered(whole: ModulePlan) -> str:
     """The function that asks a person at the terminal."""
     lines = ["def answered(asked: Mapping[str, Any]) -> Any:", '    """Ask a person at the terminal."""']
     approves = any(n.approve for _, n in whole.agents) or any(
@@ -77,7 +76,7 @@ def answered(whole: Whole) -> str:
     return "\n".join([*lines, "    return input(f\"{asked['question']}\\n> \")"])
 
 
-def main(plan: Plan) -> str:
+def main(plan: GraphPlan) -> str:
     """The function behind `python FILE`."""
     lines = [
         "def main() -> None:",
@@ -100,13 +99,13 @@ def main(plan: Plan) -> str:
     )
 
 
-def _title(plan: Plan) -> str:
+def _title(plan: GraphPlan) -> str:
     return f"{plan.graph.name}: run it once and print the result."
 
 
-def _option(plan: Plan, name: str) -> list[str]:
+def _option(plan: GraphPlan, name: str) -> list[str]:
     flag = f"--{name}-value" if name in _RESERVED else f"--{name}"
-    kind = values.input_type(plan, name)
+    kind = state.input_type(plan, name)
     given = [literal(flag), "required=True"]
     if flag != f"--{name}":
         given.append(f"dest={literal(name)}")

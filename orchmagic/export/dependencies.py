@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from orchmagic.export import fstrings as templates
-from orchmagic.export import source_text as sources
+from orchmagic.export import fstrings, source_text
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub
 
 # Names that every expression and template may use besides inputs and steps.
@@ -49,7 +48,7 @@ def expressions(node: Node) -> list[str]:
 
 def needs(source: str) -> list[str]:
     """The names that an expression reads."""
-    return sources.needs(source.strip())  # a step may be called as a builtin is
+    return source_text.needs(source.strip())  # a step may be called as a builtin is
 
 
 def names(node: Node) -> list[str]:
@@ -61,12 +60,12 @@ def names(node: Node) -> list[str]:
 
 def in_texts(node: Node) -> list[str]:
     """The names that a node's templates read."""
-    return [n for text in texts(node) for n in sorted(templates.names(text))]
+    return [n for text in texts(node) for n in sorted(fstrings.names(text))]
 
 
 def visited(expressions: Sequence[str], texts: Sequence[str], nodes: Sequence[str]) -> set[str]:
     """The nodes whose visits are read: `visits["plan"]` names one, anything else may read all."""
-    if any("visits" in templates.names(t) for t in texts):
+    if any("visits" in fstrings.names(t) for t in texts):
         return set(nodes)
     found: set[str] = set()
     for tree in (ast.parse(e.strip(), mode="eval") for e in expressions if "visits" in needs(e)):

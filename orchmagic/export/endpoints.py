@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from orchmagic.errors import ExportError
-from orchmagic.export import naming as names
+from orchmagic.export import naming
 from orchmagic.export.formatting import assigned, call, literal, remarked
 from orchmagic.graph.model import Call, Graph
 from orchmagic.models import Deployment, Pool
@@ -67,7 +67,7 @@ class Endpoints:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelsInUse:
     """A graph and the models that its calls ask unless they say more."""
 
     graph: Graph
@@ -88,7 +88,9 @@ class Asked:
 
 
 def endpoints(
-    graphs: Sequence[Asked], resolve: Callable[[str], Deployment], pool: Callable[[str], Pool | None] = lambda _: None
+    graphs: Sequence[ModelsInUse],
+    resolve: Callable[[str], Deployment],
+    pool: Callable[[str], Pool | None] = lambda _: None,
 ) -> Endpoints:
     """The endpoints of all calls of the graphs; the first one that asks has the defaults."""
     asking = [g for g in graphs if g.calls]
@@ -108,7 +110,7 @@ def endpoints(
                 f"step {typed.name!r}: choose another model for it"
             )
     uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
-    named_ = {**names.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
+    named_ = {**naming.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
     pools = {a: several for a in aliases if (several := pool(a)) is not None}
     return Endpoints(aliases, rest, deployments, named_, uniform, pools)
 

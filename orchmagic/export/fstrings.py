@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from jinja2 import nodes
 
 from orchmagic.export.formatting import Filled
-from orchmagic.language import templates as template
+from orchmagic.language import template
 
 _WRITTEN = (str, int, float, bool)
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from orchmagic.export import dependencies as reading
-from orchmagic.export import naming as names
-from orchmagic.export import predecessors as ways
-from orchmagic.export.endpoints import Asked, Endpoints
+from orchmagic.export import dependencies, naming, predecessors
+from orchmagic.export.endpoints import Endpoints, ModelsInUse
 from orchmagic.export.notebook_code import Copied, is_constant
 from orchmagic.graph.model import Approve, Branch, Call, Graph, Limits, Node, Sub, Tools
 from orchmagic.graph.output_types import OutputType, camel, resolve, voted
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Shared:
+class ModuleFlags:
     """What all graphs of a module share: the usual `reasks`, whether `ask` returns the choice, tools by table."""
 
     reasks: int = 1
@@ -29,7 +27,7 @@ class Shared:
 
 
 @dataclass
-class Plan:
+class GraphPlan:
     """One graph on its way into a module.
 
     `prefix` begins the names of an inner graph, and is empty for the outer one; `used` are the names that other
@@ -41,13 +39,13 @@ class Plan:
     defaults: CallDefaults
     endpoints: Endpoints
     copied: Copied
-    asked: Asked
+    asked: ModelsInUse
     prefix: str = ""
     used: frozenset[str] = frozenset()
     constants: Mapping[str, object] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    inner: dict[str, Plan] = field(default_factory=dict)
-    shared: Shared = field(default_factory=Shared)
+    inner: dict[str, GraphPlan] = field(default_factory=dict)
+    shared: ModuleFlags = field(default_factory=ModuleFlags)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -91,26 +89,26 @@ class Plan:
         called = {f"{f}_{word}" for f in self.function.values() for word in ("prompt", "question")}
         items = [n.each.item for n in self.graph.nodes if isinstance(n, Call | Sub) and n.each]
         own = dict.fromkeys([*self.inputs, *(n.name for n in self.graph.nodes), *items])
-        return {**names.local(own, called | set(self.graph.code)), **{n: n for n in reading.ALWAYS}}
+        return {**naming.local(own, called | set(self.graph.code)), **{n: n for n in dependencies.ALWAYS}}
 
     @cached_property
     def function(self) -> dict[str, str]:
         """The function of each node."""
         known = [*self.graph.code, *self.used, self.build, self.result, self.seen]
-        return names.functions((n.name for n in self.graph.nodes), known, self.prefix)
+        return naming.functions((n.name for n in self.graph.nodes), known, self.prefix)
 
     @cached_property
     def class_(self) -> dict[str, str]:
         """The class of each output that needs one of its own."""
         own = [n.name for n in self.calls if self.types[n.name].kind in {"fields", "value"}]
-        return names.classes(own, [*self.graph.code, *self.constants, *self.used], self.prefix)
+        return naming.classes(own, [*self.graph.code, *self.constants, *self.used], self.prefix)
 
     @cached_property
     def votes_class(self) -> dict[str, str]:
         """The class of the outcome of each vote."""
         own = [f"{n}_votes" for n in self.voted]
         known = [*self.graph.code, *self.constants, *self.used, *self.class_.values()]
-        return {name.removesuffix("_votes"): c for name, c in names.classes(own, known, self.prefix).items()}
+        return {name.removesuffix("_votes"): c for name, c in naming.classes(own, known, self.prefix).items()}
 
     def named(self, word: str) -> str:
         """`word`, for an inner graph behind its prefix: State -> HelpdeskState, MAX_STEPS -> HELPDESK_MAX_STEPS."""
@@ -144,9 +142,9 @@ class Plan:
         links = [link for link in self.graph.links if isinstance(link, Branch)]
         arms = {link.source for link in links if any(a.limit is not None for a in link.arms)}
         ladders = {n.name for n in self.calls if n.ladder}
-        sources = [e for n in self.graph.nodes for e in reading.expressions(n)] + [link.on for link in links]
-        texts = [t for n in self.graph.nodes for t in reading.texts(n)]
-        read = reading.visited(sources, texts, [n.name for n in self.graph.nodes])
+        sources = [e for n in self.graph.nodes for e in dependencies.expressions(n)] + [link.on for link in links]
+        texts = [t for n in self.graph.nodes for t in dependencies.texts(n)]
+        read = dependencies.visited(sources, texts, [n.name for n in self.graph.nodes])
         return frozenset(arms | ladders | read)
 
     @cached_property
@@ -158,8 +156,8 @@ class Plan:
     @cached_property
     def reads_errors(self) -> bool:
         """Whether a prompt or an expression reads what went wrong."""
-        read = [name for n in self.graph.nodes for name in reading.names(n)]
-        read += [name for source in expressions_of(self.graph) for name in reading.needs(source)]
+        read = [name for n in self.graph.nodes for name in dependencies.names(n)]
+        read += [name for source in expressions_of(self.graph) for name in dependencies.needs(source)]
         return "errors" in read
 
     @property
@@ -224,7 +222,7 @@ class Plan:
 
     @cached_property
     def _before(self) -> Mapping[str, frozenset[str]]:
-        return ways.before(self.graph)
+        return predecessors.before(self.graph)
 
     def known(self, found: list[str]) -> list[str]:
         """Those of the names that a function must take from the state."""
@@ -232,7 +230,7 @@ class Plan:
 
     def reads(self, node: Node) -> list[str]:
         """The values of the state that a node's texts and expressions read, in their order."""
-        return self.known(reading.names(node))
+        return self.known(dependencies.names(node))
 
 
 def made_constant(graph: Graph, namespace: Mapping[str, object]) -> dict[str, object]:
@@ -243,5 +241,5 @@ def made_constant(graph: Graph, namespace: Mapping[str, object]) -> dict[str, ob
 
 def expressions_of(graph: Graph) -> list[str]:
     """All expressions of a graph."""
-    own = [e for n in graph.nodes for e in reading.expressions(n)]
+    own = [e for n in graph.nodes for e in dependencies.expressions(n)]
     return [*own, *(link.on for link in graph.links if isinstance(link, Branch))]

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchmagic.export import state as values
+from orchmagic.export import state
 from orchmagic.export.endpoints import unasked
 from orchmagic.export.formatting import WIDTH
-from orchmagic.export.graph_plan import Plan
-from orchmagic.export.module_plan import Whole
+from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.draw import outline
 from orchmagic.graph.model import Graph
 
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 
-def header(whole: Whole) -> list[str]:
+def header(whole: ModulePlan) -> list[str]:
     """The mark, remarks for the linters, and the docstring."""
     graph, plan = whole.outer.graph, whole.outer
     lines = [
@@ -79,22 +79,22 @@ def _filled(text: str, bullet: str = "") -> list[str]:
     )
 
 
-def _command(plan: Plan) -> str:
-    given = [f"--{n} {'...' if values.input_type(plan, n) == 'str' else 'JSON'}" for n in plan.inputs]
+def _command(plan: GraphPlan) -> str:
+    given = [f"--{n} {'...' if state.input_type(plan, n) == 'str' else 'JSON'}" for n in plan.inputs]
     return " ".join([f"`python {plan.graph.name}.py", *given]) + "`"
 
 
-def _inputs(plan: Plan) -> str:
+def _inputs(plan: GraphPlan) -> str:
     return ", ".join(f'"{n}": ...' for n in plan.inputs)
 
 
-def _thread(plan: Plan) -> str:
+def _thread(plan: GraphPlan) -> str:
     if not plan.pauses:
         return ""
     return " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
 
 
-def _behind(whole: Whole) -> Iterator[str]:
+def _behind(whole: ModulePlan) -> Iterator[str]:
     graph = whole.outer.graph
     yield "the cache of answers, guards, the trace and the live view"
     yield from _limits(graph, "a run")
@@ -124,7 +124,7 @@ def _limits(graph: Graph, what: str) -> Iterator[str]:
         yield f"the budget of {limits.budget:g} US dollars {what}"
 
 
-def _inner_limits(plan: Plan, outer: Graph) -> Iterator[str]:
+def _inner_limits(plan: GraphPlan, outer: Graph) -> Iterator[str]:
     """Limits of an inner graph that the outer one has not."""
     limits, above = plan.graph.limits, outer.limits
     inside = f"inside {plan.graph.name}"
@@ -141,7 +141,7 @@ def _inner_limits(plan: Plan, outer: Graph) -> Iterator[str]:
         yield f"the deadline of {limits.deadline:g} s {inside}"
 
 
-def _endpoint(whole: Whole) -> Iterator[str]:
+def _endpoint(whole: ModulePlan) -> Iterator[str]:
     found = whole.endpoints.deployments.values()
     if any(d.provider != "openai" and not d.base_url for d in found):
         where = "in OPENAI_BASE_URL" if whole.endpoints.uniform else "named below"

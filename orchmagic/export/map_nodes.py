@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expression_source as expressions
+from orchmagic.export import expression_source, to_thread
 from orchmagic.export import state as values
-from orchmagic.export import to_thread as threads
 from orchmagic.export.call_nodes import answer, judge, models
 from orchmagic.export.dependencies import in_texts, inside, needs
 from orchmagic.export.formatting import call, literal
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.returns import counted
 from orchmagic.export.subgraphs import inner_value
 from orchmagic.graph.model import Call, Sub
@@ -21,7 +20,7 @@ def is_fanned(node: object) -> bool:
     return isinstance(node, Call | Sub) and bool(node.each or getattr(node, "votes", None))
 
 
-def constants(plan: Plan) -> list[list[str]]:
+def constants(plan: GraphPlan) -> list[list[str]]:
     """How many votes, and the share that must agree."""
     found = []
     for node in plan.calls:
@@ -33,7 +32,7 @@ def constants(plan: Plan) -> list[list[str]]:
     return found
 
 
-def functions(plan: Plan, node: Call | Sub) -> list[list[str]]:
+def functions(plan: GraphPlan, node: Call | Sub) -> list[list[str]]:
     """The functions of one vote and of one item."""
     blocks = []
     if isinstance(node, Call) and node.votes:
@@ -47,20 +46,20 @@ def functions(plan: Plan, node: Call | Sub) -> list[list[str]]:
     return blocks
 
 
-def body(plan: Plan, node: Call | Sub) -> list[str]:
+def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
     """The lines of the node's own function, behind its `when`."""
     if node.each is None:
         assert isinstance(node, Call)
         gathered, value = _voted(plan, node)
         return [*gathered, *_left(plan, node, value)]
     passed = "client=client" if isinstance(node, Call) else "graph=graph"
-    tree = threads.threaded(plan, node.each.over)
-    if threads.json_of(plan, node.each.over) == "as_json":
+    tree = to_thread.threaded(plan, node.each.over)
+    if to_thread.json_of(plan, node.each.over) == "as_json":
         tree = ast.Call(ast.Name("as_json"), [tree], [])
-    items = expressions.flat(tree)
+    items = expression_source.flat(tree)
     lines: list[str] = []
     if not items.isidentifier():
-        lines, items = expressions.lines(tree, "    items = "), "items"
+        lines, items = expression_source.lines(tree, "    items = "), "items"
     lines.append(f"    one = partial({plan.function[node.name]}_item, state, {passed})")
     at_once = plan.limit("concurrency")
     given = ["one", items, *([f"at_once={at_once}"] if at_once != "CONCURRENCY" else [])]
@@ -68,11 +67,11 @@ def body(plan: Plan, node: Call | Sub) -> list[str]:
     return [*lines, *_left(plan, node, "found", f'"errors": {{"{node.name}": failed}}')]
 
 
-def _left(plan: Plan, node: Call | Sub, value: str, *more: str) -> list[str]:
+def _left(plan: GraphPlan, node: Call | Sub, value: str, *more: str) -> list[str]:
     return call("    return {", [f'"{node.name}": {value}', *more, *counted(plan, node)], "}")
 
 
-def _one(plan: Plan, node: Call | Sub, word: str, said: str) -> list[str]:
+def _one(plan: GraphPlan, node: Call | Sub, word: str, said: str) -> list[str]:
     """The function that gives one value."""
     item = node.each.item if node.each else None
     names = [*in_texts(node), *(n for e in inside(node) for n in needs(e))]
@@ -84,7 +83,7 @@ def _one(plan: Plan, node: Call | Sub, word: str, said: str) -> list[str]:
     return _used([*_head(plan, node, word, said), *reads, *lines])
 
 
-def _head(plan: Plan, node: Call | Sub, word: str, said: str = "") -> list[str]:
+def _head(plan: GraphPlan, node: Call | Sub, word: str, said: str = "") -> list[str]:
     name, state = f"{plan.function[node.name]}_{word}", plan.named("State")
     item = [f"{plan.variable[node.each.item]}: Any"] if node.each else []
     passed = "client: AsyncOpenAI"
@@ -109,7 +108,7 @@ def _used(lines: list[str]) -> list[str]:
     return rows
 
 
-def _voted(plan: Plan, node: Call) -> tuple[list[str], str]:
+def _voted(plan: GraphPlan, node: Call) -> tuple[list[str], str]:
     """The lines that gather votes, and the expression of what they say."""
     assert node.votes is not None
     upper = plan.function[node.name].upper()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from orchmagic.export.formatting import assigned, call
-from orchmagic.export.module_plan import Whole
+from orchmagic.export.module_plan import ModulePlan
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 
 
-def asking(whole: Whole) -> list[str]:
+def asking(whole: ModulePlan) -> list[str]:
     """The functions and their constants, each a block; what nothing needs is left out later."""
     return [
         key_of(),
@@ -30,7 +30,7 @@ def words() -> list[str]:
     ]
 
 
-def model_class(whole: Whole) -> str:
+def model_class(whole: ModulePlan) -> str:
     """`Model`, for graphs whose models differ in more than their name."""
     lines = [
         "@dataclass(frozen=True)",
@@ -69,7 +69,7 @@ def client_of(model: Model, client: AsyncOpenAI) -> AsyncOpenAI:
     return client.with_options(base_url=model.base_url, api_key=key_of(model))'''
 
 
-def first_usable(whole: Whole) -> str:
+def first_usable(whole: ModulePlan) -> str:
     """The function that asks models in turn."""
     uniform = whole.endpoints.uniform
     kind, name, client = ("str", "model", "client") if uniform else ("Model", "model.name", "client_of(model, client)")
@@ -101,7 +101,7 @@ def first_usable(whole: Whole) -> str:
     return "\n".join(lines)
 
 
-def _limits(whole: Whole) -> list[str]:
+def _limits(whole: ModulePlan) -> list[str]:
     """The limit of a reply, then what an endpoint wants besides (and may set otherwise)."""
     if not whole.endpoints.uniform:
         return ["model.limit: max_tokens", "**model.options"]
@@ -109,7 +109,7 @@ def _limits(whole: Whole) -> list[str]:
     return [f'"{first.max_tokens_field}": max_tokens', *(["**OPTIONS"] if first.parameters else [])]
 
 
-def _adapted(whole: Whole) -> list[str]:
+def _adapted(whole: ModulePlan) -> list[str]:
     """Changes to the body for models that cannot do everything."""
     lines: list[str] = []
     if not whole.endpoints.uniform and whole.logprobs:
@@ -127,7 +127,7 @@ def _adapted(whole: Whole) -> list[str]:
     return lines
 
 
-def _returned(whole: Whole) -> list[str]:
+def _returned(whole: ModulePlan) -> list[str]:
     if not whole.actions:
         return ["            return usable(answer.choices[0])"]
     return [
@@ -136,7 +136,7 @@ def _returned(whole: Whole) -> list[str]:
     ]
 
 
-def ask(whole: Whole) -> str:
+def ask(whole: ModulePlan) -> str:
     """The function that asks for a typed reply; with tools or log-probabilities it returns the choice too."""
     both = whole.wants_choice
     named = any(plan.form_name(n) for plan, n in whole.calls)
@@ -173,7 +173,7 @@ def ask(whole: Whole) -> str:
     return "\n".join(lines)
 
 
-def loose(whole: Whole) -> list[str]:
+def loose(whole: ModulePlan) -> list[str]:
     """The constant that names the classes whose schema endpoints would refuse to enforce."""
     found = dict.fromkeys(plan.kind(n) for plan, n in whole.typed if not plan.strict(n))
     remark = "# Classes too open for an endpoint to enforce token by token."

@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchmagic.errors import InputError
-from orchmagic.export import dependencies as reading
-from orchmagic.export import naming as names
-from orchmagic.export.endpoints import Asked, Endpoints, endpoints
-from orchmagic.export.graph_plan import Plan, expressions_of, made_constant
+from orchmagic.export import dependencies, naming
+from orchmagic.export.endpoints import Endpoints, ModelsInUse, endpoints
+from orchmagic.export.graph_plan import GraphPlan, expressions_of, made_constant
 from orchmagic.export.notebook_code import Copied
 from orchmagic.graph.functions import FUNCTIONS, STAYS
 from orchmagic.graph.model import Call, Graph, Sub, Tools
@@ -23,31 +22,31 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Whole:
+class ModulePlan:
     """What a module is made of. `plans` begin with the outer graph; an inner one stands behind its first user."""
 
-    plans: list[Plan]
+    plans: list[GraphPlan]
     defaults: CallDefaults
     endpoints: Endpoints
     copied: Copied
 
     @property
-    def outer(self) -> Plan:
+    def outer(self) -> GraphPlan:
         """The graph that was exported."""
         return self.plans[0]
 
     @cached_property
-    def calls(self) -> list[tuple[Plan, Call]]:
+    def calls(self) -> list[tuple[GraphPlan, Call]]:
         """All steps that ask a model."""
         return [(plan, node) for plan in self.plans for node in plan.calls]
 
     @cached_property
-    def agents(self) -> list[tuple[Plan, Tools]]:
+    def agents(self) -> list[tuple[GraphPlan, Tools]]:
         """All nodes that run tools."""
         return [(plan, node) for plan in self.plans for node in plan.graph.nodes if isinstance(node, Tools)]
 
     @cached_property
-    def typed(self) -> list[tuple[Plan, Call]]:
+    def typed(self) -> list[tuple[GraphPlan, Call]]:
         """The calls that ask for more than text."""
         return [(plan, node) for plan, node in self.calls if node.name in plan.typed]
 
@@ -82,7 +81,7 @@ class Whole:
         """The class of each tool's arguments."""
         tools = [t for _, node in self.agents for t in node.tools]
         used = [name for plan in self.plans for name in (*plan.graph.code, *_taken(plan))]
-        return names.classes(dict.fromkeys(tools), used)
+        return naming.classes(dict.fromkeys(tools), used)
 
     @cached_property
     def tables(self) -> dict[tuple[str, ...], str]:
@@ -95,10 +94,10 @@ class Whole:
         return found
 
 
-def _taken(plan: Plan) -> Iterator[str]:
+def _taken(plan: GraphPlan) -> Iterator[str]:
     """The names that a graph takes in the module."""
     for function in plan.function.values():
-        yield from names.derived(function)
+        yield from naming.derived(function)
     yield from (*plan.class_.values(), *plan.votes_class.values())
     if plan.prefix:
         yield from (plan.prefix, plan.build, plan.named("State"), plan.result, plan.seen)
@@ -112,7 +111,7 @@ def whole(
     *,
     thread: str | None = None,
     pool: Callable[[str], Pool | None] = lambda _: None,
-) -> Whole:
+) -> ModulePlan:
     """Everything there is to know, with the notebook's code collected.
 
     Raises:
@@ -120,10 +119,10 @@ def whole(
     """
     graphs = list(dict.fromkeys(_graphs(graph, defaults.model, defaults.fallback)))
     found = endpoints(graphs, deployments, pool)
-    outer = Plan(graph, namespace, defaults, found, Copied(namespace), graphs[0])
+    outer = GraphPlan(graph, namespace, defaults, found, Copied(namespace), graphs[0])
     constants = made_constant(graph, namespace)
     given = {name for asked in graphs for sub in _subs(asked.graph) for name, _ in sub.given}
-    plans: dict[Asked, Plan] = {}
+    plans: dict[ModelsInUse, GraphPlan] = {}
     for asked in graphs:
         used = frozenset(name for plan in plans.values() for name in _taken(plan))
         known = {"graph"} | {plan.prefix for plan in plans.values()}  # `build_graph` is the outer one's
@@ -131,7 +130,7 @@ def whole(
             outer,
             graph=asked.graph,
             asked=asked,
-            prefix=names.prefix(asked.graph.name.removeprefix(f"{graph.name}."), known) if plans else "",
+            prefix=naming.prefix(asked.graph.name.removeprefix(f"{graph.name}."), known) if plans else "",
             used=used,
             constants={n: v for n, v in constants.items() if not plans or n not in given},
             limits=graph.limits,
@@ -139,7 +138,7 @@ def whole(
         )
     for asked, plan in plans.items():
         plan.inner |= {sub.name: plans[_inside(asked, sub)] for sub in _subs(asked.graph)}
-    made = Whole(list(plans.values()), defaults, found, outer.copied)
+    made = ModulePlan(list(plans.values()), defaults, found, outer.copied)
     shared = outer.shared
     shared.reasks, shared.wants_choice, shared.tables = made.reasks, made.wants_choice, made.tables
     _take(made)
@@ -148,23 +147,23 @@ def whole(
     return made
 
 
-def _graphs(graph: Graph, model: str, fallback: tuple[str, ...]) -> Iterator[Asked]:
+def _graphs(graph: Graph, model: str, fallback: tuple[str, ...]) -> Iterator[ModelsInUse]:
     """A graph and all inside it, with the models that each asks: what a graph leaves open comes from outside."""
-    asked = Asked(graph, graph.model or model, graph.fallback or fallback)
+    asked = ModelsInUse(graph, graph.model or model, graph.fallback or fallback)
     yield asked
     for sub in _subs(graph):
         yield from _graphs(sub.graph, asked.model, asked.fallback)
 
 
-def _inside(outer: Asked, sub: Sub) -> Asked:
-    return Asked(sub.graph, sub.graph.model or outer.model, sub.graph.fallback or outer.fallback)
+def _inside(outer: ModelsInUse, sub: Sub) -> ModelsInUse:
+    return ModelsInUse(sub.graph, sub.graph.model or outer.model, sub.graph.fallback or outer.fallback)
 
 
 def _subs(graph: Graph) -> list[Sub]:
     return [n for n in graph.nodes if isinstance(n, Sub)]
 
 
-def _take(made: Whole) -> None:
+def _take(made: ModulePlan) -> None:
     """Collect the notebook's code, and ours that expressions call."""
     copied = made.copied
     for name in made.outer.inputs:
@@ -173,7 +172,7 @@ def _take(made: Whole) -> None:
     for plan in made.plans:
         graph = plan.graph
         user = f"%%{graph.pattern} {graph.name}"
-        ours = {n for e in expressions_of(graph) for n in reading.needs(e) if n in FUNCTIONS}
+        ours = {n for e in expressions_of(graph) for n in dependencies.needs(e) if n in FUNCTIONS}
         copied.take(graph.code, user)
         for name in sorted(ours - set(graph.code) - set(plan.variable)):
             if name in STAYS:

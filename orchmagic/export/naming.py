@@ -71,7 +71,7 @@ OWN = frozenset(
     TOOL_TIMEOUT Tools UnfitReplyError UnusableReplyError action_format acted answered approved arguments_for
     as_actions as_json as_text ask ballot build_graph client_of environment first_usable for_each how_sure
     isolated key_of logger main read_reply readable rebuilt rendered result run serve spelled tool_calls
-    tool_format told usable use_tool voted wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
+    tool_format describe_error usable use_tool voted wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
 )
 
 # What functions of modules call their own variables.

@@ -5,40 +5,36 @@ from __future__ import annotations
 import ast
 from typing import assert_never
 
-from orchmagic.export import expression_source as expressions
-from orchmagic.export import map_nodes as fanning
-from orchmagic.export import prompts
+from orchmagic.export import expression_source, map_nodes, prompts, subgraphs, to_thread
 from orchmagic.export import state as values
-from orchmagic.export import subgraphs as nested
-from orchmagic.export import to_thread as threads
 from orchmagic.export.call_nodes import asking
 from orchmagic.export.dependencies import before, needs
 from orchmagic.export.formatting import assigned, call, fits, literal
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.returns import returned
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 
 _LONGEST = 76  # of a docstring: 88 less indentation and quotes
 
 
-def nodes(plan: Plan) -> list[str]:
+def nodes(plan: GraphPlan) -> list[str]:
     """The functions of each node: of one vote or item, where there are many, and its own."""
     return ["\n".join(block) for node in plan.graph.nodes for block in _functions(plan, node)]
 
 
-def checks(plan: Plan) -> list[list[str]]:
+def checks(plan: GraphPlan) -> list[list[str]]:
     """The gates that send a step back, as text: its model reads it when the check failed."""
     back = [n for n in plan.graph.nodes if isinstance(n, Code) and n.again]
     return [assigned(f"{plan.function[n.name].upper()}_CHECK", n.expression) for n in back]
 
 
-def _functions(plan: Plan, node: Node) -> list[list[str]]:
-    if isinstance(node, Call | Sub) and fanning.is_fanned(node):
-        return [*fanning.functions(plan, node), _node(plan, node)]
+def _functions(plan: GraphPlan, node: Node) -> list[list[str]]:
+    if isinstance(node, Call | Sub) and map_nodes.is_fanned(node):
+        return [*map_nodes.functions(plan, node), _node(plan, node)]
     return [_node(plan, node)]
 
 
-def _node(plan: Plan, node: Node) -> list[str]:
+def _node(plan: GraphPlan, node: Node) -> list[str]:
     body = _body(plan, node)
     state = plan.named("State")
     given = [f"state: {state}"]
@@ -53,7 +49,7 @@ def _node(plan: Plan, node: Node) -> list[str]:
     return [*head, f'    """{_said(plan, node)}"""', *body]
 
 
-def _said(plan: Plan, node: Node) -> str:
+def _said(plan: GraphPlan, node: Node) -> str:
     match node:
         case Call():
             return _asks(plan, node)
@@ -70,7 +66,7 @@ def _said(plan: Plan, node: Node) -> str:
             assert_never(node)
 
 
-def _asks(plan: Plan, node: Call) -> str:
+def _asks(plan: GraphPlan, node: Call) -> str:
     if node.tools:
         return "Think, then call tools or answer."
     fields = [f.name for f in node.output.fields]
@@ -81,19 +77,19 @@ def _asks(plan: Plan, node: Call) -> str:
     return said if len(said) <= _LONGEST else f"Ask a model for {node.name}{after}."
 
 
-def _body(plan: Plan, node: Node) -> list[str]:
-    if isinstance(node, Call | Sub) and fanning.is_fanned(node):
+def _body(plan: GraphPlan, node: Node) -> list[str]:
+    if isinstance(node, Call | Sub) and map_nodes.is_fanned(node):
         reads = _reads(plan, node, [n for e in before(node) for n in needs(e)])
-        return [*reads, *_skip(plan, node), *fanning.body(plan, node)]
+        return [*reads, *_skip(plan, node), *map_nodes.body(plan, node)]
     return [*([] if isinstance(node, Tools) else _reads(plan, node)), *_does(plan, node)]
 
 
-def _does(plan: Plan, node: Node) -> list[str]:
+def _does(plan: GraphPlan, node: Node) -> list[str]:
     match node:
         case Call():
             return [*_skip(plan, node), *asking(plan, node)]
         case Sub():
-            *lines, value = nested.inner_value(plan, node)
+            *lines, value = subgraphs.inner_value(plan, node)
             return [*_skip(plan, node), *lines, *returned(plan, node, value)]
         case Code():
             return _gate(plan, node) if node.gate else [*_skip(plan, node), *_computed(plan, node)]
@@ -105,45 +101,45 @@ def _does(plan: Plan, node: Node) -> list[str]:
             assert_never(node)
 
 
-def _computed(plan: Plan, node: Code) -> list[str]:
-    value = expressions.lines(threads.threaded(plan, node.expression), "    value = ")
-    return [*value, *returned(plan, node, f"{threads.json_of(plan, node.expression)}(value)")]
+def _computed(plan: GraphPlan, node: Code) -> list[str]:
+    value = expression_source.lines(to_thread.threaded(plan, node.expression), "    value = ")
+    return [*value, *returned(plan, node, f"{to_thread.json_of(plan, node.expression)}(value)")]
 
 
-def _reads(plan: Plan, node: Node, names: list[str] | None = None) -> list[str]:
+def _reads(plan: GraphPlan, node: Node, names: list[str] | None = None) -> list[str]:
     found = plan.reads(node) if names is None else plan.known(names)
     return [row for name in found for row in values.local(plan, name, node.name)]
 
 
-def _skip(plan: Plan, node: Call | Code | Sub) -> list[str]:
+def _skip(plan: GraphPlan, node: Call | Code | Sub) -> list[str]:
     if node.when is None:
         return []
-    tree = expressions.opposite(threads.threaded(plan, node.when))
-    return [*expressions.lines(tree, "    if ", ":"), *returned(plan, node, "None", indent="        ")]
+    tree = expression_source.opposite(to_thread.threaded(plan, node.when))
+    return [*expression_source.lines(tree, "    if ", ":"), *returned(plan, node, "None", indent="        ")]
 
 
-def _gate(plan: Plan, node: Code) -> list[str]:
-    tree = threads.threaded(plan, node.expression)
+def _gate(plan: GraphPlan, node: Code) -> list[str]:
+    tree = to_thread.threaded(plan, node.expression)
     is_bool = isinstance(tree, ast.Compare) or (isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not))
     if not is_bool:
         tree = ast.Call(ast.Name("bool"), [tree], [])
     check = f"{plan.function[node.name].upper()}_CHECK"
     more = [f'"{plan.key(node.again, "check")}": None if passed else {check}'] if node.again else []
-    return [*expressions.lines(tree, "    passed = "), *returned(plan, node, "passed", more=more)]
+    return [*expression_source.lines(tree, "    passed = "), *returned(plan, node, "passed", more=more)]
 
 
-def _approve(plan: Plan, node: Approve) -> list[str]:
+def _approve(plan: GraphPlan, node: Approve) -> list[str]:
     arguments = [plan.variable[n] for n in prompts.read_by(plan, node)]
     lines = call(f"    asked = {plan.function[node.name]}_question(", arguments, ")")
     shown = [f'"step": {literal(node.name)}', '"question": asked']
     if node.subject is None:
         lines += _interrupt(shown)
         return [*lines, *returned(plan, node, "answer")]
-    value = nested.of_run(plan, node.subject)
-    lines += expressions.lines(expressions.read(value), "    value: Any = ")
+    value = subgraphs.of_run(plan, node.subject)
+    lines += expression_source.lines(expression_source.read(value), "    value: Any = ")
     lines += _interrupt([*shown, '"choices": CHOICES', '"value": value'])
     edited = 'answer["value"]'
-    if nested.is_labelled(plan, node.subject):
+    if subgraphs.is_labelled(plan, node.subject):
         edited = f'{{**state["{node.subject}"], "value": {edited}}}'
     lines.append('    if answer["action"] == "edit":')
     lines += returned(plan, node, '"approve"', more=[f'"{node.subject}": {edited}'], indent="        ")
@@ -155,7 +151,7 @@ def _interrupt(shown: list[str]) -> list[str]:
     return [line] if fits(line) else [*call("    pause = {", shown, "}"), "    answer = interrupt(pause)"]
 
 
-def _tools(plan: Plan, node: Tools) -> list[str]:
+def _tools(plan: GraphPlan, node: Tools) -> list[str]:
     table = plan.shared.tables[node.tools]
     lines = [f'    calls = state["{node.transcript}"][-1]["tool_calls"]']
     if node.approve:

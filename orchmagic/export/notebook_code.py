@@ -14,9 +14,7 @@ from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from orchmagic.errors import ExportError
-from orchmagic.export import expression_source as expressions
-from orchmagic.export import naming as names
-from orchmagic.export import source_text as sources
+from orchmagic.export import expression_source, naming, source_text
 from orchmagic.export.formatting import assigned, literal
 
 _LARGEST = 20_000  # characters of a constant: more is data, and data belongs into a file
@@ -60,8 +58,8 @@ class Copied:
             if origin and not origin[0].startswith("orchmagic"):
                 self.imports[name] = origin
                 continue
-            source = sources.of_module(name, module)
-            self.take_ours(sources.needs(source), module)
+            source = source_text.of_module(name, module)
+            self.take_ours(source_text.needs(source), module)
             self.blocks.append(source)
 
     def check(self) -> None:
@@ -87,9 +85,9 @@ class Copied:
 
     def _check_name(self, name: str, found: object) -> None:
         origin = _origin(name, found)
-        if name in names.IMPORTS and origin in {(names.IMPORTS[name], name), (name, "")}:
+        if name in naming.IMPORTS and origin in {(naming.IMPORTS[name], name), (name, "")}:
             return
-        if name in names.IMPORTS or name in names.OWN or name in names.LOCALS:
+        if name in naming.IMPORTS or name in naming.OWN or name in naming.LOCALS:
             self.problem(f"{name!r} is also a name that the module itself needs: rename it in the notebook")
 
     def _take(self, name: str, found: object, user: str) -> None:
@@ -100,7 +98,7 @@ class Copied:
         if origin := _origin(name, found):
             self.imports[name] = origin
         elif isinstance(found, type):
-            self._define(name, found.__name__, sources.of_class(found, self.namespace), f"class {name!r}", {})
+            self._define(name, found.__name__, source_text.of_class(found, self.namespace), f"class {name!r}", {})
         elif inspect.isroutine(found) or hasattr(found, "__wrapped__"):
             self._function(name, found)
         else:
@@ -116,9 +114,9 @@ class Copied:
         elif free:
             self.problem(f"{name!r} is a function that closes over {', '.join(free)}: pass them as arguments")
         else:
-            source = sources.of_function(found)
+            source = source_text.of_function(found)
             if source is not None:
-                source, marks = sources.unmarked(source, {**inner.__globals__, **self.namespace})
+                source, marks = source_text.unmarked(source, {**inner.__globals__, **self.namespace})
                 once = any("writes=True" in mark for mark in marks)
                 self.left += [f"`writes=True` of `{name}`: here every call of it writes"] if once else []
             self._define(name, inner.__name__, source, f"function {name!r}", inner.__globals__)
@@ -127,10 +125,10 @@ class Copied:
         if source is None:
             self.problem(f"the source of {what} is not known: define it in a cell")
             return
-        self.take(sources.needs(source), what, scope)
-        self.typed = self.typed and sources.is_typed(source)
+        self.take(source_text.needs(source), what, scope)
+        self.typed = self.typed and source_text.is_typed(source)
         plain = f"# As it stands in the notebook:\n# fmt: off\n{source}\n\n\n# fmt: on"
-        self.blocks.append(sources.tidied(source) or plain)
+        self.blocks.append(source_text.tidied(source) or plain)
         if own != name:
             self.blocks.append(f"{name} = {own}")
 
@@ -138,12 +136,12 @@ class Copied:
         if is_constant(found) and len(literal(found)) <= _LARGEST:
             self.blocks.append("\n".join(assigned(name, found)))
         elif (alias := self._alias(found)) is not None:
-            self.blocks.append("\n".join(expressions.lines(expressions.read(alias), f"{name} = ")))
+            self.blocks.append("\n".join(expression_source.lines(expression_source.read(alias), f"{name} = ")))
         elif isinstance(found, re.Pattern):
             self.take(["re"], user, {"re": re})
             flags = found.flags & ~re.UNICODE.value
             written = f"re.compile({found.pattern!r}{f', re.RegexFlag({flags})' if flags else ''})"
-            self.blocks.append("\n".join(expressions.lines(expressions.read(written), f"{name} = ")))
+            self.blocks.append("\n".join(expression_source.lines(expression_source.read(written), f"{name} = ")))
         else:
             big = " of that size" if is_constant(found) else ""
             self.problem(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from orchmagic.export import fstrings as templates
-from orchmagic.export import state as values
+from orchmagic.export import fstrings, state
 from orchmagic.export.dependencies import in_texts
 from orchmagic.export.formatting import Filled, assigned, call, fits, literal, texts
 from orchmagic.export.fstrings import JSON, Known
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Call, Node
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 
 _STEP = "    "
 
 
-def prompts(plan: Plan) -> list[str]:
+def prompts(plan: GraphPlan) -> list[str]:
     """The functions, with the Jinja templates that they need above them."""
     blocks: list[str] = []
     for node in plan.graph.nodes:
@@ -28,18 +27,18 @@ def prompts(plan: Plan) -> list[str]:
     return blocks
 
 
-def read_by(plan: Plan, node: Node) -> list[str]:
+def read_by(plan: GraphPlan, node: Node) -> list[str]:
     """The values of the state that the prompt of a node takes, in the order of its arguments."""
     return plan.known(in_texts(node))
 
 
-def _signature(plan: Plan, node: Node, word: str, returns: str) -> list[str]:
-    kinds = {n: "Any" if n == _item(node) else values.parameter(plan, n, node.name) for n in read_by(plan, node)}
+def _signature(plan: GraphPlan, node: Node, word: str, returns: str) -> list[str]:
+    kinds = {n: "Any" if n == _item(node) else state.parameter(plan, n, node.name) for n in read_by(plan, node)}
     arguments = [f"{plan.variable[n]}: {kind}" for n, kind in kinds.items()]
     return call(f"def {plan.function[node.name]}_{word}(", arguments, f") -> {returns}:")
 
 
-def _call(plan: Plan, node: Call) -> list[str]:
+def _call(plan: GraphPlan, node: Call) -> list[str]:
     taken = {plan.variable[n] for n in read_by(plan, node)} | set(plan.graph.code)
     constants: list[str] = []
     body: list[str] = []
@@ -67,25 +66,25 @@ def _returned(shown: list[str]) -> list[str]:
     return [line] if fits(line) else ["    return [", *(f"        {s}," for s in shown), "    ]"]
 
 
-def _question(plan: Plan, node: Approve) -> list[str]:
+def _question(plan: GraphPlan, node: Approve) -> list[str]:
     lines, constants = _content(plan, node, node.question, "", 0)
     head = [*_signature(plan, node, "question", "str"), f'    """Say what {node.name} asks a person."""']
     return [*constants, "\n".join([*head, *lines])]
 
 
-def _content(plan: Plan, node: Node, message: Message, name: str, number: int) -> tuple[list[str], list[str]]:
+def _content(plan: GraphPlan, node: Node, message: Message, name: str, number: int) -> tuple[list[str], list[str]]:
     """(lines that fill in the text, constants): assigned to `name`, or returned when it is empty."""
     before = f"{_STEP}{name} = " if name else f"{_STEP}return "
-    wanted = templates.names(message.text)
+    wanted = fstrings.names(message.text)
     known = {n: _known(plan, n, node) for n in wanted if n in plan.variable or n in plan.constants}
-    parts = templates.parts(message.text, known)
+    parts = fstrings.parts(message.text, known)
     if parts is not None:
         return texts(before, _merged(parts), ""), []
     constant = f"{plan.function[node.name].upper()}_{(name or 'question').upper()}"
     if constant in plan.graph.code:
         constant += f"_{number + 1}"
     given = [f"{n}={known[n].variable if n in known else n}" for n in sorted(wanted)]
-    given += [f"{n}={n}" for n in templates.called_builtins(message.text)]
+    given += [f"{n}={n}" for n in fstrings.called_builtins(message.text)]
     return call(f"{before}rendered(", [constant, *given], ")"), ["\n".join(assigned(constant, message.text))]
 
 
@@ -94,8 +93,8 @@ def _item(node: Node) -> str | None:
     return node.each.item if isinstance(node, Call) and node.each else None
 
 
-def _known(plan: Plan, name: str, node: Node) -> Known:
-    return Known(plan.variable[name], JSON) if name == _item(node) else values.known(plan, name, node.name)
+def _known(plan: GraphPlan, name: str, node: Node) -> Known:
+    return Known(plan.variable[name], JSON) if name == _item(node) else state.known(plan, name, node.name)
 
 
 def _merged(parts: list[str | Filled]) -> list[str | Filled]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
-from orchmagic.export import dependencies as reading
-from orchmagic.export import expression_source as expressions
-from orchmagic.export import fstrings as templates
+from orchmagic.export import dependencies, expression_source, fstrings
 from orchmagic.export.fstrings import JSON, Known
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Branch, Call, Code, Node, Sub, Tools
 from orchmagic.graph.output_types import OutputType, annotation_names
 
@@ -17,7 +15,7 @@ _SCALARS: dict[type, str] = {str: "str", bool: "bool", int: "int", float: "float
 _ALWAYS: Mapping[str, str] = {"messages": 'state.get("messages", [])', "errors": 'state.get("errors", {})'}
 
 
-def state(plan: Plan) -> str:
+def state(plan: GraphPlan) -> str:
     """The class of the state."""
     lines = [f"class {plan.named('State')}(TypedDict, total=False):", '    """What the steps share, as JSON."""', ""]
     lines += [f"    {name}: {input_type(plan, name)}" for name in plan.inputs]
@@ -33,13 +31,13 @@ def state(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def checked(plan: Plan) -> list[str]:
+def checked(plan: GraphPlan) -> list[str]:
     """The calls that a failed gate sends back to."""
     found = (n.again for n in plan.graph.nodes if isinstance(n, Code) and n.again)
     return list(dict.fromkeys(found))
 
 
-def input_type(plan: Plan, name: str) -> str:
+def input_type(plan: GraphPlan, name: str) -> str:
     """The type of an input, as far as the notebook's value tells; text when there is none."""
     if plan.prefix:
         return "Any"  # whatever the outer graph gives
@@ -53,7 +51,7 @@ def input_type(plan: Plan, name: str) -> str:
     return "dict[str, Any]" if isinstance(found, dict) else "Any"
 
 
-def held(plan: Plan, name: str) -> str:
+def held(plan: GraphPlan, name: str) -> str:
     """The type of a node's value in the state."""
     node = plan.graph.node(name)
     match node:
@@ -69,24 +67,24 @@ def held(plan: Plan, name: str) -> str:
     return f"{kind} | None" if kind != "Any" and plan.nullable(name) else kind
 
 
-def declared(plan: Plan, name: str) -> Node:
+def declared(plan: GraphPlan, name: str) -> Node:
     """The node whose type a node's value has: itself, or the one that code says it is `like`."""
     node = plan.graph.node(name)
     like = plan.graph.node(node.like) if isinstance(node, Code) and node.like else node
     return like if isinstance(like, Call) else node
 
 
-def is_many(plan: Plan, name: str) -> bool:
+def is_many(plan: GraphPlan, name: str) -> bool:
     """Whether the value is a list, one for each item."""
     return getattr(plan.graph.node(name), "each", None) is not None
 
 
-def labelled(plan: Plan) -> bool:
+def labelled(plan: GraphPlan) -> bool:
     """Whether the result of a graph must tell which step gave it: some have a class that others have not."""
     return any(typed(plan, name, "value") for name in plan.graph.results)
 
 
-def typed(plan: Plan, name: str, stored: str, *, sure: bool = False) -> str:
+def typed(plan: GraphPlan, name: str, stored: str, *, sure: bool = False) -> str:
     """The expression that makes one value of a node what the cell sees; empty where JSON is the same."""
     node = declared(plan, name)
     if isinstance(node, Sub):
@@ -103,7 +101,7 @@ def typed(plan: Plan, name: str, stored: str, *, sure: bool = False) -> str:
     return f"rebuilt({kind}, {stored})"
 
 
-def read(plan: Plan, name: str, at: str, *, ran: bool = False) -> str:
+def read(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> str:
     """The expression that reads a value inside the function of `at`."""
     if name in _ALWAYS:
         return _ALWAYS[name]
@@ -124,29 +122,29 @@ def read(plan: Plan, name: str, at: str, *, ran: bool = False) -> str:
     return one.replace(f'{{"value": {loose}}}', f'{{"value": {strict}}}') or (strict if sure else loose)
 
 
-def _visits(plan: Plan, at: str, *, ran: bool) -> str:
+def _visits(plan: GraphPlan, at: str, *, ran: bool) -> str:
     """The counts that the function of `at` (or with `ran`, of the branch behind it) reads."""
     link = plan.graph.link(at)
     node = plan.graph.node(at)
-    sources = [link.on] if ran and isinstance(link, Branch) else reading.expressions(node)
-    texts = [] if ran else reading.texts(node)
-    wanted = reading.visited(sources, texts, list(plan.function))
-    by_name = not any("visits" in templates.names(t) for t in texts) and all(map(reading.counts_by_name, sources))
+    sources = [link.on] if ran and isinstance(link, Branch) else dependencies.expressions(node)
+    texts = [] if ran else dependencies.texts(node)
+    wanted = dependencies.visited(sources, texts, list(plan.function))
+    by_name = not any("visits" in fstrings.names(t) for t in texts) and all(map(dependencies.counts_by_name, sources))
     counts = (f'"{n}": state.get("{plan.key(n, "visits")}", 0)' for n in plan.function if n in wanted)
     every = f"{{{', '.join(counts)}}}"
     # as in the notebook: only nodes that were visited stand in it
     return every if by_name else f"{{step: n for step, n in {every}.items() if n}}"
 
 
-def local(plan: Plan, name: str, at: str, *, ran: bool = False) -> list[str]:
+def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str]:
     """The statement that gives a function its variable for a value of the state."""
     source = read(plan, name, at, ran=ran)
     # Any for what may be missing: the cell's expressions say themselves what holds then
     kind = ": Any" if source.startswith("state.get(") and name not in _ALWAYS else ""
-    return expressions.lines(expressions.read(source), f"    {plan.variable[name]}{kind} = ")
+    return expression_source.lines(expression_source.read(source), f"    {plan.variable[name]}{kind} = ")
 
 
-def seen_class(plan: Plan, node: Call) -> str:
+def seen_class(plan: GraphPlan, node: Call) -> str:
     """The class that expressions and prompts see."""
     if node.votes:
         return plan.votes_class[node.name]
@@ -154,7 +152,7 @@ def seen_class(plan: Plan, node: Call) -> str:
     return f"Sure{plan.class_[node.name]}" if sure else plan.kind(node)
 
 
-def parameter(plan: Plan, name: str, at: str) -> str:
+def parameter(plan: GraphPlan, name: str, at: str) -> str:
     """The type of a value as an argument of the prompt of `at`."""
     if name in plan.inputs:
         return input_type(plan, name)
@@ -168,17 +166,17 @@ def parameter(plan: Plan, name: str, at: str) -> str:
     return _one_parameter(plan, node)
 
 
-def _one_parameter(plan: Plan, node: Call) -> str:
+def _one_parameter(plan: GraphPlan, node: Call) -> str:
     kind = plan.types[node.name].kind
     if node.votes or kind in {"fields", "class"}:
         return f'"{seen_class(plan, node)}"'
     if kind == "text":
         return "str"
     plain = not annotation_names(node.output)  # prompts stand above the classes
-    return expressions.flat(expressions.read(node.output.annotation)) if plain else "Any"
+    return expression_source.flat(expression_source.read(node.output.annotation)) if plain else "Any"
 
 
-def known(plan: Plan, name: str, at: str) -> Known:
+def known(plan: GraphPlan, name: str, at: str) -> Known:
     """The value as templates find it."""
     variable = name if name in plan.constants else plan.variable[name]
     if name in plan.constants:
@@ -189,14 +187,14 @@ def known(plan: Plan, name: str, at: str) -> Known:
     return Known(variable, found if found is JSON or plan.always(name, at) else Union[found, None])  # noqa: UP007 - at run time
 
 
-def _type(plan: Plan, name: str) -> Any:
+def _type(plan: GraphPlan, name: str) -> Any:
     if name in plan.inputs:
         return next((t for t, word in _SCALARS.items() if word == input_type(plan, name)), JSON)
     one = _one(plan, name)
     return list[Union[one, None]] if is_many(plan, name) and one not in {JSON, Any} else one  # type: ignore[valid-type]  # noqa: UP007 - at run time
 
 
-def _one(plan: Plan, name: str) -> Any:
+def _one(plan: GraphPlan, name: str) -> Any:
     """The Python type of one value of a node."""
     node = declared(plan, name)
     if isinstance(node, Sub):

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expression_source as expressions
-from orchmagic.export import state as values
-from orchmagic.export import to_thread as threads
+from orchmagic.export import expression_source, state, to_thread
 from orchmagic.export.formatting import call, fits, literal
-from orchmagic.export.graph_plan import Plan
+from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Sub
 
 
-def inner_value(plan: Plan, node: Sub) -> list[str]:
+def inner_value(plan: GraphPlan, node: Sub) -> list[str]:
     """The lines that run the inner graph; the last one is the expression of its result."""
     inner = plan.inner[node.name]
     given = dict(node.given)
     lines: list[str] = []
     arguments = []
     for name in inner.inputs:
-        tree = threads.threaded(plan, given.get(name, name))
+        tree = to_thread.threaded(plan, given.get(name, name))
         if not _is_json(plan, given.get(name, name)):
-            tree = ast.Call(ast.Name(threads.json_of(plan, given.get(name, name))), [tree], [])
-        source = expressions.flat(tree)
+            tree = ast.Call(ast.Name(to_thread.json_of(plan, given.get(name, name))), [tree], [])
+        source = expression_source.flat(tree)
         if len(source) > _LONGEST:
-            lines += expressions.lines(tree, f"    {_variable(plan, name)} = ")
+            lines += expression_source.lines(tree, f"    {_variable(plan, name)} = ")
             source = _variable(plan, name)
         arguments.append(f"{name}={source}")
     lines += call(f"    inputs = {inner.named('State')}(", arguments, ")")
@@ -34,25 +32,25 @@ def inner_value(plan: Plan, node: Sub) -> list[str]:
 _LONGEST = 70  # characters of an expression among others
 
 
-def _variable(plan: Plan, name: str) -> str:
+def _variable(plan: GraphPlan, name: str) -> str:
     found = f"{name}_given"
     while found in plan.variable.values():
         found += "_"
     return found
 
 
-def _is_json(plan: Plan, source: str) -> bool:
+def _is_json(plan: GraphPlan, source: str) -> bool:
     """Whether the expression is a value of the state as it stands there."""
     if not source.isidentifier() or source in plan.graph.code:
         return False
     if source not in plan.function or source in plan.inputs:
         return True
-    return not values.typed(plan, source, "value")
+    return not state.typed(plan, source, "value")
 
 
-def result(plan: Plan) -> str:
+def result(plan: GraphPlan) -> str:
     """The function that picks the result of an inner graph out of its state."""
-    labelled = values.labelled(plan)
+    labelled = state.labelled(plan)
     lines = [
         f"def {plan.result}(state: Mapping[str, Any]) -> Any:",
         *_docstring(f"Return what {plan.graph.name} found: the last of these values that there is."),
@@ -86,9 +84,9 @@ def _docstring(said: str) -> list[str]:
     return [line] if fits(line) else ['    """Return the last of these values that there is."""']
 
 
-def seen(plan: Plan) -> list[str]:
+def seen(plan: GraphPlan) -> list[str]:
     """The function that reads a result as the class of the step that gave it; nothing where JSON is the same."""
-    if not values.labelled(plan):
+    if not state.labelled(plan):
         return []
     lines = [
         f"def {plan.seen}(found: Any) -> Any:",
@@ -98,25 +96,25 @@ def seen(plan: Plan) -> list[str]:
         "        return None",
     ]
     for name in plan.graph.results:
-        many = values.is_many(plan, name)
-        one = values.typed(plan, name, "item" if many else "value", sure=not many)
+        many = state.is_many(plan, name)
+        one = state.typed(plan, name, "item" if many else "value", sure=not many)
         if one:
             source = f"[{one} for item in value]" if many else one
             lines.append(f'    if found["step"] == {literal(name)}:')
-            lines += expressions.lines(expressions.read(source), "        return ")
+            lines += expression_source.lines(expression_source.read(source), "        return ")
     return ["\n".join([*lines, "    return value"])]
 
 
-def of_run(plan: Plan, name: str) -> str:
+def of_run(plan: GraphPlan, name: str) -> str:
     """A value of the outer graph as the run's result: that of an inner graph without the step that gave it."""
     stored = f'state.get("{name}")'
     node = plan.graph.node(name)
-    if not isinstance(node, Sub) or not (one := values.typed(plan, name, "item" if node.each else stored)):
+    if not isinstance(node, Sub) or not (one := state.typed(plan, name, "item" if node.each else stored)):
         return stored
     return f"to_jsonable_python({f'[{one} for item in {stored} or ()]' if node.each else one})"
 
 
-def is_labelled(plan: Plan, name: str) -> bool:
+def is_labelled(plan: GraphPlan, name: str) -> bool:
     """Whether the state holds the value with the step that gave it."""
     node = plan.graph.node(name)
-    return isinstance(node, Sub) and values.labelled(plan.inner[node.name])
+    return isinstance(node, Sub) and state.labelled(plan.inner[node.name])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 
-from orchmagic.export import dependencies as reading
-from orchmagic.export import expression_source as expressions
-from orchmagic.export.graph_plan import Plan
-from orchmagic.language import expressions as expression
+from orchmagic.export import dependencies, expression_source
+from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.language import expression
 
 
-def threaded(plan: Plan, source: str) -> ast.expr:
+def threaded(plan: GraphPlan, source: str) -> ast.expr:
     """The expression with the module's names; awaited when it calls the notebook's code."""
-    tree = expressions.read(source, plan.variable)
+    tree = expression_source.read(source, plan.variable)
     code = set(plan.graph.code)
     if not expression.called(source) & code:
         return tree
@@ -25,9 +24,9 @@ def threaded(plan: Plan, source: str) -> ast.expr:
             return ast.Await(ast.Call(thread, [tree.func, *args], keywords))
     if any(inspect.iscoroutinefunction(plan.namespace.get(n)) for n in expression.called(source) & code):
         plan.copied.problem(f"`{source}` calls an async function inside a larger expression: give it a line of its own")
-    return expressions.read(f"await asyncio.to_thread(lambda: {ast.unparse(tree)})")
+    return expression_source.read(f"await asyncio.to_thread(lambda: {ast.unparse(tree)})")
 
 
-def json_of(plan: Plan, source: str) -> str:
+def json_of(plan: GraphPlan, source: str) -> str:
     """The function that makes JSON of the expression's value: the notebook's code may give a table."""
-    return "as_json" if set(reading.needs(source)) & set(plan.graph.code) else "to_jsonable_python"
+    return "as_json" if set(dependencies.needs(source)) & set(plan.graph.code) else "to_jsonable_python"

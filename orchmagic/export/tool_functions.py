@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Iterator
 
 from orchmagic.export.formatting import assigned, call, constant, remarked
-from orchmagic.export.graph_plan import Plan
-from orchmagic.export.module_plan import Whole
-from orchmagic.export.vendored import tool_runtime as parts_tools
+from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.module_plan import ModulePlan
+from orchmagic.export.vendored import tool_runtime
 from orchmagic.graph.model import Call
 from orchmagic.graph.tool_schema import tool
 from orchmagic.models import ModelRequest
-from orchmagic.models.wire import json_tools as actions
+from orchmagic.models.wire import json_tools
 
 PARTS = (
     "tool_calls",
@@ -20,7 +20,7 @@ PARTS = (
     "use_tool",
     "approved",
     "arguments_for",
-    "told",
+    "describe_error",
     "readable",
     "as_actions",
     "spelled",
@@ -30,16 +30,16 @@ PARTS = (
 ALIAS = "Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]"
 
 
-def tools(whole: Whole) -> list[str]:
+def tools(whole: ModulePlan) -> list[str]:
     """The tables of tools and the functions around them."""
     found = []
     for names, table in whole.tables.items():
         pairs = [f'"{name}": ({name}, {whole.arguments[name]})' for name in names]
         found.append("\n".join(call(f"{table}: Tools = {{", pairs, "}")))
-    return [*found, *(inspect.getsource(getattr(parts_tools, name)).rstrip() for name in PARTS)]
+    return [*found, *(inspect.getsource(getattr(tool_runtime, name)).rstrip() for name in PARTS)]
 
 
-def limits(whole: Whole) -> list[list[str]]:
+def limits(whole: ModulePlan) -> list[list[str]]:
     """The seconds of one tool call, and the tools whose calls a person approves."""
     seconds = whole.defaults.timeout
     found = [[f"TOOL_TIMEOUT: float | None = {seconds!r}"]] if whole.agents else []
@@ -53,7 +53,7 @@ def limits(whole: Whole) -> list[list[str]]:
     return [*found, [choices]]
 
 
-def instruction(whole: Whole) -> Iterator[list[str]]:
+def instruction(whole: ModulePlan) -> Iterator[list[str]]:
     """What a model that cannot call tools is told: about them, and what they returned."""
     told: dict[tuple[str, ...], str] = {}
     observed = ""
@@ -67,7 +67,7 @@ def instruction(whole: Whole) -> Iterator[list[str]]:
         yield assigned("OBSERVED", observed)
 
 
-def _spelled(plan: Plan, node: Call) -> list[str]:
+def _spelled(plan: GraphPlan, node: Call) -> list[str]:
     """The texts around a tool's result, as the notebook words them."""
     specs = tuple(tool(name, plan.namespace[name]).spec for name in node.tools)  # type: ignore[arg-type]  # checked when the cell was read
     typed = plan.typed.get(node.name)
@@ -75,7 +75,7 @@ def _spelled(plan: Plan, node: Call) -> list[str]:
     said = {"role": "assistant", "content": None, "tool_calls": [call_]}
     result = {"role": "tool", "tool_call_id": "1", "content": "\1"}
     schema = typed.schema if typed else None
-    asked = actions.encode(ModelRequest("", "", (said, result), tools=specs, schema=schema))
+    asked = json_tools.encode(ModelRequest("", "", (said, result), tools=specs, schema=schema))
     texts = [str(m["content"]) for m in asked.messages]
     braced = texts[-1].replace("{", "{{").replace("}", "}}")
     return [*texts[:-1], braced.replace("\0", "{name}").replace("\1", "{content}")]

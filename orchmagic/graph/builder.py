@@ -14,15 +14,14 @@ from orchmagic.graph import checks, composition
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import DEFAULTS, Call, Code, Each, Graph, Limits, Link, Node, Sub, Tools, Votes
 from orchmagic.graph.output_types import resolve
-from orchmagic.language import expressions as expression
-from orchmagic.language import templates as template
+from orchmagic.language import expression, template
 from orchmagic.language.cell import Cell, CodeStep, Control, Step, Value
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.output_spec import TEXT
 from orchmagic.language.step_options import AROUND, PLAIN, READ
 
 
-class Lowering:
+class GraphBuilder:
     """One cell on its way to a graph. `namespace` is the notebook's, only looked at."""
 
     def __init__(self, cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> None:

@@ -15,8 +15,7 @@ from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Approve, Call, Code, Link, Node, Sub, Tools, targets
 from orchmagic.graph.model import sources as link_sources
 from orchmagic.graph.output_types import annotation_names
-from orchmagic.language import expressions as expression
-from orchmagic.language import templates as template
+from orchmagic.language import expression, template
 
 Finding: TypeAlias = tuple[str, str, str]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Approve, Call, Graph, Sub, Tools
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 
 
 def definition(found: object) -> Graph | None:

@@ -20,7 +20,7 @@ from typing import TypeAlias, assert_never
 
 from orchmagic.errors import nearest
 from orchmagic.language.output_spec import TEXT, Output
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 
 START = "__start__"
 END = "__end__"

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError, OutputError, nearest
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 from orchmagic.language.annotations import TYPING, annotation_names, parse_output
 from orchmagic.models import Schema
 

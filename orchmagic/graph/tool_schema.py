@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from orchmagic.graph.output_types import camel
-from orchmagic.language.templates import text
+from orchmagic.language.template import text
 from orchmagic.models import ToolSpec
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ _DEEPEST = 3  # JSON in JSON in JSON: the arguments of a tool that hold what ano
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class NormalizedText:
     """`text` is the plain form; its character i stands at `at[i]` to `ends[i]` in the original.
 
     None: at the same place, and one character long.
@@ -40,17 +40,17 @@ class Reading:
         ]
 
 
-def plain(text: str) -> Reading:
+def plain(text: str) -> NormalizedText:
     """Full-width letters, ligatures, zero-width marks, tag characters: as they are meant."""
     if text.isascii() or all(_plain(char) == char for char in set(text)):
-        return Reading(text)
+        return NormalizedText(text)
     kept: list[str] = []
     at: list[int] = []
     for position, char in enumerate(text):
         one = char if char < "\x80" else _plain(char)
         kept.append(one)
         at.append(position) if len(one) == 1 else at.extend([position] * len(one))
-    return Reading("".join(kept), at)
+    return NormalizedText("".join(kept), at)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -64,12 +64,12 @@ def _plain(char: str) -> str:
     return unicodedata.normalize("NFKC", char)
 
 
-def unescaped(text: str) -> Iterator[Reading]:
+def unescaped(text: str) -> Iterator[NormalizedText]:
     """The text with the escapes of JSON as they are meant, and once more while there are some; nothing without any.
 
     Models answer in JSON, where a line break before a key is a backslash and a letter that seems to belong to it.
     """
-    whole = Reading(text, range(len(text)), range(1, len(text) + 1))
+    whole = NormalizedText(text, range(len(text)), range(1, len(text) + 1))
     for _ in range(_DEEPEST):
         if "\\" not in whole.text or not _ESCAPE.search(whole.text):
             return
@@ -77,7 +77,7 @@ def unescaped(text: str) -> Iterator[Reading]:
         yield whole
 
 
-def rewritten(reading: Reading, seek: re.Pattern[str], meant: Callable[[str], str]) -> Reading:
+def rewritten(reading: NormalizedText, seek: re.Pattern[str], meant: Callable[[str], str]) -> NormalizedText:
     """The reading with what each match means in its place; every character of that stands for the whole match."""
     text, at, ends = reading.text, reading.at or range(len(reading.text)), reading.ends
     ends = ends or [n + 1 for n in at]
@@ -92,7 +92,7 @@ def rewritten(reading: Reading, seek: re.Pattern[str], meant: Callable[[str], st
         starts += [*at[done:start], *[at[start]] * len(put)]
         stops += [*ends[done:start], *[ends[end - 1]] * len(put)]
         done = end
-    return Reading("".join([*kept, text[done:]]), [*starts, *at[done:]], [*stops, *ends[done:]])
+    return NormalizedText("".join([*kept, text[done:]]), [*starts, *at[done:]], [*stops, *ends[done:]])
 
 
 def _meant(escape: str) -> str:

@@ -27,7 +27,7 @@ _ENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class CheckedText:
     """A text to judge; `role` is the message's, None where there is none, and `place` is where it stands."""
 
     text: str
@@ -43,7 +43,7 @@ class Judged:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-class Policy:
+class Guardrails:
     """The rules of one run. `emit` is told what they found."""
 
     def __init__(self, rules: Sequence[Rule] = (), emit: Callable[[Event], None] = lambda _: None) -> None:
@@ -62,7 +62,7 @@ class Policy:
         Raises:
             GuardBlocked: it may not.
         """
-        return (await self.judge([Text(text)], where, call)).texts[0]
+        return (await self.judge([CheckedText(text)], where, call)).texts[0]
 
     async def instead(self, text: str, where: Place, call: str) -> str:
         """The same, but what stopped it takes the place of a text that may not pass: for a model that reads on."""
@@ -79,7 +79,7 @@ class Policy:
                 cover.add(0, await self._find(number, rule, text), restore=False)
         return cover.judged().texts[0]
 
-    async def judge(self, texts: Sequence[Text], where: Place, call: str) -> Judged:
+    async def judge(self, texts: Sequence[CheckedText], where: Place, call: str) -> Judged:
         """All texts of a question or an answer; the same value gets the same placeholder in each.
 
         Raises:

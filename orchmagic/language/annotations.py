@@ -9,7 +9,7 @@ import ast
 import warnings
 from typing import TYPE_CHECKING
 
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 from orchmagic.language.output_spec import TEXT, Field, Output
 
 if TYPE_CHECKING:

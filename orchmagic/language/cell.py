@@ -22,12 +22,12 @@ import re
 from typing import TYPE_CHECKING
 
 from orchmagic.errors import CellError, Problem, nearest
-from orchmagic.language.lines import Block, Line, blocks
+from orchmagic.language.lines import Block, SourceLine, blocks
 from orchmagic.language.messages import read_messages
 from orchmagic.language.scanner import uncommented
 from orchmagic.language.step_line import read_item
 from orchmagic.language.syntax import Action, Cell, CodeStep, Control, Item, Step, Value
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +46,8 @@ def parse(magic: str, line: str, body: str, *, one_prompt: bool = False) -> Cell
     """
     problems: list[Problem] = []
     text = body.replace("\r\n", "\n").replace("\r", "\n")
-    lines = [Line(number, line_text) for number, line_text in enumerate(text.split("\n"), 2)]
-    _check_characters([Line(1, line), *lines])
+    lines = [SourceLine(number, line_text) for number, line_text in enumerate(text.split("\n"), 2)]
+    _check_characters([SourceLine(1, line), *lines])
     items: tuple[Item, ...] = ()
     prompt: tuple[Message, ...] = ()
     if one_prompt:
@@ -62,7 +62,7 @@ def parse(magic: str, line: str, body: str, *, one_prompt: bool = False) -> Cell
     return Cell(magic, line, body, items, prompt)
 
 
-def _check_characters(lines: Sequence[Line]) -> None:
+def _check_characters(lines: Sequence[SourceLine]) -> None:
     problems = [
         Problem(line.number, half.start(), f"half of a character ({half.group()!r})", "Delete it")
         for line in lines
@@ -89,13 +89,13 @@ def _read_items(found: Sequence[Block], problems: list[Problem]) -> tuple[Item, 
     return tuple(items)
 
 
-def _unreadable(head: Line) -> Problem:
+def _unreadable(head: SourceLine) -> Problem:
     word = head.text.split(maxsplit=1)[0]
     close = nearest(word, ("gate", "until", "verify", "approve"))
     return head.problem(0, f"{head.shown!r} is no step", f"Indent the text of a prompt, or write {_FORMS}{close}")
 
 
-def _check_names(items: Sequence[Item], heads: dict[int, Line]) -> list[Problem]:
+def _check_names(items: Sequence[Item], heads: dict[int, SourceLine]) -> list[Problem]:
     """Names are unique, and `goto` leads to one of them."""
     problems: list[Problem] = []
     first: dict[str, int] = {}

@@ -6,15 +6,14 @@ import re
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from orchmagic.errors import Problem, nearest
-from orchmagic.language import expressions as expression
-from orchmagic.language import templates as template
+from orchmagic.language import expression, template
 from orchmagic.language.messages import read_messages
 from orchmagic.language.scanner import outer_words, uncommented
 from orchmagic.language.syntax import Action, Control, Value
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 
 if TYPE_CHECKING:
-    from orchmagic.language.lines import Block, Line
+    from orchmagic.language.lines import Block, SourceLine
 
 _ACTIONS = ("retry", "stop", "goto", "ask")
 _ACTION_FORMS = '`else retry 2`, `else stop "why"`, `else goto STEP` or `else ask "question"`'
@@ -58,7 +57,7 @@ def _refuse_text(block: Block, word: str, problems: list[Problem]) -> None:
         problems.append(written.problem(0, f"text under `{word}`", write))
 
 
-def _split_action(head: Line, source: str, start: int, problems: list[Problem]) -> tuple[str, Action | None]:
+def _split_action(head: SourceLine, source: str, start: int, problems: list[Problem]) -> tuple[str, Action | None]:
     """Expression and action. An `else` that makes the whole line an expression belongs to the expression."""
     if expression.check(source) is None:
         return source, None
@@ -77,7 +76,7 @@ def _split_action(head: Line, source: str, start: int, problems: list[Problem]) 
     return source, None
 
 
-def _read_action(head: Line, kind: _Kind, source: str, at: int, problems: list[Problem]) -> Action | None:
+def _read_action(head: SourceLine, kind: _Kind, source: str, at: int, problems: list[Problem]) -> Action | None:
     argument = source.strip()
     if kind == "retry":
         if times := _count(argument):
@@ -97,7 +96,7 @@ def _read_action(head: Line, kind: _Kind, source: str, at: int, problems: list[P
     return Action(kind, why or "")
 
 
-def _question(head: Line, at: int, source: str, problems: list[Problem], form: str) -> str:
+def _question(head: SourceLine, at: int, source: str, problems: list[Problem], form: str) -> str:
     """A quoted template."""
     question = _text(source)
     if not question:
@@ -116,7 +115,7 @@ def _text(source: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _split_maximum(head: Line, source: str, start: int, problems: list[Problem]) -> tuple[str, int | None]:
+def _split_maximum(head: SourceLine, source: str, start: int, problems: list[Problem]) -> tuple[str, int | None]:
     """Expression and bound; `max(a, b)` is a function, `max 4` is the bound."""
     words = [at for at in outer_words(source, "max") if not source[at + 3 :].lstrip().startswith("(")]
     if not words or expression.check(source) is None:

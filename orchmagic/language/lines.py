@@ -15,7 +15,7 @@ _WIDEST = 160  # a caret under a longer line points nowhere
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SourceLine:
     """One line of the cell; the magic line is number 1."""
 
     number: int
@@ -40,11 +40,11 @@ class Line:
 class Block:
     """A line at column 0 with the lines that belong to it, blank ones included."""
 
-    head: Line
-    text: list[Line] = field(default_factory=list)
+    head: SourceLine
+    text: list[SourceLine] = field(default_factory=list)
 
 
-def blocks(lines: Iterable[Line], problems: list[Problem]) -> list[Block]:
+def blocks(lines: Iterable[SourceLine], problems: list[Problem]) -> list[Block]:
     """The blocks of a cell without its comments."""
     found: list[Block] = []
     stray = False

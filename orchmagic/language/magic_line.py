@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from orchmagic.core.validators import Keep, keep, money, number, seconds, text, whole, words
+from orchmagic.core.validators import CachePolicy, keep, money, number, seconds, text, whole, words
 from orchmagic.errors import CellError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class RunOptions:
     max_iterations: int | None = None
     concurrency: int | None = None
     thread: str | None = None
-    cache: Keep | None = None
+    cache: CachePolicy | None = None
     no_cache: bool = False
     refresh: bool = False
     guard: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ def parse_options(magic: str, line: str, own: Sequence[Option] = ()) -> RunOptio
         CellError: with every problem of the line.
         HelpRequested: the line asks for help.
     """
-    reader = _Reader(magic, line, _table(own))
+    reader = _OptionReader(magic, line, _table(own))
     tokens = reader.tokens()
     if any(token.text in {"-h", "--help"} and not token.quoted for token in tokens):
         raise HelpRequested(usage(magic, own))
@@ -162,7 +162,7 @@ def _table(own: Sequence[Option]) -> dict[str, Option]:
     return table
 
 
-class _Reader:
+class _OptionReader:
     """One reading of one line; collects problems."""
 
     def __init__(self, magic: str, line: str, options: Mapping[str, Option]) -> None:

@@ -6,9 +6,9 @@ import os.path
 import re
 from typing import TYPE_CHECKING
 
-from orchmagic.language import templates as template
-from orchmagic.language.lines import Line
-from orchmagic.language.templates import Message
+from orchmagic.language import template
+from orchmagic.language.lines import SourceLine
+from orchmagic.language.template import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ROLE = re.compile(r"(system|user|assistant):(?:[ \t]|$)")
 
 
-def read_messages(lines: Sequence[Line], problems: list[Problem]) -> tuple[Message, ...]:
+def read_messages(lines: Sequence[SourceLine], problems: list[Problem]) -> tuple[Message, ...]:
     """The messages of a prompt; () when there is none."""
     lines = _trimmed(lines)
     text = _dedented(lines, problems)
@@ -33,22 +33,22 @@ def read_messages(lines: Sequence[Line], problems: list[Problem]) -> tuple[Messa
     )
 
 
-def _trimmed(lines: Sequence[Line]) -> list[Line]:
+def _trimmed(lines: Sequence[SourceLine]) -> list[SourceLine]:
     written = [i for i, line in enumerate(lines) if not line.blank]
     return list(lines[written[0] : written[-1] + 1]) if written else []
 
 
-def _dedented(lines: Sequence[Line], problems: list[Problem]) -> list[Line]:
+def _dedented(lines: Sequence[SourceLine], problems: list[Problem]) -> list[SourceLine]:
     margins = [_margin(line) for line in lines if not line.blank]
     margin = os.path.commonprefix(margins)  # noqa: RUF071 - margins are characters, not paths
     if margins and all(margins) and not margin:
         write = "Indent every line of a prompt alike, with spaces or with tabs"
         first = next(line for line in lines if not line.blank and _margin(line)[0] != margins[0][0])
         problems.append(first.problem(0, "tabs and spaces mixed", write))
-    return [Line(line.number, _without(margin, line.text)) for line in lines]
+    return [SourceLine(line.number, _without(margin, line.text)) for line in lines]
 
 
-def _margin(line: Line) -> str:
+def _margin(line: SourceLine) -> str:
     return line.text[: len(line.text) - len(line.text.lstrip(" \t"))]
 
 
@@ -57,10 +57,10 @@ def _without(margin: str, text: str) -> str:
     return text[len(margin) :] if text.startswith(margin) else text.lstrip(" \t")
 
 
-def _role_message(text: Sequence[Line], lines: Sequence[Line], problems: list[Problem]) -> Message:
+def _role_message(text: Sequence[SourceLine], lines: Sequence[SourceLine], problems: list[Problem]) -> Message:
     first = text[0]
     role = first.text.partition(":")[0]
-    rest = Line(first.number, first.text[len(role) + 2 :])
+    rest = SourceLine(first.number, first.text[len(role) + 2 :])
     below = _trimmed(text[1:])
     if rest.blank:
         return _message(role, _dedented(below, problems), lines, problems)
@@ -68,7 +68,7 @@ def _role_message(text: Sequence[Line], lines: Sequence[Line], problems: list[Pr
     return _message(role, [rest, *(line for line in text[1:] if line.number <= end)], lines, problems)
 
 
-def _message(role: str, text: Sequence[Line], lines: Sequence[Line], problems: list[Problem]) -> Message:
+def _message(role: str, text: Sequence[SourceLine], lines: Sequence[SourceLine], problems: list[Problem]) -> Message:
     """`lines` are the cell's, for the caret."""
     message = Message(role, "\n".join(line.text for line in text))
     if not text:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 from orchmagic.language.annotations import NotAnOutput, parse_output
 from orchmagic.language.controls import read_control
 from orchmagic.language.messages import read_messages
@@ -16,7 +16,7 @@ from orchmagic.language.syntax import CodeStep, Item, Step, Value
 
 if TYPE_CHECKING:
     from orchmagic.errors import Problem
-    from orchmagic.language.lines import Block, Line
+    from orchmagic.language.lines import Block, SourceLine
     from orchmagic.language.output_spec import Output
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -78,7 +78,7 @@ def _skip(text: str, at: int) -> int:
     return len(text) - len(text[at:].lstrip())
 
 
-def _read_end(head: Line, at: int, problems: list[Problem]) -> tuple[Output | None, str | None]:
+def _read_end(head: SourceLine, at: int, problems: list[Problem]) -> tuple[Output | None, str | None]:
     """What follows name and options: `-> outputs`, `: description` or nothing."""
     rest = head.text[at:]
     if rest.startswith("->"):
@@ -96,7 +96,7 @@ def _read_end(head: Line, at: int, problems: list[Problem]) -> tuple[Output | No
     return None, None
 
 
-def _read_options(head: Line, start: int, end: int, problems: list[Problem]) -> dict[str, Value]:
+def _read_options(head: SourceLine, start: int, end: int, problems: list[Problem]) -> dict[str, Value]:
     options: dict[str, Value] = {}
     for offset, piece in pieces(head.text[start:end]):
         if not piece.strip():
@@ -119,7 +119,7 @@ def _option_form(name: str) -> str:
     return f"Write `{better}=…`" if better.isidentifier() else "Write `name=value`, as in `model=large`"
 
 
-def _check_value(head: Line, value: Value, problems: list[Problem]) -> None:
+def _check_value(head: SourceLine, value: Value, problems: list[Problem]) -> None:
     """Readable in some way: as a name, as names in brackets, or as Python."""
     problem = expression.check(value.source)
     if problem is None or (value.source and _is_words(value)):
@@ -136,7 +136,7 @@ def _is_words(value: Value) -> bool:
         return False
 
 
-def _check_name(head: Line, name: str, problems: list[Problem]) -> None:
+def _check_name(head: SourceLine, name: str, problems: list[Problem]) -> None:
     """A name must be usable as a Python name, as a key of the state and in templates."""
     normal = unicodedata.normalize("NFKC", name)
     if not name.isidentifier() or keyword.iskeyword(name):

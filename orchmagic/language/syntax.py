@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from orchmagic.errors import Problem
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 from orchmagic.language.scanner import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchmagic.language.output_spec import Output
-    from orchmagic.language.templates import Message
+    from orchmagic.language.template import Message
 
 # Names of models are no Python: gpt-4o-mini, openai/gpt-4o, qwen2.5:7b.
 _WORD = re.compile(r"(?![\d.]+$)\w[\w./:+@-]*")

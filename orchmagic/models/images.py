@@ -143,7 +143,7 @@ def inside(messages: Sequence[Mapping[str, Any]]) -> int:
     return sum(part.get("type") == "image_url" for c in contents if isinstance(c, list) for part in c)
 
 
-def told(value: Any) -> Any:
+def describe_images(value: Any) -> Any:
     """The value with a few words in the place of each image: what traces keep."""
     match value:
         case {"type": "image_url", "image_url": {"url": str(url)}} if url.startswith("data:"):
@@ -152,9 +152,9 @@ def told(value: Any) -> Any:
         case {"image": str(kind), "data": str(data)} if len(value) == len(_KEYS):
             return _words(kind, data)
         case dict():
-            return {k: told(v) for k, v in value.items()}
+            return {k: describe_images(v) for k, v in value.items()}
         case list() | tuple():
-            return [told(v) for v in value]
+            return [describe_images(v) for v in value]
     return value
 
 

@@ -16,24 +16,24 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.errors import UnusableReply
-from orchmagic.guards.policy import Policy
+from orchmagic.guards.policy import Guardrails
 from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Pool, Provider
 from orchmagic.models.cache import Cache
 from orchmagic.models.middleware.budget import Budget, Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
 from orchmagic.models.middleware.guardrails import Guarding
-from orchmagic.models.middleware.journaling import Recording
-from orchmagic.models.middleware.load_balancing import Balancing
+from orchmagic.models.middleware.journaling import Journaling
+from orchmagic.models.middleware.load_balancing import LoadBalancing
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.middleware.tracing import Tracing
-from orchmagic.models.pricing import cost as prices
-from orchmagic.models.routing.first_token import Listening
+from orchmagic.models.pricing import prices
+from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, opened
-from orchmagic.models.semantic.semantic_cache import Memory
-from orchmagic.models.wire import json_tools as actions
+from orchmagic.models.semantic.semantic_cache import SemanticCache
+from orchmagic.models.wire import json_tools
 from orchmagic.storage.journal import Journal
 
 
@@ -58,8 +58,8 @@ def build(
     budget: Budget,
     journal: Journal,
     retry: int,
-    policy: Policy | None = None,
-    memory: Memory | None = None,
+    policy: Guardrails | None = None,
+    memory: SemanticCache | None = None,
     pool: Callable[[str], Pool | None] = lambda _: None,
     health: Health | None = None,
     unpriced: Callable[[Deployment], str] | None = None,
@@ -77,19 +77,19 @@ def build(
     """
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
     resolve, pool = functools.cache(resolve), functools.cache(pool)
-    caching, listening = Caching(cache, resolve, emit, clock), Listening(emit)
+    caching, listening = Caching(cache, resolve, emit, clock), FirstTokenTimer(emit)
     world: dict[str, Any] = {"time_left": time_left, "sleep": sleep, "chance": chance}
     known = _known(caching, flights, resolve)
-    guarding = Guarding(policy or Policy())
+    guarding = Guarding(policy or Guardrails())
     return stack(
         _asking(listening, resolve, provider),
         guarding.asking,
         Tracing(emit),
         guarding.answering,
-        Recording(journal, resolve, emit, budget),
+        Journaling(journal, resolve, emit, budget),
         guarding.answering,
         Fallback(emit),
-        Balancing(pool, health or opened(None), emit, retry=retry, known=known, listening=listening, **world),
+        LoadBalancing(pool, health or opened(None), emit, retry=retry, known=known, listening=listening, **world),
         caching,
         SemanticCaching(memory, cache, resolve, emit, clock, chance),
         guarding.answering,
@@ -117,7 +117,7 @@ def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable
     async def ask(request: ModelRequest) -> ModelResponse:
         deployment = resolve(request.model)
         as_actions = bool(request.tools) and deployment.tools == "json"
-        question = actions.encode(request) if as_actions else request
+        question = json_tools.encode(request) if as_actions else request
         try:
             answer = await provider(deployment.provider).complete(question, deployment, emit)
         except UnusableReply as error:
@@ -126,6 +126,6 @@ def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable
             raise
         if answer.cost is None:
             answer = replace(answer, cost=prices.cost(deployment, answer.usage))
-        return actions.decode(answer) if as_actions else answer
+        return json_tools.decode(answer) if as_actions else answer
 
     return ask

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic import views
 from orchmagic.errors import OrchError
-from orchmagic.notebook.live_display import Live
-from orchmagic.trace import format as words
+from orchmagic.notebook.live_display import LiveDisplay
+from orchmagic.trace import humanize
 from orchmagic.views import answer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
 _LINES = 12  # of a text area at most
 
 
-class Place(Protocol):
+class ResultSlot(Protocol):
     """Where something is shown and shown anew: IPython's display handle."""
 
     def update(self, data: dict[str, Any], /) -> None: ...
@@ -40,7 +40,7 @@ def show(run: Run) -> None:
     if run.waiting is None or not widgets():
         return
     first = _Notebook()  # places stand on the page in the order in which they are made
-    Panel(run, first, Below(_Notebook(), _Notebook(), _Notebook(), _Notebook())).offer()
+    Panel(run, first, ResultArea(_Notebook(), _Notebook(), _Notebook(), _Notebook())).offer()
 
 
 def widgets() -> bool:
@@ -66,10 +66,10 @@ class _Notebook:
         self._handle.update(data, raw=True)
 
 
-class Below:
+class ResultArea:
     """The places under the buttons: progress, the result, its figure, and the buttons of the next question."""
 
-    def __init__(self, live: Place, result: Place, figure: Place, buttons: Place) -> None:
+    def __init__(self, live: ResultSlot, result: ResultSlot, figure: ResultSlot, buttons: ResultSlot) -> None:
         self.live, self.result, self.figure, self.buttons = live, result, figure, buttons
 
     def clear(self) -> None:
@@ -86,7 +86,7 @@ class Below:
 class Panel:
     """The buttons of one question; once answered, a line that says how."""
 
-    def __init__(self, run: Run, place: Place, below: Below) -> None:
+    def __init__(self, run: Run, place: ResultSlot, below: ResultArea) -> None:
         assert run.waiting is not None
         self._run = run
         self._pause = run.waiting
@@ -115,16 +115,16 @@ class Panel:
             self.controls.say(str(error), again=not self._answered)
 
     def _go(self, reply: object) -> None:
-        live = Live(self._run, self._below.live)
-        self._run.watch(live.hear)
+        live = LiveDisplay(self._run, self._below.live)
+        self._run.watch(live.on_event)
         try:
             self._run.respond(reply)
         except OrchError:
-            self._run.trace.listeners.remove(live.hear)
+            self._run.trace.listeners.remove(live.on_event)
             raise
         self._place.update(_line(reply))
         self._below.clear()
-        threading.Thread(target=self._finish, args=(live.hear,), name="orchmagic-answer", daemon=True).start()
+        threading.Thread(target=self._finish, args=(live.on_event,), name="orchmagic-answer", daemon=True).start()
 
     def _finish(self, heard: Callable[..., None]) -> None:
         """Wait for the end and show it; the next question gets buttons of its own."""
@@ -212,7 +212,7 @@ class _Controls:
 
     def say(self, line: str, *, again: bool) -> None:
         """One line of what is wrong; `again` makes the buttons work once more."""
-        self.note.value = f'<span style="color:#d55e00">✗ {escape(words.one_line(line, 300))}</span>'
+        self.note.value = f'<span style="color:#d55e00">✗ {escape(humanize.one_line(line, 300))}</span>'
         self.off(off=not again)
 
     def close(self) -> None:
@@ -240,8 +240,8 @@ def _headline(pause: Pause) -> str:
     """The question and what it is about, on one line: the whole of it stands above the figure."""
     name = f"{pause.value['tool']} " if _is_tool(pause.value) else ""
     value = pause.value["arguments"] if name else pause.value
-    about = "" if value is None else answer.safe(f"{name}{words.one_line(value, 120)}")
-    return f"<strong>{answer.safe(words.one_line(pause.question, 120))}</strong> {about}"
+    about = "" if value is None else answer.safe(f"{name}{humanize.one_line(value, 120)}")
+    return f"<strong>{answer.safe(humanize.one_line(pause.question, 120))}</strong> {about}"
 
 
 def _line(reply: object) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def _line(reply: object) -> dict[str, Any]:
     found: dict[str, Any] = reply if isinstance(reply, dict) else {"action": "answer", "value": reply}
     said = found.get("why") or (found.get("value") if found["action"] != "approve" else "")
     head = _DONE.get(found["action"], "✓ Answered")
-    more = f": {words.one_line(said, 200)}" if said else ""
+    more = f": {humanize.one_line(said, 200)}" if said else ""
     return {
         "text/plain": head + more,
         "text/html": f'<div style="{_FONT}">{escape(head)}{answer.safe(more) if more else ""}</div>',

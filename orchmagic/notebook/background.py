@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from orchmagic.notebook import approval
-from orchmagic.notebook.live_display import Live, Place
+from orchmagic.notebook.live_display import DisplayHandle, LiveDisplay
 from orchmagic.notebook.stop_button import Stop
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ class Background:
 
     def __init__(self, run: Run, *, live: bool = True) -> None:
         self._run = run
-        progress = Place()
-        self._live = Live(run, progress, hold=True)
-        self.stop = Stop(run, Place(), self._live if live else None)
-        self._below = approval.Below(progress, Place(), Place(), Place())
+        progress = DisplayHandle()
+        self._live = LiveDisplay(run, progress, hold=True)
+        self.stop = Stop(run, DisplayHandle(), self._live if live else None)
+        self._below = approval.ResultArea(progress, DisplayHandle(), DisplayHandle(), DisplayHandle())
         if live:
-            run.watch(self._live.hear)
+            run.watch(self._live.on_event)
 
     def follow(self) -> None:
         """Show the end when it comes; returns at once."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.storage.statistics import Dashboard, Spent, summary
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.views.dashboard_figure import figure, headline
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _text(found: Dashboard) -> Iterator[str]:
     if found.waiting:
         yield ""
         for run, name, since in found.waiting:
-            yield f"? {run} {words.one_line(name, _NAME)} waits for a person since {since[:16]}"
+            yield f"? {run} {humanize.one_line(name, _NAME)} waits for a person since {since[:16]}"
 
 
 def _lines(title: str, group: Sequence[Spent]) -> Iterator[str]:
@@ -117,12 +117,12 @@ def _lines(title: str, group: Sequence[Spent]) -> Iterator[str]:
 def _line(spent: Spent) -> tuple[str, ...]:
     p50, p95 = (spent.percentile(part) for part in (0.5, 0.95))
     return (
-        words.one_line(spent.name, _NAME),
+        humanize.one_line(spent.name, _NAME),
         f"{spent.runs:,}",
         f"{spent.failed:,}" if spent.failed else "",
-        words.money(spent.cost, spent.unpriced),
+        humanize.money(spent.cost, spent.unpriced),
         f"{spent.tokens:,}",
-        "" if p50 is None else words.seconds(p50),
-        "" if p95 is None else words.seconds(p95),
+        "" if p50 is None else humanize.seconds(p50),
+        "" if p95 is None else humanize.seconds(p95),
         "" if spent.hits is None else f"{spent.hits:.0%}",
     )

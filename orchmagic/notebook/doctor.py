@@ -45,11 +45,11 @@ def checks(session: Session) -> Iterator[Check]:
     yield _prices()
     if settings.cache_url is not None:
         yield _shared(session)
-    from orchmagic.models.routing import status as reach  # noqa: PLC0415 - only here
+    from orchmagic.models.routing import status  # noqa: PLC0415 - only here
 
-    for lack in reach.missing(settings, session.environ):
+    for lack in status.missing(settings, session.environ):
         yield Check(f"model {lack.alias}", fine=False, found=lack.write)
-    for lack in reach.alone(settings, session.environ):
+    for lack in status.alone(settings, session.environ):
         yield Check(f"model {lack.alias}", fine=True, found=lack.write, advice=True)
 
 
@@ -81,9 +81,11 @@ def _local() -> Check:
 
 
 def _prices() -> Check:
-    from orchmagic.models.pricing import price_list as listed  # noqa: PLC0415 - only here; reads the list, 0.2 s
+    from orchmagic.models.pricing import price_list  # noqa: PLC0415 - only here; reads the list, 0.2 s
 
-    return Check("prices", fine=True, found=f"{listed.edition()}; never fetched: pip install -U {listed.PACKAGE}")
+    return Check(
+        "prices", fine=True, found=f"{price_list.edition()}; never fetched: pip install -U {price_list.PACKAGE}"
+    )
 
 
 def _folder(folder: Path) -> Check:

@@ -6,8 +6,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from orchmagic import views
-from orchmagic.notebook import approval
-from orchmagic.notebook import live_display as live
+from orchmagic.notebook import approval, live_display
 from orchmagic.notebook.background import Background
 from orchmagic.notebook.stop_button import Stop
 from orchmagic.views import answer
@@ -25,26 +24,26 @@ class Execution:
         self.shown = False
         self.background = options.background
         self._result = options.result
-        self._live: live.Live | None = None
+        self._live: live_display.LiveDisplay | None = None
         self._stop: Stop | None = None
         self._behind: Background | None = None
 
     def in_kernel(self, *, progress: bool, awaited: bool, buttons: bool) -> None:
         """Make the displays; `awaited`: the kernel hears clicks meanwhile, and the result is shown before they go."""
-        if live.captured():
+        if live_display.captured():
             return
         if self.background:
             self._behind = Background(self.run, live=progress)
             self.shown, self._stop = True, self._behind.stop
         elif progress:
-            self._live = live.watch(self.run, in_kernel=True, hold=awaited)
-            self._stop = Stop(self.run, live.Place(), self._live) if awaited else None
+            self._live = live_display.watch(self.run, in_kernel=True, hold=awaited)
+            self._stop = Stop(self.run, live_display.DisplayHandle(), self._live) if awaited else None
         if buttons and self._stop is not None:
             self._stop.arm()
 
     def in_terminal(self, *, progress: bool) -> None:
         if progress and not self.background:
-            live.watch(self.run, in_kernel=False)
+            live_display.watch(self.run, in_kernel=False)
 
     def start(self) -> None:
         """Begin; returns at once."""

@@ -35,7 +35,7 @@ class Screen(Protocol):
     def update(self, data: dict[str, str]) -> None: ...
 
 
-class Live:
+class LiveDisplay:
     """Listens to a run and redraws; all on the session's loop, so nothing here is locked.
 
     `hold`: the last frame stays until `clear`, so that the result can be shown before it goes. `shown`: there is one.
@@ -52,13 +52,13 @@ class Live:
         self._cost = 0.0
         self._timer: Any = None
         self._soon = False  # the timer waits for a turn, not for the clock to move
-        self._voices = Voices()
+        self._voices = StreamedText()
         self.shown = False
         self._ended = False
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """An event of the run: draw soon; the end: clear."""
-        self._voices.hear(event)
+        self._voices.on_event(event)
         if isinstance(event, RunFinished):
             self._ended = True
             self._stop()
@@ -114,7 +114,7 @@ class Live:
             self._ended = True
 
 
-class Voices:
+class StreamedText:
     """The answers under way. One is shown until it ends, then another: who reads is not torn away."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Voices:
         """(call, its text so far); the last one while nobody speaks."""
         return next(iter(self._texts.items()), self._last)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case TextStreamed(call=call, text=text):
                 self._texts[call] = _bounded(self._texts.get(call, "") + text)
@@ -141,7 +141,7 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _MOST else text[-_KEPT:].partition(" ")[2] or text[-_KEPT:]
 
 
-class Place:
+class DisplayHandle:
     """A display of the cell that runs now, empty at first; updated by its id, from any thread."""
 
     def __init__(self) -> None:
@@ -162,12 +162,12 @@ class _Terminal:
         sys.stdout.flush()
 
 
-def watch(run: Run, *, in_kernel: bool, hold: bool = False) -> Live | None:
+def watch(run: Run, *, in_kernel: bool, hold: bool = False) -> LiveDisplay | None:
     """Show `run` while it goes on; a pipe, a file and what `%%capture` takes are left alone."""
     if captured() if in_kernel else not sys.stdout.isatty():
         return None
-    live = Live(run, Place() if in_kernel else _Terminal(), hold=hold)
-    run.watch(live.hear)
+    live = LiveDisplay(run, DisplayHandle() if in_kernel else _Terminal(), hold=hold)
+    run.watch(live.on_event)
     return live
 
 

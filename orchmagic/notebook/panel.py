@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic import views
 from orchmagic.errors import CellError, InputError, OrchError
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import MIME, Record, Span
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are looked through fo
 _CUT = 2_000  # characters of a value in the list; `asked` has the whole
 
 
-class Answer:
+class PanelReply:
     """What the kernel sends back: only its JSON is read."""
 
     def __init__(self, data: dict[str, Any]) -> None:
@@ -38,15 +38,15 @@ class Answer:
         return self.data
 
 
-def ask(session: Session, question: str) -> Answer:
+def ask(session: Session, question: str) -> PanelReply:
     """Answer `["name", argument, …]` (JSON) with `{"found": …}`, or, where that goes wrong, `{"error": one line}`."""
     name, *arguments = json.loads(question)
     try:
-        return Answer({"found": _QUESTIONS[name](session, *arguments)})
+        return PanelReply({"found": _QUESTIONS[name](session, *arguments)})
     except CellError as error:
-        return Answer({"error": "; ".join(p.found for p in error.problems)})
+        return PanelReply({"error": "; ".join(p.found for p in error.problems)})
     except (OrchError, OSError) as error:
-        return Answer({"error": " ".join(str(error).split())})
+        return PanelReply({"error": " ".join(str(error).split())})
 
 
 def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def _told(session: Session, stored: Stored, run: Run | None) -> dict[str, Any]:
         told["asked"] = {
             "question": found["question"],
             "choices": found["choices"],
-            "shown": words.shown(found["value"], _CUT),
+            "shown": humanize.shown(found["value"], _CUT),
         }
     return told
 

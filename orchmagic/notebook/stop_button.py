@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.notebook.live_display import DELAY, EMPTY, Live, Place
+from orchmagic.notebook.live_display import DELAY, EMPTY, DisplayHandle, LiveDisplay
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -19,7 +19,7 @@ class Stop:
     `live` stands above it, and comes first: a button does not jump away from the one who wants to press it.
     """
 
-    def __init__(self, run: Run, place: Place, live: Live | None = None) -> None:
+    def __init__(self, run: Run, place: DisplayHandle, live: LiveDisplay | None = None) -> None:
         self._run = run
         self._place = place
         self._live = live

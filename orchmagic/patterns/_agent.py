@@ -6,33 +6,35 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchmagic.errors import nearest
-from orchmagic.graph import tool_schema as tools
-from orchmagic.graph.builder import Lowering, is_code
+from orchmagic.graph import tool_schema
+from orchmagic.graph.builder import GraphBuilder, is_code
 from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
-from orchmagic.language import templates as template
+from orchmagic.language import template
 
 TRANSCRIPT = "messages"
 _STATE = frozenset({"supervisor", "workspace", "results", "plan", "reflect"})  # of the patterns that have agents
 _TURN = 2  # steps of one turn: the model, its tools
 
 
-def check(lower: Lowering, names: Iterable[str], line: int, where: str) -> tuple[str, ...]:
+def check(builder: GraphBuilder, names: Iterable[str], line: int, where: str) -> tuple[str, ...]:
     """The names as tools; what is no function with type hints is a problem. `where` is `--tools` or `tools=`."""
     found = tuple(names)
     for name in found:
-        if trouble := tools.problem(name, lower.namespace.get(name)):
-            known = [n for n, v in lower.namespace.items() if not n.startswith("_") and tools.problem(n, v) is None]
-            lower.problem(line, trouble, f"{where} takes functions defined in the notebook{nearest(name, known)}")
+        if trouble := tool_schema.problem(name, builder.namespace.get(name)):
+            known = [
+                n for n, v in builder.namespace.items() if not n.startswith("_") and tool_schema.problem(n, v) is None
+            ]
+            builder.problem(line, trouble, f"{where} takes functions defined in the notebook{nearest(name, known)}")
     return found
 
 
-def armed(lower: Lowering, call: Call, names: tuple[str, ...]) -> Sub:
+def as_agent(builder: GraphBuilder, call: Call, names: tuple[str, ...]) -> Sub:
     """The call with tools: it asks and reads until it answers, at most `--max-iterations` times."""
-    cap = lower.options.max_iterations or DEFAULTS.max_iterations
+    cap = builder.options.max_iterations or DEFAULTS.max_iterations
     agent = replace(
         call, name="agent", tools=names, transcript=TRANSCRIPT, each=None, when=None, isolated=False, role="agent"
     )
-    act = Tools("tools", names, TRANSCRIPT, lower.options.timeout)
+    act = Tools("tools", names, TRANSCRIPT, builder.options.timeout)
     on = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
     why = f"{cap} iterations were not enough for an answer"
     links: tuple[Link, ...] = (
@@ -40,10 +42,12 @@ def armed(lower: Lowering, call: Call, names: tuple[str, ...]) -> Sub:
         Edge("tools", "agent"),
     )
     read = sorted({n for m in call.messages for n in template.names(m.text)})
-    own = {getattr(item, "name", "") for item in lower.cell.items} | _STATE | ({call.each.item} if call.each else set())
-    code = [n for n in read if n not in own and is_code(lower.namespace.get(n))]
+    own = (
+        {getattr(item, "name", "") for item in builder.cell.items} | _STATE | ({call.each.item} if call.each else set())
+    )
+    code = [n for n in read if n not in own and is_code(builder.namespace.get(n))]
     graph = Graph(
-        name=f"{lower.options.name or lower.cell.magic}.{call.name}",
+        name=f"{builder.options.name or builder.cell.magic}.{call.name}",
         pattern="react",
         nodes=(agent, act),
         links=links,
@@ -51,7 +55,7 @@ def armed(lower: Lowering, call: Call, names: tuple[str, ...]) -> Sub:
         inputs=tuple(n for n in read if n not in code),
         code=(*code, *names),
         limits=Limits(cap, _TURN * cap, max_tokens=None, deadline=None),
-        model=lower.options.model,
-        fallback=lower.options.fallback,
+        model=builder.options.model,
+        fallback=builder.options.fallback,
     )
     return Sub(call.name, graph, each=call.each, when=call.when, isolated=call.isolated)

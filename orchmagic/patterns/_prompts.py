@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from orchmagic.language import templates as template
-from orchmagic.language.templates import Message
+from orchmagic.language import template
+from orchmagic.language.template import Message
 
 
 def read(messages: Iterable[Message]) -> frozenset[str]:
@@ -14,7 +14,7 @@ def read(messages: Iterable[Message]) -> frozenset[str]:
     return frozenset().union(*(template.names(m.text) for m in messages))
 
 
-def told(messages: Sequence[Message], names: Iterable[str], text: str) -> tuple[Message, ...]:
+def append_context(messages: Sequence[Message], names: Iterable[str], text: str) -> tuple[Message, ...]:
     """The messages with `text` behind the last one, unless they use one of `names` by themselves."""
     if not messages or read(messages) & set(names):
         return tuple(messages)

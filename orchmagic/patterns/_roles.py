@@ -7,68 +7,68 @@ from dataclasses import replace
 from itertools import pairwise
 
 from orchmagic.errors import nearest
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import Call, Code, Edge, Link, Node, Sub
 from orchmagic.language.cell import CodeStep, Control, Step
 
 
-def steps(lower: Lowering, taken: Collection[str] = ()) -> list[Step | CodeStep]:
+def steps(builder: GraphBuilder, taken: Collection[str] = ()) -> list[Step | CodeStep]:
     """The steps of the cell in their order; a name that the pattern keeps for itself is a problem."""
-    found = [item for item in lower.cell.items if not isinstance(item, Control)]
+    found = [item for item in builder.cell.items if not isinstance(item, Control)]
     for item in found:
         if item.name in taken:
             write = f"Give the step another name than {', '.join(sorted(taken))}"
-            lower.problem(item.line, f"%%{lower.cell.magic} has a step {item.name!r} of its own", write)
+            builder.problem(item.line, f"%%{builder.cell.magic} has a step {item.name!r} of its own", write)
     return [item for item in found if item.name not in taken]
 
 
-def controls(lower: Lowering, keyword: str | None, write: str) -> list[Control]:
+def controls(builder: GraphBuilder, keyword: str | None, write: str) -> list[Control]:
     """The control lines of one kind; others are problems."""
-    found = [item for item in lower.cell.items if isinstance(item, Control)]
+    found = [item for item in builder.cell.items if isinstance(item, Control)]
     for item in found:
         if item.keyword != keyword:
-            lower.refuse(item, f"`{item.keyword}` line", write)
+            builder.refuse(item, f"`{item.keyword}` line", write)
     return [item for item in found if item.keyword == keyword]
 
 
-def only(lower: Lowering, items: Sequence[Step | CodeStep], roles: Sequence[str]) -> dict[str, Step]:
+def only(builder: GraphBuilder, items: Sequence[Step | CodeStep], roles: Sequence[str]) -> dict[str, Step]:
     """The pattern's own steps by name; other prompts are problems, and so is a role that is written as code."""
     for item in items:
         if isinstance(item, CodeStep) and item.name in roles:
-            lower.problem(
-                item.line, f"{item.name!r} is a prompt in %%{lower.cell.magic}", f"Write `{item.name}` and a prompt"
+            builder.problem(
+                item.line, f"{item.name!r} is a prompt in %%{builder.cell.magic}", f"Write `{item.name}` and a prompt"
             )
         elif isinstance(item, Step) and item.name not in roles:
             close = nearest(item.name, roles)
-            lower.refuse(item, f"step {item.name!r}", f"Its steps are {', '.join(roles)}{close}")
+            builder.refuse(item, f"step {item.name!r}", f"Its steps are {', '.join(roles)}{close}")
     return {item.name: item for item in items if isinstance(item, Step) and item.name in roles}
 
 
-def need(lower: Lowering, found: dict[str, Step], role: str, write: str) -> Step:
+def need(builder: GraphBuilder, found: dict[str, Step], role: str, write: str) -> Step:
     """The step of a role that has no default prompt."""
     step = found.get(role)
     if step is None:
-        lower.problem(1, f"the cell has no step {role!r}", f"Write {write}")
+        builder.problem(1, f"the cell has no step {role!r}", f"Write {write}")
     elif not step.messages and "run" not in step.options:
-        lower.problem(step.line, f"step {role!r} has no prompt", f"Write below it, indented, {write}")
-    return step or bare(role)
+        builder.problem(step.line, f"step {role!r} has no prompt", f"Write below it, indented, {write}")
+    return step or default_step(role)
 
 
-def bare(role: str) -> Step:
+def default_step(role: str) -> Step:
     """A step that the cell left out."""
     return Step(role, {}, None, None, (), 1)
 
 
-def code(lower: Lowering, items: Sequence[Step | CodeStep]) -> list[Code | Sub]:
+def code(builder: GraphBuilder, items: Sequence[Step | CodeStep]) -> list[Code | Sub]:
     """The `name = expression` lines."""
-    return [lower.code(item) for item in items if isinstance(item, CodeStep)]
+    return [builder.code(item) for item in items if isinstance(item, CodeStep)]
 
 
-def call(lower: Lowering, node: Node) -> Call:
+def call(builder: GraphBuilder, node: Node) -> Call:
     """The node, which must ask a model itself."""
     if isinstance(node, Call):
         return node
-    lower.problem(1, f"step {node.name!r} must be a prompt of this cell", "Leave `run=` out")
+    builder.problem(1, f"step {node.name!r} must be a prompt of this cell", "Leave `run=` out")
     return Call(node.name, ())
 
 
@@ -77,7 +77,7 @@ def row(nodes: Sequence[Node]) -> Iterator[Link]:
     yield from (Edge(a.name, b.name) for a, b in pairwise(nodes))
 
 
-def fed(lower: Lowering, sub: Sub, name: str, source: str, shared: Collection[str], line: int) -> Sub:
+def bind_input(builder: GraphBuilder, sub: Sub, name: str, source: str, shared: Collection[str], line: int) -> Sub:
     """An inner graph whose input `name` (or else its only input that is not `shared`) is given `source`."""
     open_ = [n for n in sub.graph.inputs if n not in dict(sub.given) and n not in shared]
     if name in dict(sub.given):
@@ -85,6 +85,6 @@ def fed(lower: Lowering, sub: Sub, name: str, source: str, shared: Collection[st
     chosen = name if name in open_ else open_[0] if len(open_) == 1 else ""
     if not chosen:
         inputs = ", ".join(open_) or "none"
-        lower.problem(line, f"{sub.graph.name} has no input {name!r} (inputs: {inputs})", f"Name one of them {name}")
+        builder.problem(line, f"{sub.graph.name} has no input {name!r} (inputs: {inputs})", f"Name one of them {name}")
         return sub
     return replace(sub, given=(*sub.given, (chosen, source)))

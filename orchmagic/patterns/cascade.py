@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import END, FAIL, Arm, Branch, Call, Code, Edge, Graph, Link, Node
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 from orchmagic.language.cell import Cell, Control, Step
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import Output
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import task
 from orchmagic.patterns._roles import call, code, controls, need, only, row, steps
@@ -22,31 +22,31 @@ _LEAST = 2  # models that make a ladder
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """From answer through its checks, and back with the next model; the last model's answer is kept in any case."""
-    lower = Lowering(cell, options, namespace)
-    models = _models(lower)
-    verify = controls(lower, "verify", "Write `verify EXPRESSION`")
-    items = steps(lower, (JUDGE, VERIFIED, ANSWERED, *(_check(i) for i in range(len(verify)))))
-    step = need(lower, only(lower, items, (ANSWER,)), ANSWER, "the question: `Solve step by step. {{ question }}`")
+    builder = GraphBuilder(cell, options, namespace)
+    models = _models(builder)
+    verify = controls(builder, "verify", "Write `verify EXPRESSION`")
+    items = steps(builder, (JUDGE, VERIFIED, ANSWERED, *(_check(i) for i in range(len(verify)))))
+    step = need(builder, only(builder, items, (ANSWER,)), ANSWER, "the question: `Solve step by step. {{ question }}`")
     if "model" in step.options:
-        lower.problem(step.line, "`model=` beside --models", "Leave it out: --models says which model answers when")
-    answer = replace(call(lower, lower.step(step)), model=None, ladder=models, isolated=True)
-    before = code(lower, [i for i in items if i.line < step.line])
-    looks = [replace(n, isolated=True) for n in code(lower, [i for i in items if i.line > step.line])]
-    checks = [*looks, *_checks(lower, verify, step, models)]
+        builder.problem(step.line, "`model=` beside --models", "Leave it out: --models says which model answers when")
+    answer = replace(call(builder, builder.step(step)), model=None, ladder=models, isolated=True)
+    before = code(builder, [i for i in items if i.line < step.line])
+    looks = [replace(n, isolated=True) for n in code(builder, [i for i in items if i.line > step.line])]
+    checks = [*looks, *_checks(builder, verify, step, models)]
     passed = [n.name for n in checks if isinstance(n, Code) and n.gate]
     # the answer of this visit, not a check's value of an earlier one, decides first
     verified = Code(VERIFIED, " and ".join([f"{ANSWER} is not None", *passed]), gate=True)
     answered = Code(ANSWERED, f"{ANSWER} is not None")
     links = [*row([*before, answer]), *_onward(checks), *_ends(models)]
-    return lower.build([*before, answer, *checks, verified, answered], links, [ANSWER])
+    return builder.build([*before, answer, *checks, verified, answered], links, [ANSWER])
 
 
-def _models(lower: Lowering) -> tuple[str, ...]:
-    found = lower.options.extra.get("models")
+def _models(builder: GraphBuilder) -> tuple[str, ...]:
+    found = builder.options.extra.get("models")
     models = tuple(map(str, found)) if isinstance(found, tuple) else ()
     if len(models) < _LEAST:
         write = "Add --models and names from the cheapest to the strongest: --models small,large"
-        lower.problem(1, "a cascade needs at least two models", write)
+        builder.problem(1, "a cascade needs at least two models", write)
     return models
 
 
@@ -54,7 +54,7 @@ def _check(number: int) -> str:
     return f"verify_{number + 1}"
 
 
-def _checks(lower: Lowering, verify: Sequence[Control], step: Step, models: Sequence[str]) -> list[Node]:
+def _checks(builder: GraphBuilder, verify: Sequence[Control], step: Step, models: Sequence[str]) -> list[Node]:
     """A gate per `verify` line, the judge before its own. One that raises has not verified anything."""
     nodes: list[Node] = []
     for i, item in enumerate(verify):
@@ -62,27 +62,27 @@ def _checks(lower: Lowering, verify: Sequence[Control], step: Step, models: Sequ
         source = item.expression
         if judged:
             if any(n.name == JUDGE for n in nodes):
-                lower.problem(item.line, "a second judge", "Put all that the judge should look at into one prompt")
+                builder.problem(item.line, "a second judge", "Put all that the judge should look at into one prompt")
                 continue
-            nodes.append(_judge(lower, item, step, models))
+            nodes.append(_judge(builder, item, step, models))
             # a reply out of range is no probability, so it verifies nothing
             source = f"{JUDGE} is not None and 0 <= {JUDGE} <= 1 and ({source})"
         elif item.messages:
             write = "Compare what the judge says: `verify judge >= 0.8`"
-            lower.problem(item.line, "text under `verify`, but its expression asks no judge", write)
+            builder.problem(item.line, "text under `verify`, but its expression asks no judge", write)
         nodes.append(Code(_check(i), source, gate=True, isolated=True))
     return nodes
 
 
-def _judge(lower: Lowering, item: Control, step: Step, models: Sequence[str]) -> Call:
+def _judge(builder: GraphBuilder, item: Control, step: Step, models: Sequence[str]) -> Call:
     """A probability, or None when the reply is not to be read.
 
     Without --judge the second model judges: stronger than the one whose answers it mostly reads (models find their
     own mistakes right), and mostly cheaper than the last, which the cascade is there to spare.
     """
-    chosen = lower.options.extra.get("judge") or (models[1] if len(models) >= _LEAST else None)
+    chosen = builder.options.extra.get("judge") or (models[1] if len(models) >= _LEAST else None)
     asked = item.messages or (Message("user", f"Task:\n{task(step.messages)}\n\nProposed answer:\n{{{{ answer }}}}"),)
-    return lower.call(
+    return builder.call(
         Step(JUDGE, {}, None, None, (), item.line),
         messages=(Message("system", _PROBABILITY), *asked),
         output=Output("value", annotation="float"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchmagic.core.numbers import counted
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import (
     CAP,
     DEFAULTS,
@@ -26,33 +26,33 @@ from orchmagic.graph.model import (
 )
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Steps become nodes in a row; a gate becomes a code node with a branch behind it."""
-    lower = Lowering(cell, options, namespace)
+    builder = GraphBuilder(cell, options, namespace)
     row = _Row()
     for item in cell.items:
         match item:
             case Step():
-                row.nodes.append(lower.step(item))
+                row.nodes.append(builder.step(item))
             case CodeStep():
-                row.nodes.append(lower.code(item))
+                row.nodes.append(builder.code(item))
             case Control(keyword="gate"):
-                _add_gate(lower, item, row)
+                _add_gate(builder, item, row)
             case Control(keyword="approve"):
-                _add_approval(lower, item, row)
+                _add_approval(builder, item, row)
             case Control():
-                lower.refuse(
+                builder.refuse(
                     item, f"`{item.keyword}` line", "Write a step, `name = expression`, `gate …` or `approve …`"
                 )
     if not any(isinstance(n, _WORK) for n in row.nodes):
-        lower.problem(1, "the cell has no step", "Write for example `summarize` and, indented below it, a prompt")
+        builder.problem(1, "the cell has no step", "Write for example `summarize` and, indented below it, a prompt")
         row.nodes.append(Code("empty", "None"))
     results = (n.name for n in row.nodes if isinstance(n, _WORK) and n.name not in row.gates)
-    return lower.build(row.nodes, _links(lower, row), results)
+    return builder.build(row.nodes, _links(builder, row), results)
 
 
 _WORK = (Call, Code, Sub)
@@ -67,8 +67,8 @@ class _Row:
     asks: dict[str, str] = field(default_factory=dict)
 
 
-def _add_gate(lower: Lowering, item: Control, row: _Row) -> None:
-    gate = _gate(lower, item, row.nodes, len(row.gates) + 1)
+def _add_gate(builder: GraphBuilder, item: Control, row: _Row) -> None:
+    gate = _gate(builder, item, row.nodes, len(row.gates) + 1)
     row.gates[gate.name] = item
     row.nodes.append(gate)
     if item.action and item.action.kind == "ask":
@@ -76,25 +76,27 @@ def _add_gate(lower: Lowering, item: Control, row: _Row) -> None:
         row.nodes.append(Approve(row.asks[gate.name], Message("user", str(item.action.argument))))
 
 
-def _add_approval(lower: Lowering, item: Control, row: _Row) -> None:
+def _add_approval(builder: GraphBuilder, item: Control, row: _Row) -> None:
     """A person approves, edits or rejects what the step above found."""
     subject = next((n.name for n in reversed(row.nodes) if isinstance(n, _WORK) and n.name not in row.gates), None)
     if subject is None:
-        lower.problem(item.line, "`approve` has nothing to approve", "Put it behind the step that a person should see")
+        builder.problem(
+            item.line, "`approve` has nothing to approve", "Put it behind the step that a person should see"
+        )
     number = 1 + sum(isinstance(n, Approve) and n.subject is not None for n in row.nodes)
     row.nodes.append(Approve(f"approval_{number}", item.messages[0], subject or row.nodes[0].name if row.nodes else ""))
 
 
-def _gate(lower: Lowering, item: Control, before: list[Node], number: int) -> Code:
+def _gate(builder: GraphBuilder, item: Control, before: list[Node], number: int) -> Code:
     again = None
     if item.action and item.action.kind == "retry":
         again = next((n.name for n in reversed(before) if isinstance(n, Call)), None)
         if again is None:
-            lower.problem(item.line, "`else retry` has no step to retry", "Put the gate behind a step with a prompt")
+            builder.problem(item.line, "`else retry` has no step to retry", "Put the gate behind a step with a prompt")
     return Code(f"gate_{number}", item.expression, gate=True, again=again)
 
 
-def _links(lower: Lowering, row: _Row) -> list[Link]:
+def _links(builder: GraphBuilder, row: _Row) -> list[Link]:
     links: list[Link] = []
     names = [*(n.name for n in row.nodes), END]
     for node, following in zip(row.nodes, names[1:], strict=True):
@@ -105,13 +107,13 @@ def _links(lower: Lowering, row: _Row) -> list[Link]:
         elif isinstance(node, Code) and node.name in row.gates:
             ask = row.asks.get(node.name)
             passed = names[names.index(ask) + 1] if ask else following
-            links.append(_branch(lower, node, row.gates[node.name], passed, ask))
+            links.append(_branch(builder, node, row.gates[node.name], passed, ask))
         else:
             links.append(Edge(node.name, following))
     return links
 
 
-def _branch(lower: Lowering, gate: Code, item: Control, following: str, ask: str | None) -> Branch:
+def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, ask: str | None) -> Branch:
     passed = Arm(True, following)
     why = f"gate {gate.expression}"
     kind = item.action.kind if item.action else "fail"
@@ -124,7 +126,7 @@ def _branch(lower: Lowering, gate: Code, item: Control, following: str, ask: str
     if kind == "retry" and gate.again:
         return Branch(gate.name, gate.name, (passed, Arm(False, gate.again, int(argument))), FAIL, why)
     if kind == "goto":
-        limit = lower.options.max_iterations or DEFAULTS.max_iterations
+        limit = builder.options.max_iterations or DEFAULTS.max_iterations
         cap = f"`goto {argument}` was taken {counted(limit, 'time')}"
         return Branch(gate.name, gate.name, (passed, Arm(False, str(argument), limit)), CAP, cap)
     return Branch(gate.name, gate.name, (passed,), FAIL, why)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.functions.chunking import estimated_tokens
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import Option, RunOptions
-from orchmagic.language.templates import Message, names
+from orchmagic.language.template import Message, names
 from orchmagic.patterns import Pattern
 
 MAP, REDUCE = "map", "reduce"
@@ -27,7 +27,7 @@ _LEVELS = 24  # of merging: `pack` leaves two thirds at most, so that these are 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Chunks -> map (each) -> groups -> reduce (each), back to groups while more than one is left -> result."""
-    lower = Lowering(cell, options, namespace)
+    builder = GraphBuilder(cell, options, namespace)
     before: list[Node] = []
     steps: dict[str, Step] = {}
     for item in cell.items:
@@ -35,63 +35,65 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
             case Step(name="map" | "reduce"):
                 steps[item.name] = item
             case CodeStep() if item.name not in {MAP, REDUCE}:
-                before.append(lower.code(item))
+                before.append(builder.code(item))
             case _:
-                _refuse(lower, item)
-    size, overlap = _sizes(lower)
-    chunks = Code(CHUNKS, f"split({_over(lower)}, {size}, {overlap})")
-    mapped = _step(lower, steps.get(MAP), MAP, Each(CHUNKS, CHUNK))
-    reduced = _step(lower, steps.get(REDUCE) or _DEFAULT, REDUCE, Each(GROUPS, PARTS))
-    groups = Code(GROUPS, f"pack({', '.join([f'{REDUCE} or {MAP}', *_room(lower, reduced, size)])})")
+                _refuse(builder, item)
+    size, overlap = _sizes(builder)
+    chunks = Code(CHUNKS, f"split({_over(builder)}, {size}, {overlap})")
+    mapped = _step(builder, steps.get(MAP), MAP, Each(CHUNKS, CHUNK))
+    reduced = _step(builder, steps.get(REDUCE) or _DEFAULT, REDUCE, Each(GROUPS, PARTS))
+    groups = Code(GROUPS, f"pack({', '.join([f'{REDUCE} or {MAP}', *_room(builder, reduced, size)])})")
     typed = REDUCE if isinstance(reduced, Call) else None
     result = Code(RESULT, f"{REDUCE}[0] if {REDUCE} else None", like=typed)
     nodes = [*before, chunks, mapped, groups, reduced, result]
-    _check_names(lower, cell, before)
+    _check_names(builder, cell, before)
     links: list[Link] = [Edge(a.name, b.name) for a, b in pairwise(nodes[:-1])]
     arms = (Arm(True, GROUPS, _LEVELS), Arm(False, RESULT))
     links.append(Branch(REDUCE, f"len({REDUCE}) > 1", arms, CAP, f"{_LEVELS} levels of merging were not enough"))
     links.append(Edge(RESULT, END))
-    return lower.build(nodes, links, [RESULT])
+    return builder.build(nodes, links, [RESULT])
 
 
-def _refuse(lower: Lowering, item: Step | CodeStep | Control) -> None:
+def _refuse(builder: GraphBuilder, item: Step | CodeStep | Control) -> None:
     match item:
         case Control():
-            lower.refuse(item, f"`{item.keyword}` line", "Write `map` and `reduce` with their prompts")
+            builder.refuse(item, f"`{item.keyword}` line", "Write `map` and `reduce` with their prompts")
         case CodeStep():
             write = f"Write `{item.name}` with a prompt below it, or {item.name}(run=NAME)"
-            lower.refuse(item, f"`{item.name} = …` line", write)
+            builder.refuse(item, f"`{item.name} = …` line", write)
         case Step():
-            lower.refuse(item, f"step {item.name!r}", "Its steps are `map` and `reduce`; `name = …` may stand before")
+            builder.refuse(item, f"step {item.name!r}", "Its steps are `map` and `reduce`; `name = …` may stand before")
 
 
-def _sizes(lower: Lowering) -> tuple[int, int]:
+def _sizes(builder: GraphBuilder) -> tuple[int, int]:
     """Tokens of a chunk and of the overlap."""
-    extra = lower.options.extra
+    extra = builder.options.extra
     size = int(str(extra.get("chunk", _SIZE)))
     overlap = int(str(extra.get("overlap", int(size * _SHARE))))
     if 2 * overlap >= size:
-        lower.problem(1, f"--overlap {overlap} is too much for chunks of {size} tokens", "Write less than half of it")
+        builder.problem(1, f"--overlap {overlap} is too much for chunks of {size} tokens", "Write less than half of it")
     return size, overlap
 
 
-def _over(lower: Lowering) -> str:
+def _over(builder: GraphBuilder) -> str:
     """The expression that gives the text or the list."""
-    source = str(lower.options.extra.get("over", "")).strip()
+    source = str(builder.options.extra.get("over", "")).strip()
     if not source:
-        lower.problem(1, "it is not said what to split", "Add --over and the name of a text or a list: --over document")
+        builder.problem(
+            1, "it is not said what to split", "Add --over and the name of a text or a list: --over document"
+        )
     elif trouble := expression.check(source):
-        lower.problem(1, f"--over {source!r} is no expression: {trouble[0]}", "Write a name: --over document")
+        builder.problem(1, f"--over {source!r} is no expression: {trouble[0]}", "Write a name: --over document")
     elif own := sorted(expression.names(source) & (_OWN | {MAP, REDUCE})):
-        lower.problem(1, f"--over uses {own[0]!r}, which is a name of the pattern itself", "Rename the variable")
+        builder.problem(1, f"--over uses {own[0]!r}, which is a name of the pattern itself", "Rename the variable")
     else:
         return source
     return "None"
 
 
-def _step(lower: Lowering, step: Step | None, name: str, each: Each) -> Call | Sub:
+def _step(builder: GraphBuilder, step: Step | None, name: str, each: Each) -> Call | Sub:
     if step is None:
-        lower.problem(
+        builder.problem(
             1, f"the cell has no step `{name}`", f"Write `{name}` and, below it, what to do with {{{{ chunk }}}}"
         )
         return Call(name, ())
@@ -99,31 +101,31 @@ def _step(lower: Lowering, step: Step | None, name: str, each: Each) -> Call | S
         if option in step.options:
             column = step.options[option].column
             write = f"{name} always runs, once for each of {each.over}"
-            lower.problem(step.line, f"step {name!r} takes no {option}=", write, column)
-    found = replace(lower.step(step), each=each)
+            builder.problem(step.line, f"step {name!r} takes no {option}=", write, column)
+    found = replace(builder.step(step), each=each)
     if isinstance(found, Call) and each.item not in {n for m in found.messages for n in names(m.text)}:
         write = f"Put {{{{ {each.item} }}}} into its prompt"
-        lower.problem(step.line, f"step {name!r} never reads {each.item!r}", write)
+        builder.problem(step.line, f"step {name!r} never reads {each.item!r}", write)
     return found
 
 
-def _room(lower: Lowering, reduced: Call | Sub, size: int) -> list[str]:
+def _room(builder: GraphBuilder, reduced: Call | Sub, size: int) -> list[str]:
     """What `pack` must know: the tokens for the parts, and the other values that stand in the prompt beside them."""
     if isinstance(reduced, Sub):
         return [str(size)]
     own = sum(estimated_tokens(message.text) for message in reduced.messages)
     if own > size // 2:
-        lower.problem(1, f"the prompt of {REDUCE!r} fills half of a chunk ({own} tokens)", f"Write --chunk {4 * own}")
+        builder.problem(1, f"the prompt of {REDUCE!r} fills half of a chunk ({own} tokens)", f"Write --chunk {4 * own}")
     beside = {n for message in reduced.messages for n in names(message.text)} - {PARTS}
     return [str(size - own), *sorted(beside)]
 
 
-def _check_names(lower: Lowering, cell: Cell, before: list[Node]) -> None:
+def _check_names(builder: GraphBuilder, cell: Cell, before: list[Node]) -> None:
     lines = {item.name: item.line for item in cell.items if not isinstance(item, Control)}
     for node in before:
         if node.name in _OWN | FUNCTIONS.keys():
             write = f"Write another name: `my_{node.name}`"
-            lower.problem(lines[node.name], f"{node.name!r} is a name of the pattern itself", write)
+            builder.problem(lines[node.name], f"{node.name!r} is a name of the pattern itself", write)
 
 
 _DEFAULT = Step(

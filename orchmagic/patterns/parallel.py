@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchmagic.errors import CellError
 from orchmagic.graph import checks
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import END, FAIL, START, Arm, Branch, Call, Code, Edge, Fork, Graph, Join, Link, Node, Sub
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
@@ -19,29 +19,29 @@ GATHERED = "gathered"
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Every step but `merge` is a section; the merge runs when all have ended and at least one has a value."""
-    lower = Lowering(cell, options, namespace)
+    builder = GraphBuilder(cell, options, namespace)
     merge: Step | CodeStep | None = None
     sections: list[Call | Sub | Code] = []
     for item in cell.items:
         if isinstance(item, Control):
-            lower.refuse(item, f"`{item.keyword}` line", "Write sections; checks stand in %%chain")
+            builder.refuse(item, f"`{item.keyword}` line", "Write sections; checks stand in %%chain")
         elif item.name == MERGE:
             merge = item
         elif item.name == GATHERED:
-            lower.problem(item.line, f"{GATHERED!r} is the pattern's own step", "Give the section another name")
+            builder.problem(item.line, f"{GATHERED!r} is the pattern's own step", "Give the section another name")
         else:
-            sections.append(_node(lower, item))
-    _check(lower, cell, sections)
+            sections.append(_node(builder, item))
+    _check(builder, cell, sections)
     if len(sections) == 1:
-        return _alone(lower, sections[0], merge)
-    return _side_by_side(lower, sections, merge)
+        return _alone(builder, sections[0], merge)
+    return _side_by_side(builder, sections, merge)
 
 
-def _node(lower: Lowering, item: Step | CodeStep) -> Call | Sub | Code:
-    return lower.step(item) if isinstance(item, Step) else lower.code(item)
+def _node(builder: GraphBuilder, item: Step | CodeStep) -> Call | Sub | Code:
+    return builder.step(item) if isinstance(item, Step) else builder.code(item)
 
 
-def _check(lower: Lowering, cell: Cell, sections: Sequence[Node]) -> None:
+def _check(builder: GraphBuilder, cell: Cell, sections: Sequence[Node]) -> None:
     """Sections are independent: at least two of them (or one that asks several times), and none reads another.
 
     Raises:
@@ -50,39 +50,39 @@ def _check(lower: Lowering, cell: Cell, sections: Sequence[Node]) -> None:
     several = [s for s in sections if isinstance(s, Call | Sub) and (s.each or getattr(s, "votes", None))]
     if not sections or (len(sections) == 1 and not several):
         write = "Write two steps or more, or one with votes=5"
-        lower.problem(1, "there is nothing to run side by side", write)
+        builder.problem(1, "there is nothing to run side by side", write)
     names = {s.name for s in sections} | {MERGE}
     lines = {item.name: item.line for item in cell.items if not isinstance(item, Control)}
     crossed = [(s.name, other) for s in sections for other in sorted(checks.reads(s) & names - {s.name})]
     for name, other in crossed:
         write = "Sections run at the same time: read it in `merge`, or write %%chain"
-        lower.problem(lines[name], f"section {name!r} reads {other!r}", write)
+        builder.problem(lines[name], f"section {name!r} reads {other!r}", write)
     if crossed:
-        raise CellError(lower.problems)
+        raise CellError(builder.problems)
 
 
-def _alone(lower: Lowering, section: Call | Sub | Code, merge: Step | CodeStep | None) -> Graph:
+def _alone(builder: GraphBuilder, section: Call | Sub | Code, merge: Step | CodeStep | None) -> Graph:
     """One section with votes: its value is the output, unless there is a merge."""
     if merge is None:
-        return lower.build([section], [Edge(section.name, END)], [section.name])
-    nodes: list[Node] = [section, _node(lower, merge)]
-    return lower.build(nodes, [Edge(section.name, MERGE), Edge(MERGE, END)], [MERGE])
+        return builder.build([section], [Edge(section.name, END)], [section.name])
+    nodes: list[Node] = [section, _node(builder, merge)]
+    return builder.build(nodes, [Edge(section.name, MERGE), Edge(MERGE, END)], [MERGE])
 
 
-def _side_by_side(lower: Lowering, sections: Sequence[Call | Sub | Code], merge: Step | CodeStep | None) -> Graph:
+def _side_by_side(builder: GraphBuilder, sections: Sequence[Call | Sub | Code], merge: Step | CodeStep | None) -> Graph:
     """A section that fails gives None; when all do, nothing is merged: that would be a confident answer to nothing."""
     names = tuple(s.name for s in sections)
     apart = [replace(s, isolated=True) for s in sections]
     values = ", ".join(f"{name!r}: {name}" for name in names)
     there = Code(GATHERED, f"[name for name, value in {{{values}}}.items() if value is not None]")
-    end = _node(lower, merge) if merge else Code(MERGE, f"{{{values}}}")
+    end = _node(builder, merge) if merge else Code(MERGE, f"{{{values}}}")
     links: list[Link] = [
         Fork(START, names),
         Join(names, GATHERED),
         Branch(GATHERED, f"bool({GATHERED})", (Arm(True, MERGE),), FAIL, "no section gave a value"),
         Edge(MERGE, END),
     ]
-    return lower.build([*apart, there, end], links, [MERGE])
+    return builder.build([*apart, there, end], links, [MERGE])
 
 
 pattern = Pattern(

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
 from orchmagic.graph.output_types import resolve
 from orchmagic.language.cell import Cell, Step
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import Field, Output
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
-from orchmagic.patterns._agent import armed, check
-from orchmagic.patterns._prompts import task, told
-from orchmagic.patterns._roles import bare, call, code, controls, fed, need, only, row, steps
+from orchmagic.patterns._agent import as_agent, check
+from orchmagic.patterns._prompts import append_context, task
+from orchmagic.patterns._roles import bind_input, call, code, controls, default_step, need, only, row, steps
 
 PLAN, EXECUTE, REFLECT, ANSWER = "plan", "execute", "reflect", "answer"
 WAVE, RESULTS, REVISE = "wave", "results", "revise"
@@ -26,28 +26,28 @@ _REPLANS, _TASKS = 2, 16
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """From plan to waves of execute, until no step is left; `revise` says what is wrong and leads back to plan."""
-    lower = Lowering(cell, options, namespace)
-    controls(lower, None, "Write the steps plan, execute, reflect and answer")
-    items = steps(lower, (WAVE, RESULTS, REVISE, "ready", "flaws"))
-    found = only(lower, items, (PLAN, EXECUTE, REFLECT, ANSWER))
-    goal = need(lower, found, PLAN, "the goal: `Break the goal into at most 6 steps: {{ goal }}`")
-    planner = _planner(lower, goal)
-    reflect = _reflect(lower, found[REFLECT], goal) if REFLECT in found else None
+    builder = GraphBuilder(cell, options, namespace)
+    controls(builder, None, "Write the steps plan, execute, reflect and answer")
+    items = steps(builder, (WAVE, RESULTS, REVISE, "ready", "flaws"))
+    found = only(builder, items, (PLAN, EXECUTE, REFLECT, ANSWER))
+    goal = need(builder, found, PLAN, "the goal: `Break the goal into at most 6 steps: {{ goal }}`")
+    planner = _planner(builder, goal)
+    reflect = _reflect(builder, found[REFLECT], goal) if REFLECT in found else None
     shape = _Shape(
-        steps=_field(lower, planner, "array", "steps", "plan -> steps: list[str]"),
-        good=_field(lower, reflect, "boolean", "ok", "reflect -> ok: bool, feedback: str") if reflect else "",
+        steps=_field(builder, planner, "array", "steps", "plan -> steps: list[str]"),
+        good=_field(builder, reflect, "boolean", "ok", "reflect -> ok: bool, feedback: str") if reflect else "",
         feedback=_feedback(reflect) if reflect else "",
         answers=ANSWER in found,
-        replans=_most(lower, "max_replans", _REPLANS),
-        tasks=_most(lower, "max_tasks", _TASKS),
-        parallel=bool(lower.options.extra.get("parallel")),
+        replans=_most(builder, "max_replans", _REPLANS),
+        tasks=_most(builder, "max_tasks", _TASKS),
+        parallel=bool(builder.options.extra.get("parallel")),
     )
-    before = code(lower, items)
-    nodes = [*before, planner, shape.wave, _execute(lower, found, shape.steps), shape.results]
+    before = code(builder, items)
+    nodes = [*before, planner, shape.wave, _execute(builder, found, shape.steps), shape.results]
     nodes += [reflect, shape.revise] if reflect else [shape.revise]
-    nodes += [_answer(lower, found[ANSWER], goal)] if shape.answers else []
+    nodes += [_answer(builder, found[ANSWER], goal)] if shape.answers else []
     links = [*row([*before, planner]), *shape.links()]
-    return lower.build(nodes, links, [RESULTS, ANSWER] if shape.answers else [RESULTS])
+    return builder.build(nodes, links, [RESULTS, ANSWER] if shape.answers else [RESULTS])
 
 
 @dataclass(frozen=True)
@@ -104,58 +104,58 @@ class _Shape:
         return [*links, Edge(ANSWER, END)] if self.answers else links
 
 
-def _most(lower: Lowering, key: str, default: int) -> int:
-    given = lower.options.extra.get(key)
+def _most(builder: GraphBuilder, key: str, default: int) -> int:
+    given = builder.options.extra.get(key)
     return given if isinstance(given, int) else default
 
 
-def _planner(lower: Lowering, goal: Step) -> Call:
+def _planner(builder: GraphBuilder, goal: Step) -> Call:
     listed = Output("fields", (Field("steps", "list[str]"),))
-    planner = call(lower, lower.step(goal, output=goal.output or listed))
-    return replace(planner, messages=told(planner.messages, (RESULTS, REVISE, REFLECT), _AGAIN))
+    planner = call(builder, builder.step(goal, output=goal.output or listed))
+    return replace(planner, messages=append_context(planner.messages, (RESULTS, REVISE, REFLECT), _AGAIN))
 
 
-def _field(lower: Lowering, node: Call, kind: str, usual: str, write: str) -> str:
+def _field(builder: GraphBuilder, node: Call, kind: str, usual: str, write: str) -> str:
     """The expression of the output that has the JSON type `kind`: the usual one, else the first."""
     try:
-        found = resolve(node.name, node.output, lower.namespace)
-    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `lower.build`
+        found = resolve(node.name, node.output, builder.namespace)
+    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `builder.build`
         return node.name
     properties: Mapping[str, Any] = found.schema.schema.get("properties", {}) if found.schema else {}
     names = [name for name, schema in properties.items() if schema.get("type") == kind]
     if not names:
         what = "list of steps" if kind == "array" else "verdict (a bool)"
-        line = next((i.line for i in lower.cell.items if getattr(i, "name", "") == node.name), 1)
-        lower.problem(line, f"{node.name!r} returns no {what}", f"Write `{write}`")
+        line = next((i.line for i in builder.cell.items if getattr(i, "name", "") == node.name), 1)
+        builder.problem(line, f"{node.name!r} returns no {what}", f"Write `{write}`")
         return node.name
     if found.kind == "value":
         return node.name
     return f"{node.name}.{usual if usual in names else names[0]}"
 
 
-def _execute(lower: Lowering, found: Mapping[str, Step], written: str) -> Node:
+def _execute(builder: GraphBuilder, found: Mapping[str, Step], written: str) -> Node:
     """Once for each step of the wave; one that fails leaves the others alone."""
-    item = found.get(EXECUTE, bare(EXECUTE))
+    item = found.get(EXECUTE, default_step(EXECUTE))
     each = Each(f"[{written}[n - 1] for n in {WAVE}]", "step")
     settings: dict[str, Any] = {} if item.messages or "run" in item.options else {"messages": _DO}
-    node = lower.step(item, **settings)
+    node = builder.step(item, **settings)
     if isinstance(node, Sub):
-        node = fed(lower, node, "step", "step", (RESULTS,), item.line)
+        node = bind_input(builder, node, "step", "step", (RESULTS,), item.line)
     if node.each is not None:
-        lower.problem(item.line, "`over=` of `execute`", "Leave it out: execute runs once for each step of the plan")
-    names = lower.options.extra.get("tools")
+        builder.problem(item.line, "`over=` of `execute`", "Leave it out: execute runs once for each step of the plan")
+    names = builder.options.extra.get("tools")
     node = replace(node, each=each, isolated=True)
     if isinstance(node, Call):
-        node = replace(node, messages=told(node.messages, ("step",), "\n\nStep: {{ step }}"))
+        node = replace(node, messages=append_context(node.messages, ("step",), "\n\nStep: {{ step }}"))
     if not isinstance(names, tuple):
         return node
-    return armed(lower, call(lower, node), check(lower, map(str, names), 1, "--tools"))
+    return as_agent(builder, call(builder, node), check(builder, map(str, names), 1, "--tools"))
 
 
-def _reflect(lower: Lowering, step: Step, goal: Step) -> Call:
+def _reflect(builder: GraphBuilder, step: Step, goal: Step) -> Call:
     verdict = Output("fields", (Field("ok", "bool"), Field("feedback", "str")))
     asked = step.messages or (Message("user", _about(goal, _CHECK)),)
-    return call(lower, lower.step(step, messages=asked, output=step.output or verdict))
+    return call(builder, builder.step(step, messages=asked, output=step.output or verdict))
 
 
 def _feedback(reflect: Call) -> str:
@@ -163,10 +163,10 @@ def _feedback(reflect: Call) -> str:
     return (f" or {REFLECT}.feedback" if named else "") + ' or "the results are not good enough yet"'
 
 
-def _answer(lower: Lowering, step: Step, goal: Step) -> Node:
+def _answer(builder: GraphBuilder, step: Step, goal: Step) -> Node:
     asked = step.messages or (Message("user", _about(goal, _WRITE)),)
     settings: dict[str, Any] = {} if "run" in step.options else {"messages": asked}
-    return lower.step(step, **settings)
+    return builder.step(step, **settings)
 
 
 def _about(goal: Step, text: str) -> str:

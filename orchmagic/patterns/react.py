@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchmagic.errors import nearest
-from orchmagic.graph import tool_schema as tools
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph import tool_schema
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph
 from orchmagic.graph.model import Tools as ToolsNode
 from orchmagic.graph.output_types import parse_output
@@ -20,27 +20,27 @@ TRANSCRIPT = "messages"
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Two nodes in a loop: the agent asks for tools until it answers or the cap is reached."""
-    lower = Lowering(cell, options, namespace)
+    builder = GraphBuilder(cell, options, namespace)
     names = tuple(str(n) for n in _words(options.extra.get("tools")))
     if not names:
-        lower.problem(
+        builder.problem(
             1,
             "an agent needs tools",
             "Add --tools and names of notebook functions: --tools search,refund",
         )
     if not cell.prompt:
-        lower.problem(1, "the cell has no prompt", "Write below the magic line what the agent should do")
+        builder.problem(1, "the cell has no prompt", "Write below the magic line what the agent should do")
     for name in names:
-        if trouble := tools.problem(name, namespace.get(name)):
-            known = [n for n, v in namespace.items() if not n.startswith("_") and tools.problem(n, v) is None]
-            lower.problem(1, trouble, f"--tools takes functions defined in the notebook{nearest(name, known)}")
+        if trouble := tool_schema.problem(name, namespace.get(name)):
+            known = [n for n, v in namespace.items() if not n.startswith("_") and tool_schema.problem(n, v) is None]
+            builder.problem(1, trouble, f"--tools takes functions defined in the notebook{nearest(name, known)}")
     approve = tuple(str(n) for n in _words(options.extra.get("approve")))
     for name in (n for n in approve if n not in names):
-        lower.problem(
+        builder.problem(
             1, f"--approve {name} is none of --tools", f"Name one of {', '.join(names)}{nearest(name, names)}"
         )
     cap = options.max_iterations or DEFAULTS.max_iterations
-    agent = Call("agent", cell.prompt, _returns(lower), tools=names, transcript=TRANSCRIPT)
+    agent = Call("agent", cell.prompt, _returns(builder), tools=names, transcript=TRANSCRIPT)
     act = ToolsNode("tools", names, TRANSCRIPT, options.timeout, approve)
     wants = Branch(
         "agent",
@@ -49,21 +49,21 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         CAP,
         f"{cap} iterations were not enough for an answer",
     )
-    return lower.build([agent, act], [wants, Edge("tools", "agent")], ["agent"])
+    return builder.build([agent, act], [wants, Edge("tools", "agent")], ["agent"])
 
 
 def _words(value: object) -> Sequence[object]:
     return value if isinstance(value, tuple | list) else ()
 
 
-def _returns(lower: Lowering) -> Output:
-    source = lower.options.extra.get("returns")
+def _returns(builder: GraphBuilder) -> Output:
+    source = builder.options.extra.get("returns")
     if source is None:
         return TEXT
     try:
         return parse_output(str(source))
     except ValueError as error:
-        lower.problem(
+        builder.problem(
             1,
             f"--returns {source!r} cannot be read: {error}",
             'Write --returns "answer: str, ids: list[str]"',

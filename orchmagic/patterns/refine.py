@@ -6,30 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.graph.builder import Lowering
+from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Code, Graph, Node, Sub
 from orchmagic.graph.output_types import resolve
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.output_spec import Field, Output
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
-from orchmagic.patterns._prompts import task, told
-from orchmagic.patterns._roles import bare, controls, row, steps
+from orchmagic.patterns._prompts import append_context, task
+from orchmagic.patterns._roles import controls, default_step, row, steps
 
 GENERATE, EVALUATE, ROUNDS, BEST = "generate", "evaluate", "rounds", "best"
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """A loop from `generate` to `best`; steps between generate and evaluate (a test run, say) are inside of it."""
-    lower = Lowering(cell, options, namespace)
-    until = _until(lower)
+    builder = GraphBuilder(cell, options, namespace)
+    until = _until(builder)
     limit = (until.maximum if until else None) or options.max_iterations or DEFAULTS.max_iterations
-    nodes = _nodes(lower)
+    nodes = _nodes(builder)
     names = [n.name for n in nodes]
     evaluate = nodes[names.index(EVALUATE)]
     met = until.expression if until else "True"
-    score = _score(lower, evaluate, met)
+    score = _score(builder, evaluate, met)
     entry = f'"round": len({ROUNDS} or []) + 1, "score": {score}, "met": bool({met}), "value": {GENERATE}'
     rounds = Code(ROUNDS, f"[*({ROUNDS} or []), {{{entry}}}]")
     # among equals the latest: it has read the most criticism
@@ -37,7 +37,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     nodes += [rounds, best]
     why = f"{limit} round{'s were' if limit > 1 else ' was'} not enough; the best one is the result"
     end = Branch(BEST, 'rounds[-1]["met"]', (Arm(True, END), Arm(False, GENERATE, limit - 1)), CAP, why)
-    return lower.build(nodes, [*row(nodes), end], [GENERATE, BEST])
+    return builder.build(nodes, [*row(nodes), end], [GENERATE, BEST])
 
 
 def _like(nodes: Sequence[Node]) -> str | None:
@@ -46,43 +46,43 @@ def _like(nodes: Sequence[Node]) -> str | None:
     return GENERATE if isinstance(made, Call) and made.each is None else None
 
 
-def _until(lower: Lowering) -> Control | None:
-    found = controls(lower, "until", "Write `until evaluate.score >= 8 max 4`")
+def _until(builder: GraphBuilder) -> Control | None:
+    found = controls(builder, "until", "Write `until evaluate.score >= 8 max 4`")
     if not found:
-        lower.problem(1, "the cell has no `until` line", "Write when it is good: `until evaluate.score >= 8 max 4`")
+        builder.problem(1, "the cell has no `until` line", "Write when it is good: `until evaluate.score >= 8 max 4`")
     for more in found[1:]:
-        lower.problem(more.line, "a second `until` line", "Join both with `and`")
+        builder.problem(more.line, "a second `until` line", "Join both with `and`")
     return found[0] if found else None
 
 
-def _nodes(lower: Lowering) -> list[Node]:
+def _nodes(builder: GraphBuilder) -> list[Node]:
     """The steps in their order, with `generate` told what was wrong and `evaluate` asking for a score."""
-    items = steps(lower, (ROUNDS, BEST))
+    items = steps(builder, (ROUNDS, BEST))
     names = [item.name for item in items]
     if GENERATE not in names:
-        lower.problem(1, "the cell has no step 'generate'", "Write `generate` and, indented below it, what to make")
-        items, names = [bare(GENERATE), *items], [GENERATE, *names]
+        builder.problem(1, "the cell has no step 'generate'", "Write `generate` and, indented below it, what to make")
+        items, names = [default_step(GENERATE), *items], [GENERATE, *names]
     if EVALUATE not in names:
-        items, names = [*items, bare(EVALUATE)], [*names, EVALUATE]
+        items, names = [*items, default_step(EVALUATE)], [*names, EVALUATE]
     at = names.index(EVALUATE)
     if at < names.index(GENERATE) or at + 1 < len(names):
         write = "Write generate, then what evaluate needs, then evaluate"
-        lower.problem(items[at].line, "`evaluate` is not the last step", write)
+        builder.problem(items[at].line, "`evaluate` is not the last step", write)
     made = items[names.index(GENERATE)]
-    return [_node(lower, item, made) for item in items]
+    return [_node(builder, item, made) for item in items]
 
 
-def _node(lower: Lowering, item: Step | CodeStep, made: Step | CodeStep) -> Node:
+def _node(builder: GraphBuilder, item: Step | CodeStep, made: Step | CodeStep) -> Node:
     if isinstance(item, CodeStep):
-        return lower.code(item)
+        return builder.code(item)
     settings: dict[str, Any] = {}
     if item.name == EVALUATE and "run" not in item.options:
         settings = _evaluating(item, made)
-    node = lower.step(item, **settings)
+    node = builder.step(item, **settings)
     if item.name == EVALUATE and node.each is not None:
-        lower.problem(item.line, "`over=` of `evaluate`", "Leave it out: a round has one score")
+        builder.problem(item.line, "`over=` of `evaluate`", "Leave it out: a round has one score")
     if item.name == GENERATE and isinstance(node, Call):
-        return replace(node, messages=told(node.messages, (EVALUATE,), _AGAIN))
+        return replace(node, messages=append_context(node.messages, (EVALUATE,), _AGAIN))
     return node
 
 
@@ -95,17 +95,17 @@ def _evaluating(item: Step, made: Step | CodeStep) -> dict[str, Any]:
     return {"messages": messages, "output": item.output or score}
 
 
-def _score(lower: Lowering, node: Node, met: str) -> str:
+def _score(builder: GraphBuilder, node: Node, met: str) -> str:
     """The expression of the score: of its field `score`, else of its first number, else whether it is good enough."""
     if isinstance(node, Sub):
         last = node.graph.node(node.graph.results[-1])
         known = isinstance(last, Call)
-        return _score(lower, replace(last, name=node.name), met) if known else 'getattr(evaluate, "score")'
+        return _score(builder, replace(last, name=node.name), met) if known else 'getattr(evaluate, "score")'
     if not isinstance(node, Call):  # a function of the notebook: a number, or a dict that holds it
         return '(evaluate["score"] if isinstance(evaluate, dict) else evaluate)'
     try:
-        found = resolve(node.name, node.output, lower.namespace)
-    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `lower.build`
+        found = resolve(node.name, node.output, builder.namespace)
+    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `builder.build`
         return "0"
     properties = found.schema.schema.get("properties", {}) if found.schema else {}
     numbers = [name for name, schema in properties.items() if _is_number(schema)]

@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 from orchmagic.errors import nearest
-from orchmagic.graph.builder import Lowering, literal
+from orchmagic.graph.builder import GraphBuilder, literal
 from orchmagic.graph.model import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
 from orchmagic.language.builtin_prompts import LABELS
 from orchmagic.language.cell import Cell, CodeStep, Step, Value
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import Field, Output
-from orchmagic.language.templates import Message, check, names
+from orchmagic.language.template import Message, check, names
 from orchmagic.patterns import Pattern
 
 ROUTER = "router"
@@ -23,7 +23,7 @@ _BY_MEANING = "by_meaning"
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """The router's label branches to a handler; a label that is not known, or not sure enough, to `--otherwise`."""
-    lower = Lowering(cell, options, namespace)
+    builder = GraphBuilder(cell, options, namespace)
     before: list[Node] = []
     router: Step | CodeStep | None = None
     handlers: list[Step] = []
@@ -31,82 +31,84 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         if isinstance(item, Step | CodeStep) and item.name == ROUTER:
             router = item
         elif isinstance(item, CodeStep):
-            before.append(lower.code(item))
+            before.append(builder.code(item))
         elif isinstance(item, Step):
             handlers.append(item)
         else:
-            lower.refuse(item, f"`{item.keyword}` line", "Write handlers: `name: when to use it` and a prompt below")
+            builder.refuse(item, f"`{item.keyword}` line", "Write handlers: `name: when to use it` and a prompt below")
     if len(handlers) <= 1:
-        lower.problem(1, "a route needs at least two handlers", "Write `billing: refunds, invoices` and a prompt below")
-    ends = [_handler(lower, step) for step in handlers]
-    decide = _router(lower, router, handlers)
-    otherwise = _otherwise(lower, [n.name for n in ends])
+        builder.problem(
+            1, "a route needs at least two handlers", "Write `billing: refunds, invoices` and a prompt below"
+        )
+    ends = [_handler(builder, step) for step in handlers]
+    decide = _router(builder, router, handlers)
+    otherwise = _otherwise(builder, [n.name for n in ends])
     chain = [*before, decide]
     links: list[Link] = [Edge(a.name, b.name) for a, b in pairwise(chain)]
-    links.append(_branch(lower, decide, ends, otherwise))
+    links.append(_branch(builder, decide, ends, otherwise))
     links += [Edge(n.name, END) for n in ends]
-    return lower.build([*chain, *ends], links, [n.name for n in ends])
+    return builder.build([*chain, *ends], links, [n.name for n in ends])
 
 
-def _handler(lower: Lowering, step: Step) -> Node:
+def _handler(builder: GraphBuilder, step: Step) -> Node:
     if "ask" in step.options:
-        given = lower.read(step, _OWN)
-        return Approve(step.name, Message("user", _question(lower, step, given["ask"])))
+        given = builder.read(step, _OWN)
+        return Approve(step.name, Message("user", _question(builder, step, given["ask"])))
     if "run" in step.options:
-        return lower.step(step, also=("match", "examples"))
+        return builder.step(step, also=("match", "examples"))
     if not step.messages:
         write = 'Write one below it, indented, or ask="…", or run=ORCHESTRATION'
-        lower.problem(step.line, f"handler {step.name!r} has no prompt", write)
-    return lower.call(step, also=_OWN)
+        builder.problem(step.line, f"handler {step.name!r} has no prompt", write)
+    return builder.call(step, also=_OWN)
 
 
-def _question(lower: Lowering, step: Step, value: Value) -> str:
-    question = lower.text(step, value, 'ask="Please answer"')
+def _question(builder: GraphBuilder, step: Step, value: Value) -> str:
+    question = builder.text(step, value, 'ask="Please answer"')
     if problem := check(question):
-        lower.problem(step.line, problem.text, "Write `{{ name }}` for a value", value.column)
+        builder.problem(step.line, problem.text, "Write `{{ name }}` for a value", value.column)
         return ""
     return question
 
 
-def _router(lower: Lowering, router: Step | CodeStep | None, handlers: Sequence[Step]) -> Call | Code:
+def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Sequence[Step]) -> Call | Code:
     if isinstance(router, CodeStep):
-        found = lower.code(router)
+        found = builder.code(router)
         if isinstance(found, Code):
             return found
-        lower.problem(router.line, "an orchestration cannot be the router", "Call it above, and route on its output")
+        builder.problem(router.line, "an orchestration cannot be the router", "Call it above, and route on its output")
         return Code(ROUTER, "None")
     if router and "by" in router.options:
-        return _by_meaning(lower, router, handlers)
+        return _by_meaning(builder, router, handlers)
     for handler in handlers:
         if "examples" in handler.options:
             what = f"handler {handler.name!r} has examples=, which this router does not read"
-            lower.problem(handler.line, what, "Write `router(by=meaning)`, or put them into the router's prompt")
+            builder.problem(handler.line, what, "Write `router(by=meaning)`, or put them into the router's prompt")
     if rules := [h for h in handlers if "match" in h.options]:
-        return _by_regex(lower, router, rules)
+        return _by_regex(builder, router, rules)
     step = router or Step(ROUTER, {}, None, None, (), 1)
     labels = [h.name for h in handlers] or ["none"]
-    made = lower.call(
+    made = builder.call(
         step,
         messages=_prompt(step, handlers),
         output=Output("fields", (Field("label", f"Literal[{', '.join(map(repr, labels))}]"),)),
         confidence="label",
-        tolerant=lower.options.extra.get("otherwise") is not None,
+        tolerant=builder.options.extra.get("otherwise") is not None,
         role=ROUTER,
     )
-    return made if made.model else replace(made, model=lower.options.light)
+    return made if made.model else replace(made, model=builder.options.light)
 
 
-def _by_regex(lower: Lowering, router: Step | None, rules: Sequence[Step]) -> Code:
+def _by_regex(builder: GraphBuilder, router: Step | None, rules: Sequence[Step]) -> Code:
     """Rules in the order of the handlers; the first that matches wins, no model is asked."""
-    given = lower.read(router, ("on",)) if router else {}
-    subject = _subject(lower, router, given, rules, "match=")
-    pairs = [(h.name, lower.text(h, h.options["match"], 'match="refund|invoice"')) for h in rules]
+    given = builder.read(router, ("on",)) if router else {}
+    subject = _subject(builder, router, given, rules, "match=")
+    pairs = [(h.name, builder.text(h, h.options["match"], 'match="refund|invoice"')) for h in rules]
     found = f"(label for label, rule in {pairs!r} if re.search(rule, str({subject}), re.IGNORECASE))"
     return Code(ROUTER, f"next({found}, None)")
 
 
 def _subject(
-    lower: Lowering, router: Step | None, given: Mapping[str, Value], handlers: Sequence[Step], who: str
+    builder: GraphBuilder, router: Step | None, given: Mapping[str, Value], handlers: Sequence[Step], who: str
 ) -> str:
     """The expression of what the router reads: `on=`, or the one name in the handlers' prompts."""
     if "on" in given:
@@ -114,7 +116,7 @@ def _subject(
     subjects = sorted({n for h in handlers for m in _texts(h) for n in names(m)})
     if len(subjects) != 1:
         write = "Write `router(on=question)`" if who == "match=" else f"Write `router({who}, on=question)`"
-        lower.problem(router.line if router else 1, f"`{who}` needs to know what to read", write)
+        builder.problem(router.line if router else 1, f"`{who}` needs to know what to read", write)
     return (subjects or ["None"])[0]
 
 
@@ -125,23 +127,23 @@ def _texts(handler: Step) -> list[str]:
     return [*(m.text for m in handler.messages), *question]
 
 
-def _by_meaning(lower: Lowering, router: Step, handlers: Sequence[Step]) -> Code:
+def _by_meaning(builder: GraphBuilder, router: Step, handlers: Sequence[Step]) -> Code:
     """The handler whose description and examples are nearest, by embeddings: no model is asked."""
-    given = lower.read(router, ("by", "on"))
+    given = builder.read(router, ("by", "on"))
     if given.get("by", "meaning") != "meaning":
-        lower.problem(router.line, f"by={given['by']} is no way to route", "Write router(by=meaning)")
+        builder.problem(router.line, f"by={given['by']} is no way to route", "Write router(by=meaning)")
     if router.messages or router.output:
         write = "Delete them, or leave by= out and let a model decide"
-        lower.problem(router.line, "router(by=meaning) asks no model, and has a prompt or outputs", write)
+        builder.problem(router.line, "router(by=meaning) asks no model, and has a prompt or outputs", write)
     for handler in handlers:
         if "match" in handler.options:
             write = "Keep one of them: match= or router(by=meaning)"
-            lower.problem(handler.line, f"handler {handler.name!r} has match= beside router(by=meaning)", write)
-    kinds = ", ".join(f"{h.name!r}: {_kind(lower, h)}" for h in handlers)
-    return Code(ROUTER, f"{_BY_MEANING}({_subject(lower, router, given, handlers, 'by=meaning')}, {{{kinds}}})")
+            builder.problem(handler.line, f"handler {handler.name!r} has match= beside router(by=meaning)", write)
+    kinds = ", ".join(f"{h.name!r}: {_kind(builder, h)}" for h in handlers)
+    return Code(ROUTER, f"{_BY_MEANING}({_subject(builder, router, given, handlers, 'by=meaning')}, {{{kinds}}})")
 
 
-def _kind(lower: Lowering, handler: Step) -> str:
+def _kind(builder: GraphBuilder, handler: Step) -> str:
     """The expression of a handler's description and examples: a list, or what the notebook has by that name."""
     words, given = handler.description or handler.name.replace("_", " "), handler.options.get("examples")
     if given is None:
@@ -152,7 +154,7 @@ def _kind(lower: Lowering, handler: Step) -> str:
         return f"({words!r}, {given.expression})"
     if not isinstance(found, list | tuple) or not all(isinstance(text, str) and text.strip() for text in found):
         write = 'Write a list of texts: examples=["where is my refund?"]'
-        lower.problem(handler.line, f"examples={given.source} is no list of texts", write, given.column)
+        builder.problem(handler.line, f"examples={given.source} is no list of texts", write, given.column)
     return f"({words!r}, {given.source})"
 
 
@@ -165,19 +167,19 @@ def _prompt(router: Step, handlers: Sequence[Step]) -> tuple[Message, ...]:
     return (system, Message("user", "\n".join(f"{{{{ {n} }}}}" for n in subjects)))
 
 
-def _otherwise(lower: Lowering, known: Sequence[str]) -> str:
-    name = lower.options.extra.get("otherwise")
+def _otherwise(builder: GraphBuilder, known: Sequence[str]) -> str:
+    name = builder.options.extra.get("otherwise")
     if name is None:
         return FAIL
     if name not in known:
         write = f"Name a handler: {', '.join(known)}{nearest(str(name), known)}"
-        lower.problem(1, f"--otherwise {name} is no handler", write)
+        builder.problem(1, f"--otherwise {name} is no handler", write)
         return FAIL
     return str(name)
 
 
-def _branch(lower: Lowering, router: Call | Code, handlers: Sequence[Node], otherwise: str) -> Branch:
-    least = lower.options.extra.get("min_confidence")
+def _branch(builder: GraphBuilder, router: Call | Code, handlers: Sequence[Node], otherwise: str) -> Branch:
+    least = builder.options.extra.get("min_confidence")
     if isinstance(router, Code) and router.expression.startswith(f"{_BY_MEANING}("):
         sure = f"{ROUTER}['label'] if {ROUTER}['confidence'] >= {least} else None"
         on = f"{ROUTER}['label']" if least is None else sure
@@ -188,7 +190,7 @@ def _branch(lower: Lowering, router: Call | Code, handlers: Sequence[Node], othe
     else:
         on = f"{ROUTER}.label if {ROUTER} and ({ROUTER}.confidence or 0) >= {least} else None"
     if least is not None and otherwise == FAIL:
-        lower.problem(1, "--min-confidence needs to know who takes unsure cases", "Add --otherwise HANDLER")
+        builder.problem(1, "--min-confidence needs to know who takes unsure cases", "Add --otherwise HANDLER")
     arms = tuple(Arm(h.name, h.name) for h in handlers)
     return Branch(ROUTER, on, arms, otherwise, "the router chose no known label")
 

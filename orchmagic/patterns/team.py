@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchmagic.graph.builder import Lowering, literal
+from orchmagic.graph.builder import GraphBuilder, literal
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Edge, Graph, Link, Sub
 from orchmagic.language.cell import Cell, CodeStep, Step
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import Field, Output
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
-from orchmagic.patterns._agent import armed, check
-from orchmagic.patterns._prompts import read, told
-from orchmagic.patterns._roles import bare, call, code, controls, fed, row, steps
+from orchmagic.patterns._agent import as_agent, check
+from orchmagic.patterns._prompts import append_context, read
+from orchmagic.patterns._roles import bind_input, call, code, controls, default_step, row, steps
 
 SUPERVISOR, WORKSPACE, LATEST, ANSWER, FINISH = "supervisor", "workspace", "latest", "answer", "finish"
 _TURNS = 10
@@ -22,48 +22,50 @@ _TURNS = 10
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """From the supervisor to the agent it names, and back, until it finishes or the turns are used up."""
-    lower = Lowering(cell, options, namespace)
-    controls(lower, None, "Write agents: `researcher(tools=search): finds facts` and a prompt below")
-    items = steps(lower, (WORKSPACE, LATEST, ANSWER, FINISH))
-    before = code(lower, [i for i in items if i.name != SUPERVISOR])
+    builder = GraphBuilder(cell, options, namespace)
+    controls(builder, None, "Write agents: `researcher(tools=search): finds facts` and a prompt below")
+    items = steps(builder, (WORKSPACE, LATEST, ANSWER, FINISH))
+    before = code(builder, [i for i in items if i.name != SUPERVISOR])
     if any(isinstance(i, CodeStep) and i.name == SUPERVISOR for i in items):
-        lower.problem(1, "'supervisor' is a prompt in %%team", "Write `supervisor` and the goal below it, indented")
+        builder.problem(1, "'supervisor' is a prompt in %%team", "Write `supervisor` and the goal below it, indented")
     members = [i for i in items if isinstance(i, Step) and i.name != SUPERVISOR]
-    lead = next((i for i in items if isinstance(i, Step) and i.name == SUPERVISOR), bare(SUPERVISOR))
+    lead = next((i for i in items if isinstance(i, Step) and i.name == SUPERVISOR), default_step(SUPERVISOR))
     if not members:
-        lower.problem(1, "a team needs agents", "Write `writer: writes and revises the copy` and a prompt below")
-    agents = [_agent(lower, step) for step in members]
-    boss = _supervisor(lower, lead, members)
+        builder.problem(1, "a team needs agents", "Write `writer: writes and revises the copy` and a prompt below")
+    agents = [_agent(builder, step) for step in members]
+    boss = _supervisor(builder, lead, members)
     latest = Code(LATEST, _result(members))
     error = f"errors.get({SUPERVISOR}.next) if {LATEST} is None else None"
     turn = f'"agent": {SUPERVISOR}.next, "task": {SUPERVISOR}.task, "result": {LATEST}, "error": {error}'
     workspace = Code(WORKSPACE, f"[*({WORKSPACE} or []), {{{turn}}}]")
     answer = Code(ANSWER, f"{SUPERVISOR}.answer or {LATEST}")
-    links = [*row([*before, boss]), *_links(members, _turns(lower))]
-    return lower.build([*before, boss, *agents, latest, workspace, answer], links, [WORKSPACE, LATEST, ANSWER])
+    links = [*row([*before, boss]), *_links(members, _turns(builder))]
+    return builder.build([*before, boss, *agents, latest, workspace, answer], links, [WORKSPACE, LATEST, ANSWER])
 
 
-def _turns(lower: Lowering) -> int:
-    given = lower.options.extra.get("max_turns")
+def _turns(builder: GraphBuilder) -> int:
+    given = builder.options.extra.get("max_turns")
     return given if isinstance(given, int) else _TURNS
 
 
-def _agent(lower: Lowering, step: Step) -> Call | Sub:
+def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:
     """A prompt, a prompt with tools of its own, or another orchestration. Its failure is told to the supervisor."""
     if "run" in step.options:
-        node = lower.step(step, also=("tools",))
+        node = builder.step(step, also=("tools",))
         if isinstance(node, Sub):
-            node = fed(lower, node, "task", f"{SUPERVISOR}.task", (WORKSPACE,), step.line)
+            node = bind_input(builder, node, "task", f"{SUPERVISOR}.task", (WORKSPACE,), step.line)
         return replace(node, isolated=True)
-    node = replace(lower.step(step, also=("tools",), messages=_briefing(step)), isolated=True)
+    node = replace(builder.step(step, also=("tools",), messages=_briefing(step)), isolated=True)
     if "tools" not in step.options:
         return node
     try:
         names = step.options["tools"].words
     except ValueError:
-        lower.problem(step.line, f"tools={step.options['tools'].source} cannot be read", "Write tools=[search, fetch]")
+        builder.problem(
+            step.line, f"tools={step.options['tools'].source} cannot be read", "Write tools=[search, fetch]"
+        )
         return node
-    return armed(lower, call(lower, node), check(lower, names, step.line, "tools="))
+    return as_agent(builder, call(builder, node), check(builder, names, step.line, "tools="))
 
 
 def _briefing(step: Step) -> tuple[Message, ...]:
@@ -74,7 +76,7 @@ def _briefing(step: Step) -> tuple[Message, ...]:
     return said if SUPERVISOR in read(said) else (*said, Message("user", _TASK))
 
 
-def _supervisor(lower: Lowering, step: Step, members: Sequence[Step]) -> Call:
+def _supervisor(builder: GraphBuilder, step: Step, members: Sequence[Step]) -> Call:
     labels = [*(m.name for m in members), FINISH]
     own = (
         Field("next", f"Literal[{', '.join(map(repr, labels))}]"),
@@ -82,20 +84,24 @@ def _supervisor(lower: Lowering, step: Step, members: Sequence[Step]) -> Call:
         Field("answer", "str"),
     )
     if step.output and step.output.kind != "fields":
-        lower.problem(step.line, "the supervisor returns named outputs", "Write `supervisor -> why: str`, or no arrow")
+        builder.problem(
+            step.line, "the supervisor returns named outputs", "Write `supervisor -> why: str`, or no arrow"
+        )
     names = {f.name for f in own}
     more = tuple(f for f in step.output.fields if f.name not in names) if step.output else ()
     team = "\n".join(f"- {m.name}: {m.description or m.name}" for m in members)
-    goal = step.messages or _goal(lower, members)
-    messages = (Message("system", literal(_LEAD.format(team=team))), *told(goal, (WORKSPACE,), _SO_FAR))
-    return call(lower, lower.step(step, messages=messages, output=Output("fields", (*more, *own)), role=SUPERVISOR))
+    goal = step.messages or _goal(builder, members)
+    messages = (Message("system", literal(_LEAD.format(team=team))), *append_context(goal, (WORKSPACE,), _SO_FAR))
+    return call(builder, builder.step(step, messages=messages, output=Output("fields", (*more, *own)), role=SUPERVISOR))
 
 
-def _goal(lower: Lowering, members: Sequence[Step]) -> tuple[Message, ...]:
+def _goal(builder: GraphBuilder, members: Sequence[Step]) -> tuple[Message, ...]:
     """Without a prompt of its own, the supervisor reads what its agents read."""
     names = sorted(read([m for step in members for m in step.messages]) - {SUPERVISOR, WORKSPACE})
     if not names:
-        lower.problem(1, "the supervisor has no goal", "Write `supervisor` and, indented below it, `Goal: {{ brief }}`")
+        builder.problem(
+            1, "the supervisor has no goal", "Write `supervisor` and, indented below it, `Goal: {{ brief }}`"
+        )
     return (Message("user", "\n".join(f"{{{{ {n} }}}}" for n in names)),)
 
 

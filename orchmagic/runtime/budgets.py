@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from orchmagic.core.spend_limit import Allowance
+from orchmagic.core.spend_limit import SpendLimit
 
 if TYPE_CHECKING:
-    from orchmagic.models.middleware.budget import Shared
+    from orchmagic.models.middleware.budget import SharedBudget
 
 
-class Purse:
+class KernelBudget:
     """`setting` is the limit of the settings; what was said last holds, there or by `limit`."""
 
-    def __init__(self, setting: Callable[[], Allowance]) -> None:
+    def __init__(self, setting: Callable[[], SpendLimit]) -> None:
         self._setting = setting
-        self._followed: Allowance | None = None
-        self._whole: Shared | None = None
-        self._names: dict[str, Shared] = {}
+        self._followed: SpendLimit | None = None
+        self._whole: SharedBudget | None = None
+        self._names: dict[str, SharedBudget] = {}
 
     @property
-    def whole(self) -> Shared:
+    def whole(self) -> SharedBudget:
         """The budget of the kernel; its limits are those of now."""
         if self._whole is None:
-            from orchmagic.models.middleware.budget import Shared  # noqa: PLC0415 - first run
+            from orchmagic.models.middleware.budget import SharedBudget  # noqa: PLC0415 - first run
 
-            self._whole = Shared()
+            self._whole = SharedBudget()
         now = self._setting()
         if now != self._followed:
             self._followed = now
@@ -34,26 +34,26 @@ class Purse:
         return self._whole
 
     @property
-    def allowance(self) -> Allowance:
+    def allowance(self) -> SpendLimit:
         """The limit as it is."""
-        return Allowance(self.whole.money, self.whole.max_tokens)
+        return SpendLimit(self.whole.money, self.whole.max_tokens)
 
     @property
-    def names(self) -> Mapping[str, Shared]:
+    def names(self) -> Mapping[str, SharedBudget]:
         """What the runs of each name spent."""
         return self._names
 
-    def of(self, name: str) -> Shared:
+    def of(self, name: str) -> SharedBudget:
         """The budget above that of a run called `name`."""
         whole = self.whole
         if name not in self._names:
             self._names[name] = type(whole)(whole)
         return self._names[name]
 
-    def limit(self, allowance: Allowance) -> None:
+    def limit(self, allowance: SpendLimit) -> None:
         """Set the side that it has, money or tokens; the other stays. Without any: no limit."""
         whole = self.whole
-        if allowance == Allowance():
+        if allowance == SpendLimit():
             whole.money = whole.max_tokens = None
             return
         whole.money = whole.money if allowance.money is None else allowance.money

@@ -11,18 +11,18 @@ from orchmagic.core.semantic_policy import parse as policy
 if TYPE_CHECKING:
     from orchmagic.core.settings import Settings
     from orchmagic.models.cache import Cache
-    from orchmagic.models.semantic.semantic_cache import Memory
-    from orchmagic.runtime.event_loop import Bridge
+    from orchmagic.models.semantic.semantic_cache import SemanticCache
+    from orchmagic.runtime.event_loop import EventLoopThread
 
 
-class Kept:
+class Caches:
     """Opened at the first use, by the settings as they are then; after `close` opened anew."""
 
-    def __init__(self, settings: Callable[[], Settings], bridge: Bridge) -> None:
+    def __init__(self, settings: Callable[[], Settings], bridge: EventLoopThread) -> None:
         self._settings = settings
         self._bridge = bridge
         self._answers: Cache | None = None
-        self._questions: Memory | None = None
+        self._questions: SemanticCache | None = None
 
     @property
     def answers(self) -> Cache | None:
@@ -35,7 +35,7 @@ class Kept:
         return self._answers
 
     @property
-    def questions(self) -> Memory | None:
+    def questions(self) -> SemanticCache | None:
         """What the semantic cache knows, beside the answers; None without a cache. Nothing is loaded before its use."""
         if self._questions is None and self.answers is not None:
             from orchmagic.models.semantic.semantic_cache import opened  # noqa: PLC0415 - first run

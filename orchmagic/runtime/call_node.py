@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchmagic.core.validators import Keep, keep
+from orchmagic.core.validators import CachePolicy, keep
 from orchmagic.errors import InputError, OutputError
-from orchmagic.graph import tool_schema as tools
+from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import OutputType
-from orchmagic.language import templates as template
+from orchmagic.language import template
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import ModelRequest, ModelResponse, images
-from orchmagic.models import logprobs as confidence
+from orchmagic.models.logprobs import of_field
 from orchmagic.runtime.context import Context, State
-from orchmagic.runtime.prompt_variables import Varied, varied
+from orchmagic.runtime.prompt_variables import PromptVariables, varied
 from orchmagic.trace.events import Repaired
 
 Message = dict[str, Any]
@@ -24,7 +24,7 @@ _HERE: Message = {"role": "", "content": ""}  # between the turns before a promp
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CallPrompt:
     """What one visit of a call asks: once, or once per vote. `varied`: what the semantic cache compares."""
 
     node: Call
@@ -32,11 +32,11 @@ class Question:
     messages: tuple[Message, ...]
     model: str | None = None
     vote: int | None = None
-    varied: Varied | None = None
+    varied: PromptVariables | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallReply:
     """`said` is what the model added to the transcript; with tool calls there is no value yet."""
 
     value: Any
@@ -44,7 +44,7 @@ class Answer:
     acts: bool = False
 
 
-def question(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Question:
+def question(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> CallPrompt:
     """The messages of a call: prompt, earlier turns of the thread, transcript, and what a failed gate had to say."""
     prompt = [{"role": m.role, "content": images.content(template.render(m.text, seen))} for m in node.messages]
     leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
@@ -52,21 +52,21 @@ def question(node: Call, span: str, state: State, seen: Mapping[str, object], ct
     own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
     ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
-    return Question(
+    return CallPrompt(
         node, span, messages, model=_rung(node, span), varied=_varied(node, [*thread, _HERE, *own], seen, ctx)
     )
 
 
-def _varied(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> Varied | None:
+def _varied(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> PromptVariables | None:
     """The prompt's values apart from its text, for the semantic cache; a step with tools is never compared."""
     return varied(node.messages, turns, seen) if _keep(node, ctx).how == "semantic" and not node.tools else None
 
 
-def _keep(node: Call, ctx: Context) -> Keep:
+def _keep(node: Call, ctx: Context) -> CachePolicy:
     return keep(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
 
 
-async def ask(asked: Question, ctx: Context) -> Answer:
+async def ask(asked: CallPrompt, ctx: Context) -> CallReply:
     """One value.
 
     Raises:
@@ -79,7 +79,7 @@ async def ask(asked: Question, ctx: Context) -> Answer:
         call = f"{asked.span}.{attempt + 1}"
         response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
         if response.tool_calls and node.transcript:
-            return Answer(None, _assistant(response), acts=True)
+            return CallReply(None, _assistant(response), acts=True)
         try:
             value, repaired = kind.parse(response.text)
         except OutputError as error:
@@ -92,7 +92,7 @@ async def ask(asked: Question, ctx: Context) -> Answer:
         if repaired:
             ctx.emit(Repaired(call=call, what=repaired))
         value = _sure(node, value, response, self_report=self_report)
-        return Answer(value, {"role": "assistant", "content": response.text})
+        return CallReply(value, {"role": "assistant", "content": response.text})
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -104,7 +104,7 @@ def _rung(node: Call, span: str) -> str | None:
     return node.ladder[min(visit, len(node.ladder)) - 1]
 
 
-def _request(asked: Question, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
+def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
     defaults, node = ctx.defaults, asked.node
     model = asked.model or node.model or ctx.graph.model or defaults.model
     fallback = node.fallback if node.fallback is not None else ctx.graph.fallback or defaults.fallback
@@ -125,7 +125,7 @@ def _request(asked: Question, ctx: Context) -> tuple[ModelRequest, OutputType, b
         parameters={} if node.temperature is None else {"temperature": node.temperature},
         max_tokens=node.max_tokens or defaults.max_tokens,
         schema=kind.schema,
-        tools=tuple(tools.tool(n, ctx.namespace[n]).spec for n in node.tools),  # type: ignore[arg-type]  # checked when the cell was read
+        tools=tuple(tool_schema.tool(n, ctx.namespace[n]).spec for n in node.tools),  # type: ignore[arg-type]  # checked when the cell was read
         logprobs=logprobs,
         fallback=fallback,
         timeout=node.timeout or defaults.timeout,
@@ -161,7 +161,7 @@ def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool)
     chosen = value[node.confidence]
     return {
         **value,
-        "confidence": confidence.of_field(response.text, node.confidence, chosen, response.logprobs),
+        "confidence": of_field(response.text, node.confidence, chosen, response.logprobs),
     }
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from orchmagic.core.validators import Keep
+from orchmagic.core.validators import CachePolicy
 from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Limits, Sub
 from orchmagic.graph.value_types import Kinds
-from orchmagic.guards.policy import Policy
-from orchmagic.language import expressions as expression
+from orchmagic.guards.policy import Guardrails
+from orchmagic.language import expression
 from orchmagic.models import Deployment, Emit, Handler, images
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import Asked
@@ -37,7 +37,7 @@ class CallDefaults:
     timeout: float | None = 60.0
     max_tokens: int = 1024
     cache: Literal["use", "refresh", "off"] = "use"
-    keep: Keep = field(default_factory=Keep)
+    keep: CachePolicy = field(default_factory=CachePolicy)
     stream: bool = False
     retries: int = 2
 
@@ -75,7 +75,7 @@ class Context:
     counts: bool = True
     fresh: Callable[[str], bool] = lambda _: False
     pictures: bool = False
-    policy: Policy = field(default_factory=Policy)
+    policy: Guardrails = field(default_factory=Guardrails)
     pipeline: Callable[[], Handler] | None = None
 
     def count(self, node: str, span: str) -> None:
@@ -93,7 +93,7 @@ class Context:
                 raise Capped(f"max-steps: {most} steps were not enough", node=node, whose=level)
             level = level.outer if level.counts else None
 
-    def renew(self, unfit: frozenset[str] = frozenset()) -> None:
+    def reset(self, unfit: frozenset[str] = frozenset()) -> None:
         """Forget a life that ended: the next one starts with what the journal holds, but for answers that were `unfit`.
 
         Their spans are asked anew, of the model and not of the cache.
@@ -108,7 +108,7 @@ class Context:
         if self.budget is not None:
             self.budget.reset()
 
-    def below(self, node: Sub, path: str, *, counts: bool) -> Context:
+    def child(self, node: Sub, path: str, *, counts: bool) -> Context:
         """The context of the graph inside `node`; `counts`: its steps are steps of this run too."""
         handler, budget = self.nested(node.graph.limits, self.budget) if self.nested else (self.handler, self.budget)
         kinds = self.kinds.inner[node.name]
@@ -129,7 +129,7 @@ class Context:
             met=set(),
         )
 
-    def hear(self, waiting: Waiting) -> Any:
+    def await_reply(self, waiting: Waiting) -> Any:
         """What a person answered.
 
         Raises:

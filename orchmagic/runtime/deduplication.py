@@ -20,7 +20,7 @@ from orchmagic.trace.events import (
 from orchmagic.trace.record import Trace
 
 
-class Once:
+class EventDeduplicator:
     """Passes events to a trace, but for those of a span, question or tool call that has ended well."""
 
     def __init__(self, trace: Trace) -> None:

@@ -18,7 +18,7 @@ _TICK = 0.1  # a pending SIGINT is only seen between waits (ipykernel#881)
 _PATIENCE = 0.9  # how long a cancelled run may take to leave a readable trace
 
 
-class Bridge:
+class EventLoopThread:
     """Runs coroutines on a daemon thread that starts with the first of them."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Bridge:
 
         self.run(there())
 
-    def across(self, call: Callable[[Q], Awaitable[T]]) -> Callable[[Q], Awaitable[T]]:
+    def on_own_loop(self, call: Callable[[Q], Awaitable[T]]) -> Callable[[Q], Awaitable[T]]:
         """`call` for other loops: it still runs on this one, where its clients belong."""
 
         async def there(question: Q) -> T:

@@ -13,7 +13,7 @@ from orchmagic.trace.receipt import inside
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
+class ReplaySpec:
     """`step` and all behind it, or these `parts` (span ids), are asked anew; `models` are other models by step."""
 
     step: str | None = None
@@ -21,7 +21,7 @@ class Fork:
     models: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready data; `Fork(**data)` is its inverse."""
+        """JSON-ready data; `ReplaySpec(**data)` is its inverse."""
         return asdict(self)
 
     def graph(self, graph: Graph) -> Graph:

@@ -7,17 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core import environment as origin
+from orchmagic.core import environment
 from orchmagic.core.settings import Settings
 from orchmagic.graph.composition import nested
 from orchmagic.graph.model import Graph
-from orchmagic.runtime.event_loop import Bridge
-from orchmagic.runtime.fork import Fork
+from orchmagic.runtime.event_loop import EventLoopThread
+from orchmagic.runtime.fork import ReplaySpec
 from orchmagic.trace import otel
 from orchmagic.trace.audit import Audit
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.deduplication import Once
+    from orchmagic.runtime.deduplication import EventDeduplicator
     from orchmagic.runtime.run import Run
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.runs import Store
@@ -30,7 +30,7 @@ _HELD_ALONE = 1000  # where the store is in memory, and has less of them
 class History:
     """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
 
-    def __init__(self, settings: Callable[[], Settings], bridge: Bridge, notebook: Callable[[], str]) -> None:
+    def __init__(self, settings: Callable[[], Settings], bridge: EventLoopThread, notebook: Callable[[], str]) -> None:
         self.notebook = notebook
         self._settings = settings
         self._bridge = bridge
@@ -73,7 +73,7 @@ class History:
             self._audit = None if path is None else Audit(path, self.notebook)
         return self._audit
 
-    def audited(self, told: Once) -> Once:
+    def audited(self, told: EventDeduplicator) -> EventDeduplicator:
         """The same, with an audit log that hears what a run tells."""
         if self.audit is not None:
             self.audit.follow(told.trace, told.note)
@@ -83,7 +83,7 @@ class History:
         """What hears of the writes of a run: see `once.Once.log`."""
         return _nobody if self.audit is None else partial(self.audit.wrote, trace)
 
-    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, fork: Fork | None) -> str:
+    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, fork: ReplaySpec | None) -> str:
         """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints.
 
         Raises:
@@ -93,9 +93,9 @@ class History:
             self.audit.check()
         if not self._pruned:
             self._pruned = True
-            from orchmagic.storage import runs as kept  # noqa: PLC0415 - as above
+            from orchmagic.storage.runs import DAYS, KEPT  # noqa: PLC0415 - as above
 
-            gone = self.store.prune(kept.KEPT, kept.DAYS)
+            gone = self.store.prune(KEPT, DAYS)
             if gone and self.saver is not None:
                 self._bridge.run(_deleting(self.saver, gone))
         return self.store.begin(
@@ -107,7 +107,7 @@ class History:
             inputs=inputs,
             parent=parent,
             notebook=self.notebook(),
-            user=origin.user(),
+            user=environment.user(),
         )
 
     def hold(self, runs: list[Run], run: Run) -> None:

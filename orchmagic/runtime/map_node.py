@@ -63,7 +63,11 @@ async def _item(
     ctx: Context,
     one: Callable[[str, Mapping[str, object]], Awaitable[Any]],
 ) -> Any:
-    ctx.emit(NodeStarted(span=span, node=node.name, kind="item", input=images.told(item) if ctx.pictures else item))
+    ctx.emit(
+        NodeStarted(
+            span=span, node=node.name, kind="item", input=images.describe_images(item) if ctx.pictures else item
+        )
+    )
     try:
         value = await one(span, seen)
     except Waiting:

@@ -12,10 +12,9 @@ from typing import Any
 
 from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
-from orchmagic.language import expressions as expression
-from orchmagic.language import templates as template
+from orchmagic.language import expression, template
 from orchmagic.models import images
-from orchmagic.runtime import call_node as asking
+from orchmagic.runtime import call_node
 from orchmagic.runtime.context import Context, State, Update, as_json, evaluate, mirror, scope
 from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
@@ -85,12 +84,12 @@ async def _call(node: Call, span: str, state: State, seen: Mapping[str, object],
     """Ask once (or once per item, or per vote); with a transcript, what was said is appended to it."""
     if node.each:
         return await fan_out(node, span, seen, ctx, lambda at, there: _value(node, at, state, there, ctx))
-    asked = asking.question(node, span, state, seen, ctx)
-    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.told(asked.messages)))
+    asked = call_node.question(node, span, state, seen, ctx)
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.describe_images(asked.messages)))
     if node.votes:
         return {node.name: await vote(asked, node.votes, ctx)}
     try:
-        answer = await asking.ask(asked, ctx)
+        answer = await call_node.ask(asked, ctx)
     except OutputError:
         if node.tolerant:
             return {node.name: None}
@@ -103,8 +102,8 @@ async def _call(node: Call, span: str, state: State, seen: Mapping[str, object],
 
 async def _value(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Any:
     """The value of one item."""
-    asked = asking.question(node, span, state, seen, ctx)
-    return await vote(asked, node.votes, ctx) if node.votes else (await asking.ask(asked, ctx)).value
+    asked = call_node.question(node, span, state, seen, ctx)
+    return await vote(asked, node.votes, ctx) if node.votes else (await call_node.ask(asked, ctx)).value
 
 
 async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Context) -> Update:
@@ -161,11 +160,11 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
     question = template.render(node.question.text, seen)
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
     if node.subject is None:
-        reply = ctx.hear(Waiting(question, span=span))
+        reply = ctx.await_reply(Waiting(question, span=span))
         ctx.emit(Answered(span=span, reply=reply))
         return {node.name: reply}
     subject = as_json(seen[node.subject], node.subject)
-    reply = ctx.hear(Waiting(question, span=span, choices=_APPROVAL, value=subject))
+    reply = ctx.await_reply(Waiting(question, span=span, choices=_APPROVAL, value=subject))
     ctx.emit(Answered(span=span, reply=reply))
     if reply["action"] != "edit":
         return {node.name: reply["action"]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.numbers import counted
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
-from orchmagic.language.templates import text
+from orchmagic.language.template import text
 from orchmagic.runtime.context import Context, result
 from orchmagic.trace.events import Status
 from orchmagic.trace.record import Record, Span, Trace
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchmagic.views.comparison import Comparison
 
 
-class Outcome:
+class RunResult:
     """The side of a run that is read; `Run` drives it. `_kept` is its record when it comes from the history."""
 
     id: str
@@ -110,7 +110,7 @@ class Outcome:
             raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
         return pd.DataFrame(self.receipt())
 
-    def compare(self, *others: Outcome) -> Comparison:
+    def compare(self, *others: RunResult) -> Comparison:
         """This run beside one to five others: timelines on one axis, cost and quality, and what differs.
 
         Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from orchmagic.errors import InputError, OrchError
-from orchmagic.graph import tool_schema as tools
+from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Approve, Node, Sub, Tools
 from orchmagic.graph.value_types import Kinds
 from orchmagic.runtime.context import Context, as_json
@@ -86,5 +86,5 @@ def _arguments(value: Any, pause: Pause, ctx: Context) -> Any:
     name = pause.value["tool"]
     if isinstance(value, dict) and value.keys() == pause.value.keys() and value["tool"] == name:
         value = value["arguments"]
-    tools.tool(name, ctx.namespace[name]).read(json.dumps(value))  # type: ignore[arg-type]  # checked when the cell was read
+    tool_schema.tool(name, ctx.namespace[name]).read(json.dumps(value))  # type: ignore[arg-type]  # checked when the cell was read
     return value

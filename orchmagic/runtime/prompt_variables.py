@@ -10,19 +10,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.language import templates as template
-from orchmagic.language.templates import Message
+from orchmagic.language import template
+from orchmagic.language.template import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Varied:
+class PromptVariables:
     """`parts` are the values by name, as text; `frame` is everything else. Together they make the messages."""
 
     frame: str
     parts: Mapping[str, str]
 
 
-def varied(prompt: Sequence[Message], around: Sequence[Mapping[str, Any]], seen: Mapping[str, object]) -> Varied | None:
+def varied(
+    prompt: Sequence[Message], around: Sequence[Mapping[str, Any]], seen: Mapping[str, object]
+) -> PromptVariables | None:
     """The values that the templates of `prompt` take from `seen`; `around` are messages that are no template.
 
     None when a value is no text that says all of it (a function, an image), or there is no value at all.
@@ -35,4 +37,4 @@ def varied(prompt: Sequence[Message], around: Sequence[Mapping[str, Any]], seen:
     if not parts or any(not isinstance(m.get("content"), str) for m in around):
         return None
     frame = json.dumps([[[m.role, m.text] for m in prompt], [dict(m) for m in around]], sort_keys=True, default=str)
-    return Varied(frame, parts)
+    return PromptVariables(frame, parts)

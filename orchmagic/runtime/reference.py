@@ -11,24 +11,24 @@ from typing import Any, TypedDict
 from orchmagic.errors import SettingsError
 from orchmagic.graph.model import Call, Graph, Sub
 from orchmagic.models import Deployment
-from orchmagic.models.pricing import cost as prices
+from orchmagic.models.pricing import prices
 from orchmagic.patterns import PATTERNS
 
 SINCE = "Q2 2026, illustrative"
 """What the ranges of the patterns are worth."""
 
 
-class Yardstick(TypedDict):
+class CostReference(TypedDict):
     """Arguments of a Trace."""
 
     strongest: dict[str, Any] | None
     usual: dict[str, Any] | None
 
 
-def yardstick(pattern: str, models: Iterable[str], resolve: Callable[[str], Deployment]) -> Yardstick:
+def cost_reference(pattern: str, models: Iterable[str], resolve: Callable[[str], Deployment]) -> CostReference:
     """For a run of `pattern` that may ask `models`, the names that `resolve` knows."""
     known = {d.alias: d for name in ("large", *models) if (d := _known(name, resolve))}
-    return Yardstick(strongest=prices.strongest(known.pop("large", None), known.values()), usual=_usual(pattern))
+    return CostReference(strongest=prices.strongest(known.pop("large", None), known.values()), usual=_usual(pattern))
 
 
 def models_of(graph: Graph, default: str) -> list[str]:

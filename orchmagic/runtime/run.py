@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, as_json
-from orchmagic.runtime.deduplication import Once
-from orchmagic.runtime.event_loop import Bridge, settle, waited
-from orchmagic.runtime.outcome import Outcome, values
+from orchmagic.runtime.deduplication import EventDeduplicator
+from orchmagic.runtime.event_loop import EventLoopThread, settle, waited
+from orchmagic.runtime.outcome import RunResult, values
 from orchmagic.runtime.pause import Pause, fitting
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
-from orchmagic.trace.receipt import broken, unfit
+from orchmagic.trace.receipt import spans_to_reask, spans_to_retry
 from orchmagic.trace.record import Record
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.tools import Once as Writes
+    from orchmagic.runtime.tools import WriteScope
     from orchmagic.storage.runs import Stored
 
 
@@ -34,17 +34,17 @@ _NO_HISTORY = "a replay needs the history: %config OrchMagic.history is off"
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RunHistory:
     """What a run asks of the history it is kept in."""
 
     save: Callable[[Run], None] = lambda _: None
     again: Callable[..., Run] | None = None
     take: Callable[[Run], None] = lambda _: None
     renew: Callable[[Run], None] = lambda _: None
-    writes: Writes | None = None
+    writes: WriteScope | None = None
 
 
-class Run(Outcome):
+class Run(RunResult):
     """One run of an orchestration. The values of its steps are attributes: `run.extract.severity`.
 
     Attributes:
@@ -63,10 +63,10 @@ class Run(Outcome):
         id_: str,
         context: Context,
         compiled: Any,
-        told: Once,
+        told: EventDeduplicator,
         inputs: Mapping[str, Any],
-        bridge: Bridge,
-        past: Past | None = None,
+        bridge: EventLoopThread,
+        past: RunHistory | None = None,
     ) -> None:
         self.id = id_
         self.inputs = inputs
@@ -79,7 +79,7 @@ class Run(Outcome):
         self._context = context
         self._compiled = compiled
         self._bridge = bridge
-        self._past = past or Past()
+        self._past = past or RunHistory()
         self._kept: Record | None = None
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
@@ -158,7 +158,7 @@ class Run(Outcome):
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
             self._past.take(self)
             self._past.renew(self)
-            self._context.renew(unfit(self.record))
+            self._context.reset(spans_to_reask(self.record))
             self.trace.restart()
             self._told.forget()
             self.start()
@@ -182,7 +182,7 @@ class Run(Outcome):
         Raises:
             InputError: the run does not wait, or the reply is none of its choices; it still waits then.
         """
-        from orchmagic.runtime import compile as compiling  # noqa: PLC0415 - heavy
+        from orchmagic.runtime import compiler  # noqa: PLC0415 - heavy
 
         with self._turn:
             if self.status != "waiting" or self.waiting is None:
@@ -190,7 +190,7 @@ class Run(Outcome):
             pause = self.waiting
             fit = fitting(reply, pause, self._context, self.id)
             self._past.take(self)
-            self.start(compiling.resume(pause.interrupt, pause.span, fit))
+            self.start(compiler.resume(pause.interrupt, pause.span, fit))
         return self
 
     def replay(self, *, from_step: str | None = None, model: str | None = None, **inputs: object) -> Run:
@@ -210,7 +210,7 @@ class Run(Outcome):
         """Run again what failed (the dead letters) and what depends on it; the rest comes from the record."""
         if self._past.again is None:
             raise InputError(_NO_HISTORY)
-        return self._past.again(self, None, None, {}, broken(self.record)).wait()
+        return self._past.again(self, None, None, {}, spans_to_retry(self.record)).wait()
 
     @property
     def checkpoint(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class Run(Outcome):
 
     async def _drive(self, payload: Any) -> None:
         if not self.trace.events:
-            self.trace.add(RunStarted(inputs=images.told(self.inputs)))
+            self.trace.add(RunStarted(inputs=images.describe_images(self.inputs)))
         writes = self._past.writes
         try:
             with writes.during() if writes else nullcontext():

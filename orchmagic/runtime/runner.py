@@ -12,16 +12,16 @@ from orchmagic.errors import CellError, InputError, SettingsError, nearest
 from orchmagic.graph.composition import behind, pauses
 from orchmagic.graph.model import Graph, Limits
 from orchmagic.graph.value_types import Kinds
-from orchmagic.guards.policy import Policy
+from orchmagic.guards.policy import Guardrails
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import Handler, images
-from orchmagic.models.routing import api_keys as keys
+from orchmagic.models.routing import api_keys
 from orchmagic.runtime.context import Context
-from orchmagic.runtime.deduplication import Once
-from orchmagic.runtime.fork import Fork
+from orchmagic.runtime.deduplication import EventDeduplicator
+from orchmagic.runtime.fork import ReplaySpec
 from orchmagic.runtime.orchestration import Orchestration
-from orchmagic.runtime.reference import models_of, yardstick
-from orchmagic.runtime.run import Past, Run
+from orchmagic.runtime.reference import cost_reference, models_of
+from orchmagic.runtime.run import Run, RunHistory
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import Event
 from orchmagic.trace.record import Trace
@@ -29,7 +29,7 @@ from orchmagic.trace.record import Trace
 if TYPE_CHECKING:
     from orchmagic.models.middleware.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
-    from orchmagic.runtime.event_loop import Bridge
+    from orchmagic.runtime.event_loop import EventLoopThread
     from orchmagic.runtime.session import Session
     from orchmagic.storage.runs import Stored
 
@@ -40,7 +40,7 @@ class Runner:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._flights: SingleFlight | None = None
-        self._forks: dict[str, Fork] = {}
+        self._forks: dict[str, ReplaySpec] = {}
 
     def new_run(
         self,
@@ -48,7 +48,7 @@ class Runner:
         inputs: Mapping[str, Any],
         *,
         parent: str | None = None,
-        fork: Fork | None = None,
+        fork: ReplaySpec | None = None,
     ) -> Run:
         """A run that has not begun, with its own budget, trace, journal and pipeline.
 
@@ -68,10 +68,10 @@ class Runner:
         compiled: Any,
         inputs: Mapping[str, Any],
         parent: str | None,
-        fork: Fork | None = None,
+        fork: ReplaySpec | None = None,
     ) -> Run:
         from orchmagic.graph.draw import picture  # noqa: PLC0415 - only runs are drawn
-        from orchmagic.runtime.tools import Once as Writes  # noqa: PLC0415 - first run
+        from orchmagic.runtime.tools import WriteScope  # noqa: PLC0415 - first run
 
         graph, options = made.definition, made.options
         trace = Trace(
@@ -80,10 +80,10 @@ class Runner:
             graph.pattern,
             picture=picture(graph),
             limits=asdict(graph.limits),
-            **yardstick(graph.pattern, models_of(graph, self._session.settings.model), self._session.known),
+            **cost_reference(graph.pattern, models_of(graph, self._session.settings.model), self._session.known),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        told = self._session.history.audited(Once(trace))
+        told = self._session.history.audited(EventDeduplicator(trace))
         fresh = fork.fresh(graph) if fork else None
         if fork:
             self._forks[number] = fork
@@ -92,10 +92,10 @@ class Runner:
         context.fresh = fresh or context.fresh
         context.pictures = images.among(inputs)
         context.thread = self._said(options.thread, journal)
-        past = Past(
+        past = RunHistory(
             save=lambda run: self._session.history.save(run, None if parent else options.thread),
             again=lambda run, step, model, given, parts=None: self._replay(made, run, step, model, given, parts),
-            writes=Writes(
+            writes=WriteScope(
                 self._session.history.store.ledger, number, told.repeated, self._session.history.wrote(trace)
             ),
             take=self._take,
@@ -149,8 +149,8 @@ class Runner:
         if step is not None and step not in names:
             raise InputError(f"{run.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
         anew = names if step is None else [n for n in names if n in behind(run.graph, step)]
-        models = {**self._forks.get(run.id, Fork()).models, **(dict.fromkeys(anew, model) if model else {})}
-        fork = Fork(step, tuple(sorted(parts or ())), models)
+        models = {**self._forks.get(run.id, ReplaySpec()).models, **(dict.fromkeys(anew, model) if model else {})}
+        fork = ReplaySpec(step, tuple(sorted(parts or ())), models)
         again = Orchestration(fork.graph(made.definition), made.options, self._session)
         inputs = {**run.inputs, **again.bind((), {**run.inputs, **given})} if given else run.inputs
         found = self.new_run(again, inputs, parent=run.id, fork=fork)
@@ -174,7 +174,7 @@ class Runner:
             raise InputError(f"run {number} ({stored.name}) does not fit this notebook: {found}") from None
         if missing := [n for n in made.definition.code if n not in self._session.namespace]:
             raise InputError(f"run {number} needs {', '.join(missing)} of its notebook: run the cell that defines it")
-        fork = Fork(**stored.options) if stored.options else None
+        fork = ReplaySpec(**stored.options) if stored.options else None
         if fork:
             made = Orchestration(fork.graph(made.definition), made.options, self._session)
         run = self._assembled(number, made, self._graph(made), stored.inputs, stored.parent, fork)
@@ -201,7 +201,7 @@ class Runner:
         """What the nodes of one run work with."""
         from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
 
-        policy = Policy(self._session.rules(options), emit)
+        policy = Guardrails(self._session.rules(options), emit)
 
         def nested(limits: Limits, above: Budget | None) -> tuple[Handler, Budget]:
             budget = Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=above)
@@ -228,7 +228,7 @@ class Runner:
 
         `durable`: its pauses survive the kernel; it belongs to the session's loop then.
         """
-        from orchmagic.runtime.compile import compile_graph  # noqa: PLC0415 - heavy
+        from orchmagic.runtime.compiler import compile_graph  # noqa: PLC0415 - heavy
 
         return compile_graph(
             graph, lambda: self._untraced(graph, options), self._session.history.saver if durable else None
@@ -236,7 +236,7 @@ class Runner:
 
     def _untraced(self, graph: Graph, options: RunOptions) -> Context:
         context = self.context(graph, options, lambda _: None, NoJournal())
-        context.handler = self._session.bridge.across(context.handler)
+        context.handler = self._session.bridge.on_own_loop(context.handler)
         nested = context.nested
         assert nested is not None
         context.nested = lambda limits, above: _across(self._session.bridge, *nested(limits, above))
@@ -248,12 +248,12 @@ class Runner:
         budget: Budget,
         journal: Journal,
         left: Callable[[], float | None],
-        policy: Policy,
+        policy: Guardrails,
     ) -> Handler:
         """The pipeline of one run, outermost first: tracing … provider."""
         from orchmagic.models import pipeline  # noqa: PLC0415 - first run
         from orchmagic.models.middleware.single_flight import SingleFlight  # noqa: PLC0415 - first run
-        from orchmagic.models.routing import price_advice as unpriced  # noqa: PLC0415 - first run
+        from orchmagic.models.routing import price_advice  # noqa: PLC0415 - first run
 
         if self._flights is None:
             self._flights = SingleFlight()
@@ -270,7 +270,7 @@ class Runner:
             memory=self._session.memory,
             pool=self._session.pool,
             health=self._session.health,
-            unpriced=lambda d: unpriced.advice(d, self._session.settings, self._session.environ),
+            unpriced=lambda d: price_advice.advice(d, self._session.settings, self._session.environ),
             time_left=left,
         )
 
@@ -278,7 +278,7 @@ class Runner:
         """An unknown alias or an unset key is one clear line before anything starts."""
         for name in set(models_of(graph, self._session.settings.model)):
             deployment = self._session.deployment(name)
-            if said := keys.lack(deployment, self._session.environ):
+            if said := api_keys.lack(deployment, self._session.environ):
                 raise SettingsError(f"model {name!r} cannot be asked: {said}; or name another model")
 
 
@@ -294,5 +294,5 @@ def split(source: str) -> tuple[str, str, str]:
     return magic, line, body
 
 
-def _across(bridge: Bridge, handler: Handler, budget: Budget) -> tuple[Handler, Budget]:
-    return bridge.across(handler), budget
+def _across(bridge: EventLoopThread, handler: Handler, budget: Budget) -> tuple[Handler, Budget]:
+    return bridge.on_own_loop(handler), budget

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.environment import notebook
 from orchmagic.core.settings import Settings, load
-from orchmagic.core.validators import Keep, keep
+from orchmagic.core.validators import CachePolicy, keep
 from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.graph.checks import reads
 from orchmagic.graph.composition import definition, nested
@@ -21,13 +21,12 @@ from orchmagic.guards import parse as rules_of
 from orchmagic.language.cell import parse
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.models import PROVIDERS, Deployment, Pool, Provider
-from orchmagic.models.routing import aliases
-from orchmagic.models.routing import api_keys as keys
+from orchmagic.models.routing import aliases, api_keys
 from orchmagic.patterns import PATTERNS
-from orchmagic.runtime.budgets import Purse
-from orchmagic.runtime.caches import Kept
+from orchmagic.runtime.budgets import KernelBudget
+from orchmagic.runtime.caches import Caches
 from orchmagic.runtime.context import CallDefaults
-from orchmagic.runtime.event_loop import Bridge
+from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.history import History
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.run import Run
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from orchmagic.graph.estimate import Estimate
     from orchmagic.models.cache import Cache
     from orchmagic.models.routing.health import Health
-    from orchmagic.models.semantic.semantic_cache import Memory
+    from orchmagic.models.semantic.semantic_cache import SemanticCache
 
 
 class Session:
@@ -52,17 +51,17 @@ class Session:
         notify: Callable[[str], None] = print,
     ) -> None:
         self.namespace: MutableMapping[str, object] = {} if namespace is None else namespace
-        self.environ = keys.around() if environ is None else environ
-        self.bridge = Bridge()
+        self.environ = api_keys.around() if environ is None else environ
+        self.bridge = EventLoopThread()
         self.runs: list[Run] = []
         self.defined: dict[str, Orchestration] = {}
         self._config = config
         self._notify = notify
         self._said_local = False
         self._providers: dict[str, Provider] = {}
-        self._kept = Kept(lambda: self.settings, self.bridge)
+        self._kept = Caches(lambda: self.settings, self.bridge)
         self._health: Health | None = None
-        self.purse = Purse(lambda: self.settings.notebook_budget)
+        self.purse = KernelBudget(lambda: self.settings.notebook_budget)
         self.history = History(lambda: self.settings, self.bridge, lambda: notebook(self.namespace, self.environ))
         self.runner = Runner(self)
         self._settings: Settings | None = None
@@ -150,7 +149,7 @@ class Session:
             timeout=options.timeout or chosen.timeout,
             max_tokens=chosen.reply_tokens,
             cache="off" if options.no_cache else "refresh" if options.refresh else "use",
-            keep=(options.cache or Keep()).over(keep(chosen.cache)),
+            keep=(options.cache or CachePolicy()).over(keep(chosen.cache)),
             retries=chosen.retry if options.retry is None else options.retry,
         )
 
@@ -216,7 +215,7 @@ class Session:
         return self._kept.answers
 
     @property
-    def memory(self) -> Memory | None:
+    def memory(self) -> SemanticCache | None:
         """What the semantic cache knows; None without a cache."""
         return self._kept.questions
 

@@ -20,8 +20,8 @@ async def run_inner(node: Sub, span: str, seen: Mapping[str, object], ctx: Conte
     """The output of the inner graph: `{"step": the node that gave it, "value": its JSON}`."""
     inputs = await _inputs(node, seen)
     if node.each is None:
-        ctx.emit(NodeStarted(span=span, node=node.name, kind="sub", input=images.told(inputs)))
-    below = ctx.below(node, f"{span}/", counts=node.each is None)
+        ctx.emit(NodeStarted(span=span, node=node.name, kind="sub", input=images.describe_images(inputs)))
+    below = ctx.child(node, f"{span}/", counts=node.each is None)
     ended = await _ended(node, inputs, below, inner)
     if ended:
         ctx.emit(Decided(span=span, choice=ended[0], reason=ended[1]))

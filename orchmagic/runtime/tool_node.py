@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.errors import StoreError, Waiting, WriteUnknown
-from orchmagic.graph import tool_schema as tools
+from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
 from orchmagic.runtime.context import Context, State, Update
@@ -38,7 +38,7 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
     key = json.dumps([name, written])
     kept = ctx.journal.recall(id_, key)
     try:
-        result = kept.value if kept else tools.readable(await _use(node, name, written, id_, ctx))
+        result = kept.value if kept else tool_schema.readable(await _use(node, name, written, id_, ctx))
         result = await ctx.policy.text(result, "tools", id_)
     except (Waiting, WriteUnknown, StoreError):
         raise  # not for the model, which would find another way to write
@@ -56,7 +56,7 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
 async def _use(node: Tools, name: str, written: str, id_: str, ctx: Context) -> object:
     if name not in node.tools:
         raise LookupError(f"there is no tool {name!r}; there are: {', '.join(node.tools)}")
-    tool = tools.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
+    tool = tool_schema.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
     arguments = tool.read(written)
     if name in node.approve:
         arguments = tool.read(_approved(name, written, id_, ctx))
@@ -78,7 +78,7 @@ def _approved(name: str, written: str, id_: str, ctx: Context) -> str:
         ValueError: rejected; the text is for the model.
     """
     shown = {"tool": name, "arguments": json.loads(written or "{}")}
-    reply = ctx.hear(Waiting(f"Run {name}?", span=id_, choices=("approve", "edit", "reject"), value=shown))
+    reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=("approve", "edit", "reject"), value=shown))
     ctx.emit(Answered(span=id_, reply=reply))
     if reply["action"] == "reject":
         raise ValueError(REJECTED.format(tool=name, why=reply.get("why") or "no reason was given"))

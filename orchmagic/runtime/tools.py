@@ -49,7 +49,7 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class WriteScope:
     """Under whose name a run writes. `told` hears of each write that was served instead of done again.
 
     `log` hears of all, from any thread: tool, id of the write, and begun, done, failed, unknown or served.
@@ -70,7 +70,7 @@ class Once:
             _RUN.reset(token)
 
 
-_RUN: ContextVar[Once | None] = ContextVar("orchmagic_once", default=None)
+_RUN: ContextVar[WriteScope | None] = ContextVar("orchmagic_once", default=None)
 _WRITING: ContextVar[frozenset[tuple[str, str]]] = ContextVar("orchmagic_writing", default=frozenset())
 
 
@@ -113,7 +113,7 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
 
         @functools.wraps(function)
         async def begun_later(*args: Any, **kwargs: Any) -> Any:
-            deed = _Deed.of(function, key, args, kwargs)
+            deed = WriteCall.of(function, key, args, kwargs)
             if deed is None:
                 return await function(*args, **kwargs)
             while not deed.claimed():  # noqa: ASYNC110 - the other one may be in another process
@@ -127,7 +127,7 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def begun(*args: Any, **kwargs: Any) -> Any:
-        deed = _Deed.of(function, key, args, kwargs)
+        deed = WriteCall.of(function, key, args, kwargs)
         if deed is None:
             return function(*args, **kwargs)
         while not deed.claimed():
@@ -141,10 +141,10 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
     return begun
 
 
-class _Deed:
+class WriteCall:
     """One call of a function that writes, inside a run. `found`: it was done before, and `result` is what it gave."""
 
-    def __init__(self, once: Once, function: Callable[..., Any], key: str, call: str) -> None:
+    def __init__(self, once: WriteScope, function: Callable[..., Any], key: str, call: str) -> None:
         self.once = once
         self.function = function
         self.key = key
@@ -156,7 +156,7 @@ class _Deed:
     @classmethod
     def of(
         cls, function: Callable[..., Any], key: Key | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> _Deed | None:
+    ) -> WriteCall | None:
         """None outside a run, and for a function that calls itself: that is still the same write."""
         once = _RUN.get()
         if once is None:

@@ -12,7 +12,7 @@ from typing import Any
 from orchmagic.errors import BudgetExceeded
 from orchmagic.graph.model import Votes
 from orchmagic.models import images
-from orchmagic.runtime.call_node import Question, ask
+from orchmagic.runtime.call_node import CallPrompt, ask
 from orchmagic.runtime.context import Context
 from orchmagic.trace.events import Decided, NodeFailed, NodeFinished, NodeStarted
 
@@ -27,7 +27,7 @@ class Tally:
     tie: bool
 
 
-async def vote(asked: Question, votes: Votes, ctx: Context) -> Any:
+async def vote(asked: CallPrompt, votes: Votes, ctx: Context) -> Any:
     """The outcome as JSON: the winner with agreement, dissent, tie and decided.
 
     Raises:
@@ -73,9 +73,9 @@ def _name(value: Any, by: str) -> str:
     return chosen.strip().casefold() if isinstance(chosen, str) else json.dumps(chosen, sort_keys=True)
 
 
-async def _ballot(asked: Question, number: int, ctx: Context) -> Any:
+async def _ballot(asked: CallPrompt, number: int, ctx: Context) -> Any:
     span = f"{asked.span}/v{number}"
-    ctx.emit(NodeStarted(span=span, node=asked.node.name, kind="vote", input=images.told(asked.messages)))
+    ctx.emit(NodeStarted(span=span, node=asked.node.name, kind="vote", input=images.describe_images(asked.messages)))
     try:
         answer = await ask(replace(asked, span=span, vote=number), ctx)
     except Exception as error:
@@ -85,7 +85,7 @@ async def _ballot(asked: Question, number: int, ctx: Context) -> Any:
     return answer.value
 
 
-def _judge(asked: Question, ctx: Context) -> str | None:
+def _judge(asked: CallPrompt, ctx: Context) -> str | None:
     own = asked.node.fallback
     models = own if own is not None else ctx.graph.fallback or ctx.defaults.fallback
     return models[0] if models else None

@@ -17,10 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from orchmagic.core import environment as origin
-from orchmagic.core import process
+from orchmagic.core import environment, process
 from orchmagic.errors import SettingsError
-from orchmagic.trace import audit_lines as deeds
+from orchmagic.trace import audit_lines
 from orchmagic.trace.events import Event
 from orchmagic.trace.record import Record, Trace
 
@@ -43,7 +42,7 @@ class Audit:
         self.setting = path
         self.path = path.absolute()  # %cd does not move it
         self._notebook = notebook
-        self._user = origin.user()
+        self._user = environment.user()
         self._complained = False
 
     def check(self) -> None:
@@ -66,7 +65,7 @@ class Audit:
 
     def ended(self, record: Record) -> None:
         """The end of a run, or that it waits: with what it took in all, earlier lives of it included."""
-        self._add(deeds.end(record), self._who(record), lambda _: None)
+        self._add(audit_lines.end(record), self._who(record), lambda _: None)
 
     def wrote(self, trace: Trace, tool: str, write: str, state: str) -> None:
         """A tool that writes began, ended, or was not run again. Called from any thread."""
@@ -79,7 +78,7 @@ class Audit:
         return {**named, "user": self._user, "notebook": self._notebook(), "host": here.host, "pid": here.pid}
 
     def _heard(self, who: Mapping[str, Any], note: Note, event: Event) -> None:
-        line = deeds.line(event)
+        line = audit_lines.line(event)
         if line is not None:
             self._add(line, who, note)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchmagic.trace import events as e
+from orchmagic.trace import events
 from orchmagic.trace.otel_spans import error_type
 from orchmagic.trace.record import Record, Span
 
@@ -18,7 +18,7 @@ _UNSURE = re.compile(r"not sure enough|no known label|no arm")
 _OURS = re.compile(r"score .*|a probe\b.*|\S+ left alone for \d+ s(?= after)")  # clauses of a choice that quote nobody
 
 
-def line(event: e.Event) -> dict[str, Any] | None:
+def line(event: events.Event) -> dict[str, Any] | None:
     """A line of the log; None for what is no decision."""
     found = _LINES.get(type(event))
     return None if found is None else found(event)
@@ -58,7 +58,7 @@ def _sum(spans: list[Span]) -> dict[str, Any]:
     return {"attempts": len(spans), "tokens": sum(s.usage.total for s in spans), "cost": known}
 
 
-def _decided(event: e.Decided) -> dict[str, Any]:
+def _decided(event: events.Decided) -> dict[str, Any]:
     sure = {} if event.confidence is None else {"confidence": event.confidence, "basis": event.basis}
     if event.basis == _VOTE:  # what was chosen is an answer
         return {"event": "decided", "step": event.span, "choice": None, "why": event.reason, **sure}
@@ -71,7 +71,7 @@ def _reason(text: str) -> str:
     return found[0] if found else text.partition("; ")[0]
 
 
-def _asked(event: e.Asked) -> dict[str, Any]:
+def _asked(event: events.Asked) -> dict[str, Any]:
     """A person is asked: whether a tool may run, or something else."""
     value = event.value
     tool = isinstance(value, Mapping) and event.question == f"Run {value.get('tool')}?"
@@ -79,52 +79,52 @@ def _asked(event: e.Asked) -> dict[str, Any]:
     return {"event": "asked", "step": event.span, "choices": event.choices, **told}
 
 
-def _answered(event: e.Answered) -> dict[str, Any]:
+def _answered(event: events.Answered) -> dict[str, Any]:
     said = event.reply.get("action") if isinstance(event.reply, Mapping) else None
     return {"event": "answered", "step": event.span, "answer": said if said in _ACTIONS else "a text"}
 
 
-def _guarded(event: e.Guarded) -> dict[str, Any]:
+def _guarded(event: events.Guarded) -> dict[str, Any]:
     found = {"rule": event.rule, "action": event.action, "where": event.where, "found": event.what}
     return {"event": "guarded", "step": event.call, **found}
 
 
-def _chosen(event: e.Chosen) -> dict[str, Any]:
+def _chosen(event: events.Chosen) -> dict[str, Any]:
     first, *rest = event.reason.split("; ")
     why = "; ".join([first, *(found[0] for r in rest if (found := _OURS.match(r)))])
     return {"event": "chosen", "step": event.call, "alias": event.alias, "model": event.deployment, "why": why}
 
 
-def _fell_back(event: e.FellBack) -> dict[str, Any]:
+def _fell_back(event: events.FellBack) -> dict[str, Any]:
     return {"event": "fell back", "step": event.call, "from": event.source, "model": event.target, "why": event.kind}
 
 
-def _failed(event: e.AttemptFailed) -> dict[str, Any]:
+def _failed(event: events.AttemptFailed) -> dict[str, Any]:
     wait = None if event.wait is None else round(event.wait, 3)
     why = error_type(event.error)
     return {"event": "attempt failed", "step": event.call, "model": event.model, "why": why, "again_after": wait}
 
 
-def _hit(event: e.CacheHit) -> dict[str, Any]:
+def _hit(event: events.CacheHit) -> dict[str, Any]:
     how = "semantic" if event.score is not None else "shared" if event.shared else "exact"
     more = {} if event.score is None else {"score": round(event.score, 4), "hit": event.hit}
     told = {"how": how, "age": round(event.age, 1), "saved": event.cost, **more}
     return {"event": "cache hit", "step": event.call, **told}
 
 
-_LINES: Mapping[type[e.Event], Callable[[Any], dict[str, Any]]] = {
-    e.RunStarted: lambda x: {"event": "begun", "inputs": sorted(x.inputs)},
-    e.Decided: _decided,
-    e.NodeSkipped: lambda x: {"event": "skipped", "step": x.span, "why": x.reason},
-    e.Asked: _asked,
-    e.Answered: _answered,
-    e.Guarded: _guarded,
-    e.Chosen: _chosen,
-    e.FellBack: _fell_back,
-    e.AttemptFailed: _failed,
-    e.CacheHit: _hit,
-    e.Audited: lambda x: {"event": "hit checked", "step": x.call, "score": round(x.score, 4), "agreed": x.agreed},
-    e.Recalled: lambda x: {"event": "recalled", "step": x.call, "why": "paid before" if x.paid else "a replay"},
-    e.ToolStarted: lambda x: {"event": "tool begun", "step": x.call, "tool": x.tool},
-    e.ToolFinished: lambda x: {"event": "tool ended", "step": x.call, "failed": x.error is not None},
+_LINES: Mapping[type[events.Event], Callable[[Any], dict[str, Any]]] = {
+    events.RunStarted: lambda x: {"event": "begun", "inputs": sorted(x.inputs)},
+    events.Decided: _decided,
+    events.NodeSkipped: lambda x: {"event": "skipped", "step": x.span, "why": x.reason},
+    events.Asked: _asked,
+    events.Answered: _answered,
+    events.Guarded: _guarded,
+    events.Chosen: _chosen,
+    events.FellBack: _fell_back,
+    events.AttemptFailed: _failed,
+    events.CacheHit: _hit,
+    events.Audited: lambda x: {"event": "hit checked", "step": x.call, "score": round(x.score, 4), "agreed": x.agreed},
+    events.Recalled: lambda x: {"event": "recalled", "step": x.call, "why": "paid before" if x.paid else "a replay"},
+    events.ToolStarted: lambda x: {"event": "tool begun", "step": x.call, "tool": x.tool},
+    events.ToolFinished: lambda x: {"event": "tool ended", "step": x.call, "failed": x.error is not None},
 }

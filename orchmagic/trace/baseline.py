@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record
 
@@ -49,7 +49,8 @@ class Baseline:
             return f"On {self.name} it would have cost an unknown sum: it has no price"
         saved = "" if self.saved is None else f" ({_saved(self.saved)})"
         return (
-            f"On {self.name}, estimated: one call {words.money(self.one)}, all calls {words.money(self.every)}{saved}"
+            f"On {self.name}, estimated: one call {humanize.money(self.one)}, "
+            f"all calls {humanize.money(self.every)}{saved}"
         )
 
 
@@ -77,10 +78,10 @@ def remarks(record: Record, *, above: bool = False) -> Iterator[str]:
     if not record.usual or record.status != "done":
         return
     since = record.usual["since"]
-    cost, seconds = words.money(record.cost, record.unpriced), words.seconds(record.seconds)
+    cost, seconds = humanize.money(record.cost, record.unpriced), humanize.seconds(record.seconds)
     told = (
-        ("cost", record.cost, cost, "dollars", words.money),
-        ("took", record.seconds, seconds, "seconds", words.seconds),
+        ("cost", record.cost, cost, "dollars", humanize.money),
+        ("took", record.seconds, seconds, "seconds", humanize.seconds),
     )
     for verb, value, said, side, say in told:
         low, high = record.usual[side]

@@ -11,18 +11,27 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from orchmagic.trace import events as e
-from orchmagic.trace import narration as stories
+from orchmagic.trace import events, narration
 from orchmagic.trace.path import ENDS, later, walked
 from orchmagic.trace.record import Picture, Record, Span
-from orchmagic.trace.span_builder import Draft, above, failure, kind, name, unpacked
+from orchmagic.trace.span_builder import SpanBuilder, above, failure, kind, name, unpacked
 
 if TYPE_CHECKING:
     from orchmagic.trace.record import Trace
 
-_Node: TypeAlias = e.NodeStarted | e.NodeSkipped | e.NodeFinished | e.NodeFailed | e.Asked | e.Answered
-_Call: TypeAlias = e.CallStarted | e.CallFinished | e.CallFailed | e.CacheHit | e.Recalled | e.FellBack | e.Repaired
-_Attempt: TypeAlias = e.AttemptStarted | e.AttemptFinished | e.AttemptFailed
+_Node: TypeAlias = (
+    events.NodeStarted | events.NodeSkipped | events.NodeFinished | events.NodeFailed | events.Asked | events.Answered
+)
+_Call: TypeAlias = (
+    events.CallStarted
+    | events.CallFinished
+    | events.CallFailed
+    | events.CacheHit
+    | events.Recalled
+    | events.FellBack
+    | events.Repaired
+)
+_Attempt: TypeAlias = events.AttemptStarted | events.AttemptFinished | events.AttemptFailed
 
 
 class _Fold:
@@ -33,94 +42,110 @@ class _Fold:
         ends = [(name, what) for name, what in picture.nodes if what in ENDS]
         words = {ENDS[what]: name for name, what in ends if ENDS[what] not in self.kinds}
         self.ends = {**words, **{name: name for name, _ in ends}}  # a way out by its name or by its word
-        self.drafts: dict[str, Draft] = {}
+        self.drafts: dict[str, SpanBuilder] = {}
         self.inputs: Mapping[str, Any] = {}
-        self.finished: e.RunFinished | None = None
+        self.finished: events.RunFinished | None = None
         self.path: list[str] = []
         self.paid: list[float | None] = []  # of each attempt, and of each answer from the run's own record
-        self._asks: dict[str, Draft] = {}  # the last question of each step
+        self._asks: dict[str, SpanBuilder] = {}  # the last question of each step
         self._tries: Counter[str] = Counter()  # attempts of each question
         self._chosen: dict[tuple[str, str], str] = {}  # why a deployment is asked next: by question and deployment
-        self.within: dict[str, list[Draft]] = defaultdict(list)
+        self.within: dict[str, list[SpanBuilder]] = defaultdict(list)
         self._told: set[str] = set()  # questions whose fallback is told already
 
-    def add(self, event: e.Event) -> None:
+    def add(self, event: events.Event) -> None:
         match event:
-            case e.RunStarted():
+            case events.RunStarted():
                 self.inputs, self.finished = event.inputs, None
-            case e.RunFinished():
+            case events.RunFinished():
                 self.finished = event
-            case e.NodeStarted() | e.NodeSkipped() | e.NodeFinished() | e.NodeFailed() | e.Asked() | e.Answered():
+            case (
+                events.NodeStarted()
+                | events.NodeSkipped()
+                | events.NodeFinished()
+                | events.NodeFailed()
+                | events.Asked()
+                | events.Answered()
+            ):
                 self._node(event)
-            case e.CallStarted():
+            case events.CallStarted():
                 self._asked(event)
-            case e.CallFinished() | e.CallFailed() | e.CacheHit() | e.Recalled() | e.FellBack() | e.Repaired():
+            case (
+                events.CallFinished()
+                | events.CallFailed()
+                | events.CacheHit()
+                | events.Recalled()
+                | events.FellBack()
+                | events.Repaired()
+            ):
                 self._call(event)
-            case e.Chosen() | e.AttemptStarted() | e.AttemptFinished() | e.AttemptFailed():
+            case events.Chosen() | events.AttemptStarted() | events.AttemptFinished() | events.AttemptFailed():
                 self._attempt(event)
-            case e.ToolStarted() | e.ToolFinished():
+            case events.ToolStarted() | events.ToolFinished():
                 self._tool(event)
-            case e.Guarded() | e.Audited():  # what is blocked before it is asked stays open, and ends as its run does
-                self._inside(event.call, event.at, "ask").why.append(stories.noted(event))
-            case e.Decided():
+            case (
+                events.Guarded() | events.Audited()
+            ):  # what is blocked before it is asked stays open, and ends as its run does
+                self._inside(event.call, event.at, "ask").why.append(narration.noted(event))
+            case events.Decided():
                 self._decided(event)
 
     def _node(self, event: _Node) -> None:
         draft = self._step(event.span, event.at)
         match event:
-            case e.NodeStarted():
+            case events.NodeStarted():
                 self.finished = None  # a resumed run goes on
                 if draft.status != "waiting":  # what still waits is visited anew, and asks no second time
                     draft.again()
                 draft.kind, draft.input = event.kind, event.input
-            case e.NodeSkipped():
+            case events.NodeSkipped():
                 draft.why.append(event.reason)
                 draft.close(event.at, "skipped")
-            case e.NodeFinished():
+            case events.NodeFinished():
                 self._ended(draft, event)
-            case e.NodeFailed():
+            case events.NodeFailed():
                 draft.error = event.error
                 draft.close(event.at, "failed")
-            case e.Asked():
+            case events.Asked():
                 draft.status = "waiting"
                 draft.asked = {"question": event.question, "choices": list(event.choices), "value": event.value}
-            case e.Answered():
+            case events.Answered():
                 self.finished = None
                 draft.again()
-                draft.why.append(stories.answered(event.reply))
+                draft.why.append(narration.answered(event.reply))
 
-    def _ended(self, draft: Draft, event: e.NodeFinished) -> None:
+    def _ended(self, draft: SpanBuilder, event: events.NodeFinished) -> None:
         inner = "sub" in {draft.kind, self.drafts[draft.parent].kind if draft.parent else ""}
         draft.output = unpacked(event.output) if inner else event.output
-        draft.why += stories.told(draft.output)
+        draft.why += narration.describe_output(draft.output)
         if draft.status != "failed":  # an isolated failure ends with None, and stays what it is
             draft.close(event.at, "done")
 
     def _call(self, event: _Call) -> None:
         draft = self._inside(event.call, event.at, "ask")
         match event:
-            case e.CallFinished():
+            case events.CallFinished():
                 draft.model, draft.provider, draft.output = event.model, event.provider, event.text
                 draft.close(event.at, "done")
                 known = draft.recalled or draft.id in self._told
                 if event.reason not in {"first choice", "cached"} and not known:
                     draft.why.append(event.reason)
-            case e.CallFailed():
+            case events.CallFailed():
                 draft.error = event.error
                 draft.close(event.at, failure(event.error))
-            case e.CacheHit():
+            case events.CacheHit():
                 draft.age, draft.saved = event.age, event.cost
-            case e.Recalled():
+            case events.Recalled():
                 self._recalled(draft, event)
-            case e.FellBack():
+            case events.FellBack():
                 self._told.add(draft.id)
                 draft.why.append(f"fell back from {event.source} to {event.target}: {event.reason}")
-            case e.Repaired():
+            case events.Repaired():
                 draft.why.append(f"mended locally: {event.what}")
 
-    def _recalled(self, draft: Draft, event: e.Recalled) -> None:
+    def _recalled(self, draft: SpanBuilder, event: events.Recalled) -> None:
         draft.recalled = True
-        draft.why.append(stories.recalled(paid=event.paid))
+        draft.why.append(narration.recalled(paid=event.paid))
         if not event.paid:
             draft.saved = event.cost
             return
@@ -128,7 +153,7 @@ class _Fold:
         for spent in (draft, *self._above(draft)):
             spent.spend(event.usage, event.cost)
 
-    def _asked(self, event: e.CallStarted) -> None:
+    def _asked(self, event: events.CallStarted) -> None:
         self._step(event.span, event.at)
         before = self._asks.get(event.span)
         draft = self.drafts.get(event.call)
@@ -140,10 +165,10 @@ class _Fold:
         # the same conversation, longer: the reply before did not fit and is asked again
         if before and before is not draft and before.status == "done" and len(draft.input) > len(before.input or ()):
             before.status = "retried"
-            draft.why.append(f"asked again: {stories.short(str(draft.input[-1].get('content')))}")
+            draft.why.append(f"asked again: {narration.short(str(draft.input[-1].get('content')))}")
 
-    def _tool(self, event: e.ToolStarted | e.ToolFinished) -> None:
-        if isinstance(event, e.ToolFinished):
+    def _tool(self, event: events.ToolStarted | events.ToolFinished) -> None:
+        if isinstance(event, events.ToolFinished):
             draft = self._inside(event.call, event.at, "tool")
             draft.output, draft.error = event.result, event.error
             draft.close(event.at, "failed" if event.error else "done")
@@ -153,23 +178,23 @@ class _Fold:
         draft.again()
         draft.kind, draft.name, draft.input = "tool", event.tool, event.arguments
 
-    def _attempt(self, event: e.Chosen | _Attempt) -> None:
+    def _attempt(self, event: events.Chosen | _Attempt) -> None:
         match event:
-            case e.Chosen():
+            case events.Chosen():
                 self._chosen[event.call, event.deployment] = event.reason
-            case e.AttemptStarted():
+            case events.AttemptStarted():
                 self._try(event)
             case _:
                 self._tried(event)
 
-    def _tried(self, event: e.AttemptFinished | e.AttemptFailed) -> None:
+    def _tried(self, event: events.AttemptFinished | events.AttemptFailed) -> None:
         under_way = (d for d in reversed(self.within[event.call]) if d.kind == "attempt" and d.end is None)
         # of two that race the one is meant that has the name
         draft = next((d for d in under_way if d.model == event.model), None) or self._try(event)
         self.paid.append(event.cost)
         for spent in (draft, *self._above(draft)):
             spent.spend(event.usage, event.cost)
-        if isinstance(event, e.AttemptFinished):
+        if isinstance(event, events.AttemptFinished):
             draft.charged = self._inside(event.call, event.at, "ask").charged = event.charged
             draft.close(event.at, "done")
             return
@@ -179,7 +204,7 @@ class _Fold:
             story = f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s"
             self._inside(event.call, event.at, "ask").why.append(story)
 
-    def _try(self, event: _Attempt) -> Draft:
+    def _try(self, event: _Attempt) -> SpanBuilder:
         self._inside(event.call, event.at, "ask")
         self._tries[event.call] += 1
         name = f"{event.call}/{self._tries[event.call]}"  # a fallback counts its attempts from 1 again
@@ -189,15 +214,15 @@ class _Fold:
             draft.why.append(why)
         return draft
 
-    def _decided(self, event: e.Decided) -> None:
+    def _decided(self, event: events.Decided) -> None:
         draft = self._step(event.span, event.at)
         end = self.ends.get(event.choice, "")
         if end and draft.parent is None and draft.kind != "sub":  # what an inner graph reached is its own affair
             self.path.append(end)
         word = ENDS.get(event.choice.strip("_"), event.choice) if event.choice[:2] == "__" else event.choice
-        draft.why.append(stories.chose(word, event.reason, event.confidence, event.basis))
+        draft.why.append(narration.chose(word, event.reason, event.confidence, event.basis))
 
-    def _step(self, span: str, at: float) -> Draft:
+    def _step(self, span: str, at: float) -> SpanBuilder:
         """The step, item or vote, opened here if this is the first that is heard of it."""
         found = self.drafts.get(span)
         if found is not None:
@@ -211,17 +236,17 @@ class _Fold:
         what = kind(span) or ("call" if span.startswith(f"{parent}/") else "tool")
         return self._open(span, parent, what, name(span), at)
 
-    def _inside(self, call: str, at: float, kind: str) -> Draft:
+    def _inside(self, call: str, at: float, kind: str) -> SpanBuilder:
         """The question or tool call, opened here if its beginning is missing."""
         return self.drafts.get(call) or self._open(call, self._step(above(call) or call, at).id, kind, kind, at)
 
-    def _open(self, id_: str, parent: str | None, kind: str, label: str, at: float) -> Draft:
-        draft = self.drafts[id_] = Draft(id_, parent, kind, label, at)
+    def _open(self, id_: str, parent: str | None, kind: str, label: str, at: float) -> SpanBuilder:
+        draft = self.drafts[id_] = SpanBuilder(id_, parent, kind, label, at)
         if parent is not None:
             self.within[parent].append(draft)
         return draft
 
-    def _above(self, draft: Draft) -> Iterator[Draft]:
+    def _above(self, draft: SpanBuilder) -> Iterator[SpanBuilder]:
         while draft.parent is not None:
             draft = self.drafts[draft.parent]
             yield draft
@@ -232,7 +257,7 @@ class _Fold:
         steps = {d.id: d.name for d in self.drafts.values() if d.parent is None}
         return {steps[id_]: sum(d.kind == "item" for d in inner) for id_, inner in self.within.items() if id_ in steps}
 
-    def end(self, finished: e.RunFinished) -> None:
+    def end(self, finished: events.RunFinished) -> None:
         """Close what is open: with its parent, else with the run; what a waiting part is inside waits, too."""
         broken = any(d.status == "failed" for d in self.drafts.values() if d.parent is None)
         left = "failed" if finished.status == "failed" and not broken else "cancelled"
@@ -260,7 +285,7 @@ def derive(trace: Trace) -> Record:
         spans += tuple(_missed(name, kind, ended.at) for name, kind in later(trace.picture, fold.path))
     asks = [s for s in spans if s.kind == "ask"]
     steps = [s for s in spans if s.parent is None]
-    lost = stories.broken(fold.drafts.values()) if ended and ended.status == "done" else None
+    lost = narration.broken(fold.drafts.values()) if ended and ended.status == "done" else None
     return Record(
         run=trace.run,
         name=trace.name,
@@ -268,7 +293,7 @@ def derive(trace: Trace) -> Record:
         status=ended.status if ended else "running",
         started=trace.started,
         seconds=ended.at if ended else trace.now,
-        usage=sum((s.usage for s in steps), e.Usage()),
+        usage=sum((s.usage for s in steps), events.Usage()),
         cost=math.fsum(s.cost for s in steps if s.cost is not None),
         unpriced=sum(cost is None for cost in fold.paid),
         calls=sum(s.age is None and s.status in {"done", "retried"} and not _free(s) for s in asks),

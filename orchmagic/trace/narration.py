@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchmagic.trace.events import Audited, Guarded
-from orchmagic.trace.span_builder import Draft
+from orchmagic.trace.span_builder import SpanBuilder
 
 _SAID = 200  # characters of a complaint, of an answer
 _ROUNDS = 12  # scores that are told
@@ -32,7 +32,7 @@ def recalled(*, paid: bool) -> str:
     return "from the record: paid before the run went on" if paid else "from the record of the run that is replayed"
 
 
-def told(output: Any) -> Iterable[str]:
+def describe_output(output: Any) -> Iterable[str]:
     """What a value itself tells of how it came to be: the score of each round."""
     if rounds := _scores(output):
         yield _scored(rounds)
@@ -66,9 +66,9 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def broken(drafts: Iterable[Draft]) -> str | None:
+def broken(drafts: Iterable[SpanBuilder]) -> str | None:
     """Which parts failed of a run that went on: `2 of 40 items of map failed; personal failed`."""
-    steps: dict[str, list[Draft]] = {}
+    steps: dict[str, list[SpanBuilder]] = {}
     lost: list[str] = []
     for draft in drafts:
         if draft.kind == "item" and draft.parent:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.trace.otel_spans import SCHEMA, Told, told
+from orchmagic.trace.otel_spans import SCHEMA, OTelSpan, to_otel_spans
 from orchmagic.trace.record import Record
 
 if TYPE_CHECKING:
@@ -194,13 +194,13 @@ def _trace(provider: TracerProvider, record: Record, thread: str | None) -> None
     content = os.environ.get(CONTENT, "").lower() == "true"
     zero = _zero(record)
     made: dict[str, Any] = {}
-    for span in told(record, content=content, thread=thread):
+    for span in to_otel_spans(record, content=content, thread=thread):
         parent = None if span.parent is None else made.get(span.parent, made[""])
         context = Context() if parent is None else set_span_in_context(parent, Context())
         made[span.id] = _made(tracer, span, context, zero)
 
 
-def _made(tracer: Any, span: Told, context: Any, zero: int) -> Any:
+def _made(tracer: Any, span: OTelSpan, context: Any, zero: int) -> Any:
     from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 - as above
 
     kind = SpanKind.CLIENT if span.client else SpanKind.INTERNAL

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 
 SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
@@ -47,7 +47,7 @@ _CHOICE = re.compile(r"[^;]*(; score [^;]*)?(; a probe[^;]*)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class OTelSpan:
     """A span to send. `start` and `end` in seconds since the run started; `error` None when all went well."""
 
     id: str
@@ -60,7 +60,7 @@ class Told:
     attributes: Mapping[str, Value] = field(default_factory=dict)
 
 
-def told(record: Record, *, content: bool = False, thread: str | None = None) -> Iterator[Told]:
+def to_otel_spans(record: Record, *, content: bool = False, thread: str | None = None) -> Iterator[OTelSpan]:
     """The run, then its spans, each after what it stands in; `content`: with what was said, `thread`: its conversation.
 
     An only attempt that went well is its question, and is not told again.
@@ -72,7 +72,7 @@ def told(record: Record, *, content: bool = False, thread: str | None = None) ->
             yield _told(record, span, thread, content=content)
 
 
-def _run(record: Record, thread: str | None, *, content: bool) -> Told:
+def _run(record: Record, thread: str | None, *, content: bool) -> OTelSpan:
     known: dict[str, Value | None] = {
         "gen_ai.operation.name": "invoke_workflow",
         "gen_ai.workflow.name": record.name,
@@ -95,10 +95,10 @@ def _run(record: Record, thread: str | None, *, content: bool) -> Told:
     known |= _error(failed)
     error = _failure(failed, content=content)
     name = f"invoke_workflow {record.name}"
-    return Told("", None, name, 0.0, record.seconds, error=error, attributes=_set(known))
+    return OTelSpan("", None, name, 0.0, record.seconds, error=error, attributes=_set(known))
 
 
-def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> Told:
+def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> OTelSpan:
     known: dict[str, Value | None] = {
         "orchmagic.span": span.id,
         "orchmagic.kind": span.kind,
@@ -123,7 +123,7 @@ def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> T
     client = span.kind in {"ask", "attempt"} and span.provider != "local"
     error = _failure(failed, content=content)
     attributes = _set(known | more | _error(failed))
-    return Told(span.id, span.parent or "", name, span.start, end, client, error, attributes)
+    return OTelSpan(span.id, span.parent or "", name, span.start, end, client, error, attributes)
 
 
 def _known(what: Record | Span) -> float | None:
@@ -147,7 +147,7 @@ def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, V
         "gen_ai.usage.cache_creation.input_tokens": ask.usage.written or None,
         "gen_ai.usage.reasoning.output_tokens": ask.usage.reasoning or None,
         "orchmagic.attempts": len(tries),
-        "orchmagic.choice": _choice(words.chosen(record, ask), content=content),
+        "orchmagic.choice": _choice(humanize.chosen(record, ask), content=content),
         "orchmagic.cache.hit": ask.age is not None,
         "orchmagic.cache.age_seconds": ask.age,
         "orchmagic.cost.saved_usd": ask.saved,

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.baseline import Baseline, baseline, remarks
 from orchmagic.trace.record import Record, Span
 
@@ -38,7 +38,7 @@ class Receipt(list[dict[str, Any]]):
         worth = against and record.usage.total and not against.free
         self.against = against.text() if against and worth else ""
         self.notes = [*filter(None, (*_notes(self, record), self.against)), *remarks(record)]
-        self._title = words.headline(record)
+        self._title = humanize.headline(record)
 
     @property
     def text(self) -> str:
@@ -61,7 +61,7 @@ class Receipt(list[dict[str, Any]]):
 
     def _repr_html_(self) -> str:
         head = f"<div><strong>{_safe(self._title)}</strong></div>"
-        return f"<div {words.BLOCK}>{head}{self.html()}</div>"
+        return f"<div {humanize.BLOCK}>{head}{self.html()}</div>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text("receipt" if cycle else self.text)
@@ -79,14 +79,14 @@ def rows(record: Record) -> list[dict[str, Any]]:
 def _row(record: Record, ask: Span) -> dict[str, Any]:
     own = ask.age is None and not ask.recalled
     return {
-        "step": words.path(ask.parent or ask.id),
+        "step": humanize.path(ask.parent or ask.id),
         "model": ask.model,
         "alias": _alias(record, ask),
         "provider": ask.provider,
         "reason": "; ".join(ask.why) or "first choice",
-        "chosen": words.chosen(record, ask),
+        "chosen": humanize.chosen(record, ask),
         # a saved trace leaves out the one attempt that went well
-        "attempts": len(words.tries(record, ask)) or int(own),
+        "attempts": len(humanize.tries(record, ask)) or int(own),
         "input_tokens": ask.usage.input,
         "cached_tokens": ask.usage.cached,
         "output_tokens": ask.usage.output,
@@ -104,9 +104,9 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
 
 def _alias(record: Record, ask: Span) -> str:
     """The name in the settings of the model that answered; after a fallback that of the last one asked."""
-    tries = words.tries(record, ask)
+    tries = humanize.tries(record, ask)
     answered = [s.model for s in tries if s.status == "done"]  # of two that raced the one that was first
-    fell = [found[1] for why in ask.why if (found := words.FELL_BACK.match(why))]
+    fell = [found[1] for why in ask.why if (found := humanize.FELL_BACK.match(why))]
     return (answered or [s.model for s in tries] or fell or [ask.name.removeprefix("ask ")])[-1]
 
 
@@ -126,27 +126,27 @@ def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None
 
 def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
     if record.unpriced:
-        yield f"Cost: {words.total(record)}"
+        yield f"Cost: {humanize.total(record)}"
     if charged := sum(row["charged"] for row in rows):
         yield f"As the endpoint itself charged it, not by the price list: {charged:,} of {len(rows):,}"
     if saved := math.fsum(row["saved"] or 0.0 for row in rows if row["cache"] == "hit"):
-        yield f"The cache saved {words.money(saved)}"
+        yield f"The cache saved {humanize.money(saved)}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     alias = row["alias"] if row["alias"] not in {row["model"], ""} else ""
     who = " ".join(filter(None, (row["model"] or "-", f"({alias})" if alias else "", "at", row["provider"] or "-")))
-    kept = {"hit": f"hit, {words.age(row['age'] or 0)} old", "record": "from the record", "miss": ""}[row["cache"]]
+    kept = {"hit": f"hit, {humanize.age(row['age'] or 0)} old", "record": "from the record", "miss": ""}[row["cache"]]
     return (
         row["step"],
         who,
         _tokens(row["input_tokens"], row["cached_tokens"], "cached"),
         _tokens(row["output_tokens"], row["reasoning_tokens"], "thought"),
-        words.money(row["cost"], row["unpriced"]),
-        words.seconds(row["seconds"]),
+        humanize.money(row["cost"], row["unpriced"]),
+        humanize.seconds(row["seconds"]),
         str(row["attempts"]),
         kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
-        words.one_line(row["reason"], _WHY),
+        humanize.one_line(row["reason"], _WHY),
     )
 
 
@@ -156,8 +156,8 @@ def _last(totals: dict[str, Any]) -> tuple[str, ...]:
         counted(totals["calls"], "model call"),
         _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
         _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
-        words.money(totals["cost"], totals["unpriced"]),
-        words.seconds(totals["seconds"]),
+        humanize.money(totals["cost"], totals["unpriced"]),
+        humanize.seconds(totals["seconds"]),
         f"{totals['attempts']:,}",
         "",
         "",
@@ -173,7 +173,7 @@ def _rest(rows: list[dict[str, Any]], most: int) -> list[str]:
 
 
 def _placed(text: str, wide: int, column: int) -> str:
-    clean = words.one_line(text, 200)
+    clean = humanize.one_line(text, 200)
     return clean.rjust(wide) if column in _FIGURES else clean.ljust(wide)
 
 
@@ -189,16 +189,16 @@ def _tr(tag: str, cells: Iterable[str]) -> str:
 
 
 def _safe(text: str) -> str:
-    return text and f"<bdi>{escape(words.shown(text))}</bdi>"
+    return text and f"<bdi>{escape(humanize.shown(text))}</bdi>"
 
 
-def unfit(record: Record) -> frozenset[str]:
+def spans_to_reask(record: Record) -> frozenset[str]:
     """The spans that failed although a model answered: what it said is not worth keeping."""
     asks = {s.parent for s in record.spans if s.kind == "ask" and s.status == "done"}
     return frozenset(s.id for s in record.spans if s.status == "failed" and s.id in asks)
 
 
-def broken(record: Record) -> frozenset[str]:
+def spans_to_retry(record: Record) -> frozenset[str]:
     """The innermost spans that failed: of a dead letter, the part that is to be done again."""
     failed = [s for s in record.spans if s.status == "failed" and s.kind not in {"ask", "attempt"}]
     around = {s.parent for s in failed}
@@ -214,7 +214,7 @@ def dead_letters(record: Record) -> list[dict[str, Any]]:
     """The items that failed for good: step, item (from 1), input, error, attempts."""
     return [
         {
-            "step": words.path(item.parent or ""),
+            "step": humanize.path(item.parent or ""),
             "item": int(item.name),
             "input": item.input,
             "error": item.error,

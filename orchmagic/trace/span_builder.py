@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchmagic.trace import events as e
+from orchmagic.trace import events
 from orchmagic.trace.record import Span
 
 
 @dataclass(slots=True)
-class Draft:
+class SpanBuilder:
     """`paid` are costs, None for an unknown price."""
 
     id: str
@@ -28,7 +28,7 @@ class Draft:
     end: float | None = None
     model: str = ""
     provider: str = ""
-    usage: e.Usage = field(default_factory=e.Usage)
+    usage: events.Usage = field(default_factory=events.Usage)
     paid: list[float | None] = field(default_factory=list)
     charged: bool = False
     age: float | None = None
@@ -47,7 +47,7 @@ class Draft:
         """It goes on after a pause, or is tried once more."""
         self.end, self.status, self.error = None, "running", None
 
-    def spend(self, usage: e.Usage, cost: float | None) -> None:
+    def spend(self, usage: events.Usage, cost: float | None) -> None:
         self.usage += usage
         self.paid.append(cost)
 

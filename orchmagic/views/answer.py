@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.path import ENDS
 from orchmagic.trace.receipt import Receipt
@@ -20,18 +20,18 @@ _ROWS = 12  # of the receipt that is shown below the answer
 
 def bundle(record: Record) -> dict[str, Any]:
     """HTML without scripts, and text."""
-    html = f"<div {words.BLOCK}>{''.join(_html(record))}</div>"
+    html = f"<div {humanize.BLOCK}>{''.join(_html(record))}</div>"
     return {"text/html": html, "text/plain": "\n".join(_text(record))}
 
 
 def _html(record: Record) -> Iterator[str]:
-    mark = escape(words.MARKS.get(record.status, "·"))
-    yield f"<div>{mark} <strong>{safe(words.headline(record))}</strong></div>"
+    mark = escape(humanize.MARKS.get(record.status, "·"))
+    yield f"<div>{mark} <strong>{safe(humanize.headline(record))}</strong></div>"
     for i, line in enumerate(troubles(record)):
         yield f'<div style="color:{_RED};font-weight:{400 if i % 2 else 600}">{"" if i % 2 else "✗ "}{safe(line)}</div>'
     question = _question(record)
     if record.reason and not question:
-        yield f"<div>{safe(words.one_line(record.reason, 400))}</div>"
+        yield f"<div>{safe(humanize.one_line(record.reason, 400))}</div>"
     yield from (f'<div style="opacity:.75">{safe(line)}</div>' for line in remarks(record, above=True))
     if 1 < sum(kind not in ENDS for _, kind in record.picture.nodes) <= _NODES:
         yield f'<div style="margin:6px 0">{svg_of(record.picture)}</div>'
@@ -54,7 +54,7 @@ def _receipt(record: Record) -> Iterator[str]:
 
 def _asks(record: Record, question: Span) -> Iterator[str]:
     """What a person must know to answer, and how: the buttons are not everywhere."""
-    yield f'<div style="margin:6px 0 2px"><strong>{safe(words.shown(question.asked["question"]))}</strong></div>'
+    yield f'<div style="margin:6px 0 2px"><strong>{safe(humanize.shown(question.asked["question"]))}</strong></div>'
     yield from (f"{name}{pre(value)}" for name, value in action(question.asked["value"]))
     ways = " · ".join(f"<code>{escape(way)}</code>" for way in how(record.run, question.asked["choices"]))
     yield f'<div style="opacity:.75">{ways}</div>'
@@ -85,38 +85,38 @@ def how(run: str, choices: Sequence[str]) -> tuple[str, ...]:
 
 
 def _text(record: Record) -> Iterator[str]:
-    yield f"{words.MARKS.get(record.status, '·')} {words.headline(record)}"
+    yield f"{humanize.MARKS.get(record.status, '·')} {humanize.headline(record)}"
     yield from (f"✗ {line}" for line in troubles(record))
     question = _question(record)
     if question:
-        yield words.shown(question.asked["question"])
+        yield humanize.shown(question.asked["question"])
         if question.asked["value"] is not None:
-            yield words.shown(question.asked["value"], 1_000)
+            yield humanize.shown(question.asked["value"], 1_000)
         yield f"Answer with: {' · '.join(how(record.run, question.asked['choices']))} (the run goes on with it)"
         return
     if record.reason:
-        yield words.one_line(record.reason, 400)
+        yield humanize.one_line(record.reason, 400)
     yield from remarks(record, above=True)
     if record.output is not None:
-        yield f"→ {words.shown(record.output, 1_000)}"
+        yield f"→ {humanize.shown(record.output, 1_000)}"
 
 
 def troubles(record: Record) -> Iterator[str]:
     """What failed, with the failed step's input."""
     failed = [s for s in record.steps if s.status == "failed"]
     for step in failed:
-        yield f"{step.name} failed: {words.one_line(step.error, 400)}"
-        yield f"its input: {words.one_line(words.said(step.input), 200)}"
+        yield f"{step.name} failed: {humanize.one_line(step.error, 400)}"
+        yield f"its input: {humanize.one_line(humanize.said(step.input), 200)}"
     if record.error and not failed:
-        yield words.one_line(record.error, 400)
+        yield humanize.one_line(record.error, 400)
 
 
 def safe(value: str) -> str:
     """Escaped, without control characters, and isolated from the direction of the text around it."""
-    return f"<bdi>{escape(words.shown(value))}</bdi>"
+    return f"<bdi>{escape(humanize.shown(value))}</bdi>"
 
 
 def pre(value: Any) -> str:
     """A value as preformatted, wrapped text."""
     style = "white-space:pre-wrap;word-break:break-word;margin:2px 0 6px"
-    return f'<pre style="{style}">{safe(words.shown(value))}</pre>'
+    return f'<pre style="{style}">{safe(humanize.shown(value))}</pre>'

@@ -11,7 +11,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orchmagic.core.numbers import counted
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.views.timeline.rows import plain
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def headline(found: Dashboard) -> tuple[str, ...]:
     p50, p95 = whole.percentile(0.5), whole.percentile(0.95)
     parts = (
         counted(whole.runs, "run"),
-        words.spent(whole.cost, max(whole.unpriced, found.unknown)),
+        humanize.spent(whole.cost, max(whole.unpriced, found.unknown)),
         f"{whole.tokens:,} tokens",
-        f"p50 {words.seconds(p50)}" if p50 is not None else "",
-        f"p95 {words.seconds(p95)}" if p95 is not None else "",
+        f"p50 {humanize.seconds(p50)}" if p50 is not None else "",
+        f"p95 {humanize.seconds(p95)}" if p95 is not None else "",
         f"{whole.hits:.0%} of answers from the cache" if whole.hits is not None else "",
         f"{whole.failed:,} failed",
         f"{found.running:,} running" if found.running else "",
@@ -78,7 +78,7 @@ def headline(found: Dashboard) -> tuple[str, ...]:
 
 
 def _names(waiting: Sequence[tuple[str, str, str]]) -> str:
-    said = ", ".join(f"{run} {words.one_line(name, _NAME)}" for run, name, _ in waiting[:2])
+    said = ", ".join(f"{run} {humanize.one_line(name, _NAME)}" for run, name, _ in waiting[:2])
     return f"{said} …" if len(waiting) > 2 else said  # noqa: PLR2004 - as in the line before
 
 
@@ -91,7 +91,7 @@ def _tokens(spent: Spent) -> float:
 
 
 def _said(spent: Spent, priced: bool) -> str:
-    return words.money(spent.cost, spent.unpriced) if priced else counted(spent.tokens, "token")
+    return humanize.money(spent.cost, spent.unpriced) if priced else counted(spent.tokens, "token")
 
 
 def _half(spent: Spent) -> float:
@@ -103,7 +103,7 @@ def _most(spent: Spent) -> float:
 
 
 def _took(spent: Spent) -> str:
-    return f"{words.seconds(_half(spent))}, {words.seconds(_most(spent))}" if spent.seconds else "none is done"
+    return f"{humanize.seconds(_half(spent))}, {humanize.seconds(_most(spent))}" if spent.seconds else "none is done"
 
 
 def _hits(spent: Spent) -> str:
@@ -168,7 +168,7 @@ def _list(
         **places,
         "x": [0.0] * len(group),
         "y": [i - 0.14 for i in range(len(group))],
-        "text": [plain(f"{words.one_line(s.name, _NAME)}: {said(s)}") for s in group],
+        "text": [plain(f"{humanize.one_line(s.name, _NAME)}: {said(s)}") for s in group],
         "textposition": "middle right",
         "textfont": {"size": 12, "color": _GREY},
         "hoverinfo": "skip",

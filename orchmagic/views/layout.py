@@ -49,7 +49,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EdgePath:
     """An arrow through `points`; `way` is ahead, back or exit. The label stands around `word`."""
 
     source: str
@@ -65,7 +65,7 @@ class Layout:
     """All of a picture, from (0, 0) to (`width`, `height`)."""
 
     boxes: tuple[Box, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[EdgePath, ...]
     width: float
     height: float
 
@@ -203,7 +203,7 @@ class _Plan:
                 found[arrow] = Box(arrow[1], self.kinds[arrow[1]], x, y, _EXIT - 6, _STUB)
         return found
 
-    def ahead_lines(self, boxes: Mapping[str, Box]) -> Iterable[Line]:
+    def ahead_lines(self, boxes: Mapping[str, Box]) -> Iterable[EdgePath]:
         for source, target in self.ahead:
             a, b = boxes[source], boxes[target]
             lift = -_BESIDE if self._pair(target, source) else 0.0
@@ -217,7 +217,7 @@ class _Plan:
             free = len(points) > 2  # noqa: PLR2004 - there are stations: the label stands over the first
             late = self._crowd(source)
             word = _over(points[1], points[2]) if free else _beside(points[0], points[1], label, late=late)
-            yield Line(source, target, label, "ahead", tuple(points), word)
+            yield EdgePath(source, target, label, "ahead", tuple(points), word)
 
     def _crowd(self, source: str) -> bool:
         return sum(s == source for s, _ in self.ahead) > 1
@@ -227,25 +227,25 @@ class _Plan:
         near = self.column[source] - self.column[target] == 1 and (target, source) in self.ahead
         return near and (source, target) in self.back and not self.labels[source, target]
 
-    def back_lines(self, boxes: Mapping[str, Box]) -> Iterable[Line]:
+    def back_lines(self, boxes: Mapping[str, Box]) -> Iterable[EdgePath]:
         lane = min(b.y - b.height / 2 for b in boxes.values()) if boxes else 0.0
         for source, target in sorted(self.back, key=lambda a: self.column[a[0]] - self.column[a[1]]):
             a, b, label = boxes[source], boxes[target], self.labels[source, target]
             if self._pair(source, target):
                 ends = ((a.x - a.width / 2, a.y + _BESIDE), (b.x + b.width / 2, b.y + _BESIDE))
-                yield Line(source, target, label, "ahead", ends, ends[0])
+                yield EdgePath(source, target, label, "ahead", ends, ends[0])
                 continue
             lane -= _LANE
             x0, x1 = a.x - (0 if a is not b else 12), b.x + (8 if a is not b else 12)
             points = ((x0, a.y - a.height / 2), (x0, lane), (x1, lane), (x1, b.y - b.height / 2))
-            yield Line(source, target, label, "back", points, ((x0 + x1) / 2, lane - 4))
+            yield EdgePath(source, target, label, "back", points, ((x0 + x1) / 2, lane - 4))
 
-    def exit_lines(self, boxes: Mapping[str, Box], exits: Mapping[Arrow, Box]) -> Iterable[Line]:
+    def exit_lines(self, boxes: Mapping[str, Box], exits: Mapping[Arrow, Box]) -> Iterable[EdgePath]:
         for (source, target), box in exits.items():
             x, top = box.x, boxes[source].y + boxes[source].height / 2
             label = self.labels[source, target]
             word = (x + 5 + breadth(label, 10) / 2, (top + box.y - _STUB / 2) / 2 + 3)
-            yield Line(source, target, label, "exit", ((x, top), (x, box.y - _STUB / 2)), word)
+            yield EdgePath(source, target, label, "exit", ((x, top), (x, box.y - _STUB / 2)), word)
 
 
 def _merged(picture: Picture, kinds: Mapping[str, str]) -> dict[Arrow, str]:
@@ -257,7 +257,7 @@ def _merged(picture: Picture, kinds: Mapping[str, str]) -> dict[Arrow, str]:
     return {arrow: ", ".join(labels) for arrow, labels in found.items()}
 
 
-def _framed(boxes: list[Box], lines: list[Line], piles: list[Box]) -> Layout:
+def _framed(boxes: list[Box], lines: list[EdgePath], piles: list[Box]) -> Layout:
     """Moved so that nothing stands outside, with a small margin."""
     xs = [b.x + s * b.width / 2 for b in boxes for s in (-1, 1)] + [x for line in lines for x, _ in line.points]
     ys = [b.y + s * b.height / 2 for b in boxes for s in (-1, 1)] + [y for line in lines for _, y in line.points]
@@ -275,9 +275,9 @@ def _framed(boxes: list[Box], lines: list[Line], piles: list[Box]) -> Layout:
     )
 
 
-def _moved(line: Line, dx: float, dy: float) -> Line:
+def _moved(line: EdgePath, dx: float, dy: float) -> EdgePath:
     points = tuple((x + dx, y + dy) for x, y in line.points)
-    return Line(line.source, line.target, line.label, line.way, points, (line.word[0] + dx, line.word[1] + dy))
+    return EdgePath(line.source, line.target, line.label, line.way, points, (line.word[0] + dx, line.word[1] + dy))
 
 
 def _beside(start: Point, end: Point, label: str, *, late: bool) -> Point:

@@ -101,7 +101,7 @@ def _closed(*points: layout.Point) -> str:
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in points) + "Z"
 
 
-def _line(line: layout.Line, *, bold: bool, pale: bool) -> str:
+def _line(line: layout.EdgePath, *, bold: bool, pale: bool) -> str:
     (x0, y0), (x1, y1) = line.points[-2:]
     flat = line.way == "ahead"
     dx, dy = ((1, 0) if x1 >= x0 else (-1, 0)) if flat else ((0, 1) if y1 >= y0 else (0, -1))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchmagic.export import expression_source as expressions
+from orchmagic.export import expression_source
 from orchmagic.export.formatting import Filled, assigned, literal, quoted, texts
 
 PIECES = [
@@ -92,7 +92,7 @@ def test_any_expression_is_laid_out_as_the_formatter_does_and_stays_the_same(tmp
     for number in range(200):
         source = some_expression(chance, chance.randint(0, 4))
         before, after = chance.choice([("    found = ", ""), ("    return ", ""), ("    if ", ":")])
-        rows = expressions.lines(expressions.read(source), before, after)
+        rows = expression_source.lines(expression_source.read(source), before, after)
         block = [f"def f{number}():", *rows, *(["        pass"] if after else [])]
         made = ast.parse("\n".join(block)).body[0].body[0]
         assert ast.dump(made.test if after else made.value) == ast.dump(ast.parse(source, mode="eval").body)
@@ -114,12 +114,12 @@ def test_any_expression_is_laid_out_as_the_formatter_does_and_stays_the_same(tmp
     ],
 )
 def test_a_condition_is_turned_round_without_a_not_where_one_can(source, negated):
-    assert expressions.flat(expressions.opposite(expressions.read(source))) == negated
+    assert expression_source.flat(expression_source.opposite(expression_source.read(source))) == negated
 
 
 def test_names_are_changed_everywhere_even_where_they_are_bound():
-    tree = expressions.read("[id for id in ids if (lambda id: id)(id)]", {"id": "id_"})
-    assert expressions.flat(tree) == "[id_ for id_ in ids if (lambda id_: id_)(id_)]"
+    tree = expression_source.read("[id for id in ids if (lambda id: id)(id)]", {"id": "id_"})
+    assert expression_source.flat(tree) == "[id_ for id_ in ids if (lambda id_: id_)(id_)]"
 
 
 JSON = st.recursive(

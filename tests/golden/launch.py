@@ -1,4 +1,4 @@
-# Written by orchmagic (dd33237e68db); exporting again replaces it until you edit it.
+# Written by orchmagic (65ecb5fb6826); exporting again replaces it until you edit it.
 """launch: a supervisor and its agents, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -376,7 +376,7 @@ async def use_tool(
     except TimeoutError:
         content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
-        content = f"Error: {told(error)}"
+        content = f"Error: {describe_error(error)}"
     return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
 
@@ -398,7 +398,7 @@ def arguments_for(
     return function, {field: getattr(checked, field) for field in kind.model_fields}
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say what went wrong in words for the model."""
     if isinstance(error, KeyError):
         return str(error).strip("'\"")

@@ -1,4 +1,4 @@
-# Written by orchmagic (723d8f2e7856); exporting again replaces it until you edit it.
+# Written by orchmagic (e919093c977d); exporting again replaces it until you edit it.
 """orders: an agent with tools, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -283,7 +283,7 @@ async def use_tool(
     except TimeoutError:
         content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
-        content = f"Error: {told(error)}"
+        content = f"Error: {describe_error(error)}"
     return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
 
@@ -305,7 +305,7 @@ def arguments_for(
     return function, {field: getattr(checked, field) for field in kind.model_fields}
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say what went wrong in words for the model."""
     if isinstance(error, KeyError):
         return str(error).strip("'\"")

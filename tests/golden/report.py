@@ -1,4 +1,4 @@
-# Written by orchmagic (6116e4b3fc2f); exporting again replaces it until you edit it.
+# Written by orchmagic (7e6136b47b72); exporting again replaces it until you edit it.
 """report: a plan and its steps, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -437,7 +437,7 @@ async def use_tool(
     except TimeoutError:
         content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
-        content = f"Error: {told(error)}"
+        content = f"Error: {describe_error(error)}"
     return {"role": "tool", "tool_call_id": call["id"], "content": content}
 
 
@@ -459,7 +459,7 @@ def arguments_for(
     return function, {field: getattr(checked, field) for field in kind.model_fields}
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Say what went wrong in words for the model."""
     if isinstance(error, KeyError):
         return str(error).strip("'\"")

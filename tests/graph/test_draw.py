@@ -6,7 +6,7 @@ import pytest
 
 from orchmagic.graph import draw
 from orchmagic.graph.model import END, FAIL, START, Arm, Branch, Call, Code, Each, Edge, Fork, Graph, Join, Sub, Votes
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.trace.record import Picture
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from orchmagic import Reply
-from orchmagic.graph.estimate import paths as ways
+from orchmagic.graph.estimate import paths
 from orchmagic.graph.model import END, START, Code, Edge, Fork, Graph, Join
 from orchmagic.models.scripting.server import serve
 
@@ -117,7 +117,7 @@ def test_all_branches_of_a_fork_count_and_their_join_once():
         (Fork(START, names), Join(names, "merge"), Edge("merge", "last"), Edge("last", END)), ("last",),
     )  # fmt: skip
     weight = dict.fromkeys((*names, "merge", "last"), 1.0)
-    assert sorted(ways.way(graph, weight, min)) == ["a", "b", "c", "last", "merge"]
+    assert sorted(paths.way(graph, weight, min)) == ["a", "b", "c", "last", "merge"]
 
 
 def test_a_ladder_costs_at_least_its_first_and_at_most_its_dearest_model(notebook):

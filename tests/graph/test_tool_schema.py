@@ -4,7 +4,7 @@ from enum import Enum
 
 import pytest
 
-from orchmagic.graph import tool_schema as tools
+from orchmagic.graph import tool_schema
 
 
 class Size(Enum):
@@ -22,18 +22,18 @@ def find(order_id: str, limit: int = 3, size: Size = Size.small) -> list:
 
 
 def test_the_schema_comes_from_hints_and_defaults():
-    schema = tools.tool("find", find).spec.parameters
+    schema = tool_schema.tool("find", find).spec.parameters
     assert schema["required"] == ["order_id"]
     assert schema["properties"]["limit"]["type"] == "integer"
     assert schema["additionalProperties"] is False
 
 
 def test_the_description_is_the_docstring():
-    assert tools.tool("find", find).spec.description.startswith("Find orders.")
+    assert tool_schema.tool("find", find).spec.description.startswith("Find orders.")
 
 
 def test_arguments_arrive_typed():
-    assert tools.tool("find", find).read('{"order_id": "A", "size": "large"}')["size"] is Size.large
+    assert tool_schema.tool("find", find).read('{"order_id": "A", "size": "large"}')["size"] is Size.large
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_arguments_arrive_typed():
 )
 def test_bad_arguments_are_told_in_words(written, told):
     with pytest.raises(ValueError, match=told):
-        tools.tool("find", find).read(written)
+        tool_schema.tool("find", find).read(written)
 
 
 def untyped(a, b: int):
@@ -75,8 +75,8 @@ def lost(x: "Nowhere"):  # noqa: F821 - that it cannot be resolved is the point
     ],
 )
 def test_what_is_no_tool_is_said_in_words(found, told):
-    assert told in str(tools.problem("f", found))
+    assert told in str(tool_schema.problem("f", found))
 
 
 def test_a_function_with_hints_is_a_tool():
-    assert tools.problem("find", find) is None
+    assert tool_schema.problem("find", find) is None

@@ -13,11 +13,8 @@ from exported_cells import ALL, NESTED
 from exporting import graph_of, loaded, ran, served
 
 from orchmagic.errors import ExportError
-from orchmagic.export import module
-from orchmagic.export import naming as names
-from orchmagic.export.vendored import call_runtime as parts
-from orchmagic.export.vendored import fan_out as parts_together
-from orchmagic.export.vendored import tool_runtime as parts_tools
+from orchmagic.export import module, naming
+from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
 from orchmagic.models import Deployment, Pool
 from orchmagic.runtime.context import CallDefaults
 
@@ -109,7 +106,7 @@ def test_modules_pass_mypy_strict(folder):
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_are_as_they_were_read(name):
-    """After a change on purpose: `python tests/integration/test_export_module.py` writes them again."""
+    """After a change on purpose: `python tests/integration/test_export_module.py` (with tests/support on PYTHONPATH) writes them again."""
     assert text_of(name) == (GOLDEN / f"{name}.py").read_text(encoding="utf-8")
 
 
@@ -145,7 +142,7 @@ def test_modules_need_langgraph_openai_and_pydantic_and_jinja_only_for_logic(nam
 
 
 def test_every_known_import_exists():
-    for name, place in names.IMPORTS.items():
+    for name, place in naming.IMPORTS.items():
         code = f"from {place} import {name}" if place else f"import {name}"
         exec(code, {})
 
@@ -179,9 +176,9 @@ async def test_a_graph_without_models_needs_no_client(tmp_path):
 
 
 def test_the_names_that_a_module_needs_are_known_as_taken():
-    for place in (parts, parts_together, parts_tools):
+    for place in (call_runtime, fan_out, tool_runtime):
         own = {n for n, found in vars(place).items() if getattr(found, "__module__", "") == place.__name__}
-        assert own <= names.OWN
+        assert own <= naming.OWN
 
 
 def test_a_graph_that_several_steps_run_is_written_once():

@@ -19,7 +19,7 @@ from exported_cells import (
 )
 from exporting import Both, Case, by_content
 
-from orchmagic.export.vendored import fan_out as parts_together
+from orchmagic.export.vendored import fan_out
 from orchmagic.graph.model import Votes
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.runtime.voting import tally
@@ -108,7 +108,7 @@ async def test_the_module_counts_votes_as_the_notebook_does(by, least):
                 raise RuntimeError("no vote")
             return found
 
-        winner, told = await parts_together.voted(vote, 4, by=by, least=least)
+        winner, told = await fan_out.voted(vote, 4, by=by, least=least)
         count = tally([v for v in values if v], Votes(4, by, least))
         assert (winner, told["agreement"], told["tie"]) == (count.first, count.agreement, count.tie)
         assert (told["dissent"], told["decided"]) == (list(count.dissent), count.agreement >= least)

@@ -20,7 +20,7 @@ from orchmagic.models.routing.aliases import pool, resolve
 from orchmagic.models.routing.api_keys import around
 from orchmagic.models.routing.health import opened
 from orchmagic.models.routing.status import reach
-from orchmagic.models.wire import http_errors as faults
+from orchmagic.models.wire import http_errors
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import TextStreamed, Usage
 
@@ -205,9 +205,9 @@ def test_rounds_of_a_pool_follow_the_magic_line(desk):
 
 
 def test_a_pool_that_fails_whole_says_each_reason_once_and_briefly():
-    long = faults.rejected(Deployment("m", "openai", "m", "http://x.example"), 500, "very sorry " * 40)
-    tried = [("p@a", long), ("p@b", faults.late(Deployment("m", "openai", "m"), 3)), ("p@a", long), ("p@a", long)]
-    said = faults.each(tried)
+    long = http_errors.rejected(Deployment("m", "openai", "m", "http://x.example"), 500, "very sorry " * 40)
+    tried = [("p@a", long), ("p@b", http_errors.late(Deployment("m", "openai", "m"), 3)), ("p@a", long), ("p@a", long)]
+    said = http_errors.each(tried)
     assert (said.count("p@a"), said.count("p@b")) == (1, 1)
     assert said.startswith("500 from p@a (3 times): 500 from x.example: very sorry")
     assert "; call timeout from p@b: m at openai did not answer within 3 s" in said

@@ -15,7 +15,7 @@ from orchmagic.models import PROVIDERS, Deployment, ModelRequest, Schema, TokenL
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,7 @@ async def test_a_question_is_answered(provider):
     assert (found.text, found.model, found.provider) == ("Hi.", "m", "openai")
     assert found.usage == Usage(input=5, output=2, cached=1)
     assert found.cost == pytest.approx(25e-6)
-    assert server.requests == [wire.body(ASK, priced)]
+    assert server.requests == [chat_completions.body(ASK, priced)]
 
 
 async def test_everything_that_can_be_asked_arrives_as_it_is_in_the_body(provider):
@@ -85,7 +85,7 @@ async def test_everything_that_can_be_asked_arrives_as_it_is_in_the_body(provide
     with serve([Reply("{}")]) as server:
         to = at(server.base_url, logprobs=True, parameters={"cache_prompt": False})
         found = await provider.complete(full, to, quiet)
-    assert server.requests == [wire.body(full, to)]
+    assert server.requests == [chat_completions.body(full, to)]
     assert found.logprobs == (TokenLogprob("{", 0.0), TokenLogprob("}", 0.0))
 
 

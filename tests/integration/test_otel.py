@@ -17,8 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from orchmagic import Reply
-from orchmagic.trace import otel
-from orchmagic.trace import otel_spans as genai
+from orchmagic.trace import otel, otel_spans
 from orchmagic.trace.otel import TelemetryWarning
 from orchmagic.trace.record import Trace
 
@@ -158,14 +157,14 @@ def test_every_name_of_the_conventions_is_one_that_exists(notebook):
     notebook.script(Reply(tool_calls=[("find", {"order": "A1"})]), "done")
     notebook.space["find"] = find
     record = notebook.run("%%react orders --tools find\nWhere is A1?").record
-    spans = list(genai.told(record, content=True, thread="t"))
+    spans = list(otel_spans.to_otel_spans(record, content=True, thread="t"))
     used = {name for s in spans for name in s.attributes if name.startswith("gen_ai.")}
     assert len(used) > 10
     assert used <= known
     assert {
         s.attributes["gen_ai.operation.name"] for s in spans if "gen_ai.operation.name" in s.attributes
     } <= operations
-    assert {genai.provider(name) for name in genai._PROVIDERS} <= providers
+    assert {otel_spans.provider(name) for name in otel_spans._PROVIDERS} <= providers
 
 
 def test_tokens_that_a_backend_sums_are_those_of_the_run(collector, record):
@@ -267,7 +266,7 @@ def test_a_failed_run_is_an_error_of_a_known_type(collector, notebook):
     ],
 )
 def test_errors_are_of_few_types(text, kind):
-    assert genai.error_type(text) == kind
+    assert otel_spans.error_type(text) == kind
 
 
 def test_a_cached_answer_spends_nothing_and_says_so(collector, notebook):
@@ -405,7 +404,7 @@ def test_missing_packages_are_one_line_that_says_what_to_write(collector, record
 
 
 def test_names_of_spans_are_few(record):
-    names = [s.name for s in genai.told(record)]
+    names = [s.name for s in otel_spans.to_otel_spans(record)]
     assert not any("#" in name for name in names)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 

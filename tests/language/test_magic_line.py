@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchmagic.core.validators import Keep, keep
+from orchmagic.core.validators import CachePolicy, keep
 from orchmagic.errors import CellError, Problem
 from orchmagic.language.magic_line import BASE, HelpRequested, Option, RunOptions, parse_options, seconds, usage
 
@@ -47,7 +47,7 @@ def test_every_option_is_read() -> None:
         max_tokens=500,
         max_steps=9,
         max_iterations=3,
-        cache=Keep(ttl=86400.0),
+        cache=CachePolicy(ttl=86400.0),
         no_cache=True,
         refresh=True,
         dry_run=True,
@@ -146,19 +146,23 @@ def test_quoted_help_is_a_value() -> None:
 
 def test_times_have_units() -> None:
     assert [seconds(t) for t in ("90", "90s", "2m", "1.5h", "7d")] == [90, 90, 120, 5400, 604800]
-    assert (keep("off"), keep("10s"), keep("365d")) == (Keep("off"), Keep(ttl=10.0), Keep(ttl=31536000.0))
-    assert (keep("semantic"), keep("1d, semantic")) == (Keep("semantic"), Keep("semantic", 86400.0))
+    assert (keep("off"), keep("10s"), keep("365d")) == (
+        CachePolicy("off"),
+        CachePolicy(ttl=10.0),
+        CachePolicy(ttl=31536000.0),
+    )
+    assert (keep("semantic"), keep("1d, semantic")) == (CachePolicy("semantic"), CachePolicy("semantic", 86400.0))
 
 
 @pytest.mark.parametrize(
     ("said", "base", "found"),
     [
-        ("1d", "30d", Keep("exact", 86400.0)),
-        ("1d", "semantic,30d", Keep("semantic", 86400.0)),
-        ("semantic", "12h", Keep("semantic", 43200.0)),
-        ("exact", "semantic,12h", Keep("exact", 43200.0)),
-        ("off", "semantic,12h", Keep("off", 43200.0)),
-        ("1d", "off", Keep("exact", 86400.0)),
+        ("1d", "30d", CachePolicy("exact", 86400.0)),
+        ("1d", "semantic,30d", CachePolicy("semantic", 86400.0)),
+        ("semantic", "12h", CachePolicy("semantic", 43200.0)),
+        ("exact", "semantic,12h", CachePolicy("exact", 43200.0)),
+        ("off", "semantic,12h", CachePolicy("off", 43200.0)),
+        ("1d", "off", CachePolicy("exact", 86400.0)),
     ],
 )
 def test_what_a_line_leaves_open_comes_from_the_settings(said, base, found):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from orchmagic.errors import InputError
-from orchmagic.language.templates import check, is_plain, names, render, text
+from orchmagic.language.template import check, is_plain, names, render, text
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 

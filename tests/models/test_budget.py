@@ -20,7 +20,7 @@ from orchmagic.errors import (
 )
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.middleware.budget import Budget, Budgeting, Spend, worst_case
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 
 PRICED = Deployment("small", "openai", "m", input_price=1.0, output_price=4.0)
@@ -214,7 +214,7 @@ def test_a_limit_below_nothing_is_refused(limits):
 @given(st.text(st.characters()), st.integers(1, 5000))
 def test_the_worst_case_covers_every_byte_and_the_whole_reply(text, limit):
     request = replace(REQUEST, messages=({"role": "user", "content": text},) * 2, max_tokens=limit)
-    body = json.dumps(wire.body(request, PRICED), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    body = json.dumps(chat_completions.body(request, PRICED), ensure_ascii=False).encode("utf-8", "surrogatepass")
     worst = worst_case(request, PRICED)
     assert worst.tokens == len(body) + 2 * 16 + limit
     assert worst.cost == pytest.approx((len(body) + 2 * 16 + 4 * limit) / 1e6)
@@ -232,14 +232,14 @@ def test_the_worst_case_covers_every_byte_and_the_whole_reply(text, limit):
 )
 def test_parameters_that_ask_for_more_are_counted(parameters, replies):
     request = replace(REQUEST, parameters=parameters)
-    prompt = len(json.dumps(wire.body(request, PRICED))) + 16
+    prompt = len(json.dumps(chat_completions.body(request, PRICED))) + 16
     assert worst_case(request, PRICED).tokens == prompt + replies
 
 
 def test_tools_that_are_spelled_out_as_actions_are_counted_as_they_are_sent():
     request = replace(REQUEST, tools=(ToolSpec("find", "Find it.", {"type": "object", "properties": {}}),))
     spelled = worst_case(request, replace(PRICED, tools="json"))
-    assert spelled.tokens > len(json.dumps(wire.body(request, PRICED))) + 100 + 16
+    assert spelled.tokens > len(json.dumps(chat_completions.body(request, PRICED))) + 100 + 16
     assert worst_case(request, PRICED).tokens > worst_case(REQUEST, PRICED).tokens + 256
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 
 ASK = ({"role": "user", "content": "hi"},)
@@ -17,7 +17,11 @@ SENT = {"model": "m", "messages": [{"role": "user", "content": "hi there"}]}
 
 
 def test_a_plain_question_has_three_keys():
-    assert wire.body(ModelRequest("c", "a", ASK), PLAIN) == {"model": "m", "messages": list(ASK), "max_tokens": 1024}
+    assert chat_completions.body(ModelRequest("c", "a", ASK), PLAIN) == {
+        "model": "m",
+        "messages": list(ASK),
+        "max_tokens": 1024,
+    }
 
 
 def test_everything_that_can_be_asked():
@@ -42,7 +46,7 @@ def test_everything_that_can_be_asked():
         max_tokens_field="max_completion_tokens",
         parameters={"temperature": 0, "cache_prompt": False},
     )
-    body = wire.body(request, to)
+    body = chat_completions.body(request, to)
     assert body == {
         "model": "m",
         "messages": list(ASK),
@@ -67,7 +71,7 @@ def test_everything_that_can_be_asked():
 
 
 def test_logprobs_are_not_asked_where_there_are_none():
-    assert "logprobs" not in wire.body(ModelRequest("c", "a", ASK, logprobs=True), PLAIN)
+    assert "logprobs" not in chat_completions.body(ModelRequest("c", "a", ASK, logprobs=True), PLAIN)
 
 
 def test_an_answer_is_read_whole():
@@ -90,7 +94,7 @@ def test_an_answer_is_read_whole():
             "completion_tokens_details": {"reasoning_tokens": 2},
         },
     }
-    assert wire.response(answer, SENT) == ModelResponse(
+    assert chat_completions.response(answer, SENT) == ModelResponse(
         "",
         (ToolCall("1", "find", '{"a": 1}'),),
         "tool_calls",
@@ -103,19 +107,19 @@ def test_an_answer_is_read_whole():
 def test_what_other_servers_leave_out_or_write_otherwise_is_read_too():
     call = {"function": {"name": "find", "arguments": {"a": 1}}}
     parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
-    found = wire.response({"choices": [{"message": {"content": parts, "tool_calls": [call]}}]}, SENT)
+    found = chat_completions.response({"choices": [{"message": {"content": parts, "tool_calls": [call]}}]}, SENT)
     assert (found.text, found.model, found.finish_reason) == ("Hello", "m", "stop")
     assert found.tool_calls == (ToolCall("call_0", "find", '{"a": 1}'),)
 
 
 def test_usage_that_is_not_sent_is_estimated_and_never_nothing():
-    found = wire.response({"choices": [{"message": {"content": "12345678"}}]}, SENT)
+    found = chat_completions.response({"choices": [{"message": {"content": "12345678"}}]}, SENT)
     assert found.usage == Usage(input=2, output=2)
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 1), ("abcd", 1), ("abcde", 2), ("ééé", 2), ("\ud800", 1)])
 def test_counting_is_by_bytes(text, tokens):
-    assert wire.count(text) == tokens
+    assert chat_completions.count(text) == tokens
 
 
 @pytest.mark.parametrize(
@@ -125,29 +129,33 @@ def test_counting_is_by_bytes(text, tokens):
         (ModelResponse(" \n"), EmptyReply, "the model gave an empty reply"),
         (ModelResponse("Once", finish_reason="length"), TruncatedReply, "cut off after 4 tokens: raise max_tokens"),
         (ModelResponse("", finish_reason="length"), TruncatedReply, "cut off"),
-        (ModelResponse("No.\n\x1b[31mReally.", finish_reason=wire.REFUSAL), RefusedReply, r"refused: No\. \[31mReally"),
+        (
+            ModelResponse("No.\n\x1b[31mReally.", finish_reason=chat_completions.REFUSAL),
+            RefusedReply,
+            r"refused: No\. \[31mReally",
+        ),
         (ModelResponse("", finish_reason="content_filter"), RefusedReply, "a content filter stopped"),
     ],
 )
 def test_an_answer_that_cannot_be_used_says_what_it_spent(answer, error, said):
     with pytest.raises(error, match=said) as caught:
-        wire.usable(replace(answer, usage=Usage(input=3, output=4), cost=0.25, provider="p"))
+        chat_completions.usable(replace(answer, usage=Usage(input=3, output=4), cost=0.25, provider="p"))
     assert (caught.value.usage, caught.value.cost) == (Usage(input=3, output=4), 0.25)
     assert caught.value.provider == "p"
 
 
 def test_text_or_tool_calls_are_an_answer():
     for answer in (ModelResponse("x"), ModelResponse("", (ToolCall("1", "f", "{}"),))):
-        assert wire.usable(answer) is answer
+        assert chat_completions.usable(answer) is answer
 
 
 def test_a_refusal_in_the_message_becomes_the_finish_reason():
-    found = wire.response({"choices": [{"finish_reason": "stop", "message": {"refusal": "no"}}]}, SENT)
-    assert (found.finish_reason, found.text) == (wire.REFUSAL, "no")
+    found = chat_completions.response({"choices": [{"finish_reason": "stop", "message": {"refusal": "no"}}]}, SENT)
+    assert (found.finish_reason, found.text) == (chat_completions.REFUSAL, "no")
 
 
 def test_chunks_are_put_together_in_the_order_of_their_index():
-    parts = wire.Assembly()
+    parts = chat_completions.Assembly()
     deltas = [
         {"content": "He"},
         {"content": "llo"},
@@ -161,7 +169,7 @@ def test_chunks_are_put_together_in_the_order_of_their_index():
     parts.add({"model": "m", "choices": [{"delta": {}, "finish_reason": "stop", "logprobs": logprobs}]})
     parts.add({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
     assert parts.ended
-    found = wire.response(parts.whole(), SENT)
+    found = chat_completions.response(parts.whole(), SENT)
     assert (found.text, found.usage) == ("Hello", Usage(input=1, output=2))
     assert found.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}"))
     assert found.logprobs == (TokenLogprob("Hello", 0.0),)
@@ -170,7 +178,7 @@ def test_chunks_are_put_together_in_the_order_of_their_index():
 @pytest.mark.parametrize(("way", "form"), [("json", {"response_format": {"type": "json_object"}}), ("none", {})])
 def test_where_no_schema_is_enforced_it_is_told(way, form):
     request = ModelRequest("a#1.1", "m", ASK, schema=Schema("Answer", {"type": "object", "title": "é"}))
-    body = wire.body(request, Deployment("m", "openai", "m", schemas=way))
+    body = chat_completions.body(request, Deployment("m", "openai", "m", schemas=way))
     told = {
         "role": "system",
         "content": 'Answer with JSON alone, of this JSON schema: {"type": "object", "title": "é"}',

@@ -16,7 +16,7 @@ from orchmagic.errors import (
 )
 from orchmagic.models import ModelRequest, ModelResponse
 from orchmagic.models.middleware.fallback import Fallback
-from orchmagic.trace import audit_lines as deeds
+from orchmagic.trace import audit_lines
 from orchmagic.trace.events import FellBack
 
 
@@ -125,4 +125,4 @@ async def test_what_failed_is_said_once_and_the_audit_log_quotes_nobody(error, r
     said = []
     await Fallback(said.append)(request("small", "large"), Models(small=error))
     assert [event.reason for event in said] == [reason]
-    assert deeds.line(said[0])["why"] == kind
+    assert audit_lines.line(said[0])["why"] == kind

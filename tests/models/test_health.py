@@ -22,8 +22,8 @@ from orchmagic.errors import (
     TruncatedReply,
 )
 from orchmagic.models import Deployment
-from orchmagic.models.routing.circuit_breaker import Closed, elsewhere
-from orchmagic.models.routing.health import SCHEMA, VERSION, Pass, identity, opened
+from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
+from orchmagic.models.routing.health import SCHEMA, VERSION, Permit, identity, opened
 from orchmagic.storage.database import Database, StoreWarning
 
 HERE = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1")
@@ -52,19 +52,19 @@ def health(clock, tmp_path):
 
 def fail(health, error, deployment=HERE):
     given = health.enter(deployment, 10)
-    assert isinstance(given, Pass), given
+    assert isinstance(given, Permit), given
     health.left(given, error=error)
 
 
 def answer(health, deployment=HERE, seconds=1.0, written=10):
     given = health.enter(deployment, 10)
-    assert isinstance(given, Pass), given
+    assert isinstance(given, Permit), given
     health.left(given, seconds=seconds, tokens=20, written=written)
 
 
 def closed(health, deployment=HERE):
     found = health.enter(deployment, 10)
-    assert isinstance(found, Closed), found
+    assert isinstance(found, Unavailable), found
     return found
 
 
@@ -100,16 +100,16 @@ def test_these_open_it_at_once(health, clock, error, kind, seconds):
 def test_these_say_nothing_of_the_deployment(health, error):
     for _ in range(5):
         fail(health, error)
-    assert isinstance(health.enter(HERE, 10), Pass)
+    assert isinstance(health.enter(HERE, 10), Permit)
     assert health.stats([HERE])["a"].uptime == 1.0
-    assert not elsewhere(error)
+    assert not is_retryable_elsewhere(error)
 
 
 def test_when_the_time_is_over_one_call_probes_and_the_others_stay_away(health, clock):
     fail(health, QuotaExhausted("402"))
     clock.now += 601
     probe = health.enter(HERE, 10)
-    assert isinstance(probe, Pass)
+    assert isinstance(probe, Permit)
     assert probe.probe
     assert closed(health).why == "being tried by another call"
     health.left(probe, seconds=1.0, written=5)
@@ -144,7 +144,7 @@ def test_a_probe_that_never_ends_is_given_up(health, clock):
 
 def test_where_nobody_else_is_left_an_open_circuit_is_passed(health):
     fail(health, QuotaExhausted("402"))
-    assert isinstance(health.enter(HERE, 10, anyway=True), Pass)
+    assert isinstance(health.enter(HERE, 10, anyway=True), Permit)
 
 
 def test_concurrency_is_a_limit_of_calls_under_way(health):
@@ -152,7 +152,7 @@ def test_concurrency_is_a_limit_of_calls_under_way(health):
     first, _ = health.enter(two, 10), health.enter(two, 10)
     assert closed(health, two).kind == "busy"
     health.left(first, seconds=1.0)
-    assert isinstance(health.enter(two, 10), Pass)
+    assert isinstance(health.enter(two, 10), Permit)
 
 
 def test_requests_a_minute_are_counted_over_the_last_sixty_seconds(health, clock):
@@ -170,21 +170,21 @@ def test_requests_a_minute_are_counted_over_the_last_sixty_seconds(health, clock
 def test_tokens_a_minute_are_booked_at_their_worst_and_settled_at_what_was_used(health, clock):
     small = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1", tokens_per_minute=100)
     given = health.enter(small, 90)
-    assert isinstance(health.enter(small, 20), Closed)
+    assert isinstance(health.enter(small, 20), Unavailable)
     health.left(given, seconds=1.0, tokens=30)
     clock.now += 10
     second = health.enter(small, 60)
-    assert isinstance(second, Pass)
+    assert isinstance(second, Permit)
     found = health.enter(small, 20)
     assert found.until == clock.now + 50  # when the first one's thirty are a minute old
     health.left(second, sent=False)
-    assert isinstance(health.enter(small, 70), Pass)
+    assert isinstance(health.enter(small, 70), Permit)
 
 
 def test_a_question_larger_than_the_limit_is_asked_when_nothing_else_was(health):
     small = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1", tokens_per_minute=100)
-    assert isinstance(health.enter(small, 500), Pass)
-    assert isinstance(health.enter(small, 1), Closed)
+    assert isinstance(health.enter(small, 500), Permit)
+    assert isinstance(health.enter(small, 1), Unavailable)
 
 
 def test_figures_are_what_was_seen_and_fade_with_time(health, clock):
@@ -255,7 +255,7 @@ def test_a_damaged_file_is_a_warning_and_no_call_is_lost(tmp_path):
     health = opened(tmp_path)
     with pytest.warns(StoreWarning, match="record of deployments .* cannot be used"):
         given = health.enter(HERE, 10)
-    assert isinstance(given, Pass)
+    assert isinstance(given, Permit)
     health.left(given, error=QuotaExhausted("402"))
     closed(health)
     health.close()
@@ -267,7 +267,7 @@ def test_after_closing_nothing_is_kept_and_nothing_breaks(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StoreWarning)
         given = health.enter(HERE, 10)
-        assert isinstance(given, Pass)
+        assert isinstance(given, Permit)
         health.left(given, error=ModelError("x"))
     assert health.stats([HERE])["a"].uptime == 1.0
 
@@ -283,14 +283,14 @@ async def test_who_waits_for_a_place_is_woken_when_one_is_free(health):
 ASKING = """
 import pathlib, sys
 from orchmagic.models import Deployment
-from orchmagic.models.routing.health import Pass, opened
+from orchmagic.models.routing.health import Permit, opened
 kind, folder = sys.argv[1:]
 limit = {"rpm": {"requests_per_minute": 7}, "tpm": {"tokens_per_minute": 70}, "busy": {"concurrency": 7}}[kind]
 there = opened(pathlib.Path(folder))
 asked = Deployment("x", "openai", "m", "http://127.0.0.1:1/v1", **limit)
 sys.stdin.readline()  # both processes begin at once
 got = [there.enter(asked, 10) for _ in range(20)]
-print(sum(isinstance(g, Pass) for g in got), flush=True)
+print(sum(isinstance(g, Permit) for g in got), flush=True)
 sys.stdin.readline()  # nobody gives a place back before the other has asked
 there.close()
 """

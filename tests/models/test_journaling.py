@@ -8,7 +8,7 @@ from orchmagic.errors import BudgetExceeded, EmptyReply
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall
 from orchmagic.models.cache.key import key
 from orchmagic.models.middleware.budget import Budget, Spend
-from orchmagic.models.middleware.journaling import Recording
+from orchmagic.models.middleware.journaling import Journaling
 from orchmagic.storage.journal import Found, NoJournal
 from orchmagic.storage.runs import Store
 from orchmagic.trace.events import Recalled, Usage
@@ -32,7 +32,7 @@ class Life:
     def __init__(self, journal, parent=None):
         self.said, self.asked, self.outcome = [], [], ANSWER
         self.budget = Budget(max_tokens=1000, money=10.0, parent=parent)
-        self.recording = Recording(journal, lambda name: replace(HERE, alias=name), self.said.append, self.budget)
+        self.recording = Journaling(journal, lambda name: replace(HERE, alias=name), self.said.append, self.budget)
 
     async def model(self, request):
         self.asked.append(request.call)

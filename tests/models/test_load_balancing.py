@@ -18,8 +18,8 @@ from orchmagic.errors import (
     ServerFailed,
 )
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool, ToolSpec
-from orchmagic.models.middleware.load_balancing import Balancing
-from orchmagic.models.routing.first_token import Listening
+from orchmagic.models.middleware.load_balancing import LoadBalancing
+from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import opened
 from orchmagic.trace.events import Chosen, FellBack, TextStreamed, Usage
 
@@ -42,7 +42,7 @@ class World:
         self.known: set[str] = set()
         self.health = opened(None)
         self.health.clock = lambda: self.now
-        self.balancing = Balancing(
+        self.balancing = LoadBalancing(
             lambda name: self.pool if name == "p" else None,
             self.health,
             self.said.append,
@@ -51,7 +51,7 @@ class World:
             time_left=lambda: self.left,
             sleep=self.sleep,
             chance=lambda: 0.5,
-            listening=Listening(self.said.append, lambda: self.now),
+            listening=FirstTokenTimer(self.said.append, lambda: self.now),
         )
 
     async def is_known(self, request):

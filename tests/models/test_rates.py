@@ -11,11 +11,10 @@ from genai_prices.data_snapshot import get_snapshot
 
 from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.middleware.budget import worst_case
-from orchmagic.models.pricing import cost as prices
-from orchmagic.models.pricing import price_list as listed
+from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.pricing.rates import Rates, flat
+from orchmagic.models.wire.billing import Bill
 from orchmagic.models.wire.urls import OPENAI
-from orchmagic.models.wire.usage import Bill
 from orchmagic.trace.events import Usage
 
 DEEPSEEK = "https://api.deepseek.com/v1"
@@ -84,7 +83,7 @@ def test_the_worst_case_is_the_dearest_kind_at_the_highest_rung_in_reach(size, k
 
 
 def test_a_question_that_may_be_kept_for_an_hour_is_set_aside_at_that_price():
-    name = next(m.id for p, m in models() if p.id == "anthropic" and listed._read(m.get_prices(NOON)).written_long)
+    name = next(m.id for p, m in models() if p.id == "anthropic" and price_list._read(m.get_prices(NOON)).written_long)
     found = []
     for ttl in ("5m", "1h"):
         control = {"cache_control": {"type": "ephemeral", "ttl": ttl}}
@@ -103,7 +102,7 @@ def test_every_model_of_the_list_costs_what_its_package_says():
     for _, model in models():
         at = datetime.fromtimestamp(NOON.timestamp() + chance.randrange(0, 86_400), UTC)
         listing = model.get_prices(at)
-        mine = listed._read(listing)
+        mine = price_list._read(listing)
         read = chance.choice((1_000, 150_000, 300_000))
         cached, written = chance.randrange(0, read // 2), chance.randrange(0, read // 4)
         kept, said = chance.randrange(0, written + 1), chance.randrange(1, 5_000)
@@ -128,23 +127,23 @@ def test_every_model_of_the_list_costs_what_its_package_says():
 
 
 def test_a_model_that_is_listed_without_a_price_is_unknown():
-    groq = next(m.id for p, m in models() if p.id == "groq" and listed._read(m.get_prices(NOON)) == Rates())
-    assert listed.rates("https://api.groq.com/openai/v1", groq) is None
+    groq = next(m.id for p, m in models() if p.id == "groq" and price_list._read(m.get_prices(NOON)) == Rates())
+    assert price_list.rates("https://api.groq.com/openai/v1", groq) is None
 
 
 def test_what_openrouter_calls_free_is_free():
-    assert listed.rates("https://openrouter.ai/api/v1", "no-such-vendor/model:free") is None  # not even listed
+    assert price_list.rates("https://openrouter.ai/api/v1", "no-such-vendor/model:free") is None  # not even listed
     free = next(m.id for p, m in models() if p.id == "openrouter" and m.id.endswith(":free"))
-    assert listed.rates("https://openrouter.ai/api/v1", free).cost(bill(10, 10)) == 0
+    assert price_list.rates("https://openrouter.ai/api/v1", free).cost(bill(10, 10)) == 0
 
 
 def test_an_hour_that_begins_while_a_call_is_under_way_counts_for_its_worst_case():
     model, change = changing()
     before = datetime.combine(NOON.date(), change.constraint.start_time).timestamp() - 60
-    now, then = listed.rates(DEEPSEEK, model, at=before), listed.rates(DEEPSEEK, model, at=before + 120)
+    now, then = price_list.rates(DEEPSEEK, model, at=before), price_list.rates(DEEPSEEK, model, at=before + 120)
     assert now != then
-    assert {*listed.possible(DEEPSEEK, model, at=before)} == {now, then}
-    assert listed.possible(DEEPSEEK, model, at=before - 7_200) == (now,)
+    assert {*price_list.possible(DEEPSEEK, model, at=before)} == {now, then}
+    assert price_list.possible(DEEPSEEK, model, at=before - 7_200) == (now,)
 
 
 def changing():
@@ -164,10 +163,10 @@ def test_a_tier_of_service_has_its_own_price_and_the_answer_says_which_it_was():
         if p.id == "openai" and v.when == {"service_tier": "priority"} and v.prices.input_mtok is not None
     )
     asked, told = {"service_tier": "auto"}, {"service_tier": "priority"}
-    assert listed.context(asked, told) == (("service_tier", "priority"),)
-    found = listed.rates(OPENAI, name, listed.context(asked, told))
-    usual = listed.rates(OPENAI, name)
-    assert found == listed._read(variant.prices) or found.input != usual.input
+    assert price_list.context(asked, told) == (("service_tier", "priority"),)
+    found = price_list.rates(OPENAI, name, price_list.context(asked, told))
+    usual = price_list.rates(OPENAI, name)
+    assert found == price_list._read(variant.prices) or found.input != usual.input
     may = {"kept": False, "seen": False, "heard": False}
     here = Deployment("a", "openai", name, OPENAI)
     dear, cheap = (prices.worst(here, 1_000, 10, sent, **may) for sent in (told, {}))
@@ -181,5 +180,5 @@ def test_the_worst_case_of_an_unknown_price_is_unknown():
 
 
 def test_the_list_says_of_which_day_it_is():
-    assert listed.edition().startswith("genai-prices ")
-    assert listed.edition()[-10:] <= datetime.now(UTC).date().isoformat()
+    assert price_list.edition().startswith("genai-prices ")
+    assert price_list.edition()[-10:] <= datetime.now(UTC).date().isoformat()

@@ -23,7 +23,7 @@ from orchmagic.models import PROVIDERS, Deployment, ModelRequest
 from orchmagic.models.providers.scripted import ScriptedProvider, find, install, remove
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.script import Script
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 
 ASK = ModelRequest("s#1.1", "scripted", ({"role": "user", "content": "hello"},))
@@ -52,7 +52,7 @@ async def test_it_answers_and_keeps_the_body(script):
     found = await ask()
     assert (found.text, found.model, found.provider, found.cost) == ("Hi.", "here", "scripted", 0.0)
     assert found.usage == Usage(input=2, output=1)
-    assert written.requests == [wire.body(ASK, TO)]
+    assert written.requests == [chat_completions.body(ASK, TO)]
 
 
 async def test_the_default_script_is_always_there():

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from orchmagic.core.semantic_policy import Policy, parse
+from orchmagic.core.semantic_policy import SemanticCacheConfig, parse
 from orchmagic.errors import ServerFailed, SettingsError
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.cache import CacheWarning
@@ -22,8 +22,8 @@ from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import build, stack
-from orchmagic.models.semantic import Question
-from orchmagic.models.semantic.semantic_cache import Memory, opened
+from orchmagic.models.semantic import ComparedQuestion
+from orchmagic.models.semantic.semantic_cache import SemanticCache, opened
 from orchmagic.models.semantic.store import SemanticStore
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import Audited, CacheHit, Usage, from_json, to_json
@@ -61,14 +61,16 @@ def all_closed():
 class Bench:
     """The two caches as the pipeline has them, a clock, a die and a model that counts how often it is asked."""
 
-    opened: ClassVar[list[Memory]] = []
+    opened: ClassVar[list[SemanticCache]] = []
 
     def __init__(self, path=None, cache=None, **policy):
         self.now = 1000.0
         self.die = 0.5
         self.embedder = Letters()
         self.cache = cache or MemoryCache(clock=lambda: self.now)
-        self.memory = Memory(SemanticStore(path), lambda: self.embedder, Policy(**{"threshold": 0.8, **policy}))
+        self.memory = SemanticCache(
+            SemanticStore(path), lambda: self.embedder, SemanticCacheConfig(**{"threshold": 0.8, **policy})
+        )
         self.opened.append(self.memory)
         self.said = []
         self.requests = []
@@ -317,7 +319,7 @@ async def test_with_a_bound_nothing_is_served_until_enough_is_known():
     assert bench.asked == 2
     [entry, *_] = bench.memory.store.entries()
     for n in range(149):
-        bench.memory.store.label(entry, Question("s", {"q": str(n)}), 0.99, True, "near miss", 1.0)
+        bench.memory.store.label(entry, ComparedQuestion("s", {"q": str(n)}), 0.99, True, "near miss", 1.0)
     assert bench.memory.line() is not None
     await bench.ask(f"{SAME}!")
     assert bench.asked == 2
@@ -361,7 +363,7 @@ async def test_a_missing_extra_is_a_warning_that_says_what_to_install():
         raise SettingsError('pip install "orchmagic[semantic]"')
 
     bench = Bench()
-    bench.memory = Memory(SemanticStore(None), missing)
+    bench.memory = SemanticCache(SemanticStore(None), missing)
     with pytest.warns(CacheWarning, match="orchmagic\\[semantic\\]"):
         await bench.ask()
     assert bench.asked == 1
@@ -369,7 +371,7 @@ async def test_a_missing_extra_is_a_warning_that_says_what_to_install():
 
 async def test_with_the_real_embedder_and_the_defaults(tmp_path):
     bench = Bench()
-    bench.memory = opened(tmp_path, Policy(audits=0.0))
+    bench.memory = opened(tmp_path, SemanticCacheConfig(audits=0.0))
     await bench.ask("Is it healthy to walk before 1pm?")
     await bench.ask("Is it healthy to walk after 1pm?")  # nearer than any other here, by cosine
     await bench.ask()
@@ -412,12 +414,14 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
 @pytest.mark.parametrize("wrong", [{"threshold": 1.2}, {"threshold": 0.3}, {"audits": -1}, {"bound": 0.0}])
 def test_a_policy_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Policy(**wrong)
+        SemanticCacheConfig(**wrong)
 
 
 def test_a_policy_is_read_from_the_settings():
-    assert parse("") == Policy()
-    assert parse("bound=0.02, verifier=small,audits=0.05") == Policy(bound=0.02, verifier="small", audits=0.05)
+    assert parse("") == SemanticCacheConfig()
+    assert parse("bound=0.02, verifier=small,audits=0.05") == SemanticCacheConfig(
+        bound=0.02, verifier="small", audits=0.05
+    )
 
 
 @pytest.mark.parametrize("text", ["0.97", "treshold=0.97", "bound=", "bound=low"])

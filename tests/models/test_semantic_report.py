@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from orchmagic.core.semantic_policy import Policy
+from orchmagic.core.semantic_policy import SemanticCacheConfig
 from orchmagic.errors import InputError
-from orchmagic.models.semantic import Question, report
-from orchmagic.models.semantic.semantic_cache import Memory
+from orchmagic.models.semantic import ComparedQuestion, report
+from orchmagic.models.semantic.semantic_cache import SemanticCache
 from orchmagic.models.semantic.store import SemanticStore
 
 VECTOR = np.ones(4, dtype=np.float32) / 2
 
 
 def memory(**policy):
-    made = Memory(SemanticStore(None), lambda: None, Policy(**policy))
-    made.store.add(Question("s", {"q": "How old is he?"}), "key", VECTOR, 1.0)
+    made = SemanticCache(SemanticStore(None), lambda: None, SemanticCacheConfig(**policy))
+    made.store.add(ComparedQuestion("s", {"q": "How old is he?"}), "key", VECTOR, 1.0)
     return made
 
 
 def hit(made, asked="What is his age?"):
     [entry] = made.store.entries()
-    return made.store.hit(entry, Question("s", {"q": asked}), VECTOR, 0.95, 2.0, 0.25)
+    return made.store.hit(entry, ComparedQuestion("s", {"q": asked}), VECTOR, 0.95, 2.0, 0.25)
 
 
 def test_a_fresh_cache_says_that_nothing_is_known_of_its_error():
@@ -35,7 +35,7 @@ def test_hits_savings_and_the_error_are_told():
     number = hit(made)
     [entry] = made.store.entries()
     for n in range(20):
-        made.store.label(entry, Question("s", {"q": str(n)}), 0.95, n > 0, "audit", 3.0)
+        made.store.label(entry, ComparedQuestion("s", {"q": str(n)}), 0.95, n > 0, "audit", 3.0)
     assert report.wrong(made, str(number), 4.0) == "Hit 1 is marked as wrong: questions like it are asked."
     told = report.summary(made)
     assert "1 hit, 1 marked as wrong, $0.2500 saved" in told
@@ -49,7 +49,7 @@ def test_what_a_person_says_stays_whatever_an_audit_finds():
     made = memory()
     report.wrong(made, str(hit(made)), 3.0)
     [entry] = made.store.entries()
-    made.store.label(entry, Question("s", {"q": "What is his age?"}), 0.95, True, "audit", 4.0)
+    made.store.label(entry, ComparedQuestion("s", {"q": "What is his age?"}), 0.95, True, "audit", 4.0)
     assert made.store.labels() == [(0.95, False)]
 
 
@@ -58,7 +58,7 @@ def test_a_learned_threshold_says_what_it_learned_from():
     assert "Learning: 0 pairs compared, at least 149 are needed" in report.summary(made)
     [entry] = made.store.entries()
     for n in range(200):
-        made.store.label(entry, Question("s", {"q": str(n)}), 0.95, True, "near miss", 3.0)
+        made.store.label(entry, ComparedQuestion("s", {"q": str(n)}), 0.95, True, "near miss", 3.0)
     assert "learned from 200 pairs to keep at most 2.0% wrong" in report.summary(made)
 
 

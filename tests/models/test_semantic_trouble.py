@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchmagic.core.semantic_policy import Policy
+from orchmagic.core.semantic_policy import SemanticCacheConfig
 from orchmagic.models.cache import CacheWarning
-from orchmagic.models.semantic import Question
-from orchmagic.models.semantic.semantic_cache import Asked, Memory
+from orchmagic.models.semantic import ComparedQuestion
+from orchmagic.models.semantic.semantic_cache import EmbeddedQuestion, SemanticCache
 from orchmagic.models.semantic.store import SemanticStore
 
 
@@ -25,7 +25,7 @@ def vector(number):
 def asked(number):
     words = ("garden", "kitchen", "window", "table", "bottle", "engine", "river", "mountain", "forest", "island")
     text = f"How do I paint the {words[number % 10]} of the house?"
-    return Asked(Question("s", {"q": text}), vector(number))
+    return EmbeddedQuestion(ComparedQuestion("s", {"q": text}), vector(number))
 
 
 def filled(memory, first=0):
@@ -36,7 +36,10 @@ def filled(memory, first=0):
 @pytest.fixture
 def pair(tmp_path):
     """Two kernels on one file, both with vectors in memory."""
-    both = [Memory(SemanticStore(tmp_path / "semantic.sqlite"), lambda: None, Policy()) for _ in range(2)]
+    both = [
+        SemanticCache(SemanticStore(tmp_path / "semantic.sqlite"), lambda: None, SemanticCacheConfig())
+        for _ in range(2)
+    ]
     filled(both[0])
     for memory in both:
         assert memory.nearest(asked(3)).entry.key == "key 3"

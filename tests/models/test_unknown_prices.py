@@ -9,15 +9,14 @@ from html import unescape
 import pytest
 
 from orchmagic import Reply
-from orchmagic.models.pricing import price_list as listed
-from orchmagic.models.routing import status as reach
+from orchmagic.models.pricing import price_list
+from orchmagic.models.routing import status
 from orchmagic.models.scripting.server import serve
 from orchmagic.notebook import dashboard, panel
 from orchmagic.notebook.commands.run_history import runs
 from orchmagic.notebook.commands.setup import models
 from orchmagic.notebook.doctor import checks
-from orchmagic.trace import format as words
-from orchmagic.trace import otel_spans as genai
+from orchmagic.trace import humanize, otel_spans
 from orchmagic.trace.events import Usage
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
@@ -68,9 +67,9 @@ def test_the_record_keeps_what_is_known_beside_what_is_not(run):
     known, secret = record.steps
     assert (known.cost, known.unpriced) == (pytest.approx(0.002), 0)
     assert (secret.cost, secret.unpriced) == (None, 1)
-    assert words.total(record) == WHOLE
+    assert humanize.total(record) == WHOLE
     many = summed(record.steps)  # of very many items the rest is one line
-    assert words.money(many.cost, many.unpriced) == SHORT
+    assert humanize.money(many.cost, many.unpriced) == SHORT
 
 
 def test_a_step_that_holds_both_says_so(book):
@@ -86,10 +85,10 @@ def test_a_step_that_holds_both_says_so(book):
 def test_a_run_of_unknown_price_alone_is_not_free(book):
     run = book.run("%%chain alone\nsecret(model=mystery)\n    And a bed?\n")
     assert run.cost is None
-    assert words.total(run.record) == "price unknown (1 call)"
+    assert humanize.total(run.record) == "price unknown (1 call)"
     assert "$0" not in Receipt(run.record).text
     assert "price unknown" in runs(book.session)
-    told = next(iter(genai.told(run.record))).attributes
+    told = next(iter(otel_spans.to_otel_spans(run.record))).attributes
     assert "orchmagic.cost.usd" not in told
     assert told["orchmagic.cost.unknown_calls"] == 1
     assert panel.overview(book.session)["unpriced"] == 1
@@ -111,7 +110,7 @@ def test_a_saved_trace_still_says_it(run):
     data = json.loads(json.dumps(bundle(run.record)["application/vnd.orchmagic.trace.v1+json"]))
     assert data["unpriced"] == 1
     read = Record.from_json(data)
-    assert words.total(read) == WHOLE
+    assert humanize.total(read) == WHOLE
     assert [s.unpriced for s in read.steps] == [0, 1]
 
 
@@ -152,7 +151,7 @@ def test_runs_beside_each_other(book, run):
 
 
 def test_telemetry(run):
-    whole, *spans = genai.told(run.record)
+    whole, *spans = otel_spans.to_otel_spans(run.record)
     assert whole.attributes["orchmagic.cost.usd"] == pytest.approx(0.002)
     assert whole.attributes["orchmagic.cost.unknown_calls"] == 1
     secret = next(s for s in spans if s.attributes["orchmagic.span"] == "secret#1")
@@ -165,17 +164,17 @@ def test_the_estimate_and_the_list_of_models(book):
     found = made.estimate()
     assert found.cost is None
     assert found.least > 0
-    assert f"tokens, at least {words.money(found.least)} + unknown" in found.text()
+    assert f"tokens, at least {humanize.money(found.least)} + unknown" in found.text()
     assert "Price unknown: mystery" in found.text()
-    table = book.session.bridge.run(reach.rows(book.session.settings, book.session.environ, book.session.health))
+    table = book.session.bridge.run(status.rows(book.session.settings, book.session.environ, book.session.health))
     rates = {row[0]: row[3:5] for row in table}
     assert (rates["priced"], rates["mystery"]) == (("1", "2"), ("?", "?"))
 
 
 def test_the_price_list_says_how_old_it_is(book):
     (found,) = [check for check in checks(book.session) if check.what == "prices"]
-    assert listed.edition() in found.found
-    assert models(book.session).endswith(f"are those of {listed.edition()}.")
+    assert price_list.edition() in found.found
+    assert models(book.session).endswith(f"are those of {price_list.edition()}.")
 
 
 def test_a_budget_refuses_what_has_no_price(book):

@@ -9,9 +9,8 @@ from __future__ import annotations
 import pytest
 
 from orchmagic.models import Deployment
-from orchmagic.models.pricing.cost import settled
-from orchmagic.models.wire import chat_completions as wire
-from orchmagic.models.wire import usage as billing
+from orchmagic.models.pricing.prices import settled
+from orchmagic.models.wire import billing, chat_completions
 from orchmagic.trace.events import Usage
 
 OWN = Deployment(
@@ -200,7 +199,7 @@ def answer(usage, **more):
 
 def priced(usage, deployment=OWN, **more):
     told = answer(usage, **more)
-    return settled(wire.response(told, {"messages": []}), told, deployment, {})
+    return settled(chat_completions.response(told, {"messages": []}), told, deployment, {})
 
 
 @pytest.mark.parametrize(("usage", "read", "millions"), [row[1:] for row in REPORTED], ids=[row[0] for row in REPORTED])
@@ -216,7 +215,7 @@ def test_an_endpoints_report_is_read_and_priced(usage, read, millions):
     [None, {}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"prompt_tokens": None}, [], 7],
 )
 def test_tokens_that_nobody_counted_are_estimated_and_cost_something(usage):
-    found = wire.response(answer(usage), {"messages": [{"role": "user", "content": "two and two"}]})
+    found = chat_completions.response(answer(usage), {"messages": [{"role": "user", "content": "two and two"}]})
     assert found.usage == Usage(input=3, output=1)
     assert priced(usage).cost > 0
 
@@ -237,10 +236,10 @@ def test_sound_pictures_and_what_is_kept_for_an_hour_are_known_to_the_price_alon
 
 def test_a_stream_reports_in_its_last_chunk_and_groq_in_a_place_of_its_own():
     usage = {"prompt_tokens": 38, "completion_tokens": 5, "total_tokens": 43}
-    parts = wire.Assembly()
+    parts = chat_completions.Assembly()
     parts.add({"model": "m", "choices": [{"delta": {"content": "Hello"}}], "x_groq": {"id": "req_1"}})
     parts.add({"choices": [{"delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "req_1", "usage": usage}})
-    assert wire.response(parts.whole(), {}).usage == Usage(input=38, output=5)
+    assert chat_completions.response(parts.whole(), {}).usage == Usage(input=38, output=5)
     parts.add({"choices": [], "usage": {**usage, "prompt_tokens": 39}, "service_tier": "flex"})
-    assert wire.response(parts.whole(), {}).usage == Usage(input=39, output=5)
+    assert chat_completions.response(parts.whole(), {}).usage == Usage(input=39, output=5)
     assert parts.whole()["service_tier"] == "flex"

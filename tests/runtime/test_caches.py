@@ -10,16 +10,16 @@ from types import SimpleNamespace
 import pytest
 
 from orchmagic.core.settings import Settings
-from orchmagic.runtime.caches import Kept
-from orchmagic.runtime.event_loop import Bridge
+from orchmagic.runtime.caches import Caches
+from orchmagic.runtime.event_loop import EventLoopThread
 
 
 @pytest.fixture
 def desk(tmp_path):
-    """A `Kept` whose settings can be changed."""
+    """A `Caches` whose settings can be changed."""
     now = SimpleNamespace(settings=Settings(cache_dir=str(tmp_path / "first")))
-    bridge = Bridge()
-    now.kept = Kept(lambda: now.settings, bridge)
+    bridge = EventLoopThread()
+    now.kept = Caches(lambda: now.settings, bridge)
     yield now
     now.kept.close()
     bridge.close()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchmagic import Script, Session, install
-from orchmagic.core.spend_limit import Allowance, read
+from orchmagic.core.spend_limit import SpendLimit, read
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.models import ModelRequest
 from orchmagic.models.middleware.budget import Budget, Budgeting
@@ -19,8 +19,8 @@ from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.pipeline import stack
 from orchmagic.models.scripting.server import serve
 from orchmagic.notebook.commands import run as orch
-from orchmagic.runtime.budgets import Purse
-from orchmagic.trace.format import money
+from orchmagic.runtime.budgets import KernelBudget
+from orchmagic.trace.humanize import money
 
 CELL = "%%chain {} --no-cache\nsay\n    About {{{{ topic }}}}"
 DEAR = {"dear": {"provider": "scripted", "model": "scripted", "input_price": 1000.0, "output_price": 1000.0}}
@@ -46,7 +46,7 @@ DEAR = {"dear": {"provider": "scripted", "model": "scripted", "input_price": 100
     ],
 )
 def test_a_limit_is_read_as_people_write_it(written, money, tokens):
-    assert read(written) == Allowance(money, tokens)
+    assert read(written) == SpendLimit(money, tokens)
 
 
 @pytest.mark.parametrize(
@@ -182,15 +182,15 @@ def test_small_sums_and_limits_have_no_exponent(notebook):
     assert "limit $0.000001, left $0.000001." in orch(notebook.session, "budget 0.000001")
     run = notebook.run(CELL.format("c --model dear"), topic="bees")
     assert run.reason.startswith("notebook budget (all runs of this kernel): limit $0.000001, spent $0, the next")
-    assert str(Allowance(1e-6, 1)) == "$0.000001 and 1 token"
+    assert str(SpendLimit(1e-6, 1)) == "$0.000001 and 1 token"
 
 
 def test_each_side_is_set_alone_and_off_lifts_both(notebook):
     orch(notebook.session, "budget 5")
     orch(notebook.session, "budget 10k tokens")
-    assert notebook.session.purse.allowance == Allowance(5.0, 10_000)
+    assert notebook.session.purse.allowance == SpendLimit(5.0, 10_000)
     orch(notebook.session, "budget off")
-    assert notebook.session.purse.allowance == Allowance()
+    assert notebook.session.purse.allowance == SpendLimit()
 
 
 def test_a_wrong_line_says_what_to_write(notebook):
@@ -201,13 +201,13 @@ def test_a_wrong_line_says_what_to_write(notebook):
 def test_the_settings_hold_until_the_notebook_says_something_and_a_new_setting_is_said_later(notebook):
     notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_NOTEBOOK_BUDGET": "2, 5k tokens"}
     notebook.session.reload()
-    assert notebook.session.purse.allowance == Allowance(2.0, 5_000)
+    assert notebook.session.purse.allowance == SpendLimit(2.0, 5_000)
     orch(notebook.session, "budget 3")
     notebook.session.reload()
-    assert notebook.session.purse.allowance == Allowance(3.0, 5_000)
+    assert notebook.session.purse.allowance == SpendLimit(3.0, 5_000)
     notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_NOTEBOOK_BUDGET": "4"}
     notebook.session.reload()
-    assert notebook.session.purse.allowance == Allowance(4.0, None)
+    assert notebook.session.purse.allowance == SpendLimit(4.0, None)
 
 
 def test_a_wrong_setting_says_where_and_what(notebook):
@@ -278,7 +278,7 @@ async def play(endpoint, purse, planned):
 )
 def test_no_schedule_of_many_runs_passes_the_limit_of_all(plan, planned, max_tokens, money):
     limits = {"max_tokens": max_tokens, "money": money}
-    endpoint, purse = Endpoint(plan, limits), Purse(lambda: Allowance(money, max_tokens))
+    endpoint, purse = Endpoint(plan, limits), KernelBudget(lambda: SpendLimit(money, max_tokens))
     asyncio.run(play(endpoint, purse, planned))
     whole, names = purse.whole, purse.names.values()
     assert not endpoint.passed

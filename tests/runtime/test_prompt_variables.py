@@ -1,7 +1,7 @@
 """Of a prompt, the values are set apart from all the rest, and the two make the messages again."""
 
-from orchmagic.language import templates as template
-from orchmagic.language.templates import Message
+from orchmagic.language import template
+from orchmagic.language.template import Message
 from orchmagic.runtime.prompt_variables import varied
 
 PROMPT = (Message("system", "Be brief."), Message("user", "Team {{ team }}: {{ question }}"))

@@ -13,8 +13,8 @@ from typing import get_type_hints
 import pytest
 
 from orchmagic.errors import InputError, StoreError, WriteUnknown
-from orchmagic.graph import tool_schema as tools
-from orchmagic.runtime.tools import Once, tool, writes
+from orchmagic.graph import tool_schema
+from orchmagic.runtime.tools import WriteScope, tool, writes
 from orchmagic.storage.runs import Store
 
 
@@ -55,9 +55,9 @@ def test_outside_a_run_it_is_the_plain_function():
 
 def test_in_a_run_it_runs_once_and_the_second_call_is_told(store):
     shop, told = Shop(), []
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         assert shop.refund("A1") == "refunded A1"
-    with Once(store.ledger, "r2", told.append).during():
+    with WriteScope(store.ledger, "r2", told.append).during():
         assert shop.refund("A1") == "refunded A1"
         assert shop.refund("A2") == "refunded A2"
     assert shop.paid == ["A1", "A2"]
@@ -72,7 +72,7 @@ def test_it_does_so_after_a_restart_too(path):
     shop = Shop()
     for run in ("r1", "r2"):
         store = Store(path)
-        with Once(store.ledger, run).during():
+        with WriteScope(store.ledger, run).during():
             assert shop.refund("A1") == "refunded A1"
         store.close()
     assert shop.paid == ["A1"]
@@ -80,7 +80,7 @@ def test_it_does_so_after_a_restart_too(path):
 
 def test_the_same_arguments_are_the_same_key_however_they_are_passed(store):
     shop = Shop()
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         shop.refund("A1")
         shop.refund(order_id="A1")
         shop.refund(amount=1.0, order_id="A1")
@@ -90,7 +90,7 @@ def test_the_same_arguments_are_the_same_key_however_they_are_passed(store):
 
 def test_a_key_of_ones_own_says_what_is_the_same(store):
     shop = Shop(key=lambda order_id, **_: order_id)
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         shop.refund("A1", 1.0)
         shop.refund("A1", amount=2.0)
     assert shop.paid == ["A1"]
@@ -108,7 +108,7 @@ def test_two_tools_have_keys_of_their_own(store):
     def call(to: str) -> None:
         done.append(f"call {to}")
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         for _ in range(2):
             assert send("ada") is None
             call("ada")
@@ -117,7 +117,7 @@ def test_two_tools_have_keys_of_their_own(store):
 
 def test_a_function_that_raised_wrote_nothing_and_may_run_again(store):
     shop = Shop()
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         for _ in range(2):
             with pytest.raises(ValueError, match="no negative"):
                 shop.refund("A1", -1.0)
@@ -135,7 +135,7 @@ async def test_coroutines_threads_and_tasks_belong_to_the_run_that_began_them(st
         return seat
 
     shop = Shop()
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         assert await asyncio.gather(book(1), asyncio.create_task(book(1)), book(2)) == [1, 1, 2]
         assert await asyncio.gather(*(asyncio.to_thread(shop.refund, "A1") for _ in range(4))) == ["refunded A1"] * 4
     assert sorted(done) == [1, 2]
@@ -151,7 +151,7 @@ async def test_who_comes_second_waits_for_the_result(store):
         await go.wait()
         return "booked"
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         first = asyncio.create_task(book(1))
         await begun.wait()
         second = asyncio.create_task(book(1))
@@ -170,7 +170,7 @@ async def test_a_loop_never_waits_for_itself(store):
         begun.set()
         go.wait(10)
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         first = asyncio.create_task(asyncio.to_thread(book, 1))
         await asyncio.to_thread(begun.wait)
         with pytest.raises(WriteUnknown, match="make book async"):
@@ -187,7 +187,7 @@ def test_a_function_that_calls_itself_is_one_write(store):
         depth.append(deep)
         return dig(deep - 1) if deep else 0
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         assert dig(2) == 0
     assert depth == [2, 1, 0]
 
@@ -203,7 +203,7 @@ async def test_a_write_that_was_cancelled_in_the_middle_is_not_tried_again(store
         begun.set()
         await asyncio.Event().wait()
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         first = asyncio.create_task(book(1))
         await begun.wait()
         first.cancel()
@@ -216,7 +216,7 @@ async def test_a_write_that_was_cancelled_in_the_middle_is_not_tried_again(store
 PROGRAM = """
 import sys
 from pathlib import Path
-from orchmagic.runtime.tools import Once, tool
+from orchmagic.runtime.tools import WriteScope, tool
 from orchmagic.storage.runs import Store
 
 @tool(writes=True, key=lambda order_id: order_id)
@@ -230,7 +230,7 @@ def refund(order_id: str) -> str:
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
-with Once(store.ledger, sys.argv[3]).during():
+with WriteScope(store.ledger, sys.argv[3]).during():
     print(refund("A1"), flush=True)
 store.close()
 """
@@ -272,7 +272,7 @@ def test_when_the_process_died_in_between_the_next_one_says_so(path, store):
     child.send_signal(signal.SIGKILL)
     child.communicate()
     shop = Shop(key=lambda order_id, **_: order_id)
-    with Once(store.ledger, "r8").during():
+    with WriteScope(store.ledger, "r8").during():
         for _ in range(2):
             with pytest.raises(WriteUnknown) as told:
                 shop.refund("A1")
@@ -292,7 +292,7 @@ def test_a_person_lets_it_run_again(store):
     left_open(store)
     shop = Shop(key=lambda order_id, **_: order_id)
     store.ledger.forget("w1")
-    with Once(store.ledger, "r2").during():
+    with WriteScope(store.ledger, "r2").during():
         assert shop.refund("A1") == "refunded A1"
     assert shop.paid == ["A1"]
 
@@ -301,7 +301,7 @@ def test_a_person_says_that_it_was_done(store):
     left_open(store)
     shop = Shop(key=lambda order_id, **_: order_id)
     store.ledger.settle("w1", "done by hand")
-    with Once(store.ledger, "r2").during():
+    with WriteScope(store.ledger, "r2").during():
         assert shop.refund("A1") == "done by hand"
     assert shop.paid == []
     with pytest.raises(InputError, match="is done: there is nothing to settle"):
@@ -340,14 +340,14 @@ def test_a_recorded_result_has_the_declared_type(store):
     def odd(order: str) -> object:
         return Odd()
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         assert [pay("A1"), pay("A1")] == [Receipt("A1", (1.0, 2.5))] * 2
         assert str(odd("A1")) == odd("A1") == "an odd thing"  # no JSON: kept as its text, but done once
 
 
 def test_hostile_text_is_a_key_like_any_other(store):
     shop = Shop()
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         for _ in range(2):
             assert shop.refund("half \ud800 a pair") == "refunded half \ud800 a pair"
     assert len(shop.paid) == 1
@@ -358,7 +358,7 @@ def test_arguments_that_cannot_be_compared_need_a_key(store):
     def save(thing: object) -> None:
         raise AssertionError
 
-    with Once(store.ledger, "r1").during(), pytest.raises(InputError, match="the arguments of save are no JSON"):
+    with WriteScope(store.ledger, "r1").during(), pytest.raises(InputError, match="the arguments of save are no JSON"):
         save(Odd())
 
 
@@ -368,7 +368,7 @@ def test_arguments_that_cannot_be_compared_need_a_key(store):
 def test_what_cannot_be_recorded_is_not_done(store):
     shop = Shop()
     store.database.write("PRAGMA query_only = ON")
-    with Once(store.ledger, "r1").during(), pytest.raises(StoreError, match="cannot be written"):
+    with WriteScope(store.ledger, "r1").during(), pytest.raises(StoreError, match="cannot be written"):
         shop.refund("A1")
     assert shop.paid == []
 
@@ -383,7 +383,7 @@ def test_an_end_that_the_disk_does_not_take_is_remembered(store):
         store.database.write("PRAGMA query_only = ON")
         return "paid"
 
-    with Once(store.ledger, "r1").during():
+    with WriteScope(store.ledger, "r1").during():
         pay("A1")
         store.database.write("PRAGMA query_only = OFF")
         assert pay("A1") == "paid"
@@ -408,8 +408,8 @@ def test_marks_are_seen_and_everything_else_is_as_it_was():
     assert inspect.getdoc(refund) == "Pay money back."
     assert "self.paid.append(order_id)" in inspect.getsource(refund)
     assert refund.__wrapped__.__name__ == refund.__name__ == "refund"
-    assert tools.problem("refund", refund) is None
-    assert tools.tool("refund", refund).spec == tools.tool("refund", plain).spec
+    assert tool_schema.problem("refund", refund) is None
+    assert tool_schema.tool("refund", refund).spec == tool_schema.tool("refund", plain).spec
 
 
 def test_a_coroutine_function_stays_one():

@@ -14,8 +14,8 @@ from orchmagic.errors import (
     ServerFailed,
 )
 from orchmagic.models import Deployment, ModelResponse
-from orchmagic.models.pricing import cost as prices
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.pricing import prices
+from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 
 FAULTS = {
@@ -55,7 +55,7 @@ class Endpoint:
 
     async def __call__(self, request):
         fault, read, written, turns = self.plan.pop() if self.plan else ("fine", 1.0, 1.0, 1)
-        size = len(json.dumps(wire.body(request, deployment(request.model)), ensure_ascii=False).encode())
+        size = len(json.dumps(chat_completions.body(request, deployment(request.model)), ensure_ascii=False).encode())
         spent = Usage(input=int(size * read), output=int(request.max_tokens * written))
         cost = prices.cost(deployment(request.model), spent)
         if fault not in UNBILLED:

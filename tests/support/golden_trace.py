@@ -14,10 +14,10 @@ from typing import Any
 from orchmagic import Reply, Script, Session, install, views
 from orchmagic.models.providers.scripted import remove
 from orchmagic.runtime.run import Run
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.events import AttemptFailed, CacheHit
 from orchmagic.trace.record import Record
-from orchmagic.views import span_list as _tree
+from orchmagic.views import span_list
 from orchmagic.views.timeline.rows import critical
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -107,31 +107,31 @@ def _still(event: Any, number: int) -> Any:
 
 
 def _lines(record: Record) -> list[dict[str, Any]]:
-    shown, more = _tree.lines(record, 10_000)
+    shown, more = span_list.lines(record, 10_000)
     assert more == 0
     hangs = critical(record.steps)
     told = [
         {
             "id": s.id,
             "depth": depth,
-            "label": words.label(record, s),
-            "mark": "" if s.kind == "more" else words.MARKS.get(s.status, "·"),
-            "seconds": words.seconds(s.seconds),
+            "label": humanize.label(record, s),
+            "mark": "" if s.kind == "more" else humanize.MARKS.get(s.status, "·"),
+            "seconds": humanize.seconds(s.seconds),
             "tokens": s.usage.total,
-            "cost": words.money(s.cost),
-            "cache": words.cache(record, s),
-            "models": words.models(record, s),
-            "parts": words.parts(record, s),
-            "waits": words.waits(s),
-            "fallback": words.fallback(record, s),
-            "score": words.score(record, s),
-            "path": words.path(s.id),
-            "out": words.one_line(s.output),
+            "cost": humanize.money(s.cost),
+            "cache": humanize.cache(record, s),
+            "models": humanize.models(record, s),
+            "parts": humanize.parts(record, s),
+            "waits": humanize.waits(s),
+            "fallback": humanize.fallback(record, s),
+            "score": humanize.score(record, s),
+            "path": humanize.path(s.id),
+            "out": humanize.one_line(s.output),
             "critical": depth == 0 and s.id in hangs,
         }
         for s, depth in shown
     ]
-    return [{"headline": words.headline(record)}, *told]
+    return [{"headline": humanize.headline(record)}, *told]
 
 
 def texts() -> tuple[str, str]:

@@ -29,7 +29,7 @@ from orchmagic.storage.writes import Ledger
 
 # what a first run imports
 LATER = """anyio._backends._asyncio genai_prices.data_snapshot h11 httpcore2 jinja2.environment langgraph.graph
-langgraph.checkpoint.sqlite.aio openai pydantic truststore orchmagic.runtime.compile orchmagic.graph.draw orchmagic.runtime.history
+langgraph.checkpoint.sqlite.aio openai pydantic truststore orchmagic.runtime.compiler orchmagic.graph.draw orchmagic.runtime.history
 orchmagic.models.pipeline orchmagic.models.providers.openai orchmagic.trace.fold orchmagic.storage.runs"""
 
 

@@ -2,7 +2,7 @@
 
 from orchmagic.graph import draw
 from orchmagic.graph.model import END, FAIL, Arm, Branch, Call, Code, Edge, Graph
-from orchmagic.language.templates import Message
+from orchmagic.language.template import Message
 from orchmagic.trace import events as e
 from orchmagic.trace.record import Record, Trace
 

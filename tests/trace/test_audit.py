@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from orchmagic import Reply, Script, Session, install, tool
-from orchmagic.core import environment as origin
+from orchmagic.core import environment
 from orchmagic.errors import SettingsError
-from orchmagic.trace import audit_lines as deeds
+from orchmagic.trace import audit_lines
 from orchmagic.trace.audit import AuditWarning, append
 from orchmagic.trace.events import AttemptFinished, AttemptStarted, RunFinished, RunStarted, Usage
 from orchmagic.trace.record import Trace
@@ -51,7 +51,7 @@ def test_a_run_leaves_who_where_when_and_what_it_took(notebook, log):
     assert (begun["event"], ended["event"], ended["status"]) == ("begun", "ended", "done")
     for line in (begun, ended):
         assert (line["run"], line["name"], line["pattern"]) == (run.id, "c", "chain")
-        assert (line["user"], line["notebook"], line["pid"]) == (origin.user(), "reports/may.ipynb", os.getpid())
+        assert (line["user"], line["notebook"], line["pid"]) == (environment.user(), "reports/may.ipynb", os.getpid())
         assert line["host"]
         assert before <= datetime.fromisoformat(line["at"]) <= datetime.now(UTC)
     assert ended["tokens"] == run.tokens > 0
@@ -73,7 +73,7 @@ def test_a_cost_that_is_not_known_is_null_and_never_0():
         trace.add(AttemptStarted(**who))
         trace.add(AttemptFinished(**who, usage=Usage(input=3, output=4), cost=cost))
     trace.add(RunFinished(status="done"))
-    ended = deeds.end(trace.snapshot())
+    ended = audit_lines.end(trace.snapshot())
     assert (ended["cost"], ended["known_cost"], ended["unpriced"]) == (None, 0.25, 1)
     assert ended["models"] == {
         "small": {"attempts": 1, "tokens": 7, "cost": 0.25}, "new": {"attempts": 1, "tokens": 7, "cost": None},
@@ -337,4 +337,4 @@ def test_a_name_that_no_file_can_hold_is_written_all_the_same(tmp_path):
     ],
 )
 def test_the_notebooks_name_is_what_its_front_end_tells(space, environ, name):
-    assert origin.notebook(space, environ) == name
+    assert environment.notebook(space, environ) == name

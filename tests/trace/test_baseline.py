@@ -7,8 +7,8 @@ import pytest
 
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment
-from orchmagic.models.pricing import cost as prices
-from orchmagic.runtime.reference import models_of, yardstick
+from orchmagic.models.pricing import prices
+from orchmagic.runtime.reference import cost_reference, models_of
 from orchmagic.trace.baseline import baseline, pinned, remarks
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record, Trace
@@ -138,7 +138,7 @@ def test_models_that_nobody_knows_are_no_reason_not_to_run():
     def resolve(name):
         raise SettingsError(f"no {name}")
 
-    assert yardstick("no-such-pattern", ["m"], resolve) == {"strongest": None, "usual": None}
+    assert cost_reference("no-such-pattern", ["m"], resolve) == {"strongest": None, "usual": None}
 
 
 def test_the_models_of_a_run_are_those_of_its_calls_and_of_what_is_nested_in_it(notebook):

@@ -9,7 +9,7 @@ import pytest
 
 from orchmagic import Reply, Script, install, tool
 from orchmagic.models.providers.scripted import remove
-from orchmagic.trace import events as e
+from orchmagic.trace import events
 
 CHAIN = "%%chain c --no-cache {}\nsay\n    {{{{ q }}}}"
 PLAIN = CHAIN.format("")
@@ -29,35 +29,35 @@ def scripts(*, first_fails: bool) -> None:
 
 # (cell, replies, the event, words of the reason in the trace, the line's event, its field that says why, its words)
 DECISIONS = {
-    "a route": (ROUTE, {"JSON|label": {"label": "billing"}}, e.Decided, "→ billing", "decided", "choice", "billing"),
+    "a route": (ROUTE, {"JSON|label": {"label": "billing"}}, events.Decided, "→ billing", "decided", "choice", "billing"),
     "a gate": (
         f'{PLAIN}\ngate len(say) > 99 else stop "too short"',
-        "no", e.Decided, "→ stopped: too short", "decided", WHY, "too short",
+        "no", events.Decided, "→ stopped: too short", "decided", WHY, "too short",
     ),
     "another round": (
         f"{PLAIN}\ngate len(say) > 9 else retry 1",
-        ["no", "certainly so"], e.Decided, "len(say) > 9 is false (say = 'no')", "decided", WHY, "len(say) > 9 is false",
+        ["no", "certainly so"], events.Decided, "len(say) > 9 is false (say = 'no')", "decided", WHY, "len(say) > 9 is false",
     ),
-    "a condition": (WHEN, "no", e.NodeSkipped, "when say == 'x' is false", "skipped", WHY, "when say == 'x' is false"),
+    "a condition": (WHEN, "no", events.NodeSkipped, "when say == 'x' is false", "skipped", WHY, "when say == 'x' is false"),
     "a vote": (
         PLAIN.replace("say\n", "say(votes=3)\n"),
-        lambda _: "yes", e.Decided, "3 of 3 votes", "decided", WHY, "3 of 3 votes",
+        lambda _: "yes", events.Decided, "3 of 3 votes", "decided", WHY, "3 of 3 votes",
     ),
-    "a redaction": (CHAIN.format("--guard pii=redact"), "yes", e.Guarded, "found email", "guarded", "found", "email"),
-    "a block": (CHAIN.format("--guard pii=block"), "yes", e.Guarded, "(block) found email", "guarded", "action", "block"),
+    "a redaction": (CHAIN.format("--guard pii=redact"), "yes", events.Guarded, "found email", "guarded", "found", "email"),
+    "a block": (CHAIN.format("--guard pii=block"), "yes", events.Guarded, "(block) found email", "guarded", "action", "block"),
     "a fallback": (
         CHAIN.format("--model scripted/first --fallback scripted"),
-        "yes", e.FellBack, "fell back from scripted/first to scripted: the account", "fell back", WHY, "402",
+        "yes", events.FellBack, "fell back from scripted/first to scripted: the account", "fell back", WHY, "402",
     ),
     "another deployment": (
-        CHAIN.format("--model p"), "yes", e.Chosen, "number 2 of 2", "chosen", WHY, "number 2 of 2",
+        CHAIN.format("--model p"), "yes", events.Chosen, "number 2 of 2", "chosen", WHY, "number 2 of 2",
     ),
     "another try": (
         PLAIN, [Reply("", fault="429", retry_after=0.01), "yes"],
-        e.AttemptFailed, "attempt 1 failed (", "attempt failed", WHY, "429",
+        events.AttemptFailed, "attempt 1 failed (", "attempt failed", WHY, "429",
     ),
     "a limit": (
-        CHAIN.format("--max-tokens 3"), "no", e.RunFinished, "max-tokens: limit 3,", "ended", WHY, "max-tokens: limit 3,",
+        CHAIN.format("--max-tokens 3"), "no", events.RunFinished, "max-tokens: limit 3,", "ended", WHY, "max-tokens: limit 3,",
     ),
 }  # fmt: skip  # a table
 
@@ -108,7 +108,10 @@ def test_an_approval_is_asked_and_answered_with_time_and_reason(notebook, log):
     notebook.script(Reply(tool_calls=[("send", {"to": "joe"})]), "done")
     run = notebook.run("%%react r --tools send --approve send --no-cache\n{{ q }}", q="go", send=send)
     run.reject("too early")
-    assert [type(x).__name__ for x in run.trace.events if isinstance(x, e.Asked | e.Answered)] == ["Asked", "Answered"]
+    assert [type(x).__name__ for x in run.trace.events if isinstance(x, events.Asked | events.Answered)] == [
+        "Asked",
+        "Answered",
+    ]
     assert any("rejected by a person: too early" in why for why in reasons(run))
     (asked,), (answered,) = logged(log, "asked"), logged(log, "answered")
     assert (asked["tool"], asked["choices"]) == ("send", ["approve", "edit", "reject"])
@@ -120,7 +123,7 @@ def test_a_cache_hit_says_how_old_the_answer_is_and_what_it_saved(notebook, log)
     cell = PLAIN.replace(" --no-cache", "")
     notebook.run(cell, q="go")
     run = notebook.run(cell, q="go")
-    (hit,) = [x for x in run.trace.events if isinstance(x, e.CacheHit)]
+    (hit,) = [x for x in run.trace.events if isinstance(x, events.CacheHit)]
     assert hit.at > 0
     (line,) = logged(log, "cache hit")
     assert (line["how"], line["run"]) == ("exact", run.id)

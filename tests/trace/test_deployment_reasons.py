@@ -10,8 +10,7 @@ from telling import Told, done
 
 from orchmagic import Reply, views
 from orchmagic.models.scripting.server import serve
-from orchmagic.trace import events as e
-from orchmagic.trace import otel_spans as genai
+from orchmagic.trace import events, otel_spans
 from orchmagic.trace.record import MIME, Record
 from orchmagic.views.formats import html, text
 from orchmagic.views.timeline.rows import attempt_hover, rows_of
@@ -84,18 +83,18 @@ def test_a_second_one_that_overtakes_a_silent_one_ends_its_own_attempt(notebook,
 def raced():
     """p@a is asked, then p@b beside it; p@a answers first."""
     told = Told().step("extract#1")
-    told(e.CallStarted(call="extract#1.1", span="extract#1", model="p"))
+    told(events.CallStarted(call="extract#1.1", span="extract#1", model="p"))
     for name, why in (
         ("p@a", "first choice"),
         ("p@b", "p@a was silent for 1 s; p@c left alone for 9 s after: 500 xyz"),
     ):
-        told(e.Chosen(call="extract#1.1", alias="p", deployment=name, reason=why))
-        told(e.AttemptStarted(call="extract#1.1", attempt=1, model=name, provider="openai"))
+        told(events.Chosen(call="extract#1.1", alias="p", deployment=name, reason=why))
+        told(events.AttemptStarted(call="extract#1.1", attempt=1, model=name, provider="openai"))
     who = {"call": "extract#1.1", "attempt": 1, "provider": "openai"}
-    told(e.AttemptFinished(**who, model="p@a", usage=e.Usage(input=3, output=2), cost=0.5))
-    told(e.AttemptFailed(**who, model="p@b", error="cancelled", cost=None))
+    told(events.AttemptFinished(**who, model="p@a", usage=events.Usage(input=3, output=2), cost=0.5))
+    told(events.AttemptFailed(**who, model="p@b", error="cancelled", cost=None))
     finished = {"text": "a", "model": "m", "provider": "openai", "reason": "p@a: first choice"}
-    told(e.CallFinished(call="extract#1.1", **finished), done("extract#1", "a"), e.RunFinished(status="done"))
+    told(events.CallFinished(call="extract#1.1", **finished), done("extract#1", "a"), events.RunFinished(status="done"))
     return told.record
 
 
@@ -118,6 +117,6 @@ def test_the_reason_is_in_every_view(raced):
 
 @pytest.mark.parametrize(("content", "last"), [(False, "p@a was silent for 1 s"), (True, "500 xyz")])
 def test_a_collector_is_told_why_without_an_endpoint_s_own_words(raced, content, last):
-    sent = {t.id: t.attributes for t in genai.told(raced, content=content)}
+    sent = {t.id: t.attributes for t in otel_spans.to_otel_spans(raced, content=content)}
     assert sent["extract#1.1"]["orchmagic.choice"] == "first choice"
     assert sent["extract#1.1/2"]["orchmagic.choice"].endswith(last)

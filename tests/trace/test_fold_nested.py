@@ -6,7 +6,7 @@ import pytest
 from telling import PROMPT, Told, done
 
 from orchmagic.graph.model import END, FAIL, START, Call, Each, Fork, Graph, Join, Votes
-from orchmagic.trace import events as e
+from orchmagic.trace import events
 
 EACH = Graph(
     "digest",
@@ -28,20 +28,20 @@ def wide():
 
 
 def item(told, span, error=None):
-    told(e.NodeStarted(span=span, node="map", kind="item", input=f"text of {span}"))
+    told(events.NodeStarted(span=span, node="map", kind="item", input=f"text of {span}"))
     told.ask(f"{span}.1")
-    return told(e.NodeFailed(span=span, error=error) if error else done(span, "a"))
+    return told(events.NodeFailed(span=span, error=error) if error else done(span, "a"))
 
 
 def test_items_stand_inside_their_step_and_add_up_to_it(wide):
     wide.step("map#1")
     for number in (1, 2, 3):
         item(wide, f"map#1/{number}")
-    wide(done("map#1", ["a", "a", "a"]), e.RunFinished(status="done"))
+    wide(done("map#1", ["a", "a", "a"]), events.RunFinished(status="done"))
     (step,) = wide.record.steps
     items = wide.record.inside(step)
     assert [(s.kind, s.name, s.input) for s in items][-1] == ("item", "3", "text of map#1/3")
-    assert sum((s.usage for s in items), e.Usage()) == step.usage == wide.record.usage
+    assert sum((s.usage for s in items), events.Usage()) == step.usage == wide.record.usage
     assert wide.record.calls == 3
 
 
@@ -49,7 +49,7 @@ def test_a_run_whose_items_failed_is_done_and_says_so(wide):
     wide.step("map#1")
     for number in (1, 2, 3):
         item(wide, f"map#1/{number}", "no" if number == 2 else None)
-    wide(done("map#1"), e.RunFinished(status="done"))
+    wide(done("map#1"), events.RunFinished(status="done"))
     record = wide.record
     assert (record.status, record.reason) == ("done", "1 of 3 items of map failed")
     assert [s.status for s in record.inside(record.steps[0])] == ["done", "failed", "done"]
@@ -57,17 +57,17 @@ def test_a_run_whose_items_failed_is_done_and_says_so(wide):
 
 
 def test_an_isolated_step_stays_failed_when_the_run_goes_on(wide):
-    wide.step("vote#1")(e.NodeFailed(span="vote#1", error="no"), done("vote#1"))
-    wide.step("map#1")(done("map#1", []), e.RunFinished(status="done"))
+    wide.step("vote#1")(events.NodeFailed(span="vote#1", error="no"), done("vote#1"))
+    wide.step("map#1")(done("map#1", []), events.RunFinished(status="done"))
     assert (wide.status("vote#1"), wide.status("map#1"), wide.record.reason) == ("failed", "done", "vote failed")
 
 
 def test_votes_are_named_and_their_agreement_is_told(wide):
     wide.step("vote#1")
     for number in (1, 2, 3):
-        wide(e.NodeStarted(span=f"vote#1/v{number}", node="vote", kind="vote"), done(f"vote#1/v{number}", "a"))
+        wide(events.NodeStarted(span=f"vote#1/v{number}", node="vote", kind="vote"), done(f"vote#1/v{number}", "a"))
     wide(
-        e.Decided(span="vote#1", choice="a", reason="2 of 3 votes", confidence=2 / 3, basis="vote agreement"),
+        events.Decided(span="vote#1", choice="a", reason="2 of 3 votes", confidence=2 / 3, basis="vote agreement"),
         done("vote#1", {"value": "a", "agreement": 2 / 3}),
     )
     (step,) = wide.record.steps
@@ -76,8 +76,8 @@ def test_votes_are_named_and_their_agreement_is_told(wide):
 
 
 def test_inner_steps_stand_inside_their_item_and_values_are_unpacked(wide):
-    wide.step("map#1", "sub")(e.NodeStarted(span="map#1/2", node="map", kind="item"))
-    wide(e.NodeStarted(span="map#1/2/router#1", node="router", kind="call"))
+    wide.step("map#1", "sub")(events.NodeStarted(span="map#1/2", node="map", kind="item"))
+    wide(events.NodeStarted(span="map#1/2/router#1", node="router", kind="call"))
     wide.ask("map#1/2/router#1.1")(done("map#1/2/router#1", "x"))
     wide(done("map#1/2", {"step": "router", "value": "x"}), done("map#1", [{"step": "router", "value": "x"}]))
     (step,) = wide.record.steps
@@ -89,7 +89,7 @@ def test_inner_steps_stand_inside_their_item_and_values_are_unpacked(wide):
 
 
 def test_a_part_whose_beginning_is_missing_opens_all_it_is_inside(wide):
-    wide(e.AttemptStarted(call="map#1/4/inner#2.1", attempt=1, model="m", provider="p"))
+    wide(events.AttemptStarted(call="map#1/4/inner#2.1", attempt=1, model="m", provider="p"))
     assert [(s.id, s.kind) for s in wide.record.spans] == [
         ("map#1", "call"),
         ("map#1/4", "item"),
@@ -101,9 +101,9 @@ def test_a_part_whose_beginning_is_missing_opens_all_it_is_inside(wide):
 
 def test_an_answer_that_was_paid_before_counts_and_a_replayed_one_does_not(told):
     for call, paid in (("extract#1.1", True), ("extract#1.2", False)):
-        told(e.CallStarted(call=call, span="extract#1", model="m"))
-        told(e.Recalled(call=call, usage=e.Usage(input=4, output=2), cost=0.5, paid=paid))
-        told(e.CallFinished(call=call, text="a", model="m", provider="p", reason="from the record"))
+        told(events.CallStarted(call=call, span="extract#1", model="m"))
+        told(events.Recalled(call=call, usage=events.Usage(input=4, output=2), cost=0.5, paid=paid))
+        told(events.CallFinished(call=call, text="a", model="m", provider="p", reason="from the record"))
     record = told.record
     assert (record.cost, record.usage.total, record.calls, record.recalled) == (0.5, 6, 1, 1)
     assert [(s.recalled, s.saved) for s in record.inside(record.steps[0])] == [(True, None), (True, 0.5)]
@@ -111,8 +111,8 @@ def test_an_answer_that_was_paid_before_counts_and_a_replayed_one_does_not(told)
 
 def test_what_a_waiting_part_is_inside_waits_too(told):
     told.step("extract#1", "sub").step("extract#1/ok#1", "approve")
-    told(e.Asked(span="extract#1/ok#1", question="ok?", choices=("approve", "reject"), value={"tool": "pay"}))
-    told(e.RunFinished(status="waiting", reason="ok?"))
+    told(events.Asked(span="extract#1/ok#1", question="ok?", choices=("approve", "reject"), value={"tool": "pay"}))
+    told(events.RunFinished(status="waiting", reason="ok?"))
     assert [s.status for s in told.record.spans] == ["waiting", "waiting"]
     assert told.record.spans[1].asked == {
         "question": "ok?",
@@ -123,21 +123,23 @@ def test_what_a_waiting_part_is_inside_waits_too(told):
 
 def test_what_still_waits_is_visited_anew_without_asking_again(told):
     for span in ("extract#1", "reply#1"):
-        told.step(span, "approve")(e.Asked(span=span, question="ok?"))
-    told(e.RunFinished(status="waiting"), e.Answered(span="extract#1", reply={"action": "reject", "why": "no"}))
-    told.step("reply#1", "approve")(done("extract#1"), e.RunFinished(status="waiting"))
+        told.step(span, "approve")(events.Asked(span=span, question="ok?"))
+    told(
+        events.RunFinished(status="waiting"), events.Answered(span="extract#1", reply={"action": "reject", "why": "no"})
+    )
+    told.step("reply#1", "approve")(done("extract#1"), events.RunFinished(status="waiting"))
     assert (told.status("extract#1"), told.status("reply#1")) == ("done", "waiting")
     assert told.record.steps[0].why == ("rejected by a person: no",)
 
 
 def test_a_tool_that_waits_for_approval_is_known_before_it_runs(told):
-    told.step("tools#1", "tools")(e.Asked(span="tools#1.1", question="Run pay?", choices=("approve",)))
-    told(e.RunFinished(status="waiting"))
+    told.step("tools#1", "tools")(events.Asked(span="tools#1.1", question="Run pay?", choices=("approve",)))
+    told(events.RunFinished(status="waiting"))
     assert (told.record.spans[1].kind, told.status("tools#1.1"), told.status("tools#1")) == ("tool", *["waiting"] * 2)
     told(
-        e.Answered(span="tools#1.1", reply={"action": "approve"}),
-        e.ToolStarted(call="tools#1.1", span="tools#1", tool="pay", arguments="{}"),
-        e.ToolFinished(call="tools#1.1", result="ok"),
+        events.Answered(span="tools#1.1", reply={"action": "approve"}),
+        events.ToolStarted(call="tools#1.1", span="tools#1", tool="pay", arguments="{}"),
+        events.ToolFinished(call="tools#1.1", result="ok"),
     )
     (tool,) = told.record.inside(told.record.steps[0])
     assert (tool.name, tool.status, tool.why) == ("pay", "done", ("approved by a person",))
@@ -155,7 +157,7 @@ def test_a_join_is_reached_from_all_its_sources_and_a_start_leads_to_all():
     told = Told(Graph("p", "parallel", nodes, links, ("merge",)))
     for span in ("b#1", "a#1", "merge#1"):
         told.step(span)(done(span))
-    told(e.RunFinished(status="done"))
+    told(events.RunFinished(status="done"))
     ways = {(START, "a"), (START, "b"), ("a", "merge"), ("b", "merge"), ("merge", END)}
     assert set(told.record.picture.taken) == ways
 
@@ -168,13 +170,17 @@ def test_the_picture_counts_the_items(wide):
 
 
 def test_how_an_inner_graph_ended_is_not_the_end_of_the_run(told):
-    told.step("extract#1", "sub")(e.Decided(span="extract#1", choice="__cap__", reason="max-steps: 3 were not enough"))
+    told.step("extract#1", "sub")(
+        events.Decided(span="extract#1", choice="__cap__", reason="max-steps: 3 were not enough")
+    )
     assert told.record.steps[0].why == ("→ capped: max-steps: 3 were not enough",)
     assert told.record.picture.taken == ()
 
 
 def test_a_way_out_is_known_by_its_word(told):
-    told.step("extract#1").step("gate_1#1", "gate")(e.Decided(span="gate_1#1", choice="failed", reason="x is false"))
+    told.step("extract#1").step("gate_1#1", "gate")(
+        events.Decided(span="gate_1#1", choice="failed", reason="x is false")
+    )
     assert told.record.picture.taken[-1] == ("gate_1", FAIL)
 
 

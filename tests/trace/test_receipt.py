@@ -9,7 +9,7 @@ from IPython.core.formatters import DisplayFormatter
 
 from orchmagic import Reply, Script, Session, install
 from orchmagic.models.providers.scripted import remove
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
@@ -98,7 +98,7 @@ def test_an_unknown_price_is_said_and_left_out_of_the_sum(priced):
     assert receipt[1]["cost"] is None
     assert receipt.totals["cost"] == receipt[0]["cost"]
     assert "price unknown" in receipt.text
-    assert f"Cost: at least {words.money(record.cost)} + 1 call of unknown price" in receipt.notes
+    assert f"Cost: at least {humanize.money(record.cost)} + 1 call of unknown price" in receipt.notes
     assert receipt.totals["saved"] is None
 
 

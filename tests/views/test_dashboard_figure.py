@@ -11,7 +11,7 @@ import pytest
 from orchmagic import Reply
 from orchmagic.notebook import dashboard
 from orchmagic.notebook.dashboard import bundle, figure, summary, text
-from orchmagic.storage import statistics as spending
+from orchmagic.storage import statistics
 from orchmagic.storage.runs import Store
 
 HOSTILE = "<script>alert(1)</script><b>x</b>\x1b[31m\u202e$a$"
@@ -159,7 +159,7 @@ def test_unknown_prices_are_said(store):
 
 
 def test_only_so_many_bytes_of_records_are_read_and_it_is_said(store, monkeypatch):
-    monkeypatch.setattr(spending, "_BYTES", 1_000)
+    monkeypatch.setattr(statistics, "_BYTES", 1_000)
     for _ in range(20):
         enter(store, "chain", ask())
     found = summary(store)

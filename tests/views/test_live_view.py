@@ -11,7 +11,7 @@ import pytest
 
 from orchmagic import Reply
 from orchmagic.notebook.background import Background
-from orchmagic.notebook.live_display import DELAY, EMPTY, Live, Voices
+from orchmagic.notebook.live_display import DELAY, EMPTY, LiveDisplay, StreamedText
 from orchmagic.notebook.stop_button import Stop
 from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, TextStreamed
 from orchmagic.trace.record import Picture, Span, Trace
@@ -86,7 +86,7 @@ def test_every_frame_of_a_run_has_the_same_lines_and_heights(notebook):
         "%%chain --no-cache\nfirst(over=many, item=one)\n    {{ one }}\nsecond(votes=3)\n    {{ first }}\n"
     )
     run = made.prepare()
-    live = Live(run, screen)
+    live = LiveDisplay(run, screen)
     run.watch(look)
     run.start()
     run.wait()
@@ -98,35 +98,35 @@ def test_every_frame_of_a_run_has_the_same_lines_and_heights(notebook):
 
 async def test_nothing_is_shown_of_a_run_that_ends_at_once(notebook):
     screen = Screen()
-    live = Live(a_run(notebook), screen)
+    live = LiveDisplay(a_run(notebook), screen)
     for i in range(500):
-        live.hear(TextStreamed(call="extract#1.1", text=f"word{i} "))
+        live.on_event(TextStreamed(call="extract#1.1", text=f"word{i} "))
         if i % 50 == 0:
             await asyncio.sleep(0)
-    live.hear(RunFinished(status="done"))
+    live.on_event(RunFinished(status="done"))
     assert screen.frames == []
 
 
 async def test_many_events_make_few_frames_and_the_end_clears(notebook):
     screen, clock = Screen(), Clock()
-    live = Live(a_run(notebook), screen, clock)
+    live = LiveDisplay(a_run(notebook), screen, clock)
     clock.now = DELAY
     for i in range(500):
-        live.hear(TextStreamed(call="extract#1.1", text=f"word{i} "))
+        live.on_event(TextStreamed(call="extract#1.1", text=f"word{i} "))
         if i % 50 == 0:
             await asyncio.sleep(0)
     assert len(screen.frames) == 1
-    live.hear(RunFinished(status="done"))
+    live.on_event(RunFinished(status="done"))
     assert screen.frames[1:] == [EMPTY]
 
 
 async def test_the_last_frame_is_held_until_the_result_is_shown(notebook):
     screen, clock = Screen(), Clock()
-    live = Live(a_run(notebook), screen, clock, hold=True)
+    live = LiveDisplay(a_run(notebook), screen, clock, hold=True)
     clock.now = DELAY
-    live.hear(TextStreamed(call="a", text="x"))
+    live.on_event(TextStreamed(call="a", text="x"))
     await turns()
-    live.hear(RunFinished(status="done"))
+    live.on_event(RunFinished(status="done"))
     assert len(screen.frames) == 1
     live.clear()
     live.clear()
@@ -135,51 +135,51 @@ async def test_the_last_frame_is_held_until_the_result_is_shown(notebook):
 
 async def test_a_front_end_that_is_gone_does_not_stop_a_run(notebook):
     clock = Clock()
-    live = Live(a_run(notebook), Screen(broken=True), clock)
+    live = LiveDisplay(a_run(notebook), Screen(broken=True), clock)
     clock.now = DELAY
-    live.hear(TextStreamed(call="a", text="x"))
+    live.on_event(TextStreamed(call="a", text="x"))
     await turns()
     assert live._ended
-    live.hear(RunFinished(status="done"))
+    live.on_event(RunFinished(status="done"))
 
 
 async def test_text_that_comes_after_a_frame_is_drawn_a_tenth_of_a_second_later(notebook):
-    live = Live(a_run(notebook), Screen())
-    live.hear(TextStreamed(call="a", text="x"))
+    live = LiveDisplay(a_run(notebook), Screen())
+    live.on_event(TextStreamed(call="a", text="x"))
     live._stop()
     live._draw()
     live._cost = 0.0
     idle = live._timer.when()
-    live.hear(TextStreamed(call="a", text="y"))
+    live.on_event(TextStreamed(call="a", text="y"))
     assert live._timer.when() < idle - 0.3
     first = live._timer
-    live.hear(TextStreamed(call="a", text="z"))
+    live.on_event(TextStreamed(call="a", text="z"))
     assert live._timer is first
-    live.hear(RunFinished(status="done"))
+    live.on_event(RunFinished(status="done"))
 
 
 def test_a_slow_front_end_is_drawn_for_less_often(notebook):
-    live = Live(a_run(notebook), Screen())
+    live = LiveDisplay(a_run(notebook), Screen())
     live._cost = 0.02
     assert live._pause == pytest.approx(0.4)  # a twentieth of the time
 
 
 def test_one_voice_is_shown_until_it_ends():
-    voices = Voices()
+    voices = StreamedText()
     for call, text in (("a", "one "), ("b", "other "), ("a", "two")):
-        voices.hear(TextStreamed(call=call, text=text))
+        voices.on_event(TextStreamed(call=call, text=text))
     assert voices.heard == ("a", "one two")
-    voices.hear(AttemptStarted(call="a", attempt=2, model="m", provider="p"))
+    voices.on_event(AttemptStarted(call="a", attempt=2, model="m", provider="p"))
     assert voices.heard == ("b", "other ")
-    voices.hear(CallFinished(call="b", text="other ", model="m", provider="p", reason=""))
+    voices.on_event(CallFinished(call="b", text="other ", model="m", provider="p", reason=""))
     assert voices.heard == ("b", "other ")  # the last one stays while nobody speaks
 
 
 def test_a_long_answer_is_cut_seldom():
-    voices = Voices()
+    voices = StreamedText()
     starts = set()
     for i in range(3_000):
-        voices.hear(TextStreamed(call="a", text=f"w{i} "))
+        voices.on_event(TextStreamed(call="a", text=f"w{i} "))
         starts.add(voices.heard[1].split(" ")[0])
         assert len(voices.heard[1]) <= 4_000
     assert len(starts) < 12
@@ -305,7 +305,7 @@ def test_no_button_comes_after_the_end(notebook):
 def test_a_run_in_the_background_shows_how_it_ended(notebook, monkeypatch, cell, told):
     notebook.script(lambda _: "fine")
     places = []
-    monkeypatch.setattr("orchmagic.notebook.background.Place", lambda: places.append(Screen()) or places[-1])
+    monkeypatch.setattr("orchmagic.notebook.background.DisplayHandle", lambda: places.append(Screen()) or places[-1])
     run = notebook.define(f"%%chain --no-cache\n{cell}").prepare()
     behind = Background(run)
     run.start()

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, assert_never
 from orchmagic.core.numbers import counted
 from orchmagic.core.settings import Settings
 from orchmagic.errors import InputError
-from orchmagic.graph.estimate.known_values import foreseen, given, items
+from orchmagic.graph.estimate.known_values import given, items, known_values
 from orchmagic.graph.estimate.paths import repeats, way
 from orchmagic.graph.model import Approve, Call, Code, Graph, Node, Sub, Tools
-from orchmagic.language import templates as template
+from orchmagic.language import template
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.pricing import cost as prices
+from orchmagic.models.pricing import prices
 from orchmagic.models.routing import aliases
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class Estimate:
             f"  {s.name:<{width}}  {s.model}: {_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}"
             for s in self.steps
         ]
-        whole = f"at least {words.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
+        whole = (
+            f"at least {humanize.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
+        )
         lines.append(f"One run: {_some(self.calls, 'call')}, {_some(self.tokens, 'token')}, {whole}")
         most = f"{_count(self.attempts)} attempt{'s' * (self.attempts != 1)}{self._each()}"
         lines.append(f"With every retry and fallback at most {most}. {self.limits}")
@@ -139,7 +141,7 @@ def estimate(
     defaults: CallDefaults,
 ) -> Estimate:
     """The range of one run. `known` are the inputs that have a value."""
-    reader = _Reader(namespace, models, defaults)
+    reader = _GraphReader(namespace, models, defaults)
     few, many = reader.rows(graph, known)
     top = graph.limits.max_tokens or math.inf
     unknown = tuple(dict.fromkeys(s.model for s in many if s.cost is None))
@@ -159,7 +161,7 @@ def estimate(
     )
 
 
-class _Reader:
+class _GraphReader:
     """Reads a graph and those inside it. `steps` are all call steps met, `notes` what is to be said of their models."""
 
     def __init__(self, namespace: Mapping[str, object], models: Models, defaults: CallDefaults) -> None:
@@ -171,7 +173,7 @@ class _Reader:
         self, graph: Graph, known: Mapping[str, object], path: str = "", often: Range = _ONCE
     ) -> tuple[list[StepEstimate], list[StepEstimate]]:
         """The steps of the lightest and of the heaviest way through a graph that runs `often`."""
-        values = foreseen(graph, known)
+        values = known_values(graph, known)
         visits = repeats(graph)
         found = {n.name: self._node(n, graph, values, visits[n.name], path, often) for n in graph.nodes}
         light = {n: sum(r.tokens.low for r in few) for n, (few, _) in found.items()}
@@ -264,7 +266,7 @@ def _limits(graph: Graph) -> str:
     limits = graph.limits
     parts = [counted(limits.max_steps, "step")]
     parts += [f"{limits.max_tokens:,} tokens"] if limits.max_tokens else []
-    parts += [words.money(limits.budget)] if limits.budget is not None else []
+    parts += [humanize.money(limits.budget)] if limits.budget is not None else []
     parts += [f"{limits.deadline:g} s"] if limits.deadline else []
     return f"The run stops at {', '.join(parts)}."
 
@@ -282,5 +284,5 @@ def _dollars(span: Range | None) -> str:
     if span is None:
         return "price unknown"
     if math.isinf(span.high):
-        return f"{words.money(span.low)} or more"
-    return "$0" if span.high == 0 else f"{words.money(span.low)} to {words.money(span.high)}"
+        return f"{humanize.money(span.low)} or more"
+    return "$0" if span.high == 0 else f"{humanize.money(span.low)} to {humanize.money(span.high)}"

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Code, Each, Graph
-from orchmagic.language import expressions as expression
+from orchmagic.language import expression
 
 _LONG = 1_000_000  # characters of the known values that are worked through for an estimate
 
 
-def foreseen(graph: Graph, known: Mapping[str, object]) -> dict[str, object]:
+def known_values(graph: Graph, known: Mapping[str, object]) -> dict[str, object]:
     """`known` and the value of each code step that follows from it alone."""
     found = dict(known)
     for node in graph.nodes:

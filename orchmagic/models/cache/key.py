@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.models import Deployment, ModelRequest
-from orchmagic.models.wire import chat_completions as wire
-from orchmagic.models.wire import json_tools as actions
+from orchmagic.models.wire import chat_completions, json_tools
 
 _VERSION = 1  # raise it when stored answers must not be served any more
 
@@ -28,4 +27,4 @@ def key(request: ModelRequest, deployment: Deployment) -> str:
 
 def sent(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
     """The body as it goes over the wire: with tools in the form that the deployment can use."""
-    return wire.body(actions.encode(request) if deployment.tools == "json" else request, deployment)
+    return chat_completions.body(json_tools.encode(request) if deployment.tools == "json" else request, deployment)

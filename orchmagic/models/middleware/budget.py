@@ -17,7 +17,7 @@ from orchmagic.core.numbers import plain
 from orchmagic.errors import BudgetExceeded, OrchError
 from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, images
 from orchmagic.models.cache.key import sent
-from orchmagic.models.pricing import cost as prices
+from orchmagic.models.pricing import prices
 from orchmagic.trace.events import Usage
 
 _MESSAGE = 16  # tokens that a chat template may put around a message
@@ -44,7 +44,7 @@ class Budget:
     awaited. Settling must not wait either, or a second cancel could lose it.
     """
 
-    lasting = False  # it outlives a run, see `Shared`
+    lasting = False  # it outlives a run, see `SharedBudget`
 
     def __init__(self, max_tokens: int | None = None, money: float | None = None, parent: Budget | None = None) -> None:
         for name, limit in (("max_tokens", max_tokens), ("money", money)):
@@ -140,7 +140,7 @@ class Budget:
         return option, f"raise --{option}, or lower max_tokens of the step"
 
 
-class Shared(Budget):
+class SharedBudget(Budget):
     """What several runs spend together: all of a kernel, or those of one name in it. Its limits may change any time.
 
     What a run's record holds was booked here when it was paid, if it was paid here at all. `unpriced` counts calls
@@ -149,7 +149,7 @@ class Shared(Budget):
 
     lasting = True
 
-    def __init__(self, parent: Shared | None = None) -> None:
+    def __init__(self, parent: SharedBudget | None = None) -> None:
         super().__init__(parent=parent)
         self.unpriced = 0
         self.lost = 0
@@ -213,7 +213,7 @@ def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     """The most that one attempt can be billed."""
     body = sent(request, deployment)
     pictures = images.inside(request.messages)
-    text = json.dumps(images.told(body) if pictures else body, ensure_ascii=False)
+    text = json.dumps(images.describe_images(body) if pictures else body, ensure_ascii=False)
     prompt = len(text.encode("utf-8", "surrogatepass"))
     prompt += images.TOKENS * pictures
     prompt += _MESSAGE * len(body["messages"]) + (_TOOLS if "tools" in body else 0)

@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.models.cache import Cache, Complaints
-from orchmagic.models.cache import serialization as stored
+from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
 from orchmagic.trace.events import CacheHit
 
@@ -69,14 +68,14 @@ class Caching:
             # it was stored with the ttl of then; the one of now may be shorter
             if ttl is not None and age >= ttl:
                 return None
-            return replace(stored.load(entry["answer"]), age=age, reason="cached")
+            return replace(serialization.load(entry["answer"]), age=age, reason="cached")
         except Exception as error:  # noqa: BLE001 - a damaged entry or a foreign cache may raise anything
             self._complain("read", f"a stored answer cannot be read, so it is asked again: {error!r}")
             return None
 
     async def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
         try:
-            entry = {"stored": self._clock(), "answer": stored.dump(answer)}
+            entry = {"stored": self._clock(), "answer": serialization.dump(answer)}
             await _asked(cache, lambda: cache.set(name, entry, ttl))
         except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
             self._complain("write", f"an answer cannot be stored: {error!r}")

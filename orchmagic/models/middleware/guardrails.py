@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from orchmagic.errors import GuardBlocked
-from orchmagic.guards.policy import Policy, Text, restored
+from orchmagic.guards.policy import CheckedText, Guardrails, restored
 from orchmagic.models import Handler, ModelRequest, ModelResponse
 
 _NO_NAME = "a_tool_with_a_covered_name"  # endpoints take letters, digits and underscores only
@@ -22,14 +22,14 @@ _See: TypeAlias = Callable[[str, str, str], str]  # (text, role, place) -> the t
 class Guarding:
     """Three middlewares of one policy. Two raise GuardBlocked; no other model is asked then."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Guardrails) -> None:
         self._policy = policy
 
     async def asking(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         """The outermost: what it blocks never reaches any other."""
         values: Mapping[str, str] = {}
         if self._policy.at("input"):
-            texts: list[Text] = []
+            texts: list[CheckedText] = []
             _through(request, _collect(texts))
             judged = await self._policy.judge(texts, "input", request.call)
             if judged.texts != tuple(t.text for t in texts):  # what is covered is not compared by meaning
@@ -46,9 +46,12 @@ class Guarding:
         if not self._policy.at("output"):
             return answer
         calls = answer.tool_calls
-        texts = [Text(answer.text)]
+        texts = [CheckedText(answer.text)]
         for call in calls:
-            texts += [Text(call.arguments, place=f"tool call {call.name}"), Text(call.name, place="name of a tool")]
+            texts += [
+                CheckedText(call.arguments, place=f"tool call {call.name}"),
+                CheckedText(call.name, place="name of a tool"),
+            ]
         judged = (await self._policy.judge(texts, "output", request.call)).texts
         if judged == tuple(t.text for t in texts):
             return answer
@@ -70,9 +73,9 @@ class Guarding:
             raise
 
 
-def _collect(texts: list[Text]) -> _See:
+def _collect(texts: list[CheckedText]) -> _See:
     def see(text: str, role: str, place: str) -> str:
-        texts.append(Text(text, role, place))
+        texts.append(CheckedText(text, role, place))
         return text
 
     return see

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.models.cache import serialization as stored
+from orchmagic.models.cache import serialization
 from orchmagic.models.cache.key import key
 from orchmagic.storage.journal import Journal
 from orchmagic.trace.events import Recalled
@@ -18,20 +18,20 @@ from orchmagic.trace.events import Recalled
 REASON = "from the record"
 
 
-class Purse(Protocol):
+class SpendLog(Protocol):
     """A budget, as far as answers from the record need one; see `Budget.met`."""
 
     def met(self, call: str, tokens: int = 0, cost: float | None = None) -> bool: ...
 
 
-class Recording:
+class Journaling:
     """Just inside tracing. What an earlier life of the run paid counts against its budget, as it did then.
 
     A call that this life has met already (a run that waited for a person starts from its beginning) is answered
     without a word: its events and costs are in the trace.
     """
 
-    def __init__(self, journal: Journal, resolve: Callable[[str], Deployment], emit: Emit, budget: Purse) -> None:
+    def __init__(self, journal: Journal, resolve: Callable[[str], Deployment], emit: Emit, budget: SpendLog) -> None:
         self._journal = journal
         self._resolve = resolve
         self._emit = emit
@@ -44,7 +44,7 @@ class Recording:
         if found is not None and answer is not None:
             return self._recalled(request.call, answer, own=found.own)
         answer = await handler(request)
-        self._journal.keep(request.call, name, stored.dump(answer))
+        self._journal.keep(request.call, name, serialization.dump(answer))
         self._budget.met(request.call)
         return answer
 
@@ -60,6 +60,6 @@ class Recording:
 def _read(data: object) -> ModelResponse | None:
     """None when it is no answer: what is damaged is asked again."""
     try:
-        return stored.load(data)  # type: ignore[arg-type]  # whatever was found, it is checked there
+        return serialization.load(data)  # type: ignore[arg-type]  # whatever was found, it is checked there
     except (TypeError, KeyError, AttributeError, ValueError):
         return None

@@ -15,9 +15,9 @@ from functools import partial
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
 from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.routing.capabilities import alike, fit, prompt_tokens
-from orchmagic.models.routing.circuit_breaker import Closed, elsewhere
-from orchmagic.models.routing.first_token import Listening
-from orchmagic.models.routing.health import Health, Pass
+from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
+from orchmagic.models.routing.first_token import FirstTokenTimer
+from orchmagic.models.routing.health import Health, Permit
 from orchmagic.models.routing.ranking import SCORED, Choice, turns
 from orchmagic.models.wire.http_errors import each, kind, say
 from orchmagic.trace.events import Chosen, FellBack
@@ -27,7 +27,7 @@ _TINY = 1e-6  # seconds: an answer takes some time, whatever the clock says
 _LOOK = 0.25  # seconds between looks at a deployment that other kernels keep busy
 
 
-class Balancing:
+class LoadBalancing:
     """`pool` finds the deployments behind a name (None: there is nothing to choose or count).
 
     A question goes to each of them once, then to them again up to `retry` times. `known` says whether a request would
@@ -45,7 +45,7 @@ class Balancing:
         time_left: Callable[[], float | None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
-        listening: Listening | None = None,
+        listening: FirstTokenTimer | None = None,
     ) -> None:
         self.pool = pool
         self.health = health
@@ -55,7 +55,7 @@ class Balancing:
         self.time_left = time_left
         self.sleep = sleep
         self.chance = chance
-        self.listening = listening or Listening(emit)
+        self.listening = listening or FirstTokenTimer(emit)
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         pool = self.pool(request.model)
@@ -66,9 +66,9 @@ class Balancing:
             try:
                 return await handler(asked)
             except ModelError as error:  # it was somebody else's call, who may be asking the next one by now
-                if not elsewhere(error):
+                if not is_retryable_elsewhere(error):
                     raise
-        return await _Turn(self, fitting, request, handler).answer()
+        return await RoutedCall(self, fitting, request, handler).answer()
 
     async def _known(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
         """The request to the deployment that answers it without being asked."""
@@ -82,17 +82,17 @@ class Balancing:
 @dataclass(frozen=True, slots=True)
 class _Admitted:
     choice: Choice
-    given: Pass
+    given: Permit
 
     @property
     def name(self) -> str:
         return self.choice.deployment.alias
 
 
-class _Turn:
+class RoutedCall:
     """One question on its way through the deployments."""
 
-    def __init__(self, balancing: Balancing, pool: Pool, request: ModelRequest, handler: Handler) -> None:
+    def __init__(self, balancing: LoadBalancing, pool: Pool, request: ModelRequest, handler: Handler) -> None:
         self._by = balancing
         self._pool = pool
         self._request = request
@@ -109,7 +109,7 @@ class _Turn:
             try:
                 admitted, answer = await self._race(admitted)
             except ModelError as error:
-                if not elsewhere(error):
+                if not is_retryable_elsewhere(error):
                     raise self._told(error) from None
             else:
                 return replace(answer, reason=self._reason(admitted, answer))
@@ -121,7 +121,7 @@ class _Turn:
             ModelError: none may be asked in time.
         """
         while True:
-            closed: dict[str, Closed] = {}
+            closed: dict[str, Unavailable] = {}
             if (found := self._enter(closed)) is not None:
                 return found
             waits = [c for c in closed.values() if c.kind != "circuit"]
@@ -136,7 +136,7 @@ class _Turn:
                     return found
                 await self._by.sleep(_LOOK)
 
-    def _enter(self, closed: dict[str, Closed], only: str | None = None, why: str = "") -> _Admitted | None:
+    def _enter(self, closed: dict[str, Unavailable], only: str | None = None, why: str = "") -> _Admitted | None:
         """The first that lets us in; why the others do not goes to `closed`. `only`: this one, circuit or not.
 
         `why` is told instead of its score.
@@ -148,12 +148,12 @@ class _Turn:
         for choice in turns(pool, stats, self._by.chance, skip, streaming=streaming, tokens=self._tokens):
             tokens = self._tokens + self._request.max_tokens
             entered = self._by.health.enter(choice.deployment, tokens, self._request.timeout, anyway=only is not None)
-            if isinstance(entered, Pass):
+            if isinstance(entered, Permit):
                 return self._chosen(_Admitted(choice, entered), closed, why)
             closed[choice.deployment.alias] = entered
         return None
 
-    def _chosen(self, found: _Admitted, closed: Mapping[str, Closed], why: str) -> _Admitted:
+    def _chosen(self, found: _Admitted, closed: Mapping[str, Unavailable], why: str) -> _Admitted:
         name, error = self._tried[-1] if self._tried else (found.name, None)
         if error is not None and name != found.name:
             fell = partial(FellBack, call=self._request.call, source=name, target=found.name)
@@ -167,7 +167,7 @@ class _Turn:
             self._by.emit(event)
         return found
 
-    async def _wait(self, waits: list[Closed], closed: Mapping[str, Closed]) -> None:
+    async def _wait(self, waits: list[Unavailable], closed: Mapping[str, Unavailable]) -> None:
         """Until one of them may be asked.
 
         Raises:

@@ -17,13 +17,12 @@ from typing import TypeVar
 
 from orchmagic.errors import OrchError
 from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.models.cache import Cache, Complaints
-from orchmagic.models.cache import serialization as stored
+from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
 from orchmagic.models.embedders import TooLongError
 from orchmagic.models.semantic import Match, verifier
 from orchmagic.models.semantic.agreement import agree
-from orchmagic.models.semantic.semantic_cache import Asked, Memory
+from orchmagic.models.semantic.semantic_cache import EmbeddedQuestion, SemanticCache
 from orchmagic.trace.events import Audited, CacheHit
 
 T = TypeVar("T")
@@ -33,7 +32,7 @@ T = TypeVar("T")
 class _Found:
     """A question with the entry that nothing keeps apart from it, and the answer of that one."""
 
-    asked: Asked
+    asked: EmbeddedQuestion
     match: Match | None = None
     answer: ModelResponse | None = None
     line: float | None = None
@@ -44,7 +43,7 @@ class SemanticCaching:
 
     def __init__(
         self,
-        memory: Memory | None,
+        memory: SemanticCache | None,
         cache: Cache | None,
         resolve: Callable[[str], Deployment],
         emit: Emit,
@@ -73,7 +72,7 @@ class SemanticCaching:
             await self._try("written", partial(self._keep, self._memory, request, found, answer))
         return answer
 
-    def _find(self, memory: Memory, cache: Cache, request: ModelRequest) -> _Found | None:
+    def _find(self, memory: SemanticCache, cache: Cache, request: ModelRequest) -> _Found | None:
         asked = memory.asked(request.parts or {}, partial(_scope, request, self._resolve(request.model)))
         if asked is None:
             return None
@@ -93,10 +92,10 @@ class SemanticCaching:
         if entry is None:
             return None
         age = max(0.0, self._clock() - float(entry["stored"]))
-        return None if ttl is not None and age >= ttl else replace(stored.load(entry["answer"]), age=age)
+        return None if ttl is not None and age >= ttl else replace(serialization.load(entry["answer"]), age=age)
 
     async def _served(
-        self, memory: Memory, request: ModelRequest, handler: Handler, found: _Found
+        self, memory: SemanticCache, request: ModelRequest, handler: Handler, found: _Found
     ) -> ModelResponse | None:
         """The stored answer, when all agree that it may be served and no audit was drawn."""
         match, answer = found.match, found.answer
@@ -118,11 +117,11 @@ class SemanticCaching:
             answer, reason=f"semantic cache, {match.score:.3f}{f', hit {number}' if number else ''}: {shown}"
         )
 
-    def _note(self, memory: Memory, asked: Asked, match: Match, answer: ModelResponse) -> int:
+    def _note(self, memory: SemanticCache, asked: EmbeddedQuestion, match: Match, answer: ModelResponse) -> int:
         return memory.store.hit(match.entry, asked.question, asked.vector, match.score, self._clock(), answer.cost)
 
     async def _verified(
-        self, memory: Memory, request: ModelRequest, handler: Handler, asked: Asked, match: Match
+        self, memory: SemanticCache, request: ModelRequest, handler: Handler, asked: EmbeddedQuestion, match: Match
     ) -> bool:
         """Whether the verifier, if there is one, lets the hit pass; what it said of a pair is asked once."""
         name = memory.policy.verifier
@@ -139,7 +138,7 @@ class SemanticCaching:
             await self._try("written", partial(memory.store.judged, *pair, known))
         return known
 
-    def _keep(self, memory: Memory, request: ModelRequest, found: _Found, answer: ModelResponse) -> None:
+    def _keep(self, memory: SemanticCache, request: ModelRequest, found: _Found, answer: ModelResponse) -> None:
         """Remember the question; and learn, when there was a stored answer to compare with."""
         now = self._clock()
         match, before = found.match, found.answer
@@ -172,7 +171,7 @@ def _scope(request: ModelRequest, deployment: Deployment, equal: Mapping[str, st
     return key(blank, deployment)
 
 
-def _alike(memory: Memory, one: str, other: str) -> float:
+def _alike(memory: SemanticCache, one: str, other: str) -> float:
     try:
         return float(memory.embedder.embed(one) @ memory.embedder.embed(other))
     except TooLongError:

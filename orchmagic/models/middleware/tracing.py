@@ -16,7 +16,7 @@ class Tracing:
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         span = request.call.rpartition(".")[0] or request.call
-        messages = tuple(images.told(request.messages))
+        messages = tuple(images.describe_images(request.messages))
         self._emit(CallStarted(call=request.call, span=span, model=request.model, messages=messages))
         try:
             answer = await handler(request)

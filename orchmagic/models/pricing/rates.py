@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from orchmagic.models.wire.usage import Bill
+from orchmagic.models.wire.billing import Bill
 
 MILLION = 1_000_000
 Rate: TypeAlias = tuple[tuple[float, float], ...]

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import ModelError, SettingsError
 from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
-from orchmagic.models.pricing import cost as prices
-from orchmagic.models.routing import api_keys as keys
-from orchmagic.models.wire import chat_completions as wire
-from orchmagic.models.wire import http_errors as faults
+from orchmagic.models.pricing import prices
+from orchmagic.models.routing import api_keys
+from orchmagic.models.wire import chat_completions, http_errors
 from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown
 from orchmagic.trace.events import TextStreamed
 
@@ -42,15 +41,15 @@ class OpenAIProvider:
         deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
         key = self._key(deployment)
         client = self._client(str(deployment.base_url), key)
-        body = wire.body(request, deployment)
+        body = chat_completions.body(request, deployment)
         try:
             async with asyncio.timeout(request.timeout):
                 answer = await _ask(client, body, request.call, deployment, emit)
         except TimeoutError:
-            raise faults.late(deployment, request.timeout) from None
+            raise http_errors.late(deployment, request.timeout) from None
         except ModelError as error:  # without its cause, whose request holds the key
-            raise faults.without(error, key) from None
-        return wire.usable(replace(answer, provider=deployment.provider))
+            raise http_errors.without(error, key) from None
+        return chat_completions.usable(replace(answer, provider=deployment.provider))
 
     async def close(self) -> None:
         """Close the clients of this loop; those of another loop end with it."""
@@ -101,18 +100,18 @@ async def _ask(
             answer = await _stream(client, body, call, deployment, emit)
         else:
             answer = await _whole(client, body, deployment)
-        return prices.settled(wire.response(answer, body), answer, deployment, body)
+        return prices.settled(chat_completions.response(answer, body), answer, deployment, body)
     except APIConnectionError as error:
         raise _broken(error, deployment) from error
     except APIStatusError as error:
         wait = error.response.headers.get("retry-after")
         detail = error.body if isinstance(error.body, Mapping) else str(error.body or error.message)
-        raise faults.rejected(deployment, error.status_code, detail, wait) from error
+        raise http_errors.rejected(deployment, error.status_code, detail, wait) from error
     except APIError as error:  # an error in the middle of a stream
         detail = error.body if isinstance(error.body, Mapping) else {"message": error.message}
-        raise faults.rejected(deployment, faults.status_of(detail), detail) from error
+        raise http_errors.rejected(deployment, http_errors.status_of(detail), detail) from error
     except _NOT_OF_THE_PROTOCOL as error:
-        raise faults.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
+        raise http_errors.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
 
 
 async def _whole(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deployment) -> Mapping[str, Any]:
@@ -122,11 +121,11 @@ async def _whole(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deplo
     try:
         answer = response.json()
     except (ValueError, RecursionError):
-        raise faults.garbled(deployment, response.status_code, response.text[:200]) from None
+        raise http_errors.garbled(deployment, response.status_code, response.text[:200]) from None
     if isinstance(answer.get("error"), Mapping):  # some routers report errors with status 200
-        raise faults.rejected(deployment, faults.status_of(answer["error"]), answer["error"])
+        raise http_errors.rejected(deployment, http_errors.status_of(answer["error"]), answer["error"])
     if not isinstance(answer.get("choices"), list):
-        raise faults.garbled(deployment, response.status_code, response.text[:200])
+        raise http_errors.garbled(deployment, response.status_code, response.text[:200])
     return answer  # type: ignore[no-any-return]  # a mapping: it has `get`
 
 
@@ -135,7 +134,7 @@ async def _stream(
 ) -> Mapping[str, Any]:
     from openai import AsyncStream  # noqa: PLC0415 - heavy
 
-    parts = wire.Assembly()
+    parts = chat_completions.Assembly()
     stream = await client.post(_PATH, cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object])
     async with stream:
         async for chunk in stream:
@@ -143,7 +142,7 @@ async def _stream(
             if text:
                 emit(TextStreamed(call=call, text=text))
     if not parts.ended:
-        raise faults.lost(deployment, "the stream ended before the answer did")
+        raise http_errors.lost(deployment, "the stream ended before the answer did")
     return parts.whole()
 
 
@@ -153,14 +152,14 @@ def _broken(error: Exception, deployment: Deployment) -> ModelError:
 
     cause = error.__cause__
     if isinstance(error, APITimeoutError):  # a limit of the system's, before ours
-        return faults.late(deployment, None)
+        return http_errors.late(deployment, None)
     if isinstance(cause, ConnectError):
-        return faults.unreachable(deployment, str(cause))
-    return faults.lost(deployment, str(cause or error) or type(cause or error).__name__)
+        return http_errors.unreachable(deployment, str(cause))
+    return http_errors.lost(deployment, str(cause or error) or type(cause or error).__name__)
 
 
 def create() -> OpenAIProvider:
-    return OpenAIProvider(environ=keys.around())
+    return OpenAIProvider(environ=api_keys.around())
 
 
 plug = ProviderPlug("openai", create)

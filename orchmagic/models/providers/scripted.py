@@ -11,10 +11,10 @@ from typing import Any
 
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
-from orchmagic.models.pricing import cost as prices
+from orchmagic.models.pricing import prices
 from orchmagic.models.scripting.reply import Reply, completion, http_error, pieces
 from orchmagic.models.scripting.script import Script
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import chat_completions
 from orchmagic.models.wire.http_errors import garbled, late, lost, rejected
 from orchmagic.trace.events import TextStreamed
 
@@ -56,7 +56,7 @@ class ScriptedProvider:
     async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
         """The script's next answer; a fault "timeout" is raised at once, a long latency runs into the limit."""
         script = find(deployment.model)
-        body = wire.body(request, deployment)
+        body = chat_completions.body(request, deployment)
         reply, number = script.take(body)
         try:
             async with asyncio.timeout(request.timeout):
@@ -65,7 +65,7 @@ class ScriptedProvider:
             raise late(deployment, request.timeout) from None
         _fail(reply, request, deployment)
         answer = completion(reply, body, number)
-        return _speak(reply, wire.response(answer, body), request, deployment, emit)
+        return _speak(reply, chat_completions.response(answer, body), request, deployment, emit)
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -84,7 +84,7 @@ def _fail(reply: Reply, request: ModelRequest, deployment: Deployment) -> None:
 def _speak(
     reply: Reply, answer: ModelResponse, request: ModelRequest, deployment: Deployment, emit: Emit
 ) -> ModelResponse:
-    said: list[Any] = pieces(answer.text) if request.stream and answer.finish_reason != wire.REFUSAL else []
+    said: list[Any] = pieces(answer.text) if request.stream and answer.finish_reason != chat_completions.REFUSAL else []
     if reply.fault == "reset":
         said = said[: len(said) // 2]
     for piece in said:
@@ -92,7 +92,7 @@ def _speak(
     if reply.fault == "reset":
         raise lost(deployment, "reset in mid-answer, as the script says")
     spent = prices.cost(deployment, answer.usage)
-    return wire.usable(replace(answer, provider=deployment.provider, cost=spent))
+    return chat_completions.usable(replace(answer, provider=deployment.provider, cost=spent))
 
 
 def create() -> ScriptedProvider:

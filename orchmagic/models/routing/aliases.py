@@ -17,8 +17,7 @@ from typing import Any
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.models import PROVIDERS, Deployment, Pool
-from orchmagic.models.routing import api_keys as keys
-from orchmagic.models.routing import presets
+from orchmagic.models.routing import api_keys, presets
 from orchmagic.models.wire.urls import BASE_ENV, KEY_ENV, at_openai, base, host, shown
 
 OPENAI_MODELS = {
@@ -112,7 +111,7 @@ def _known(settings: Settings, environ: Mapping[str, str]) -> Iterator[Deploymen
 
 def ready(deployment: Deployment, environ: Mapping[str, str]) -> bool:
     """Whether the key that the deployment needs is set; whether its endpoint answers is not known here."""
-    return keys.lack(deployment, environ) is None
+    return api_keys.lack(deployment, environ) is None
 
 
 def _pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool:

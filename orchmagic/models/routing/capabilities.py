@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchmagic.errors import NoDeployment
 from orchmagic.models import Deployment, ModelRequest, Pool, images
-from orchmagic.models.wire import chat_completions as wire
+from orchmagic.models.wire import chat_completions
 
 
 def fit(pool: Pool, request: ModelRequest) -> tuple[Deployment, ...]:
@@ -34,7 +34,9 @@ def _lack(member: Deployment, request: ModelRequest) -> str:
 
 def prompt_tokens(request: ModelRequest) -> int:
     """Tokens of the question, estimated."""
-    return sum(wire.count(wire.spoken(m)) for m in request.messages) + images.TOKENS * images.inside(request.messages)
+    return sum(
+        chat_completions.count(chat_completions.spoken(m)) for m in request.messages
+    ) + images.TOKENS * images.inside(request.messages)
 
 
 def alike(pool: Pool) -> tuple[Deployment, ...]:

@@ -29,7 +29,7 @@ _ITS_OWN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Unavailable:
     """Why a deployment cannot be asked now, and when (seconds since the epoch) to try again.
 
     `kind`: "circuit" (it failed), "asked" (it sent us away), "limit" (its requests or tokens of this minute are
@@ -41,31 +41,33 @@ class Closed:
     until: float
 
 
-def elsewhere(error: ModelError) -> bool:
+def is_retryable_elsewhere(error: ModelError) -> bool:
     """Whether another deployment of the same model may answer what this one did not."""
     its_own = isinstance(error, RequestRejected) and error.status in _ITS_OWN  # its key, or its name for the model
     return its_own or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
 
 
-def shut(row: Mapping[str, Any], now: float) -> Closed | None:
+def shut(row: Mapping[str, Any], now: float) -> Unavailable | None:
     """An open circuit, or one whose probe is under way."""
     kind: Literal["circuit", "asked"] = "asked" if row["limited"] else "circuit"
     if row["open_until"] > now:
-        return Closed(kind, f"left alone for {row['open_until'] - now:.0f} s after: {row['why']}", row["open_until"])
+        return Unavailable(
+            kind, f"left alone for {row['open_until'] - now:.0f} s after: {row['why']}", row["open_until"]
+        )
     if row["probe_until"] > now:
-        return Closed(kind, "being tried by another call", min(row["probe_until"], now + 1))
+        return Unavailable(kind, "being tried by another call", min(row["probe_until"], now + 1))
     return None
 
 
-def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float) -> Closed | None:
+def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
     """A limit that is met. `calls` are those of the last minute and those under way, oldest first."""
     under_way = sum(row["until"] > now for row in calls)
     if deployment.concurrency is not None and under_way >= deployment.concurrency:
-        return Closed("busy", f"{counted(under_way, 'call')} under way, its limit", now)
+        return Unavailable("busy", f"{counted(under_way, 'call')} under way, its limit", now)
     recent = [row for row in calls if row["at"] > now - MINUTE]
     if deployment.requests_per_minute is not None and len(recent) >= deployment.requests_per_minute:
         free = recent[len(recent) - deployment.requests_per_minute]["at"] + MINUTE
-        return Closed("limit", f"{counted(len(recent), 'request')} in a minute, its limit", free)
+        return Unavailable("limit", f"{counted(len(recent), 'request')} in a minute, its limit", free)
     limit = deployment.tokens_per_minute
     used = sum(row["tokens"] for row in recent)
     if limit is None or not recent or used + tokens <= limit:
@@ -75,7 +77,7 @@ def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int
         left -= row["tokens"]
         if left + tokens <= limit:
             break
-    return Closed("limit", f"{used:,} tokens in a minute, its limit is {limit:,}", row["at"] + MINUTE)
+    return Unavailable("limit", f"{used:,} tokens in a minute, its limit is {limit:,}", row["at"] + MINUTE)
 
 
 def cooling(error: ModelError, row: Mapping[str, Any], *, probe: bool) -> float | None:

@@ -9,7 +9,7 @@ from orchmagic.models import Emit
 from orchmagic.trace.events import Event, TextStreamed
 
 
-class Listening:
+class FirstTokenTimer:
     """Passes events on, and remembers the first text of the calls that were to be listened to.
 
     `clock` is in seconds, from any beginning.

@@ -24,8 +24,8 @@ from typing import Any
 
 from orchmagic.errors import ModelError, RateLimited, StoreError
 from orchmagic.models import Deployment
-from orchmagic.models.pricing import cost as prices
-from orchmagic.models.routing.circuit_breaker import MINUTE, Closed, cooling, elsewhere, full, shut
+from orchmagic.models.pricing import prices
+from orchmagic.models.routing.circuit_breaker import MINUTE, Unavailable, cooling, full, is_retryable_elsewhere, shut
 from orchmagic.models.routing.ranking import Stats
 from orchmagic.storage.database import Database
 
@@ -46,7 +46,7 @@ _PATIENCE = 600.0  # seconds that a call without a timeout may hold its place
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class Permit:
     """Leave to ask a deployment once; to be given back by `left`."""
 
     deployment: str
@@ -126,7 +126,7 @@ class Health:
 
     def enter(
         self, deployment: Deployment, tokens: int, timeout: float | None = None, *, anyway: bool = False
-    ) -> Pass | Closed:
+    ) -> Permit | Unavailable:
         """Leave to ask, with a place among its calls and `tokens` of its minute; or why not now.
 
         `anyway` passes an open circuit, where nobody else is left; never a limit.
@@ -137,14 +137,14 @@ class Health:
                 entered = self._enter(do, deployment, tokens, until, anyway=anyway)
         except StoreError as error:
             self._database.complain("written", str(error))
-            entered = Pass(identity(deployment))
-        if isinstance(entered, Pass):
+            entered = Permit(identity(deployment))
+        if isinstance(entered, Permit):
             self._under_way.setdefault(entered.deployment, []).append(until)
         return entered
 
     def _enter(
         self, do: Callable[..., Any], deployment: Deployment, tokens: int, until: float, *, anyway: bool
-    ) -> Pass | Closed:
+    ) -> Permit | Unavailable:
         name, now = identity(deployment), self.clock()
         row = do("SELECT * FROM deployments WHERE id = ?", name).fetchone()
         half_open = row is not None and row["open_until"] > 0
@@ -159,11 +159,11 @@ class Health:
             number = do(sql, name, now, tokens, until).lastrowid
         if half_open:
             do("UPDATE deployments SET probe_until = ? WHERE id = ?", until, name)
-        return Pass(name, number, probe=half_open)
+        return Permit(name, number, probe=half_open)
 
     def left(
         self,
-        given: Pass,
+        given: Permit,
         *,
         seconds: float = 0.0,
         first: float = 0.0,
@@ -184,7 +184,7 @@ class Health:
                 elif given.number is not None:
                     sql = "UPDATE calls SET until = 0, tokens = CASE WHEN ? > 0 THEN ? ELSE tokens END WHERE number = ?"
                     do(sql, tokens, tokens, given.number)
-                if error is not None and elsewhere(error):
+                if error is not None and is_retryable_elsewhere(error):
                     self._failed(do, given, error)
                 elif seconds > 0:
                     self._answered(do, given, {"seconds": seconds, "tokens": written}, first)
@@ -204,7 +204,7 @@ class Health:
             async with asyncio.timeout(at_most):
                 await self._freed.wait()
 
-    def _answered(self, do: Callable[..., Any], given: Pass, news: Mapping[str, float], first: float) -> None:
+    def _answered(self, do: Callable[..., Any], given: Permit, news: Mapping[str, float], first: float) -> None:
         row = self._row(do, given.deployment)
         fade, streams = self._fade(row), row["streamed"] + (first > 0)
         do(
@@ -216,7 +216,7 @@ class Health:
             *(self.clock(), given.deployment),
         )
 
-    def _failed(self, do: Callable[..., Any], given: Pass, error: ModelError) -> None:
+    def _failed(self, do: Callable[..., Any], given: Permit, error: ModelError) -> None:
         row, now = self._row(do, given.deployment), self.clock()
         cool = cooling(error, row, probe=given.probe)
         opened, until = row["opened"], row["open_until"]
@@ -249,6 +249,6 @@ def _recent(whole: float, answers: float, new: float) -> float:
     return (mean + (new - mean) * share) * (answers + 1)
 
 
-def _full(do: Callable[..., Any], deployment: Deployment, tokens: int, now: float) -> Closed | None:
+def _full(do: Callable[..., Any], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
     sql = "SELECT at, tokens, until FROM calls WHERE deployment = ? AND (at > ? OR until > ?) ORDER BY at"
     return full(do(sql, identity(deployment), now - MINUTE, now).fetchall(), deployment, tokens, now)

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment
-from orchmagic.models.pricing import cost as prices
-from orchmagic.models.routing import aliases
-from orchmagic.models.routing import api_keys as keys
+from orchmagic.models.pricing import prices
+from orchmagic.models.routing import aliases, api_keys
 from orchmagic.models.routing.health import Health
 from orchmagic.models.wire.chat_completions import line
 from orchmagic.models.wire.http_errors import redact
@@ -66,10 +65,10 @@ def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]
         except SettingsError as error:
             yield Missing(name, str(error))
             continue
-        yield from (Missing(m.alias, said) for m in members if (said := keys.lack(m, environ)))
+        yield from (Missing(m.alias, said) for m in members if (said := api_keys.lack(m, environ)))
 
 
-def broken(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]:
+def unusable_aliases(settings: Settings, environ: Mapping[str, str]) -> Iterator[Missing]:
     """The settings' own aliases that the table cannot tell: wrong entries, and keys that cannot be looked up."""
     for lack in missing(settings, environ):
         if not lack.write.startswith("needs "):  # a key that is not set stands in the table

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ComparedQuestion:
     """What is compared: `scope` hashes all that must be equal, `texts` are the parts that may be worded otherwise."""
 
     scope: str
@@ -30,7 +30,7 @@ class Entry:
     """A question that was answered; the answer is in the exact cache under `key`. Times are seconds since the epoch."""
 
     number: int
-    question: Question
+    question: ComparedQuestion
     key: str
     stored: float
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from orchmagic.models.semantic.text_features import Reading, read, words
+from orchmagic.models.semantic.text_features import TextFeatures, read, words
 
 _TYPO = 5  # letters; in a shorter word one letter makes another word
 _RETOLD = 4  # words of content; a shorter text can be turned round by a word or two
@@ -44,14 +44,14 @@ def _counts(what: str, one: Counter[str], other: Counter[str]) -> str:
     return f"{what}: {', '.join(sorted(left)) or 'none'} or {', '.join(sorted(right)) or 'none'}"
 
 
-def _persons(a: Reading, b: Reading) -> str:
+def _persons(a: TextFeatures, b: TextFeatures) -> str:
     """How one does a thing is asked with "I" or "you"; whether or why somebody does it is not."""
     if a.asks == "how" or len(a.persons) != 1 or len(b.persons) != 1 or a.persons == b.persons:
         return ""
     return "person: I or you"
 
 
-def _content(a: Reading, b: Reading) -> str:
+def _content(a: TextFeatures, b: TextFeatures) -> str:
     left, right = Counter(a.content), Counter(b.content)
     only_a, only_b = list((left - right).elements()), list((right - left).elements())
     renamed = _typos(only_a, only_b, a.names | b.names)
@@ -66,13 +66,13 @@ def _content(a: Reading, b: Reading) -> str:
     return ""
 
 
-def _retold(a: Reading, b: Reading, shared: int) -> bool:
+def _retold(a: TextFeatures, b: TextFeatures, shared: int) -> bool:
     """Whether the two were written apart, as far as can be seen: `shared` words of content are in both."""
     shorter = min(len(a.content), len(b.content))
     return shorter >= _RETOLD and shared <= _SHARED * shorter
 
 
-def _names(a: Reading, b: Reading, only_a: list[str], only_b: list[str]) -> str:
+def _names(a: TextFeatures, b: TextFeatures, only_a: list[str], only_b: list[str]) -> str:
     return _counts("name", Counter(a.names.intersection(only_a)), Counter(b.names.intersection(only_b)))
 
 

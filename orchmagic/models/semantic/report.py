@@ -7,11 +7,11 @@ from collections.abc import Callable
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
 from orchmagic.models.semantic import Hit
-from orchmagic.models.semantic.semantic_cache import Memory
+from orchmagic.models.semantic.semantic_cache import SemanticCache
 from orchmagic.models.semantic.threshold import least, most_wrong
 
 
-def summary(memory: Memory, money: Callable[[float], str] = "${:.4f}".format) -> str:
+def summary(memory: SemanticCache, money: Callable[[float], str] = "${:.4f}".format) -> str:
     """A few lines for people; `money` writes US dollars."""
     store = memory.store
     totals, (wrong, looked) = store.totals(), store.audits()
@@ -20,12 +20,12 @@ def summary(memory: Memory, money: Callable[[float], str] = "${:.4f}".format) ->
     return "\n".join([first, _threshold(memory), _error(wrong, looked)])
 
 
-def hits(memory: Memory, most: int = 20) -> list[Hit]:
+def hits(memory: SemanticCache, most: int = 20) -> list[Hit]:
     """The newest hits, each with what was asked, what it matched, and its score."""
     return memory.store.hits(most)
 
 
-def wrong(memory: Memory, number: str, now: float) -> str:
+def wrong(memory: SemanticCache, number: str, now: float) -> str:
     """Mark a hit as wrong: it is never served again and counts as an error.
 
     Raises:
@@ -36,7 +36,7 @@ def wrong(memory: Memory, number: str, now: float) -> str:
     return f"Hit {number.removeprefix('#')} is marked as wrong: questions like it are asked."
 
 
-def remove(memory: Memory, number: str) -> str:
+def remove(memory: SemanticCache, number: str) -> str:
     """Forget one question; its exact answer stays.
 
     Raises:
@@ -63,7 +63,7 @@ def _error(wrong: int, looked: int) -> str:
     )
 
 
-def _threshold(memory: Memory) -> str:
+def _threshold(memory: SemanticCache) -> str:
     policy = memory.policy
     if policy.bound is None:
         return f"Served from a cosine of {policy.threshold:.2f}, when the words say the same."

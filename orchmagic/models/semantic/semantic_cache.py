@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.semantic_policy import Policy
+from orchmagic.core.semantic_policy import SemanticCacheConfig
 from orchmagic.models.embedders import EMBEDDERS, Embedder, TooLongError
-from orchmagic.models.semantic import Match, Question
+from orchmagic.models.semantic import ComparedQuestion, Match
 from orchmagic.models.semantic.differences import difference
 from orchmagic.models.semantic.store import SemanticStore
 from orchmagic.models.semantic.text_features import english
@@ -28,22 +28,24 @@ _WORDS = 3  # a shorter text is a name or a code: it must be equal
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EmbeddedQuestion:
     """A question with its vector: those of its texts one after another, of length 1 together."""
 
-    question: Question
+    question: ComparedQuestion
     vector: NDArray[float32]
 
 
-class Memory:
+class SemanticCache:
     """Opened at the first use. `create` makes the embedder, and is not called before something is compared.
 
     All methods are safe to call from several threads; none is quick enough for an event loop (10 ms).
     """
 
-    def __init__(self, store: SemanticStore, create: Callable[[], Embedder], policy: Policy | None = None) -> None:
+    def __init__(
+        self, store: SemanticStore, create: Callable[[], Embedder], policy: SemanticCacheConfig | None = None
+    ) -> None:
         self.store = store
-        self.policy = policy or Policy()
+        self.policy = policy or SemanticCacheConfig()
         self._create = create
         self._embedder: Embedder | None = None
         self._indexes: dict[str, tuple[Index, int]] = {}
@@ -59,7 +61,7 @@ class Memory:
                 self._embedder = self._create()
             return self._embedder
 
-    def asked(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> Asked | None:
+    def asked(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> EmbeddedQuestion | None:
         """What to compare; `scope` hashes all that must be equal, given the parts that are not to be compared.
 
         None when no part is a text that can be compared: too short, too long, not English, or data.
@@ -79,9 +81,9 @@ class Memory:
         named = scope({**equal, "": f"{self.embedder.name} {self.embedder.version} {' '.join(vectors)}"})
         joined: NDArray[float32] = np.concatenate(list(vectors.values()), dtype=np.float32)
         joined /= np.float32(np.sqrt(len(vectors)))
-        return Asked(Question(named, {name: parts[name] for name in vectors}), joined)
+        return EmbeddedQuestion(ComparedQuestion(named, {name: parts[name] for name in vectors}), joined)
 
-    def nearest(self, asked: Asked) -> Match | None:
+    def nearest(self, asked: EmbeddedQuestion) -> Match | None:
         """The best entry that nothing keeps apart, else the nearest one with what does; None below the floor."""
         with self._lock:
             index = self._index(asked.question.scope, len(asked.vector))
@@ -93,7 +95,7 @@ class Memory:
                 first = first or match
         return first
 
-    def keep(self, asked: Asked, key: str, now: float) -> None:
+    def keep(self, asked: EmbeddedQuestion, key: str, now: float) -> None:
         """Remember a question whose answer the exact cache has under `key`."""
         self.store.add(asked.question, key, asked.vector, now)
 
@@ -150,7 +152,7 @@ class Memory:
         self._indexes[scope] = (index, last)
         return index
 
-    def _match(self, asked: Asked, index: Index, number: int, mean: float) -> Match | None:
+    def _match(self, asked: EmbeddedQuestion, index: Index, number: int, mean: float) -> Match | None:
         entry = self.store.entry(number)
         if entry is None:  # another kernel removed it
             index.remove(number)
@@ -162,13 +164,13 @@ class Memory:
         told = (d for name, text in asked.question.texts.items() if (d := difference(text, texts[name])))
         return Match(entry, score, next(told, "") or self._denied(asked, number, mean))
 
-    def _least(self, asked: Asked, vector: NDArray[float32]) -> float:
+    def _least(self, asked: EmbeddedQuestion, vector: NDArray[float32]) -> float:
         """The cosine of the two texts that are least alike, when there are several."""
         parts = len(asked.question.texts)
         both = asked.vector.reshape(parts, -1) * vector.reshape(parts, -1)
         return float(both.sum(axis=1).min()) * parts
 
-    def _denied(self, asked: Asked, number: int, mean: float) -> str:
+    def _denied(self, asked: EmbeddedQuestion, number: int, mean: float) -> str:
         """Nearer to a question that the entry does not answer than to the one that it does."""
         import numpy as np  # noqa: PLC0415 - an extra
 
@@ -178,9 +180,9 @@ class Memory:
         return ""
 
 
-def opened(folder: Path, policy: Policy, embedder: str = "minilm") -> Memory:
+def opened(folder: Path, policy: SemanticCacheConfig, embedder: str = "minilm") -> SemanticCache:
     """The memory of one user, in `folder/semantic.sqlite`; nothing is loaded or made before it is used."""
-    return Memory(SemanticStore(folder / "semantic.sqlite"), lambda: EMBEDDERS.get(embedder).create(), policy)
+    return SemanticCache(SemanticStore(folder / "semantic.sqlite"), lambda: EMBEDDERS.get(embedder).create(), policy)
 
 
 def comparable(text: str) -> bool:

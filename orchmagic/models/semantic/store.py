@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.models.cache import CacheWarning
-from orchmagic.models.semantic import Entry, Hit, Question
+from orchmagic.models.semantic import ComparedQuestion, Entry, Hit
 from orchmagic.storage.sqlite_files import alone, damaged, doubtful, identity, patiently, put_aside, torso
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class SemanticStore:
         self._identity: tuple[int, int] | None = None
         self._lock = threading.RLock()
 
-    def add(self, question: Question, key: str, vector: NDArray[float32], now: float) -> int:
+    def add(self, question: ComparedQuestion, key: str, vector: NDArray[float32], now: float) -> int:
         """Keep a question that was answered; the same texts again name the newer answer. Its number."""
         texts = _text(question)
         self._run(
@@ -73,7 +73,11 @@ class SemanticStore:
     def entry(self, number: int) -> Entry | None:
         """One entry; None when it is gone."""
         rows = self._run("SELECT scope, texts, key, stored FROM entries WHERE number = ?", number)
-        return None if not rows else Entry(number, Question(rows[0][0], json.loads(rows[0][1])), rows[0][2], rows[0][3])
+        return (
+            None
+            if not rows
+            else Entry(number, ComparedQuestion(rows[0][0], json.loads(rows[0][1])), rows[0][2], rows[0][3])
+        )
 
     def entries(self, most: int = 50) -> list[Entry]:
         """The newest entries."""
@@ -97,7 +101,7 @@ class SemanticStore:
             do("UPDATE labels SET entry = -rowid, asked = ''")  # the score and who was right: no question
         return int(count)
 
-    def hit(self, entry: Entry, asked: Question, vector: NDArray[float32], score: float, now: float,
+    def hit(self, entry: Entry, asked: ComparedQuestion, vector: NDArray[float32], score: float, now: float,
             saved: float | None) -> int:  # fmt: skip  # one record
         """Keep a hit that was served; its number."""
         with self._alone() as do:
@@ -128,7 +132,7 @@ class SemanticStore:
             do("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, 0, 'a person', ?)", row[0], row[1], row[3], now)
         return True
 
-    def label(self, entry: Entry, asked: Question, score: float, right: bool, source: str, now: float) -> None:
+    def label(self, entry: Entry, asked: ComparedQuestion, score: float, right: bool, source: str, now: float) -> None:
         """What was found out about a pair; what a person said stays."""
         self._run(
             "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(entry, asked) DO UPDATE SET "
@@ -136,7 +140,7 @@ class SemanticStore:
             entry.number, _text(asked), score, right, source, now,
         )  # fmt: skip  # as above
 
-    def deny(self, entry: Entry, asked: Question, vector: NDArray[float32], why: str) -> None:
+    def deny(self, entry: Entry, asked: ComparedQuestion, vector: NDArray[float32], why: str) -> None:
         """Never serve this entry to that question, nor to one that is nearer to it than to the entry."""
         self._run(
             "INSERT OR REPLACE INTO negatives VALUES (?, ?, ?, ?)", entry.number, _text(asked), _packed(vector), why
@@ -146,13 +150,13 @@ class SemanticStore:
         """The vectors of what the entry must not answer."""
         return [bytes(v) for (v,) in self._run("SELECT vector FROM negatives WHERE entry = ?", entry)]
 
-    def verdict(self, entry: Entry, asked: Question, verifier: str) -> bool | None:
+    def verdict(self, entry: Entry, asked: ComparedQuestion, verifier: str) -> bool | None:
         """What the verifier said of this pair before."""
         sql = "SELECT same FROM verdicts WHERE entry = ? AND asked = ? AND verifier = ?"
         rows = self._run(sql, entry.number, _text(asked), verifier)
         return bool(rows[0][0]) if rows else None
 
-    def judged(self, entry: Entry, asked: Question, verifier: str, same: bool) -> None:
+    def judged(self, entry: Entry, asked: ComparedQuestion, verifier: str, same: bool) -> None:
         """Keep what the verifier said."""
         self._run("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", entry.number, _text(asked), verifier, same)
 
@@ -283,7 +287,7 @@ def _readable(version: int) -> None:
         raise sqlite3.DatabaseError(f"it was written by a newer orchmagic, version {version}")
 
 
-def _text(question: Question) -> str:
+def _text(question: ComparedQuestion) -> str:
     return json.dumps(dict(question.texts), sort_keys=True)
 
 

@@ -44,7 +44,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TextFeatures:
     """`asks`: how, why, when ..., "can", "do" for yes-no questions, "" for all else. `content`: the words that carry
     the text, in order, singular and without -ing; `order` has numbers, negations and scope words between them too.
     `persons`: 1 = I, 2 = you.
@@ -90,14 +90,14 @@ def _groups(text: str) -> list[list[str]]:
 
 
 @lru_cache(maxsize=4096)
-def read(text: str) -> Reading:
+def read(text: str) -> TextFeatures:
     """The reading of one text."""
     known = words()
     plain = _plain(text)
     tokens = _TOKEN.findall(plain)
     spoken = [t for t in tokens if t[0].isalpha()]
     told = _paired(_joined(tokens, known), known)
-    return Reading(
+    return TextFeatures(
         asks=_asks(spoken, known),
         content=tuple(_meant(t, known) for t in told if _carries(t, known)),
         order=tuple(w for t in told if (w := _placed(t, known))),

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
-from orchmagic.models.wire import usage as billing
+from orchmagic.models.wire import billing
 from orchmagic.trace.events import Usage
 
 _HEAD = ("model", "usage", "service_tier")  # what a streamed answer says of itself; the last chunk that does wins

@@ -13,7 +13,7 @@ from orchmagic.notebook.commands.budget_limits import budget
 from orchmagic.notebook.commands.cache_admin import cache
 from orchmagic.notebook.commands.run_history import compare, dash, dead, diff, replay, runs, show, thread, writes
 from orchmagic.notebook.commands.setup import doctor, export, models
-from orchmagic.notebook.commands.tables import Text
+from orchmagic.notebook.commands.tables import PlainText
 from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run(session: Session, line: str) -> Any:
     except ValueError as error:
         raise InputError(f"%orch {line}: {error}") from None
     if not words or words[0] in {"help", "-h", "--help"}:
-        return Text(overview())
+        return PlainText(overview())
     if words[0] not in COMMANDS:
         raise SettingsError(f"no command %orch {words[0]} (known: {', '.join(COMMANDS)}){nearest(words[0], COMMANDS)}")
     command = COMMANDS[words[0]]
@@ -50,7 +50,7 @@ def run(session: Session, line: str) -> Any:
         found = command(session, *words[1:])
     except TypeError as error:
         raise OrchError(f"%orch {words[0]}: {error}. Write %orch {_doc(command).split(':')[0]}") from error
-    return Text(found) if isinstance(found, str) else found
+    return PlainText(found) if isinstance(found, str) else found
 
 
 def _check_count(command: Callable[..., Any], words: list[str]) -> None:

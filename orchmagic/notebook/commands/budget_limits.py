@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchmagic.core import spend_limit as allowance
+from orchmagic.core import spend_limit
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.tables import table
-from orchmagic.trace.format import money, spent
+from orchmagic.trace.humanize import money, spent
 
 if TYPE_CHECKING:
-    from orchmagic.models.middleware.budget import Shared
+    from orchmagic.models.middleware.budget import SharedBudget
     from orchmagic.runtime.session import Session
 
 _RUNS = 1_000  # latest runs of the history that are looked at
@@ -23,7 +23,7 @@ def budget(session: Session, *words: str) -> str:
     """Budget [0.50 | 100k tokens | off]: what this kernel spent and may spend; or set its limit"""
     if words:
         try:
-            session.purse.limit(allowance.read(" ".join(words)))
+            session.purse.limit(spend_limit.read(" ".join(words)))
         except ValueError as error:
             raise InputError(f"%orch budget {' '.join(words)}: write {error}") from None
     whole, rows = session.purse.whole, [("name", "spent", "tokens")]
@@ -33,7 +33,7 @@ def budget(session: Session, *words: str) -> str:
     return "\n".join(line for line in said if line)
 
 
-def _told(whole: Shared) -> str:
+def _told(whole: SharedBudget) -> str:
     limits, left = [], []
     if whole.money is not None:
         limits.append(money(whole.money))
@@ -47,7 +47,7 @@ def _told(whole: Shared) -> str:
     return f"This kernel spent {took}; {bound}{held}.{_lost(whole)}"
 
 
-def _lost(whole: Shared) -> str:
+def _lost(whole: SharedBudget) -> str:
     """Why it is more than the receipts say."""
     if not whole.lost:
         return ""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.tables import cut, table
-from orchmagic.trace.format import money
+from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
-    from orchmagic.models.semantic.semantic_cache import Memory
+    from orchmagic.models.semantic.semantic_cache import SemanticCache
     from orchmagic.runtime.session import Session
 
 
@@ -42,14 +42,14 @@ def cache(session: Session, action: str = "", number: str = "") -> str:
     )
 
 
-def _semantic(memory: Memory) -> list[str]:
+def _semantic(memory: SemanticCache) -> list[str]:
     """What the semantic cache did; nothing is said of one that was never used."""
     from orchmagic.models.semantic import report  # noqa: PLC0415 - only this command needs it
 
     return [report.summary(memory, money)] if memory.used() else []
 
 
-def _hits(memory: Memory) -> str:
+def _hits(memory: SemanticCache) -> str:
     found = memory.store.hits() if memory.used() else []
     if not found:
         return "The semantic cache has served nothing yet (--cache semantic)."
@@ -61,7 +61,7 @@ def _hits(memory: Memory) -> str:
     return table(rows)
 
 
-def _entries(memory: Memory) -> str:
+def _entries(memory: SemanticCache) -> str:
     found = memory.store.entries() if memory.used() else []
     if not found:
         return "The semantic cache knows no question yet (--cache semantic)."

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.tables import Text, cut, table
-from orchmagic.trace.format import money
+from orchmagic.notebook.commands.tables import PlainText, cut, table
+from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -45,11 +45,11 @@ def replay(session: Session, which: str, *words: str) -> Run:
     return pick(session, which).replay(from_step=given.get("from"), model=given.get("model"))
 
 
-def diff(session: Session, first: str, second: str) -> Text:
+def diff(session: Session, first: str, second: str) -> PlainText:
     """Diff RUN RUN: what two runs of a pattern asked and answered differently, step by step"""
     from orchmagic.views.comparison.diff import lines  # noqa: PLC0415 - only this command needs it
 
-    return Text("\n".join(lines(pick(session, first).record, pick(session, second).record)))
+    return PlainText("\n".join(lines(pick(session, first).record, pick(session, second).record)))
 
 
 def compare(session: Session, *which: str) -> Comparison:
@@ -66,7 +66,7 @@ def dash(session: Session) -> Any:
 
     if widgets():
         return dashboard.live(session)
-    return Text(dashboard.text(dashboard.summary(session.history.store)))
+    return PlainText(dashboard.text(dashboard.summary(session.history.store)))
 
 
 def dead(session: Session, which: str = "") -> str:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 def models(session: Session, action: str = "", *words: str) -> str:
     """Models [add NAME DEPLOYMENT … policy=… | remove NAME]: what is reachable, prices, latency"""
-    from orchmagic.models.pricing import price_list as listed  # noqa: PLC0415 - only this command needs it
-    from orchmagic.models.routing import status as reach  # noqa: PLC0415 - only this command needs it
+    from orchmagic.models.pricing import price_list  # noqa: PLC0415 - only this command needs it
+    from orchmagic.models.routing import status  # noqa: PLC0415 - only this command needs it
 
     said = _change(session, action, words) if action else ""
-    rows = session.bridge.run(reach.rows(session.settings, session.environ, session.health))
-    wrong = "".join(f"\n!! {lack.alias}: {lack.write}" for lack in reach.broken(session.settings, session.environ))
-    return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {listed.edition()}."
+    rows = session.bridge.run(status.rows(session.settings, session.environ, session.health))
+    wrong = "".join(
+        f"\n!! {lack.alias}: {lack.write}" for lack in status.unusable_aliases(session.settings, session.environ)
+    )
+    return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {price_list.edition()}."
 
 
 def _change(session: Session, action: str, words: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _WIDE = 60  # characters of a value in a table
 
 
-class Text(str):
+class PlainText(str):
     """Text that a cell shows as it is, without quotes."""
 
     __slots__ = ()

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
 from orchmagic.views.answer import safe
 from orchmagic.views.comparison.bars import drawn, label, steps
@@ -165,21 +165,21 @@ def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple
     return (
         row["letter"],
         f"{row['run']} {row['name']}",
-        f"{words.MARKS.get(row['status'], '·')} {row['status']}",
-        words.seconds(row["seconds"]),
+        f"{humanize.MARKS.get(row['status'], '·')} {row['status']}",
+        humanize.seconds(row["seconds"]),
         f"{row['tokens']:,}",
-        words.total(record),
+        humanize.total(record),
         f"{row['calls']:,}",
         f"{row['cached']:,}",
         *(_figure(row["quality"].get(name)) for name in names),
-        words.one_line(", ".join(row["models"]), 60),
+        humanize.one_line(", ".join(row["models"]), 60),
     )
 
 
 def _gave(comparison: Comparison) -> list[str]:
     """What each run gave, or what went wrong, a line each: too wide for a table."""
-    said = [r.error or words.one_line(r.output, _OUT) or r.reason for r in comparison.records]
-    return [f"{letter} → {words.one_line(text, _OUT)}" for letter, text in zip(LETTERS, said, strict=False) if text]
+    said = [r.error or humanize.one_line(r.output, _OUT) or r.reason for r in comparison.records]
+    return [f"{letter} → {humanize.one_line(text, _OUT)}" for letter, text in zip(LETTERS, said, strict=False) if text]
 
 
 def _table(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -197,14 +197,14 @@ def _table(comparison: Comparison) -> list[tuple[str, ...]]:
 def _took(record: Record, step: Any) -> str:
     if step is None:
         return "-"
-    state = "" if step.status == "done" else f"{words.MARKS.get(step.status, '·')} {step.status} "
-    spent = f" · {step.usage.total:,} tok · {words.money(step.cost, step.unpriced)}" if step.usage.total else ""
-    cached = words.cache(record, step).partition(" (")[0]
-    return f"{state}{words.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
+    state = "" if step.status == "done" else f"{humanize.MARKS.get(step.status, '·')} {step.status} "
+    spent = f" · {step.usage.total:,} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
+    cached = humanize.cache(record, step).partition(" (")[0]
+    return f"{state}{humanize.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    cut = [tuple(words.one_line(c, 48) for c in row) for row in rows]
+    cut = [tuple(humanize.one_line(c, 48) for c in row) for row in rows]
     widths = [max(len(row[i]) for row in cut) for i in range(len(cut[0]))]
     return "".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() + "\n" for row in cut)
 
@@ -216,7 +216,7 @@ def _text(comparison: Comparison) -> Iterator[str]:
 
 def _short(line: str) -> str:
     indent = len(line) - len(line.lstrip())
-    return " " * indent + words.one_line(line, _LINE)
+    return " " * indent + humanize.one_line(line, _LINE)
 
 
 def _shown(comparison: Comparison, other: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views.timeline.rows import length
 
@@ -89,7 +89,7 @@ def placed(
     for id_ in shown:
         here = [(i, r, found[i][id_]) for i, r in enumerate(records) if id_ in found[i]]
         bars += [Bar(y + place, i, r, span) for place, (i, r, span) in enumerate(here)]
-        names.append((y + (len(here) - 1) / 2, words.one_line(label(ids, id_), _NAME)))
+        names.append((y + (len(here) - 1) / 2, humanize.one_line(label(ids, id_), _NAME)))
         y += len(here) + _GAP
     return bars, names, y - _GAP
 

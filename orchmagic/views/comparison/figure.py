@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
 from orchmagic.views.comparison.bars import Bar, drawn, longest, placed, steps
 from orchmagic.views.layout import breadth
@@ -32,7 +32,7 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
     data = [_times(bars, records, notes)]
     panels = [("x2", "tokens", lambda b: b.tokens, lambda b: f"{b.tokens:,}" if b.tokens else "")]
     if any(b.cost is None or b.cost or b.unpriced for b in bars):
-        panels += [("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: words.bar(b.cost, b.unpriced))]
+        panels += [("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: humanize.bar(b.cost, b.unpriced))]
     if not any(b.tokens for b in bars):
         panels = []
     data.append(_words(bars, records, notes, len(panels)))
@@ -72,7 +72,7 @@ def _hatch(bars: Sequence[Bar]) -> dict[str, Any]:
 def _shape(bar: Bar) -> str:
     if bar.span is None:
         return PATTERNS.get(bar.record.status, "")
-    return "/" if words.cache(bar.record, bar.span) else PATTERNS.get(bar.span.status, "")
+    return "/" if humanize.cache(bar.record, bar.span) else PATTERNS.get(bar.span.status, "")
 
 
 def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str], panels: int) -> dict[str, Any]:
@@ -115,28 +115,30 @@ def _within(bar: Bar) -> str:
 
 
 def _said(bar: Bar, notes: Sequence[str]) -> str:
-    took = words.seconds(bar.seconds)
+    took = humanize.seconds(bar.seconds)
     if bar.span is None:
         state = "" if bar.record.status == "done" else bar.record.status
         return ", ".join(filter(None, (took, state, notes[bar.run])))
     ended = "" if bar.span.status == "done" else bar.span.status
-    return ", ".join(filter(None, (took, ended, words.cache(bar.record, bar.span).partition(" (")[0])))
+    return ", ".join(filter(None, (took, ended, humanize.cache(bar.record, bar.span).partition(" (")[0])))
 
 
 def _hover(bar: Bar, notes: Sequence[str]) -> str:
     letter = f"{LETTERS[bar.run]} · {bar.record.run}"
     if bar.span is None:
         lines = [
-            f"{letter} · {words.headline(bar.record)}",
+            f"{letter} · {humanize.headline(bar.record)}",
             notes[bar.run],
-            f"out: {words.one_line(bar.record.output, 90)}",
+            f"out: {humanize.one_line(bar.record.output, 90)}",
         ]
     else:
-        spent = f"{words.seconds(bar.seconds)}, {bar.tokens:,} tokens, {words.money(bar.cost, bar.unpriced)}"
-        lines = [f"{letter} · {bar.span.name} ({bar.span.status})", words.models(bar.record, bar.span), spent]
-        lines += [words.one_line(w, 90) for w in bar.span.why[:4]]
+        spent = f"{humanize.seconds(bar.seconds)}, {bar.tokens:,} tokens, {humanize.money(bar.cost, bar.unpriced)}"
+        lines = [f"{letter} · {bar.span.name} ({bar.span.status})", humanize.models(bar.record, bar.span), spent]
+        lines += [humanize.one_line(w, 90) for w in bar.span.why[:4]]
         lines += [
-            words.one_line(bar.span.error, 90) if bar.span.error else f"out: {words.one_line(bar.span.output, 90)}"
+            humanize.one_line(bar.span.error, 90)
+            if bar.span.error
+            else f"out: {humanize.one_line(bar.span.output, 90)}"
         ]
     return "<br>".join(plain(line) for line in lines if line)
 

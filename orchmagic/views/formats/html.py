@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.answer import safe
@@ -41,29 +41,35 @@ def render(record: Record) -> str:
     inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
     table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
     return (
-        f"<div {words.BLOCK}>"
+        f"<div {humanize.BLOCK}>"
         f'<div style="overflow-x:auto"><table style="{table}"><tr>{heads}</tr>{rows}</table></div>'
         f"{note}{failed}{inside}</div>"
     )
 
 
 def _line(record: Record, span: Span, depth: int) -> str:
-    name = f"{_IN * depth}{safe(words.label(record, span))}"
+    name = f"{_IN * depth}{safe(humanize.label(record, span))}"
     if span.kind == "tool":
         return _row(record, span, name, "" if span.status == "done" else span.status)
     state = "" if span.status in {"done", "waiting"} else span.status
-    said = (words.models(record, span), state, *words.story(record, span), words.waits(span), words.scores(span))
+    said = (
+        humanize.models(record, span),
+        state,
+        *humanize.story(record, span),
+        humanize.waits(span),
+        humanize.scores(span),
+    )
     return _row(record, span, name, " · ".join(filter(None, said)))
 
 
 def _row(record: Record, span: Span, name: str, note: str) -> str:
     figures = (
-        words.seconds(span.seconds),
+        humanize.seconds(span.seconds),
         f"{span.usage.total:,}" if span.usage.total else "",
-        words.money(span.cost, span.unpriced) if span.usage.total else "",
+        humanize.money(span.cost, span.unpriced) if span.usage.total else "",
     )
-    cached = words.cache(record, span)
-    mark = "" if span.kind == "more" else escape(words.MARKS.get(span.status, "·"))
+    cached = humanize.cache(record, span)
+    mark = "" if span.kind == "more" else escape(humanize.MARKS.get(span.status, "·"))
     cells = (mark, name, _bar(record, span, striped=bool(cached)))
     shown = (*cells, *(escape(f).replace(" ", "&nbsp;") for f in figures), safe(note) if note else "")
     return f"<tr>{_cells('td', shown)}</tr>"
@@ -92,7 +98,7 @@ def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
     error = f"<div>✗ {safe(step.error)}</div>" if step.error else ""
     known = step.asked["question"] if step.asked else None
     both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v and v != known)
-    inner = words.path(step.id) if opened and step.parent else words.label(record, step)
+    inner = humanize.path(step.id) if opened and step.parent else humanize.label(record, step)
     head = f"<summary>{_IN * depth}{safe(inner)}</summary>"
     return f"<details{' open' if opened else ''}>{head}{error}{story}{_asked(step)}{both}</details>"
 
@@ -102,14 +108,16 @@ def _asked(step: Span) -> str:
     if not step.asked:
         return ""
     value = step.asked["value"]
-    return f"<div>{safe(words.one_line(step.asked['question'], 400))}</div>" + (_value("about", value) if value else "")
+    return f"<div>{safe(humanize.one_line(step.asked['question'], 400))}</div>" + (
+        _value("about", value) if value else ""
+    )
 
 
 def _value(word: str, value: Any) -> str:
     """Messages as who said what; anything else as JSON."""
     said = isinstance(value, list) and all(isinstance(m, dict) and m.keys() == {"role", "content"} for m in value)
     text = "\n".join(f"{m['role']}: {m['content']}" for m in value) if said else value
-    return f'<div>{word}</div><pre style="white-space:pre-wrap">{safe(words.shown(text))}</pre>'
+    return f'<div>{word}</div><pre style="white-space:pre-wrap">{safe(humanize.shown(text))}</pre>'
 
 
 def _story(record: Record, step: Span) -> Iterator[str]:
@@ -117,11 +125,11 @@ def _story(record: Record, step: Span) -> Iterator[str]:
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     for ask in asks:
         if len(asks) > 1 or ask.why:
-            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {words.money(ask.cost, ask.unpriced)}"
-            told = "; ".join((*ask.why, *words.choices(record, ask))) or "first choice"
-            yield f"{ask.model or ask.name}: {words.seconds(ask.seconds)}, {spent}, {told}"
+            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {humanize.money(ask.cost, ask.unpriced)}"
+            told = "; ".join((*ask.why, *humanize.choices(record, ask))) or "first choice"
+            yield f"{ask.model or ask.name}: {humanize.seconds(ask.seconds)}, {spent}, {told}"
     for tool in (s for s in record.inside(step) if s.kind == "tool"):
-        yield f"{tool.name}({words.one_line(tool.input)}) → {words.one_line(tool.error or tool.output, 200)}"
+        yield f"{tool.name}({humanize.one_line(tool.input)}) → {humanize.one_line(tool.error or tool.output, 200)}"
     yield from step.why
 
 

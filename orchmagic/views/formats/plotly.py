@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View, large
 from orchmagic.views.layout import breadth
@@ -153,7 +153,7 @@ def _money(rows: list[Row]) -> list[dict[str, Any]]:
         "marker": {"color": _GREEN, "opacity": 0.85},
         "hoverinfo": "skip",
     }
-    return [bar | _labels([words.bar(r.span.cost, r.span.unpriced) for r in rows])]
+    return [bar | _labels([humanize.bar(r.span.cost, r.span.unpriced) for r in rows])]
 
 
 def _labels(texts: list[str]) -> dict[str, Any]:
@@ -200,7 +200,10 @@ def _panels(record: Record, rows: list[Row], panels: list[str]) -> dict[str, Any
         "title": _title("seconds" if _scale(record) == 1 else "milliseconds", 6),
         "range": [0, _at(record, max(record.seconds, 1e-3) * 1.02)],
     }
-    said = {"x2": f"{record.usage.total:,} tokens in, out", "x3": f"{words.money(record.cost, record.unpriced)} in all"}
+    said = {
+        "x2": f"{record.usage.total:,} tokens in, out",
+        "x3": f"{humanize.money(record.cost, record.unpriced)} in all",
+    }
     tops = {"x2": max(r.span.usage.total for r in rows), "x3": max(r.span.cost or 0 for r in rows)} if panels else {}
     others = {
         f"xaxis{panel[1:]}": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.span_list import lines
@@ -18,14 +18,14 @@ def render(record: Record) -> str:
 
 
 def _reasons(record: Record) -> Iterator[str]:
-    told = [f"  {span.id}: {words.one_line(w, 200)}" for span in record.spans for w in _said(span)]
+    told = [f"  {span.id}: {humanize.one_line(w, 200)}" for span in record.spans for w in _said(span)]
     yield from told[:_ROWS]
     if len(told) > _ROWS:
         yield f"  … {len(told) - _ROWS:,} more remarks"
 
 
 def _said(span: Span) -> tuple[str, ...]:
-    waits = words.waits(span, 200)
+    waits = humanize.waits(span, 200)
     return (*span.why, waits) if waits else span.why
 
 
@@ -49,13 +49,13 @@ def _table(record: Record) -> Iterator[str]:
 def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
     state = "" if span.status == "done" else span.status
     return (
-        " " if span.kind == "more" else words.MARKS.get(span.status, "·"),
-        "  " * depth + words.one_line(words.label(record, span)),
-        words.models(record, span) or span.kind.replace("more", ""),
-        words.seconds(span.seconds),
+        " " if span.kind == "more" else humanize.MARKS.get(span.status, "·"),
+        "  " * depth + humanize.one_line(humanize.label(record, span)),
+        humanize.models(record, span) or span.kind.replace("more", ""),
+        humanize.seconds(span.seconds),
         f"{span.usage.total:,} tok",
-        words.money(span.cost, span.unpriced) if span.usage.total else "",
-        ", ".join(filter(None, (state, *words.story(record, span)))),
+        humanize.money(span.cost, span.unpriced) if span.usage.total else "",
+        ", ".join(filter(None, (state, *humanize.story(record, span)))),
     )
 
 

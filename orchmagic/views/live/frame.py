@@ -11,17 +11,17 @@ from functools import lru_cache
 from html import escape
 
 from orchmagic.core.numbers import counted
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.path import ENDS, TIMES
 from orchmagic.trace.record import Picture, Record, Span
 from orchmagic.views.answer import safe
-from orchmagic.views.live import step_note as live_note
+from orchmagic.views.live import step_note
 from orchmagic.views.svg import svg_of
 
 _ROWS = 24  # steps that have a line of their own
 _NODES = 60  # of a graph that is drawn
 _SPEAK = frozenset({"call", "sub"})  # kinds of nodes that write text
-_MARKS = {**words.MARKS, "running": "●", "pending": "○"}
+_MARKS = {**humanize.MARKS, "running": "●", "pending": "○"}
 _COLORS = {"running": "#1a8ad4", "done": "#009e73", "failed": "#d55e00", "waiting": "#cc79a7"}
 _COLUMNS = "5.5em 7.5em 5.5em minmax(0,1fr)"  # time, tokens, cost, and what there is to say
 _NAME = 26  # characters of a name that its column has room for
@@ -39,14 +39,14 @@ def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
         f"{''.join(_lines(record))}{_bars(record)}{_speech(record, call, text)}</div>"
     )
     now = [s for s in record.steps if s.status == "running"]
-    plain = [f"{s.name} {words.seconds(record.seconds - s.start)}" for s in now]
-    return {"text/plain": " · ".join([words.headline(record), *plain]), "text/html": html}
+    plain = [f"{s.name} {humanize.seconds(record.seconds - s.start)}" for s in now]
+    return {"text/plain": " · ".join([humanize.headline(record), *plain]), "text/html": html}
 
 
 def _header(record: Record) -> str:
     calls = counted(record.calls, "model call")
     calls += f", {record.cached} cached" if record.cached else ""
-    figures = (words.seconds(record.seconds), counted(record.usage.total, "token"), words.total(record), calls)
+    figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), humanize.total(record), calls)
     told = "".join(
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)
@@ -99,10 +99,10 @@ def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
     cells = (
         _mark(status),
         safe(name) + (f' <span style="opacity:.6">{TIMES}{len(visits)}</span>' if len(visits) > 1 else ""),
-        words.seconds(taken) if visits and status != "skipped" else "",
+        humanize.seconds(taken) if visits and status != "skipped" else "",
         counted(tokens, "token") if tokens else "",
-        escape(words.money(cost, sum(s.unpriced for s in visits)) if tokens else ""),
-        safe(live_note.note(record, visits[-1])) if visits else "",
+        escape(humanize.money(cost, sum(s.unpriced for s in visits)) if tokens else ""),
+        safe(step_note.note(record, visits[-1])) if visits else "",
     )
     looks = {"pending": "opacity:.5;", "skipped": "opacity:.5;", "running": "font-weight:600;"}.get(status, "")
     sides = ("", "", "text-align:right;", "text-align:right;", "text-align:right;", "font-weight:400;opacity:.8;")
@@ -114,9 +114,9 @@ def _bars(record: Record) -> str:
     """Time against the deadline, tokens and money against their limits; only what has a limit."""
     limits = record.limits
     bars = (
-        _bar("time", record.seconds, limits.get("deadline"), words.seconds),
+        _bar("time", record.seconds, limits.get("deadline"), humanize.seconds),
         _bar("tokens", record.usage.total, limits.get("max_tokens"), lambda n: f"{n:,.0f}"),
-        _bar("cost", record.cost, limits.get("budget"), words.money, words.money(record.cost, record.unpriced)),
+        _bar("cost", record.cost, limits.get("budget"), humanize.money, humanize.money(record.cost, record.unpriced)),
     )
     return f'<div style="display:flex;column-gap:18px;margin-top:8px;height:26px">{"".join(bars)}</div>'
 
@@ -139,10 +139,10 @@ def _speech(record: Record, call: str, text: str) -> str:
     """The end of what is being written, in a room of three lines that is kept from the beginning."""
     if not any(kind in _SPEAK for _, kind in record.picture.nodes):
         return ""
-    who = words.path(call.rpartition(".")[0])
+    who = humanize.path(call.rpartition(".")[0])
     room = "height:60px;margin-top:6px;padding-left:8px;border-left:3px solid rgba(127,127,127,.35)"
     bottom = "height:100%;display:flex;flex-direction:column;justify-content:flex-end;overflow:hidden"
-    said = f'<span style="opacity:.6">{safe(who)}:</span> {safe(words.shown(text, len(text)))}' if text else ""
+    said = f'<span style="opacity:.6">{safe(who)}:</span> {safe(humanize.shown(text, len(text)))}' if text else ""
     wrap = (
         "margin-bottom:auto;white-space:pre-wrap;overflow-wrap:anywhere;line-height:20px"  # from the top, while it fits
     )

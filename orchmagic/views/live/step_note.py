@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 
 _ENDED = frozenset({"done", "failed"})
@@ -17,21 +17,21 @@ _LINE = 90  # characters
 
 def note(record: Record, step: Span) -> str:
     """One line; empty when the line of the step says it all."""
-    return words.one_line(" · ".join(filter(None, _notes(record, step))), _LINE)
+    return humanize.one_line(" · ".join(filter(None, _notes(record, step))), _LINE)
 
 
 def _notes(record: Record, step: Span) -> Iterator[str]:
     if step.status == "failed":
-        yield words.one_line(step.error, _LINE)
+        yield humanize.one_line(step.error, _LINE)
     if step.status == "skipped":
-        yield words.one_line(" ".join(step.why), _LINE)
-    yield words.waits(step)
+        yield humanize.one_line(" ".join(step.why), _LINE)
+    yield humanize.waits(step)
     yield progress(record, step)
     if step.status == "running":
         yield _inner(record, step)
         yield _trouble(record, step)
-    yield words.cache(record, step)
-    yield words.scores(step)
+    yield humanize.cache(record, step)
+    yield humanize.scores(step)
 
 
 def progress(record: Record, step: Span) -> str:
@@ -78,4 +78,4 @@ def _inner(record: Record, step: Span) -> str:
 def _trouble(record: Record, step: Span) -> str:
     """A retry, or another model than the first: why it takes longer."""
     asks = [s for s in record.inside(step) if s.kind == "ask" and s.status == "running" and s.why]
-    return words.one_line(asks[-1].why[-1], _LINE) if asks else ""
+    return humanize.one_line(asks[-1].why[-1], _LINE) if asks else ""

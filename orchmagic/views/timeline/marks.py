@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from orchmagic.trace.record import Record, Span
-from orchmagic.views.timeline.places import BELOW, INDENT, SMALL, Grid, Place, drawn, name
+from orchmagic.views.timeline.places import BELOW, INDENT, SMALL, Grid, LabelPlacement, drawn, name
 from orchmagic.views.timeline.rows import PATTERNS, Row, forks, plain
 
 GREY, RED = "#7f7f7f", "#d55e00"
@@ -31,7 +31,7 @@ def spoken(rows: list[Row], grid: Grid, at: Callable[[float], float]) -> dict[st
     }
 
 
-def _color(row: Row, place: Place) -> str:
+def _color(row: Row, place: LabelPlacement) -> str:
     if place.side != "within":
         return RED if row.span.status == "failed" else GREY
     return _DARK if row.span.status != "failed" and row.span.kind in {"tools", "tool", "approve"} else _LIGHT

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
 from orchmagic.views.layout import breadth
 from orchmagic.views.timeline.rows import ROWS, Row, forks, length
@@ -26,7 +26,7 @@ _THIN = 400  # a bar is at least this part of the run
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LabelPlacement:
     """Words at a bar: `side` is behind, before, within or below; `at` is where they begin (before: end), 0..1."""
 
     side: str
@@ -42,7 +42,7 @@ class Grid:
     right: int
     row: int
     ys: tuple[float, ...]
-    places: tuple[Place, ...]
+    places: tuple[LabelPlacement, ...]
     high: float
 
 
@@ -70,20 +70,20 @@ def drawn(record: Record, row: Row) -> tuple[float, float]:
     return row.span.start, row.span.start + long
 
 
-def _placed(record: Record, row: Row, width: float, beyond: float) -> Place:
+def _placed(record: Record, row: Row, width: float, beyond: float) -> LabelPlacement:
     whole = max(record.seconds, 1e-9)
     start, end = (min(1.0, t / whole) for t in drawn(record, row))
     text = ", ".join(row.words)
     need = breadth(text, SMALL) + _AIR
     if need <= (1 - end) * width:
-        return Place("behind", end, text)
+        return LabelPlacement("behind", end, text)
     if need <= start * width:
-        return Place("before", start, text)
+        return LabelPlacement("before", start, text)
     if need <= (end - start) * width and not row.calls:
-        return Place("within", start, text)
+        return LabelPlacement("within", start, text)
     kept = _fitting(row.words, beyond * width)
     at = min(start, max(0.0, beyond - (breadth(kept, SMALL) + _AIR) / width))
-    return Place("below", at, kept)
+    return LabelPlacement("below", at, kept)
 
 
 def _fitting(parts: Sequence[str], width: float) -> str:
@@ -93,4 +93,4 @@ def _fitting(parts: Sequence[str], width: float) -> str:
         text = ", ".join(parts[:count])
         if len(text) <= most:
             return text
-    return words.one_line(parts[0], most)
+    return humanize.one_line(parts[0], most)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 
-from orchmagic.trace import format as words
+from orchmagic.trace import humanize as words
 from orchmagic.trace.record import Record, Span
 from orchmagic.views.span_list import lines
 

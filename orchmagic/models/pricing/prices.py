@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from orchmagic.models import Deployment, ModelResponse
-from orchmagic.models.pricing import price_list as listed
+from orchmagic.models.pricing import price_list
 from orchmagic.models.pricing.rates import MILLION, Rate, Rates, flat
-from orchmagic.models.wire import usage as billing
-from orchmagic.models.wire.usage import Bill
+from orchmagic.models.wire import billing
+from orchmagic.models.wire.billing import Bill
 from orchmagic.trace.events import Usage
 
 FREE = frozenset({"local", "scripted"})
@@ -43,7 +43,7 @@ def settled(
     own = _own(deployment)
     if own is None and bill.charged is not None:
         return replace(answer, cost=bill.charged, charged=True)
-    found = own or _rates(deployment, listed.context(sent, told))
+    found = own or _rates(deployment, price_list.context(sent, told))
     return replace(answer, cost=None if found is None else found.cost(bill))
 
 
@@ -56,7 +56,7 @@ def worst(deployment: Deployment, asked: int, answered: int, sent: Mapping[str, 
     if known is not None:
         found: tuple[Rates, ...] = (known,)
     elif deployment.base_url:
-        found = listed.possible(deployment.base_url, deployment.model, listed.context(sent))
+        found = price_list.possible(deployment.base_url, deployment.model, price_list.context(sent))
     else:  # whose price it would be is not known
         return None
     sums = [each.worst(asked, answered, **may) for each in found]
@@ -89,11 +89,11 @@ def strongest(large: Deployment | None, used: Iterable[Deployment]) -> dict[str,
     return _named(*max(known, key=lambda pair: _READ * pair[1][0] + pair[1][1]))
 
 
-def _rates(deployment: Deployment, context: listed.Context = (), at: float | None = None) -> Rates | None:
+def _rates(deployment: Deployment, context: price_list.Context = (), at: float | None = None) -> Rates | None:
     own = _own(deployment)
     if own is not None or not deployment.base_url:  # without: whose price it would be is not known
         return own
-    return listed.rates(deployment.base_url, deployment.model, context, at)
+    return price_list.rates(deployment.base_url, deployment.model, context, at)
 
 
 def _own(deployment: Deployment) -> Rates | None:

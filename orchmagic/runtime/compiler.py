@@ -15,7 +15,7 @@ from orchmagic.errors import Capped, GateFailed, Stopped, Waiting
 from orchmagic.graph.composition import pauses
 from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch, Code, Edge, Fork, Graph, Join, Node, Sub, targets
 from orchmagic.graph.model import START as OUTSET
-from orchmagic.runtime import nodes as steps
+from orchmagic.runtime import nodes
 from orchmagic.runtime.context import Context, State, Update, evaluate, scope
 from orchmagic.runtime.subgraph_node import Inner
 from orchmagic.trace.events import Decided
@@ -87,7 +87,7 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
         ctx = runtime.context or make()
         while True:
             try:
-                return await steps.visit(node, state, ctx, inner)
+                return await nodes.visit(node, state, ctx, inner)
             except Waiting as waiting:
                 if ctx.outer is not None:
                     raise  # the outermost graph is the one that pauses
@@ -157,7 +157,7 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
     """Why the run goes where it goes; empty when there is nothing to tell (a gate that holds, a loop's end)."""
     source = ctx.graph.node(link.source)
     if isinstance(source, Code) and source.gate:
-        told = f"{source.expression} is false{steps.because(source, seen)}"
+        told = f"{source.expression} is false{nodes.because(source, seen)}"
         return "" if value else link.why if arm is None and link.otherwise in {STOP, CAP} else told
     found = seen.get(link.source)
     if arm is not None:
