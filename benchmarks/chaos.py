@@ -129,7 +129,7 @@ def quantile(ordered: list[float], share: float) -> float:
 async def orchmagic(urls: dict[str, str], calls: int, policy: str, hedge: float | None = None) -> dict[str, Any]:
     from orchmagic.core.settings import Settings, load
     from orchmagic.models import ModelRequest
-    from orchmagic.models.middleware.budget import Budget
+    from orchmagic.models.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
     from orchmagic.models.pipeline import build
     from orchmagic.models.providers.openai import OpenAIProvider

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from orchmagic.models import TokenLogprob
+from orchmagic.models.types import TokenLogprob
 
 
 def of_field(reply: str, field: str, value: object, logprobs: Sequence[TokenLogprob] | None) -> float | None:

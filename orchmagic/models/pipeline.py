@@ -17,9 +17,10 @@ from typing import Any
 
 from orchmagic.errors import UnusableReply
 from orchmagic.guards.policy import Guardrails
-from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Pool, Provider
+from orchmagic.models import Provider
+from orchmagic.models.budget import Budget
 from orchmagic.models.cache import Cache
-from orchmagic.models.middleware.budget import Budget, Budgeting
+from orchmagic.models.middleware.budgeting import Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
 from orchmagic.models.middleware.guardrails import Guarding
@@ -33,6 +34,7 @@ from orchmagic.models.pricing import prices
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, opened
 from orchmagic.models.semantic.semantic_cache import SemanticCache
+from orchmagic.models.types import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire import json_tools
 from orchmagic.storage.journal import Journal
 

@@ -89,10 +89,10 @@ def _steps(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _models(session: Session) -> Iterator[tuple[str, str]]:
-    from orchmagic.models.routing.aliases import table  # noqa: PLC0415 - only while completing
+    from orchmagic.models.routing.aliases import resolvable  # noqa: PLC0415 - only while completing
 
     try:
-        yield from ((d.alias, "model") for d in table(session.settings, session.environ))
+        yield from ((d.alias, "model") for d in resolvable(session.settings, session.environ))
     except OrchError:
         return  # broken settings must not break typing; the run will say what is wrong
 

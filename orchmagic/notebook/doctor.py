@@ -47,10 +47,10 @@ def checks(session: Session) -> Iterator[Check]:
         yield _shared(session)
     from orchmagic.models.routing import status  # noqa: PLC0415 - only here
 
-    for lack in status.missing(settings, session.environ):
-        yield Check(f"model {lack.alias}", fine=False, found=lack.write)
-    for lack in status.alone(settings, session.environ):
-        yield Check(f"model {lack.alias}", fine=True, found=lack.write, advice=True)
+    for advice in status.missing(settings, session.environ):
+        yield Check(f"model {advice.alias}", fine=False, found=advice.write)
+    for advice in status.without_fallback(settings, session.environ):
+        yield Check(f"model {advice.alias}", fine=True, found=advice.write, advice=True)
 
 
 def _installed(package: str, write: str) -> Check:

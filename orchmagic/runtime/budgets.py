@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchmagic.core.spend_limit import SpendLimit
 
 if TYPE_CHECKING:
-    from orchmagic.models.middleware.budget import SharedBudget
+    from orchmagic.models.budget import SharedBudget
 
 
 class KernelBudget:
@@ -24,7 +24,7 @@ class KernelBudget:
     def whole(self) -> SharedBudget:
         """The budget of the kernel; its limits are those of now."""
         if self._whole is None:
-            from orchmagic.models.middleware.budget import SharedBudget  # noqa: PLC0415 - first run
+            from orchmagic.models.budget import SharedBudget  # noqa: PLC0415 - first run
 
             self._whole = SharedBudget()
         now = self._setting()

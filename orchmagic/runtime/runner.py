@@ -27,7 +27,7 @@ from orchmagic.trace.events import Event
 from orchmagic.trace.record import Trace
 
 if TYPE_CHECKING:
-    from orchmagic.models.middleware.budget import Budget
+    from orchmagic.models.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
     from orchmagic.runtime.event_loop import EventLoopThread
     from orchmagic.runtime.session import Session
@@ -199,7 +199,7 @@ class Runner:
         left: Callable[[], float | None] = lambda: None,
     ) -> Context:
         """What the nodes of one run work with."""
-        from orchmagic.models.middleware.budget import Budget  # noqa: PLC0415 - first run
+        from orchmagic.models.budget import Budget  # noqa: PLC0415 - first run
 
         policy = Guardrails(self._session.rules(options), emit)
 
@@ -278,7 +278,7 @@ class Runner:
         """An unknown alias or an unset key is one clear line before anything starts."""
         for name in set(models_of(graph, self._session.settings.model)):
             deployment = self._session.deployment(name)
-            if said := api_keys.lack(deployment, self._session.environ):
+            if said := api_keys.missing_key(deployment, self._session.environ):
                 raise SettingsError(f"model {name!r} cannot be asked: {said}; or name another model")
 
 

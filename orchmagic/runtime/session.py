@@ -21,7 +21,7 @@ from orchmagic.guards import parse as rules_of
 from orchmagic.language.cell import parse
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.models import PROVIDERS, Deployment, Pool, Provider
-from orchmagic.models.routing import aliases, api_keys
+from orchmagic.models.routing import alias_advice, aliases, api_keys
 from orchmagic.patterns import PATTERNS
 from orchmagic.runtime.budgets import KernelBudget
 from orchmagic.runtime.caches import Caches
@@ -51,7 +51,7 @@ class Session:
         notify: Callable[[str], None] = print,
     ) -> None:
         self.namespace: MutableMapping[str, object] = {} if namespace is None else namespace
-        self.environ = api_keys.around() if environ is None else environ
+        self.environ = api_keys.key_environment() if environ is None else environ
         self.bridge = EventLoopThread()
         self.runs: list[Run] = []
         self.defined: dict[str, Orchestration] = {}
@@ -176,7 +176,7 @@ class Session:
     def remove_model(self, name: str) -> None:
         """Take an alias back that was added in this kernel; those of the settings stay."""
         if name not in self._added:
-            raise InputError(aliases.kept(name, self.settings, self._added))
+            raise InputError(alias_advice.cannot_remove(name, self.settings, self._added))
         del self._added[name]
         self.reload()
 

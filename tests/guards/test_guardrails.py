@@ -12,8 +12,8 @@ from orchmagic.errors import GuardBlocked, OrchError
 from orchmagic.guards import parse
 from orchmagic.guards.policy import CheckedText, Guardrails
 from orchmagic.models import Deployment, ModelRequest, Schema, ToolSpec
+from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
-from orchmagic.models.middleware.budget import Budget
 from orchmagic.models.middleware.guardrails import Guarding
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import build

@@ -14,14 +14,14 @@ import pytest
 
 from orchmagic.core.settings import load
 from orchmagic.models import ModelRequest
+from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.memory import MemoryCache
-from orchmagic.models.middleware.budget import Budget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import build
 from orchmagic.models.providers.openai import OpenAIProvider
-from orchmagic.models.routing import aliases
+from orchmagic.models.routing import aliases, reachability
 from orchmagic.models.routing.health import opened
-from orchmagic.models.routing.status import HEADER, missing, reach, rows
+from orchmagic.models.routing.status import HEADER, missing, rows
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
 from orchmagic.storage.journal import NoJournal
@@ -149,8 +149,10 @@ async def test_a_server_that_does_not_answer_costs_only_its_time():
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
-        found = await reach(aliases.resolve("m", load({}, {}, Path("/")), {"OPENAI_BASE_URL": url}), {}, patience=0.05)
-    assert (found.fine, found.said) == (False, "no answer in 0.05 s")
+        found = await reachability.check(
+            aliases.resolve("m", load({}, {}, Path("/")), {"OPENAI_BASE_URL": url}), {}, timeout=0.05
+        )
+    assert (found.reachable, found.note) == (False, "no answer in 0.05 s")
 
 
 def test_what_is_missing_says_what_to_write():

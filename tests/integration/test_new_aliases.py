@@ -13,13 +13,13 @@ from orchmagic import Reply
 from orchmagic.core.settings import load
 from orchmagic.errors import InputError, OrchError, SettingsError
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool
-from orchmagic.models.middleware.budget import Budget
+from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import build
+from orchmagic.models.routing import reachability
 from orchmagic.models.routing.aliases import pool, resolve
-from orchmagic.models.routing.api_keys import around
+from orchmagic.models.routing.api_keys import key_environment
 from orchmagic.models.routing.health import opened
-from orchmagic.models.routing.status import reach
 from orchmagic.models.wire import http_errors
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import TextStreamed, Usage
@@ -122,7 +122,7 @@ def test_a_line_that_changes_nothing_says_what_can_be_written(desk, line):
 
 def test_a_keyring_that_is_missing_is_one_line_and_the_rest_is_shown(desk, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keyring", None)
-    desk.session.environ = around(desk.session.environ, tmp_path)
+    desk.session.environ = key_environment(desk.session.environ, tmp_path)
     desk.serve("here")
     models = {
         "ringed": {"base_url": "https://api.example.org/v1", "model": "m", "key_env": "keyring:mine"},
@@ -168,13 +168,16 @@ async def test_reached_is_who_has_a_list_of_models_and_no_other():
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    found = {p: await reach(Deployment("m", "openai", "m", f"{url}/{p}"), {}) for p in ("v1", "v2", "page", "sick")}
+    found = {
+        p: await reachability.check(Deployment("m", "openai", "m", f"{url}/{p}"), {})
+        for p in ("v1", "v2", "page", "sick")
+    }
     server.close()
-    assert {p: r.fine for p, r in found.items()} == {"v1": True, "v2": False, "page": False, "sick": False}
-    assert found["v1"].said.endswith(" ms")
-    assert found["v2"].said == "404 for /models: is base_url right?"
-    assert found["page"].said == "200, not in the protocol: is base_url right?"
-    assert found["sick"].said == "503 for /models: is base_url right?"
+    assert {p: r.reachable for p, r in found.items()} == {"v1": True, "v2": False, "page": False, "sick": False}
+    assert found["v1"].note.endswith(" ms")
+    assert found["v2"].note == "404 for /models: is base_url right?"
+    assert found["page"].note == "200, not in the protocol: is base_url right?"
+    assert found["sick"].note == "503 for /models: is base_url right?"
 
 
 def test_a_wait_that_is_too_long_is_told_with_what_helps(desk):

@@ -125,7 +125,7 @@ def test_a_hit_that_is_called_wrong_is_asked_from_then_on(notebook):
 def test_an_entry_can_be_looked_at_and_removed(notebook):
     ask(notebook, ASKED)
     assert orch(notebook, "cache entries").splitlines()[1].startswith(f"1      {ASKED}")
-    assert orch(notebook, "cache remove 1") == "Entry 1 is forgotten."
+    assert orch(notebook, "cache remove 1") == "Entry 1 is removed."
     assert ask(notebook, SAME).output == "answer 2"
 
 
@@ -134,7 +134,7 @@ def test_the_cache_command_tells_hits_savings_and_what_is_known_of_the_error(not
     ask(notebook, ASKED), ask(notebook, SAME)
     said = orch(notebook, "cache")
     assert "Semantic cache: 1 question, 1 hit, 0 marked as wrong, $0 saved." in said
-    assert "nothing is known of the error" in said
+    assert "its error rate is unknown" in said
 
 
 def test_an_audit_asks_again_and_the_trace_says_what_came_of_it(notebook):
@@ -145,7 +145,7 @@ def test_an_audit_asks_again_and_the_trace_says_what_came_of_it(notebook):
     (why,) = [w for s in audited.record.spans for w in s.why]
     assert why.startswith("asked again to check the semantic cache, 0.99")
     assert why.endswith(f"another answer as to {ASKED}")
-    assert "Of 1 hit asked again at random, 1 had another answer" in orch(notebook, "cache")
+    assert "Of 1 hit audited at random, 1 had another answer" in orch(notebook, "cache")
 
 
 def test_clear_leaves_no_question_in_the_file(notebook, tmp_path):

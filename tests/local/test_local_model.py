@@ -162,7 +162,7 @@ def test_a_program_of_its_own_reaches_the_running_model_through_the_environment(
 
 LIVES = """
 import os, sys, urllib.request
-from orchmagic.models import engine, weights
+from orchmagic.models.local_engine import engine, weights
 from orchmagic.models.providers.local import endpoint
 def models():
     found = endpoint()

@@ -7,7 +7,7 @@ import pytest
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment
-from orchmagic.models.routing.aliases import LOCAL_MODEL, ready, resolve, table
+from orchmagic.models.routing.aliases import LOCAL_MODEL, has_key, resolvable, resolve
 from orchmagic.models.wire.urls import OPENAI, at_openai, host, on_loopback, shown
 
 KEY = {"OPENAI_API_KEY": "sk-test-000000"}
@@ -99,16 +99,16 @@ def test_a_misspelt_alias_offers_the_nearest():
 
 
 def test_the_table_lists_what_can_be_used_now():
-    names = [d.alias for d in table(Settings(models={"mine": {"model": "m"}}), KEY)]
+    names = [d.alias for d in resolvable(Settings(models={"mine": {"model": "m"}}), KEY)]
     assert names == ["mine", "default", "small", "large", "tiny", "local", "scripted"]
-    assert [d.alias for d in table(Settings(), SERVER)] == ["local", "scripted"]
+    assert [d.alias for d in resolvable(Settings(), SERVER)] == ["local", "scripted"]
 
 
 def test_a_deployment_is_ready_with_its_key_or_without_needing_one():
-    assert ready(resolve("small", Settings(), KEY), KEY)
-    assert not ready(resolve("small", Settings(), KEY), NOTHING)
-    assert ready(resolve("x", Settings(), SERVER), NOTHING)
-    assert ready(resolve("local", Settings(), NOTHING), NOTHING)
+    assert has_key(resolve("small", Settings(), KEY), KEY)
+    assert not has_key(resolve("small", Settings(), KEY), NOTHING)
+    assert has_key(resolve("x", Settings(), SERVER), NOTHING)
+    assert has_key(resolve("local", Settings(), NOTHING), NOTHING)
 
 
 @pytest.mark.parametrize(

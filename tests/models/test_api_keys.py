@@ -14,12 +14,12 @@ import pytest
 from orchmagic.errors import ServerFailed, SettingsError
 from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.providers.openai import OpenAIProvider
-from orchmagic.models.routing.api_keys import around, read
+from orchmagic.models.routing.api_keys import key_environment, read
 
 
 def test_a_env_file_adds_to_the_environment_which_wins(tmp_path):
     (tmp_path / ".env").write_text("A=from file\nB=from file\n", "utf-8")
-    found = around({"A": "from environment"}, tmp_path)
+    found = key_environment({"A": "from environment"}, tmp_path)
     assert (found["A"], found["B"], found.get("C")) == ("from environment", "from file", None)
     assert dict(found) == {"A": "from environment", "B": "from file"}
     assert "B" in found
@@ -29,11 +29,11 @@ def test_it_is_looked_for_upwards_but_not_beyond_the_project(tmp_path):
     inner = tmp_path / "project" / "notebooks"
     inner.mkdir(parents=True)
     (tmp_path / ".env").write_text("OUTER=1\n", "utf-8")
-    assert around({}, inner).get("OUTER") == "1"
+    assert key_environment({}, inner).get("OUTER") == "1"
     (tmp_path / "project" / "pyproject.toml").write_text("", "utf-8")
-    assert around({}, inner).get("OUTER") is None
+    assert key_environment({}, inner).get("OUTER") is None
     (tmp_path / "project" / ".env").write_text("INNER=1\n", "utf-8")
-    assert around({}, inner).get("INNER") == "1"
+    assert key_environment({}, inner).get("INNER") == "1"
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_a_file_that_cannot_be_read_says_so_without_its_content(tmp_path):
     file = tmp_path / ".env"
     file.write_bytes(b"K=\xff\xfe secret")
     with pytest.raises(SettingsError, match=r"cannot be read: UnicodeDecodeError$"):
-        around({}, tmp_path)
+        key_environment({}, tmp_path)
 
 
 def test_values_are_never_shown(tmp_path):
     (tmp_path / ".env").write_text("OPENAI_API_KEY=sk-secret-000000\n", "utf-8")
-    assert "secret" not in repr(around({}, tmp_path))
+    assert "secret" not in repr(key_environment({}, tmp_path))
 
 
 class File(keyring.backend.KeyringBackend):
@@ -98,7 +98,7 @@ def ring(tmp_path):
 
 def test_a_key_may_be_in_the_keyring(ring, tmp_path):
     keyring.set_password("orchmagic", "openai", "sk-ring")  # what `keyring set orchmagic openai` does
-    found = around({}, tmp_path)
+    found = key_environment({}, tmp_path)
     assert found.get("keyring:openai") == "sk-ring"
     assert found.get("keyring:other") is None
     assert "keyring:other" not in found
@@ -110,7 +110,7 @@ def test_a_keyring_that_is_locked_says_so_and_nothing_of_the_key(ring, tmp_path)
     keyring.set_password("orchmagic", "openai", "sk-ring")
     ring.locked = True
     with pytest.raises(SettingsError, match=r"the keyring cannot be read: KeyringLocked$"):
-        around({}, tmp_path).get("keyring:openai")
+        key_environment({}, tmp_path).get("keyring:openai")
 
 
 async def test_an_endpoint_is_asked_with_the_key_of_the_ring(ring, tmp_path):
@@ -125,7 +125,7 @@ async def test_an_endpoint_is_asked_with_the_key_of_the_ring(ring, tmp_path):
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    provider = OpenAIProvider(environ=around({}, tmp_path))
+    provider = OpenAIProvider(environ=key_environment({}, tmp_path))
     request = ModelRequest("a#1.1", "m", ({"role": "user", "content": "hi"},))
     with pytest.raises(ServerFailed) as failed:
         await provider.complete(request, Deployment("m", "openai", "m", url, "keyring:mine"), lambda _: None)
@@ -138,4 +138,4 @@ async def test_an_endpoint_is_asked_with_the_key_of_the_ring(ring, tmp_path):
 def test_without_the_package_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(SettingsError, match=r"keyring: pip install 'orchmagic\[keyring\]'$"):
-        around({}, tmp_path).get("keyring:openai")
+        key_environment({}, tmp_path).get("keyring:openai")

@@ -19,7 +19,8 @@ from orchmagic.errors import (
     SettingsError,
 )
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
-from orchmagic.models.middleware.budget import Budget, Budgeting, Spend, worst_case
+from orchmagic.models.budget import Budget, Spend
+from orchmagic.models.middleware.budgeting import Budgeting, worst_case
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 

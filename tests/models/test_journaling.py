@@ -6,8 +6,8 @@ import pytest
 
 from orchmagic.errors import BudgetExceeded, EmptyReply
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall
+from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.cache.key import key
-from orchmagic.models.middleware.budget import Budget, Spend
 from orchmagic.models.middleware.journaling import Journaling
 from orchmagic.storage.journal import Found, NoJournal
 from orchmagic.storage.runs import Store

@@ -8,9 +8,9 @@ import pytest
 from orchmagic import Script
 from orchmagic.errors import BudgetExceeded, EmptyReply, RateLimited, RequestRejected, TruncatedReply
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
+from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.cache.stores.memory import MemoryCache
-from orchmagic.models.middleware.budget import Budget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import build, stack
 from orchmagic.models.providers import scripted

@@ -8,7 +8,8 @@ import pytest
 
 from orchmagic.core.settings import load
 from orchmagic.errors import SettingsError
-from orchmagic.models.routing.aliases import alone, pool, resolve, table
+from orchmagic.models.routing.alias_advice import no_fallback
+from orchmagic.models.routing.aliases import pool, resolvable, resolve
 from orchmagic.models.routing.presets import PRESETS, fields
 from orchmagic.models.wire.urls import is_address, on_loopback
 
@@ -104,7 +105,7 @@ def test_a_pool_that_cannot_be_says_what_to_write(entry, said):
 
 
 def test_a_pool_that_cannot_be_resolved_is_left_out_of_the_table():
-    assert "p" not in [d.alias for d in table(settings(p=["azure/m"]), KEY)]
+    assert "p" not in [d.alias for d in resolvable(settings(p=["azure/m"]), KEY)]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -149,15 +150,15 @@ def test_behind_a_server_of_one_s_own_such_a_name_is_the_server_s(name):
     assert members([name], environ)[0].model == name.partition("/")[2]  # in a list the endpoint is meant
 
 
-def test_a_model_that_nobody_stands_in_for_is_told():
-    said = alone("small", (), settings(), KEY)
+def test_a_model_without_a_fallback_is_named_with_what_to_write():
+    said = no_fallback("small", (), settings(), KEY)
     assert said.startswith("'small' has one deployment (gpt-4.1-mini at api.openai.com) and no fallback")
-    assert alone("small", ("small",), settings(), KEY)
-    assert alone("small", ("large",), settings(), KEY) is None
-    assert alone("p", (), settings(p=["small", "scripted"]), KEY) is None
-    assert alone("p", (), settings(p=["small", "groq/m"]), KEY)  # whose key is not set
-    assert alone("p", (), settings(p=["small"]), KEY)
-    assert alone("local", (), settings(), KEY) is None
+    assert no_fallback("small", ("small",), settings(), KEY)
+    assert no_fallback("small", ("large",), settings(), KEY) is None
+    assert no_fallback("p", (), settings(p=["small", "scripted"]), KEY) is None
+    assert no_fallback("p", (), settings(p=["small", "groq/m"]), KEY)  # whose key is not set
+    assert no_fallback("p", (), settings(p=["small"]), KEY)
+    assert no_fallback("local", (), settings(), KEY) is None
 
 
 def test_presets_know_what_their_endpoints_do_not_enforce():

@@ -10,7 +10,7 @@ from genai_prices import Usage as Theirs
 from genai_prices.data_snapshot import get_snapshot
 
 from orchmagic.models import Deployment, ModelRequest
-from orchmagic.models.middleware.budget import worst_case
+from orchmagic.models.middleware.budgeting import worst_case
 from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.pricing.rates import Rates, flat
 from orchmagic.models.wire.billing import Bill

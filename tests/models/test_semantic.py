@@ -13,11 +13,11 @@ import pytest
 from orchmagic.core.semantic_policy import SemanticCacheConfig, parse
 from orchmagic.errors import ServerFailed, SettingsError
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
+from orchmagic.models.budget import Budget
 from orchmagic.models.cache import CacheWarning
 from orchmagic.models.cache.key import key
 from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.embedders import TooLongError
-from orchmagic.models.middleware.budget import Budget
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.middleware.single_flight import SingleFlight
@@ -320,7 +320,7 @@ async def test_with_a_bound_nothing_is_served_until_enough_is_known():
     [entry, *_] = bench.memory.store.entries()
     for n in range(149):
         bench.memory.store.label(entry, ComparedQuestion("s", {"q": str(n)}), 0.99, True, "near miss", 1.0)
-    assert bench.memory.line() is not None
+    assert bench.memory.threshold() is not None
     await bench.ask(f"{SAME}!")
     assert bench.asked == 2
 

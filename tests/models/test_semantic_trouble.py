@@ -30,7 +30,7 @@ def asked(number):
 
 def filled(memory, first=0):
     for number in range(first, first + 10):
-        memory.keep(asked(number), f"key {number}", 1.0)
+        memory.add(asked(number), f"key {number}", 1.0)
 
 
 @pytest.fixture
@@ -122,9 +122,9 @@ def test_vectors_of_the_old_file_match_no_number_of_the_new_one(pair):
     """In a new file the numbers begin again: entry 3 is another question there."""
     overwritten(pair[0].store.path)
     with pytest.warns(CacheWarning, match="damaged"):
-        pair[0].keep(asked(9), "key 9", 1.0)
+        pair[0].add(asked(9), "key 9", 1.0)
     for number in reversed(range(9)):
-        pair[0].keep(asked(number), f"key {number}", 1.0)
+        pair[0].add(asked(number), f"key {number}", 1.0)
     for memory in pair:
         for number in range(10):
             assert memory.nearest(asked(number)).entry.key == f"key {number}"

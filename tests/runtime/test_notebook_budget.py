@@ -14,7 +14,8 @@ from orchmagic import Script, Session, install
 from orchmagic.core.spend_limit import SpendLimit, read
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.models import ModelRequest
-from orchmagic.models.middleware.budget import Budget, Budgeting
+from orchmagic.models.budget import Budget
+from orchmagic.models.middleware.budgeting import Budgeting
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.pipeline import stack
 from orchmagic.models.scripting.server import serve

@@ -21,7 +21,7 @@ from orchmagic.graph.model import Approve, Call, Code, Graph, Node, Sub, Tools
 from orchmagic.language import template
 from orchmagic.models import Deployment, Pool
 from orchmagic.models.pricing import prices
-from orchmagic.models.routing import aliases
+from orchmagic.models.routing import alias_advice
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 
@@ -71,7 +71,7 @@ class Models:
 
     def alone(self, name: str, fallback: Sequence[str]) -> str | None:
         """What to write where nobody stands in for a model; None: somebody does."""
-        return aliases.alone(name, fallback, self.settings, self.environ)
+        return alias_advice.no_fallback(name, fallback, self.settings, self.environ)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.models import Deployment, ModelRequest
+from orchmagic.models.types import Deployment, ModelRequest
 from orchmagic.models.wire import chat_completions, json_tools
 
 _VERSION = 1  # raise it when stored answers must not be served any more

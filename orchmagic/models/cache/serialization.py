@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from orchmagic.models import ModelResponse, TokenLogprob, ToolCall
+from orchmagic.models.types import ModelResponse, TokenLogprob, ToolCall
 from orchmagic.trace.events import Usage
 
 _USAGE = tuple(f.name for f in fields(Usage))

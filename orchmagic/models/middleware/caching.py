@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
+from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import CacheHit
 
 T = TypeVar("T")

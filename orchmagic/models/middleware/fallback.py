@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from orchmagic.errors import ModelError, RateLimited
-from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.wire.http_errors import kind, say
 from orchmagic.trace.events import FellBack
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from orchmagic.errors import GuardBlocked
 from orchmagic.guards.policy import CheckedText, Guardrails, restored
-from orchmagic.models import Handler, ModelRequest, ModelResponse
+from orchmagic.models.types import Handler, ModelRequest, ModelResponse
 
 _NO_NAME = "a_tool_with_a_covered_name"  # endpoints take letters, digits and underscores only
 _See: TypeAlias = Callable[[str, str, str], str]  # (text, role, place) -> the text that takes its place

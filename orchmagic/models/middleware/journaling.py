@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.cache import serialization
 from orchmagic.models.cache.key import key
+from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.storage.journal import Journal
 from orchmagic.trace.events import Recalled
 

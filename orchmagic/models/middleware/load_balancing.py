@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
-from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.routing.capabilities import alike, fit, prompt_tokens
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, Permit
 from orchmagic.models.routing.ranking import SCORED, Choice, turns
+from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire.http_errors import each, kind, say
 from orchmagic.trace.events import Chosen, FellBack
 

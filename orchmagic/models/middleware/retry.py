@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from orchmagic.errors import ModelError, OrchError, RateLimited
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.pricing import prices
+from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
 
 _BASE, _CAP, _PATIENCE = 0.5, 20.0, 60.0  # seconds: first wait, longest wait of ours, longest Retry-After

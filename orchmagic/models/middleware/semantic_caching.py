@@ -1,4 +1,4 @@
-"""Serve the answer to the same question in other words. Just inside caching: an exact hit never comes here.
+"""Serves the answer to the same question in other words. Just inside caching: an exact hit never gets here.
 
 Off unless the request has `parts`. Trouble with the embedder or the store is a warning and a miss, never a failure.
 """
@@ -16,30 +16,37 @@ from functools import partial
 from typing import TypeVar
 
 from orchmagic.errors import OrchError
-from orchmagic.models import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
 from orchmagic.models.embedders import TooLongError
 from orchmagic.models.semantic import Match, verifier
 from orchmagic.models.semantic.agreement import agree
 from orchmagic.models.semantic.semantic_cache import EmbeddedQuestion, SemanticCache
+from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import Audited, CacheHit
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A question with the entry that nothing keeps apart from it, and the answer of that one."""
+class _Candidate:
+    """A question, and the nearest entry without a difference: its match, stored answer and the threshold of now.
 
-    asked: EmbeddedQuestion
+    All None: there is no such entry.
+    """
+
+    question: EmbeddedQuestion
     match: Match | None = None
     answer: ModelResponse | None = None
-    line: float | None = None
+    threshold: float | None = None
+
+    @property
+    def is_hit(self) -> bool:
+        return self.match is not None and self.threshold is not None and self.match.score >= self.threshold
 
 
 class SemanticCaching:
-    """`memory` None switches it off. Answers are in `cache`, where caching puts them; `chance` draws the audits."""
+    """`memory` None switches it off. Answers are in `cache`, where Caching stores them; `chance` draws the audits."""
 
     def __init__(
         self,
@@ -61,31 +68,31 @@ class SemanticCaching:
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         if self._memory is None or self._cache is None or not request.parts or request.tools or request.cache == "off":
             return await handler(request)
-        found = await self._try("searched", partial(self._find, self._memory, self._cache, request))
-        if found is None:
+        candidate = await self._try("searched", partial(self._find, self._memory, self._cache, request))
+        if candidate is None:
             return await handler(request)
-        served = await self._served(self._memory, request, handler, found)
-        if served is not None:
-            return served
+        hit = await self._hit(self._memory, request, handler, candidate)
+        if hit is not None:
+            return hit
         answer = await handler(request)
-        if answer.age is None:  # else it was shared, and the one who asked keeps it
-            await self._try("written", partial(self._keep, self._memory, request, found, answer))
+        if answer.age is None:  # else it was shared, and the call that sent the request stores it
+            await self._try("written", partial(self._store, self._memory, request, candidate, answer))
         return answer
 
-    def _find(self, memory: SemanticCache, cache: Cache, request: ModelRequest) -> _Found | None:
-        asked = memory.asked(request.parts or {}, partial(_scope, request, self._resolve(request.model)))
-        if asked is None:
+    def _find(self, memory: SemanticCache, cache: Cache, request: ModelRequest) -> _Candidate | None:
+        question = memory.embed(request.parts or {}, partial(_scope, request, self._resolve(request.model)))
+        if question is None:
             return None
-        match = memory.nearest(asked) if request.cache == "use" else None
+        match = memory.nearest(question) if request.cache == "use" else None
         if match is None or match.difference:
-            return _Found(asked)
+            return _Candidate(question)
         answer = self._stored(cache, match, request.ttl)
         if answer is None:
             # gone for all: not only too old for this request, nor in a server that cannot be asked just now
             if cache.get(match.entry.key) is None and not getattr(cache, "away", False):
                 memory.forget(match.entry.number)
-            return _Found(asked)
-        return _Found(asked, match, answer, memory.line())
+            return _Candidate(question)
+        return _Candidate(question, match, answer, memory.threshold())
 
     def _stored(self, cache: Cache, match: Match, ttl: float | None) -> ModelResponse | None:
         entry = cache.get(match.entry.key)
@@ -94,18 +101,18 @@ class SemanticCaching:
         age = max(0.0, self._clock() - float(entry["stored"]))
         return None if ttl is not None and age >= ttl else replace(serialization.load(entry["answer"]), age=age)
 
-    async def _served(
-        self, memory: SemanticCache, request: ModelRequest, handler: Handler, found: _Found
+    async def _hit(
+        self, memory: SemanticCache, request: ModelRequest, handler: Handler, candidate: _Candidate
     ) -> ModelResponse | None:
-        """The stored answer, when all agree that it may be served and no audit was drawn."""
-        match, answer = found.match, found.answer
-        if match is None or answer is None or found.line is None or match.score < found.line:
+        """The stored answer, if it reaches the threshold, the verifier agrees and no audit was drawn."""
+        question, match, answer = candidate.question, candidate.match, candidate.answer
+        if match is None or answer is None or not candidate.is_hit:
             return None
-        if not await self._verified(memory, request, handler, found.asked, match):
+        if not await self._verified(memory, request, handler, question, match):
             return None
         if self._chance() < memory.policy.audits:
             return None
-        number = await self._try("written", partial(self._note, memory, found.asked, match, answer))
+        number = await self._try("written", partial(self._record, memory, question, match, answer))
         shown = match.entry.question.shown
         self._emit(
             CacheHit(
@@ -117,43 +124,44 @@ class SemanticCaching:
             answer, reason=f"semantic cache, {match.score:.3f}{f', hit {number}' if number else ''}: {shown}"
         )
 
-    def _note(self, memory: SemanticCache, asked: EmbeddedQuestion, match: Match, answer: ModelResponse) -> int:
-        return memory.store.hit(match.entry, asked.question, asked.vector, match.score, self._clock(), answer.cost)
+    def _record(self, memory: SemanticCache, question: EmbeddedQuestion, match: Match, answer: ModelResponse) -> int:
+        now = self._clock()
+        return memory.store.hit(match.entry, question.question, question.vector, match.score, now, answer.cost)
 
     async def _verified(
-        self, memory: SemanticCache, request: ModelRequest, handler: Handler, asked: EmbeddedQuestion, match: Match
+        self, memory: SemanticCache, request: ModelRequest, handler: Handler, question: EmbeddedQuestion, match: Match
     ) -> bool:
-        """Whether the verifier, if there is one, lets the hit pass; what it said of a pair is asked once."""
+        """Whether the verifier, if there is one, lets the hit pass. Its verdict on a pair is stored."""
         name = memory.policy.verifier
         if name is None:
             return True
-        pair = (match.entry, asked.question, name)
-        known = await self._try("searched", partial(memory.store.verdict, *pair))
-        if known is None:
-            question = verifier.request(request, name, match.entry.question.shown, asked.question.shown)
+        pair = (match.entry, question.question, name)
+        same = await self._try("searched", partial(memory.store.verdict, *pair))
+        if same is None:
+            verification = verifier.request(request, name, match.entry.question.shown, question.question.shown)
             try:
-                known = verifier.says_same((await handler(question)).text)
-            except OrchError:  # a judge that does not answer has not agreed
+                same = verifier.says_same((await handler(verification)).text)
+            except OrchError:  # a verifier that does not answer has not agreed
                 return False
-            await self._try("written", partial(memory.store.judged, *pair, known))
-        return known
+            await self._try("written", partial(memory.store.judged, *pair, same))
+        return same
 
-    def _keep(self, memory: SemanticCache, request: ModelRequest, found: _Found, answer: ModelResponse) -> None:
-        """Remember the question; and learn, when there was a stored answer to compare with."""
+    def _store(
+        self, memory: SemanticCache, request: ModelRequest, candidate: _Candidate, answer: ModelResponse
+    ) -> None:
+        """Add the question; and label the pair, if there was a stored answer to compare with."""
         now = self._clock()
-        match, before = found.match, found.answer
-        if match is not None and before is not None:
-            right = agree(before, answer, partial(_alike, memory))
-            audit = found.line is not None and match.score >= found.line
-            memory.store.label(
-                match.entry, found.asked.question, match.score, right, "audit" if audit else "near miss", now
-            )
-            if audit:
+        question, match, stored = candidate.question, candidate.match, candidate.answer
+        if match is not None and stored is not None:
+            right = agree(stored, answer, partial(_similarity, memory))
+            source = "audit" if candidate.is_hit else "near miss"
+            memory.store.label(match.entry, question.question, match.score, right, source, now)
+            if candidate.is_hit:
                 shown = match.entry.question.shown
                 self._emit(Audited(call=request.call, matched=shown, score=match.score, agreed=right))
             if not right:
-                memory.store.deny(match.entry, found.asked.question, found.asked.vector, "another answer")
-        memory.keep(found.asked, key(request, self._resolve(request.model)), now)
+                memory.store.deny(match.entry, question.question, question.vector, "another answer")
+        memory.add(question, key(request, self._resolve(request.model)), now)
 
     async def _try(self, doing: str, action: Callable[[], T]) -> T | None:
         """In a thread: it takes some 10 ms, and the event loop has other runs to serve."""
@@ -171,7 +179,7 @@ def _scope(request: ModelRequest, deployment: Deployment, equal: Mapping[str, st
     return key(blank, deployment)
 
 
-def _alike(memory: SemanticCache, one: str, other: str) -> float:
+def _similarity(memory: SemanticCache, one: str, other: str) -> float:
     try:
         return float(memory.embedder.embed(one) @ memory.embedder.embed(other))
     except TooLongError:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from orchmagic.errors import ModelError
-from orchmagic.models import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse
 from orchmagic.models.cache.key import key
+from orchmagic.models.types import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse
 from orchmagic.trace.events import CacheHit
 
 # How a flight ends: an answer, the endpoint's failure, or None: the one who asked stopped for reasons of its own

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from orchmagic.models import Emit, Handler, ModelRequest, ModelResponse, images
+from orchmagic.models import images
+from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import CallFailed, CallFinished, CallStarted
 
 

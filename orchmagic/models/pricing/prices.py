@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from orchmagic.models import Deployment, ModelResponse
 from orchmagic.models.pricing import price_list
 from orchmagic.models.pricing.rates import MILLION, Rate, Rates, flat
+from orchmagic.models.types import Deployment, ModelResponse
 from orchmagic.models.wire import billing
 from orchmagic.models.wire.billing import Bill
 from orchmagic.trace.events import Usage

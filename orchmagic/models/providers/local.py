@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
+from orchmagic.models import ProviderPlug
 from orchmagic.models.local_engine import engine, weights
 from orchmagic.models.local_engine.engine import Endpoint
 from orchmagic.models.providers.openai import OpenAIProvider
+from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 
 
 def say(line: str) -> None:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import ModelError, SettingsError
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
+from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing import api_keys
+from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions, http_errors
 from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown
 from orchmagic.trace.events import TextStreamed
@@ -159,7 +160,7 @@ def _broken(error: Exception, deployment: Deployment) -> ModelError:
 
 
 def create() -> OpenAIProvider:
-    return OpenAIProvider(environ=api_keys.around())
+    return OpenAIProvider(environ=api_keys.key_environment())
 
 
 plug = ProviderPlug("openai", create)

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.errors import SettingsError, nearest
-from orchmagic.models import Deployment, Emit, ModelRequest, ModelResponse, ProviderPlug
+from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import prices
 from orchmagic.models.scripting.reply import Reply, completion, http_error, pieces
 from orchmagic.models.scripting.script import Script
+from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions
 from orchmagic.models.wire.http_errors import garbled, late, lost, rejected
 from orchmagic.trace.events import TextStreamed

@@ -10,14 +10,16 @@ deployments is a Pool; `alias@name` is one of them, and the alias itself looks l
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, nearest
-from orchmagic.models import PROVIDERS, Deployment, Pool
+from orchmagic.models import PROVIDERS
 from orchmagic.models.routing import api_keys, presets
+from orchmagic.models.types import Deployment, Pool
 from orchmagic.models.wire.urls import BASE_ENV, KEY_ENV, at_openai, base, host, shown
 
 OPENAI_MODELS = {
@@ -26,7 +28,7 @@ OPENAI_MODELS = {
     "large": "gpt-4.1",
     "tiny": "gpt-4.1-nano",
 }
-_BLIND = ("gpt-3.5", "o1-mini", "o3-mini")  # OpenAI's models that take no images
+_NO_VISION = ("gpt-3.5", "o1-mini", "o3-mini")  # OpenAI's models that take no images
 LOCAL_MODEL = "qwen2.5-coder-0.5b"
 NO_KEY = {"local": LOCAL_MODEL, "scripted": "scripted"}
 
@@ -37,101 +39,74 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
     Raises:
         SettingsError: nothing has that name, or its key is not set; says what to write.
     """
-    if (alias := _pool_of(name, settings)) is not None:
-        return _looks(name, _pool(alias, settings, environ), environ)
+    if (alias := _pool_alias(name, settings)) is not None:
+        return _from_pool(name, _pool(alias, settings, environ), environ)
     if name in settings.models:
         return _configured(name, settings.models[name], environ)
     if name in OPENAI_MODELS:
         return _built_in(name, settings, environ)
-    provider, fields = _meant(name, environ)
+    provider, fields = _parse(name, environ)
     if provider == "openai" and "base_url" not in fields:
-        _check_key(name, settings, environ)
-    return _of(provider, name, fields, environ)
+        _require_endpoint(name, settings, environ)
+    return _deployment(provider, name, fields, environ)
 
 
 def pool(name: str, settings: Settings, environ: Mapping[str, str], *, every: bool = False) -> Pool | None:
-    """The deployments to choose from; None where there is one without limits: nothing is to be chosen or counted.
+    """The deployments to choose from; None for a single one without limits, where nothing is chosen or counted.
 
-    One whose key is not set is left out, unless `every` one is asked for, or none has its key.
+    A deployment whose key is not set is left out, unless `every` is true or none has its key.
 
     Raises:
         SettingsError: as `resolve`.
     """
     if "deployments" in settings.models.get(name, ()):
-        several = _pool(name, settings, environ)
-        return several if every else replace(several, members=_ready(several, environ))
-    found = resolve(name, settings, environ)
-    return Pool(name, (found,)) if found.limited or found.tools == "none" else None
+        declared = _pool(name, settings, environ)
+        return declared if every else replace(declared, members=_with_key(declared, environ))
+    single = resolve(name, settings, environ)
+    return Pool(name, (single,)) if single.limited or single.tools == "none" else None
 
 
-def alone(name: str, fallback: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """What is to be said when nobody stands in for a model at an endpoint that may fail; None: somebody does."""
-    found = pool(name, settings, environ)
-    first = resolve(name, settings, environ)
-    if set(fallback) - {name} or (found and len(found.members) > 1) or first.provider in NO_KEY:
-        return None
-    return (
-        f"{name!r} has one deployment ({first.model} at {host(first.base_url or first.provider)}) and no fallback: "
-        f"when it fails the run fails. Write --fallback, or a second one: [tool.orchmagic.models] {name} = ["
-        f'"{first.model}", "openrouter/…"]'
-    )
+def resolvable(settings: Settings, environ: Mapping[str, str]) -> Iterator[Deployment]:
+    """The deployments of all aliases that can be resolved now, the settings' own first."""
+    for name in dict.fromkeys([*settings.models, *OPENAI_MODELS, *NO_KEY]):
+        with suppress(SettingsError):  # an alias that needs a line in the settings first is no deployment yet
+            yield resolve(name, settings, environ)
 
 
-def table(settings: Settings, environ: Mapping[str, str]) -> tuple[Deployment, ...]:
-    """All deployments that have a short name and can be resolved now, the settings' own first."""
-    return tuple(_known(settings, environ))
-
-
-def checked(entries: Mapping[str, Mapping[str, Any]], settings: Settings, environ: Mapping[str, str]) -> None:
-    """Whether these aliases could be used beside the settings' own; keys that are not set yet are no obstacle.
+def check(entries: Mapping[str, Mapping[str, Any]], settings: Settings, environ: Mapping[str, str]) -> None:
+    """Check that these aliases can be used beside the settings' own; a key that is not set yet is no error.
 
     Raises:
-        SettingsError: one could not; says what to write.
+        SettingsError: one cannot be used; says what to write.
     """
-    together = replace(settings, models={**settings.models, **entries})
+    merged = replace(settings, models={**settings.models, **entries})
     for name in entries:
-        pool(name, together, environ, every=True)
+        pool(name, merged, environ, every=True)
 
 
-def kept(name: str, settings: Settings, added: Iterable[str]) -> str:
-    """Why an alias cannot be removed: what was not added in this kernel stands somewhere else."""
-    if name in settings.models:
-        return f"{name!r} was not added here: remove it where it stands, in pyproject.toml, %config or ORCHMAGIC_MODELS"
-    known = ", ".join(added) or "none"
-    return f"no alias {name!r} was added here (added: {known}){nearest(name, added)}"
-
-
-def _known(settings: Settings, environ: Mapping[str, str]) -> Iterator[Deployment]:
-    for name in dict.fromkeys([*settings.models, *OPENAI_MODELS, *NO_KEY]):
-        try:
-            yield resolve(name, settings, environ)
-        except SettingsError:  # an alias that needs a line in the settings first is no deployment yet
-            continue
-
-
-def ready(deployment: Deployment, environ: Mapping[str, str]) -> bool:
+def has_key(deployment: Deployment, environ: Mapping[str, str]) -> bool:
     """Whether the key that the deployment needs is set; whether its endpoint answers is not known here."""
-    return api_keys.lack(deployment, environ) is None
+    return api_keys.missing_key(deployment, environ) is None
 
 
 def _pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool:
     entry = settings.models[name]
-    labels: dict[str, Deployment] = {}
-    for number, given in enumerate(entry["deployments"], 1):
-        fields = dict(given)
-        said = fields.pop("name", None)
-        found = _one(f"{name}.deployments[{number}]", fields, settings, environ)
-        label = said or _label(given, found)
-        if said and label in labels:
+    members: dict[str, Deployment] = {}
+    for number, member_entry in enumerate(entry["deployments"], 1):
+        fields = dict(member_entry)
+        given_name = fields.pop("name", None)
+        member = _member(f"{name}.deployments[{number}]", fields, settings, environ)
+        label = given_name or _label(member_entry, member)
+        if given_name and label in members:
             raise SettingsError(f"models.{name} has two deployments called {label!r}: give each a name of its own")
-        spare = (f"{label}-{i}" for i in itertools.count(2))
-        unique = next(x for x in itertools.chain([label], spare) if x not in labels)
-        labels[unique] = replace(found, alias=f"{name}@{unique}")
-    return Pool(name, tuple(labels.values()), entry.get("policy", "order"), entry.get("hedge"))
+        numbered = (f"{label}-{i}" for i in itertools.count(2))
+        unique = next(x for x in itertools.chain([label], numbered) if x not in members)
+        members[unique] = replace(member, alias=f"{name}@{unique}")
+    return Pool(name, tuple(members.values()), entry.get("policy", "order"), entry.get("hedge"))
 
 
-def _one(where: str, fields: dict[str, Any], settings: Settings, environ: Mapping[str, str]) -> Deployment:
-    """A deployment of a pool, from its entry; a name in it is an endpoint's model, an alias, or any model's name."""
+def _member(where: str, fields: dict[str, Any], settings: Settings, environ: Mapping[str, str]) -> Deployment:
+    """A deployment of a pool, from its entry; `use` is an endpoint's model, an alias, or any model's name."""
     use = fields.pop("use", None)
     if use is None:
         if "model" not in fields and fields.get("provider") not in NO_KEY:
@@ -145,54 +120,53 @@ def _one(where: str, fields: dict[str, Any], settings: Settings, environ: Mappin
     return replace(resolve(use, settings, environ), **fields)
 
 
-def _label(given: Mapping[str, Any], found: Deployment) -> str:
-    use = given.get("use", "")
-    endpoint = given.get("endpoint") or use.partition("/")[0]
+def _label(entry: Mapping[str, Any], member: Deployment) -> str:
+    use = entry.get("use", "")
+    endpoint = entry.get("endpoint") or use.partition("/")[0]
     if endpoint in presets.PRESETS or use:
         return str(endpoint if endpoint in presets.PRESETS else use)
-    return host(found.base_url) if found.base_url else found.model
+    return host(member.base_url) if member.base_url else member.model
 
 
-def _pool_of(name: str, settings: Settings) -> str | None:
-    """The alias of several that `alias` or `alias@name` names."""
-    known = (a for a in (name, name.partition("@")[0]) if "deployments" in settings.models.get(a, ()))
-    return next(known, None)
+def _pool_alias(name: str, settings: Settings) -> str | None:
+    """The alias of a pool that `alias` or `alias@member` names; None: no pool."""
+    return next((a for a in (name, name.partition("@")[0]) if "deployments" in settings.models.get(a, ())), None)
 
 
-def _ready(found: Pool, environ: Mapping[str, str]) -> tuple[Deployment, ...]:
-    return tuple(m for m in found.members if ready(m, environ)) or found.members
+def _with_key(declared: Pool, environ: Mapping[str, str]) -> tuple[Deployment, ...]:
+    return tuple(m for m in declared.members if has_key(m, environ)) or declared.members
 
 
-def _looks(name: str, found: Pool, environ: Mapping[str, str]) -> Deployment:
-    """The deployment of that name; for the alias itself the first one, with what all of them, or any, can.
+def _from_pool(name: str, declared: Pool, environ: Mapping[str, str]) -> Deployment:
+    """The member `name`. For the alias itself the first member, with the features that a caller may count on.
 
-    That is what a caller may count on before one is chosen.
+    Those are `logprobs` if all members have them, `vision` if any has it.
     """
-    members = found.members
-    if name != found.alias:
+    members = declared.members
+    if name != declared.alias:
         names = [m.alias for m in members]
         if name not in names:
             raise SettingsError(f"no deployment {name!r} (known: {', '.join(names)}){nearest(name, names)}")
         return members[names.index(name)]
-    members = _ready(found, environ)
+    members = _with_key(declared, environ)
     return replace(
         members[0],
-        alias=found.alias,
+        alias=declared.alias,
         logprobs=all(m.logprobs for m in members),
         vision=any(m.vision for m in members),
     )
 
 
-def _meant(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The provider that a model's name means wherever it is written, and the fields that the name says.
+def _parse(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The provider and the fields that a model's name stands for.
 
     Raises:
-        SettingsError: it has an endpoint in front that nobody knows; OpenAI's own models have no slash in their names.
+        SettingsError: its endpoint is unknown; OpenAI's own models have no slash in their names.
     """
     provider, _, model = name.partition("/")
     if provider in NO_KEY or (model and provider != "openai" and provider in PROVIDERS.names()):
         return provider, {"model": model or NO_KEY[provider]}
-    if _known_endpoint(provider, model, environ):
+    if _is_preset(provider, model, environ):
         return "openai", {"model": model, **presets.fields(provider, environ)}
     if provider == "openai" and model:
         return "openai", {"model": model}
@@ -205,10 +179,11 @@ def _meant(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     return "openai", {"model": name}
 
 
-def _known_endpoint(provider: str, model: str, environ: Mapping[str, str]) -> bool:
-    """Whether `provider/model` names a preset; behind a server of one's own it is a name of that server's."""
-    own = environ.get(BASE_ENV)
-    return bool(model) and provider in presets.PRESETS and provider != "openai" and not (own and not at_openai(own))
+def _is_preset(provider: str, model: str, environ: Mapping[str, str]) -> bool:
+    """Whether `provider/model` names a preset. If OPENAI_BASE_URL is another server, it is a model of that server."""
+    server = environ.get(BASE_ENV)
+    is_preset = bool(model) and provider in presets.PRESETS and provider != "openai"
+    return is_preset and not (server and not at_openai(server))
 
 
 def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
@@ -222,13 +197,13 @@ def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str])
     if "model" not in fields and "base_url" in fields:
         raise SettingsError(f'models.{name} names no model at {shown(str(fields["base_url"]))}: write model = "…"')
     if not fields.keys() & {"base_url", "provider"}:
-        provider, said = _meant(fields.get("model", name), environ)
-        return _of(provider, name, {**said, **fields, "model": said["model"]}, environ)
+        provider, parsed = _parse(fields.get("model", name), environ)
+        return _deployment(provider, name, {**parsed, **fields, "model": parsed["model"]}, environ)
     provider = fields.get("provider", "openai")
-    return _of(provider, name, {"model": NO_KEY.get(provider, name), **fields}, environ)
+    return _deployment(provider, name, {"model": NO_KEY.get(provider, name), **fields}, environ)
 
 
-def _of(provider: str, name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
+def _deployment(provider: str, name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
     match provider:
         case "openai":
             return _openai(name, fields, environ)
@@ -244,13 +219,13 @@ def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Depl
     chosen = settings.model if settings.model not in OPENAI_MODELS or settings.model in settings.models else ""
     if chosen and name == "default":
         return replace(resolve(chosen, settings, environ), alias=name)
-    asked = environ.get(KEY_ENV) or environ.get(BASE_ENV)
-    if asked and at_openai(base(environ)):
+    configured = environ.get(KEY_ENV) or environ.get(BASE_ENV)
+    if configured and at_openai(base(environ)):
         model = settings.model if name == "default" and settings.model in OPENAI_MODELS else name
         return _openai(name, {"model": OPENAI_MODELS[model]}, environ)
-    if chosen:  # the one model that is named is all that is known to exist: it stands for every alias
+    if chosen:  # the only model known to exist at that server: it serves every alias
         return replace(resolve(chosen, settings, environ), alias=name)
-    if not asked:
+    if not configured:
         return _local(name, {"model": LOCAL_MODEL})
     raise SettingsError(
         f"{name!r} names no model at {shown(base(environ))} ({BASE_ENV}): set ORCHMAGIC_MODEL, or write "
@@ -260,33 +235,33 @@ def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Depl
 
 def _openai(name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
     url = str(fields.get("base_url") or base(environ))
-    known = at_openai(url)
-    guessed: dict[str, Any] = {
+    openai = at_openai(url)
+    defaults: dict[str, Any] = {
         "alias": name,
         "provider": "openai",
         "base_url": url,
         "key_env": KEY_ENV,
-        "logprobs": known and str(fields["model"]).startswith("gpt-4"),
-        "vision": not (known and str(fields["model"]).startswith(_BLIND)),
-        "max_tokens_field": "max_completion_tokens" if known else "max_tokens",
+        "logprobs": openai and str(fields["model"]).startswith("gpt-4"),
+        "vision": not (openai and str(fields["model"]).startswith(_NO_VISION)),
+        "max_tokens_field": "max_completion_tokens" if openai else "max_tokens",
     }
-    return Deployment(**{**guessed, **fields})
+    return Deployment(**{**defaults, **fields})
 
 
 def _local(name: str, fields: Mapping[str, Any]) -> Deployment:
     # the same output every time only without sampling and without a prompt cache that changes the sums
-    steady = {"temperature": 0, "seed": 1, "cache_prompt": False}
-    known: dict[str, Any] = {"alias": name, "provider": "local", "tools": "json", "logprobs": True, "vision": False}
-    own = {**steady, **fields.get("parameters", {})}
-    return Deployment(**{**known, **fields, "parameters": own})
+    deterministic = {"temperature": 0, "seed": 1, "cache_prompt": False}
+    defaults: dict[str, Any] = {"alias": name, "provider": "local", "tools": "json", "logprobs": True, "vision": False}
+    parameters = {**deterministic, **fields.get("parameters", {})}
+    return Deployment(**{**defaults, **fields, "parameters": parameters})
 
 
 def _scripted(name: str, fields: Mapping[str, Any]) -> Deployment:
     return Deployment(**{"alias": name, "provider": "scripted", "logprobs": True, **fields})
 
 
-def _check_key(name: str, settings: Settings, environ: Mapping[str, str]) -> None:
-    """Whether anything says where a model of this name could be.
+def _require_endpoint(name: str, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Check that the environment says where a model of this name is.
 
     Raises:
         SettingsError: neither a key nor an endpoint is set.

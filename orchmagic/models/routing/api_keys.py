@@ -14,30 +14,30 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchmagic.errors import SettingsError
-from orchmagic.models import Deployment
+from orchmagic.models.types import Deployment
 from orchmagic.models.wire.urls import KEY_ENV, base, on_loopback
 
 SERVICE = "orchmagic"
-RING = "keyring:"
+KEYRING = "keyring:"
 _INSTALL = "pip install 'orchmagic[keyring]'"
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 _LARGEST = 1 << 20  # bytes: a larger .env holds something else
 
 
-class Surroundings(Mapping[str, str]):
+class KeyEnvironment(Mapping[str, str]):
     """The environment, with what `.env` adds to it; `environ` is read anew each time, the file once."""
 
     def __init__(self, environ: Mapping[str, str], start: Path) -> None:
         self._environ = environ
-        self._file = _found(start)
+        self._file = _nearest_env_file(start)
 
     def __getitem__(self, name: str) -> str:
-        if name.startswith(RING):
-            return _from_ring(name.removeprefix(RING))
+        if name.startswith(KEYRING):
+            return _from_keyring(name.removeprefix(KEYRING))
         return self._environ[name] if name in self._environ else self._file[name]
 
     def __contains__(self, name: object) -> bool:
-        if isinstance(name, str) and name.startswith(RING):
+        if isinstance(name, str) and name.startswith(KEYRING):
             return self.get(name) is not None
         return name in self._environ or name in self._file
 
@@ -51,13 +51,13 @@ class Surroundings(Mapping[str, str]):
         return f"{type(self).__name__}({len(self)} variables)"  # never their values: keys are among them
 
 
-def around(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Surroundings:
-    """The surroundings of this process; `start` is the folder in which the search for `.env` begins."""
-    return Surroundings(os.environ if environ is None else environ, start or Path.cwd())
+def key_environment(environ: Mapping[str, str] | None = None, start: Path | None = None) -> KeyEnvironment:
+    """The environment of this process, and its keys; the search for `.env` begins in the folder `start`."""
+    return KeyEnvironment(os.environ if environ is None else environ, start or Path.cwd())
 
 
-def lack(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
-    """What to write so that its key is there; None: it is, or none is needed."""
+def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
+    """What to write for a key that is not set; None: it is set, or none is needed."""
     if deployment.provider != "openai":
         return None
     name = deployment.key_env or KEY_ENV
@@ -68,12 +68,12 @@ def lack(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
         return str(error)
     if on_loopback(deployment.base_url or base(environ)):
         return None
-    if name.startswith(RING):
-        return f"needs {name}: write keyring set {SERVICE} {name.removeprefix(RING)} in a terminal"
+    if name.startswith(KEYRING):
+        return f"needs {name}: write keyring set {SERVICE} {name.removeprefix(KEYRING)} in a terminal"
     return f"needs {name}: set it, in the environment or as a line {name}=… in .env (no git)"
 
 
-def _found(start: Path) -> dict[str, str]:
+def _nearest_env_file(start: Path) -> dict[str, str]:
     """The nearest `.env`, no further up than the project: the folder with pyproject.toml or .git."""
     for folder in (start.resolve(), *start.resolve().parents):
         file = folder / ".env"
@@ -85,7 +85,7 @@ def _found(start: Path) -> dict[str, str]:
 
 
 def read(file: Path) -> dict[str, str]:
-    """The variables of a `.env` file. Nothing is interpolated; lines that are none are passed over.
+    """The variables of a `.env` file. Nothing is interpolated; other lines are skipped.
 
     Raises:
         SettingsError: it is there and cannot be read.
@@ -96,25 +96,26 @@ def read(file: Path) -> dict[str, str]:
         text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} cannot be read: {type(error).__name__}") from None
-    found = (_LINE.fullmatch(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
-    return {match[1]: _value(match[2]) for match in found if match}
+    matches = (_LINE.fullmatch(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return {match[1]: _value(match[2]) for match in matches if match}
 
 
-def _value(written: str) -> str:
-    if len(written) > 1 and written[0] in "\"'" and (end := written.find(written[0], 1)) > 0:
-        return written[1:end]
-    return re.split(r"\s+#", written, maxsplit=1)[0]
+def _value(text: str) -> str:
+    """Without its quotes, or without the comment after it."""
+    if len(text) > 1 and text[0] in "\"'" and (end := text.find(text[0], 1)) > 0:
+        return text[1:end]
+    return re.split(r"\s+#", text, maxsplit=1)[0]
 
 
-def _from_ring(name: str) -> str:
+def _from_keyring(name: str) -> str:
     try:
         import keyring  # noqa: PLC0415 - only where a setting names it; it may be missing
     except ImportError:
-        raise SettingsError(f'key_env "{RING}{name}" needs the package keyring: {_INSTALL}') from None
+        raise SettingsError(f'key_env "{KEYRING}{name}" needs the package keyring: {_INSTALL}') from None
     try:
-        found = keyring.get_password(SERVICE, name)
+        password = keyring.get_password(SERVICE, name)
     except keyring.errors.KeyringError as error:
         raise SettingsError(f"the keyring cannot be read: {type(error).__name__}") from None
-    if found is None:
-        raise KeyError(f"{RING}{name}")
-    return str(found)
+    if password is None:
+        raise KeyError(f"{KEYRING}{name}")
+    return str(password)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchmagic.errors import NoDeployment
-from orchmagic.models import Deployment, ModelRequest, Pool, images
+from orchmagic.models import images
+from orchmagic.models.types import Deployment, ModelRequest, Pool
 from orchmagic.models.wire import chat_completions
 
 

@@ -18,7 +18,7 @@ from orchmagic.errors import (
     RequestRejected,
     ServerFailed,
 )
-from orchmagic.models import Deployment
+from orchmagic.models.types import Deployment
 
 MINUTE = 60.0  # seconds
 _IN_A_ROW = 3  # failures that open a circuit

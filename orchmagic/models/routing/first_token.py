@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from orchmagic.models import Emit
+from orchmagic.models.types import Emit
 from orchmagic.trace.events import Event, TextStreamed
 
 

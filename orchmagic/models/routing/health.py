@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic.errors import ModelError, RateLimited, StoreError
-from orchmagic.models import Deployment
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing.circuit_breaker import MINUTE, Unavailable, cooling, full, is_retryable_elsewhere, shut
 from orchmagic.models.routing.ranking import Stats
+from orchmagic.models.types import Deployment
 from orchmagic.storage.database import Database
 
 VERSION = 1

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.core.settings import Settings
-from orchmagic.models import Deployment
 from orchmagic.models.routing.aliases import OPENAI_MODELS, pool, resolve
 from orchmagic.models.routing.presets import PRESETS
+from orchmagic.models.types import Deployment
 
 _PRICES = ("input_price=IN", "output_price=OUT")
 _UNIT = "IN and OUT: US dollars per million tokens, 0 where it costs nothing"

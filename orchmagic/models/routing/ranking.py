@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from orchmagic.models import Deployment, Pool
+from orchmagic.models.types import Deployment, Pool
 
 EXPLORE = 0.01  # of the questions: a deployment at random, or what was slow once would never be measured again
 UPTIME = MappingProxyType({"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from orchmagic.errors import nearest
-from orchmagic.models import ToolCall
+from orchmagic.models.types import ToolCall
 from orchmagic.models.wire.chat_completions import estimate
 from orchmagic.models.wire.schema_example import instance, misfit
 from orchmagic.trace.events import Usage

@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from orchmagic.models import ModelResponse
 from orchmagic.models.semantic.text_features import read
+from orchmagic.models.types import ModelResponse
 
 Alike = Callable[[str, str], float]
 

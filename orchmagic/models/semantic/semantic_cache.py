@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-_LOOKED = 8  # entries, the nearest first, whose words are compared
-_MORE = 1.01  # times as many labels, before the threshold is learned again
-_WORDS = 3  # a shorter text is a name or a code: it must be equal
+_COMPARED = 8  # entries, the nearest first, whose words are compared
+_GROWTH = 1.01  # times as many labels, before the threshold is learned again
+_FEWEST_WORDS = 3  # a shorter text is a name or a code: it must be equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class SemanticCache:
         self._create = create
         self._embedder: Embedder | None = None
         self._indexes: dict[str, tuple[Index, int]] = {}
-        self._line: tuple[tuple[int, int], float | None] | None = None
+        self._learned: tuple[tuple[int, int], float | None] | None = None
         self._opened = 0
         self._lock = threading.RLock()
 
@@ -61,10 +61,10 @@ class SemanticCache:
                 self._embedder = self._create()
             return self._embedder
 
-    def asked(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> EmbeddedQuestion | None:
-        """What to compare; `scope` hashes all that must be equal, given the parts that are not to be compared.
+    def embed(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> EmbeddedQuestion | None:
+        """The question to compare; `scope` hashes all that must be equal, given the parts that are not compared.
 
-        None when no part is a text that can be compared: too short, too long, not English, or data.
+        None when no part can be compared: too short, too long, not English, or data.
         """
         vectors: dict[str, Any] = {}
         for name in sorted(parts):
@@ -83,34 +83,34 @@ class SemanticCache:
         joined /= np.float32(np.sqrt(len(vectors)))
         return EmbeddedQuestion(ComparedQuestion(named, {name: parts[name] for name in vectors}), joined)
 
-    def nearest(self, asked: EmbeddedQuestion) -> Match | None:
-        """The best entry that nothing keeps apart, else the nearest one with what does; None below the floor."""
+    def nearest(self, embedded: EmbeddedQuestion) -> Match | None:
+        """The best entry without a difference, else the nearest one with its difference; None below the floor."""
         with self._lock:
-            index = self._index(asked.question.scope, len(asked.vector))
+            index = self._index(embedded.question.scope, len(embedded.vector))
             first = None
-            for number, score in index.nearest(asked.vector, self.policy.floor, _LOOKED):
-                match = self._match(asked, index, number, score)
+            for number, score in index.nearest(embedded.vector, self.policy.floor, _COMPARED):
+                match = self._match(embedded, index, number, score)
                 if match is not None and not match.difference:
                     return match
                 first = first or match
         return first
 
-    def keep(self, asked: EmbeddedQuestion, key: str, now: float) -> None:
-        """Remember a question whose answer the exact cache has under `key`."""
-        self.store.add(asked.question, key, asked.vector, now)
+    def add(self, embedded: EmbeddedQuestion, key: str, now: float) -> None:
+        """Add a question whose answer the exact cache has under `key`; `now` in seconds since the epoch."""
+        self.store.add(embedded.question, key, embedded.vector, now)
 
-    def line(self) -> float | None:
-        """The least cosine of a hit: fixed, or learned; None while too little is known to serve any."""
+    def threshold(self) -> float | None:
+        """The similarity threshold, the least cosine of a hit: fixed, or learned; None while nothing may be served."""
         if self.policy.bound is None:
             return self.policy.threshold
         with self._lock:
             count, right = self.store.counted()
-            before, line = self._line or ((0, 0), None)
+            (count_then, right_then), threshold = self._learned or ((0, 0), None)
             # an error counts at once, agreement when there is a little more of it
-            if count - right != before[0] - before[1] or count < before[0] or count > before[0] * _MORE:
-                line = learned(self.store.labels(), self.policy.bound, self.policy.floor)
-                self._line = ((count, right), line)
-            return line
+            if count - right != count_then - right_then or count < count_then or count > count_then * _GROWTH:
+                threshold = learned(self.store.labels(), self.policy.bound, self.policy.floor)
+                self._learned = ((count, right), threshold)
+            return threshold
 
     def forget(self, number: int) -> bool:
         """Remove an entry; whether there was one."""
@@ -152,39 +152,43 @@ class SemanticCache:
         self._indexes[scope] = (index, last)
         return index
 
-    def _match(self, asked: EmbeddedQuestion, index: Index, number: int, mean: float) -> Match | None:
+    def _match(self, embedded: EmbeddedQuestion, index: Index, number: int, mean: float) -> Match | None:
         entry = self.store.entry(number)
         if entry is None:  # another kernel removed it
             index.remove(number)
             return None
         texts = entry.question.texts
-        score = mean if len(texts) == 1 else self._least(asked, index.vector(number))
+        score = mean if len(texts) == 1 else self._least(embedded, index.vector(number))
         if score < self.policy.floor:
             return None
-        told = (d for name, text in asked.question.texts.items() if (d := difference(text, texts[name])))
-        return Match(entry, score, next(told, "") or self._denied(asked, number, mean))
+        differences = (d for name, text in embedded.question.texts.items() if (d := difference(text, texts[name])))
+        return Match(entry, score, next(differences, "") or self._denied(embedded, number, mean))
 
-    def _least(self, asked: EmbeddedQuestion, vector: NDArray[float32]) -> float:
+    def _least(self, embedded: EmbeddedQuestion, vector: NDArray[float32]) -> float:
         """The cosine of the two texts that are least alike, when there are several."""
-        parts = len(asked.question.texts)
-        both = asked.vector.reshape(parts, -1) * vector.reshape(parts, -1)
+        parts = len(embedded.question.texts)
+        both = embedded.vector.reshape(parts, -1) * vector.reshape(parts, -1)
         return float(both.sum(axis=1).min()) * parts
 
-    def _denied(self, asked: EmbeddedQuestion, number: int, mean: float) -> str:
-        """Nearer to a question that the entry does not answer than to the one that it does."""
+    def _denied(self, embedded: EmbeddedQuestion, number: int, mean: float) -> str:
+        """A difference if the question is nearer to one that the entry does not answer than to the one it does."""
         import numpy as np  # noqa: PLC0415 - an extra
 
         for packed in self.store.negatives(number):
-            if float(np.frombuffer(packed, dtype=np.float16).astype(np.float32) @ asked.vector) >= mean:
+            if float(np.frombuffer(packed, dtype=np.float16).astype(np.float32) @ embedded.vector) >= mean:
                 return "marked as wrong"
         return ""
 
 
 def opened(folder: Path, policy: SemanticCacheConfig, embedder: str = "minilm") -> SemanticCache:
-    """The memory of one user, in `folder/semantic.sqlite`; nothing is loaded or made before it is used."""
+    """The semantic cache of one user, in `folder/semantic.sqlite`; nothing is loaded or made before it is used."""
     return SemanticCache(SemanticStore(folder / "semantic.sqlite"), lambda: EMBEDDERS.get(embedder).create(), policy)
 
 
 def comparable(text: str) -> bool:
     """Whether the text is a few words of English or more; data and codes must be equal."""
-    return len(re.findall(r"[^\W\d_]+", text)) >= _WORDS and text.lstrip()[:1] not in {"{", "[", "<"} and english(text)
+    return (
+        len(re.findall(r"[^\W\d_]+", text)) >= _FEWEST_WORDS
+        and text.lstrip()[:1] not in {"{", "[", "<"}
+        and english(text)
+    )

@@ -3,8 +3,8 @@
 A label is a pair that was looked at: its score, and whether the two answers agreed. The bound is on the share of
 wrong hits among those served, and holds with 95 % confidence: thresholds are tried from the top down, each by the
 exact (Clopper-Pearson) limit of its error, and the first that fails ends the search (fixed-sequence testing, so
-trying many costs no confidence). Pairs below the line are all labelled, hits only in part: what is near the line
-counts more than it is served, which errs on the safe side.
+trying many costs no confidence). Pairs below the threshold are all labelled, hits only in
+part: what is near the threshold counts more than it is served, which errs on the safe side.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ STEP = 0.005
 
 def learned(labels: Iterable[tuple[float, bool]], bound: float, floor: float) -> float | None:
     """The threshold, or None while the labels do not say that any keeps the bound. `labels`: (score, right)."""
-    known = sorted(labels, reverse=True)
-    found = None
+    best_first = sorted(labels, reverse=True)
+    threshold = None
     seen = wrong = 0
     for step in range(round((1 - floor) / STEP) + 1):
-        line = 1 - step * STEP
-        while seen < len(known) and known[seen][0] >= line - 1e-9:
-            wrong += not known[seen][1]
+        candidate = 1 - step * STEP
+        while seen < len(best_first) and best_first[seen][0] >= candidate - 1e-9:
+            wrong += not best_first[seen][1]
             seen += 1
         if seen < least(bound):
             continue  # too few to say anything: no test was made yet
         if wrong > bound * seen or _at_most(wrong, seen, bound) > 1 - CONFIDENCE:  # the limit is above the bound
             break
-        found = line
-    return found
+        threshold = candidate
+    return threshold
 
 
 def least(bound: float) -> int:

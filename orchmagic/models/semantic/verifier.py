@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchmagic.models import ModelRequest, Schema
+from orchmagic.models.types import ModelRequest, Schema
 
 _PROMPT = """\
 Do these two questions ask the same thing, so that one answer is right for both?

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import billing
 from orchmagic.trace.events import Usage
 
@@ -124,7 +124,7 @@ def usable(answer: ModelResponse) -> ModelResponse:
         "cost": answer.cost,
     }
     if answer.finish_reason == REFUSAL:
-        raise RefusedReply(f"{who} refused: {line(answer.text)}", **spent)
+        raise RefusedReply(f"{who} refused: {one_line(answer.text)}", **spent)
     if answer.finish_reason == "content_filter":
         raise RefusedReply(f"a content filter stopped {who}: change the prompt, or add a fallback", **spent)
     if answer.finish_reason == "length":
@@ -136,7 +136,7 @@ def usable(answer: ModelResponse) -> ModelResponse:
     return answer
 
 
-def line(text: str, limit: int = 300) -> str:
+def one_line(text: str, limit: int = 300) -> str:
     """Foreign text made fit for an error: one line, no control characters, cut at `limit` characters."""
     words = "".join(c if c.isprintable() else " " for c in text).split()
     whole = " ".join(words)

@@ -21,8 +21,8 @@ from orchmagic.errors import (
     ServerFailed,
     UnusableReply,
 )
-from orchmagic.models import Deployment
-from orchmagic.models.wire.chat_completions import line
+from orchmagic.models.types import Deployment
+from orchmagic.models.wire.chat_completions import one_line
 from orchmagic.models.wire.urls import KEY_ENV, host, shown
 from orchmagic.trace.events import Usage
 
@@ -90,8 +90,8 @@ def rejected(
 
 def _read(detail: Mapping[str, Any] | str) -> tuple[str, set[str]]:
     if isinstance(detail, str):
-        return redact(line(detail)) or "no reason given", set()
-    said = redact(line(str(detail.get("message") or ""))) or "no reason given"
+        return redact(one_line(detail)) or "no reason given", set()
+    said = redact(one_line(str(detail.get("message") or ""))) or "no reason given"
     return said, {str(detail.get(key)) for key in ("code", "type")}
 
 
@@ -104,13 +104,13 @@ def late(deployment: Deployment, limit: float | None) -> CallTimeout:
 
 def lost(deployment: Deployment, how: str) -> ConnectionLost:
     """The connection to a running endpoint broke."""
-    text = f"the connection to {_at(deployment)} broke: {redact(line(how))}"
+    text = f"the connection to {_at(deployment)} broke: {redact(one_line(how))}"
     return ConnectionLost(text, model=deployment.model, provider=deployment.provider)
 
 
 def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
     """No connection came about, so nothing was spent."""
-    what = f" ({redact(line(how))})" if how else ""
+    what = f" ({redact(one_line(how))})" if how else ""
     place = shown(deployment.base_url or deployment.provider)
     text = f"nothing answers at {place}: start the server or change base_url{what}"
     error = ConnectionLost(text, model=deployment.model, provider=deployment.provider)
@@ -120,7 +120,7 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
 
 def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
     """An answer that is not JSON of the protocol: a proxy's page, or a server in trouble."""
-    text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(line(how, 120))}"
+    text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(one_line(how, 120))}"
     return ServerFailed(text, model=deployment.model, provider=deployment.provider, status=status)
 
 
@@ -177,4 +177,4 @@ def each(tried: Sequence[tuple[str, ModelError]]) -> str:
     last: dict[str, ModelError] = dict(tried)
     times = Counter(name for name, _ in tried)
     many = {name: f" ({n} times)" if n > 1 else "" for name, n in times.items()}
-    return "; ".join(f"{kind(e)} from {name}{many[name]}: {line(str(e), _SHORT)}" for name, e in last.items())
+    return "; ".join(f"{kind(e)} from {name}{many[name]}: {one_line(str(e), _SHORT)}" for name, e in last.items())

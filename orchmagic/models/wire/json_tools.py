@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.models import ModelRequest, ModelResponse, Schema, ToolCall, ToolSpec
+from orchmagic.models.types import ModelRequest, ModelResponse, Schema, ToolCall, ToolSpec
 from orchmagic.models.wire.chat_completions import spoken, usable
 from orchmagic.models.wire.schema_example import instance
 

@@ -13,7 +13,7 @@ from orchmagic.notebook.commands.tables import table
 from orchmagic.trace.humanize import money, spent
 
 if TYPE_CHECKING:
-    from orchmagic.models.middleware.budget import SharedBudget
+    from orchmagic.models.budget import SharedBudget
     from orchmagic.runtime.session import Session
 
 _RUNS = 1_000  # latest runs of the history that are looked at

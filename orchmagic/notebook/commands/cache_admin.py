@@ -1,9 +1,10 @@
-"""The answers that are kept: how many, what they saved, and how to forget or mistrust them."""
+"""`%orch cache`: stored answers, what they saved, how often a semantic hit was wrong; marks and removes entries."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
@@ -17,55 +18,110 @@ if TYPE_CHECKING:
 
 def cache(session: Session, action: str = "", number: str = "") -> str:
     """Cache [hits | entries | wrong HIT | remove ENTRY | clear]: answers, what they saved, their error"""
-    store, memory = session.cache, session.memory
-    if store is None or memory is None:
+    store, semantic = session.cache, session.memory
+    if store is None or semantic is None:
         return "The cache is off (%config OrchMagic.cache)."
     match action:
         case "":
-            kept = store.stats()
-            lines = [f"{counted(int(kept['entries']), 'answer')}, {int(kept['bytes']) / 1024:.0f} kB in {kept['path']}"]
-            return "\n".join([*lines, *_semantic(memory)])
+            return "\n".join([_size(store.stats()), *([summary(semantic)] if semantic.used() else [])])
         case "clear":
-            memory.clear()
+            semantic.clear()
             return f"Removed {counted(store.clear(), 'stored answer')}."
         case "hits":
-            return _hits(memory)
+            return _hits(semantic)
         case "entries":
-            return _entries(memory)
+            return _entries(semantic)
         case "wrong" | "remove" if number:
-            from orchmagic.models.semantic import report  # noqa: PLC0415 - only these commands need it
-
-            return report.wrong(memory, number, time.time()) if action == "wrong" else report.remove(memory, number)
+            return mark_wrong(semantic, number, time.time()) if action == "wrong" else remove(semantic, number)
     raise InputError(
         f"no command {' '.join(filter(None, ('cache', action, number)))!r}: write %orch cache alone, or with "
         "hits, entries, wrong HIT, remove ENTRY or clear"
     )
 
 
-def _semantic(memory: SemanticCache) -> list[str]:
-    """What the semantic cache did; nothing is said of one that was never used."""
-    from orchmagic.models.semantic import report  # noqa: PLC0415 - only this command needs it
-
-    return [report.summary(memory, money)] if memory.used() else []
+def _size(stats: Mapping[str, Any]) -> str:
+    return f"{counted(int(stats['entries']), 'answer')}, {int(stats['bytes']) / 1024:.0f} kB in {stats['path']}"
 
 
-def _hits(memory: SemanticCache) -> str:
-    found = memory.store.hits() if memory.used() else []
-    if not found:
+def summary(semantic: SemanticCache) -> str:
+    """Three lines on the semantic cache: what it served, from which threshold, and how often that was wrong."""
+    totals = semantic.store.totals()
+    hits = f"{counted(totals['hits'], 'hit')}, {totals['wrong']} marked as wrong, {money(totals['saved'])} saved"
+    first = f"Semantic cache: {counted(totals['entries'], 'question')}, {hits}."
+    return "\n".join([first, _threshold(semantic), _error_rate(*semantic.store.audits())])
+
+
+def mark_wrong(semantic: SemanticCache, number: str, now: float) -> str:
+    """Mark a hit as wrong: it is never served again and counts as an error. `now` in seconds since the epoch.
+
+    Raises:
+        InputError: there is no such hit.
+    """
+    if not semantic.store.wrong(_number(number, "cache wrong"), now):
+        raise InputError(f"no hit {number!r}: %orch cache hits lists them")
+    return f"Hit {number.removeprefix('#')} is marked as wrong: questions like it are asked."
+
+
+def remove(semantic: SemanticCache, number: str) -> str:
+    """Remove one question from the semantic cache; its answer stays in the exact one.
+
+    Raises:
+        InputError: there is no such entry.
+    """
+    if not semantic.forget(_number(number, "cache remove")):
+        raise InputError(f"no entry {number!r}: %orch cache entries lists them")
+    return f"Entry {number.removeprefix('#')} is removed."
+
+
+def _number(text: str, command: str) -> int:
+    try:
+        return int(text.removeprefix("#"))
+    except ValueError:
+        raise InputError(f"{text!r} is no number: write for example %orch {command} 3") from None
+
+
+def _error_rate(wrong: int, audited: int) -> str:
+    from orchmagic.models.semantic.threshold import most_wrong  # noqa: PLC0415 - only this command needs it
+
+    if not audited:
+        return "No hit was audited yet: its error rate is unknown."
+    return (
+        f"Of {counted(audited, 'hit')} audited at random, {wrong} had another answer: {wrong / audited:.1%} wrong, "
+        f"with 95 % confidence at most {most_wrong(wrong, audited):.1%}."
+    )
+
+
+def _threshold(semantic: SemanticCache) -> str:
+    from orchmagic.models.semantic.threshold import least  # noqa: PLC0415 - only this command needs it
+
+    policy = semantic.policy
+    if policy.bound is None:
+        return f"Served from a cosine of {policy.threshold:.2f}, when the words say the same."
+    threshold, (count, _) = semantic.threshold(), semantic.store.counted()
+    pairs = counted(count, "pair")
+    if threshold is None:
+        need = f"at least {least(policy.bound)} are needed to keep {policy.bound:.1%} wrong"
+        return f"Learning: {pairs} compared, {need}; none served."
+    return f"Served from a cosine of {threshold:.3f}, learned from {pairs} to keep at most {policy.bound:.1%} wrong."
+
+
+def _hits(semantic: SemanticCache) -> str:
+    hits = semantic.store.hits() if semantic.used() else []
+    if not hits:
         return "The semantic cache has served nothing yet (--cache semantic)."
-    rows = [("hit", "asked", "answered as", "score", "entry", "said of it")]
-    said = {None: "", True: "right", False: "wrong"}
+    verdicts = {None: "", True: "right", False: "wrong"}
+    rows = [("hit", "asked", "answered as", "score", "entry", "verdict")]
     rows += [
-        (str(h.number), cut(h.asked), cut(h.matched), f"{h.score:.3f}", str(h.entry), said[h.right]) for h in found
+        (str(h.number), cut(h.asked), cut(h.matched), f"{h.score:.3f}", str(h.entry), verdicts[h.right]) for h in hits
     ]
     return table(rows)
 
 
-def _entries(memory: SemanticCache) -> str:
-    found = memory.store.entries() if memory.used() else []
-    if not found:
-        return "The semantic cache knows no question yet (--cache semantic)."
+def _entries(semantic: SemanticCache) -> str:
+    entries = semantic.store.entries() if semantic.used() else []
+    if not entries:
+        return "The semantic cache holds no question yet (--cache semantic)."
     now = time.time()
     rows = [("entry", "question", "hours old")]
-    rows += [(str(e.number), cut(e.question.shown), f"{(now - e.stored) / 3600:.1f}") for e in found]
+    rows += [(str(e.number), cut(e.question.shown), f"{(now - e.stored) / 3600:.1f}") for e in entries]
     return table(rows)

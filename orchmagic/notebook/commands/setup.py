@@ -21,7 +21,7 @@ def models(session: Session, action: str = "", *words: str) -> str:
     said = _change(session, action, words) if action else ""
     rows = session.bridge.run(status.rows(session.settings, session.environ, session.health))
     wrong = "".join(
-        f"\n!! {lack.alias}: {lack.write}" for lack in status.unusable_aliases(session.settings, session.environ)
+        f"\n!! {advice.alias}: {advice.write}" for advice in status.unusable_aliases(session.settings, session.environ)
     )
     return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {price_list.edition()}."
 
@@ -37,7 +37,7 @@ def _change(session: Session, action: str, words: Sequence[str]) -> str:
 
     if action == "add":
         entries = added(words)
-        aliases.checked(entries, session.settings, session.environ)
+        aliases.check(entries, session.settings, session.environ)
         session.add_models(entries)
         return ""
     if action == "remove" and len(words) == 1:

@@ -1,27 +1,16 @@
-"""Never spend past a limit: the worst case of a call is set aside before it is made, and settled after.
-
-The worst case of a prompt is its length in bytes: a token of a byte-level tokenizer covers at least one.
-"""
+"""What a run may spend, and what it has spent: limits, reservations under way, bookings. In tokens and US dollars."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 from orchmagic.core.numbers import plain
-from orchmagic.errors import BudgetExceeded, OrchError
-from orchmagic.models import Deployment, Handler, ModelRequest, ModelResponse, images
-from orchmagic.models.cache.key import sent
-from orchmagic.models.pricing import prices
-from orchmagic.trace.events import Usage
+from orchmagic.errors import BudgetExceeded
 
-_MESSAGE = 16  # tokens that a chat template may put around a message
-_TOOLS = 256  # and around the list of tools: some templates explain there how to call them
 _DUST = 1e-9  # US dollars: sums of floats are not exact
 
 
@@ -175,68 +164,3 @@ def _round(needed: float, limit: float | None) -> str:
     more = max(needed, 2 * (limit or 0.0))
     step = 10.0 ** (math.floor(math.log10(more)) - 1) if more > 0 else 1.0
     return plain(math.ceil(more / step - _DUST) * step, 12)
-
-
-class Budgeting:
-    """The innermost middleware: every attempt passes here."""
-
-    def __init__(
-        self, budget: Budget, resolve: Callable[[str], Deployment], advice: Callable[[Deployment], str] | None = None
-    ) -> None:
-        self._budget = budget
-        self._resolve = resolve
-        self._advice = advice or (lambda _: "set input_price and output_price, US dollars per million tokens")
-
-    async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        deployment = self._resolve(request.model)
-        worst = worst_case(request, deployment)
-        bound = next((b for b in self._budget.all if b.money is not None), None)
-        if bound is not None and worst.cost is None:
-            limit = f"{'notebook ' * bound.lasting}budget: limit ${plain(bound.money or 0.0)}"
-            whose = f"{deployment.alias!r} ({deployment.model})"
-            raise BudgetExceeded(f"{limit}, but the price of {whose} is unknown: {self._advice(deployment)}")
-        number = await self._budget.reserve(worst)
-        spent = replace(worst, guessed=True)  # a cancelled or broken call may have been billed in full
-        try:
-            answer = await handler(request)
-            spent = _billed(answer.usage, answer.cost, worst)
-        except OrchError as error:
-            spent = _lost(error, worst)
-            raise
-        else:
-            return answer
-        finally:
-            self._budget.settle(number, spent)
-
-
-def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
-    """The most that one attempt can be billed."""
-    body = sent(request, deployment)
-    pictures = images.inside(request.messages)
-    text = json.dumps(images.describe_images(body) if pictures else body, ensure_ascii=False)
-    prompt = len(text.encode("utf-8", "surrogatepass"))
-    prompt += images.TOKENS * pictures
-    prompt += _MESSAGE * len(body["messages"]) + (_TOOLS if "tools" in body else 0)
-    # parameters of the settings may raise the limit of the reply, or ask for several replies
-    limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
-    replies = body["n"] if isinstance(body.get("n"), int) else 1
-    reply = max([request.max_tokens, *limits]) * max(1, replies)
-    may = {"kept": '"1h"' in text, "seen": bool(pictures) or "modalities" in body, "heard": _sound(body, text)}
-    return Spend(prompt + reply, prices.worst(deployment, prompt, reply, body, **may))
-
-
-def _sound(body: Mapping[str, Any], text: str) -> bool:
-    """Whether there may be sound in a question or its answer."""
-    return "modalities" in body or '"input_audio"' in text
-
-
-def _billed(usage: Usage, cost: float | None, worst: Spend) -> Spend:
-    return Spend(usage.total, worst.cost if cost is None else cost)
-
-
-def _lost(error: OrchError, worst: Spend) -> Spend:
-    """What a failed attempt is billed: the worst case when nobody knows."""
-    usage = getattr(error, "usage", None)
-    if usage is not None:
-        return _billed(usage, getattr(error, "cost", None), worst)
-    return replace(worst, guessed=True) if getattr(error, "may_have_spent", False) else Spend()
