@@ -16,7 +16,7 @@ export interface Run {
   tokens: number;
   cost: number;
   unpriced?: number;
-  asked?: { question: string; choices: string[]; shown: string };
+  asked?: { span: string; question: string; choices: string[]; shown: string };
 }
 
 /** `today` is what the runs that began today cost, in US dollars, without the `unpriced` calls. */
@@ -36,8 +36,9 @@ export class NotLoaded extends Error {}
 export interface Face {
   overview(): Promise<Overview>;
   record(run: string): Promise<unknown>;
-  asked(run: string): Promise<Asked>;
-  answer(run: string, reply: Reply): Promise<unknown>;
+  /** The question of `span`, uncut. */
+  asked(run: string, span: string): Promise<Asked>;
+  answer(run: string, reply: Reply, span: string): Promise<unknown>;
   resume(run: string): Promise<unknown>;
   export(run: string): Promise<{ file: string }>;
 }
@@ -48,8 +49,8 @@ export function faceOf(kernel: Kernel.IKernelConnection): Face {
   return {
     overview: () => put('overview'),
     record: run => put('record', run),
-    asked: run => put('asked', run),
-    answer: (run, reply) => put('answer', run, reply),
+    asked: (run, span) => put('asked', run, span),
+    answer: (run, reply, span) => put('answer', run, reply, span),
     resume: run => put('resume', run),
     export: run => put('export', run)
   };

@@ -64,7 +64,7 @@ export class Question {
 
   private async edit(): Promise<void> {
     try {
-      const { value } = await this.face().asked(this.run.id);
+      const { value } = await this.face().asked(this.run.id, this.run.asked!.span);
       const subject = isTool(value) ? value.arguments : value;
       this.text = typeof subject === 'string';
       this.field.value = typeof subject === 'string' ? subject : JSON.stringify(subject, null, 2);
@@ -100,7 +100,7 @@ export class Question {
     this.off(true);
     this.say('');
     try {
-      await this.face().answer(this.run.id, reply);
+      await this.face().answer(this.run.id, reply, this.run.asked!.span);
       this.answered();
     } catch (error) {
       this.say(message(error));

@@ -8,7 +8,12 @@ const run = (id: string, more: Partial<Run> = {}): Run => ({
   id, name: 'triage', pattern: 'chain', status: 'done', started: '2026-11-20T09:30:00+00:00', parent: null, here: true,
   seconds: 1.5, tokens: 10, cost: 0.004, ...more
 }); // prettier-ignore
-const payout = { question: 'Send this payout?', choices: ['approve', 'edit', 'reject'], shown: '{"amount": 12.5}' };
+const payout = {
+  span: 'act#1.1',
+  question: 'Send this payout?',
+  choices: ['approve', 'edit', 'reject'],
+  shown: '{"amount": 12.5}'
+};
 
 /** A kernel that says what it is told to, and keeps what it was asked. */
 class Kernel implements Face {
@@ -20,7 +25,7 @@ class Kernel implements Face {
   }
   record = () => Promise.resolve(null);
   asked = () => Promise.resolve({ question: '', choices: [], value: { amount: 12.5 } });
-  answer = (id: string, reply: Reply) => this.does(['answer', id, reply]);
+  answer = (id: string, reply: Reply, span: string) => this.does(['answer', id, reply, span]);
   resume = (id: string) => this.does(['resume', id]);
   export = (id: string) => this.does(['export', id]).then(() => ({ file: 'triage.py' }));
   private does(what: unknown[]): Promise<unknown> {
@@ -84,7 +89,7 @@ describe('the panel', () => {
     expect(listed).toEqual([1]);
     kernel.runs = [run('r1')];
     await click(list, 'Approve');
-    expect(kernel.told).toEqual([['answer', 'r1', { action: 'approve' }]]);
+    expect(kernel.told).toEqual([['answer', 'r1', { action: 'approve' }, 'act#1.1']]);
     expect(text()).not.toContain('Send this payout?');
     expect(listed).toEqual([1, 1]); // whoever follows the runs is told
   });
@@ -100,7 +105,7 @@ describe('the panel', () => {
     expect(text()).toContain('That is no JSON');
     field.value = '{"amount": 5}';
     await click(list, 'Send the edit');
-    expect(kernel.told).toEqual([['answer', 'r1', { action: 'edit', value: { amount: 5 } }]]);
+    expect(kernel.told).toEqual([['answer', 'r1', { action: 'edit', value: { amount: 5 } }, 'act#1.1']]);
   });
 
   it('rejects with a reason, or not at all', async () => {
@@ -111,7 +116,7 @@ describe('the panel', () => {
     await click(list, 'Reject');
     list.node.querySelector('textarea')!.value = ' too much ';
     await click(list, 'Reject');
-    expect(kernel.told).toEqual([['answer', 'r1', { action: 'reject', why: 'too much' }]]);
+    expect(kernel.told).toEqual([['answer', 'r1', { action: 'reject', why: 'too much' }, 'act#1.1']]);
   });
 
   it('sends a free answer, and no empty one; a refused answer can be given again', async () => {
@@ -126,7 +131,7 @@ describe('the panel', () => {
     expect(list.node.querySelector('textarea')!.disabled).toBe(false);
     kernel.refusal = null;
     await click(list, 'Send');
-    expect(kernel.told.at(-1)).toEqual(['answer', 'r1', 'yes']);
+    expect(kernel.told.at(-1)).toEqual(['answer', 'r1', 'yes', 'act#1.1']);
   });
 
   it('keeps what somebody types when it is drawn anew', async () => {
@@ -178,7 +183,7 @@ describe('the panel', () => {
 
   it('shows hostile names and questions as text', async () => {
     const evil = '<img src=x onerror=alert(1)>';
-    const asked = { question: evil, choices: ['approve', evil], shown: evil };
+    const asked = { span: evil, question: evil, choices: ['approve', evil], shown: evil };
     const { list } = await panel(new Kernel([run(evil, { name: evil, status: 'waiting', asked })]));
     expect(list.node.querySelector('img')).toBeNull();
     expect(list.node.textContent).toContain(evil);

@@ -17,14 +17,15 @@ from orchmagic import views
 from orchmagic.errors import OrchError
 from orchmagic.notebook.live_display import LiveDisplay
 from orchmagic.trace import humanize
+from orchmagic.trace.questions import APPROVE, EDIT, REJECT
 from orchmagic.views import answer
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.pause import Pause
     from orchmagic.runtime.run import Run
+    from orchmagic.trace.questions import PendingQuestion
 
 _EMPTY = {"text/plain": "", "text/html": ""}
-_DONE = {"approve": "✓ Approved", "edit": "✎ Edited", "reject": "✗ Rejected"}
+_DONE = {APPROVE: "✓ Approved", EDIT: "✎ Edited", REJECT: "✗ Rejected"}
 _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
 _LINES = 12  # of a text area at most
 
@@ -89,12 +90,12 @@ class Panel:
     def __init__(self, run: Run, place: ResultSlot, below: ResultArea) -> None:
         assert run.waiting is not None
         self._run = run
-        self._pause = run.waiting
+        self._question = run.waiting
         self._place = place
         self._below = below
         self._lock = threading.Lock()
         self._answered = False
-        self.controls = _Controls(self._pause, self.send)
+        self.controls = _Controls(self._question, self.send)
 
     def offer(self) -> None:
         """Show the buttons."""
@@ -111,14 +112,14 @@ class Panel:
         try:
             self._go(reply)
         except OrchError as error:
-            self._answered = self._run.waiting is not self._pause
+            self._answered = self._question not in self._run.questions
             self.controls.say(str(error), again=not self._answered)
 
     def _go(self, reply: object) -> None:
         live = LiveDisplay(self._run, self._below.live)
         self._run.watch(live.on_event)
         try:
-            self._run.respond(reply)
+            self._run.respond(reply, self._question.span)
         except OrchError:
             self._run.trace.listeners.remove(live.on_event)
             raise
@@ -139,40 +140,40 @@ class Panel:
 class _Controls:
     """The widgets. `send` gets the reply; what they show is text, never markup."""
 
-    def __init__(self, pause: Pause, send: Callable[[object], None]) -> None:
+    def __init__(self, asked: PendingQuestion, send: Callable[[object], None]) -> None:
         import ipywidgets as w  # noqa: PLC0415 - slow to import
 
         self._send = send
-        self._value = pause.value["arguments"] if _is_tool(pause.value) else pause.value
-        self.action = "" if pause.choices else "answer"
+        self._value = asked.value["arguments"] if _is_tool(asked.value) else asked.value
+        self.action = "" if asked.choices else "answer"
         self.text: Any = w.Textarea(layout=w.Layout(width="min(640px, 95%)"))
         self.submit = _button("Send", "primary", self._submitted)
         self.cancel = _button("Cancel", "", lambda _: self._close())
         self.note: Any = w.HTML()
         self.editor: Any = w.VBox([self.text, w.HBox([self.submit, self.cancel])])
-        self.buttons = {c: _button(c.capitalize(), _STYLES.get(c, ""), self._clicked(c)) for c in pause.choices}
+        self.buttons = {c: _button(c.capitalize(), _STYLES.get(c, ""), self._clicked(c)) for c in asked.choices}
         self.row: Any = w.HBox(list(self.buttons.values()))
-        self.box: Any = w.VBox([w.HTML(_headline(pause)), self.row, self.editor, self.note])
-        if pause.choices:
+        self.box: Any = w.VBox([w.HTML(_headline(asked)), self.row, self.editor, self.note])
+        if asked.choices:
             self._close()
         else:
             self._open(rows=2, placeholder="Your answer")
             self.cancel.layout.display = "none"
 
     def _clicked(self, choice: str) -> Callable[[Any], None]:
-        if choice == "approve":
-            return lambda _: self._send({"action": "approve"})
-        return lambda _: self._edit() if choice == "edit" else self._reject()
+        if choice == APPROVE:
+            return lambda _: self._send({"action": APPROVE})
+        return lambda _: self._edit() if choice == EDIT else self._reject()
 
     def _edit(self) -> None:
-        self.action = "edit"
+        self.action = EDIT
         text = self._value
         if not isinstance(text, str):
             text = json.dumps(text, ensure_ascii=False, indent=2)
         self._open(rows=min(_LINES, text.count("\n") + 2), value=text, label="Send the edit")
 
     def _reject(self) -> None:
-        self.action = "reject"
+        self.action = REJECT
         self._open(rows=2, placeholder="Why? (may be empty)", label="Reject")
 
     def _open(self, *, rows: int, value: str = "", placeholder: str = "", label: str = "Send") -> None:
@@ -187,10 +188,10 @@ class _Controls:
 
     def _submitted(self, _: object) -> None:
         text = self.text.value
-        if self.action == "edit":
+        if self.action == EDIT:
             self._send_edit(text)
-        elif self.action == "reject":
-            self._send({"action": "reject", "why": text.strip()})
+        elif self.action == REJECT:
+            self._send({"action": REJECT, "why": text.strip()})
         elif text.strip():
             self._send(text)
         else:
@@ -203,7 +204,7 @@ class _Controls:
         except ValueError as error:
             self.say(f"That is no JSON: {error}", again=True)
         else:
-            self._send({"action": "edit", "value": value})
+            self._send({"action": EDIT, "value": value})
 
     def off(self, *, off: bool = True) -> None:
         """No second answer: nothing can be pressed any more."""
@@ -221,7 +222,7 @@ class _Controls:
             part.close()
 
 
-_STYLES = {"approve": "success", "edit": "", "reject": "danger"}
+_STYLES = {APPROVE: "success", EDIT: "", REJECT: "danger"}
 
 
 def _button(label: str, style: str, clicked: Callable[[Any], None]) -> Any:
@@ -236,18 +237,18 @@ def _is_tool(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {"tool", "arguments"}
 
 
-def _headline(pause: Pause) -> str:
+def _headline(asked: PendingQuestion) -> str:
     """The question and what it is about, on one line: the whole of it stands above the figure."""
-    name = f"{pause.value['tool']} " if _is_tool(pause.value) else ""
-    value = pause.value["arguments"] if name else pause.value
+    name = f"{asked.value['tool']} " if _is_tool(asked.value) else ""
+    value = asked.value["arguments"] if name else asked.value
     about = "" if value is None else answer.safe(f"{name}{humanize.one_line(value, 120)}")
-    return f"<strong>{answer.safe(humanize.one_line(pause.question, 120))}</strong> {about}"
+    return f"<strong>{answer.safe(humanize.one_line(asked.question, 120))}</strong> {about}"
 
 
 def _line(reply: object) -> dict[str, Any]:
     """What stays in the notebook of an answer."""
     found: dict[str, Any] = reply if isinstance(reply, dict) else {"action": "answer", "value": reply}
-    said = found.get("why") or (found.get("value") if found["action"] != "approve" else "")
+    said = found.get("why") or (found.get("value") if found["action"] != APPROVE else "")
     head = _DONE.get(found["action"], "✓ Answered")
     more = f": {humanize.one_line(said, 200)}" if said else ""
     return {

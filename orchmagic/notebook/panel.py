@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from orchmagic import views
 from orchmagic.errors import CellError, InputError, OrchError
 from orchmagic.trace import humanize
-from orchmagic.trace.record import MIME, Record, Span
+from orchmagic.trace.questions import pending_questions, question_to_answer
+from orchmagic.trace.record import MIME, Record
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -71,26 +73,23 @@ def record(session: Session, which: str) -> dict[str, Any]:
     return found
 
 
-def asked(session: Session, which: str) -> dict[str, Any]:
-    """What a run asks, uncut: `{"question", "choices", "value"}`.
+def asked(session: Session, which: str, span: str | None = None) -> dict[str, Any]:
+    """What a run asks (at `span`, else first), uncut: `{"span", "question", "choices", "value"}`.
 
     Raises:
-        InputError: it does not wait.
+        InputError: it does not wait with that.
     """
-    found = _question(_record(session, which))
-    if found is None:
-        raise InputError(f"run {which} does not wait for a person")
-    return found
+    return asdict(question_to_answer(_record(session, which), span))
 
 
-def answer(session: Session, which: str, reply: object) -> dict[str, Any]:
-    """Answer a waiting run, which goes on in the background.
+def answer(session: Session, which: str, reply: object, span: str | None = None) -> dict[str, Any]:
+    """Answer the question of `span`, else the first, of a waiting run, which goes on in the background.
 
     Raises:
-        InputError: it does not wait, or the reply does not fit; it still waits then.
+        InputError: it does not wait with that, or the reply does not fit; it still waits then.
     """
     run = session.revive(which)
-    run.respond(reply)
+    run.respond(reply, span)
     return {"status": run.status}
 
 
@@ -147,11 +146,13 @@ def _told(session: Session, stored: Stored, run: Run | None) -> dict[str, Any]:
         "cost": stored.cost if now is None else now.cost,
         "unpriced": stored.unpriced if now is None else now.unpriced,
     }
-    if status == "waiting" and (found := _question(now or _record(session, stored.id))):
+    if status == "waiting" and (waiting := pending_questions(now or _record(session, stored.id))):
+        first = waiting[0]
         told["asked"] = {
-            "question": found["question"],
-            "choices": found["choices"],
-            "shown": humanize.shown(found["value"], _CUT),
+            "span": first.span,
+            "question": first.question,
+            "choices": first.choices,
+            "shown": humanize.shown(first.value, _CUT),
         }
     return told
 
@@ -160,9 +161,3 @@ def _cost(stored: Stored, here: dict[str, Run]) -> tuple[float, int]:
     """US dollars, and how many calls are not in them because their price is unknown."""
     now = here[stored.id].record if stored.id in here else stored
     return now.cost, now.unpriced
-
-
-def _question(found: Record) -> dict[str, Any] | None:
-    """What the run waits with: the last span that does."""
-    waits: list[Span] = [s for s in found.spans if s.status == "waiting" and s.asked]
-    return dict(waits[-1].asked) if waits else None

@@ -99,14 +99,15 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
 
 
 def _hear(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> None:
-    """Pause for the reply to this question; replies to earlier questions of the node come first."""
-    asked = {"span": waiting.span, "question": waiting.question, "choices": waiting.choices, "value": waiting.value}
-    while True:
-        reply = interrupt(asked)
+    """Pause for a reply to this question, or to another one that the node waits with: the reply names its span."""
+    question = {"span": waiting.span, "question": waiting.question, "choices": waiting.choices, "value": waiting.value}
+    while True:  # replies of earlier pauses come first: their questions wait no more
+        reply = interrupt(question)
         if not (isinstance(reply, dict) and "span" in reply):
             reply = {"span": waiting.span, "reply": reply}  # of who drives the compiled graph without us
-        if reply["span"] == waiting.span:
-            ctx.journal.keep(waiting.span, waiting.key, reply["reply"])
+        answered = ctx.asked.pop(reply["span"], None)
+        if answered is not None:
+            ctx.journal.keep(answered.span, answered.key, reply["reply"])
             return
 
 

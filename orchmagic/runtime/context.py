@@ -49,7 +49,8 @@ class Context:
     `values` mirrors the state, so that a partial result survives any end. `path` stands before the span ids of an
     inner graph. `journal` holds what was paid and done so far. `nested` makes the pipeline of an inner graph, under
     a budget of its own, `pipeline` that of this one anew, by the settings of then. `thread` are the earlier turns of
-    the conversation, `turns` what each call asked. `policy` judges what tools return.
+    the conversation, `turns` what each call asked. `asked` are the questions that wait for a person, by
+    span. `policy` judges what tools return.
     What `fresh` names by its span is asked anew, whatever the cache has. `pictures`: there is an image among its
     values.
     """
@@ -64,7 +65,7 @@ class Context:
     values: dict[str, Any] = field(default_factory=dict)
     visits: int = 0
     met: set[str] = field(default_factory=set)
-    asked: set[str] = field(default_factory=set)
+    asked: dict[str, Waiting] = field(default_factory=dict)
     journal: Journal = field(default_factory=NoJournal)
     nested: Callable[[Limits, Any], tuple[Handler, Any]] | None = None
     budget: Any = None
@@ -138,8 +139,8 @@ class Context:
         found = self.journal.recall(waiting.span, waiting.key)
         if found is not None:
             return found.value
-        if waiting.span not in self.asked:
-            self.asked.add(waiting.span)
+        is_new, self.asked[waiting.span] = waiting.span not in self.asked, waiting
+        if is_new:
             self.emit(Asked(span=waiting.span, question=waiting.question, choices=waiting.choices, value=waiting.value))
         raise waiting
 

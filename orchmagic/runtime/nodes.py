@@ -21,10 +21,10 @@ from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
 from orchmagic.runtime.tool_node import run_tools
 from orchmagic.runtime.voting import vote
 from orchmagic.trace.events import Answered, NodeFailed, NodeFinished, NodeSkipped, NodeStarted
+from orchmagic.trace.questions import APPROVE, DECISIONS, EDIT
 
 _SHOWN = 80  # characters of a value in a reason
 _ENDS = (Capped, BudgetExceeded, Stopped, Waiting)  # these end or pause the run, whatever node they come from
-_APPROVAL = ("approve", "edit", "reject")
 
 
 async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = None) -> Update:
@@ -164,13 +164,13 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
         ctx.emit(Answered(span=span, reply=reply))
         return {node.name: reply}
     subject = as_json(seen[node.subject], node.subject)
-    reply = ctx.await_reply(Waiting(question, span=span, choices=_APPROVAL, value=subject))
+    reply = ctx.await_reply(Waiting(question, span=span, choices=DECISIONS, value=subject))
     ctx.emit(Answered(span=span, reply=reply))
-    if reply["action"] != "edit":
+    if reply["action"] != EDIT:
         return {node.name: reply["action"]}
     inner = node.subject in ctx.kinds.inner
     edited = wrapped(state[node.subject], reply["value"]) if inner else reply["value"]
-    return {node.name: "approve", node.subject: edited}
+    return {node.name: APPROVE, node.subject: edited}
 
 
 def _short(value: object) -> str:

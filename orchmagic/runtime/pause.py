@@ -1,9 +1,8 @@
-"""What a run asks a person, and whether an answer fits the question."""
+"""Whether a person's answer fits the question that it answers."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from orchmagic.errors import InputError, OrchError
@@ -11,60 +10,48 @@ from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Approve, Node, Sub, Tools
 from orchmagic.graph.value_types import Kinds
 from orchmagic.runtime.context import Context, as_json
-
-_DECISIONS = ("approve", "edit", "reject")
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """What a run waits for. `choices` are approve, edit and reject for a `value`; empty: any answer will do."""
-
-    span: str
-    question: str
-    choices: tuple[str, ...] = ()
-    value: Any = None
-    interrupt: str = ""
+from orchmagic.trace.questions import DECISIONS, EDIT, PendingQuestion
 
 
-def fitting(reply: object, pause: Pause, ctx: Context, run: str) -> Any:
+def checked_reply(reply: object, asked: PendingQuestion, ctx: Context, run: str) -> Any:
     """The reply as JSON, in the form that the question of `run` asks for: an answer, or `{"action": …}`.
 
     Raises:
         InputError: it is none; the run still waits.
     """
     if reply is None:
-        raise InputError(f"an answer is missing: {pause.question} Write run.resume(answer)")
-    if not pause.choices:
+        raise InputError(f"an answer is missing: {asked.question} Write run.resume(answer)")
+    if not asked.choices:
         if _decides(reply):  # said of another question: as an answer it would end the run with nonsense
             raise InputError(f"{run} asks for an answer: write %orch resume {run} YOUR ANSWER, or run.resume(answer)")
         return as_json(reply, "answer")
     found = {"action": reply} if isinstance(reply, str) else reply
     action = found.get("action") if isinstance(found, dict) else None
-    if action not in pause.choices or not isinstance(found, dict):
+    if action not in asked.choices or not isinstance(found, dict):
         raise InputError(f"{reply!r} is no answer: write run.approve(), run.edit(value) or run.reject(why)")
-    if action == "edit":
-        found = {**found, "value": _fitted(found, pause, ctx)}
+    if action == EDIT:
+        found = {**found, "value": _edited(found, asked, ctx)}
     return as_json(found, "answer")
 
 
 def _decides(reply: object) -> TypeGuard[dict[str, Any]]:
     """Whether it is what Approve, Edit and Reject send."""
-    return isinstance(reply, dict) and reply.get("action") in _DECISIONS and reply.keys() <= {"action", "value", "why"}
+    return isinstance(reply, dict) and reply.get("action") in DECISIONS and reply.keys() <= {"action", "value", "why"}
 
 
-def _fitted(reply: dict[str, Any], pause: Pause, ctx: Context) -> Any:
+def _edited(reply: dict[str, Any], asked: PendingQuestion, ctx: Context) -> Any:
     """The edited value as JSON: arguments of a tool, or what takes the place of a step's value."""
     if "value" not in reply:
         raise InputError("an edit needs a value: write run.edit(value)")
     value = as_json(reply["value"], "value")
-    node, kinds = _asker(pause.span, ctx)
+    node, kinds = _asker(asked.span, ctx)
     try:
         if isinstance(node, Tools):
-            return _arguments(value, pause, ctx)
+            return _arguments(value, asked, ctx)
         if isinstance(node, Approve) and node.subject:
-            kinds.accept(node.subject, value, pause.value)
+            kinds.accept(node.subject, value, asked.value)
     except (OrchError, ValueError) as error:
-        what = f"{pause.value['tool']!r}" if isinstance(node, Tools) else repr(getattr(node, "subject", ""))
+        what = f"{asked.value['tool']!r}" if isinstance(node, Tools) else repr(getattr(node, "subject", ""))
         raise InputError(f"the edit does not fit {what}: {' '.join(str(error).split())}") from None
     return value
 
@@ -81,10 +68,10 @@ def _asker(span: str, ctx: Context) -> tuple[Node | None, Kinds]:
     return node, kinds
 
 
-def _arguments(value: Any, pause: Pause, ctx: Context) -> Any:
+def _arguments(value: Any, asked: PendingQuestion, ctx: Context) -> Any:
     """The arguments alone, also when all that was shown is given back."""
-    name = pause.value["tool"]
-    if isinstance(value, dict) and value.keys() == pause.value.keys() and value["tool"] == name:
+    name = asked.value["tool"]
+    if isinstance(value, dict) and value.keys() == asked.value.keys() and value["tool"] == name:
         value = value["arguments"]
     tool_schema.tool(name, ctx.namespace[name]).read(json.dumps(value))  # type: ignore[arg-type]  # checked when the cell was read
     return value

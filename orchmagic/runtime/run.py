@@ -14,14 +14,15 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped
+from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, as_json
 from orchmagic.runtime.deduplication import EventDeduplicator
 from orchmagic.runtime.event_loop import EventLoopThread, settle, waited
 from orchmagic.runtime.outcome import RunResult, values
-from orchmagic.runtime.pause import Pause, fitting
+from orchmagic.runtime.pause import checked_reply
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
+from orchmagic.trace.questions import APPROVE, EDIT, REJECT, PendingQuestion, pending_questions, question_to_answer
 from orchmagic.trace.receipt import spans_to_reask, spans_to_retry
 from orchmagic.trace.record import Record
 
@@ -55,7 +56,7 @@ class Run(RunResult):
         cost: US dollars, None when no price is known (`words.money(run.cost)` says it); `tokens` in and out.
         error: what went wrong, in one line, or None.
         reason: why it ended as it did, when it did not simply end.
-        waiting: the question that it waits with, or None.
+        waiting: the first question that it waits with, or None; `questions` are all of them.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Run(RunResult):
     ) -> None:
         self.id = id_
         self.inputs = inputs
-        self.waiting: Pause | None = None
+        self.waiting: PendingQuestion | None = None
         self.status: Status = "running"
         self.error: str | None = None
         self.reason: str | None = None
@@ -81,6 +82,7 @@ class Run(RunResult):
         self._bridge = bridge
         self._past = past or RunHistory()
         self._kept: Record | None = None
+        self._interrupts: dict[str, str] = {}  # by the node that is interrupted: LangGraph's id
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
         self._turn = threading.Lock()  # of those who answer or resume: the second finds it running
@@ -135,8 +137,13 @@ class Run(RunResult):
             self._future.cancel()
             settle(self._done)
 
-    def resume(self, answer: object = None) -> Run:
-        """Go on: a waiting run with the answer to its question, any other from where it broke off.
+    @property
+    def questions(self) -> tuple[PendingQuestion, ...]:
+        """What it waits with, the first to be answered first; an answer may name another by its `span`."""
+        return pending_questions(self.record) if self.status == "waiting" else ()
+
+    def resume(self, answer: object = None, *, span: str | None = None) -> Run:
+        """Go on: a waiting run with the answer to its question (of `span`), any other from where it broke off.
 
         What was paid or done before comes from the record of the run.
 
@@ -144,7 +151,7 @@ class Run(RunResult):
             InputError: the run is done or under way, or the answer is missing or of the wrong form.
         """
         if self.status == "waiting" or answer is not None:
-            return self.respond(answer).wait()
+            return self.respond(answer, span).wait()
         return self.begin_again().wait()
 
     def begin_again(self) -> Run:
@@ -164,33 +171,34 @@ class Run(RunResult):
             self.start()
         return self
 
-    def approve(self) -> Run:
-        """Let what the run asks about pass as it is, and go on."""
-        return self.respond({"action": "approve"}).wait()
+    def approve(self, *, span: str | None = None) -> Run:
+        """Let what the run asks about pass as it is, and go on. `span` names the question, here and below."""
+        return self.respond({"action": APPROVE}, span).wait()
 
-    def edit(self, value: object) -> Run:
+    def edit(self, value: object, *, span: str | None = None) -> Run:
         """Let it pass with this value in its place, and go on."""
-        return self.respond({"action": "edit", "value": value}).wait()
+        return self.respond({"action": EDIT, "value": value}, span).wait()
 
-    def reject(self, why: str = "") -> Run:
+    def reject(self, why: str = "", *, span: str | None = None) -> Run:
         """Do not let it pass: an agent is told why, a chain stops."""
-        return self.respond({"action": "reject", "why": why}).wait()
+        return self.respond({"action": REJECT, "why": why}, span).wait()
 
-    def respond(self, reply: object) -> Run:
+    def respond(self, reply: object, span: str | None = None) -> Run:
         """`resume` without waiting for the end: the run goes on in the background.
 
         Raises:
-            InputError: the run does not wait, or the reply is none of its choices; it still waits then.
+            InputError: the run (or the question of `span`) does not wait, or the reply is none of its choices; it
+                still waits then.
         """
         from orchmagic.runtime import compiler  # noqa: PLC0415 - heavy
 
         with self._turn:
             if self.status != "waiting" or self.waiting is None:
                 raise InputError(f"run {self.id} is {self.status}: only a waiting run can be answered")
-            pause = self.waiting
-            fit = fitting(reply, pause, self._context, self.id)
+            question = question_to_answer(self.record, span)
+            answer = checked_reply(reply, question, self._context, self.id)
             self._past.take(self)
-            self.start(compiler.resume(pause.interrupt, pause.span, fit))
+            self.start(compiler.resume(self._interrupts[question.node], question.span, answer))
         return self
 
     def replay(self, *, from_step: str | None = None, model: str | None = None, **inputs: object) -> Run:
@@ -247,16 +255,14 @@ class Run(RunResult):
             return "capped", None, str(limit)
         except Stopped as stopped:
             return "done", None, str(stopped)
-        if pauses := state.get("__interrupt__"):
-            return "waiting", None, self.wait_for(pauses).question
+        if interrupts := state.get("__interrupt__"):
+            return "waiting", None, self._wait_for_person(interrupts).question
         return "done", None, None
 
-    def wait_for(self, interrupts: Sequence[Any]) -> Pause:
-        """Take the first of LangGraph's interrupts, in the order of the nodes, as the question to answer."""
-        order = [n.name for n in self.graph.nodes]
-        interrupt = min(interrupts, key=lambda i: order.index(i.value["span"].partition("#")[0]))
-        asked = {**interrupt.value, "choices": tuple(interrupt.value["choices"])}
-        self.waiting = Pause(**asked, interrupt=interrupt.id)
+    def _wait_for_person(self, interrupts: Sequence[Any]) -> PendingQuestion:
+        """The first question that waits. LangGraph has one interrupt a node, however many questions that asked."""
+        self._interrupts = {i.value["span"].partition("#")[0]: i.id for i in interrupts}
+        self.waiting = question_to_answer(self.trace.snapshot())
         return self.waiting
 
     async def wake(self, stored: Stored) -> None:
@@ -277,8 +283,8 @@ class Run(RunResult):
         self._told.load(events)
         self._context.values.update(state.values)
         self._context.visits = sum(state.values.get("visits", {}).values())
-        self.wait_for(state.interrupts)
-        self._context.asked.update(i.value["span"] for i in state.interrupts)
+        self._wait_for_person(state.interrupts)
+        self._context.asked.update({q.span: _waiting(q) for q in pending_questions(self.trace.snapshot())})
 
     def _finish(self, status: Status, error: str | None, reason: str | None) -> None:
         reason = reason or "; ".join(self._told.repeats) or None
@@ -292,3 +298,7 @@ class Run(RunResult):
             self._past.save(self)
         finally:
             self._done.set()
+
+
+def _waiting(asked: PendingQuestion) -> Waiting:
+    return Waiting(asked.question, span=asked.span, choices=asked.choices, value=asked.value)

@@ -14,6 +14,7 @@ from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
 from orchmagic.runtime.context import Context, State, Update
 from orchmagic.trace.events import Answered, NodeStarted, ToolFinished, ToolStarted
+from orchmagic.trace.questions import DECISIONS, EDIT, REJECT
 
 
 async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
@@ -78,8 +79,8 @@ def _approved(name: str, written: str, id_: str, ctx: Context) -> str:
         ValueError: rejected; the text is for the model.
     """
     shown = {"tool": name, "arguments": json.loads(written or "{}")}
-    reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=("approve", "edit", "reject"), value=shown))
+    reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=DECISIONS, value=shown))
     ctx.emit(Answered(span=id_, reply=reply))
-    if reply["action"] == "reject":
+    if reply["action"] == REJECT:
         raise ValueError(REJECTED.format(tool=name, why=reply.get("why") or "no reason was given"))
-    return json.dumps(reply["value"]) if reply["action"] == "edit" else written
+    return json.dumps(reply["value"]) if reply["action"] == EDIT else written

@@ -9,9 +9,9 @@ from typing import Any
 
 from orchmagic.trace import events
 from orchmagic.trace.otel_spans import error_type
+from orchmagic.trace.questions import DECISIONS
 from orchmagic.trace.record import Record, Span
 
-_ACTIONS = frozenset({"approve", "edit", "reject"})
 _VOTE = "vote agreement"  # the basis of a choice that is itself an answer
 _FALSE = re.compile(r".*? is false(?= \(|;|$)", re.DOTALL)  # a gate's expression, without the values it read
 _UNSURE = re.compile(r"not sure enough|no known label|no arm")
@@ -81,7 +81,7 @@ def _asked(event: events.Asked) -> dict[str, Any]:
 
 def _answered(event: events.Answered) -> dict[str, Any]:
     said = event.reply.get("action") if isinstance(event.reply, Mapping) else None
-    return {"event": "answered", "step": event.span, "answer": said if said in _ACTIONS else "a text"}
+    return {"event": "answered", "step": event.span, "answer": said if said in DECISIONS else "a text"}
 
 
 def _guarded(event: events.Guarded) -> dict[str, Any]:

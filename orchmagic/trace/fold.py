@@ -175,7 +175,8 @@ class _Fold:
             return
         self._step(event.span, event.at)
         draft = self.drafts.get(event.call) or self._open(event.call, event.span, "tool", event.tool, event.at)
-        draft.again()
+        if draft.status != "waiting":  # as in `_node`
+            draft.again()
         draft.kind, draft.name, draft.input = "tool", event.tool, event.arguments
 
     def _attempt(self, event: events.Chosen | _Attempt) -> None:

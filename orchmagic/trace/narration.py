@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchmagic.trace.events import Audited, Guarded
+from orchmagic.trace.questions import DECIDED, DECISIONS
 from orchmagic.trace.span_builder import SpanBuilder
 
 _SAID = 200  # characters of a complaint, of an answer
 _ROUNDS = 12  # scores that are told
-_ACTIONS = {"approve": "approved", "edit": "edited", "reject": "rejected"}
 
 
 def short(text: str, limit: int = _SAID) -> str:
@@ -21,10 +21,10 @@ def short(text: str, limit: int = _SAID) -> str:
 
 def answered(reply: Any) -> str:
     """`approved by a person`, `rejected by a person: too much`."""
-    if not (isinstance(reply, Mapping) and reply.get("action") in _ACTIONS):
+    if not (isinstance(reply, Mapping) and reply.get("action") in DECISIONS):
         return "answered by a person"
     why = str(reply.get("why") or "")
-    return f"{_ACTIONS[reply['action']]} by a person" + (f": {short(why)}" if why else "")
+    return f"{DECIDED[reply['action']]} by a person" + (f": {short(why)}" if why else "")
 
 
 def recalled(*, paid: bool) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 from orchmagic.trace import humanize
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.path import ENDS
+from orchmagic.trace.questions import APPROVE, EDIT, REJECT, PendingQuestion, answer_target, pending_questions
 from orchmagic.trace.receipt import Receipt
-from orchmagic.trace.record import Record, Span
+from orchmagic.trace.record import Record
 from orchmagic.views.svg import svg_of
 
 _RED = "#d55e00"
@@ -29,7 +30,7 @@ def _html(record: Record) -> Iterator[str]:
     yield f"<div>{mark} <strong>{safe(humanize.headline(record))}</strong></div>"
     for i, line in enumerate(troubles(record)):
         yield f'<div style="color:{_RED};font-weight:{400 if i % 2 else 600}">{"" if i % 2 else "✗ "}{safe(line)}</div>'
-    question = _question(record)
+    question = _first_question(record)
     if record.reason and not question:
         yield f"<div>{safe(humanize.one_line(record.reason, 400))}</div>"
     yield from (f'<div style="opacity:.75">{safe(line)}</div>' for line in remarks(record, above=True))
@@ -52,19 +53,16 @@ def _receipt(record: Record) -> Iterator[str]:
         yield f'<details><summary style="opacity:.75">Receipt. {safe(head)}</summary>{rows.html(_ROWS)}</details>'
 
 
-def _asks(record: Record, question: Span) -> Iterator[str]:
+def _asks(record: Record, question: PendingQuestion) -> Iterator[str]:
     """What a person must know to answer, and how: the buttons are not everywhere."""
-    yield f'<div style="margin:6px 0 2px"><strong>{safe(humanize.shown(question.asked["question"]))}</strong></div>'
-    yield from (f"{name}{pre(value)}" for name, value in action(question.asked["value"]))
-    ways = " · ".join(f"<code>{escape(way)}</code>" for way in how(record.run, question.asked["choices"]))
+    yield f'<div style="margin:6px 0 2px"><strong>{safe(humanize.shown(question.question))}</strong></div>'
+    yield from (f"{name}{pre(value)}" for name, value in action(question.value))
+    ways = " · ".join(f"<code>{escape(way)}</code>" for way in commands(record, question))
     yield f'<div style="opacity:.75">{ways}</div>'
 
 
-def _question(record: Record) -> Span | None:
-    """The first question that the run waits with."""
-    if record.status != "waiting":
-        return None
-    return next((s for s in record.spans if s.status == "waiting" and s.asked), None)
+def _first_question(record: Record) -> PendingQuestion | None:
+    return next(iter(pending_questions(record)), None) if record.status == "waiting" else None
 
 
 def action(value: Any) -> list[tuple[str, Any]]:
@@ -76,23 +74,24 @@ def action(value: Any) -> list[tuple[str, Any]]:
     return [("", value)]
 
 
-def how(run: str, choices: Sequence[str]) -> tuple[str, ...]:
+def commands(record: Record, question: PendingQuestion) -> tuple[str, ...]:
     """The commands that answer, where there are no buttons."""
-    if not choices:
-        return (f"%orch resume {run} your answer",)
-    more = {"approve": "", "edit": " new value", "reject": " why"}
-    return tuple(f"%orch {choice} {run}{more.get(choice, '')}" for choice in choices)
+    target = answer_target(record, question)
+    if not question.choices:
+        return (f"%orch resume {target} your answer",)
+    more = {APPROVE: "", EDIT: " new value", REJECT: " why"}
+    return tuple(f"%orch {choice} {target}{more.get(choice, '')}" for choice in question.choices)
 
 
 def _text(record: Record) -> Iterator[str]:
     yield f"{humanize.MARKS.get(record.status, '·')} {humanize.headline(record)}"
     yield from (f"✗ {line}" for line in troubles(record))
-    question = _question(record)
+    question = _first_question(record)
     if question:
-        yield humanize.shown(question.asked["question"])
-        if question.asked["value"] is not None:
-            yield humanize.shown(question.asked["value"], 1_000)
-        yield f"Answer with: {' · '.join(how(record.run, question.asked['choices']))} (the run goes on with it)"
+        yield humanize.shown(question.question)
+        if question.value is not None:
+            yield humanize.shown(question.value, 1_000)
+        yield f"Answer with: {' · '.join(commands(record, question))} (the run goes on with it)"
         return
     if record.reason:
         yield humanize.one_line(record.reason, 400)

@@ -4,6 +4,7 @@ import sys
 import threading
 
 import pytest
+from approval_page import Page, ended
 
 from orchmagic import Reply
 from orchmagic.notebook import approval
@@ -11,49 +12,6 @@ from orchmagic.notebook import approval
 CHAIN = '%%chain payout --no-cache\ndraft -> to: str\n    Who? {{ mail }}\napprove "Send it?"\nreply\n    Tell {{ draft.to }}\n'
 ASK = '%%chain ask --no-cache\nfirst\n    Say\ngate "yes" in first else ask "May I?"\nreply\n    Go on from {{ answer }}\n'
 AGENT = "%%react orders --no-cache --tools refund --approve refund\nGive back what was paid twice.\n"
-
-
-class Place:
-    """A display that remembers what it showed."""
-
-    def __init__(self):
-        self.shown = []
-
-    def update(self, data, /):
-        self.shown.append(data)
-
-    @property
-    def html(self):
-        return self.shown[-1].get("text/html", "") if self.shown else ""
-
-
-class Page:
-    """The places of one cell, and the panel in the first of them."""
-
-    def __init__(self, run):
-        self.run = run
-        self.first = Place()
-        self.below = approval.ResultArea(Place(), Place(), Place(), Place())
-        self.panel = approval.Panel(run, self.first, self.below)
-        self.panel.offer()
-
-    @property
-    def controls(self):
-        return self.panel.controls
-
-    def click(self, choice):
-        self.controls.buttons[choice].click()
-
-    def send(self, text):
-        self.controls.text.value = text
-        self.controls.submit.click()
-
-
-def ended():
-    """Wait until what a click began has been shown."""
-    for thread in threading.enumerate():
-        if thread.name == "orchmagic-answer":
-            thread.join(20)
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def test_a_run_that_waits_says_what_for_and_is_answered_without_waiting_for_its_
     line = asked(shop.session, "overview")["runs"][0]
     assert line["status"] == "waiting"
     assert line["asked"] == {
-        "question": "Send it?", "choices": ["approve", "edit", "reject"], "shown": '{\n "amount": 12.5\n}',
+        "span": "approval_1#1", "question": "Send it?", "choices": ["approve", "edit", "reject"],
+        "shown": '{\n "amount": 12.5\n}',
     }  # fmt: skip
     assert asked(shop.session, "asked", run.id)["value"] == {"amount": 12.5}
     assert asked(shop.session, "answer", run.id, {"action": "edit", "value": {"amount": 5}})["status"] in {

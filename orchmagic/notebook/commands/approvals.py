@@ -15,26 +15,35 @@ if TYPE_CHECKING:
 
 def resume(session: Session, which: str, *words: str) -> Run:
     """Resume RUN [ANSWER]: answer what a run asks, or go on where it broke off; nothing is paid twice"""
-    run = pick(session, which)
-    return run.resume(" ".join(words) or None)
+    name, span = _target(which)
+    return pick(session, name).resume(" ".join(words) or None, span=span)
 
 
 def approve(session: Session, which: str = "") -> Run:
     """Approve [RUN]: let what a waiting run asks about pass"""
-    return pick(session, which, waiting=True).approve()
+    name, span = _target(which)
+    return pick(session, name, waiting=True).approve(span=span)
 
 
 def edit(session: Session, which: str, *words: str) -> Run:
     """Edit RUN VALUE: let it pass with this value (JSON or text) in its place"""
-    run = pick(session, which, waiting=True)
+    name, span = _target(which)
+    run = pick(session, name, waiting=True)
     if not words:
         raise InputError(f"an edit needs a value: write %orch edit {which} VALUE")
-    return run.edit(_value(" ".join(words)))
+    return run.edit(_value(" ".join(words)), span=span)
 
 
 def reject(session: Session, which: str = "", *words: str) -> Run:
     """Reject [RUN [WHY]]: do not let it pass"""
-    return pick(session, which, waiting=True).reject(" ".join(words))
+    name, span = _target(which)
+    return pick(session, name, waiting=True).reject(" ".join(words), span=span)
+
+
+def _target(which: str) -> tuple[str, str | None]:
+    """(run, span) of `RUN:SPAN`, which names one of several questions; without a span the first is meant."""
+    name, _, span = which.partition(":")
+    return name, span or None
 
 
 def _value(text: str) -> Any:
