@@ -11,14 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchmagic.errors import ExportError
 from orchmagic.graph.model import Graph
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment, Pool
-
-if TYPE_CHECKING:
-    from orchmagic.runtime.context import CallDefaults
 
 __all__ = ["module", "write"]
 

@@ -126,7 +126,7 @@ def models(plan: GraphPlan, node: Call) -> str | None:
     """The argument `models=`; None when the default is meant."""
     if node.ladder:
         return "models"
-    return plan.endpoints.models(node.model or plan.asked.model, plan.fallback(node))
+    return plan.endpoints.models(plan.asked.defaults.models(node)[0], plan.fallback(node))
 
 
 def judge(plan: GraphPlan, node: Call) -> str | None:

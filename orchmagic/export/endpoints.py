@@ -15,6 +15,7 @@ from orchmagic.errors import ExportError
 from orchmagic.export import naming
 from orchmagic.export.formatting import assigned, call, literal, remarked
 from orchmagic.graph.model import Call, Graph
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment, Pool
 from orchmagic.models.wire.urls import host
 
@@ -68,11 +69,10 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class ModelsInUse:
-    """A graph and the models that its calls ask unless they say more."""
+    """A graph and what its calls use unless they say more."""
 
     graph: Graph
-    model: str
-    fallback: tuple[str, ...]
+    defaults: CallDefaults
 
     @property
     def calls(self) -> list[Call]:
@@ -82,7 +82,7 @@ class ModelsInUse:
     @property
     def aliases(self) -> list[str]:
         """All models that it may ask, in order."""
-        own = [self.model, *self.fallback] if self.calls else []
+        own = [self.defaults.model, *self.defaults.fallback] if self.calls else []
         named = [(*((n.model,) if n.model else ()), *n.ladder, *(n.fallback or ())) for n in self.calls]
         return [*own, *(a for found in named for a in found)]
 
@@ -96,7 +96,7 @@ def endpoints(
     asking = [g for g in graphs if g.calls]
     calls = [n for g in asking for n in g.calls]
     aliases = tuple(dict.fromkeys(a for g in asking for a in g.aliases))
-    rest = asking[0].fallback if asking else ()
+    rest = asking[0].defaults.fallback if asking else ()
     deployments = {a: resolve(a) for a in aliases}
     for alias, found in deployments.items():
         if found.provider not in _SPOKEN:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from orchmagic.export import dependencies, naming, predecessors
 from orchmagic.export.endpoints import Endpoints, ModelsInUse
 from orchmagic.export.notebook_code import Copied, is_constant
 from orchmagic.graph.model import Approve, Branch, Call, Graph, Limits, Node, Sub, Tools
 from orchmagic.graph.output_types import OutputType, camel, resolve, voted
-
-if TYPE_CHECKING:
-    from orchmagic.runtime.context import CallDefaults
+from orchmagic.graph.resolution import CallDefaults
 
 
 @dataclass
@@ -197,11 +194,11 @@ class GraphPlan:
 
     def fallback(self, node: Call) -> tuple[str, ...]:
         """The models that a call asks when its own fails."""
-        return self.asked.fallback if node.fallback is None else node.fallback
+        return self.asked.defaults.fallbacks(node)
 
     def logprobs(self, node: Call) -> bool:
         """Whether the confidence of a call comes from log-probabilities; else the model reports it."""
-        return bool(node.confidence) and self.endpoints.deployments[node.model or self.asked.model].logprobs
+        return bool(node.confidence) and self.endpoints.deployments[self.asked.defaults.models(node)[0]].logprobs
 
     def nullable(self, name: str) -> bool:
         """Whether a node that ran may have left nothing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from orchmagic.errors import InputError
 from orchmagic.export import dependencies, naming
@@ -15,10 +14,8 @@ from orchmagic.export.notebook_code import Copied
 from orchmagic.graph.functions import FUNCTIONS, STAYS
 from orchmagic.graph.model import Call, Graph, Sub, Tools
 from orchmagic.graph.output_types import annotation_names
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment, Pool, images
-
-if TYPE_CHECKING:
-    from orchmagic.runtime.context import CallDefaults
 
 
 @dataclass
@@ -117,7 +114,7 @@ def whole(
     Raises:
         ExportError: names what cannot leave the notebook.
     """
-    graphs = list(dict.fromkeys(_graphs(graph, defaults.model, defaults.fallback)))
+    graphs = list(dict.fromkeys(_graphs(graph, defaults)))
     found = endpoints(graphs, deployments, pool)
     outer = GraphPlan(graph, namespace, defaults, found, Copied(namespace), graphs[0])
     constants = made_constant(graph, namespace)
@@ -137,7 +134,9 @@ def whole(
             inner={},
         )
     for asked, plan in plans.items():
-        plan.inner |= {sub.name: plans[_inside(asked, sub)] for sub in _subs(asked.graph)}
+        plan.inner |= {
+            sub.name: plans[ModelsInUse(sub.graph, asked.defaults.within(sub.graph))] for sub in _subs(asked.graph)
+        }
     made = ModulePlan(list(plans.values()), defaults, found, outer.copied)
     shared = outer.shared
     shared.reasks, shared.wants_choice, shared.tables = made.reasks, made.wants_choice, made.tables
@@ -147,16 +146,12 @@ def whole(
     return made
 
 
-def _graphs(graph: Graph, model: str, fallback: tuple[str, ...]) -> Iterator[ModelsInUse]:
+def _graphs(graph: Graph, defaults: CallDefaults) -> Iterator[ModelsInUse]:
     """A graph and all inside it, with the models that each asks: what a graph leaves open comes from outside."""
-    asked = ModelsInUse(graph, graph.model or model, graph.fallback or fallback)
+    asked = ModelsInUse(graph, defaults.within(graph))
     yield asked
     for sub in _subs(graph):
-        yield from _graphs(sub.graph, asked.model, asked.fallback)
-
-
-def _inside(outer: ModelsInUse, sub: Sub) -> ModelsInUse:
-    return ModelsInUse(sub.graph, sub.graph.model or outer.model, sub.graph.fallback or outer.fallback)
+        yield from _graphs(sub.graph, asked.defaults)
 
 
 def _subs(graph: Graph) -> list[Sub]:

@@ -12,8 +12,9 @@ from typing import Any
 from orchmagic.errors import CellError, InputError, Problem, nearest
 from orchmagic.graph import checks, composition
 from orchmagic.graph.functions import FUNCTIONS
-from orchmagic.graph.model import DEFAULTS, Call, Code, Each, Graph, Limits, Link, Node, Sub, Tools, Votes
+from orchmagic.graph.model import Call, Code, Each, Graph, Link, Node, Sub, Tools, Votes
 from orchmagic.graph.output_types import resolve
+from orchmagic.graph.resolution import run_limits
 from orchmagic.language import expression, template
 from orchmagic.language.cell import Cell, CodeStep, Control, Step, Value
 from orchmagic.language.magic_line import RunOptions
@@ -22,12 +23,13 @@ from orchmagic.language.step_options import AROUND, PLAIN, READ
 
 
 class GraphBuilder:
-    """One cell on its way to a graph. `namespace` is the notebook's, only looked at."""
+    """One cell on its way to a graph. `namespace` is the notebook's, only looked at; `limits` are the run's."""
 
     def __init__(self, cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> None:
         self.cell = cell
         self.options = options
         self.namespace = namespace
+        self.limits = run_limits(options)
         self.problems: list[Problem] = []
         self._lines: dict[str, int] = {}
 
@@ -145,7 +147,7 @@ class GraphBuilder:
         """The pattern has no place for this item."""
         self.problem(item.line, f"%%{self.cell.magic} has no {what}", write)
 
-    def build(self, nodes: list[Node], links: list[Link], results: Iterable[str], *, loops: int = 0) -> Graph:
+    def build(self, nodes: list[Node], links: list[Link], results: Iterable[str]) -> Graph:
         """The finished graph.
 
         Raises:
@@ -168,14 +170,6 @@ class GraphBuilder:
         if self.problems:
             raise CellError(self.problems)
         options = self.options
-        limits = Limits(
-            max_iterations=options.max_iterations or loops or DEFAULTS.max_iterations,
-            max_steps=options.max_steps or DEFAULTS.max_steps,
-            max_tokens=options.max_tokens or DEFAULTS.max_tokens,
-            budget=options.budget,
-            deadline=options.deadline or DEFAULTS.deadline,
-            concurrency=options.concurrency or DEFAULTS.concurrency,
-        )
         return Graph(
             name=options.name or self.cell.magic,
             pattern=self.cell.magic,
@@ -184,7 +178,7 @@ class GraphBuilder:
             results=tuple(results),
             inputs=inputs,
             code=code,
-            limits=limits,
+            limits=self.limits,
             model=options.model,
             fallback=options.fallback,
             source=f"%%{self.cell.magic} {self.cell.line}\n{self.cell.body}",

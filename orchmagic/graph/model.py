@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
+from orchmagic.core import limits
 from orchmagic.errors import nearest
 from orchmagic.language.output_spec import TEXT, Output
 from orchmagic.language.template import Message
@@ -205,12 +206,12 @@ Link: TypeAlias = Edge | Branch | Fork | Join
 class Limits:
     """What bounds a run (None: open): steps but for Code, seconds, US dollars; `concurrency` items at once."""
 
-    max_iterations: int = 8
-    max_steps: int = 50
-    max_tokens: int | None = 200_000
+    max_iterations: int = limits.MAX_ITERATIONS
+    max_steps: int = limits.MAX_STEPS
+    max_tokens: int | None = limits.MAX_TOKENS
     budget: float | None = None
-    deadline: float | None = 600.0
-    concurrency: int = 16
+    deadline: float | None = limits.DEADLINE
+    concurrency: int = limits.CONCURRENCY
 
     @property
     def supersteps(self) -> int:

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from orchmagic.core.limits import OPEN, Open
 from orchmagic.core.validators import CachePolicy, keep, money, number, seconds, text, whole, words
 from orchmagic.errors import CellError, Problem, nearest
 
@@ -34,7 +35,10 @@ _METAVARS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of the magic line. `least` bounds numbers from below; `short` is a second spelling (`-i`)."""
+    """One option of the magic line. `least` bounds numbers from below; `short` is a second spelling (`-i`).
+
+    `may_be_open`: "none" is a value, for no limit.
+    """
 
     flag: str
     kind: Kind
@@ -42,6 +46,7 @@ class Option:
     metavar: str = ""
     short: str = ""
     least: float = 0
+    may_be_open: bool = False
 
     @property
     def key(self) -> str:
@@ -60,10 +65,10 @@ BASE: tuple[Option, ...] = (
     Option("--model", "text", "model or alias of every step that names none", "MODEL"),
     Option("--fallback", "words", "models to try when that one fails", "MODEL,…"),
     Option("--retry", "int", "how often a failed call, or a reply that does not fit its output, is tried again"),
-    Option("--timeout", "seconds", "of one model call: 30s, 2m"),
-    Option("--deadline", "seconds", "of the whole run: 90s, 10m"),
-    Option("--budget", "money", "most that the run may cost, in US dollars: 0.01"),
-    Option("--max-tokens", "int", "most tokens of the whole run", least=1),
+    Option("--timeout", "seconds", "of one model call: 30s, 2m; none for no limit", may_be_open=True),
+    Option("--deadline", "seconds", "of the whole run: 90s, 10m; none for no limit", may_be_open=True),
+    Option("--budget", "money", "most that the run may cost, in US dollars: 0.01, or none", may_be_open=True),
+    Option("--max-tokens", "int", "most tokens of the whole run, or none", least=1, may_be_open=True),
     Option("--max-steps", "int", "most steps of the whole run", least=1),
     Option("--max-iterations", "int", "most rounds of a loop", least=1),
     Option("--concurrency", "int", "most items of a step with over= at once", least=1),
@@ -93,7 +98,7 @@ class HelpRequested(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The magic line as it was read; None where it says nothing.
+    """The magic line as it was read; None where it says nothing, "none" where it opens a limit.
 
     Times are seconds, `budget` is US dollars, `max_tokens` counts the whole run, `cache` is how answers are
     kept. `light` is the model of steps that only classify. `extra` holds a pattern's own options by key
@@ -106,10 +111,10 @@ class RunOptions:
     light: str | None = None
     fallback: tuple[str, ...] = ()
     retry: int | None = None
-    timeout: float | None = None
-    deadline: float | None = None
-    budget: float | None = None
-    max_tokens: int | None = None
+    timeout: float | Open | None = None
+    deadline: float | Open | None = None
+    budget: float | Open | None = None
+    max_tokens: int | Open | None = None
     max_steps: int | None = None
     max_iterations: int | None = None
     concurrency: int | None = None
@@ -257,7 +262,6 @@ def _unquoted(word: str) -> tuple[str, bool]:
 _READERS: Mapping[Kind, Callable[[str], object]] = {
     "text": text,
     "words": words,
-    "int": whole(0),
     "float": number,
     "seconds": seconds,
     "keep": keep,
@@ -267,8 +271,10 @@ _READERS: Mapping[Kind, Callable[[str], object]] = {
 
 def _read(option: Option, written: str) -> object:
     """The value; the text of a ValueError says what to write."""
-    found = _READERS[option.kind](written)
-    if option.kind in {"int", "float"} and float(str(found)) < option.least:
+    if option.may_be_open and written == OPEN:
+        return OPEN
+    found = whole(int(option.least))(written) if option.kind == "int" else _READERS[option.kind](written)
+    if option.kind == "float" and float(str(found)) < option.least:
         raise ValueError(f"{option.least:g} or more")
     if found == ():
         raise ValueError("names with commas between them: a,b")

@@ -16,11 +16,24 @@ def _number(value: Value) -> float:
     return found
 
 
+def _positive(value: Value) -> float:
+    found = _number(value)
+    if not 0 < found < float("inf"):
+        raise ValueError(value.source)
+    return found
+
+
 def _whole(value: Value) -> int:
     found = _number(value)
-    if found != int(found):
+    if found == float("inf") or found != int(found):
         raise ValueError(value.source)
     return int(found)
+
+
+def _count(value: Value) -> int:
+    if (found := _whole(value)) == 0:
+        raise ValueError(value.source)
+    return found
 
 
 def _kept(value: Value) -> str:
@@ -32,8 +45,8 @@ READ: dict[str, tuple[Callable[[Value], Any], str]] = {
     "model": (lambda v: v.word, "a model or alias: model=large"),
     "fallback": (lambda v: v.words, "one or more models: fallback=large"),
     "temperature": (_number, "a number: temperature=0.2"),
-    "max_tokens": (_whole, "a whole number: max_tokens=300"),
-    "timeout": (_number, "seconds: timeout=30"),
+    "max_tokens": (_count, "a whole number, 1 or more: max_tokens=300"),
+    "timeout": (_positive, "seconds, more than 0: timeout=30"),
     "retry": (_whole, "a whole number: retry=2"),
     "cache": (_kept, "a time, semantic, exact or off: cache=1d"),
     "when": (lambda v: v.expression, "a Python expression: when=extract.score > 3"),

@@ -8,7 +8,8 @@ from dataclasses import replace
 from orchmagic.errors import nearest
 from orchmagic.graph import tool_schema
 from orchmagic.graph.builder import GraphBuilder, is_code
-from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
+from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
+from orchmagic.graph.resolution import bound
 from orchmagic.language import template
 
 TRANSCRIPT = "messages"
@@ -30,11 +31,11 @@ def check(builder: GraphBuilder, names: Iterable[str], line: int, where: str) ->
 
 def as_agent(builder: GraphBuilder, call: Call, names: tuple[str, ...]) -> Sub:
     """The call with tools: it asks and reads until it answers, at most `--max-iterations` times."""
-    cap = builder.options.max_iterations or DEFAULTS.max_iterations
+    cap = builder.limits.max_iterations
     agent = replace(
         call, name="agent", tools=names, transcript=TRANSCRIPT, each=None, when=None, isolated=False, role="agent"
     )
-    act = Tools("tools", names, TRANSCRIPT, builder.options.timeout)
+    act = Tools("tools", names, TRANSCRIPT, bound(builder.options.timeout))
     on = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
     why = f"{cap} iterations were not enough for an answer"
     links: tuple[Link, ...] = (

@@ -9,7 +9,6 @@ from orchmagic.core.numbers import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import (
     CAP,
-    DEFAULTS,
     END,
     FAIL,
     STOP,
@@ -126,7 +125,7 @@ def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, as
     if kind == "retry" and gate.again:
         return Branch(gate.name, gate.name, (passed, Arm(False, gate.again, int(argument))), FAIL, why)
     if kind == "goto":
-        limit = builder.options.max_iterations or DEFAULTS.max_iterations
+        limit = builder.limits.max_iterations
         cap = f"`goto {argument}` was taken {counted(limit, 'time')}"
         return Branch(gate.name, gate.name, (passed, Arm(False, str(argument), limit)), CAP, cap)
     return Branch(gate.name, gate.name, (passed,), FAIL, why)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from orchmagic.errors import nearest
 from orchmagic.graph import tool_schema
 from orchmagic.graph.builder import GraphBuilder
-from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Edge, Graph
+from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Edge, Graph
 from orchmagic.graph.model import Tools as ToolsNode
 from orchmagic.graph.output_types import parse_output
+from orchmagic.graph.resolution import bound
 from orchmagic.language.cell import Cell
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import TEXT, Output
@@ -39,9 +40,9 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         builder.problem(
             1, f"--approve {name} is none of --tools", f"Name one of {', '.join(names)}{nearest(name, names)}"
         )
-    cap = options.max_iterations or DEFAULTS.max_iterations
+    cap = builder.limits.max_iterations
     agent = Call("agent", cell.prompt, _returns(builder), tools=names, transcript=TRANSCRIPT)
-    act = ToolsNode("tools", names, TRANSCRIPT, options.timeout, approve)
+    act = ToolsNode("tools", names, TRANSCRIPT, bound(options.timeout), approve)
     wants = Branch(
         "agent",
         f"bool({TRANSCRIPT}[-1].get('tool_calls'))",

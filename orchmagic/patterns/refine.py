@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.graph.builder import GraphBuilder
-from orchmagic.graph.model import CAP, DEFAULTS, END, Arm, Branch, Call, Code, Graph, Node, Sub
+from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Graph, Node, Sub
 from orchmagic.graph.output_types import resolve
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
@@ -24,7 +24,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     """A loop from `generate` to `best`; steps between generate and evaluate (a test run, say) are inside of it."""
     builder = GraphBuilder(cell, options, namespace)
     until = _until(builder)
-    limit = (until.maximum if until else None) or options.max_iterations or DEFAULTS.max_iterations
+    limit = (until.maximum if until else None) or builder.limits.max_iterations
     nodes = _nodes(builder)
     names = [n.name for n in nodes]
     evaluate = nodes[names.index(EVALUATE)]

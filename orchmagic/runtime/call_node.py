@@ -106,8 +106,7 @@ def _rung(node: Call, span: str) -> str | None:
 
 def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
     defaults, node = ctx.defaults, asked.node
-    model = asked.model or node.model or ctx.graph.model or defaults.model
-    fallback = node.fallback if node.fallback is not None else ctx.graph.fallback or defaults.fallback
+    model, fallback = asked.model or defaults.models(node)[0], defaults.fallbacks(node)
     if images.inside(asked.messages):
         model, *others = _sighted(node, (model, *fallback), ctx)
         fallback = tuple(others)

@@ -13,7 +13,23 @@ from typing import Annotated, Any, assert_never
 
 from orchmagic.errors import Capped, GateFailed, Stopped, Waiting
 from orchmagic.graph.composition import pauses
-from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch, Code, Edge, Fork, Graph, Join, Node, Sub, targets
+from orchmagic.graph.model import (
+    CAP,
+    END,
+    FAIL,
+    STOP,
+    Arm,
+    Branch,
+    Call,
+    Code,
+    Edge,
+    Fork,
+    Graph,
+    Join,
+    Node,
+    Sub,
+    targets,
+)
 from orchmagic.graph.model import START as OUTSET
 from orchmagic.runtime import nodes
 from orchmagic.runtime.context import Context, State, Update, evaluate, scope
@@ -187,8 +203,8 @@ def _basis(link: Branch, sure: float | None, ctx: Context) -> str:
     if sure is None:
         return ""
     node = ctx.graph.node(link.source)
-    model = getattr(node, "model", None) or ctx.graph.model or ctx.defaults.model
-    return "logprobs" if ctx.deployment(model).logprobs else "self-report"
+    measured = isinstance(node, Call) and ctx.deployment(ctx.defaults.models(node)[0]).logprobs
+    return "logprobs" if measured else "self-report"
 
 
 def resume(interrupt: str, span: str, reply: object) -> Any:

@@ -6,12 +6,12 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from orchmagic.core.validators import CachePolicy
 from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Limits, Sub
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.value_types import Kinds
 from orchmagic.guards.policy import Guardrails
 from orchmagic.language import expression
@@ -21,25 +21,6 @@ from orchmagic.trace.events import Asked
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CallDefaults:
-    """What a call uses when its step says nothing. `timeout` in seconds.
-
-    `cache` is what --no-cache and --refresh say of this one run, `keep` how answers are kept otherwise.
-
-    `retries` counts attempts after a failed one: the pipeline makes them, exported modules name them.
-    """
-
-    model: str = "default"
-    fallback: tuple[str, ...] = ()
-    timeout: float | None = 60.0
-    max_tokens: int = 1024
-    cache: Literal["use", "refresh", "off"] = "use"
-    keep: CachePolicy = field(default_factory=CachePolicy)
-    stream: bool = False
-    retries: int = 2
 
 
 @dataclass(slots=True)
@@ -113,15 +94,13 @@ class Context:
         """The context of the graph inside `node`; `counts`: its steps are steps of this run too."""
         handler, budget = self.nested(node.graph.limits, self.budget) if self.nested else (self.handler, self.budget)
         kinds = self.kinds.inner[node.name]
-        model = self.graph.model or self.defaults.model
-        fallback = self.graph.fallback or self.defaults.fallback
         return replace(
             self,
             graph=node.graph,
             handler=handler,
             budget=budget,
             kinds=kinds,
-            defaults=replace(self.defaults, model=model, fallback=fallback),
+            defaults=self.defaults.within(node.graph),
             path=path,
             outer=self,
             counts=counts,

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from orchmagic.errors import SettingsError
 from orchmagic.graph.model import Call, Graph, Sub
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment
 from orchmagic.models.pricing import prices
 from orchmagic.patterns import PATTERNS
@@ -31,15 +32,15 @@ def cost_reference(pattern: str, models: Iterable[str], resolve: Callable[[str],
     return CostReference(strongest=prices.strongest(known.pop("large", None), known.values()), usual=_usual(pattern))
 
 
-def models_of(graph: Graph, default: str) -> list[str]:
-    """The models that a run may ask: `default` where neither a call nor its graph names one."""
-    default = graph.model or default
-    found = list(graph.fallback)
+def models_of(graph: Graph, defaults: CallDefaults) -> list[str]:
+    """The models that a run may ask, fallbacks too; `defaults` hold around the graph."""
+    defaults = defaults.within(graph)
+    found: list[str] = []
     for node in graph.nodes:
         if isinstance(node, Sub):
-            found += models_of(node.graph, default)
+            found += models_of(node.graph, defaults)
         elif isinstance(node, Call):
-            found += [*(node.ladder or (node.model or default,)), *(node.fallback or ())]
+            found += [*defaults.models(node), *defaults.fallbacks(node)]
     return found
 
 

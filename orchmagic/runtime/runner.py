@@ -54,7 +54,7 @@ class Runner:
 
         `parent` is the run that it replays, `fork` says what is different.
         """
-        self._check_models(made.definition)
+        self._check_models(made.definition, made.options)
         graph = self._graph(made)
         number = self._session.history.begin(made.definition, inputs, parent, fork)
         run = self._assembled(number, made, graph, inputs, parent, fork)
@@ -80,7 +80,7 @@ class Runner:
             graph.pattern,
             picture=picture(graph),
             limits=asdict(graph.limits),
-            **cost_reference(graph.pattern, models_of(graph, self._session.settings.model), self._session.known),
+            **cost_reference(graph.pattern, models_of(graph, self._session.defaults(options)), self._session.known),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         told = self._session.history.audited(EventDeduplicator(trace))
@@ -215,7 +215,7 @@ class Runner:
             namespace=self._session.namespace,
             deployment=self._session.deployment,
             kinds=Kinds(graph, self._session.namespace),
-            defaults=self._session.defaults(options),
+            defaults=self._session.defaults(options).within(graph),
             journal=journal,
             nested=nested,
             budget=budget,
@@ -274,9 +274,9 @@ class Runner:
             time_left=left,
         )
 
-    def _check_models(self, graph: Graph) -> None:
+    def _check_models(self, graph: Graph, options: RunOptions) -> None:
         """An unknown alias or an unset key is one clear line before anything starts."""
-        for name in set(models_of(graph, self._session.settings.model)):
+        for name in set(models_of(graph, self._session.defaults(options))):
             deployment = self._session.deployment(name)
             if said := api_keys.missing_key(deployment, self._session.environ):
                 raise SettingsError(f"model {name!r} cannot be asked: {said}; or name another model")

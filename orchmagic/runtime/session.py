@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.environment import notebook
 from orchmagic.core.settings import Settings, load
-from orchmagic.core.validators import CachePolicy, keep
 from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.graph.checks import reads
 from orchmagic.graph.composition import definition, nested
 from orchmagic.graph.model import Graph, Node
+from orchmagic.graph.resolution import CallDefaults, call_defaults, options_with_settings
 from orchmagic.guards import Rule, together
 from orchmagic.guards import parse as rules_of
 from orchmagic.language.cell import parse
@@ -25,7 +25,6 @@ from orchmagic.models.routing import alias_advice, aliases, api_keys
 from orchmagic.patterns import PATTERNS
 from orchmagic.runtime.budgets import KernelBudget
 from orchmagic.runtime.caches import Caches
-from orchmagic.runtime.context import CallDefaults
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.history import History
 from orchmagic.runtime.orchestration import Orchestration
@@ -107,7 +106,7 @@ class Session:
             )
         self.rules(options)  # a wrong one is told before anything runs
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
-        graph = plug.build(cell, self._with_settings(options), namespace)
+        graph = plug.build(cell, options_with_settings(options, self.settings), namespace)
         return Orchestration(graph, options, self)
 
     def current(self, made: Orchestration) -> Graph:
@@ -124,34 +123,9 @@ class Session:
         _, _, step = name.rpartition(".")
         return made.step(step) if name == f"{made.definition.name}.{step}" else made
 
-    def _with_settings(self, options: RunOptions) -> RunOptions:
-        """Limits that the magic line leaves open come from the settings."""
-        chosen = self.settings
-        return replace(
-            options,
-            light="small" if options.model is None and "small" in chosen.models else None,
-            fallback=options.fallback or chosen.fallback,
-            retry=chosen.reask if options.retry is None else options.retry,
-            max_iterations=options.max_iterations or chosen.max_iterations,
-            concurrency=options.concurrency or chosen.concurrency,
-            max_steps=options.max_steps or chosen.max_steps,
-            max_tokens=options.max_tokens or chosen.max_tokens,
-            deadline=options.deadline or chosen.deadline,
-            budget=options.budget if options.budget is not None else chosen.budget,
-        )
-
     def defaults(self, options: RunOptions) -> CallDefaults:
-        """What a call uses when its step says nothing: the magic line, else the settings."""
-        chosen = self.settings
-        return CallDefaults(
-            model=options.model or chosen.model,
-            fallback=options.fallback or chosen.fallback,
-            timeout=options.timeout or chosen.timeout,
-            max_tokens=chosen.reply_tokens,
-            cache="off" if options.no_cache else "refresh" if options.refresh else "use",
-            keep=(options.cache or CachePolicy()).over(keep(chosen.cache)),
-            retries=chosen.retry if options.retry is None else options.retry,
-        )
+        """What a call uses when its step says nothing."""
+        return call_defaults(options, self.settings)
 
     def rules(self, options: RunOptions) -> tuple[Rule, ...]:
         """What guards a run: the rules of the magic line beside those of the settings."""

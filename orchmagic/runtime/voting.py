@@ -86,9 +86,7 @@ async def _ballot(asked: CallPrompt, number: int, ctx: Context) -> Any:
 
 
 def _judge(asked: CallPrompt, ctx: Context) -> str | None:
-    own = asked.node.fallback
-    models = own if own is not None else ctx.graph.fallback or ctx.defaults.fallback
-    return models[0] if models else None
+    return next(iter(ctx.defaults.fallbacks(asked.node)), None)
 
 
 def _shown(winner: Any, votes: Votes) -> str:

@@ -12,7 +12,7 @@ from orchmagic.errors import ExportError
 from orchmagic.export import module
 from orchmagic.export.source_text import is_tidy, is_typed, needs, of_class, tidied
 from orchmagic.graph.functions.chunking import split
-from orchmagic.runtime.context import CallDefaults
+from orchmagic.graph.resolution import CallDefaults
 
 USE = "def use(text: str) -> str:\n    return text\n"
 CODE = "%%chain made\nfound = use(question)\nreply\n    Say {{ found }}\n"

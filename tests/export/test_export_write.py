@@ -16,9 +16,9 @@ from exporting import graph_of, loaded, ran, served
 from orchmagic import Script
 from orchmagic.errors import ExportError
 from orchmagic.export import write
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
-from orchmagic.runtime.context import CallDefaults
 
 
 def exported(file: Path, cell: str = TRIAGE, code: str = "", **options: bool) -> Path:

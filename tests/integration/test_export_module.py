@@ -15,8 +15,8 @@ from exporting import graph_of, loaded, ran, served
 from orchmagic.errors import ExportError
 from orchmagic.export import module, naming
 from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment, Pool
-from orchmagic.runtime.context import CallDefaults
 
 pytestmark = pytest.mark.slow
 

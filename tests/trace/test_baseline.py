@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.errors import SettingsError
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment
 from orchmagic.models.pricing import prices
 from orchmagic.runtime.reference import cost_reference, models_of
@@ -144,4 +145,4 @@ def test_models_that_nobody_knows_are_no_reason_not_to_run():
 def test_the_models_of_a_run_are_those_of_its_calls_and_of_what_is_nested_in_it(notebook):
     notebook.space["inner"] = notebook.define("%%chain inner --model tiny\na\n    x\nb(model=large)\n    y\n")
     made = notebook.define("%%chain outer --fallback spare\nfirst(run=inner)\nlast(fallback=other)\n    z\n")
-    assert set(models_of(made.definition, "default")) == {"tiny", "large", "default", "other", "spare"}
+    assert set(models_of(made.definition, CallDefaults())) == {"tiny", "large", "default", "other", "spare"}

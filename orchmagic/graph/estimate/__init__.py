@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.settings import Settings
@@ -18,15 +18,13 @@ from orchmagic.errors import InputError
 from orchmagic.graph.estimate.known_values import given, items, known_values
 from orchmagic.graph.estimate.paths import repeats, way
 from orchmagic.graph.model import Approve, Call, Code, Graph, Node, Sub, Tools
+from orchmagic.graph.resolution import CallDefaults
 from orchmagic.language import template
 from orchmagic.models import Deployment, Pool
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing import alias_advice
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
-
-if TYPE_CHECKING:
-    from orchmagic.runtime.context import CallDefaults
 
 _BYTES = 4  # of English text to a token, about
 _TOOL = 200  # tokens of one tool's result, a guess
@@ -141,12 +139,13 @@ def estimate(
     defaults: CallDefaults,
 ) -> Estimate:
     """The range of one run. `known` are the inputs that have a value."""
-    reader = _GraphReader(namespace, models, defaults)
-    few, many = reader.rows(graph, known)
+    reader = _GraphReader(namespace, models)
+    few, many = reader.rows(graph, known, defaults.within(graph))
     top = graph.limits.max_tokens or math.inf
     unknown = tuple(dict.fromkeys(s.model for s in many if s.cost is None))
     least, most = sum(s.cost.low for s in few if s.cost), sum(s.cost.high for s in many if s.cost)
-    cost = None if unknown else Range(least, min(most, graph.limits.budget or most))
+    budget = most if graph.limits.budget is None else graph.limits.budget
+    cost = None if unknown else Range(least, min(most, budget))
     calls = Range(sum(s.calls.low for s in few), sum(s.calls.high for s in many))
     return Estimate(
         calls=calls,
@@ -164,18 +163,18 @@ def estimate(
 class _GraphReader:
     """Reads a graph and those inside it. `steps` are all call steps met, `notes` what is to be said of their models."""
 
-    def __init__(self, namespace: Mapping[str, object], models: Models, defaults: CallDefaults) -> None:
-        self.namespace, self.models, self.defaults = namespace, models, defaults
+    def __init__(self, namespace: Mapping[str, object], models: Models) -> None:
+        self.namespace, self.models = namespace, models
         self.steps: dict[str, StepEstimate] = {}
         self.notes: dict[str, None] = {}  # each once, in order
 
     def rows(
-        self, graph: Graph, known: Mapping[str, object], path: str = "", often: Range = _ONCE
+        self, graph: Graph, known: Mapping[str, object], defaults: CallDefaults, path: str = "", often: Range = _ONCE
     ) -> tuple[list[StepEstimate], list[StepEstimate]]:
         """The steps of the lightest and of the heaviest way through a graph that runs `often`."""
         values = known_values(graph, known)
         visits = repeats(graph)
-        found = {n.name: self._node(n, graph, values, visits[n.name], path, often) for n in graph.nodes}
+        found = {n.name: self._node(n, defaults, values, visits[n.name], path, often) for n in graph.nodes}
         light = {n: sum(r.tokens.low for r in few) for n, (few, _) in found.items()}
         heavy = {n: sum(r.tokens.high for r in many) for n, (_, many) in found.items()}
         few = [row for n in way(graph, light, min) for row in found[n][0]]
@@ -183,32 +182,32 @@ class _GraphReader:
         return few, many
 
     def _node(
-        self, node: Node, graph: Graph, known: Mapping[str, object], visits: int, path: str, often: Range
+        self, node: Node, defaults: CallDefaults, known: Mapping[str, object], visits: int, path: str, often: Range
     ) -> tuple[list[StepEstimate], list[StepEstimate]]:
         match node:
             case Call():
                 often = often.times(_runs(node, known, visits))
-                step = self._call(replace(node, name=f"{path}{node.name}"), graph, known, visits, often)
+                step = self._call(replace(node, name=f"{path}{node.name}"), defaults, known, visits, often)
                 self.steps[step.name] = step
                 return [step], [step]
             case Sub():
                 inputs = {} if visits > 1 else given(node.graph, node.given, known)
-                own = node.graph
-                inner = replace(own, model=own.model or graph.model, fallback=own.fallback or graph.fallback)
-                return self.rows(inner, inputs, f"{path}{node.name}/", often.times(_runs(node, known, visits)))
+                runs, inner = often.times(_runs(node, known, visits)), defaults.within(node.graph)
+                return self.rows(node.graph, inputs, inner, f"{path}{node.name}/", runs)
             case Tools() | Code() | Approve():
                 return [], []
             case _:
                 assert_never(node)
 
-    def _call(self, node: Call, graph: Graph, known: Mapping[str, object], visits: int, often: Range) -> StepEstimate:
+    def _call(
+        self, node: Call, defaults: CallDefaults, known: Mapping[str, object], visits: int, often: Range
+    ) -> StepEstimate:
         """`often`: how many times the node asks its question anew (visits, items, votes)."""
-        names = node.ladder[:visits] or (node.model or graph.model or self.defaults.model,)
-        fallback = _fallback(node, graph, self.defaults)
+        names, fallback = defaults.models(node)[:visits], defaults.fallbacks(node)
         models = [self.models.members(name) for name in names]
-        attempts = {name: self.models.attempts(name, self.defaults.retries) for name in (*names, *fallback)}
+        attempts = {name: self.models.attempts(name, defaults.retries) for name in (*names, *fallback)}
         self.notes |= {said: None for name in names if (said := self.models.alone(name, (*names, *fallback)))}
-        reply = node.max_tokens or self.defaults.max_tokens
+        reply = node.max_tokens or defaults.max_tokens
         prompt, open_ = _prompt(node, {**self.namespace, **known})
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
         least = Usage(input=prompt, output=_SHORT)
@@ -258,17 +257,15 @@ def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
     return size, open_
 
 
-def _fallback(node: Call, graph: Graph, defaults: CallDefaults) -> tuple[str, ...]:
-    return node.fallback if node.fallback is not None else graph.fallback or defaults.fallback
-
-
 def _limits(graph: Graph) -> str:
     limits = graph.limits
     parts = [counted(limits.max_steps, "step")]
-    parts += [f"{limits.max_tokens:,} tokens"] if limits.max_tokens else []
+    parts += [f"{limits.max_tokens:,} tokens"] if limits.max_tokens is not None else []
     parts += [humanize.money(limits.budget)] if limits.budget is not None else []
-    parts += [f"{limits.deadline:g} s"] if limits.deadline else []
-    return f"The run stops at {', '.join(parts)}."
+    parts += [f"{limits.deadline:g} s"] if limits.deadline is not None else []
+    limited_unless_open = {"deadline": limits.deadline, "limit of tokens": limits.max_tokens}
+    absent = [name for name, value in limited_unless_open.items() if value is None]
+    return f"The run stops at {', '.join(parts)}{'; it has no ' * bool(absent)}{' and no '.join(absent)}."
 
 
 def _some(span: Range, noun: str) -> str:
