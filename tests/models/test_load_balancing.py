@@ -20,7 +20,7 @@ from orchmagic.errors import (
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool, ToolSpec
 from orchmagic.models.middleware.load_balancing import LoadBalancing
 from orchmagic.models.routing.first_token import FirstTokenTimer
-from orchmagic.models.routing.health import opened
+from orchmagic.models.routing.health import Permit, opened
 from orchmagic.trace.events import Chosen, FellBack, TextStreamed, Usage
 
 
@@ -153,6 +153,16 @@ async def test_a_key_that_is_wrong_everywhere_does_not_loop():
     with pytest.raises(RequestRejected, match=r"a: the key was refused.*b: the key.*c: the key"):
         await world.ask()
     assert world.asked == ["p@a", "p@b", "p@c"]
+
+
+async def test_the_waits_between_rounds_double_up_to_a_cap_however_many_rounds_there_are():
+    errors = {name: [ServerFailed("500")] * 1200 for name in "ab"}
+    world = World("ab", retry=1100, **errors)
+    world.health.enter = lambda deployment, *_, **__: Permit(deployment.alias)  # no circuit: the rounds are looked at
+    with pytest.raises(ServerFailed):
+        await world.ask()
+    assert world.waits[:7] == [0.25, 0.5, 1, 2, 4, 8, 10]
+    assert world.waits[7:] == [10] * 1093
 
 
 async def test_a_failure_that_another_model_may_help_against_is_the_one_that_is_raised():

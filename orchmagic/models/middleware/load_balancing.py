@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
+from orchmagic.models import backoff
 from orchmagic.models.routing.capabilities import alike, fit, prompt_tokens
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
@@ -22,7 +23,6 @@ from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse, P
 from orchmagic.models.wire.http_errors import each, kind, say
 from orchmagic.trace.events import Chosen, FellBack
 
-_BASE, _CAP, _PATIENCE = 0.5, 20.0, 60.0  # seconds: first wait of a new round, longest, longest for a deployment
 _TINY = 1e-6  # seconds: an answer takes some time, whatever the clock says
 _LOOK = 0.25  # seconds between looks at a deployment that other kernels keep busy
 
@@ -175,8 +175,7 @@ class RoutedCall:
         """
         now = self._by.health.clock()
         seconds = max(0.0, min(c.until for c in waits) - now)
-        left = self._by.time_left()
-        if seconds > _PATIENCE or (left is not None and seconds >= left):
+        if backoff.is_too_long(seconds, self._by.time_left()):
             if self._tried:
                 raise self._last()
             why = "; ".join(f"{name} {c.why}" for name, c in closed.items())
@@ -262,12 +261,8 @@ class RoutedCall:
             raise self._last()
         self._rounds += 1
         asked = [e.retry_after for e in again.values() if isinstance(e, RateLimited) and e.retry_after is not None]
-        # full jitter: those who failed together must not come back together
-        wait = min(_CAP, _BASE * 2 ** (self._rounds - 1)) * self._by.chance()
-        if len(asked) == len(again):
-            wait = min(asked)
-        left = self._by.time_left()
-        if wait > _PATIENCE or (left is not None and wait >= left):
+        wait = backoff.wait(self._rounds, self._by.chance(), min(asked) if len(asked) == len(again) else None)
+        if backoff.is_too_long(wait, self._by.time_left()):
             raise self._last()
         await self._by.sleep(wait)
         for name in again:

@@ -12,11 +12,10 @@ from functools import partial
 from typing import Any
 
 from orchmagic.errors import ModelError, OrchError, RateLimited
+from orchmagic.models import backoff
 from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
-
-_BASE, _CAP, _PATIENCE = 0.5, 20.0, 60.0  # seconds: first wait, longest wait of ours, longest Retry-After
 
 
 class Retry:
@@ -84,10 +83,8 @@ class Retry:
         if not error.transient:
             return None
         asked = error.retry_after if isinstance(error, RateLimited) else None
-        # full jitter: those who failed together must not come back together
-        wait = min(_CAP, _BASE * 2 ** (attempt - 1)) * self._chance() if asked is None else asked
-        left = self._time_left()
-        return None if wait > _PATIENCE or (left is not None and wait >= left) else wait
+        wait = backoff.wait(attempt, self._chance(), asked)
+        return None if backoff.is_too_long(wait, self._time_left()) else wait
 
 
 def _spent(error: ModelError, deployment: Deployment) -> tuple[Usage, float | None]:
