@@ -15,7 +15,7 @@ def wait(repeat: int, chance: float, retry_after: float | None = None) -> float:
     """
     if retry_after is not None:
         return retry_after
-    return min(LONGEST, FIRST * 2 ** min(repeat - 1, _DOUBLINGS)) * chance
+    return min(LONGEST, FIRST * 2.0 ** min(repeat - 1, _DOUBLINGS)) * chance
 
 
 def is_too_long(seconds: float, time_left: float | None) -> bool:
