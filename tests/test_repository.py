@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import pkgutil
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -142,14 +144,102 @@ def test_the_generated_pages_say_what_the_patterns_say():
     assert run.returncode == 0
 
 
-def test_links_between_the_pages_lead_somewhere():
-    dead = [
-        f"{name} -> {target}"
-        for name, text in texts(".md")
-        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
-        if not (ROOT / name).parent.joinpath(target).exists()
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings; a heading that comes again gets a number."""
+    seen: Counter[str] = Counter()
+    anchors = set()
+    for heading in re.findall(
+        r"^#+ +(.+?) *$", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    ):
+        words = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()
+        slug = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        anchors.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
+        seen[slug] += 1
+    return anchors
+
+
+def dead_links(page: Path, text: str) -> list[str]:
+    """The relative links and anchors of a page that lead nowhere; addresses of other sites are not looked at."""
+    dead = []
+    for link in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        there = target.exists() and (
+            not anchor or anchor in anchors(target.read_text(encoding="utf-8") if name else text)
+        )
+        if not there:
+            dead.append(link)
+    return dead
+
+
+def test_every_link_and_anchor_of_a_page_leads_somewhere():
+    pages = dict(texts(".md"))
+    pages |= dict(prose_of_notebooks())
+    assert {"README.md", "CONTRIBUTING.md", "docs/models.md", "notebooks/model_layer.ipynb"} <= set(pages)
+    assert {name: dead for name, text in pages.items() if (dead := dead_links(ROOT / name, text))} == {}
+
+
+def test_a_link_that_leads_nowhere_is_seen():
+    text = "# One\n\n## Two words\n\n## `Two` words\n\n[a](#two-words) [b](#two-words-1) [c](#three) [d](docs/models.md#prices)"
+    assert dead_links(ROOT / "README.md", f"{text} [e](docs/models.md#price) [f](no.md) [g](https://x.example/#y)") == [
+        "#three",
+        "docs/models.md#price",
+        "no.md",
     ]
-    assert dead == []
+
+
+def prose_of_notebooks() -> Iterator[tuple[str, str]]:
+    """Name and source text (Markdown and code) of every notebook."""
+    for name, text in texts(".ipynb"):
+        yield name, "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+
+
+FOLDERS = "orchmagic|tests|benchmarks|notebooks|docs|requirements|labextension"
+PATH = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w./-]*\w")
+DOTTED = re.compile(r"(?<![\w./-])orchmagic(?:\.[A-Za-z_]\w*)+")
+IMPORTED = re.compile(r"^from (orchmagic[\w.]*) import (.+)$", re.MULTILINE)
+
+
+def missing_names(text: str, in_source: str) -> list[str]:
+    """The paths of this repository and the dotted names under `orchmagic.` that a page names and that do not exist.
+
+    A last part in capitals (`orchmagic/patterns/NAME.py`) is for the reader to fill in. A dotted name that is no Python name
+    (an attribute of OpenTelemetry, an entry point group) must occur in the package as a string that begins with it.
+    """
+    paths = {re.sub(r"/[A-Z]+(\.\w+)?$", "", path) for path in PATH.findall(text)}
+    names = set(DOTTED.findall(text))
+    names |= {f"{module}.{name.split()[0]}" for module, some in IMPORTED.findall(text) for name in some.split(",")}
+    return sorted(
+        [path for path in paths if not (ROOT / path).exists()]
+        + [name for name in names if not is_python(name) and f'"{name}' not in in_source]
+    )
+
+
+def is_python(dotted: str) -> bool:
+    try:
+        pkgutil.resolve_name(dotted)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_every_module_and_path_that_a_page_names_exists():
+    source = "".join(text for name, text in texts(".py") if name.startswith("orchmagic/"))
+    pages = [(name, text) for name, text in texts(".md") if name.startswith(("README", "CONTRIBUTING", "docs/"))]
+    pages += prose_of_notebooks()
+    assert {name: gone for name, text in pages if (gone := missing_names(text, source))} == {}
+
+
+def test_a_name_that_does_not_exist_is_seen():
+    named = "`orchmagic.money`, `orchmagic.run.id`, `orchmagic/patterns/NAME.py`, `tests/ROOM/`"
+    gone = "`orchmagic.moneys`, `orchmagic.run.ids`, `orchmagic/pattern/NAME.py`, `docs/no.md`\nfrom orchmagic import Scripts"
+    assert missing_names(f"{named} {gone}", '"orchmagic.run.id"') == [
+        "docs/no.md",
+        "orchmagic.Scripts",
+        "orchmagic.moneys",
+        "orchmagic.run.ids",
+        "orchmagic/pattern",
+    ]
 
 
 @pytest.mark.parametrize("target", ["help", "demo", "test", "test-fast", "check", "lab", "bench", "docs"])
