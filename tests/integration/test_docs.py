@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     "README.md",
     "docs/budgets-and-audit.md",
+    "docs/caching.md",
     "docs/composition.md",
     "docs/durability.md",
     "docs/guards.md",
