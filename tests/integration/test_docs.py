@@ -20,6 +20,7 @@ PAGES = [
     "docs/composition.md",
     "docs/durability.md",
     "docs/guards.md",
+    "docs/models.md",
     "docs/people.md",
     "docs/observability.md",
     "docs/reading-a-run.md",
