@@ -87,8 +87,13 @@ def usual(p: Pattern) -> str:
 
 
 def table(options: Sequence[Option]) -> str:
-    rows = (f"| `{o.shown}` | {o.help} |".replace("|off", "\\|off") for o in options)
+    rows = (f"| `{escape(o.shown)}` | {escape(o.help)} |" for o in options)
     return "\n".join(["| option | what it does |", "|---|---|", *rows])
+
+
+def escape(text: str) -> str:
+    """A bar inside a cell of a Markdown table, also inside code, would end the cell."""
+    return text.replace("|", "\\|")
 
 
 def picture(p: Pattern) -> str:

@@ -225,7 +225,11 @@ def is_python(dotted: str) -> bool:
 
 def test_every_module_and_path_that_a_page_names_exists():
     source = "".join(text for name, text in texts(".py") if name.startswith("orchmagic/"))
-    pages = [(name, text) for name, text in texts(".md") if name.startswith(("README", "CONTRIBUTING", "docs/"))]
+    pages = [
+        (name, text)
+        for name, text in texts(".md")
+        if name.startswith(("README", "CONTRIBUTING", "docs/", "labextension/README"))
+    ]
     pages += prose_of_notebooks()
     assert {name: gone for name, text in pages if (gone := missing_names(text, source))} == {}
 

@@ -24,6 +24,7 @@ PAGES = [
     "docs/people.md",
     "docs/observability.md",
     "docs/reading-a-run.md",
+    "docs/semantic-cache.md",
 ]
 # A cell is a block of Python, or of text that begins with a magic; <!-- run … --> is one that readers need not see.
 PIECE = re.compile(r"<!-- (?P<hidden>run|restart)\b(?P<code>.*?)-->|```(?P<kind>\w+)\n(?P<cell>.*?)```", re.DOTALL)

@@ -310,7 +310,9 @@ def test_a_run_in_the_background_shows_how_it_ended(notebook, monkeypatch, cell,
     behind = Background(run)
     run.start()
     behind.follow()
-    next(t for t in threading.enumerate() if t.name == "orchmagic-background").join(10)
+    for thread in threading.enumerate():  # none is left if the run has ended by now
+        if thread.name == "orchmagic-background":
+            thread.join(10)
     _, _, result, figure, _ = places
     assert told in result.frames[-1]["text/plain"]
     assert "application/vnd.plotly.v1+json" in figure.frames[-1]
