@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from measure import in_turn, ratio, server, spread
+
 HERE = Path(__file__).parent
 ITEMS = 1_000
 AT_ONCE = 64
@@ -102,8 +104,6 @@ def _rss() -> int:
 
 def main(runs: int) -> None:
     """Print the figures."""
-    from run import in_turn, ratio, server, spread
-
     with server(LATENCY) as base_url:
         cell, _ = as_cell(base_url)
         mine, peer = in_turn(cell, by_hand(base_url), runs)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from measure import in_turn, ratio, spread
+
 STEPS, LATENCY = 5, 0.4  # seconds
 
 SETUP = f"""%load_ext orchmagic
@@ -62,8 +64,6 @@ class Kernel:
 
 def main(runs: int) -> None:
     """Print the figures."""
-    from run import in_turn, ratio, spread
-
     kernel = Kernel()
     try:
         on, off = in_turn(kernel.timed(live=True), kernel.timed(live=False), runs)

@@ -1,22 +1,15 @@
-"""`make bench`: speed and memory beside a peer, in one run, as medians with their spread and ratios.
-
-Figures of a shared machine: trust the ratios. Every pair is measured in turn (A B A B ...), so that a drift of
-the machine hits both.
-"""
+"""`make bench`: speed and memory beside a peer, in one run, as medians with their spread and ratios."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,10 +17,10 @@ import fanout
 import hammer
 import live
 import views
+from measure import REPLY, child, in_turn, ratio, server, spread
 
 RUNS = 9
 STEPS = 5
-REPLY = "a reply of a few words"
 
 CELL = "".join(
     f"step{i}\n    Say {i} about {{{{ topic }}}}{'' if i == 1 else f' after {{{{ step{i - 1} }}}}'}\n"
@@ -46,54 +39,12 @@ _MEMORY = _SHELL + _RSS + "a = rss(); s.run_line_magic('load_ext', 'orchmagic');
 _OPEN: list[Any] = []  # clients: collected earlier, they would be closed on a loop that is gone
 
 
-def spread(values: list[float], unit: str, scale: float = 1.0) -> str:
-    """`median (min … max) unit`."""
-    low, middle, high = min(values), statistics.median(values), max(values)
-    return f"{middle * scale:.2f} ({low * scale:.2f} … {high * scale:.2f}) {unit}"
-
-
-def child(code: str) -> float:
-    """The number that a fresh interpreter prints."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout.strip().splitlines()[-1])
-
-
-def in_turn(first: Callable[[], float], second: Callable[[], float], runs: int) -> tuple[list[float], list[float]]:
-    """Both measured `runs` times, alternating, after one warm-up each."""
-    first(), second()
-    pairs = [(first(), second()) for _ in range(runs)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
-
-
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """The median of the ratios pair by pair."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
 def load(runs: int) -> None:
     """(a) `%load_ext orchmagic` against `import langgraph.graph`, each in a fresh process with ipykernel loaded."""
     ours, theirs = in_turn(lambda: child(_LOAD), lambda: child(_PEER), runs)
     print("a) load the extension        ", spread(ours, "ms", 1e3))
     print("   import langgraph.graph    ", spread(theirs, "ms", 1e3))
     print(f"   ratio {ratio(ours, theirs):.3f}   (goal <= 0.05, and <= 100 ms)")
-
-
-@contextlib.contextmanager
-def server(latency: float = 0.0) -> Iterator[str]:
-    """A scripted endpoint in a process of its own, so that it does not share our interpreter; `latency` in seconds."""
-    code = (
-        "import sys; from orchmagic import Reply, Script, serve\n"
-        f"with serve(Script(lambda body: Reply({REPLY!r}, latency={latency}))) as s: "
-        "print(s.base_url, flush=True); sys.stdin.read()"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdin is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
 
 
 def hand_written(base_url: str, folder: Path | None = None) -> Callable[[], float]:
