@@ -29,11 +29,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     return place / "cache"
 
 
-@pytest.fixture(autouse=True)
-def no_chance() -> None:
-    """In the first hundred draws nothing that happens once in twenty times or less: no exploring, no audit of a hit.
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call() -> None:
+    """Seeds the draws of each test: in the first hundred nothing happens that happens once in twenty times or less.
 
-    What is about chance brings its own.
+    So no deployment is explored and no cache hit is audited by chance; tests about chance pass their own. A fixture
+    would be too early: pytest-randomly seeds again between the fixtures and the test.
     """
     random.seed(34)
 
