@@ -20,7 +20,9 @@ from pathlib import Path
 import guards_data as data
 from guards_data import Sample
 
-from orchmagic.guards import Guard, find, parse
+from orchmagic.guards import Guard
+from orchmagic.guards.detection import find
+from orchmagic.guards.rules import parse
 
 
 def half(samples: Iterable[Sample], which: str) -> list[Sample]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,38 +18,56 @@ _DEEPEST = 3  # JSON in JSON in JSON: the arguments of a tool that hold what ano
 
 @dataclass(frozen=True, slots=True)
 class NormalizedText:
-    """`text` is the plain form; its character i stands at `at[i]` to `ends[i]` in the original.
+    """A form of a text, and where each of its characters is in the original.
 
-    None: at the same place, and one character long.
+    Character i of `text` is `starts[i]` to `ends[i]` of the original. None: at the same place, one character long.
     """
 
     text: str
-    at: Sequence[int] | None = None
+    starts: Sequence[int] | None = None
     ends: Sequence[int] | None = None
 
-    def back(self, found: Iterable[Finding]) -> list[Finding]:
-        """Findings in the plain form as findings in the original."""
-        if self.at is None:
-            return list(found)
-        at, ends = self.at, self.ends
+    def to_original(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Findings in this form as findings in the original."""
+        if self.starts is None:
+            return list(findings)
+        starts, ends = self.starts, self.ends
         return [
-            Finding(at[f.start], ends[f.end - 1] if ends else at[f.end - 1] + 1, f.what)
-            for f in found
+            Finding(starts[f.start], ends[f.end - 1] if ends else starts[f.end - 1] + 1, f.what)
+            for f in findings
             if f.end > f.start
         ]
+
+    def substitute(self, pattern: re.Pattern[str], replacement: Callable[[str], str]) -> NormalizedText:
+        """The form with each match replaced; every character of a replacement stands for the whole match."""
+        starts = self.starts or range(len(self.text))
+        ends = self.ends or [n + 1 for n in starts]
+        parts: list[str] = []
+        new_starts: list[int] = []
+        new_ends: list[int] = []
+        done = 0
+        for match in pattern.finditer(self.text):
+            start, end = match.span()
+            new = replacement(match[0])
+            parts += [self.text[done:start], new]
+            new_starts += [*starts[done:start], *[starts[start]] * len(new)]
+            new_ends += [*ends[done:start], *[ends[end - 1]] * len(new)]
+            done = end
+        text = "".join([*parts, self.text[done:]])
+        return NormalizedText(text, [*new_starts, *starts[done:]], [*new_ends, *ends[done:]])
 
 
 def plain(text: str) -> NormalizedText:
     """Full-width letters, ligatures, zero-width marks, tag characters: as they are meant."""
     if text.isascii() or all(_plain(char) == char for char in set(text)):
         return NormalizedText(text)
-    kept: list[str] = []
-    at: list[int] = []
+    parts: list[str] = []
+    starts: list[int] = []
     for position, char in enumerate(text):
-        one = char if char < "\x80" else _plain(char)
-        kept.append(one)
-        at.append(position) if len(one) == 1 else at.extend([position] * len(one))
-    return NormalizedText("".join(kept), at)
+        new = char if char < "\x80" else _plain(char)
+        parts.append(new)
+        starts.append(position) if len(new) == 1 else starts.extend([position] * len(new))
+    return NormalizedText("".join(parts), starts)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -69,47 +86,18 @@ def unescaped(text: str) -> Iterator[NormalizedText]:
 
     Models answer in JSON, where a line break before a key is a backslash and a letter that seems to belong to it.
     """
-    whole = NormalizedText(text, range(len(text)), range(1, len(text) + 1))
+    form = NormalizedText(text, range(len(text)), range(1, len(text) + 1))
     for _ in range(_DEEPEST):
-        if "\\" not in whole.text or not _ESCAPE.search(whole.text):
+        if "\\" not in form.text or not _ESCAPE.search(form.text):
             return
-        whole = rewritten(whole, _ESCAPE, _meant)
-        yield whole
+        form = form.substitute(_ESCAPE, _unescape)
+        yield form
 
 
-def rewritten(reading: NormalizedText, seek: re.Pattern[str], meant: Callable[[str], str]) -> NormalizedText:
-    """The reading with what each match means in its place; every character of that stands for the whole match."""
-    text, at, ends = reading.text, reading.at or range(len(reading.text)), reading.ends
-    ends = ends or [n + 1 for n in at]
-    kept: list[str] = []
-    starts: list[int] = []
-    stops: list[int] = []
-    done = 0
-    for match in seek.finditer(text):
-        start, end = match.span()
-        put = meant(match[0])
-        kept += [text[done:start], put]
-        starts += [*at[done:start], *[at[start]] * len(put)]
-        stops += [*ends[done:start], *[ends[end - 1]] * len(put)]
-        done = end
-    return NormalizedText("".join([*kept, text[done:]]), [*starts, *at[done:]], [*stops, *ends[done:]])
-
-
-def _meant(escape: str) -> str:
+def _unescape(escape: str) -> str:
     if escape[1] != "u":
         return _SHORT.get(escape[1], escape[1])
     code = int(escape[2:6], 16)
     if len(escape) == 12:  # noqa: PLR2004 - two halves of one character
         code = 0x10000 + ((code - 0xD800) << 10) + (int(escape[8:], 16) - 0xDC00)
     return chr(code)
-
-
-def apart(found: Iterable[Finding]) -> list[Finding]:
-    """Of findings that overlap the first one given, in the order of the text."""
-    kept: list[Finding] = []  # sorted, none over another: the neighbours of a place are all that can overlap it
-    for one in found:
-        place = bisect_right(kept, one)
-        before = place > 0 and kept[place - 1].end > one.start
-        if not before and not (place < len(kept) and kept[place].start < one.end):
-            kept.insert(place, one)
-    return kept

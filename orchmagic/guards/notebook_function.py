@@ -1,7 +1,7 @@
 """A notebook function as a guard: `def no_codenames(text): return re.findall("Project [A-Z]+", text)`.
 
-It returns nothing (or False) when all is well; True for the whole text; a text or a list of them, each a part to take
-out; or a list of (start, end). It is asked in a thread, so it may be slow, and may ask a model.
+It returns None or False if the text may pass; True to match the whole text; a text, or a list of texts, each a part to
+redact; or a list of (start, end). It runs in a thread, so it may be slow, and may call a model.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from orchmagic.guards import Finding
 
 
-class Own:
-    """Raises what the function raises; who asks treats that as found."""
+class FunctionGuard:
+    """Raises what the function raises; Guardrails treat that as a finding."""
 
     slow = True
 
@@ -23,27 +23,27 @@ class Own:
         if argument is not None:
             raise ValueError(f"a function takes no argument here: write {name}=…")
         if inspect.iscoroutinefunction(function):
-            raise ValueError(f"{name} is async: write a plain function, it is asked in a thread")
+            raise ValueError(f"{name} is async: write a plain function, it runs in a thread")
         self._name = name
         self._function = function
 
     def find(self, text: str) -> list[Finding]:
-        found = self._function(text)
-        if inspect.iscoroutine(found):
-            found.close()
-            raise TypeError(f"{self._name} gives a coroutine: write a plain function, it is asked in a thread")
-        if found is None or found is False:
+        result = self._function(text)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(f"{self._name} returns a coroutine: write a plain function, it runs in a thread")
+        if result is None or result is False:
             return []
-        if found is True:
+        if result is True:
             return [Finding(0, len(text), self._name)]
-        parts = [found] if isinstance(found, str) else list(found)
+        parts = [result] if isinstance(result, str) else list(result)
         return [Finding(start, end, self._name) for part in parts for start, end in _spans(part, text)]
 
 
 def _spans(part: object, text: str) -> Iterator[tuple[int, int]]:
     if isinstance(part, str):
-        places = [m.span() for m in re.finditer(re.escape(part), text)] if part else []
-        yield from places or [(0, len(text))] * bool(part)  # a word for what is wrong, not a part of the text
+        matches = [m.span() for m in re.finditer(re.escape(part), text)] if part else []
+        yield from matches or [(0, len(text))] * bool(part)  # a word for what is wrong, not a part of the text
     elif isinstance(part, tuple) and len(part) == 2 and all(isinstance(n, int) for n in part):  # noqa: PLR2004 - a pair
         yield part
     else:

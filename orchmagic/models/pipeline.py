@@ -16,14 +16,14 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.errors import UnusableReply
-from orchmagic.guards.policy import Guardrails
+from orchmagic.guards.guardrails import Guardrails
 from orchmagic.models import Provider
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache import Cache
 from orchmagic.models.middleware.budgeting import Budgeting
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.fallback import Fallback
-from orchmagic.models.middleware.guardrails import Guarding
+from orchmagic.models.middleware.guarding import Guarding
 from orchmagic.models.middleware.journaling import Journaling
 from orchmagic.models.middleware.load_balancing import LoadBalancing
 from orchmagic.models.middleware.retry import Retry
@@ -85,20 +85,20 @@ def build(
     guarding = Guarding(policy or Guardrails())
     return stack(
         _asking(listening, resolve, provider),
-        guarding.asking,
+        guarding.check_request,
         Tracing(emit),
-        guarding.answering,
+        guarding.check_response,
         Journaling(journal, resolve, emit, budget),
-        guarding.answering,
+        guarding.check_response,
         Fallback(emit),
         LoadBalancing(pool, health or opened(None), emit, retry=retry, known=known, listening=listening, **world),
         caching,
         SemanticCaching(memory, cache, resolve, emit, clock, chance),
-        guarding.answering,
+        guarding.check_response,
         flights.of(resolve, emit),
         Retry(retry, resolve, emit, **world),
         Budgeting(budget, resolve, unpriced),
-        guarding.failing,
+        guarding.redact_errors,
     )
 
 

@@ -13,7 +13,7 @@ from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Limits, Sub
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.value_types import Kinds
-from orchmagic.guards.policy import Guardrails
+from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
 from orchmagic.models import Deployment, Emit, Handler, images
 from orchmagic.storage.journal import Journal, NoJournal

@@ -12,7 +12,7 @@ from orchmagic.errors import CellError, InputError, SettingsError, nearest
 from orchmagic.graph.composition import behind, pauses
 from orchmagic.graph.model import Graph, Limits
 from orchmagic.graph.value_types import Kinds
-from orchmagic.guards.policy import Guardrails
+from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import Handler, images
 from orchmagic.models.routing import api_keys

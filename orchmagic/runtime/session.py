@@ -16,8 +16,8 @@ from orchmagic.graph.checks import reads
 from orchmagic.graph.composition import definition, nested
 from orchmagic.graph.model import Graph, Node
 from orchmagic.graph.resolution import CallDefaults, call_defaults, options_with_settings
-from orchmagic.guards import Rule, together
-from orchmagic.guards import parse as rules_of
+from orchmagic.guards import rules
+from orchmagic.guards.rules import Rule
 from orchmagic.language.cell import parse
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.models import PROVIDERS, Deployment, Pool, Provider
@@ -129,7 +129,7 @@ class Session:
 
     def rules(self, options: RunOptions) -> tuple[Rule, ...]:
         """What guards a run: the rules of the magic line beside those of the settings."""
-        return rules_of(together(self.settings.guard, options.guard), self.namespace, self.environ)
+        return rules.parse(rules.merge(self.settings.guard, options.guard), self.namespace, self.environ)
 
     def deployment(self, name: str) -> Deployment:
         """The endpoint behind an alias or model name."""

@@ -10,7 +10,9 @@ import time
 import pytest
 
 from orchmagic.errors import SettingsError
-from orchmagic.guards import GUARDS, Finding, find, parse, together
+from orchmagic.guards import GUARDS, Finding
+from orchmagic.guards.detection import find
+from orchmagic.guards.rules import merge, parse
 
 # made up here in the published forms; put together so that no scanner takes this file for a leak
 GITHUB = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
@@ -330,7 +332,7 @@ def test_no_text_makes_a_guard_slow(rule: str, part: str):
 
 def test_the_rules_of_a_cell_stand_beside_those_of_the_project():
     project = ("secrets=block", "pii:email=warn", "pii:card=warn")
-    assert together(project, ()) == project
-    assert together(project, ("pii=redact", "injection=warn")) == ("secrets=block", "pii=redact", "injection=warn")
-    assert together(project, ("off",)) == ()
-    assert together(project, ("off", "length:9=warn")) == ("length:9=warn",)
+    assert merge(project, ()) == project
+    assert merge(project, ("pii=redact", "injection=warn")) == ("secrets=block", "pii=redact", "injection=warn")
+    assert merge(project, ("off",)) == ()
+    assert merge(project, ("off", "length:9=warn")) == ("length:9=warn",)

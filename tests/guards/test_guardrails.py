@@ -9,12 +9,12 @@ import pytest
 
 from orchmagic import Script
 from orchmagic.errors import GuardBlocked, OrchError
-from orchmagic.guards import parse
-from orchmagic.guards.policy import CheckedText, Guardrails
+from orchmagic.guards.guardrails import CheckedText, Guardrails
+from orchmagic.guards.rules import parse
 from orchmagic.models import Deployment, ModelRequest, Schema, ToolSpec
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
-from orchmagic.models.middleware.guardrails import Guarding
+from orchmagic.models.middleware.guarding import Guarding
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import build
 from orchmagic.models.providers import scripted
@@ -168,7 +168,7 @@ async def test_results_of_tools_are_blocked_covered_or_told(rule: str):
     said: list[Any] = []
 
     async def judged(action: str) -> str:
-        return await Guardrails(parse(f"{rule}={action}@tools", SPACE), said.append).text(text, "tools", "act#1.1")
+        return await Guardrails(parse(f"{rule}={action}@tools", SPACE), said.append).check(text, "tools", "act#1.1")
 
     with pytest.raises(GuardBlocked, match="in the result of a tool: the result was discarded") as raised:
         await judged("block")
@@ -215,7 +215,7 @@ async def test_restore_escapes_values_inside_json(bench):
     policy = Guardrails(parse("quoted=restore", space), one.said.append)
 
     async def ask(question: ModelRequest) -> Any:
-        return await Guarding(policy).asking(question, one.run(""))
+        return await Guarding(policy).check_request(question, one.run(""))
 
     text = 'say a "b" \\ c'
     tool = ToolSpec("send", "Send it.", {"type": "object", "properties": {"to": {"type": "string"}}})
@@ -277,7 +277,7 @@ async def test_an_error_of_an_endpoint_is_covered_for_whoever_shares_it_too(benc
         raise OrchError(f"no {KEY}")
 
     with pytest.raises(OrchError, match=r"^no \[github token 1\]$"):
-        await Guarding(Guardrails(parse("secrets=block"))).answering(request("hi"), shared)
+        await Guarding(Guardrails(parse("secrets=block"))).check_response(request("hi"), shared)
 
 
 async def test_what_the_author_wrote_is_no_injection(bench):
@@ -311,15 +311,15 @@ async def test_what_is_covered_is_not_compared_by_meaning(bench):
         return await bench("a", "b").run("")(question)
 
     guarding = Guarding(Guardrails(parse("pii=redact")))
-    await guarding.asking(request("to joe@example.com", parts={"who": "joe@example.com"}, frame="to "), handler)
-    await guarding.asking(request("to nobody", parts={"who": "nobody"}, frame="to "), handler)
+    await guarding.check_request(request("to joe@example.com", parts={"who": "joe@example.com"}, frame="to "), handler)
+    await guarding.check_request(request("to nobody", parts={"who": "nobody"}, frame="to "), handler)
     assert [(a.parts, a.frame) for a in asked] == [(None, ""), ({"who": "nobody"}, "to ")]
 
 
-async def test_for_a_model_that_reads_on_the_reason_stands_in_for_the_text():
+async def test_a_blocked_result_of_a_tool_is_replaced_by_the_reason():
     policy = Guardrails(parse("secrets=block"))
-    assert await policy.instead("fine", "tools", "act#1.1") == "fine"
-    told = await policy.instead(f"boom {KEY}", "tools", "act#1.2")
+    assert await policy.check_or_explain("fine", "tools", "act#1.1") == "fine"
+    told = await policy.check_or_explain(f"boom {KEY}", "tools", "act#1.2")
     assert told.startswith("guard secrets found github token")
 
 
@@ -340,10 +340,10 @@ async def test_a_guard_that_fails_has_found_everything(action: str):
     policy = Guardrails(parse(f"broken={action}@input", {"broken": broken}), said.append)
     if action == "block":
         with pytest.raises(GuardBlocked, match=r"no answer \(RuntimeError raised\)") as raised:
-            await policy.text("secret words", "input", "a#1.1")
+            await policy.check("secret words", "input", "a#1.1")
         assert "secret" not in str(raised.value)
     else:
-        passed = await policy.text("secret words", "input", "a#1.1")
+        passed = await policy.check("secret words", "input", "a#1.1")
         assert passed == ("secret words" if action == "warn" else "[no answer (RuntimeError raised) 1]")
     assert [e.what for e in said] == ["no answer (RuntimeError raised)"]
 
@@ -352,22 +352,22 @@ async def test_all_rules_that_block_are_named_at_once():
     policy = Guardrails(parse("secrets=block,pii=block,injection=warn"))
     text = f"{KEY} and joe@example.com"
     with pytest.raises(GuardBlocked, match=r"guard secrets found github token in .*; pii found email in "):
-        await policy.text(text, "input", "a#1.1")
+        await policy.check(text, "input", "a#1.1")
 
 
 async def test_overlapping_findings_become_one_placeholder():
     space = {"wide": lambda t: [(0, 20)], "narrow": lambda t: [(10, 25)]}
     policy = Guardrails(parse("wide=redact,narrow=restore", space))
-    judged = await policy.judge([CheckedText("x" * 30, "user")], "input", "a#1.1")
+    judged = await policy.check_all([CheckedText("x" * 30, "user")], "input", "a#1.1")
     assert judged.texts == ("[wide 1]xxxxx",)
     assert judged.values == {}  # part of it must not come back
 
 
-async def test_a_text_is_judged_once_however_often_a_run_sends_it():
+async def test_a_text_is_checked_once_however_often_a_run_sends_it():
     asked: list[str] = []
     policy = Guardrails(parse("mine=warn", {"mine": asked.append}))
     for turn in range(3):
-        await policy.judge([CheckedText("the same"), CheckedText(f"turn {turn}")], "input", f"a#1.{turn}")
+        await policy.check_all([CheckedText("the same"), CheckedText(f"turn {turn}")], "input", f"a#1.{turn}")
     assert sorted(asked) == ["the same", "turn 0", "turn 1", "turn 2"]
 
 

@@ -1,1 +1,1 @@
-"""What a guard looks for: one plug-in a file."""
+"""The detectors: one guard, one file."""

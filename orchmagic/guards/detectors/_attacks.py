@@ -1,7 +1,7 @@
 """How attacks are worded: kind and form. A strong one is seldom said with good intent, a weak one often is.
 
-Forms are sought in small letters, three times as fast as ignoring case. In them a blank stands for any white space,
-and <ALL> and the like for the words of `_PARTS`.
+Forms are matched in lower case, three times as fast as ignoring case. In them a blank matches any white space,
+and <ALL> and the like the words of `_PARTS`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _PARTS = {
 
 
 def _forms(*pairs: tuple[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((what, re.compile(_whole(form))) for what, form in pairs)
+    return tuple((what, re.compile(_expanded(form))) for what, form in pairs)
 
 
-def _whole(form: str) -> str:
+def _expanded(form: str) -> str:
     for name, words in _PARTS.items():
         form = form.replace(f"<{name}>", words)
     return form.replace(" ", r"\s+")

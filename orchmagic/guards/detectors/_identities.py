@@ -14,14 +14,14 @@ class Identity(NamedTuple):
 
     what: str
     module: str
-    seek: re.Pattern[str]
+    pattern: re.Pattern[str]
     named: re.Pattern[str] | None
 
 
-def _identity(what: str, module: str, seek: str, named: str = "") -> Identity:
-    form = re.compile(rf"(?<![\w.-])(?:{seek})(?![\w-]|\.\d)", re.IGNORECASE)
+def _identity(what: str, module: str, form: str, named: str = "") -> Identity:
+    pattern = re.compile(rf"(?<![\w.-])(?:{form})(?![\w-]|\.\d)", re.IGNORECASE)
     return Identity(
-        what, module, form, re.compile(rf"(?<![a-z])(?:{named})(?![a-z])", re.IGNORECASE) if named else None
+        what, module, pattern, re.compile(rf"(?<![a-z])(?:{named})(?![a-z])", re.IGNORECASE) if named else None
     )
 
 

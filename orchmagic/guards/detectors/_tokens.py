@@ -14,11 +14,11 @@ class Form(NamedTuple):
 
     what: str
     hint: str
-    seek: re.Pattern[str]
+    pattern: re.Pattern[str]
 
 
-def _form(what: str, hint: str, seek: str) -> Form:
-    return Form(what, hint, re.compile(rf"(?<![A-Za-z0-9])({seek})(?![A-Za-z0-9])"))
+def _form(what: str, hint: str, form: str) -> Form:
+    return Form(what, hint, re.compile(rf"(?<![A-Za-z0-9])({form})(?![A-Za-z0-9])"))
 
 
 _KEY = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

@@ -1,4 +1,4 @@
-"""Words that must not pass: `deny:falcon|project x=block`. Whole words, in any case, however they are disguised."""
+"""Words that must not pass: `deny:falcon|project x=block`. Whole words, in any case, in any look-alike letters."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from orchmagic.guards.normalize import plain
 
 
 class Deny:
-    """Blanks inside a phrase stand for any white space, hyphens and underscores."""
+    """A blank inside a phrase matches any white space, hyphens and underscores."""
 
     slow = False
 
     def __init__(self, words: list[str]) -> None:
-        forms = "|".join(r"[\s_-]+".join(map(re.escape, w.split())) for w in sorted(words, key=len, reverse=True))
-        self._seek = re.compile(rf"(?<!\w)(?:{forms})(?!\w)", re.IGNORECASE)
+        phrases = "|".join(r"[\s_-]+".join(map(re.escape, w.split())) for w in sorted(words, key=len, reverse=True))
+        self._pattern = re.compile(rf"(?<!\w)(?:{phrases})(?!\w)", re.IGNORECASE)
 
     def find(self, text: str) -> list[Finding]:
-        reading = plain(text)
-        return reading.back(Finding(*m.span(), "denied word") for m in self._seek.finditer(reading.text))
+        form = plain(text)
+        return form.to_original(Finding(*m.span(), "denied word") for m in self._pattern.finditer(form.text))
 
 
 def _create(argument: str | None, _: Mapping[str, str]) -> Deny:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from orchmagic.guards import Finding, GuardPlug
 from orchmagic.guards.detectors._attacks import STRONG, WEAK
-from orchmagic.guards.normalize import NormalizedText, plain, rewritten
+from orchmagic.guards.normalize import NormalizedText, plain
 
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{32,20000}={0,2}")
 _TAGGED = re.compile("[\U000e0020-\U000e007e]{4,}")
@@ -25,48 +25,52 @@ _LEET = str.maketrans("013457@$!", "oieastasi")
 
 
 class Injection:
-    """One strong sign is enough; of the weak ones, two of different kinds."""
+    """One strong sign is enough, or two weak ones of different kinds; with a strong one every weak one counts."""
 
     slow = False
 
     def find(self, text: str) -> list[Finding]:
-        reading = plain(text)
-        found = [*reading.back(_signs(reading.text)), *_spaced(reading), *_hidden(text), *_coded(text)]
-        return sorted(found)
+        form = plain(text)
+        return sorted([*form.to_original(_signs(form.text)), *_spaced(form), *_hidden(text), *_coded(text)])
 
 
 def _signs(text: str) -> list[Finding]:
     small = text.lower()
     text = small if len(small) == len(text) else text  # a few letters have no small form of one letter
-    spelt = text.translate(_LEET) if re.search(r"[a-z][013457@$][a-z]", text) else None
-    forms = (text,) if spelt is None else (text, spelt)  # both have the same places
-    strong = [Finding(*m.span(), what) for what, seek in STRONG for form in forms for m in seek.finditer(form)]
-    weak = [Finding(*m.span(), what) for what, seek in WEAK for m in seek.finditer(text)]
+    leet = text.translate(_LEET) if re.search(r"[a-z][013457@$][a-z]", text) else None
+    spellings = (text,) if leet is None else (text, leet)  # of the same length
+    strong = [
+        Finding(*m.span(), what)
+        for what, pattern in STRONG
+        for spelling in spellings
+        for m in pattern.finditer(spelling)
+    ]
+    weak = [Finding(*m.span(), what) for what, pattern in WEAK for m in pattern.finditer(text)]
     return strong + (weak if len({w.what for w in weak}) > 1 or (strong and weak) else [])
 
 
 def _hidden(text: str) -> Iterator[Finding]:
-    """Text in characters that nobody sees."""
+    """Text in invisible characters."""
     for match in _TAGGED.finditer(text):
         if text[match.start() - 1 : match.start()] != _FLAG:
             yield Finding(*match.span(), "hidden text")
 
 
-def _spaced(reading: NormalizedText) -> Iterator[Finding]:
+def _spaced(form: NormalizedText) -> Iterator[Finding]:
     """I g n o r e all previous instructions."""
-    if _SPACED.search(reading.text):
-        joined = rewritten(reading, _SPACED, lambda letters: _BETWEEN.sub("", letters))
+    if _SPACED.search(form.text):
+        joined = form.substitute(_SPACED, lambda letters: _BETWEEN.sub("", letters))
         for sign in _signs(joined.text):
-            [whole] = joined.back([sign])
-            if whole.end - whole.start > sign.end - sign.start:  # there are such letters in it
-                yield Finding(whole.start, whole.end, "attack in spaced letters")
+            [original] = joined.to_original([sign])
+            if original.end - original.start > sign.end - sign.start:  # there are spaced letters in it
+                yield Finding(original.start, original.end, "attack in spaced letters")
 
 
 def _coded(text: str) -> Iterator[Finding]:
     for match in _CODED.finditer(text):
-        written = match[0].rstrip("=").replace("-", "+").replace("_", "/")
+        encoded = match[0].rstrip("=").replace("-", "+").replace("_", "/")
         try:
-            decoded = base64.b64decode(written + "=" * (-len(written) % 4), validate=True).decode("utf-8")
+            decoded = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True).decode("utf-8")
         except (binascii.Error, ValueError):
             continue
         if decoded.isprintable() and _signs(decoded):

@@ -8,7 +8,7 @@ from orchmagic.guards import Finding, GuardPlug
 
 
 class Length:
-    """`most` characters are well."""
+    """Finds what is beyond `most` characters."""
 
     slow = False
 
@@ -23,7 +23,7 @@ class Length:
 
 def _create(argument: str | None, _: Mapping[str, str]) -> Length:
     if argument is None or not argument.isdecimal() or int(argument) < 1:
-        raise ValueError("write how many characters are well: length:8000=block")
+        raise ValueError("write how many characters may pass: length:8000=block")
     return Length(int(argument))
 
 

@@ -12,8 +12,9 @@ from importlib import import_module
 
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.guards import Finding, GuardPlug
+from orchmagic.guards.detection import without_overlaps
 from orchmagic.guards.detectors._identities import IDENTITIES, Identity
-from orchmagic.guards.normalize import apart, plain
+from orchmagic.guards.normalize import plain
 
 _NEAR = 40  # characters before a number in which its name must stand
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
@@ -42,7 +43,7 @@ _REGIONS = re.findall(
 
 
 class Pii:
-    """`kinds` are looked for in this order; of those that overlap the first counts."""
+    """`kinds` are detected in this order; of findings that overlap the first counts."""
 
     slow = False
 
@@ -52,8 +53,8 @@ class Pii:
     def find(self, text: str) -> list[Finding]:
         if not any(c.isdigit() or c == "@" for c in text):
             return []
-        reading = plain(text)
-        return reading.back(apart(f for look in self._kinds.values() for f in look(reading.text)))
+        form = plain(text)
+        return form.to_original(without_overlaps(f for detect in self._kinds.values() for f in detect(form.text)))
 
 
 def _emails(text: str) -> Iterator[Finding]:
@@ -74,22 +75,22 @@ def _ibans(text: str) -> Iterator[Finding]:
     from stdnum import iban  # noqa: PLC0415 - an extra
 
     for match in _IBAN.finditer(text):
-        written = match[0]
-        while len(written) > 14:  # noqa: PLR2004 - the shortest is of 15; words after it may have been taken along
-            if iban.is_valid(written):
-                yield Finding(match.start(), match.start() + len(written), "iban")
+        number = match[0]
+        while len(number) > 14:  # noqa: PLR2004 - the shortest is of 15; words after it may be part of the match
+            if iban.is_valid(number):
+                yield Finding(match.start(), match.start() + len(number), "iban")
                 break
-            written = written[:-1].rstrip(" -")
+            number = number[:-1].rstrip(" -")
 
 
-def _identities(text: str, one: Identity) -> Iterator[Finding]:
-    for match in one.seek.finditer(text):
+def _identities(text: str, identity: Identity) -> Iterator[Finding]:
+    for match in identity.pattern.finditer(text):
         before = text[max(0, match.start() - _NEAR) : match.start()]
-        if (one.named is None or one.named.search(before)) and _checked(one.module, match[0]):
-            yield Finding(*match.span(), one.what)
+        if (identity.named is None or identity.named.search(before)) and _is_valid(identity.module, match[0]):
+            yield Finding(*match.span(), identity.what)
 
 
-def _checked(module: str, number: str) -> bool:
+def _is_valid(module: str, number: str) -> bool:
     try:
         return not module or bool(import_module(f"stdnum.{module}").is_valid(number))
     except (ValueError, ImportError):  # a check that chokes on hostile digits, or that another release lacks
@@ -149,7 +150,7 @@ def _create(argument: str | None, _: Mapping[str, str]) -> Pii:
     chosen: dict[str, Callable[[str], Iterator[Finding]]] = {}
     for kind in sorted(kinds, key=_order):
         if kind == "id":
-            chosen |= {f"id {n}": partial(_identities, one=one) for n, one in enumerate(IDENTITIES)}
+            chosen |= {f"id {n}": partial(_identities, identity=identity) for n, identity in enumerate(IDENTITIES)}
         else:
             chosen[kind] = _BASE[kind]
     return Pii(chosen)

@@ -1,6 +1,6 @@
 """Keys, tokens and passwords: those of this machine's environment, those of a known form, and assigned ones.
 
-What stands for a secret in examples (`sk-…`, `YOUR_API_KEY`, `<token>`) is none.
+Placeholders of examples (`sk-…`, `YOUR_API_KEY`, `<token>`) are not secrets.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from orchmagic.guards import Finding, GuardPlug, find
+from orchmagic.guards import Finding, GuardPlug
+from orchmagic.guards.detection import find, without_overlaps
 from orchmagic.guards.detectors._tokens import FORMS
-from orchmagic.guards.normalize import apart, plain
+from orchmagic.guards.normalize import plain
 
 _SHORTEST = 8  # characters of a value of the environment that is looked for: shorter ones are words
 _NAMES = re.compile(r"(?i)(key|token|secret|passw(or)?d|pwd|credentials?|dsn)$")
@@ -33,7 +34,7 @@ _QUOTED = re.compile(
     [^\n"'A-Za-z0-9]{0,3}[^\n"']{0,20}["'](?P<value>[A-Za-z0-9/+_-]{16,80}={0,2})["']""",
     re.VERBOSE,
 )
-_STAND_IN = re.compile(
+_PLACEHOLDER = re.compile(
     r"(?i)example|sample|dummy|your|placeholder|changeme|change_me|redacted|insert|xxxx|\*\*\*|\.\.\.|…|1234567890abcdef"
     r"|^(?:none|null|true|false|undefined|todo|test|foo|bar|string|str|secret|password|token|key)$"
     r"|^(?:os\.|process\.|self\.|this\.|env[.\[(]|config[.\[]|settings\.|getenv|get_|\$|\{|%[({]|@|/|\\|\[|[\w.]+[(\[])|[({]$"
@@ -51,10 +52,10 @@ class Secrets:
         self._known = known
 
     def find(self, text: str) -> list[Finding]:
-        reading = plain(text)
-        seen = reading.text
-        found = [*self._environment(seen), *_forms(seen), *_assigned(seen)]
-        return reading.back(apart(found))  # the most telling kinds come first
+        normalized = plain(text)
+        text = normalized.text
+        findings = [*self._environment(text), *_forms(text), *_assigned(text)]  # the most specific kinds come first
+        return normalized.to_original(without_overlaps(findings))
 
     def _environment(self, text: str) -> Iterator[Finding]:
         for value, name in self._known.items():
@@ -65,7 +66,7 @@ class Secrets:
 
 
 def published(text: str) -> list[Finding]:
-    """Keys and tokens of the forms that providers publish: what is never anything else."""
+    """Keys and tokens of the forms that providers publish, which are never anything else."""
     kinds = {form.what for form in FORMS}
     return [f for f in find(Secrets({}), text) if f.what in kinds]
 
@@ -73,15 +74,15 @@ def published(text: str) -> list[Finding]:
 def _forms(text: str) -> Iterator[Finding]:
     for form in FORMS:
         if form.hint in text:
-            yield from (Finding(*m.span(1), form.what) for m in form.seek.finditer(text) if not _made_up(m[1]))
+            yield from (Finding(*m.span(1), form.what) for m in form.pattern.finditer(text) if not _made_up(m[1]))
 
 
 def _assigned(text: str) -> Iterator[Finding]:
     for match in _URL.finditer(text):
-        if not _STAND_IN.search(match["value"]):
+        if not _PLACEHOLDER.search(match["value"]):
             yield Finding(*match.span("value"), "password in a URL")
-    for seek, what in ((_HEADER, "authorization header"), (_QUOTED, "quoted secret")):
-        for match in seek.finditer(text):
+    for pattern, what in ((_HEADER, "authorization header"), (_QUOTED, "quoted secret")):
+        for match in pattern.finditer(text):
             if _random(match["value"]):
                 yield Finding(*match.span("value"), what)
     for match in _NAMED.finditer(text):
@@ -96,8 +97,8 @@ def _kind(name: str) -> str:
 
 
 def _secret(name: str, value: str, *, quoted: bool) -> bool:
-    """Whether what is assigned to a telling name is a secret: no stand-in, no code, and no plain word."""
-    if len(value) < 6 or _STAND_IN.search(value):  # noqa: PLR2004 - as in the form
+    """Whether the value of a variable of such a name is a secret: no placeholder, no code, and no plain word."""
+    if len(value) < 6 or _PLACEHOLDER.search(value):  # noqa: PLR2004 - as in the form
         return False
     if _kind(name) == "password":  # people choose words: a digit or sign, or quotes, tell it from prose
         return not _WORDS.match(value) or quoted
@@ -107,7 +108,7 @@ def _secret(name: str, value: str, *, quoted: bool) -> bool:
 def _random(value: str) -> bool:
     """Machine-made: long, of mixed characters, and none of them much more common than the others."""
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    return len(value) >= 12 and mixed and _bits(value) >= _EVEN and not _STAND_IN.search(value)  # noqa: PLR2004 - shorter ones are names
+    return len(value) >= 12 and mixed and _bits(value) >= _EVEN and not _PLACEHOLDER.search(value)  # noqa: PLR2004 - shorter ones are names
 
 
 def _bits(value: str) -> float:

@@ -1,0 +1,116 @@
+"""The rules of a project or a cell: text such as `"secrets=block,pii:email=redact@input"` becomes Rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from orchmagic.errors import SettingsError, nearest
+from orchmagic.guards import ACTIONS, GUARDS, PLACES, Action, Guard, GuardPlug, Place
+from orchmagic.guards.notebook_function import FunctionGuard
+
+RulesText: TypeAlias = str | Iterable[str] | Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A guard, what is done about its findings, and where; `roles` as in GuardPlug."""
+
+    name: str
+    action: Action
+    places: tuple[Place, ...]
+    guard: Guard
+    roles: tuple[str, ...]
+
+
+def parse(
+    text: RulesText, namespace: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Rule, ...]:
+    """The rules of `"secrets=block,pii=redact"`, of a list of such words, or of `{"secrets": "block"}`.
+
+    A name that is no guard's is a function of `namespace`. The guard `secrets` knows the secrets in `environ`.
+
+    Raises:
+        SettingsError: with all that is wrong.
+    """
+    rules: list[Rule] = []
+    actions: dict[tuple[str, Place], tuple[str, Action]] = {}
+    problems: list[str] = []
+    for word in _words(text):
+        try:
+            rule = _rule(word, namespace or {}, environ or {})
+            _check_conflict(word, rule, actions)
+        except (ValueError, SettingsError) as error:
+            problems.append(f"guard {word!r}: {error}")
+        else:
+            rules.append(rule)
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return tuple(rules)
+
+
+def merge(project: Iterable[str], cell: Iterable[str]) -> tuple[str, ...]:
+    """Words for `parse`: the cell's rules, and the project's for guards that the cell does not name.
+
+    The word `off` in the cell removes the project's rules.
+    """
+    cell_words = _words(cell)
+    named = {_name(word) for word in cell_words}
+    inherited = [] if "off" in cell_words else [word for word in _words(project) if _name(word) not in named]
+    return (*inherited, *(word for word in cell_words if word != "off"))
+
+
+def _check_conflict(word: str, rule: Rule, actions: dict[tuple[str, Place], tuple[str, Action]]) -> None:
+    """Check that one guard with one argument has one action at a place. `actions` are those of the rules before."""
+    head = word.rpartition("=")[0]
+    for place in rule.places:
+        other, action = actions.setdefault((head, place), (word, rule.action))
+        if action != rule.action:
+            raise ValueError(f"{other!r} says something else for {place}: write one of them, or say where (@{place})")
+
+
+def _name(word: str) -> str:
+    return word.partition("=")[0].partition(":")[0]
+
+
+def _words(text: RulesText) -> list[str]:
+    if isinstance(text, Mapping):
+        text = [f"{name}={action}" for name, action in text.items()]
+    words = text.split(",") if isinstance(text, str) else text
+    return [word.strip() for word in words if word.strip()]
+
+
+def _rule(word: str, namespace: Mapping[str, object], environ: Mapping[str, str]) -> Rule:
+    head, equals, tail = word.rpartition("=")
+    if not equals:
+        raise ValueError(f"write what to do: {word}=block, {word}=redact, {word}=restore or {word}=warn")
+    action, _, where = tail.partition("@")
+    if action not in ACTIONS:
+        raise ValueError(f"write one of {', '.join(ACTIONS)} after the ={nearest(action, ACTIONS)}")
+    name, _, argument = head.partition(":")
+    plug = _plug(name, namespace)
+    return Rule(name, action, _places(plug, action, where), plug.create(argument or None, environ), plug.roles)
+
+
+def _plug(name: str, namespace: Mapping[str, object]) -> GuardPlug:
+    names = GUARDS.names()
+    if name in names:
+        return GUARDS.get(name)
+    function = namespace.get(name)
+    if callable(function):
+        return GuardPlug(name, lambda argument, _: FunctionGuard(name, function, argument))
+    raise SettingsError(f"write one of {', '.join(names)}, or define a function {name}(text){nearest(name, names)}")
+
+
+def _places(plug: GuardPlug, action: Action, where: str) -> tuple[Place, ...]:
+    chosen = tuple(p.strip() for p in where.split("+")) if where else plug.places
+    if chosen == ("all",):
+        chosen = PLACES
+    if wrong := [p for p in chosen if p not in PLACES]:
+        raise ValueError(f"{wrong[0]!r} is no place: write {', '.join(PLACES)} or all{nearest(wrong[0], PLACES)}")
+    if action == "restore":
+        if where and chosen != ("input",):
+            raise ValueError("restore holds for questions, and their answers get the values back: write restore@input")
+        return ("input",)
+    return tuple(p for p in PLACES if p in chosen)
