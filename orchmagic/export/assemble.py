@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
-import inspect
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from types import ModuleType
 
+from orchmagic.core import portable
 from orchmagic.errors import ExportError
 from orchmagic.export import (
     branches,
     build_graph,
     call_nodes,
+    carried,
     classes,
     cli,
     endpoints,
@@ -27,14 +28,11 @@ from orchmagic.export import (
     subgraphs,
     tool_functions,
 )
-from orchmagic.export.formatting import assigned, fits, remarked
+from orchmagic.export.formatting import assigned, formatted, remarked
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
-from orchmagic.export.vendored import call_runtime, fan_out
+from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
 
-_ERRORS = ("UnusableReplyError", "UnfitReplyError")
-_PARTS = ("usable", "read_reply", "wrong_with", "how_sure", "rebuilt", "as_json", "as_text")
-_TOGETHER = ("for_each", "voted", "ballot", "isolated")
 _MESSAGES = ["Messages: TypeAlias = list[dict[str, Any]]"]
 _ROOTS = frozenset({"build_graph", "main"})
 
@@ -52,7 +50,7 @@ def assembled(whole: ModulePlan, *, served: bool = False) -> str:
     body += '\n\n\nif __name__ == "__main__":\n    main()\n'
     head = "\n".join(header.header(whole))
     gap = "\n\n" if _is_constant(body) else "\n\n\n"
-    return header.sealed(f"{head}\n\n{_imports(body, whole.copied.imports)}{gap}{body}")
+    return header.sealed(formatted(f"{head}\n\n{_imports(body, whole.copied.imports)}{gap}{body}"))
 
 
 def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
@@ -66,11 +64,12 @@ def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
         ("", ["\n".join(lines) for lines in _constants(whole)]),
         ("Prompts: what each step asks", [block for plan in plans for block in prompts.prompts(plan)]),
         ("From the notebook", whole.copied.blocks),
-        ("Types: what each step returns", [*types, *model_client.loose(whole)]),
+        ("Types: what each step returns", [*types, *model_client.loose(whole), *model_client.lone(whole)]),
         ("State", [state.state(plan) for plan in plans]),
-        ("Asking models", [*map(_part, _ERRORS), *asks, *map(_part, _PARTS)]),
-        ("Tools", [*arguments, *tool_functions.tools(whole)]),
-        ("Side by side", [inspect.getsource(getattr(fan_out, name)).rstrip() for name in _TOGETHER]),
+        ("Replies and failures, as in the notebook", _carried(portable)),
+        ("Asking models", [*_carried(call_runtime), *asks]),
+        ("Tools", [*arguments, *tool_functions.tables(whole), *_carried(tool_runtime)]),
+        ("Side by side", _carried(fan_out)),
         ("Nodes", node_functions.nodes(outer)),
         ("Graph", [*branches.choosers(outer), build_graph.build(outer), build_graph.serve()]),
         *((f"The inner graph {plan.graph.name}", _inside(plan)) for plan in plans[1:]),
@@ -124,8 +123,8 @@ def _limits(plan: GraphPlan) -> list[list[str]]:
     ]
 
 
-def _part(name: str) -> str:
-    return inspect.getsource(getattr(call_runtime, name)).rstrip()
+def _carried(module: ModuleType) -> list[str]:
+    return list(carried.definitions(module).values())
 
 
 def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
@@ -171,43 +170,21 @@ def _is_constant(block: str) -> bool:
 
 
 def _imports(body: str, copied: Mapping[str, tuple[str, str]]) -> str:
-    """The import block that the body needs, sorted as the linters want it."""
-    wanted = [n for n in source_text.needs(body) if n in copied or n in naming.IMPORTS]
-    plain: list[tuple[str, str]] = []
-    from_: list[tuple[str, str, str]] = []
-    for name in wanted:
-        module, own = copied.get(name) or ((naming.IMPORTS[name], name) if naming.IMPORTS[name] else (name, ""))
-        if own:
-            from_.append((module, own, name))
-        else:
-            plain.append((module, name))
-    both = [_ordered(plain, from_, standard=standard) for standard in (True, False)]
-    return "\n\n".join("\n".join(lines) for lines in both if lines)
-
-
-def _ordered(plain: Iterable[tuple[str, str]], from_: Iterable[tuple[str, str, str]], *, standard: bool) -> list[str]:
-    def here(module: str) -> bool:
-        return (module.split(".", maxsplit=1)[0] in sys.stdlib_module_names) == standard
-
-    lines = [
-        f"import {module}" if module == name else f"import {module} as {name}"
-        for module, name in sorted(plain, key=lambda p: (p[0].lower(), p[1]))
-        if here(module)
-    ]
-    mine = sorted((f for f in from_ if here(f[0])), key=lambda f: (f[0].lower(), f[1] != f[2], _rank(f[1])))
-    for (module, renamed), group in groupby(mine, key=lambda f: (f[0], f[1] != f[2])):
-        if renamed:
-            lines += [f"from {module} import {own} as {name}" for _, own, name in group]
-        else:
-            lines += _from(module, [own for _, own, _ in group])
-    return lines
-
-
-def _rank(name: str) -> tuple[int, str]:
-    kind = 0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2
-    return kind, name
-
-
-def _from(module: str, found: Sequence[str]) -> list[str]:
-    line = f"from {module} import {', '.join(found)}"
-    return [line] if fits(line) else [f"from {module} import (", *(f"    {n}," for n in found), ")"]
+    """The import block that the body needs."""
+    lines: set[str] = set()
+    from_: dict[str, list[str]] = {}
+    for name in source_text.needs(body):
+        if name in copied:
+            module, own = copied[name]
+            if own == name:
+                from_.setdefault(module, []).append(name)
+            elif own:
+                lines.add(f"from {module} import {own} as {name}")
+            else:
+                lines.add(f"import {module}" if module == name else f"import {module} as {name}")
+        elif place := naming.IMPORTS.get(name):
+            from_.setdefault(place, []).append(name)
+        elif name in naming.IMPORTS:
+            lines.add(f"import {name}")
+    lines |= {f"from {module} import {', '.join(names)}" for module, names in from_.items()}
+    return "\n".join(sorted(lines))

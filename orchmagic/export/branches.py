@@ -60,7 +60,7 @@ def _chooser(plan: GraphPlan, link: Branch) -> list[str]:
     lines = [head, f'    """Choose where the run goes after {link.source}."""']
     lines += [row for n in known for row in state.local(plan, n, link.source, ran=True)]
     chosen, test = _test(threaded)
-    lines += expression_source.lines(threaded, "    choice = ") if chosen else []
+    lines += [f"    choice = {ast.unparse(threaded)}"] if chosen else []
     return [*lines, *_arms(plan, link, test), *_otherwise(plan, link)]
 
 
@@ -76,7 +76,7 @@ def _test(tree: ast.expr) -> tuple[bool, ast.expr]:
 
 def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
     if is_route(link):
-        chosen = expression_source.flat(test)
+        chosen = ast.unparse(test)
         return [f"    if {chosen} in {_labels(plan, link)}:", f"        return str({chosen})"]
     lines: list[str] = []
     done: set[str | bool] = set()
@@ -84,11 +84,7 @@ def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
         # once every run with True has left, what remains is False
         rest = isinstance(arm.label, bool) and (not arm.label) in done and not _may_be_none(plan, link)
         parts = (
-            []
-            if rest
-            else [f"{expression_source.flat(test)} is False"]
-            if _is_strict(plan, link, arm)
-            else [_holds(test, arm)]
+            [] if rest else [f"{ast.unparse(test)} is False"] if _is_strict(plan, link, arm) else [_holds(test, arm)]
         )
         if arm.limit is not None:
             parts.append(_within(plan, link, arm))
@@ -100,10 +96,7 @@ def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
 
 
 def _if(parts: list[str]) -> list[str]:
-    line = f"    if {' and '.join(parts)}:"
-    if fits(line):
-        return [line]
-    return ["    if (", *(f"        {'and ' * (i > 0)}{part}" for i, part in enumerate(parts)), "    ):"]
+    return [f"    if {' and '.join(parts)}:"]
 
 
 def _may_be_none(plan: GraphPlan, link: Branch) -> bool:
@@ -118,8 +111,8 @@ def _is_strict(plan: GraphPlan, link: Branch, arm: Arm) -> bool:
 
 def _holds(test: ast.expr, arm: Arm) -> str:
     if isinstance(arm.label, bool):
-        return expression_source.flat(test if arm.label else expression_source.opposite(test))
-    return f"{expression_source.flat(test)} == {literal(arm.label)}"
+        return ast.unparse(test if arm.label else expression_source.opposite(test))
+    return f"{ast.unparse(test)} == {literal(arm.label)}"
 
 
 def _within(plan: GraphPlan, link: Branch, arm: Arm) -> str:
@@ -150,4 +143,4 @@ def _otherwise(plan: GraphPlan, link: Branch) -> list[str]:
 
 def _saying(before: str, why: str) -> list[str]:
     line = f"{before}{literal(why)})"
-    return [line] if fits(line) else [*texts("    why = ", [why], ""), f"{before}why)"]
+    return [line] if fits(line) else [*texts("    why = ", [why]), f"{before}why)"]

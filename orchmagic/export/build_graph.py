@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from orchmagic.export import endpoints, expression_source
+from orchmagic.export import endpoints
 from orchmagic.export.branches import target
 from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
@@ -17,8 +17,7 @@ def build(plan: GraphPlan) -> str:
     graph, state = plan.graph, plan.named("State")
     lines = [*_head(plan), f"    builder = StateGraph({state})"]
     for node in graph.nodes:
-        added = f"builder.add_node({literal(node.name)}, {_action(plan, node)})"
-        lines += expression_source.lines(expression_source.read(added), "    ")
+        lines += call("    builder.add_node(", [literal(node.name), _action(plan, node)], ")")
     lines += [f"    builder.add_edge(START, {literal(name)})" for name in graph.starts]
     for node in graph.nodes:
         lines += _linked(plan, node.name)

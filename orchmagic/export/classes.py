@@ -51,7 +51,7 @@ def votes(plan: GraphPlan) -> list[str]:
             )
         else:
             written = "str" if kind == "text" else node.output.annotation
-            value = expression_source.lines(expression_source.read(written), "    value: ")
+            value = [f"    value: {ast.unparse(expression_source.read(written))}"]
         told = ["    agreement: float", "    dissent: list[Any]", "    tie: bool", "    decided: bool"]
         blocks.append("\n".join([f"class {title}({base}):", *value, *told]))
     return blocks
@@ -80,8 +80,8 @@ def _field(plan: GraphPlan, user: str, name: str, kind: str, default: str | None
 
     if hasattr(BaseModel, name):
         plan.copied.problem(f"{user} has a field {name!r}, which would hide a method of Pydantic's: rename it")
-    after = "" if default is None else f" = {expression_source.flat(expression_source.read(default))}"
-    return expression_source.lines(expression_source.read(kind), f"    {name}: ", after)
+    after = "" if default is None else f" = {default}"
+    return [f"    {name}: {ast.unparse(expression_source.read(kind))}{after}"]
 
 
 def _definition(plan: GraphPlan, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

@@ -210,7 +210,7 @@ def _shared(found: Endpoints) -> list[list[str]]:
 
 def client(found: Endpoints) -> list[str]:
     """The arguments of the client that a module makes when it is given none."""
-    arguments = ["max_retries=RETRIES", "timeout=TIMEOUT"]
+    arguments = ["timeout=TIMEOUT"]
     if not found.uniform:
         return ["base_url=MODEL.base_url", "api_key=key_of(MODEL)", *arguments]
     base, key = address(found.first), found.first.key_env or _KEY

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jinja2 import nodes
 
+from orchmagic.core.portable import as_text
 from orchmagic.export.formatting import Filled
 from orchmagic.language import template
 
@@ -58,7 +59,7 @@ def _piece(node: nodes.Node, known: Mapping[str, Known]) -> str | Filled | None:
     if isinstance(node, nodes.TemplateData):
         return str(node.data)
     if isinstance(node, nodes.Const):  # {{ '{{' }}
-        return template.text(node.value)
+        return as_text(node.value)
     found = _chain(node, known)
     if found is None:
         return None

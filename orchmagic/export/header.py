@@ -105,7 +105,7 @@ def _behind(whole: ModulePlan) -> Iterator[str]:
         yield from _inner_limits(plan, graph)
     yield f"the status `capped` after {graph.limits.max_steps} steps: here LangGraph raises GraphRecursionError, later"
     if whole.typed:
-        yield "mending broken JSON before asking again: here the model is asked again at once"
+        yield "mending JSON that is broken in itself: here the model is asked again at once, as for a wrong reply"
     if whole.calls:
         yield "timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the network"
     if any(n.cache for _, n in whole.calls):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expression_source, to_thread
 from orchmagic.export import state as values
+from orchmagic.export import to_thread
 from orchmagic.export.call_nodes import answer, judge, models
 from orchmagic.export.dependencies import in_texts, inside, needs
 from orchmagic.export.formatting import call, literal
@@ -39,7 +39,8 @@ def functions(plan: GraphPlan, node: Call | Sub) -> list[list[str]]:
         blocks.append(_one(plan, node, "vote", f"Ask a model for one vote on {node.name}."))
         if node.each:
             lines, value = _voted(plan, node)
-            blocks.append([*_head(plan, node, "item"), *lines, f"    return {value}"])
+            said = f"Take the vote on one item of {node.name}."
+            blocks.append(_function(plan, node, "item", said, [*lines, f"    return {value}"]))
     elif node.each:
         said = f"Run {node.graph.name} for" if isinstance(node, Sub) else "Ask a model about"
         blocks.append(_one(plan, node, "item", f"{said} one item of {node.name}."))
@@ -56,10 +57,10 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
     tree = to_thread.threaded(plan, node.each.over)
     if to_thread.json_of(plan, node.each.over) == "as_json":
         tree = ast.Call(ast.Name("as_json"), [tree], [])
-    items = expression_source.flat(tree)
+    items = ast.unparse(tree)
     lines: list[str] = []
     if not items.isidentifier():
-        lines, items = expression_source.lines(tree, "    items = "), "items"
+        lines, items = [f"    items = {items}"], "items"
     lines.append(f"    one = partial({plan.function[node.name]}_item, state, {passed})")
     at_once = plan.limit("concurrency")
     given = ["one", items, *([f"at_once={at_once}"] if at_once != "CONCURRENCY" else [])]
@@ -78,34 +79,23 @@ def _one(plan: GraphPlan, node: Call | Sub, word: str, said: str) -> list[str]:
     reads = [row for n in plan.known(names) if n != item for row in values.local(plan, n, node.name)]
     if isinstance(node, Sub):
         lines = inner_value(plan, node)
-        return _used([*_head(plan, node, word, said), *reads, *lines[:-1], f"    return {lines[-1]}"])
-    lines = answer(plan, node, lambda value, indent: [f"{indent}return {value}"])
-    return _used([*_head(plan, node, word, said), *reads, *lines])
+        lines[-1] = f"    return {lines[-1]}"
+    else:
+        lines = answer(plan, node, lambda value, indent: [f"{indent}return {value}"])
+    return _function(plan, node, word, said, [*reads, *lines])
 
 
-def _head(plan: GraphPlan, node: Call | Sub, word: str, said: str = "") -> list[str]:
-    name, state = f"{plan.function[node.name]}_{word}", plan.named("State")
+def _function(plan: GraphPlan, node: Call | Sub, word: str, said: str, body: list[str]) -> list[str]:
+    name = f"{plan.function[node.name]}_{word}"
     item = [f"{plan.variable[node.each.item]}: Any"] if node.each else []
     passed = "client: AsyncOpenAI"
     if isinstance(node, Sub):
         passed = f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"
-    given = [f"state: {state}", *item, "*", passed]
+    given = [f"state: {plan.named('State')}", *item, "*", passed]
     if word == "vote" and isinstance(node, Call) and judge(plan, node):
         kind = "str" if plan.endpoints.uniform else "Model"
         given.append(f"models: Sequence[{kind}] = {models(plan, node) or '(MODEL, *FALLBACK)'}")
-    said = said or f"Take the vote on one item of {node.name}."
-    return [*call(f"async def {name}(", given, ") -> Any:"), f'    """{said}"""']
-
-
-def _used(lines: list[str]) -> list[str]:
-    """A parameter that is only there for the others is remarked."""
-    head = next(i for i, row in enumerate(lines) if row.endswith(") -> Any:"))
-    if any("state" in row for row in lines[head + 2 :]):
-        return lines
-    rows = [r if not r.lstrip().startswith("state: ") else f"{r}  # noqa: ARG001 - as for the others" for r in lines]
-    if rows == lines:  # all on one line
-        rows[head] += "  # noqa: ARG001 - as for the others"
-    return rows
+    return [*call(f"async def {name}(", given, ") -> Any:"), f'    """{said}"""', *body]
 
 
 def _voted(plan: GraphPlan, node: Call) -> tuple[list[str], str]:

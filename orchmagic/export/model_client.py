@@ -21,13 +21,7 @@ def asking(whole: ModulePlan) -> list[str]:
 
 def words() -> list[str]:
     """Constants that the functions use."""
-    rejected = "REJECTED = frozenset(range(400, 500)) - {402, 408, 429}"
-    return [
-        "\n".join(assigned("REASK", REASK)),
-        "\n".join(assigned("AGAIN", AGAIN)),
-        f"# Status codes that say that the request is wrong: no other model helps.\n{rejected}",
-        "SHOWN = 5  # problems of a reply that its model is told at once",
-    ]
+    return ["\n".join(assigned("REASK", REASK)), "\n".join(assigned("AGAIN", AGAIN))]
 
 
 def model_class(whole: ModulePlan) -> str:
@@ -89,10 +83,9 @@ def first_usable(whole: ModulePlan) -> str:
         f'        body |= {{"model": {name}, "messages": messages}}',
         *_adapted(whole),
         "        try:",
-        f"            answer = await {client}.chat.completions.create(**body)",
-        *_returned(whole),
-        "        except (APIError, UnusableReplyError) as error:",
-        "            if isinstance(error, APIStatusError) and error.status_code in REJECTED:",
+        *_returned(whole, f"await call_model({client}, body)"),
+        "        except ModelFailedError as error:",
+        "            if not error.fault.falls_back:",
         "                raise",
         f'            logger.warning("%s: %s", {name}, error)',
         "            failures.append(error)",
@@ -127,11 +120,11 @@ def _adapted(whole: ModulePlan) -> list[str]:
     return lines
 
 
-def _returned(whole: ModulePlan) -> list[str]:
+def _returned(whole: ModulePlan, asked: str) -> list[str]:
     if not whole.actions:
-        return ["            return usable(answer.choices[0])"]
+        return [f"            return {asked}"]
     return [
-        "            choice = usable(answer.choices[0])",
+        f"            choice = {asked}",
         "            return acted(choice) if acts else choice",
     ]
 
@@ -142,6 +135,7 @@ def ask(whole: ModulePlan) -> str:
     named = any(plan.form_name(n) for plan, n in whole.calls)
     name = "name or kind.__name__" if named else "kind.__name__"
     strict = "kind not in LOOSE" if loose(whole) else "True"
+    wraps = ", wraps=kind in LONE" if lone(whole) else ""
     lines = [
         "async def ask(",
         "    client: AsyncOpenAI,",
@@ -161,7 +155,7 @@ def ask(whole: ModulePlan) -> str:
         *(["        if choice.message.tool_calls:", "            return None, choice"] if whole.has_tools else []),
         '        reply = choice.message.content or ""',
         "        try:",
-        f"            return read_reply(kind, reply){', choice' if both else ''}",
+        f"            return read_reply(kind, reply{wraps}){', choice' if both else ''}",
         "        except UnfitReplyError as error:",
         "            if not reasks:",
         "                raise",
@@ -178,6 +172,13 @@ def loose(whole: ModulePlan) -> list[str]:
     found = dict.fromkeys(plan.kind(n) for plan, n in whole.typed if not plan.strict(n))
     remark = "# Classes too open for an endpoint to enforce token by token."
     return ["\n".join([remark, *call("LOOSE: set[type[Any]] = {", list(found), "}")])] if found else []
+
+
+def lone(whole: ModulePlan) -> list[str]:
+    """The constant that names the classes whose value may be the whole reply."""
+    found = dict.fromkeys(plan.kind(n) for plan, n in whole.typed if plan.types[n.name].kind == "value")
+    remark = "# Classes of one value, which may be the whole reply."
+    return ["\n".join([remark, *call("LONE: set[type[Any]] = {", list(found), "}")])] if found else []
 
 
 def environment() -> str:

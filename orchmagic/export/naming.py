@@ -5,35 +5,26 @@ from __future__ import annotations
 import builtins
 import itertools
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from orchmagic.export import carried
 from orchmagic.graph.output_types import camel
 
-# What modules import, by name. A test compares the list with what is written into them.
-IMPORTS: dict[str, str] = {
+# What generated code imports, by name; what carried code imports is added. A test imports them all.
+IMPORTS: Mapping[str, str] = {
     "Annotated": "typing",
     "Any": "typing",
-    "APIError": "openai",
-    "APIStatusError": "openai",
     "AsyncOpenAI": "openai",
     "BaseModel": "pydantic",
-    "Awaitable": "collections.abc",
     "Callable": "collections.abc",
-    "ChatCompletion": "openai.types.chat",
     "Choice": "openai.types.chat.chat_completion",
-    "Collection": "collections.abc",
     "Command": "langgraph.types",
     "CompiledStateGraph": "langgraph.graph.state",
     "ConfigDict": "pydantic",
-    "Counter": "collections",
     "END": "langgraph.graph",
-    "Enum": "enum",
     "Environment": "jinja2",
     "Field": "pydantic",
-    "GraphBubbleUp": "langgraph.errors",
     "InMemorySaver": "langgraph.checkpoint.memory",
-    "Iterable": "collections.abc",
-    "Iterator": "collections.abc",
     "Literal": "typing",
     "Mapping": "collections.abc",
     "Optional": "typing",
@@ -45,34 +36,27 @@ IMPORTS: dict[str, str] = {
     "TypeAlias": "typing",
     "TypedDict": "typing",
     "Union": "typing",
-    "ValidationError": "pydantic",
     "argparse": "",
     "asyncio": "",
     "dataclass": "dataclasses",
     "field": "dataclasses",
-    "inspect": "",
     "interrupt": "langgraph.types",
-    "is_dataclass": "dataclasses",
     "json": "",
     "logging": "",
-    "math": "",
     "operator": "",
     "os": "",
     "partial": "functools",
-    "re": "",
-    "to_json": "pydantic_core",
     "to_jsonable_python": "pydantic_core",
+    **carried.imports(),
 }
 
-# What modules define for themselves, whatever the cell says.
+# What modules define for themselves, whatever the cell says: generated names, then those of carried code.
 OWN = frozenset(
-    """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LOOSE MAX_ITERATIONS MAX_STEPS
-    MAX_TOKENS MODEL Messages Model OBSERVED OPTIONS REASK REASKS REJECTED RETRIES SHOWN State TIMEOUT TOOLS
-    TOOL_TIMEOUT Tools UnfitReplyError UnusableReplyError action_format acted answered approved arguments_for
-    as_actions as_json as_text ask ballot build_graph client_of environment first_usable for_each how_sure
-    isolated key_of logger main read_reply readable rebuilt rendered result run serve spelled tool_calls
-    tool_format describe_error usable use_tool voted wrong_with""".split()  # noqa: SIM905 - a list of words reads as one
-)
+    """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LONE LOOSE MAX_ITERATIONS MAX_STEPS
+    MAX_TOKENS MODEL Messages Model OBSERVED OPTIONS REASK REASKS RETRIES State TIMEOUT TOOLS TOOL_TIMEOUT Tools
+    answered ask build_graph client_of environment first_usable key_of logger main rendered result run
+    serve""".split()  # noqa: SIM905 - a list of words reads as one
+).union(*map(carried.definitions, carried.SOURCES))
 
 # What functions of modules call their own variables.
 LOCALS = frozenset(

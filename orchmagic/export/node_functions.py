@@ -9,7 +9,7 @@ from orchmagic.export import expression_source, map_nodes, prompts, subgraphs, t
 from orchmagic.export import state as values
 from orchmagic.export.call_nodes import asking
 from orchmagic.export.dependencies import before, needs
-from orchmagic.export.formatting import assigned, call, fits, literal
+from orchmagic.export.formatting import assigned, call, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.returns import returned
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
@@ -43,9 +43,6 @@ def _node(plan: GraphPlan, node: Node) -> list[str]:
     elif isinstance(node, Sub):
         given += ["*", f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"]
     head = call(f"async def {plan.function[node.name]}(", given, f") -> {state}:")
-    if not any("state" in row for row in body):
-        at = 0 if len(head) == 1 else 1
-        head[at] += "  # noqa: ARG001 - LangGraph passes it"
     return [*head, f'    """{_said(plan, node)}"""', *body]
 
 
@@ -102,8 +99,8 @@ def _does(plan: GraphPlan, node: Node) -> list[str]:
 
 
 def _computed(plan: GraphPlan, node: Code) -> list[str]:
-    value = expression_source.lines(to_thread.threaded(plan, node.expression), "    value = ")
-    return [*value, *returned(plan, node, f"{to_thread.json_of(plan, node.expression)}(value)")]
+    value = f"    value = {ast.unparse(to_thread.threaded(plan, node.expression))}"
+    return [value, *returned(plan, node, f"{to_thread.json_of(plan, node.expression)}(value)")]
 
 
 def _reads(plan: GraphPlan, node: Node, names: list[str] | None = None) -> list[str]:
@@ -115,7 +112,7 @@ def _skip(plan: GraphPlan, node: Call | Code | Sub) -> list[str]:
     if node.when is None:
         return []
     tree = expression_source.opposite(to_thread.threaded(plan, node.when))
-    return [*expression_source.lines(tree, "    if ", ":"), *returned(plan, node, "None", indent="        ")]
+    return [f"    if {ast.unparse(tree)}:", *returned(plan, node, "None", indent="        ")]
 
 
 def _gate(plan: GraphPlan, node: Code) -> list[str]:
@@ -125,7 +122,7 @@ def _gate(plan: GraphPlan, node: Code) -> list[str]:
         tree = ast.Call(ast.Name("bool"), [tree], [])
     check = f"{plan.function[node.name].upper()}_CHECK"
     more = [f'"{plan.key(node.again, "check")}": None if passed else {check}'] if node.again else []
-    return [*expression_source.lines(tree, "    passed = "), *returned(plan, node, "passed", more=more)]
+    return [f"    passed = {ast.unparse(tree)}", *returned(plan, node, "passed", more=more)]
 
 
 def _approve(plan: GraphPlan, node: Approve) -> list[str]:
@@ -136,7 +133,7 @@ def _approve(plan: GraphPlan, node: Approve) -> list[str]:
         lines += _interrupt(shown)
         return [*lines, *returned(plan, node, "answer")]
     value = subgraphs.of_run(plan, node.subject)
-    lines += expression_source.lines(expression_source.read(value), "    value: Any = ")
+    lines.append(f"    value: Any = {value}")
     lines += _interrupt([*shown, '"choices": CHOICES', '"value": value'])
     edited = 'answer["value"]'
     if subgraphs.is_labelled(plan, node.subject):
@@ -147,8 +144,7 @@ def _approve(plan: GraphPlan, node: Approve) -> list[str]:
 
 
 def _interrupt(shown: list[str]) -> list[str]:
-    line = f"    answer = interrupt({{{', '.join(shown)}}})"
-    return [line] if fits(line) else [*call("    pause = {", shown, "}"), "    answer = interrupt(pause)"]
+    return call("    answer = interrupt({", shown, "})")
 
 
 def _tools(plan: GraphPlan, node: Tools) -> list[str]:

@@ -14,7 +14,7 @@ from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from orchmagic.errors import ExportError
-from orchmagic.export import expression_source, naming, source_text
+from orchmagic.export import naming, source_text
 from orchmagic.export.formatting import assigned, literal
 
 _LARGEST = 20_000  # characters of a constant: more is data, and data belongs into a file
@@ -127,8 +127,7 @@ class Copied:
             return
         self.take(source_text.needs(source), what, scope)
         self.typed = self.typed and source_text.is_typed(source)
-        plain = f"# As it stands in the notebook:\n# fmt: off\n{source}\n\n\n# fmt: on"
-        self.blocks.append(source_text.tidied(source) or plain)
+        self.blocks.append(source)
         if own != name:
             self.blocks.append(f"{name} = {own}")
 
@@ -136,12 +135,12 @@ class Copied:
         if is_constant(found) and len(literal(found)) <= _LARGEST:
             self.blocks.append("\n".join(assigned(name, found)))
         elif (alias := self._alias(found)) is not None:
-            self.blocks.append("\n".join(expression_source.lines(expression_source.read(alias), f"{name} = ")))
+            self.blocks.append(f"{name} = {alias}")
         elif isinstance(found, re.Pattern):
             self.take(["re"], user, {"re": re})
             flags = found.flags & ~re.UNICODE.value
             written = f"re.compile({found.pattern!r}{f', re.RegexFlag({flags})' if flags else ''})"
-            self.blocks.append("\n".join(expression_source.lines(expression_source.read(written), f"{name} = ")))
+            self.blocks.append(f"{name} = {written}")
         else:
             big = " of that size" if is_constant(found) else ""
             self.problem(

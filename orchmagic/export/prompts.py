@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchmagic.export import fstrings, state
 from orchmagic.export.dependencies import in_texts
-from orchmagic.export.formatting import Filled, assigned, call, fits, literal, texts
+from orchmagic.export.formatting import Filled, assigned, call, literal, texts
 from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Call, Node
@@ -62,8 +62,7 @@ def _variable(role: str, number: int, taken: set[str]) -> str:
 
 
 def _returned(shown: list[str]) -> list[str]:
-    line = f"    return [{', '.join(shown)}]"
-    return [line] if fits(line) else ["    return [", *(f"        {s}," for s in shown), "    ]"]
+    return call("    return [", shown, "]")
 
 
 def _question(plan: GraphPlan, node: Approve) -> list[str]:
@@ -79,7 +78,7 @@ def _content(plan: GraphPlan, node: Node, message: Message, name: str, number: i
     known = {n: _known(plan, n, node) for n in wanted if n in plan.variable or n in plan.constants}
     parts = fstrings.parts(message.text, known)
     if parts is not None:
-        return texts(before, _merged(parts), ""), []
+        return texts(before, _merged(parts)), []
     constant = f"{plan.function[node.name].upper()}_{(name or 'question').upper()}"
     if constant in plan.graph.code:
         constant += f"_{number + 1}"

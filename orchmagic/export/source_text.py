@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-import itertools
 import linecache
 import symtable
 import sys
@@ -17,9 +16,6 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any
-
-from orchmagic.export.expression_source import requoted
-from orchmagic.export.formatting import fits
 
 
 def of_function(function: object) -> str | None:
@@ -163,51 +159,3 @@ def is_typed(source: str) -> bool:
             if bare or stars or node.returns is None:
                 return False
     return True
-
-
-def tidied(source: str) -> str | None:
-    """The source as the formatter would have it; None when that is hard to tell."""
-    if is_tidy(source):
-        return source
-    if "#" in source or "\n\n" in source:  # comments and paragraphs are the author's
-        return None
-    lines = "\n".join(_canonical(ast.parse(source)))
-    return lines if is_tidy(lines) else None
-
-
-def is_tidy(source: str) -> bool:
-    """Whether the formatter would surely leave the source as it is; False when that is hard to tell."""
-    lines = source.split("\n")
-    if not all(map(fits, lines)) or "#" in source or "\n\n\n" in source:
-        return False
-    if any(not after.strip() for line, after in itertools.pairwise(lines) if line.endswith(":")):
-        return False
-    tree = ast.parse(source)
-    if any(_is_unsure(node, node is tree.body[0]) for node in ast.walk(tree)):
-        return False
-    return [line for line in lines if line.strip()] == _canonical(tree)
-
-
-def _is_unsure(node: ast.AST, outermost: bool) -> bool:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return not outermost or (isinstance(node, ast.ClassDef) and ast.get_docstring(node) is not None)
-    return isinstance(node, ast.Pow | ast.Slice | ast.JoinedStr | ast.Lambda | ast.Delete)
-
-
-def _canonical(tree: ast.Module) -> list[str]:
-    """As `ast.unparse` writes it, strings in double quotes, defaults spaced, blank lines left out."""
-    text = ast.unparse(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arguments):
-            for argument, default in _defaults(node):
-                tight, loose = (f"{ast.unparse(argument)}{sign}{ast.unparse(default)}" for sign in ("=", " = "))
-                text = text.replace(tight, loose)
-    return [line for line in requoted(text).split("\n") if line.strip()]
-
-
-def _defaults(node: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr]]:
-    """Parameters that have both a type hint and a default: only there the formatter wants spaces."""
-    named = [*node.posonlyargs, *node.args]
-    pairs = zip(named[len(named) - len(node.defaults) :], node.defaults, strict=True)
-    optional = zip(node.kwonlyargs, node.kw_defaults, strict=True)
-    yield from ((a, d) for a, d in (*pairs, *optional) if d is not None and a.annotation is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -141,7 +142,7 @@ def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str
     source = read(plan, name, at, ran=ran)
     # Any for what may be missing: the cell's expressions say themselves what holds then
     kind = ": Any" if source.startswith("state.get(") and name not in _ALWAYS else ""
-    return expression_source.lines(expression_source.read(source), f"    {plan.variable[name]}{kind} = ")
+    return [f"    {plan.variable[name]}{kind} = {source}"]
 
 
 def seen_class(plan: GraphPlan, node: Call) -> str:
@@ -173,7 +174,7 @@ def _one_parameter(plan: GraphPlan, node: Call) -> str:
     if kind == "text":
         return "str"
     plain = not annotation_names(node.output)  # prompts stand above the classes
-    return expression_source.flat(expression_source.read(node.output.annotation)) if plain else "Any"
+    return ast.unparse(expression_source.read(node.output.annotation)) if plain else "Any"
 
 
 def known(plan: GraphPlan, name: str, at: str) -> Known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expression_source, state, to_thread
+from orchmagic.export import state, to_thread
 from orchmagic.export.formatting import call, fits, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Sub
@@ -20,9 +20,9 @@ def inner_value(plan: GraphPlan, node: Sub) -> list[str]:
         tree = to_thread.threaded(plan, given.get(name, name))
         if not _is_json(plan, given.get(name, name)):
             tree = ast.Call(ast.Name(to_thread.json_of(plan, given.get(name, name))), [tree], [])
-        source = expression_source.flat(tree)
+        source = ast.unparse(tree)
         if len(source) > _LONGEST:
-            lines += expression_source.lines(tree, f"    {_variable(plan, name)} = ")
+            lines.append(f"    {_variable(plan, name)} = {source}")
             source = _variable(plan, name)
         arguments.append(f"{name}={source}")
     lines += call(f"    inputs = {inner.named('State')}(", arguments, ")")
@@ -101,7 +101,7 @@ def seen(plan: GraphPlan) -> list[str]:
         if one:
             source = f"[{one} for item in value]" if many else one
             lines.append(f'    if found["step"] == {literal(name)}:')
-            lines += expression_source.lines(expression_source.read(source), "        return ")
+            lines.append(f"        return {source}")
     return ["\n".join([*lines, "    return value"])]
 
 

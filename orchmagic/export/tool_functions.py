@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 
-from orchmagic.export.formatting import assigned, call, constant, remarked
+from orchmagic.export.formatting import assigned, call, remarked
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
-from orchmagic.export.vendored import tool_runtime
 from orchmagic.graph.model import Call
 from orchmagic.graph.tool_schema import tool
 from orchmagic.models import ModelRequest
 from orchmagic.models.wire import json_tools
 
-PARTS = (
-    "tool_calls",
-    "tool_format",
-    "use_tool",
-    "approved",
-    "arguments_for",
-    "describe_error",
-    "readable",
-    "as_actions",
-    "spelled",
-    "action_format",
-    "acted",
-)
 ALIAS = "Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]"
 
 
-def tools(whole: ModulePlan) -> list[str]:
-    """The tables of tools and the functions around them."""
+def tables(whole: ModulePlan) -> list[str]:
+    """The tables of tools."""
     found = []
     for names, table in whole.tables.items():
         pairs = [f'"{name}": ({name}, {whole.arguments[name]})' for name in names]
         found.append("\n".join(call(f"{table}: Tools = {{", pairs, "}")))
-    return [*found, *(inspect.getsource(getattr(tool_runtime, name)).rstrip() for name in PARTS)]
+    return found
 
 
 def limits(whole: ModulePlan) -> list[list[str]]:
@@ -63,7 +48,7 @@ def instruction(whole: ModulePlan) -> Iterator[list[str]]:
             if told.setdefault(node.tools, first) != first:
                 plan.copied.problem("two agents with the same tools return different types: give one a tool more")
     if told:
-        yield constant("INSTRUCTIONS = ", told, "")
+        yield assigned("INSTRUCTIONS", told)
         yield assigned("OBSERVED", observed)
 
 

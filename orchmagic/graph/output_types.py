@@ -14,6 +14,7 @@ from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.core.portable import FENCE, UnfitReplyError, as_object, field_names, find_json, validate_with
 from orchmagic.errors import InputError, OutputError, nearest
 from orchmagic.language import expression
 from orchmagic.language.annotations import TYPING, annotation_names, parse_output
@@ -22,21 +23,11 @@ from orchmagic.models import Schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import BaseModel, TypeAdapter, ValidationError
+    from pydantic import BaseModel, TypeAdapter
 
     from orchmagic.language.output_spec import Output
 
 __all__ = ["OutputType", "annotation_names", "camel", "parse_output", "resolve", "voted"]
-
-_SHOWN = 5
-_FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(constant)  # NaN and Infinity are no JSON
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 @dataclass(frozen=True)
@@ -90,32 +81,17 @@ class OutputType:
         """
         if self.kind == "text":
             return reply, None
-        data, repaired = self._wrap(*_find_json(reply), reply)
-        return self.dump(self._validate(data, reply)), repaired
-
-    def _wrap(self, data: object, repaired: str | None, reply: str) -> tuple[object, str | None]:
-        """A lone value is taken for the one that was asked for, unless it was dug out of prose."""
-        known = self._properties()
-        if self.kind == "value" and repaired in {None, "code fence"} and not _has_any(data, known):
-            return {"value": data}, repaired or "bare value"
-        if not _has_any(data, known):
-            raise OutputError(f"the reply must be a JSON object with {_listed(known)}", reply=reply)
-        return data, repaired
-
-    def _properties(self) -> list[str]:
-        found = self.schema.schema if self.schema else {}
-        name = found.get("$ref", "").rpartition("/")[2]  # a class that refers to itself
-        properties = found.get("$defs", {}).get(name, found).get("properties", {})
-        return list(properties)
-
-    def _validate(self, data: object, reply: str) -> Any:
-        from pydantic import ValidationError  # noqa: PLC0415 - heavy
-
+        fields = field_names(self.schema.schema) if self.schema else []
         try:
-            # As JSON, not as Python: a strict model takes an Enum or a tuple from JSON only.
-            found = self._adapter.validate_json(json.dumps(data))
-        except ValidationError as error:
-            raise OutputError(_listing(error), reply=reply) from error
+            data, place = _find_or_mend(reply)
+            fit = as_object(data, place, fields, wraps=self.kind == "value")
+            value = self._validate(fit)
+        except UnfitReplyError as error:
+            raise OutputError(str(error), reply=reply) from error
+        return self.dump(value), place or (None if fit is data else "bare value")
+
+    def _validate(self, data: object) -> Any:
+        found = validate_with(self._adapter, data)
         return found.value if self.kind == "value" else found
 
     def rebuild(self, value: object) -> Any:
@@ -123,7 +99,10 @@ class OutputType:
         if self.kind == "text" or value is None:
             return value
         data = {"value": value} if self.kind == "value" else value
-        return self._validate(data, json.dumps(data))
+        try:
+            return self._validate(data)
+        except UnfitReplyError as error:
+            raise OutputError(str(error), reply=json.dumps(data)) from error
 
     def dump(self, value: object) -> Any:
         """JSON for the run's state."""
@@ -241,54 +220,23 @@ def _is_closed(schema: object) -> bool:
     return _is_closed(nested) and (schema.get("type") != "array" or _is_closed(schema.get("items", {})))
 
 
-def _find_json(reply: str) -> tuple[object, str | None]:
-    """The JSON in a reply: all of it, in a code fence, amid prose, or an object that can be mended."""
-    start = reply.find("{")
-    for candidate, repaired in [(reply, None), *((m.group(1), "code fence") for m in _FENCE.finditer(reply))]:
+def _find_or_mend(reply: str) -> tuple[Any, str | None]:
+    """The JSON in a reply and where it was found; an object that is no valid JSON is mended ("broken JSON").
+
+    Raises:
+        UnfitReplyError: there is none.
+    """
+    try:
+        return find_json(reply)
+    except UnfitReplyError:
+        start = reply.find("{")
+        if start < 0:
+            raise
+        import json_repair  # noqa: PLC0415 - heavy, and seldom needed; an exported module does without
+
+        fences = [m.group(1) for m in FENCE.finditer(reply) if "{" in m.group(1)]
         try:
-            return _DECODER.decode(candidate), repaired
-        except (ValueError, RecursionError):
-            continue
-    if start < 0:
-        raise OutputError("the reply holds no JSON: answer with one JSON object and nothing else", reply=reply)
-    try:
-        return _DECODER.raw_decode(reply, start)[0], "text around the JSON"
-    except (ValueError, RecursionError):
-        return _mend(reply, start), "broken JSON"
-
-
-def _mend(reply: str, start: int) -> object:
-    import json_repair  # noqa: PLC0415 - heavy, and seldom needed
-
-    fences = [m.group(1) for m in _FENCE.finditer(reply) if "{" in m.group(1)]
-    broken = fences[0] if fences else reply[start:]
-    try:
-        return json_repair.loads(broken, skip_json_loads=True)
-    except (ValueError, RecursionError, IndexError, KeyError) as error:
-        raise OutputError("the reply is no valid JSON: answer with one JSON object", reply=reply) from error
-
-
-def _has_any(data: object, known: list[str]) -> bool:
-    return isinstance(data, dict) and (not known or any(name in data for name in known))
-
-
-def _listed(known: list[str]) -> str:
-    return ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
-
-
-def _listing(error: ValidationError) -> str:
-    """`severity: Input should be 'low' or 'high' (got 'lo'); quote: Field required`."""
-    problems = error.errors(include_url=False, include_context=False)
-    shown = [_one(dict(problem)) for problem in problems[:_SHOWN]]
-    more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-    return "the reply does not fit: " + "; ".join([*shown, *more])
-
-
-def _one(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
-    if problem["type"] == "missing":
-        return f"{where}: missing"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: not asked for"
-    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
-    return f"{where}: {problem['msg']} (got {got})"
+            return json_repair.loads(fences[0] if fences else reply[start:], skip_json_loads=True), "broken JSON"
+        except (ValueError, RecursionError, IndexError, KeyError):
+            pass
+        raise

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from orchmagic.core.portable import as_text
 from orchmagic.graph.output_types import camel
-from orchmagic.language.template import text
 from orchmagic.models import ToolSpec
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def description(function: Callable[..., object]) -> str:
 def readable(result: object) -> str:
     """What a tool returned, as the text that goes back to the model."""
     try:
-        return text(result)
+        return as_text(result)
     except (TypeError, ValueError):
         return json.dumps(result, default=str, ensure_ascii=False)
 

@@ -1,7 +1,7 @@
 """Prompt text: Jinja, filled in once and never read again, so a value holding `{{ x }}` arrives byte for byte.
 
 Only `{{ }}` and `{% %}` are special. `{#` is text (bash's `${#a}`, LaTeX's `{#1}`): a prompt has no comments.
-What a value looks like in a prompt is `text`, one rule that exported modules repeat.
+What a value looks like in a prompt is `core.portable.as_text`, which exported modules carry.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from orchmagic.core.portable import as_text
 from orchmagic.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -40,27 +41,6 @@ class TemplateProblem:
     line: int
 
 
-def text(value: object) -> str:
-    """What `{{ value }}` puts into a prompt: text as it is, nothing for None, records and containers as JSON."""
-    from dataclasses import is_dataclass  # noqa: PLC0415 - self-contained: exported modules copy this function
-    from enum import Enum  # noqa: PLC0415 - as above
-    from inspect import isroutine  # noqa: PLC0415 - as above
-
-    if value is None:
-        return ""
-    if isinstance(value, Enum):
-        return text(value.value)
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)  # an order that is the same in every process: prompts are cache keys
-    if isinstance(value, dict | list | tuple) or is_dataclass(value) or hasattr(value, "model_dump_json"):
-        from pydantic_core import to_json  # noqa: PLC0415 - heavy
-
-        return to_json(value, fallback=str).decode()
-    if isroutine(value):
-        raise TypeError(f"{value.__name__} is a function, not a value: call it, or write ['{value.__name__}']")
-    return str(value)
-
-
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     import jinja2  # noqa: PLC0415 - heavy
@@ -72,7 +52,7 @@ def _environment() -> jinja2.Environment:
         comment_start_string=_NO_COMMENT[0],
         comment_end_string=_NO_COMMENT[1],
         optimized=False,  # reading a template computes nothing
-        finalize=text,
+        finalize=as_text,
     )
 
 

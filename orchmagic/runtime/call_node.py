@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchmagic.core.portable import as_text, token_confidence
 from orchmagic.core.validators import CachePolicy, keep
 from orchmagic.errors import InputError, OutputError
 from orchmagic.graph import tool_schema
@@ -14,7 +15,6 @@ from orchmagic.graph.output_types import OutputType
 from orchmagic.language import template
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import ModelRequest, ModelResponse, images
-from orchmagic.models.logprobs import of_field
 from orchmagic.runtime.context import Context, State
 from orchmagic.runtime.prompt_variables import PromptVariables, varied
 from orchmagic.trace.events import Repaired
@@ -160,7 +160,7 @@ def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool)
     chosen = value[node.confidence]
     return {
         **value,
-        "confidence": of_field(response.text, node.confidence, chosen, response.logprobs),
+        "confidence": token_confidence(response.text, node.confidence, chosen, response.logprobs or ()),
     }
 
 
@@ -178,5 +178,5 @@ def _again(node: Call, state: State, ctx: Context) -> list[Message]:
     if not checks:
         return []
     last = ctx.kinds.typed(node.name, state.get(node.name))
-    said = {"role": "assistant", "content": template.text(last)}
+    said = {"role": "assistant", "content": as_text(last)}
     return [said, {"role": "user", "content": AGAIN.format(check=checks)}]

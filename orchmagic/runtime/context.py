@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from orchmagic.core.portable import table_rows
 from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Limits, Sub
@@ -178,7 +179,7 @@ def as_json(value: object, name: str) -> Any:
     if (odd := _odd_key(value)) is not None:
         raise InputError(f"{name!r} has the key {odd!r}, and keys in JSON are text: write {str(odd)!r}")
     try:
-        return to_jsonable_python(_rows(value), fallback=images.encoded)
+        return to_jsonable_python(table_rows(value), fallback=images.encoded)
     except UnicodeDecodeError:  # bytes that are no text
         return _with_images(value, name)
     except (PydanticSerializationError, ValueError, RecursionError):
@@ -186,12 +187,6 @@ def as_json(value: object, name: str) -> Any:
             f"{name!r} is of type {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or "
             "records, or use it inside a notebook function"
         ) from None
-
-
-def _rows(value: Any) -> Any:
-    """The rows of a pandas DataFrame, or of what behaves like one; any other value as it is."""
-    is_frame = hasattr(value, "columns") and hasattr(value, "to_dict")
-    return value.to_dict("records") if is_frame else value
 
 
 def _odd_key(value: object) -> object:

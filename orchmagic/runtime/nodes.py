@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from orchmagic.core.portable import as_text
 from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
@@ -141,7 +142,7 @@ def _key(node: Code, seen: Mapping[str, object], ctx: Context) -> str | None:
 
 def _plain(value: object) -> str:
     try:
-        return template.text(value)
+        return as_text(value)
     except (TypeError, ValueError):
         return repr(value)
 

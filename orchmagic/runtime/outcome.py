@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.numbers import counted
+from orchmagic.core.portable import as_text
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
-from orchmagic.language.template import text
 from orchmagic.runtime.context import Context, result
 from orchmagic.trace.events import Status
 from orchmagic.trace.record import Record, Span, Trace
@@ -134,7 +134,7 @@ class RunResult:
         turns = self._context.turns
         asked = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
         asked = asked or next(reversed(turns.values()), ())
-        return [*asked, {"role": "assistant", "content": text(self._context.kinds.typed(name, value))}]
+        return [*asked, {"role": "assistant", "content": as_text(self._context.kinds.typed(name, value))}]
 
     def _typed(self, name: str) -> Any:
         return self._context.kinds.typed(name, self._context.values.get(name))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchmagic.core.portable import as_text
 from orchmagic.language import template
 from orchmagic.language.template import Message
 
@@ -31,7 +32,7 @@ def varied(
     """
     names = sorted({name for message in prompt for name in template.names(message.text)})
     try:
-        parts = {name: template.text(seen[name]) for name in names}
+        parts = {name: as_text(seen[name]) for name in names}
     except (KeyError, TypeError, ValueError):  # rendering tells the user
         return None
     if not parts or any(not isinstance(m.get("content"), str) for m in around):

@@ -10,7 +10,7 @@ from exporting import graph_of, loaded, ran, served
 
 from orchmagic.errors import ExportError
 from orchmagic.export import module
-from orchmagic.export.source_text import is_tidy, is_typed, needs, of_class, tidied
+from orchmagic.export.source_text import is_typed, needs, of_class
 from orchmagic.graph.functions.chunking import split
 from orchmagic.graph.resolution import CallDefaults
 
@@ -245,31 +245,6 @@ def test_an_async_function_inside_a_larger_expression_is_refused():
 def test_needed_names_are_the_global_ones():
     source = "def f(a: 'Ticket', b: Literal['x'] = LEFT, *, c: list['Note']) -> int:\n    import os\n    x = [y for y in a]\n    return g(x, os, h.i) + f(a)\n"
     assert needs(source) == ["LEFT", "Literal", "Note", "Ticket", "g", "h", "int", "list"]
-
-
-@pytest.mark.parametrize(
-    ("source", "tidy"),
-    [
-        ('def f(a: str, b: bool = False) -> str:\n    """Say."""\n    return a["x"]', True),
-        ("def f(a: str) -> str:\n    return a['x']", False),
-        ("def f(a: str, b: bool=False) -> str:\n    return a", False),
-        ("def f(a: int) -> int:\n    return a ** 2", False),
-        ("def f(a: int) -> int:\n\n    return a", False),
-        ("def f(a: int) -> int:\n    # why\n    return a", False),
-        ('class A:\n    a: int\n    b: str = "x"', True),
-        ("def f(a: int) -> int:\n    return g(\n        a\n    )", False),
-    ],
-)
-def test_only_what_surely_stays_as_it_is_counts_as_tidy(source, tidy):
-    assert is_tidy(source) == tidy
-
-
-def test_code_is_formatted_where_nothing_of_the_author_is_lost():
-    assert tidied("def f(q: str, k: int=3) -> str:\n    'find'\n    return q[k]") == (
-        'def f(q: str, k: int = 3) -> str:\n    """find"""\n    return q[k]'
-    )
-    assert tidied("def f(q: str) -> str:\n    return q['a'] # why") is None
-    assert tidied("def f(q: str) -> str:\n    a = 'x'\n\n    return a") is None
 
 
 def test_hints_are_wanted_everywhere_but_for_self():

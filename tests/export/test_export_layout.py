@@ -1,19 +1,19 @@
-"""Texts and expressions in modules: the same values, laid out as the formatter would, whatever they hold."""
+"""Texts and expressions in modules: the same values with ruff's layout and without it, whatever they hold."""
 
 from __future__ import annotations
 
 import ast
 import random
-import subprocess
-import sys
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchmagic.export import expression_source
-from orchmagic.export.formatting import Filled, assigned, literal, quoted, texts
+from orchmagic.export import expression_source, formatting
+from orchmagic.export.formatting import WIDTH, Filled, assigned, find_ruff, formatted, literal, texts
 
 PIECES = [
     *"abc   \n\n'\"{}\\\t$é😀`#",
@@ -38,16 +38,6 @@ FORMS = """({0}) and ({1})|({0}) or ({1}) or ({2})|({0}) == ({1})|({0}) not in (
 |({0}).lower()|f(*({0}), **({1}))""".replace("\n", "").split("|")
 
 
-def clean(file: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *command, "--isolated", "--no-cache", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return "" if done.returncode == 0 else done.stdout + done.stderr
-
-
 def some_parts(chance: random.Random) -> list[str | Filled]:
     found: list[str | Filled] = []
     for _ in range(chance.randint(1, 5)):
@@ -63,21 +53,29 @@ def some_parts(chance: random.Random) -> list[str | Filled]:
     return merged
 
 
-def test_any_text_is_laid_out_as_the_formatter_does_and_stays_the_same(tmp_path):
+def written(parts: list[str | Filled], number: int) -> str:
+    return "\n".join(["", "", f"def f{number}() -> str:", *texts("    found = ", parts), "    return found"])
+
+
+def test_any_text_stays_the_same_in_both_layouts():
     chance = random.Random(7)
     scope = {"x": "v", "d": [{"k": 1}]}
-    lines, wanted = ['x = "v"', 'd = [{"k": 1}]'], []
-    for number in range(200):
-        parts = some_parts(chance)
-        lines += ["", "", f"def f{number}() -> str:", *texts("    found = ", parts, ""), "    return found"]
-        wanted.append("".join(p if isinstance(p, str) else str(eval(p.source, dict(scope))) for p in parts))
-    file = tmp_path / "made.py"
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    space: dict[str, object] = {}
-    exec(compile(file.read_text(encoding="utf-8"), "made", "exec"), space)
-    assert [space[f"f{n}"]() for n in range(200)] == wanted
-    assert not clean(file, "format", "--diff")
-    assert not clean(file, "check", "--select", "E501")
+    cases = [some_parts(chance) for _ in range(200)]
+    wanted = ["".join(p if isinstance(p, str) else str(eval(p.source, dict(scope))) for p in parts) for parts in cases]
+    plain = "\n".join(['x = "v"', 'd = [{"k": 1}]', *(written(parts, n) for n, parts in enumerate(cases))]) + "\n"
+    for text in (plain, formatted(plain)):
+        space: dict[str, Callable[[], str]] = {}
+        exec(compile(text, "made", "exec"), space)
+        assert [space[f"f{n}"]() for n in range(200)] == wanted
+
+
+def test_a_long_text_has_a_row_for_each_of_its_lines_and_no_row_is_long():
+    text = f"First line.\n{'word ' * 40}\nLast line, with a {{brace}} and a 'quote'.\n"
+    rows = texts("    found = ", [text, Filled("x")])
+    assert rows[0] == "    found = ("
+    assert "First line.\\n" in rows[1]
+    assert len(rows) == 8
+    assert max(map(len, rows)) <= WIDTH
 
 
 def some_expression(chance: random.Random, depth: int) -> str:
@@ -86,27 +84,42 @@ def some_expression(chance: random.Random, depth: int) -> str:
     return chance.choice(FORMS).format(*(some_expression(chance, chance.randint(0, depth - 1)) for _ in range(3)))
 
 
-def test_any_expression_is_laid_out_as_the_formatter_does_and_stays_the_same(tmp_path):
+def test_any_expression_stays_the_same_in_both_layouts():
     chance = random.Random(7)
-    lines: list[str] = []
-    for number in range(200):
-        source = some_expression(chance, chance.randint(0, 4))
-        before, after = chance.choice([("    found = ", ""), ("    return ", ""), ("    if ", ":")])
-        rows = expression_source.lines(expression_source.read(source), before, after)
-        block = [f"def f{number}():", *rows, *(["        pass"] if after else [])]
-        made = ast.parse("\n".join(block)).body[0].body[0]
-        assert ast.dump(made.test if after else made.value) == ast.dump(ast.parse(source, mode="eval").body)
-        lines += [*(["", ""] if lines else []), *block]
-    file = tmp_path / "made.py"
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert not clean(file, "format", "--diff")
-    assert not clean(file, "check", "--select", "E501")
+    sources = [some_expression(chance, chance.randint(0, 4)) for _ in range(200)]
+    plain = "\n".join(f"found = {ast.unparse(expression_source.read(source))}" for source in sources) + "\n"
+    wanted = [ast.dump(ast.parse(source, mode="eval").body) for source in sources]
+    for text in (plain, formatted(plain)):
+        assert [ast.dump(node.value) for node in ast.parse(text).body] == wanted
+
+
+def test_imports_are_sorted_and_lines_broken_where_ruff_is_found():
+    plain = (
+        f"import os\nfrom zebra import b, a\nimport ast\nfound = any((x for x in [{', '.join(['1234567'] * 12)}]))\n"
+    )
+    text = formatted(plain)
+    assert text.startswith("import ast\nimport os\n\nfrom zebra import a, b\n\nfound = any(\n    x\n")
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_without_ruff_or_with_code_that_it_cannot_read_the_layout_is_the_plain_one(monkeypatch):
+    assert formatted("found = (\n") == "found = (\n"
+    monkeypatch.setattr(formatting, "find_ruff", lambda: None)
+    assert formatted("import os\nimport ast\n") == "import os\nimport ast\n"
+
+
+def test_ruff_is_found_beside_python_and_on_the_path(monkeypatch, tmp_path):
+    assert find_ruff() is not None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_ruff() == str(Path(sysconfig.get_path("scripts")) / Path(str(find_ruff())).name)
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    assert find_ruff() is None
 
 
 @pytest.mark.parametrize(
     ("source", "negated"),
     [
-        ("a == 'b'", 'a != "b"'),
+        ("a == 'b'", "a != 'b'"),
         ("a in b", "a not in b"),
         ("not a", "a"),
         ("a is None", "a is not None"),
@@ -114,12 +127,12 @@ def test_any_expression_is_laid_out_as_the_formatter_does_and_stays_the_same(tmp
     ],
 )
 def test_a_condition_is_turned_round_without_a_not_where_one_can(source, negated):
-    assert expression_source.flat(expression_source.opposite(expression_source.read(source))) == negated
+    assert ast.unparse(expression_source.opposite(expression_source.read(source))) == negated
 
 
 def test_names_are_changed_everywhere_even_where_they_are_bound():
     tree = expression_source.read("[id for id in ids if (lambda id: id)(id)]", {"id": "id_"})
-    assert expression_source.flat(tree) == "[id_ for id_ in ids if (lambda id_: id_)(id_)]"
+    assert ast.unparse(tree) == "[id_ for id_ in ids if (lambda id_: id_)(id_)]"
 
 
 JSON = st.recursive(
@@ -142,8 +155,3 @@ def test_sets_are_written_in_one_order(value):
     assert literal(value) == literal({*again})
     assert eval(literal(value)) == value
     assert eval(literal(frozenset(value))) == value
-
-
-@given(st.text())
-def test_text_is_what_it_was(text):
-    assert ast.literal_eval(quoted(text)) == text

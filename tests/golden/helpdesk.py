@@ -1,4 +1,4 @@
-# Written by orchmagic (40977ad72542); exporting again replaces it until you edit it.
+# Written by orchmagic (350bf1eef67e); exporting again replaces it until you edit it.
 """helpdesk: a router and its handlers, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -15,7 +15,8 @@ Stayed behind in the notebook:
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run
 - the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending broken JSON before asking again: here the model is asked again at once
+- mending JSON that is broken in itself: here the model is asked again at once, as for a
+  wrong reply
 - timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
   network
 """
@@ -24,15 +25,25 @@ import argparse
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import random
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypedDict
 
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
-from openai import APIError, APIStatusError, AsyncOpenAI
+from openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+)
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
@@ -47,12 +58,9 @@ REASKS = 1  # how often a reply that does not fit is asked again
 ROUTER_LABELS = ["billing", "technical", "human"]
 MAX_STEPS = 350  # of a run, expressions too
 REASK = (
-    "That reply does not fit: {error}. Answer again with only the JSON that fits the "
-    "schema."
+    "That reply does not fit: {error}. Answer again with only the JSON that "
+    "fits the schema."
 )
-# Status codes that say that the request is wrong: no other model helps.
-REJECTED = frozenset(range(400, 500)) - {402, 408, 429}
-SHOWN = 5  # problems of a reply that its model is told at once
 logger = logging.getLogger(__name__)
 Messages: TypeAlias = list[dict[str, Any]]
 
@@ -112,15 +120,274 @@ class State(TypedDict, total=False):
     human: Any
 
 
-# Asking models
-
-
-class UnusableReplyError(Exception):
-    """A model refused, was cut off or said nothing."""
+# Replies and failures, as in the notebook
 
 
 class UnfitReplyError(ValueError):
     """A reply does not fit its class; the text tells the model what is wrong."""
+
+
+FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+
+
+def reject_constant(constant: str) -> object:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)
+
+
+def find_json(reply: str) -> tuple[Any, str | None]:
+    """Return the JSON of a reply, and where it was found: None, "code fence" or "text around the JSON"."""
+    decoder = json.JSONDecoder(parse_constant=reject_constant)
+    fenced = [(match.group(1), "code fence") for match in FENCE.finditer(reply)]
+    for candidate, place in [(reply, None), *fenced]:
+        try:
+            return decoder.decode(candidate), place
+        except (ValueError, RecursionError):
+            continue
+    start = reply.find("{")
+    if start < 0:
+        text = "the reply holds no JSON: answer with one JSON object and nothing else"
+        raise UnfitReplyError(text)
+    try:
+        return decoder.raw_decode(reply, start)[0], "text around the JSON"
+    except (ValueError, RecursionError):
+        text = "the reply is no valid JSON: answer with one JSON object"
+        raise UnfitReplyError(text) from None
+
+
+def field_names(schema: Mapping[str, Any]) -> list[str]:
+    """Return the fields of a JSON schema, also of one that refers to itself."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return list(schema.get("$defs", {}).get(name, schema).get("properties", {}))
+
+
+def as_object(
+    data: Any, place: str | None, fields: Collection[str], *, wraps: bool
+) -> dict[str, Any]:
+    """Return the object that was asked for.
+
+    With `wraps` a lone value counts as the field `value`, unless text stood around it.
+    """
+    if isinstance(data, dict) and (not fields or any(name in data for name in fields)):
+        return data
+    if wraps and place in {None, "code fence"}:
+        return {"value": data}
+    listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in fields)
+    raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
+
+
+def validate_with(adapter: TypeAdapter[Any], data: object) -> Any:
+    """Return the data as an instance of the adapter's class."""
+    try:
+        # As JSON, not as Python: a strict class takes an Enum or a tuple from JSON only.
+        return adapter.validate_json(json.dumps(data))
+    except ValidationError as error:
+        text = f"the reply does not fit: {list_problems(error)}"
+        raise UnfitReplyError(text) from error
+
+
+def list_problems(error: ValidationError) -> str:
+    """Return the first five problems: `severity: Input should be 'low' (got 'lo'); quote: missing`."""
+    problems = error.errors(include_url=False, include_context=False)
+    shown = [describe_problem(dict(problem)) for problem in problems[:5]]
+    more = [f"and {len(problems) - 5} more"] if problems[5:] else []
+    return "; ".join([*shown, *more])
+
+
+def describe_problem(problem: Mapping[str, Any]) -> str:
+    """Return one problem of a reply: where it is, what is wrong, what stands there."""
+    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
+    if problem["type"] == "missing":
+        return f"{where}: missing"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: not asked for"
+    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
+    return f"{where}: {problem['msg']} (got {got})"
+
+
+class Fault(NamedTuple):
+    """What helps after a failed call: the same model again (`retried`), the next model (`falls_back`), or neither.
+
+    HTTP `statuses` and `codes` (of the error's body) tell which fault it is.
+    """
+
+    retried: bool = False
+    falls_back: bool = False
+    statuses: Collection[int] = ()
+    codes: Collection[str] = ()
+
+
+# The first row with the error's status or code counts, else the last one.
+FAULTS: dict[str, Fault] = {
+    # an account with nothing left also answers 429 or 400: waiting does not help there
+    "quota": Fault(
+        falls_back=True,
+        statuses=[402],
+        codes=[
+            "insufficient_quota",
+            "billing_hard_limit_reached",
+            "billing_not_active",
+        ],
+    ),
+    "content_filter": Fault(
+        falls_back=True, codes=["content_filter", "content_policy_violation"]
+    ),
+    # the model wrote a tool call or JSON that its endpoint could not read
+    "malformed": Fault(
+        falls_back=True, codes=["tool_use_failed", "json_validate_failed"]
+    ),
+    "refusal": Fault(falls_back=True),
+    "length": Fault(falls_back=True),
+    "empty": Fault(falls_back=True),
+    "rate_limit": Fault(retried=True, falls_back=True, statuses=[429]),
+    "timeout": Fault(retried=True, falls_back=True, statuses=[408]),
+    "connection": Fault(retried=True, falls_back=True),
+    "server": Fault(retried=True, falls_back=True, statuses=range(500, 1000)),
+    "key": Fault(statuses=[401, 403]),
+    "no_model": Fault(statuses=[404]),
+    "request": Fault(),
+}
+
+
+def error_codes(detail: object) -> set[str]:
+    """Return the codes in the `error` object of a response."""
+    return (
+        {str(detail.get(key)) for key in ("code", "type")}
+        if isinstance(detail, Mapping)
+        else set()
+    )
+
+
+def fault_of(status: int, detail: object) -> str:
+    """Return the row of FAULTS for an HTTP status and the `error` object of its response."""
+    codes = error_codes(detail)
+    rows = (
+        name
+        for name, fault in FAULTS.items()
+        if status in fault.statuses or codes & set(fault.codes)
+    )
+    return next(rows, "request")
+
+
+def status_of(detail: Mapping[str, Any]) -> int:
+    """Return the status of an error that came without one: in a stream, or with status 200."""
+    code = str(detail.get("code") or detail.get("status") or "")
+    return int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+
+
+def unusable(finish_reason: str, text: str, calls: Sequence[Any] | None) -> str | None:
+    """Return why an answer cannot be used, as a row of FAULTS; None when it can."""
+    if finish_reason in {"refusal", "content_filter", "length"}:
+        return finish_reason
+    return None if calls or text.strip() else "empty"
+
+
+def wait_seconds(retry_after: str | None) -> float | None:
+    """Return a Retry-After header (seconds or an HTTP date) as seconds from now; None when it says nothing."""
+    if not retry_after:
+        return None
+    if re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", retry_after):
+        return float(retry_after)
+    try:
+        when = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+
+
+LONGEST_WAIT = 60.0  # seconds that an endpoint may ask for
+
+
+def retry_wait(attempt: int, retry_after: float | None, jitter: float) -> float | None:
+    """Return the seconds until the next attempt: what the endpoint asks for, else up to 0.5, 1, 2 ... 20.
+
+    `jitter` (0..1) spreads those who failed together. None: the endpoint asks for more than LONGEST_WAIT.
+    """
+    if retry_after is None:
+        return jitter * min(20.0, 0.5 * 2.0 ** (attempt - 1))
+    return retry_after if retry_after <= LONGEST_WAIT else None
+
+
+# Asking models
+
+
+class ModelFailedError(Exception):
+    """A model gave no usable answer."""
+
+    def __init__(self, text: str, fault: str, retry_after: float | None = None) -> None:
+        """`fault` names a row of FAULTS; `retry_after` is what the endpoint asks for, in seconds."""
+        super().__init__(text)
+        self.fault = FAULTS[fault]
+        self.retry_after = retry_after
+
+
+async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
+    """Ask a model once; `call_model` counts, so the client does not retry."""
+    once = client.with_options(max_retries=0)
+    try:
+        answer: Any = await once.chat.completions.create(**body)
+    except APIStatusError as error:
+        wait = wait_seconds(error.response.headers.get("retry-after"))
+        fault = fault_of(error.status_code, error.body)
+        raise ModelFailedError(str(error), fault, wait) from error
+    except APITimeoutError as error:
+        raise ModelFailedError(str(error), "timeout") from error
+    except APIConnectionError as error:
+        raise ModelFailedError(str(error), "connection") from error
+    except APIError as error:
+        raise ModelFailedError(str(error), "server") from error
+    detail = getattr(answer, "error", None)
+    if isinstance(detail, dict):  # some routers report errors with status 200
+        raise ModelFailedError(str(detail), fault_of(status_of(detail), detail))
+    choices = getattr(answer, "choices", None)
+    if not isinstance(choices, list):
+        raise ModelFailedError("the answer is not of the protocol", "server")
+    if not choices:
+        raise ModelFailedError("the answer has no choices", "empty")
+    return usable(choices[0])
+
+
+async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
+    """Ask a model, and again where that may help."""
+    count = 1
+    while True:
+        try:
+            return await call_once(client, body)
+        except ModelFailedError as error:
+            jitter = random.random()  # noqa: S311 - spreads attempts
+            wait = retry_wait(count, error.retry_after, jitter)
+            if count > RETRIES or not error.fault.retried or wait is None:
+                raise
+        await asyncio.sleep(wait)
+        count += 1
+
+
+def usable(choice: Choice) -> Choice:
+    """Return the choice if it is an answer."""
+    message = choice.message
+    reason = "refusal" if message.refusal else choice.finish_reason
+    fault = unusable(reason, message.content or "", message.tool_calls)
+    if fault is not None:
+        raise ModelFailedError(
+            message.refusal or f"finish_reason {reason}, {fault}", fault
+        )
+    return choice
+
+
+def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
+    """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
+    adapter = TypeAdapter(kind)
+    data, place = find_json(reply)
+    data = as_object(data, place, field_names(adapter.json_schema()), wraps=wraps)
+    return to_jsonable_python(validate_with(adapter, data), round_trip=True)
+
+
+def rebuilt(kind: type[Any], value: object) -> Any:
+    """Return a value of the state as its class; None for a step that did not run."""
+    if value is None:
+        return None
+    return TypeAdapter(kind).validate_json(json.dumps(value))
 
 
 async def first_usable(
@@ -137,10 +404,9 @@ async def first_usable(
         body: dict[str, Any] = {"max_completion_tokens": max_tokens, **request}
         body |= {"model": model, "messages": messages}
         try:
-            answer = await client.chat.completions.create(**body)
-            return usable(answer.choices[0])
-        except (APIError, UnusableReplyError) as error:
-            if isinstance(error, APIStatusError) and error.status_code in REJECTED:
+            return await call_model(client, body)
+        except ModelFailedError as error:
+            if not error.fault.falls_back:
                 raise
             logger.warning("%s: %s", model, error)
             failures.append(error)
@@ -171,61 +437,6 @@ async def ask(
             said = {"role": "assistant", "content": reply}
         messages = [*messages, said, wrong]
         reasks -= 1
-
-
-def usable(choice: Choice) -> Choice:
-    """Return the choice if it is an answer."""
-    message, reason = choice.message, choice.finish_reason
-    if message.refusal or reason == "content_filter":
-        raise UnusableReplyError(f"refused: {message.refusal or 'content filter'}")
-    if reason == "length":
-        raise UnusableReplyError("cut off: raise MAX_TOKENS, or ask for less")
-    if not (message.content or "").strip() and not message.tool_calls:
-        raise UnusableReplyError("the reply is empty")
-    return choice
-
-
-def read_reply(kind: type[Any], reply: str) -> Any:
-    """Return the reply as JSON that fits the class."""
-    adapter = TypeAdapter(kind)
-    known = adapter.json_schema().get("properties", {})
-    try:
-        data = json.loads(reply)
-    except ValueError:
-        wrong = "is no valid JSON: answer with one JSON object"
-        if "{" not in reply:
-            wrong = "holds no JSON: answer with one JSON object and nothing else"
-        raise UnfitReplyError(f"the reply {wrong}") from None
-    if not isinstance(data, dict) or (known and not known.keys() & data.keys()):
-        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
-        raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
-    try:
-        return to_jsonable_python(adapter.validate_json(json.dumps(data)))
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
-        shown = [wrong_with(dict(problem)) for problem in problems[:SHOWN]]
-        if len(problems) > SHOWN:
-            shown.append(f"and {len(problems) - SHOWN} more")
-        listed = "; ".join(shown)
-        raise UnfitReplyError(f"the reply does not fit: {listed}") from None
-
-
-def wrong_with(problem: dict[str, Any]) -> str:
-    """Say one thing that is wrong with a reply: where, what, what was found."""
-    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
-    if problem["type"] == "missing":
-        return f"{where}: missing"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: not asked for"
-    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
-    return f"{where}: {problem['msg']} (got {got})"
-
-
-def rebuilt(kind: type[Any], value: object) -> Any:
-    """Return a value of the state as its class; None for a step that did not run."""
-    if value is None:
-        return None
-    return TypeAdapter(kind).validate_json(json.dumps(value))
 
 
 # Nodes
@@ -281,7 +492,7 @@ def after_router(state: State) -> str:
 def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
     """Return the graph; a client that is given serves MODEL's endpoint."""
     if client is None:
-        client = AsyncOpenAI(max_retries=RETRIES, timeout=TIMEOUT)
+        client = AsyncOpenAI(timeout=TIMEOUT)
     builder = StateGraph(State)
     builder.add_node("router", partial(router, client=client))
     builder.add_node("billing", partial(billing, client=client))

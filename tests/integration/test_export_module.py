@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,6 @@ from exporting import graph_of, loaded, ran, served
 
 from orchmagic.errors import ExportError
 from orchmagic.export import module, naming
-from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment, Pool
 
@@ -26,6 +26,7 @@ GOLDEN = ROOT / "tests" / "golden"
 # What is not asked of a module, and why.
 IGNORED = {
     "ANN401": "Any is what JSON is",
+    "ARG001": "every node is given the state, whether it reads it or not",
     "CPY001": "whose copyright it is, the author knows",
     "COM812": "the formatter places commas",
     "D101": "a docstring of an output class would be sent to the model",
@@ -33,7 +34,9 @@ IGNORED = {
     "D213": "its opposite is on",
     "EM101": "messages stand where they are raised",
     "EM102": "messages stand where they are raised",
+    "E501": "checked by itself: docstrings, comments and texts may have 120 columns",
     "INP001": "a module may stand alone in its folder",
+    "PLR2004": "thresholds stand where the cell has them",
     "Q000": "the formatter chooses the quotes that need fewer backslashes",
     "Q003": "the formatter chooses the quotes that need fewer backslashes",
     "T201": "a command prints its result",
@@ -92,6 +95,11 @@ def test_modules_pass_ruff_with_all_rules_but_the_few_that_are_named(folder):
     assert not said(
         "ruff", "check", "--isolated", "--no-cache", "--select", "ALL", "--ignore", ",".join(IGNORED), ".", cwd=folder
     )
+
+
+def test_lines_stay_within_120_columns(folder):
+    within = "--config=lint.pycodestyle.max-line-length = 120"
+    assert not said("ruff", "check", "--isolated", "--no-cache", "--select", "E501", within, ".", cwd=folder)
 
 
 def test_modules_are_formatted(folder):
@@ -175,10 +183,26 @@ async def test_a_graph_without_models_needs_no_client(tmp_path):
     assert made.result(await made.build_graph().ainvoke({"numbers": [1]})) == [2]
 
 
-def test_the_names_that_a_module_needs_are_known_as_taken():
-    for place in (call_runtime, fan_out, tool_runtime):
-        own = {n for n, found in vars(place).items() if getattr(found, "__module__", "") == place.__name__}
-        assert own <= naming.OWN
+ZZ = {
+    "%%chain zz_a --fallback large\nzz_b -> list[str]\n    {% if zz_in %}{{ zz_in }}{% endif %}\n"
+    "gate zz_b else retry 2\nzz_c(over=zz_b, votes=3) -> bool\n    {{ item }}\nzz_d -> zz_e: str, zz_f: dict[str, int]\n    a\n": "zz_in = ''\n",
+    "%%react zz_a --tools zz_tool --approve zz_tool\nZz {{ zz_in }}\n": "zz_in = 1\n\n\ndef zz_tool(zz: str) -> str:\n    return zz\n",
+}
+
+
+@pytest.mark.parametrize("cell", ZZ)
+def test_the_names_that_a_module_chooses_are_known_as_taken(cell):
+    space = ran(ZZ[cell])
+    text = module(graph_of(cell, space), space, mixed, CallDefaults())
+    defined = {
+        getattr(node, "name", None) or getattr(getattr(node, "target", None) or node.targets[0], "id", "")
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign)
+    }
+    steps = re.compile(r"(?i:.*(zz|gate_1|large).*)|(after_)?(agent|tools)(_prompt)?|(TOOLS|AGENT)_\w+|Agent")
+    chosen = {name for name in defined if not steps.fullmatch(name)}
+    assert chosen <= naming.OWN
+    assert {"FAULTS", "MODEL", "ask", "run", "call_model", "State"} <= chosen
 
 
 def test_a_graph_that_several_steps_run_is_written_once():

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from orchmagic.core.portable import as_text
 from orchmagic.errors import InputError
-from orchmagic.language.template import check, is_plain, names, render, text
+from orchmagic.language.template import check, is_plain, names, render
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 
@@ -55,7 +56,7 @@ def escaped(source: str) -> str:
     ],
 )
 def test_a_value_has_one_look_in_prompts(value: object, shown: str) -> None:
-    assert text(value) == shown
+    assert as_text(value) == shown
     assert render("{{ value }}", {"value": value}) == shown
 
 

@@ -1,6 +1,6 @@
 """Of a prompt, the values are set apart from all the rest, and the two make the messages again."""
 
-from orchmagic.language import template
+from orchmagic.core.portable import as_text
 from orchmagic.language.template import Message
 from orchmagic.runtime.prompt_variables import varied
 
@@ -25,7 +25,7 @@ def test_equal_frames_and_parts_make_equal_messages_and_others_do_not():
 
 def test_records_are_parts_as_the_prompt_shows_them():
     found = varied((Message("user", "{{ step.why }}"),), (), {"step": {"why": "so", "n": 1}})
-    assert found.parts == {"step": template.text({"why": "so", "n": 1})}
+    assert found.parts == {"step": as_text({"why": "so", "n": 1})}
 
 
 def test_a_prompt_without_values_has_nothing_to_compare():

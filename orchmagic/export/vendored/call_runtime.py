@@ -1,53 +1,108 @@
-"""Code that modules carry as it stands here: what the notebook's runs do, repeated without orchmagic.
+"""How a module calls models: code that modules carry as it stands here, beside `core.portable`.
 
-Each function stands alone, fits 88 columns, and is copied when something in the module needs it.
+Each definition is copied when something in the module needs it; the constants are stand-ins for the module's own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import math
-from collections.abc import Callable
-from dataclasses import is_dataclass
-from enum import Enum
+import random
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI
 from openai.types.chat.chat_completion import Choice
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_json, to_jsonable_python
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
-SHOWN = 5
+from orchmagic.core.portable import (
+    FAULTS,
+    as_object,
+    fault_of,
+    field_names,
+    find_json,
+    is_too_long,
+    retry_wait,
+    status_of,
+    table_rows,
+    token_confidence,
+    unusable,
+    validate_with,
+    wait_seconds,
+)
+
+RETRIES = 2
 Messages: TypeAlias = list[dict[str, Any]]
-Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
 
 
-class UnusableReplyError(Exception):
-    """A model refused, was cut off or said nothing."""
+class ModelFailedError(Exception):
+    """A model gave no usable answer."""
+
+    def __init__(self, text: str, fault: str, retry_after: float | None = None) -> None:
+        """`fault` names a row of FAULTS; `retry_after` is what the endpoint asks for, in seconds."""
+        super().__init__(text)
+        self.fault = FAULTS[fault]
+        self.retry_after = retry_after
 
 
-class UnfitReplyError(ValueError):
-    """A reply does not fit its class; the text tells the model what is wrong."""
+async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
+    """Ask a model once; `call_model` counts, so the client does not retry."""
+    once = client.with_options(max_retries=0)
+    try:
+        answer: Any = await once.chat.completions.create(**body)
+    except APIStatusError as error:
+        wait = wait_seconds(error.response.headers.get("retry-after"))
+        fault = fault_of(error.status_code, error.body)
+        raise ModelFailedError(str(error), fault, wait) from error
+    except APITimeoutError as error:
+        raise ModelFailedError(str(error), "timeout") from error
+    except APIConnectionError as error:
+        raise ModelFailedError(str(error), "connection") from error
+    except APIError as error:
+        raise ModelFailedError(str(error), "server") from error
+    detail = getattr(answer, "error", None)
+    if isinstance(detail, dict):  # some routers report errors with status 200
+        raise ModelFailedError(str(detail), fault_of(status_of(detail), detail))
+    choices = getattr(answer, "choices", None)
+    if not isinstance(choices, list):
+        raise ModelFailedError("the answer is not of the protocol", "server")
+    if not choices:
+        raise ModelFailedError("the answer has no choices", "empty")
+    return usable(choices[0])
 
 
-def as_text(value: object) -> str:
-    """Write a value as prompts show it: text as it is, records and lists as JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, Enum):
-        return as_text(value.value)
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)
-    record = is_dataclass(value) or hasattr(value, "model_dump_json")
-    if record or isinstance(value, dict | list | tuple):
-        return to_json(value, fallback=str).decode()
-    return str(value)
+async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
+    """Ask a model, and again where that may help."""
+    count = 1
+    while True:
+        try:
+            return await call_once(client, body)
+        except ModelFailedError as error:
+            chance = random.random()  # noqa: S311 - spreads attempts
+            wait = retry_wait(count, chance, error.retry_after)
+            if count > RETRIES or not error.fault.retried or is_too_long(wait):
+                raise
+        await asyncio.sleep(wait)
+        count += 1
 
 
-def as_json(value: Any) -> Any:
-    """Return the value as JSON; a table is the list of its rows."""
-    if hasattr(value, "columns") and hasattr(value, "to_dict"):
-        value = value.to_dict("records")
-    return to_jsonable_python(value)
+def usable(choice: Choice) -> Choice:
+    """Return the choice if it is an answer."""
+    message = choice.message
+    reason = "refusal" if message.refusal else choice.finish_reason
+    fault = unusable(reason, message.content or "", message.tool_calls)
+    if fault is not None:
+        raise ModelFailedError(message.refusal or f"finish_reason {reason}, {fault}", fault)
+    return choice
+
+
+def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
+    """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
+    adapter = TypeAdapter(kind)
+    data, place = find_json(reply)
+    data = as_object(data, place, field_names(adapter.json_schema()), wraps=wraps)
+    return to_jsonable_python(validate_with(adapter, data), round_trip=True)
 
 
 def rebuilt(kind: type[Any], value: object) -> Any:
@@ -57,63 +112,12 @@ def rebuilt(kind: type[Any], value: object) -> Any:
     return TypeAdapter(kind).validate_json(json.dumps(value))
 
 
-def usable(choice: Choice) -> Choice:
-    """Return the choice if it is an answer."""
-    message, reason = choice.message, choice.finish_reason
-    if message.refusal or reason == "content_filter":
-        raise UnusableReplyError(f"refused: {message.refusal or 'content filter'}")
-    if reason == "length":
-        raise UnusableReplyError("cut off: raise MAX_TOKENS, or ask for less")
-    if not (message.content or "").strip() and not message.tool_calls:
-        raise UnusableReplyError("the reply is empty")
-    return choice
-
-
-def read_reply(kind: type[Any], reply: str) -> Any:
-    """Return the reply as JSON that fits the class."""
-    adapter = TypeAdapter(kind)
-    known = adapter.json_schema().get("properties", {})
-    try:
-        data = json.loads(reply)
-    except ValueError:
-        wrong = "is no valid JSON: answer with one JSON object"
-        if "{" not in reply:
-            wrong = "holds no JSON: answer with one JSON object and nothing else"
-        raise UnfitReplyError(f"the reply {wrong}") from None
-    if not isinstance(data, dict) or (known and not known.keys() & data.keys()):
-        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in known)
-        raise UnfitReplyError(f"the reply must be a JSON object with {listed}")
-    try:
-        return to_jsonable_python(adapter.validate_json(json.dumps(data)))
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
-        shown = [wrong_with(dict(problem)) for problem in problems[:SHOWN]]
-        if len(problems) > SHOWN:
-            shown.append(f"and {len(problems) - SHOWN} more")
-        listed = "; ".join(shown)
-        raise UnfitReplyError(f"the reply does not fit: {listed}") from None
-
-
-def wrong_with(problem: dict[str, Any]) -> str:
-    """Say one thing that is wrong with a reply: where, what, what was found."""
-    where = ".".join(str(part) for part in problem["loc"]) or "the reply"
-    if problem["type"] == "missing":
-        return f"{where}: missing"
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: not asked for"
-    got = json.dumps(problem["input"], ensure_ascii=False, default=str)[:80]
-    return f"{where}: {problem['msg']} (got {got})"
+def as_json(value: Any) -> Any:
+    """Return the value as JSON; a table is the list of its rows."""
+    return to_jsonable_python(table_rows(value))
 
 
 def how_sure(choice: Choice, field: str, value: object) -> float | None:
     """Return the probability of the tokens that spell the field's value."""
-    reply = choice.message.content or ""
-    key = reply.find(json.dumps(field))
-    start = reply.find(str(value), key + len(field) + 2) if key >= 0 else -1
     tokens = (choice.logprobs and choice.logprobs.content) or []
-    end, at, found = start + len(str(value)), 0, list[float]()
-    for token in tokens if start >= 0 else []:
-        left, at = at, at + len(token.token)
-        if left < end and at > start:
-            found.append(token.logprob)
-    return min(1.0, math.exp(sum(found))) if found else None
+    return token_confidence(choice.message.content or "", field, value, tokens)

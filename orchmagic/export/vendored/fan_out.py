@@ -1,4 +1,4 @@
-"""Code that modules carry where steps run side by side or may fail, as it stands here; see `parts`."""
+"""Code that modules carry where steps run side by side or may fail, as it stands here; see `call_runtime`."""
 
 from __future__ import annotations
 

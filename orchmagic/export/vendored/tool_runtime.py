@@ -1,4 +1,4 @@
-"""Code that modules with tools carry as it stands here; see `parts`."""
+"""Code that modules with tools carry as it stands here; see `call_runtime`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from langgraph.types import interrupt
 from openai.types.chat.chat_completion import Choice
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from orchmagic.export.vendored.call_runtime import Messages, Tools, as_text, usable
+from orchmagic.core.portable import as_text
+from orchmagic.export.vendored.call_runtime import Messages, usable
 
 CHOICES = ("approve", "edit", "reject")
 TOOL_TIMEOUT: float | None = 60.0
 OBSERVED = "{name}{content}"
+Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
 
 
 def tool_calls(choice: Choice) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from orchmagic.core.portable import is_too_long, retry_wait
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
-from orchmagic.models import backoff
 from orchmagic.models.routing.capabilities import alike, fit, prompt_tokens
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
@@ -175,7 +175,7 @@ class RoutedCall:
         """
         now = self._by.health.clock()
         seconds = max(0.0, min(c.until for c in waits) - now)
-        if backoff.is_too_long(seconds, self._by.time_left()):
+        if is_too_long(seconds, self._by.time_left()):
             if self._tried:
                 raise self._last()
             why = "; ".join(f"{name} {c.why}" for name, c in closed.items())
@@ -261,8 +261,8 @@ class RoutedCall:
             raise self._last()
         self._rounds += 1
         asked = [e.retry_after for e in again.values() if isinstance(e, RateLimited) and e.retry_after is not None]
-        wait = backoff.wait(self._rounds, self._by.chance(), min(asked) if len(asked) == len(again) else None)
-        if backoff.is_too_long(wait, self._by.time_left()):
+        wait = retry_wait(self._rounds, self._by.chance(), min(asked) if len(asked) == len(again) else None)
+        if is_too_long(wait, self._by.time_left()):
             raise self._last()
         await self._by.sleep(wait)
         for name in again:

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from orchmagic.core.portable import is_too_long, retry_wait
 from orchmagic.errors import ModelError, OrchError, RateLimited
-from orchmagic.models import backoff
 from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
@@ -83,8 +83,8 @@ class Retry:
         if not error.transient:
             return None
         asked = error.retry_after if isinstance(error, RateLimited) else None
-        wait = backoff.wait(attempt, self._chance(), asked)
-        return None if backoff.is_too_long(wait, self._time_left()) else wait
+        wait = retry_wait(attempt, self._chance(), asked)
+        return None if is_too_long(wait, self._time_left()) else wait
 
 
 def _spent(error: ModelError, deployment: Deployment) -> tuple[Usage, float | None]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.core.portable import status_of
 from orchmagic.errors import ModelError, SettingsError
 from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import prices
@@ -110,7 +111,7 @@ async def _ask(
         raise http_errors.rejected(deployment, error.status_code, detail, wait) from error
     except APIError as error:  # an error in the middle of a stream
         detail = error.body if isinstance(error.body, Mapping) else {"message": error.message}
-        raise http_errors.rejected(deployment, http_errors.status_of(detail), detail) from error
+        raise http_errors.rejected(deployment, status_of(detail), detail) from error
     except _NOT_OF_THE_PROTOCOL as error:
         raise http_errors.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
 
@@ -124,7 +125,7 @@ async def _whole(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deplo
     except (ValueError, RecursionError):
         raise http_errors.garbled(deployment, response.status_code, response.text[:200]) from None
     if isinstance(answer.get("error"), Mapping):  # some routers report errors with status 200
-        raise http_errors.rejected(deployment, http_errors.status_of(answer["error"]), answer["error"])
+        raise http_errors.rejected(deployment, status_of(answer["error"]), answer["error"])
     if not isinstance(answer.get("choices"), list):
         raise http_errors.garbled(deployment, response.status_code, response.text[:200])
     return answer  # type: ignore[no-any-return]  # a mapping: it has `get`

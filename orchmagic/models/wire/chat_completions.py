@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from orchmagic.core.portable import unusable
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import billing
@@ -116,6 +117,8 @@ def usable(answer: ModelResponse) -> ModelResponse:
     Raises:
         RefusedReply, TruncatedReply, EmptyReply: it is none; `usage` and `cost` say what it spent.
     """
+    if (fault := unusable(answer.finish_reason, answer.text, answer.tool_calls)) is None:
+        return answer
     who = answer.model or "the model"
     spent: dict[str, Any] = {
         "model": answer.model,
@@ -123,17 +126,15 @@ def usable(answer: ModelResponse) -> ModelResponse:
         "usage": answer.usage,
         "cost": answer.cost,
     }
-    if answer.finish_reason == REFUSAL:
+    if fault == REFUSAL:
         raise RefusedReply(f"{who} refused: {one_line(answer.text)}", **spent)
-    if answer.finish_reason == "content_filter":
+    if fault == "content_filter":
         raise RefusedReply(f"a content filter stopped {who}: change the prompt, or add a fallback", **spent)
-    if answer.finish_reason == "length":
+    if fault == "length":
         tokens = answer.usage.output
         hint = "raise max_tokens of the step, or ask for less"
         raise TruncatedReply(f"{who} was cut off after {tokens} tokens: {hint}", **spent)
-    if not answer.tool_calls and not answer.text.strip():
-        raise EmptyReply(f"{who} gave an empty reply (finish_reason {answer.finish_reason!r})", **spent)
-    return answer
+    raise EmptyReply(f"{who} gave an empty reply (finish_reason {answer.finish_reason!r})", **spent)
 
 
 def one_line(text: str, limit: int = 300) -> str:

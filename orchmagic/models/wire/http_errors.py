@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchmagic.core.portable import FAULTS, fault_of, wait_seconds
 from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
@@ -29,70 +27,44 @@ from orchmagic.trace.events import Usage
 _SHORT = 90  # characters of a reason among several
 _SECRET = 8  # characters: a shorter key is a placeholder such as "none", and may be part of a word
 
-# an account with nothing left also answers 429 or 400: waiting does not help there
-_QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
-_FILTER = {"content_filter", "content_policy_violation"}
-
-# The first rule that holds for the status and the error's codes decides.
-_RULES: tuple[tuple[Callable[[int, set[str]], object], type[ModelError], str], ...] = (
-    (
-        lambda status, codes: status == HTTPStatus.PAYMENT_REQUIRED or codes & _QUOTA,
-        QuotaExhausted,
-        "the account at {host} has nothing left ({status}): {said}",
-    ),
-    (
-        lambda _, codes: codes & _FILTER,
-        RefusedReply,
-        "a content filter of {host} stopped the request: {said}",
-    ),
-    (lambda status, _: status == HTTPStatus.TOO_MANY_REQUESTS, RateLimited, "429 from {host}{wait}: {said}"),
-    (lambda status, _: status == HTTPStatus.REQUEST_TIMEOUT, CallTimeout, "408 from {host}: {said}"),
-    (
-        lambda status, _: status >= HTTPStatus.INTERNAL_SERVER_ERROR,
-        ServerFailed,
-        "{status} from {host}: {said}",
-    ),
-    (
-        lambda status, _: status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN},
-        RequestRejected,
-        "{key} was refused by {host} ({status}): {said}",
-    ),
-    (
-        lambda status, _: status == HTTPStatus.NOT_FOUND,
-        RequestRejected,
-        "{host} has no model {model!r}, or base_url is wrong (404): {said}",
-    ),
-    (lambda *_: True, RequestRejected, "{host} rejected the request ({status}): {said}"),
-)
+# For each fault of an HTTP status: the error that it becomes, and its text.
+_ERRORS: Mapping[str, tuple[type[ModelError], str]] = {
+    "quota": (QuotaExhausted, "the account at {host} has nothing left ({status}): {said}"),
+    "content_filter": (RefusedReply, "a content filter of {host} stopped the request: {said}"),
+    "malformed": (UnusableReply, "{model} wrote what {host} cannot read ({status}): {said}"),
+    "rate_limit": (RateLimited, "429 from {host}{wait}: {said}"),
+    "timeout": (CallTimeout, "408 from {host}: {said}"),
+    "server": (ServerFailed, "{status} from {host}: {said}"),
+    "key": (RequestRejected, "{key} was refused by {host} ({status}): {said}"),
+    "no_model": (RequestRejected, "{host} has no model {model!r}, or base_url is wrong (404): {said}"),
+    "request": (RequestRejected, "{host} rejected the request ({status}): {said}"),
+}
 
 
 def rejected(
     deployment: Deployment, status: int, detail: Mapping[str, Any] | str, retry_after: str | None = None
 ) -> ModelError:
     """The error for an answer with `status`; `detail` is the body's `error` object, or its text."""
-    said, codes = _read(detail)
-    kind, text = next((kind, text) for holds, kind, text in _RULES if holds(status, codes))
-    wait = seconds(retry_after)
+    fault = fault_of(status, detail)
+    kind, text = _ERRORS[fault]
+    wait = wait_seconds(retry_after)
     asked = "" if wait is None else f", which asks to wait {wait:.4g} s"
     words = {"wait": asked, "host": _at(deployment), "key": deployment.key_env or KEY_ENV, "model": deployment.model}
+    said = detail if isinstance(detail, str) else str(detail.get("message") or "")
     error = kind(
-        text.format(status=status, said=said, **words),
+        text.format(status=status, said=redact(one_line(said)) or "no reason given", **words),
         model=deployment.model,
         provider=deployment.provider,
         status=status,
     )
+    error.transient, error.falls_back = FAULTS[fault].retried, FAULTS[fault].falls_back
     if isinstance(error, RateLimited):
         error.retry_after = wait
-    if isinstance(error, UnusableReply):  # the filter stopped the request before a model saw it
+    if fault == "malformed":
+        error.may_have_spent = True
+    elif isinstance(error, UnusableReply):  # the filter stopped the request before a model saw it
         error.usage, error.cost = Usage(), 0.0
     return error
-
-
-def _read(detail: Mapping[str, Any] | str) -> tuple[str, set[str]]:
-    if isinstance(detail, str):
-        return redact(one_line(detail)) or "no reason given", set()
-    said = redact(one_line(str(detail.get("message") or ""))) or "no reason given"
-    return said, {str(detail.get(key)) for key in ("code", "type")}
 
 
 def late(deployment: Deployment, limit: float | None) -> CallTimeout:
@@ -126,26 +98,6 @@ def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
 
 def _at(deployment: Deployment) -> str:
     return host(deployment.base_url or deployment.provider)
-
-
-def seconds(retry_after: str | None) -> float | None:
-    """A Retry-After header, seconds or an HTTP date, as seconds from now; None when it says nothing."""
-    if not retry_after:
-        return None
-    if re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", retry_after):
-        return float(retry_after)
-    try:
-        when = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
-
-
-def status_of(detail: Mapping[str, Any]) -> int:
-    """The status of an error that came without one: in a stream, or with status 200."""
-    code = str(detail.get("code") or detail.get("status") or "")
-    return int(code) if re.fullmatch(r"[45]\d\d", code) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def redact(text: str) -> str:

@@ -1,0 +1,61 @@
+"""The code that modules carry as it stands in orchmagic: its source, the names that it defines, what it imports."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import ModuleType
+
+from orchmagic.core import portable
+from orchmagic.export import source_text
+from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
+
+_IMPORT_INSIDE = re.compile(r"^ +(?:from \S+ )?import .*# noqa: PLC0415.*\n\n?", re.MULTILINE)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+SOURCES = (portable, call_runtime, fan_out, tool_runtime)
+
+
+@cache
+def definitions(module: ModuleType) -> Mapping[str, str]:
+    """The source of each function and class of a carried file by name, and of the constants of `portable`.
+
+    Imports inside functions are left out: a module has them at its head. The constants of the other files are
+    stand-ins for the module's own.
+    """
+    names = [n.name for n in _tree(module).body if isinstance(n, _DEFINITIONS)]
+    if module is portable:
+        names = [name for n in _tree(module).body if (name := _defined(n))]
+    return {name: _IMPORT_INSIDE.sub("", source_text.of_module(name, module.__name__)) for name in names}
+
+
+@cache
+def imports() -> Mapping[str, str]:
+    """What carried code imports from elsewhere: name -> module, "" for a module itself."""
+    return dict(pair for module in SOURCES for node in ast.walk(_tree(module)) for pair in _imported(node))
+
+
+def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    match node:
+        case ast.Import(names=names):
+            yield from ((alias.name, "") for alias in names)
+        case ast.ImportFrom(module=str() as place, names=names) if place.split(".")[0] not in {
+            "orchmagic",
+            "__future__",
+        }:
+            yield from ((alias.name, place) for alias in names)
+
+
+def _defined(node: ast.stmt) -> str | None:
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return None
+
+
+def _tree(module: ModuleType) -> ast.Module:
+    return ast.parse(inspect.getsource(module))
