@@ -11,7 +11,7 @@ OrchError
 │   ├── ConnectionLost        refused, reset, cut mid-stream   transient   falls back   tokens may have been spent
 │   ├── QuotaExhausted        402, "insufficient quota"                    falls back
 │   ├── NoDeployment          none of an alias fits, or can be asked now   falls back
-│   ├── UnusableReply                                                      falls back
+│   ├── UnusableReply         also a tool call that the endpoint cannot read   falls back
 │   │   ├── EmptyReply
 │   │   ├── TruncatedReply    finish_reason "length"
 │   │   └── RefusedReply      a refusal or a content filter
@@ -171,7 +171,7 @@ class NoDeployment(ModelError):
 
 
 class UnusableReply(ModelError):
-    """The endpoint answered and charged, but the answer cannot be used.
+    """The endpoint answered and charged, but the answer cannot be used, or the endpoint could not read it itself.
 
     `usage` is an `events.Usage` (untyped here: this room imports no other) and `cost` US dollars: what the
     answer spent all the same; None when unknown.

@@ -290,3 +290,75 @@ async def test_a_module_says_that_its_model_failed_for_good(both):
     case = Case(FALLBACK, [Reply(fault="500")] * 4, topic="x").served(large={}, small={}, tiny={})
     asked, _, status = await both.compare(case)
     assert (len(asked), status) == (2, "failed")
+
+
+JSON_REPLY = '{"product": "disk", "severity": "high", "quote": "my disk"}'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"```json\n{JSON_REPLY}\n```",
+        f"Here it is:\n```\n{JSON_REPLY}\n```\nAnything else?",
+        f"The answer is {JSON_REPLY}, I think.",
+    ],
+)
+async def test_json_in_a_fence_or_amid_prose_costs_one_request(both, reply):
+    asked, output, _ = await both.compare(Case(TRIAGE, [reply, "Sorry."], ticket=TICKET))
+    assert (len(asked), output) == (2, "Sorry.")
+
+
+LEVEL = '%%chain made\nlevel -> "low" | "high"\n    How bad is {{ x }}?\n'
+
+
+@pytest.mark.parametrize(
+    ("reply", "requests"), [('"high"', 1), ('```\n"high"\n```', 1), ('It is "high".', 2), ('{"level": "high"}', 2)]
+)
+async def test_a_lone_value_is_taken_unless_text_stands_around_it(both, reply, requests):
+    asked, output, _ = await both.compare(Case(LEVEL, [reply, {"value": "high"}], x="it"))
+    assert (len(asked), output) == (requests, "high")
+
+
+async def test_json_that_is_broken_in_itself_is_mended_in_the_notebook_and_asked_again_by_the_module(both):
+    broken = '{"product": "disk", "severity": "high", "quote": "my disk",'
+    replies = [broken, HIGH, "Sorry."]
+    asked, output, _ = both.in_notebook(Case(TRIAGE, [broken, "Sorry."], ticket=TICKET), {})
+    assert (len(asked), output) == (2, "Sorry.")
+    asked, output, _ = await both.as_module(Case(TRIAGE, replies, ticket=TICKET), {})
+    assert (len(asked), output) == (3, "Sorry.")
+    assert "the reply is no valid JSON" in asked[1]["messages"][-1]["content"]
+
+
+COMPUTED = """
+from pydantic import BaseModel, ConfigDict, computed_field
+
+
+class Box(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    width: int
+
+    @computed_field
+    @property
+    def area(self) -> int:
+        return self.width**2
+
+
+class Node(BaseModel):
+    name: str
+    children: "list[Node]" = []
+"""
+
+
+async def test_computed_fields_of_a_class_are_not_read_back(both):
+    cell = "%%chain made\nbox -> Box\n    {{ x }}\nsay\n    {{ box.area }}\n"
+    asked, output, _ = await both.compare(Case(cell, [{"width": 3}, "nine"], code=COMPUTED, x="box"))
+    assert (asked[1]["messages"][0]["content"], output) == ("9", "nine")
+
+
+async def test_a_class_that_refers_to_itself_is_read_by_its_fields(both):
+    cell = "%%chain made\ntree -> Node\n    {{ x }}\n"
+    replies = [{"other": 1}, {"name": "a", "children": [{"name": "b"}]}]
+    asked, output, _ = await both.compare(Case(cell, replies, code=COMPUTED, x="tree"))
+    assert len(asked) == 2
+    assert output == {"name": "a", "children": [{"name": "b", "children": []}]}
+    assert 'must be a JSON object with "name", "children"' in asked[1]["messages"][-1]["content"]

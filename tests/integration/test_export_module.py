@@ -202,7 +202,7 @@ def test_the_names_that_a_module_chooses_are_known_as_taken(cell):
     steps = re.compile(r"(?i:.*(zz|gate_1|large).*)|(after_)?(agent|tools)(_prompt)?|(TOOLS|AGENT)_\w+|Agent")
     chosen = {name for name in defined if not steps.fullmatch(name)}
     assert chosen <= naming.OWN
-    assert {"FAULTS", "MODEL", "ask", "run", "call_model", "State"} <= chosen
+    assert {"FAULTS", "MODEL", "first_usable", "run", "call_model", "State"} <= chosen
 
 
 def test_a_graph_that_several_steps_run_is_written_once():

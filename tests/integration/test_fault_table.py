@@ -47,6 +47,7 @@ TABLE = [
     ("refusal", RefusedReply, {NEXT}, None, "m refused: "),
     ("content_filter", RefusedReply, {NEXT}, None, "a content filter stopped m"),
     ("prompt_filter", RefusedReply, {NEXT}, 400, "a content filter of {host} stopped the request"),
+    ("tool_use_failed", UnusableReply, {NEXT, SPENT}, 400, "m wrote what {host} cannot read (400): Failed to call"),
     ("empty", EmptyReply, {NEXT}, None, "m gave an empty reply"),
     ("truncated", TruncatedReply, {NEXT}, None, "m was cut off after"),
     ("400", RequestRejected, set(), 400, "{host} rejected the request (400): the request is not valid"),

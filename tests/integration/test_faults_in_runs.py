@@ -67,7 +67,7 @@ def story(run):
 
 
 RETRIED = ["429", "500", "502", "503", "timeout", "reset", "408"]
-PASSED_ON = ["402", "quota", "refusal", "content_filter", "empty", "truncated"]
+PASSED_ON = ["402", "quota", "refusal", "content_filter", "prompt_filter", "tool_use_failed", "empty", "truncated"]
 FINAL = ["400", "401", "403", "404", "422", "context_length"]
 
 

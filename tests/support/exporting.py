@@ -95,10 +95,16 @@ class Case:
         self.inputs = inputs
         self.models: dict[str, dict[str, Any]] = {}
         self.in_order = True
+        self.retry = 0
 
     def served(self, **models: dict[str, Any]) -> Case:
         """The same with other models than one plain `default`."""
         self.models = models
+        return self
+
+    def retried(self, times: int) -> Case:
+        """The same where failed calls are tried again."""
+        self.retry = times
         return self
 
     def in_any_order(self) -> Case:
@@ -117,7 +123,7 @@ class Both:
         plain = {"provider": "openai", "model": "plain-model", "base_url": server.base_url}
         given = {"default": {}, **case.models}
         models = {name: {**plain, "model": f"{name}-model", **fields} for name, fields in given.items()}
-        config = {"models": models, "cache": "off", "retry": 0}
+        config = {"models": models, "cache": "off", "retry": case.retry}
         return Session(space, environ={}, config=lambda: config, notify=lambda _: None)
 
     def define(self, session: Session, cell: str) -> Orchestration:

@@ -15,9 +15,9 @@ from orchmagic.models.wire.schema_example import instance, misfit
 from orchmagic.trace.events import Usage
 
 Fault: TypeAlias = Literal[
-    "400", "401", "402", "403", "404", "408", "422", "429", "500", "502", "503", "quota", "context_length",
-    "prompt_filter", "timeout", "reset", "garbled", "refusal", "content_filter", "empty", "truncated",
-    "broken_json", "wrong_enum",
+    "400", "401", "402", "403", "404", "408", "422", "429", "500", "502", "503", "quota",
+    "context_length", "prompt_filter", "tool_use_failed", "timeout", "reset", "garbled", "refusal",
+    "content_filter", "empty", "truncated", "broken_json", "wrong_enum",
 ]  # fmt: skip  # one line each would hide the groups: HTTP, transport, unusable replies, bad content
 
 Body: TypeAlias = Mapping[str, Any]
@@ -168,6 +168,7 @@ _DETAILS: Mapping[str, tuple[int, str, str]] = {
     "quota": (429, "You exceeded your current quota", "insufficient_quota"),
     "context_length": (400, "the messages are longer than the model's context", "context_length_exceeded"),
     "prompt_filter": (400, "the prompt was filtered", "content_filter"),
+    "tool_use_failed": (400, "Failed to call a function", "tool_use_failed"),
 }
 
 
