@@ -1,4 +1,4 @@
-# Written by orchmagic (7cd5e7683555); exporting again replaces it until you edit it.
+# Written by orchmagic (9e96e380004f); exporting again replaces it until you edit it.
 """launch: a supervisor and its agents, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -380,17 +380,23 @@ def wait_seconds(retry_after: str | None) -> float | None:
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
-LONGEST_WAIT = 60.0  # seconds that an endpoint may ask for
+def retry_wait(repeat: int, chance: float, retry_after: float | None = None) -> float:
+    """Return the seconds before repeat number `repeat` (from 1 on): as the endpoint asks, else at most 0.5, 1 ... 20.
 
-
-def retry_wait(attempt: int, retry_after: float | None, jitter: float) -> float | None:
-    """Return the seconds until the next attempt: what the endpoint asks for, else up to 0.5, 1, 2 ... 20.
-
-    `jitter` (0..1) spreads those who failed together. None: the endpoint asks for more than LONGEST_WAIT.
+    `chance` (0..1) is random: calls that failed together must not come back together.
     """
-    if retry_after is None:
-        return jitter * min(20.0, 0.5 * 2.0 ** (attempt - 1))
-    return retry_after if retry_after <= LONGEST_WAIT else None
+    if retry_after is not None:
+        return retry_after
+    doubled = 0.5 * 2.0 ** min(repeat - 1, 30)  # a power beyond floats would fail
+    return min(20.0, doubled) * chance
+
+
+LONGEST_WAIT = 60.0  # seconds: an endpoint that asks for more has failed
+
+
+def is_too_long(seconds: float, time_left: float | None = None) -> bool:
+    """Return whether to fail instead of waiting; `time_left` is in seconds, None without a deadline."""
+    return seconds > LONGEST_WAIT or (time_left is not None and seconds >= time_left)
 
 
 # Asking models
@@ -439,9 +445,9 @@ async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
         try:
             return await call_once(client, body)
         except ModelFailedError as error:
-            jitter = random.random()  # noqa: S311 - spreads attempts
-            wait = retry_wait(count, error.retry_after, jitter)
-            if count > RETRIES or not error.fault.retried or wait is None:
+            chance = random.random()  # noqa: S311 - spreads attempts
+            wait = retry_wait(count, chance, error.retry_after)
+            if count > RETRIES or not error.fault.retried or is_too_long(wait):
                 raise
         await asyncio.sleep(wait)
         count += 1
