@@ -85,5 +85,5 @@ labextension/node_modules/.made: labextension/package-lock.json
 	@touch $@
 
 .venv/.browser: | .venv/.made
-	@PYTHON="$(PYTHON)" .ci/need chromium postgresql redis
+	@PYTHON="$(PYTHON)" .ci/need chromium fontconfig fonts-dejavu-core fonts-liberation postgresql redis
 	@touch $@

@@ -1,3 +1,4 @@
+import './palette.css';
 import './base.css';
 import './cells.css';
 import './runs.css';

@@ -19,6 +19,7 @@ from orchmagic.notebook.live_display import LiveDisplay
 from orchmagic.trace import humanize
 from orchmagic.trace.questions import APPROVE, EDIT, REJECT
 from orchmagic.views import answer
+from orchmagic.views.palette import FAILED_TEXT
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -213,7 +214,7 @@ class _Controls:
 
     def say(self, line: str, *, again: bool) -> None:
         """One line of what is wrong; `again` makes the buttons work once more."""
-        self.note.value = f'<span style="color:#d55e00">✗ {escape(humanize.one_line(line, 300))}</span>'
+        self.note.value = f'<span style="{FAILED_TEXT}">✗ {escape(humanize.one_line(line, 300))}</span>'
         self.off(off=not again)
 
     def close(self) -> None:

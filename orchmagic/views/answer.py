@@ -12,9 +12,9 @@ from orchmagic.trace.path import ENDS
 from orchmagic.trace.questions import APPROVE, EDIT, REJECT, PendingQuestion, answer_target, pending_questions
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
+from orchmagic.views.palette import FAILED_TEXT
 from orchmagic.views.svg import svg_of
 
-_RED = "#d55e00"
 _NODES = 16  # of a graph that is drawn: the picture of more is too small to read, and too large to keep
 _ROWS = 12  # of the receipt that is shown below the answer
 
@@ -29,7 +29,8 @@ def _html(record: Record) -> Iterator[str]:
     mark = escape(humanize.MARKS.get(record.status, "·"))
     yield f"<div>{mark} <strong>{safe(humanize.headline(record))}</strong></div>"
     for i, line in enumerate(troubles(record)):
-        yield f'<div style="color:{_RED};font-weight:{400 if i % 2 else 600}">{"" if i % 2 else "✗ "}{safe(line)}</div>'
+        weight, head = (400, "") if i % 2 else (600, "✗ ")
+        yield f'<div style="{FAILED_TEXT};font-weight:{weight}">{head}{safe(line)}</div>'
     question = _first_question(record)
     if record.reason and not question:
         yield f"<div>{safe(humanize.one_line(record.reason, 400))}</div>"

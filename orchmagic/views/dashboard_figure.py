@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orchmagic.core.numbers import counted
 from orchmagic.trace import humanize
+from orchmagic.views.palette import BLUE, GREEN, GREY, ORANGE, PAPER, PINK, RED
+from orchmagic.views.text_width import fit, pack, text_width
+from orchmagic.views.timeline import axes
+from orchmagic.views.timeline.places import NARROW
 from orchmagic.views.timeline.rows import plain
 
 if TYPE_CHECKING:
@@ -19,31 +23,32 @@ if TYPE_CHECKING:
 
 Amount: TypeAlias = "Callable[[Spent], float]"
 
-_GREY, _BLUE, _GREEN, _RED, _ORANGE, _PINK = "#7f7f7f", "#0072b2", "#009e73", "#d55e00", "#e69f00", "#cc79a7"
 _STATUSES: tuple[tuple[str, frozenset[str], str, str], ...] = (
-    ("■ done", frozenset({"done"}), _GREEN, ""),
-    ("▨ capped", frozenset({"capped"}), _ORANGE, "/"),
-    ("▤ cancelled", frozenset({"cancelled"}), _GREY, "-"),
-    ("▦ open", frozenset({"running", "waiting"}), _PINK, "."),
-    ("▩ failed", frozenset({"failed", "lost"}), _RED, "x"),
+    ("■ done", frozenset({"done"}), GREEN, ""),
+    ("▨ capped", frozenset({"capped"}), ORANGE, "/"),
+    ("▤ cancelled", frozenset({"cancelled"}), GREY, "-"),
+    ("▦ open", frozenset({"running", "waiting"}), PINK, "."),
+    ("▩ failed", frozenset({"failed", "lost"}), RED, "x"),
 )
-_HEAD, _TITLE, _LEGEND, _DAYS, _TICKS, _LINE, _GAP = 19, 24, 20, 110, 26, 34, 18  # pixels
+_HEAD, _TITLE, _LEGEND, _DAYS, _TICKS, _LINE, _GAP = 19, 24, 17, 110, 26, 34, 18  # pixels
 _LEFT, _RIGHT = (0.0, 0.47), (0.53, 1.0)  # of the width
-_WIDE = 84  # characters in a line of a narrow notebook
-_NAME = 24  # characters of a pattern or model
+_MARGIN = 6  # pixels left and right
+_WHOLE = NARROW - 2 * _MARGIN  # pixels of a line, and of one in a column, in a narrow notebook
+_HALF = _WHOLE * _LEFT[1] - 6
+_NAME, _SHORTEST = 24, 6  # characters of the name of a pattern or model, at most and at least
 
 
 def figure(found: Dashboard) -> dict[str, Any]:
     """`{"data": [...], "layout": {...}, "config": {...}}`."""
     priced = found.all.cost > 0
-    color, word = (_GREEN, "Spend") if priced else (_BLUE, "Tokens")
+    color, word = (GREEN, "Spend") if priced else (BLUE, "Tokens")
     spent = _cost if priced else _tokens
     data = [
         *_by_day(found, spent, color, priced=priced),
         *_list("3", found.patterns, spent, color, lambda s: f"{_said(s, priced)}, {counted(s.runs, 'run')}"),
         *_list("4", found.models, spent, color, lambda s: f"{_said(s, priced)}, {counted(s.calls, 'call')}"),
-        *_list("5", found.patterns, _half, _BLUE, _took, _most),
-        *_list("6", found.patterns, lambda s: s.hits or 0.0, _ORANGE, _hits, lambda _: 1.0),
+        *_list("5", found.patterns, _half, BLUE, _took, _most),
+        *_list("6", found.patterns, lambda s: s.hits or 0.0, ORANGE, _hits, lambda _: 1.0),
     ]
     titles = (
         f"{word} by day",
@@ -53,7 +58,7 @@ def figure(found: Dashboard) -> dict[str, Any]:
         "Time of a run: p50, p95",
         "Answers from the cache",
     )
-    return {"data": data, "layout": _layout(found, titles), "config": {"displayModeBar": False, "responsive": True}}
+    return {"data": data, "layout": _layout(found, titles), "config": axes.CONFIG}
 
 
 def headline(found: Dashboard) -> tuple[str, ...]:
@@ -118,7 +123,7 @@ def _by_day(found: Dashboard, amount: Amount, color: str, *, priced: bool) -> It
         counts = [sum(n for status, n in statuses.items() if status in which) for _, statuses in found.days]
         said = [f"{d.name}: {n:,} {name[2:]}" for d, n in zip(days, counts, strict=True)]
         bar = _bar("2", days, counts, tint, said)
-        bar["marker"]["pattern"] = {"shape": shape, "fillmode": "overlay", "fgcolor": "#ffffff", "size": 6}
+        bar["marker"]["pattern"] = {"shape": shape, "fillmode": "overlay", "fgcolor": PAPER, "size": 6}
         yield {**bar, "name": name[2:]}
 
 
@@ -129,7 +134,7 @@ def _bar(axis: str, days: Sequence[Spent], y: Sequence[float], color: str, said:
         "y": list(y),
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
-        "marker": {"color": color, "opacity": 0.85},
+        "marker": {"color": color},
         "hovertext": [plain(text) for text in said],
         "hoverinfo": "text",
     }
@@ -150,7 +155,7 @@ def _list(
 ) -> Iterator[dict[str, Any]]:
     """A line of words for each, and a bar beneath it; `around` is a paler bar behind that."""
     places = {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
-    for of, opacity in ((around, 0.3), (amount, 0.85)):
+    for of, opacity in ((around, 0.3), (amount, 1.0)):
         yield {
             "type": "bar",
             "orientation": "h",
@@ -168,26 +173,32 @@ def _list(
         **places,
         "x": [0.0] * len(group),
         "y": [i - 0.14 for i in range(len(group))],
-        "text": [plain(f"{humanize.one_line(s.name, _NAME)}: {said(s)}") for s in group],
+        "text": [plain(_named(s.name, said(s))) for s in group],
         "textposition": "middle right",
-        "textfont": {"size": 12, "color": _GREY},
-        "hoverinfo": "skip",
-        "cliponaxis": False,
+        "textfont": {"size": 12, "color": GREY},
+        "hovertext": [plain(f"{s.name}: {said(s)}") for s in group],
+        "hoverinfo": "text",
+        "cliponaxis": True,  # a font wider than any known one is cut off, not drawn on the next column
     }
 
 
+def _named(name: str, figures: str) -> str:
+    """Name and figures on one line of a column; a long name is shortened first, then the figures."""
+    short = fit(humanize.one_line(name, _NAME), _HALF - text_width(f": {figures}"))
+    return f"{short}: {figures}" if len(short) >= min(_SHORTEST, len(name)) else fit(f"{name}: {figures}", _HALF)
+
+
 def _layout(found: Dashboard, titles: Sequence[str]) -> dict[str, Any]:
-    head = [plain(line) for line in _lines(headline(found))]
-    rows = (_LEGEND + _DAYS + _TICKS, *_heights(found))
+    head = [plain(line) for line in pack((fit(part, _WHOLE) for part in headline(found)), _WHOLE)]
+    legend = list(pack(_statuses(found), _HALF, between="  "))
+    above_days = _LEGEND * max(1, len(legend)) + 3
+    rows = (above_days + _DAYS + _TICKS, *_heights(found))
     height = len(head) * _HEAD + _GAP + sum(_TITLE + row + _GAP for row in rows)
     layout: dict[str, Any] = {
+        **axes.LOOK,
         "height": height,
-        "margin": {"l": 6, "r": 6, "t": 0, "b": 0},
+        "margin": {"l": _MARGIN, "r": _MARGIN, "t": 0, "b": 0},
         "barmode": "stack",
-        "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 12},
         "annotations": [_note("<br>".join(head), 0.0, 1.0)],
     }
     top = len(head) * _HEAD + _GAP
@@ -195,12 +206,12 @@ def _layout(found: Dashboard, titles: Sequence[str]) -> dict[str, Any]:
         for side, (left, right) in enumerate((_LEFT, _RIGHT)):
             place = 2 * number + side
             layout["annotations"].append(_note(f"<b>{plain(titles[place])}</b>", left, 1 - top / height))
-            above = top + _TITLE + (_LEGEND if number == 0 else 0)
+            above = top + _TITLE + (above_days if number == 0 else 0)
             below = top + _TITLE + row - (_TICKS if number == 0 else 0)
             box = {"x": [left, right], "y": [1 - below / height, 1 - above / height]}
             layout |= _day_axes(found, place, box) if number == 0 else _axes(found, place, box, row)
         if number == 0:
-            layout["annotations"].append(_note(_legend(found), _RIGHT[0], 1 - (top + _TITLE - 3) / height))
+            layout["annotations"].append(_note(_legend(legend), _RIGHT[0], 1 - (top + _TITLE - 3) / height))
         top += _TITLE + row + _GAP
     return layout
 
@@ -211,17 +222,6 @@ def _heights(found: Dashboard) -> tuple[int, int]:
     return spend * _LINE, max(len(found.patterns), 1) * _LINE
 
 
-def _lines(parts: Sequence[str]) -> Iterator[str]:
-    """The parts in lines that fit into a narrow notebook."""
-    line = ""
-    for part in parts:
-        if line and len(line) + len(part) + 3 > _WIDE:
-            yield line
-            line = ""
-        line = f"{line} · {part}" if line else part
-    yield line
-
-
 def _note(text: str, x: float, y: float) -> dict[str, Any]:
     return {
         "text": text, "x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top",
@@ -229,10 +229,18 @@ def _note(text: str, x: float, y: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _legend(found: Dashboard) -> str:
-    """The statuses that occur: Plotly's own legend takes the room of a narrow notebook's charts."""
+def _statuses(found: Dashboard) -> list[str]:
+    """The statuses that occur: Plotly's own legend takes the space of a narrow notebook's charts."""
     seen = {status for _, statuses in found.days for status, n in statuses.items() if n}
-    return "  ".join(f'<span style="color:{tint}">{name}</span>' for name, which, tint, _ in _STATUSES if seen & which)
+    return [name for name, which, _, _ in _STATUSES if seen & which]
+
+
+def _legend(lines: Sequence[str]) -> str:
+    """The names of the statuses, each in its color."""
+    text = "<br>".join(lines)
+    for name, _, color, _ in _STATUSES:
+        text = text.replace(name, f'<span style="color:{color}">{name}</span>')
+    return text
 
 
 def _day_axes(found: Dashboard, place: int, box: dict[str, list[float]]) -> dict[str, Any]:
@@ -248,7 +256,7 @@ def _day_axes(found: Dashboard, place: int, box: dict[str, list[float]]) -> dict
         },
         f"yaxis{name}": {
             **grid, **ticks, "domain": box["y"], "anchor": f"x{name}", "rangemode": "tozero",
-            "ticklabelposition": "inside top", "tickfont": {"size": 10, "color": _GREY},
+            "ticklabelposition": "inside top", "tickfont": {"size": 10, "color": GREY},
         },
     }  # fmt: skip
 

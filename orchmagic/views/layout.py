@@ -6,7 +6,6 @@ beside the one that leads there, any other above all boxes. Exits (failed, stopp
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import NamedTuple, TypeAlias
 
 from orchmagic.trace.path import TIMES
 from orchmagic.trace.record import Picture
+from orchmagic.views.text_width import text_width
 
 EXITS = frozenset({"fail", "stop", "cap"})
 NAME = 24  # characters of a name that a box shows
 _HIGH, _ROW, _STUB, _LANE, _BESIDE = 38.0, 16.0, 18.0, 17.0, 6.0  # pixels: box, between rows, exit, lane, pair
-_GAP, _EXIT = 44.0, 70.0  # pixels between columns at least, and for an exit
+_GAP, _EXIT = 44.0, 84.0  # pixels between columns at least, and for an exit
 
 Point: TypeAlias = tuple[float, float]
 Arrow: TypeAlias = tuple[str, str]
@@ -89,12 +89,6 @@ def arrange(picture: Picture) -> Layout:
     lines = [*plan.ahead_lines(boxes), *plan.back_lines(boxes), *plan.exit_lines(boxes, exits)]
     piles = [boxes[name] for name, note in picture.notes if name in boxes and piled(note)]
     return _framed([*boxes.values(), *exits.values()], lines, piles)
-
-
-def breadth(text: str, size: float = 12) -> float:
-    """How wide a text is drawn, roughly, in pixels."""
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return size * (0.58 * (len(text) - wide) + wide)
 
 
 class _Plan:
@@ -174,8 +168,8 @@ class _Plan:
         if kind == "start":
             return 10.0
         exits = sum(s == name for s, _ in self.out)
-        words = breadth(below(kind, self.notes.get(name, "")), 9) + 22
-        return max(breadth(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
+        words = text_width(below(kind, self.notes.get(name, "")), 9) + 22
+        return max(text_width(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
 
     def _across(self) -> list[float]:
         """The centre of each column."""
@@ -184,7 +178,7 @@ class _Plan:
         for i, half in enumerate(self.half):
             found.append(edge + half)
             into = [a for a in self.ahead if self.column[a[1]] == i + 1]
-            words = [breadth(self.labels[a], 10) + (48 if self._crowd(a[0]) else 20) for a in into if self.labels[a]]
+            words = [text_width(self.labels[a], 10) + (48 if self._crowd(a[0]) else 20) for a in into if self.labels[a]]
             edge += 2 * half + max([_GAP, *words])
         return found
 
@@ -244,7 +238,7 @@ class _Plan:
         for (source, target), box in exits.items():
             x, top = box.x, boxes[source].y + boxes[source].height / 2
             label = self.labels[source, target]
-            word = (x + 5 + breadth(label, 10) / 2, (top + box.y - _STUB / 2) / 2 + 3)
+            word = (x + 5 + text_width(label, 10) / 2, (top + box.y - _STUB / 2) / 2 + 3)
             yield EdgePath(source, target, label, "exit", ((x, top), (x, box.y - _STUB / 2)), word)
 
 
@@ -262,7 +256,7 @@ def _framed(boxes: list[Box], lines: list[EdgePath], piles: list[Box]) -> Layout
     xs = [b.x + s * b.width / 2 for b in boxes for s in (-1, 1)] + [x for line in lines for x, _ in line.points]
     ys = [b.y + s * b.height / 2 for b in boxes for s in (-1, 1)] + [y for line in lines for _, y in line.points]
     labels = [line for line in lines if line.label]
-    xs += [line.word[0] + s * breadth(line.label, 10) / 2 for line in labels for s in (-1, 1)]
+    xs += [line.word[0] + s * text_width(line.label, 10) / 2 for line in labels for s in (-1, 1)]
     ys += [line.word[1] + dy for line in labels for dy in (-9, 3)]
     xs += [b.x + b.width / 2 + 6 for b in piles]
     ys += [b.y - b.height / 2 - 6 for b in piles]
@@ -288,7 +282,7 @@ def _beside(start: Point, end: Point, label: str, *, late: bool) -> Point:
     (x0, y0), (x1, y1) = start, end
     if abs(y0 - y1) < 1 and not late:
         return (x0 + x1 - 7) / 2, y1 - 6
-    return x1 - 12 - breadth(label, 10) / 2, y1 - 6 if y0 > y1 - 1 else y1 + 13
+    return x1 - 12 - text_width(label, 10) / 2, y1 - 6 if y0 > y1 - 1 else y1 + 13
 
 
 def _over(start: Point, end: Point) -> Point:

@@ -9,14 +9,11 @@ from itertools import pairwise
 from orchmagic.trace.path import ENDS
 from orchmagic.trace.record import Picture
 from orchmagic.views import layout
+from orchmagic.views.palette import BLUE, NOW
 
 _MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔"}
 
-
-_BLUE = "#0072b2"
-
-
-_NOW = 'fill="#1a8ad4" fill-opacity=".4" stroke="#1a8ad4" stroke-width="3"'
+_NOW = f'fill="{NOW}" fill-opacity=".4" stroke="{NOW}" stroke-width="3"'
 
 
 def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
@@ -46,7 +43,7 @@ def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool, 
     """Each kind has a shape of its own; its word stands below the name. What runs once per item is a pile."""
     if box.kind == "start":
         return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
-    shade = f'fill="{_BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
+    shade = f'fill="{BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
     shade = _NOW if now else shade
     if box.kind in ENDS:
         word = f"{_MARKS[box.kind]} {ENDS[box.kind]}"

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,29 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+FONTS = {"dejavu": ("DejaVu Sans", "DejaVu Sans Mono"), "liberation": ("Liberation Sans", "Liberation Mono")}
+"""Font families that the pictures are tested with, a wide and a narrow one; `.ci/need` installs both."""
+
+FONTS["wider"] = FONTS["dejavu"]
+WIDER = "<style>text { letter-spacing: .085em }</style>"
+"""Makes DejaVu Sans 14 % wider than it is: no common font is as wide."""
+
+# What a page asks for is answered with the family, so that Chromium drops named fonts and the generic ones are the family.
+FONTCONFIG = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  <match target="pattern">
+    <test name="family" qual="all" compare="not_eq"><string>monospace</string></test>
+    <edit name="family" mode="prepend_first" binding="strong"><string>{sans}</string></edit>
+  </match>
+  <match target="pattern">
+    <test name="family"><string>monospace</string></test>
+    <edit name="family" mode="prepend_first" binding="strong"><string>{monospace}</string></edit>
+  </match>
+</fontconfig>
+"""
 
 
 class Lab:
@@ -122,13 +145,44 @@ def notebook7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")  # playwright keeps an event loop running: it must not outlive the browser's tests
-def chromium() -> Iterator[Any]:
+def launch() -> Iterator[Callable[..., Any]]:
+    """`launch(NAME=value)` starts a Chromium with these environment variables."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "Chromium is missing: apt-get install chromium"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+
+        def start(**environment: str) -> Any:
+            env: dict[str, Any] = {**os.environ, **environment}
+            return playwright.chromium.launch(executable_path=path, args=FLAGS, env=env)
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def chromium(launch: Callable[..., Any]) -> Iterator[Any]:
+    browser = launch()
+    yield browser
+    browser.close()
+
+
+def in_a_font(launch: Callable[..., Any], name: str, folder: Path) -> Any:
+    """A browser that sets all text in the family `name` of `FONTS`."""
+    sans, monospace = FONTS[name]
+    file = folder / f"{name}.conf"
+    file.write_text(FONTCONFIG.format(sans=sans, monospace=monospace))
+    browser = launch(FONTCONFIG_FILE=str(file))
+    browser.family = name
+    return browser
+
+
+@pytest.fixture(scope="module", params=list(FONTS))
+def chromium_in_a_font(
+    request: pytest.FixtureRequest, launch: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """Chromium once for each family of `FONTS`; `browser.family` is its name."""
+    browser = in_a_font(launch, request.param, tmp_path_factory.mktemp("fonts"))
+    yield browser
+    browser.close()
 
 
 class Notebook:

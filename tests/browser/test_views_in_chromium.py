@@ -9,21 +9,28 @@ from typing import Any
 import nbformat
 import plotly
 import pytest
-from conftest import SHOTS
+from conftest import FONTS, SHOTS, WIDER, in_a_font
 from shown_runs import RUNS, Shown, hostile, hostile_failure
 
 from orchmagic import views
 from orchmagic.models.providers.scripted import remove
+from orchmagic.storage import statistics
+from orchmagic.storage.runs import Store
+from orchmagic.trace.path import TIMES
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
-from orchmagic.views import answer
+from orchmagic.views import answer, dashboard_figure
+from orchmagic.views.comparison import compare
+from orchmagic.views.palette import RED, translucent
+from orchmagic.views.text_width import text_width
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.enable_socket]
 
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 FIGURE = "application/vnd.plotly.v1+json"
 THEMES = {"light": ("#fff", "rgba(0,0,0,.87)"), "dark": ("#111", "rgba(255,255,255,.87)")}
-BOXES = """() => [...document.querySelectorAll('#figure text')].filter(t => t.textContent.trim()).map(t => {
+BOXES = """() => [...document.querySelectorAll('#figure text, #answer svg text')].filter(t => t.textContent.trim() &&
+    t.checkVisibility({opacityProperty: true, visibilityProperty: true})).map(t => {
     const b = t.getBoundingClientRect(); return [t.textContent, b.left, b.top, b.right, b.bottom]; })"""
 
 Draw = Callable[..., Any]
@@ -48,10 +55,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Any) -> Iterator[Any]:
-    """A page with Plotly in it: loading it takes longer than all that is drawn."""
-    context = chromium.new_context()
-    yield _opened(context, "")
+def page(chromium_in_a_font: Any) -> Iterator[Any]:
+    """A page with Plotly in it, once for each font family: loading it takes longer than all that is drawn."""
+    context = chromium_in_a_font.new_context()
+    page = _opened(context, WIDER if chromium_in_a_font.family == "wider" else "")
+    page.family = chromium_in_a_font.family
+    yield page
     context.close()
 
 
@@ -81,15 +90,45 @@ def _opened(context: Any, html: str) -> Any:
 
 
 def _body(record: Record, theme: str) -> list[str]:
+    return [f"<div id=answer>{answer.bundle(record)['text/html']}</div><div id=figure></div>", _style(theme)]
+
+
+def _style(theme: str) -> str:
     ground, text = THEMES[theme]
-    style = f"margin:10px;background:{ground};color:{text};font:13px system-ui,sans-serif"
-    return [f"<div id=answer>{answer.bundle(record)['text/html']}</div><div id=figure></div>", style]
+    return f"margin:10px;background:{ground};color:{text};font:13px system-ui,sans-serif"
 
 
 def _plot(page: Any, record: Record) -> Any:
-    if figure := views.bundle(record).get(FIGURE):
+    return _draw_figure(page, views.bundle(record).get(FIGURE))
+
+
+def _draw_figure(page: Any, figure: dict[str, Any] | None) -> Any:
+    if figure:
         page.evaluate("f => Plotly.newPlot('figure', f.data, f.layout, f.config)", figure)
     return page
+
+
+@pytest.fixture
+def draw_figure(page: Any) -> Draw:
+    """`draw_figure(figure, width)` shows a Plotly figure alone."""
+
+    def drawn(figure: dict[str, Any], width: int) -> Any:
+        page.set_viewport_size({"width": width + 20, "height": 600})
+        page.evaluate(
+            "style => { document.body.innerHTML = '<div id=figure></div>'; document.body.style = style; }",
+            _style("light"),
+        )
+        return _draw_figure(page, figure)
+
+    return drawn
+
+
+def _assert_readable(page: Any, width: int) -> None:
+    boxes = page.evaluate(BOXES)
+    assert len(boxes) > 3
+    assert [t for t, left, _, right, _ in boxes if left < 9 or right > width + 11] == []
+    assert [(a[0], b[0]) for i, a in enumerate(boxes) for b in boxes[:i] if _meet(a, b)] == []
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
@@ -97,14 +136,74 @@ def _plot(page: Any, record: Record) -> Any:
 @pytest.mark.parametrize("name", list(RUNS))
 def test_nothing_is_cut_off_and_no_text_lies_on_another(recorded, draw, name, width, theme):
     page = draw(recorded(name), width, theme)
-    _shot(page, f"view-{name}-{theme}-{width}")
-    boxes = page.evaluate(BOXES)
-    assert len(boxes) > 3
-    assert [t for t, left, _, right, _ in boxes if left < 9 or right > width + 11] == []
-    assert [(a[0], b[0]) for i, a in enumerate(boxes) for b in boxes[:i] if _meet(a, b)] == []
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    _shot(page, f"view-{name}-{theme}-{width}-{page.family}")
+    _assert_readable(page, width)
     _point(page, 0)  # Plotly shows no label that has no room in the figure
     assert page.problems == []
+
+
+@pytest.mark.parametrize("width", [600, 1600])
+def test_the_figure_of_a_comparison_reads_in_any_font(recorded, draw_figure, width):
+    runs = [recorded(name) for name in ("told", "nested", "refined", "parallel", "failed", "thousand")]
+    page = draw_figure(compare(runs).bundle()[FIGURE], width)
+    _shot(page, f"compare-{width}-{page.family}")
+    _assert_readable(page, width)
+    assert page.problems == []
+
+
+@pytest.mark.parametrize("width", [600, 1600])
+def test_the_figure_of_the_history_reads_in_any_font(draw_figure, width):
+    store = Store(None)
+    for name, cost in (("chain", 0.25), ("a_pattern_with_a_long_name", 1234.5), ("parallel", None)):
+        for status in ("done", "failed", "capped", "cancelled", "waiting"):
+            usage = {"input": 1_234_567, "output": 0}
+            spans = [
+                {
+                    "kind": "ask",
+                    "model": f"the-{name}-model-of-2026",
+                    "status": "done",
+                    "cost": cost,
+                    "age": None,
+                    "usage": usage,
+                }
+            ]
+            id_ = store.begin(f"the_{name}_orchestration", name)
+            store.save(id_, status, {"cost": cost or 0.0, "usage": usage, "seconds": 4_000.5, "spans": spans}, [])
+    figure = dashboard_figure.figure(statistics.summary(store))
+    store.close()
+    page = draw_figure(figure, width)
+    _shot(page, f"history-{width}-{page.family}")
+    _assert_readable(page, width)
+    assert page.problems == []
+
+
+TEXTS = [
+    *map(chr, range(33, 127)), "◆ critical path", "✓ done", "✗ failed", "■ stopped", "◔ capped", "9 ★ best", f"100 {TIMES} 2…",
+    "Überprüfung", "проверка", "έλεγχος", "12,345,678 tokens in, out", "WWWWWWWWWW", "iiiiiiiiii",
+]  # fmt: skip
+MEASURE = """([texts, font]) => { const c = document.createElement('canvas').getContext('2d'); c.font = font;
+    return texts.map(t => c.measureText(t).width); }"""
+
+
+@pytest.mark.parametrize("font", ["system-ui", '"Open Sans", verdana, arial, sans-serif'])
+def test_a_text_is_never_wider_than_its_bound(page, font):
+    widths = page.evaluate(MEASURE, [TEXTS, f"100px {font}"])
+    bounds = [text_width(text, 100) for text in TEXTS]
+    assert [t for t, width, bound in zip(TEXTS, widths, bounds, strict=True) if not 0 < width * 1.1 <= bound] == []
+
+
+def test_each_family_of_fonts_is_really_drawn_with(launch, tmp_path):
+    """The generic families and the ones that Plotly names resolve to it: the families differ in their widths."""
+    fonts = ["system-ui", "sans-serif", "monospace", '"Open Sans", verdana, arial, sans-serif']
+    widths = []
+    for name, (sans, monospace) in FONTS.items():
+        browser = in_a_font(launch, name, tmp_path)
+        page = browser.new_page()
+        own = [sans, sans, monospace, sans]
+        widths.append([page.evaluate(MEASURE, [["Hamburgefonts"], f"100px {font}"])[0] for font in fonts])
+        assert widths[-1] == [page.evaluate(MEASURE, [["Hamburgefonts"], f"100px '{font}'"])[0] for font in own]
+        browser.close()
+    assert all(abs(wide - narrow) > 1 for wide, narrow in zip(widths[0], widths[1], strict=True))
 
 
 def _point(page: Any, row: int) -> None:
@@ -147,8 +246,11 @@ def test_a_failed_step_is_told_first_and_red_with_its_input(recorded, draw):
     text = page.locator("#answer").inner_text().splitlines()
     assert text[1].startswith("✗ draft failed")
     assert "Draft an answer" in text[2]
-    red = page.evaluate("""() => [...document.querySelectorAll('#figure text')]
-        .filter(t => getComputedStyle(t).fill === 'rgb(213, 94, 0)').map(t => t.textContent)""")
+    red = page.evaluate(
+        """red => [...document.querySelectorAll('#figure text')]
+        .filter(t => getComputedStyle(t).fill === red).map(t => t.textContent)""",
+        translucent(RED, 1).replace("rgba", "rgb").replace(",1)", ")").replace(",", ", "),
+    )
     assert any("✗ draft" in t for t in red)
 
 

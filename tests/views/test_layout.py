@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchmagic.trace.record import Picture
-from orchmagic.views.layout import EXITS, arrange, breadth
+from orchmagic.views.layout import EXITS, arrange
+from orchmagic.views.text_width import text_width
 
 ENDS = (("__end__", "end"), ("__fail__", "fail"), ("__cap__", "cap"))
 NAMES = tuple(f"step_{i}" for i in range(9))
@@ -86,7 +87,7 @@ def test_each_step_has_exits_of_its_own():
 
 
 def test_wide_letters_take_more_room():
-    assert breadth("漢字") > breadth("ab")
+    assert text_width("漢字") > text_width("ab")
 
 
 def test_an_empty_picture_has_a_frame():
@@ -98,7 +99,7 @@ def test_a_pile_and_its_words_stay_inside_the_frame():
     (box,) = plan.boxes
     assert box.y - box.height / 2 >= 6
     assert box.x + box.width / 2 + 6 <= plan.width
-    assert box.width > breadth("call · each very long name", 9)
+    assert box.width > text_width("call · each very long name", 9)
 
 
 def test_the_label_of_one_of_several_ways_stands_near_its_end():

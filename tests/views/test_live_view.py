@@ -17,6 +17,7 @@ from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, Te
 from orchmagic.trace.record import Picture, Span, Trace
 from orchmagic.views.live.frame import frame
 from orchmagic.views.live.step_note import note
+from orchmagic.views.palette import RED
 
 CELL = "%%chain triage --no-cache --budget 1\nextract -> name: str\n    {{ text }}\n"
 
@@ -262,8 +263,8 @@ def test_of_many_steps_those_that_began_last_have_a_line():
 
 def test_a_bar_warns_near_its_limit(notebook):
     record = replace(a_run(notebook).record, limits={"budget": 1.0}, cost=0.9)
-    assert "#d55e00" in frame(record)["text/html"]
-    assert "#d55e00" not in frame(replace(record, cost=0.1))["text/html"]
+    assert RED in frame(record)["text/html"]
+    assert RED not in frame(replace(record, cost=0.1))["text/html"]
 
 
 def test_names_and_errors_cannot_be_markup():

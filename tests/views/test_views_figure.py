@@ -8,7 +8,8 @@ from test_views_truncated import a_run, many_items
 
 from orchmagic import Reply, views
 from orchmagic.trace.record import Span
-from orchmagic.views.layout import breadth
+from orchmagic.views.palette import RED
+from orchmagic.views.text_width import text_width
 from orchmagic.views.timeline.places import NARROW, SMALL, grid
 from orchmagic.views.timeline.rows import rows_of
 
@@ -44,9 +45,8 @@ def test_tokens_and_dollars_of_the_steps_add_up_to_what_stands_below_them():
     record = a_run(7)
     assert math.isclose(sum(trace(record, "cost")["x"]), record.cost)
     assert sum(sum(trace(record, f"tokens {side}")["x"]) for side in ("in", "out")) == record.usage.total
-    layout = figure(record)["layout"]
-    assert layout["xaxis2"]["title"]["text"] == f"{record.usage.total:,} tokens in, out"
-    assert layout["xaxis3"]["title"]["text"] == "&#36;0.0086 in all"
+    totals = [note["text"] for note in figure(record)["layout"]["annotations"][-2:]]
+    assert totals == [f"{record.usage.total:,} tokens in, out", "&#36;0.0086 in all"]
 
 
 def test_a_run_without_a_price_has_no_panel_for_money():
@@ -101,8 +101,8 @@ def test_the_critical_path_is_a_line_from_step_to_step_and_only_where_something_
 def test_a_failed_step_is_red_and_says_why():
     record = showing(span("a", 0, 1), span("b", 1, 2, status="failed", error="401 from somewhere"))
     assert "failed: 401 from somewhere" in said(record)[1]
-    assert figure(record)["layout"]["annotations"][1]["font"] == {"color": "#d55e00"}
-    assert trace(record, "words")["textfont"]["color"][1] == "#d55e00"
+    assert figure(record)["layout"]["annotations"][1]["font"] == {"color": RED}
+    assert trace(record, "words")["textfont"]["color"][1] == RED
 
 
 def test_a_step_of_a_thousand_items_counts_those_that_have_no_row():
@@ -119,10 +119,10 @@ def test_words_have_room_in_the_narrowest_cell_wherever_the_bar_is(start, long, 
     room = grid(record, rows, 70, 0.52)
     width = (NARROW - room.left - room.right) * 0.52
     place = room.places[0]
-    wide, at = breadth(place.text, SMALL), place.at * width
+    wide, at = text_width(place.text, SMALL), place.at * width
     assert place.text.startswith(rows[0].words[0])
     match place.side:
-        case "behind":
+        case "after":
             assert at + wide <= width
         case "before":
             assert at - wide >= 0

@@ -19,7 +19,8 @@ from orchmagic.trace.record import Record
 from orchmagic.views.answer import safe
 from orchmagic.views.comparison.bars import drawn, label, steps
 from orchmagic.views.comparison.diff import lines
-from orchmagic.views.comparison.figure import COLORS, LETTERS, STEPS, figure
+from orchmagic.views.comparison.figure import LETTERS, STEPS, figure
+from orchmagic.views.palette import GREEN, RED, RUNS, translucent
 
 QUALITIES = ("score", "agreement", "verified", "confidence")
 """Fields of outputs that say how good a result is; a step of that name says it, too."""
@@ -259,7 +260,7 @@ def _as_table(rows: Sequence[tuple[str, ...]], *, letters: bool) -> str:
 
 def _cell(row: int, column: int, text: str, *, letters: bool) -> str:
     """The letter of a run has the colour of its bars."""
-    mark = f";border-left:4px solid {COLORS[row]};padding-left:6px" if letters and column == 0 else ""
+    mark = f";border-left:4px solid {RUNS[row]};padding-left:6px" if letters and column == 0 else ""
     return f'<td style="text-align:left;vertical-align:top{mark}">{safe(text)}</td>'
 
 
@@ -274,7 +275,7 @@ def _difference(comparison: Comparison, other: int) -> Iterator[str]:
 def _coloured(line: str) -> str:
     """A line of the difference; its sign stays, so that it reads without colour."""
     sign = line.lstrip()[:1] if line.startswith("    ") else ""
-    back = {"-": "rgba(213,94,0,.18)", "+": "rgba(0,158,115,.18)"}.get(sign)
+    back = {"-": translucent(RED, 0.18), "+": translucent(GREEN, 0.18)}.get(sign)
     style = f' style="background:{back}"' if back else ' style="font-weight:600"' if line[:1].strip() else ""
     indent = "&nbsp;" * (len(line) - len(line.lstrip()))
     return f"<div{style}>{indent}{safe(line.strip()[:_LINE]) if line.strip() else escape(line)}</div>"

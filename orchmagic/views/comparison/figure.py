@@ -6,22 +6,36 @@ Which bar is whose is told by its letter, not by its colour alone. Plain JSON; t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
 from orchmagic.views.comparison.bars import Bar, drawn, longest, placed, steps
-from orchmagic.views.layout import breadth
+from orchmagic.views.palette import GREY, RUNS, text_on
+from orchmagic.views.text_width import fit, pack, text_width
+from orchmagic.views.timeline import axes
+from orchmagic.views.timeline.places import NARROW, side
 from orchmagic.views.timeline.rows import PATTERNS, plain
 
 LETTERS = "ABCDEF"
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8c7a52")
 STEPS = 30
-ENDS = {0: (1.0,), 1: (0.62, 1.0), 2: (0.5, 0.74, 1.0)}
-"""Where the panels end, by how many there are beside the times."""
-_GREY = "#7f7f7f"
-_ROW, _SIZE = 17, 11  # pixels of a bar's row; points of letters and words
-_NARROW, _MARGIN = 600, 110  # pixels: of a narrow notebook, and of the names in it
+_ROW, _SIZE = 17, 11  # pixels of a bar's row; of letters and words
+_SPACE = 6  # pixels around words beside a bar
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Amounts beside the times: `of(bar)` is the length of a bar, `says(bar)` the figure beside it."""
+
+    axis: str
+    title: str
+    of: Callable[[Bar], float]
+    says: Callable[[Bar], str]
+
+
+_TOKENS = _Panel("x2", "tokens", lambda b: b.tokens, lambda b: f"{b.tokens:,}" if b.tokens else "")
+_MONEY = _Panel("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: humanize.bar(b.cost, b.unpriced))
 
 
 def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
@@ -29,19 +43,39 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
     ids = steps(records)
     shown = drawn(records)
     bars, names, rows = placed(records, shown[:STEPS], ids)
-    data = [_times(bars, records, notes)]
-    panels = [("x2", "tokens", lambda b: b.tokens, lambda b: f"{b.tokens:,}" if b.tokens else "")]
-    if any(b.cost is None or b.cost or b.unpriced for b in bars):
-        panels += [("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: humanize.bar(b.cost, b.unpriced))]
+    panels = _panels(bars)
+    beside = [max(text_width(panel.says(b), _SIZE) for b in bars) + axes.AIR for panel in panels]
+    left = round(max(text_width(n) for _, n in names)) + 30
+    right = round(beside[-1]) if beside else axes.AIR
+    ends = axes.panel_ends(NARROW - left - right, beside)
+    wide = (NARROW - left - right) * ends[0]
+    data = [_times(bars, records, notes), _words(bars, records, notes, wide)]
+    data += [_amounts(bars, panel) for panel in panels]
+    missing = [f"not drawn: {len(ids) - len(shown):,} that took hardly any time"] * (len(shown) < len(ids))
+    missing += [f"not drawn: {len(shown) - STEPS:,} more"] * (len(shown) > STEPS)
+    title = [plain(line) for line in pack(missing, NARROW - axes.AIR, between="; ")]
+    layout: dict[str, Any] = {
+        **axes.LOOK,
+        "height": round(66 + 18 * len(title) + _ROW * max(rows, 3)),
+        "annotations": [*_names(names, left), *_letters(bars)],
+        "margin": {"l": left, "r": right, "t": 12 + 18 * len(title), "b": 44},
+        "barmode": "overlay",
+        "title": axes.title(title),
+        "yaxis": axes.row_axis(max(rows, 3)),
+        "xaxis": axes.time_axis(max(b.start + b.seconds for b in bars), ends[0], NARROW - left - right),
+    }
+    for panel, start, end in zip(panels, ends[1::2], ends[2::2], strict=True):
+        most = max((panel.of(b) for b in bars if b.span), default=0) or 1
+        layout[f"xaxis{panel.axis[1:]}"] = axes.panel_axis(start, end, most)
+        layout["annotations"].append(_under(panel.title, start))
+    return {"data": data, "layout": layout, "config": axes.CONFIG}
+
+
+def _panels(bars: Sequence[Bar]) -> list[_Panel]:
+    """None if no run took tokens; money only if any cost some or has no price."""
     if not any(b.tokens for b in bars):
-        panels = []
-    data.append(_words(bars, records, notes, len(panels)))
-    for axis, _, of, said in panels:
-        data.append(_amounts(bars, axis, of, said))
-    left = [f"not drawn: {len(ids) - len(shown):,} that took hardly any time"] * (len(shown) < len(ids))
-    left += [f"not drawn: {len(shown) - STEPS:,} more"] * (len(shown) > STEPS)
-    layout = _layout(bars, names, rows, [(a, title, of) for a, title, of, _ in panels], "; ".join(left))
-    return {"data": data, "layout": layout, "config": {"displayModeBar": False, "responsive": True}}
+        return []
+    return [_TOKENS, _MONEY] if any(b.cost is None or b.cost or b.unpriced for b in bars) else [_TOKENS]
 
 
 def _times(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
@@ -51,22 +85,16 @@ def _times(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str])
         "orientation": "h",
         "name": "time",
         "y": [b.y for b in bars],
-        "base": [round(b.start * _scale(whole), 4) for b in bars],
-        "x": [round(max(b.seconds, whole / 400) * _scale(whole), 4) for b in bars],
+        "base": [round(b.start * axes.scale(whole), 4) for b in bars],
+        "x": [round(max(b.seconds, whole / 400) * axes.scale(whole), 4) for b in bars],
         "width": 0.8,
         "marker": {
-            "color": [COLORS[b.run] for b in bars],
-            "opacity": [0.9 if b.span is None else 0.75 for b in bars],
-            "pattern": _hatch(bars),
+            "color": [RUNS[b.run] for b in bars],
+            "pattern": axes.hatch([_shape(b) for b in bars], 7),
         },
         "hoverinfo": "text",
         "hovertext": [_hover(b, notes) for b in bars],
     }
-
-
-def _hatch(bars: Sequence[Bar]) -> dict[str, Any]:
-    shapes = [_shape(b) for b in bars]
-    return {"shape": shapes, "fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.45, "size": 7}
 
 
 def _shape(bar: Bar) -> str:
@@ -75,52 +103,47 @@ def _shape(bar: Bar) -> str:
     return "/" if humanize.cache(bar.record, bar.span) else PATTERNS.get(bar.span.status, "")
 
 
-def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str], panels: int) -> dict[str, Any]:
+def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str], width: float) -> dict[str, Any]:
+    """Words at each bar of a time axis that is `width` pixels wide in a narrow cell."""
     whole = longest(records)
-    said = [f" {_said(b, notes)} " for b in bars]
-    room = ENDS[panels][0] * (_NARROW - _MARGIN)
-    sides = [_side(b, breadth(text, _SIZE) / room * whole, whole) for b, text in zip(bars, said, strict=True)]
-    ends = [
-        b.start + (max(b.seconds, whole / 400) if side == "behind" else 0) for b, side in zip(bars, sides, strict=True)
-    ]
+    places = [_place(b, _said(b, notes), whole, width) for b in bars]
     return {
         "type": "scatter",
         "mode": "text",
         "name": "words",
         "y": [b.y for b in bars],
-        "x": [round(end * _scale(whole), 4) for end in ends],
-        "text": [plain(text) for text in said],
-        "textposition": ["middle left" if side == "before" else "middle right" for side in sides],
+        "x": [round(at * whole * axes.scale(whole), 4) for _, at, _ in places],
+        "text": [f" {plain(text)} " for *_, text in places],
+        "textposition": ["middle left" if where == "before" else "middle right" for where, *_ in places],
         "textfont": {
             "size": _SIZE,
-            "color": [_within(bar) if side == "within" else _GREY for side, bar in zip(sides, bars, strict=True)],
+            "color": [
+                text_on(RUNS[bar.run]) if where == "within" else GREY
+                for (where, *_), bar in zip(places, bars, strict=True)
+            ],
         },
         "cliponaxis": False,
         "hoverinfo": "skip",
     }
 
 
-def _side(bar: Bar, wide: float, whole: float) -> str:
-    """Where there is room for words that are `wide` seconds wide in a narrow notebook."""
-    if bar.start + bar.seconds + wide <= whole:
-        return "behind"
-    if wide <= bar.seconds:
-        return "within"
-    return "before" if wide <= bar.start else "behind"
+def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> tuple[str, float, str]:
+    """Side, start (0..1 of the axis) and text: as many of the parts as fit at the bar, the first ones first."""
+    start, end = bar.start / whole, min(1.0, (bar.start + max(bar.seconds, whole / 400)) / whole)
+    for count in range(len(parts), 0, -1):
+        text = ", ".join(parts[:count])
+        where = side(start, end, (text_width(text, _SIZE) + _SPACE) / width, solid=True)
+        if where:
+            return where, end if where == "after" else start, text
+    room, where = max((1 - end, "after"), (start, "before"), (end - start, "within"))
+    return where, end if where == "after" else start, fit(parts[0], room * width - _SPACE, _SIZE)
 
 
-def _within(bar: Bar) -> str:
-    """The colour of words that stand in a bar: dark on the light ones."""
-    return "#ffffff" if COLORS[bar.run] in {"#0072b2", "#009e73", "#8c7a52"} else "#1a1a1a"
-
-
-def _said(bar: Bar, notes: Sequence[str]) -> str:
-    took = humanize.seconds(bar.seconds)
-    if bar.span is None:
-        state = "" if bar.record.status == "done" else bar.record.status
-        return ", ".join(filter(None, (took, state, notes[bar.run])))
-    ended = "" if bar.span.status == "done" else bar.span.status
-    return ", ".join(filter(None, (took, ended, humanize.cache(bar.record, bar.span).partition(" (")[0])))
+def _said(bar: Bar, notes: Sequence[str]) -> list[str]:
+    """How long it took, how it ended if not well, and of a run its quality, of a step its cache hit."""
+    status = bar.record.status if bar.span is None else bar.span.status
+    more = notes[bar.run] if bar.span is None else humanize.cache(bar.record, bar.span).partition(" (")[0]
+    return [humanize.seconds(bar.seconds), *filter(None, ("" if status == "done" else status, more))]
 
 
 def _hover(bar: Bar, notes: Sequence[str]) -> str:
@@ -143,73 +166,23 @@ def _hover(bar: Bar, notes: Sequence[str]) -> str:
     return "<br>".join(plain(line) for line in lines if line)
 
 
-def _amounts(bars: Sequence[Bar], axis: str, of: Callable[[Bar], float], said: Callable[[Bar], str]) -> dict[str, Any]:
-    """Bars of steps; of a whole run the sum in words alone, which would make all others small."""
+def _amounts(bars: Sequence[Bar], panel: _Panel) -> dict[str, Any]:
+    """Bars of steps; of a whole run only the sum in words, as its bar would make all others small."""
     return {
         "type": "bar",
         "orientation": "h",
-        "name": axis,
-        "xaxis": axis,
+        "name": panel.axis,
+        "xaxis": panel.axis,
         "y": [b.y for b in bars],
-        "x": [of(b) if b.span else 0 for b in bars],
+        "x": [panel.of(b) if b.span else 0 for b in bars],
         "width": 0.8,
-        "marker": {"color": [COLORS[b.run] for b in bars], "opacity": 0.75},
-        "text": [plain(said(b) + (" in all" if b.span is None and said(b) else "")) for b in bars],
+        "marker": {"color": [RUNS[b.run] for b in bars]},
+        "text": [plain(panel.says(b)) for b in bars],
         "textposition": "outside",
-        "textfont": {"size": _SIZE, "color": _GREY},
+        "textfont": {"size": _SIZE, "color": GREY},
         "cliponaxis": False,
         "hoverinfo": "skip",
     }
-
-
-def _layout(
-    bars: Sequence[Bar],
-    names: Sequence[tuple[float, str]],
-    rows: float,
-    panels: Sequence[tuple[str, str, Callable[[Bar], float]]],
-    left: str,
-) -> dict[str, Any]:
-    whole = max((b.start + b.seconds for b in bars), default=0.0)
-    wide = round(max(breadth(n) for _, n in names)) + 30
-    ends = ENDS[len(panels)]
-    axis = {"showgrid": True, "gridcolor": "rgba(127,127,127,.2)", "zeroline": False, "fixedrange": True}
-    layout: dict[str, Any] = {
-        "height": round(54 + (22 if left else 0) + _ROW * max(rows, 3)),
-        "annotations": [*_names(names, wide), *_letters(bars)],
-        "margin": {"l": wide, "r": 8, "t": 30 if left else 8, "b": 40},
-        "barmode": "overlay",
-        "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": _GREY, "size": 12},
-        "title": {"text": left, "font": {"size": 12}, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 4}},
-        "yaxis": {
-            "showticklabels": False,
-            "range": [max(rows, 3) - 0.4, -0.6],
-            "fixedrange": True,
-            "showgrid": False,
-            "zeroline": False,
-        },
-        "xaxis": {
-            **axis,
-            "domain": [0, ends[0]],
-            "title": {"text": "seconds" if _scale(whole) == 1 else "milliseconds"},
-            "range": [0, round(max(whole, 1e-3) * _scale(whole) * 1.02, 4)],
-            "nticks": 6,
-        },
-    }
-    for (name, said, of), start, end in zip(panels, ends[:-1], ends[1:], strict=True):
-        most = max((of(b) for b in bars if b.span), default=0) or 1
-        layout[f"xaxis{name[1:]}"] = {
-            **axis,
-            "domain": [start + 0.05, end],
-            "range": [0, most * 2.1],
-            "title": {"text": said},
-            "nticks": 3,
-            "tickangle": 0,
-            "tickformat": "~s" if name == "x2" else ".6~f",
-        }
-    return layout
 
 
 def _names(names: Sequence[tuple[float, str]], wide: int) -> Iterator[dict[str, Any]]:
@@ -229,6 +202,9 @@ def _note(text: str, y: float, shift: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _scale(whole: float) -> int:
-    """Units of the time axis in a second: milliseconds where seconds would be small fractions."""
-    return 1 if whole >= 1 else 1_000
+def _under(title: str, start: float) -> dict[str, Any]:
+    """What a panel shows: below it, on a line without ticks, from where it starts."""
+    return {
+        "text": title, "x": start, "xref": "paper", "xanchor": "left", "y": 0, "yref": "paper", "yanchor": "top",
+        "yshift": -22, "showarrow": False,
+    }  # fmt: skip

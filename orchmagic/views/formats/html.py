@@ -13,18 +13,10 @@ from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.answer import safe
+from orchmagic.views.palette import span_color
 from orchmagic.views.span_list import lines
 
 _ROWS = 100
-_COLORS = {"failed": "#d55e00", "skipped": "#999999", "cancelled": "#999999", "waiting": "#cc79a7"}
-_KINDS = {
-    "call": "#0072b2",
-    "item": "#0072b2",
-    "vote": "#0072b2",
-    "tools": "#e69f00",
-    "tool": "#e69f00",
-    "sub": "#999999",
-}
 _IN = "&nbsp;&nbsp;&nbsp;"  # styles do not survive everywhere: a table of GitHub shows this one, too
 _LEFT = ' style="text-align:left"'
 
@@ -85,7 +77,7 @@ def _bar(record: Record, span: Span, *, striped: bool) -> str:
     whole = max(record.seconds, 1e-9)
     left = min(99.3, 100 * span.start / whole)
     wide = min(100 - left, max(0.7, 100 * span.seconds / whole))
-    color = _COLORS.get(span.status) or _KINDS.get(span.kind, "#009e73")
+    color = span_color(span.kind, span.status)
     fill = f"repeating-linear-gradient(45deg,{color} 0 3px,transparent 3px 6px)" if striped else color
     return (
         '<div style="width:160px;background:rgba(127,127,127,.15)">'

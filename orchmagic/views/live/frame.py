@@ -16,13 +16,14 @@ from orchmagic.trace.path import ENDS, TIMES
 from orchmagic.trace.record import Picture, Record, Span
 from orchmagic.views.answer import safe
 from orchmagic.views.live import step_note
+from orchmagic.views.palette import GREEN, NOW, PINK, RED
 from orchmagic.views.svg import svg_of
 
 _ROWS = 24  # steps that have a line of their own
 _NODES = 60  # of a graph that is drawn
 _SPEAK = frozenset({"call", "sub"})  # kinds of nodes that write text
 _MARKS = {**humanize.MARKS, "running": "●", "pending": "○"}
-_COLORS = {"running": "#1a8ad4", "done": "#009e73", "failed": "#d55e00", "waiting": "#cc79a7"}
+_COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK}
 _COLUMNS = "5.5em 7.5em 5.5em minmax(0,1fr)"  # time, tokens, cost, and what there is to say
 _NAME = 26  # characters of a name that its column has room for
 _CUT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"

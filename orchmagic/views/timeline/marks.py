@@ -7,12 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from orchmagic.trace.record import Record, Span
+from orchmagic.views.palette import GREY, RED, span_color, text_on
 from orchmagic.views.timeline.places import BELOW, INDENT, SMALL, Grid, LabelPlacement, drawn, name
 from orchmagic.views.timeline.rows import PATTERNS, Row, forks, plain
-
-GREY, RED = "#7f7f7f", "#d55e00"
-_DARK, _LIGHT = "#222222", "#ffffff"  # words within a bar
-_POSITIONS = {"behind": "middle right", "before": "middle left", "within": "middle right", "below": "middle right"}
 
 
 def spoken(rows: list[Row], grid: Grid, at: Callable[[float], float]) -> dict[str, Any]:
@@ -24,7 +21,7 @@ def spoken(rows: list[Row], grid: Grid, at: Callable[[float], float]) -> dict[st
         "y": [y + (BELOW if p.side == "below" else 0) for y, p in zip(grid.ys, grid.places, strict=True)],
         "x": [at(p.at) for p in grid.places],
         "text": [f" {plain(p.text)} " for p in grid.places],
-        "textposition": [_POSITIONS[p.side] for p in grid.places],
+        "textposition": ["middle left" if p.side == "before" else "middle right" for p in grid.places],
         "textfont": {"size": SMALL, "color": [_color(r, p) for r, p in zip(rows, grid.places, strict=True)]},
         "cliponaxis": False,
         "hoverinfo": "skip",
@@ -34,7 +31,7 @@ def spoken(rows: list[Row], grid: Grid, at: Callable[[float], float]) -> dict[st
 def _color(row: Row, place: LabelPlacement) -> str:
     if place.side != "within":
         return RED if row.span.status == "failed" else GREY
-    return _DARK if row.span.status != "failed" and row.span.kind in {"tools", "tool", "approve"} else _LIGHT
+    return text_on(span_color(row.span.kind, row.span.status))
 
 
 def names(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
@@ -70,7 +67,7 @@ def rounds(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
     return [{**line, "y0": y - 0.5, "y1": y - 0.5} for (_, last), (y, now) in pairwise(steps) if now > last]
 
 
-def meaning(rows: list[Row], more: int) -> str:
+def meaning(rows: list[Row], more: int) -> list[str]:
     """What the marks that are to be seen mean."""
     tries = [s for r in rows for s in r.calls]
     notes = (
@@ -80,7 +77,7 @@ def meaning(rows: list[Row], more: int) -> str:
         ("pale: waiting", any(len(r.calls) > 1 for r in rows)),
         (f"{more:,} more rows are not drawn", more),
     )
-    return " · ".join(text for text, holds in notes if holds)
+    return [text for text, holds in notes if holds]
 
 
 def _crossed(spans: list[Span]) -> bool:

@@ -1,7 +1,7 @@
-"""Where the rows of the figure stand, and the words of each bar: behind it, before it, within it, or below it.
+"""Where the rows of the figure stand, and the words of each bar: after it, before it, within it, or below it.
 
-A figure is as wide as its cell, which nobody knows when it is made. So places are found for a narrow cell: what has
-room there has room everywhere.
+The width of the cell and the font of the page are unknown when a figure is made. Places are computed for a narrow cell
+and a wide font: what fits there fits everywhere.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
-from orchmagic.views.layout import breadth
+from orchmagic.views.text_width import fit, text_width
 from orchmagic.views.timeline.rows import ROWS, Row, forks, length
 
 NARROW = 600.0  # pixels of the narrowest cell that is thought of
@@ -23,11 +22,13 @@ _MORE = 0.55  # rows that those take
 _ROW, _TIGHT = 30, 22  # pixels of a row of few, and of many
 _AIR = 10.0
 _THIN = 400  # a bar is at least this part of the run
+OPACITY = {"waiting": 0.35, "frame": 0.6, "solid": 1.0}
+"""Of a bar by its look: time that no attempt took is pale; what frames its parts is paler than they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPlacement:
-    """Words at a bar: `side` is behind, before, within or below; `at` is where they begin (before: end), 0..1."""
+    """Words at a bar: `side` is after, before, within or below; `at` is where they begin (before: end), 0..1."""
 
     side: str
     at: float
@@ -48,15 +49,20 @@ class Grid:
 
 def grid(record: Record, rows: list[Row], right: int, part: float) -> Grid:
     """Where things stand when the timeline has `part` of the room between the names and the `right` margin."""
-    wide = max((breadth(name(r, rows)) + INDENT * r.depth for r in rows), default=0)
-    left = round(wide) + 18
+    left = names_width(rows)
     width = (NARROW - left - right) * part
     beyond = (NARROW - left - _AIR) / width  # words below a bar have all columns for themselves
-    places = tuple(_placed(record, r, width, beyond) for r in rows)
+    solid = [look(rows, i) == "solid" for i in range(len(rows))]
+    places = tuple(_placed(record, r, width, beyond, solid=s) for r, s in zip(rows, solid, strict=True))
     heights = [1 + (_MORE if p.side == "below" else 0) for p in places]
     ys = tuple(accumulate(heights, initial=0.0))[: len(rows)]
     row = _ROW if len(rows) <= ROWS / 3 else _TIGHT
     return Grid(left, right, row, ys, places, max(2.0, sum(heights)))
+
+
+def names_width(rows: list[Row]) -> int:
+    """Pixels of the column of names, with the space around them."""
+    return round(max((text_width(name(r, rows)) + INDENT * r.depth for r in rows), default=0)) + 18
 
 
 def name(row: Row, rows: list[Row]) -> str:
@@ -70,27 +76,38 @@ def drawn(record: Record, row: Row) -> tuple[float, float]:
     return row.span.start, row.span.start + long
 
 
-def _placed(record: Record, row: Row, width: float, beyond: float) -> LabelPlacement:
+def look(rows: list[Row], i: int) -> str:
+    """Of the bar of a row: waiting, frame (what follows is inside it) or solid."""
+    if rows[i].calls or rows[i].span.status == "skipped":
+        return "waiting"
+    return "frame" if i + 1 < len(rows) and rows[i + 1].depth > rows[i].depth else "solid"
+
+
+def side(start: float, end: float, need: float, *, solid: bool) -> str:
+    """Where words of width `need` fit at a bar, or nothing; all in 0..1 of the time axis.
+
+    They stand within a bar only if it is `solid`: on a pale one no color reads well on every page.
+    """
+    fits = {"after": need <= 1 - end, "before": need <= start, "within": solid and need <= end - start}
+    return next((name for name, holds in fits.items() if holds), "")
+
+
+def _placed(record: Record, row: Row, width: float, beyond: float, *, solid: bool) -> LabelPlacement:
     whole = max(record.seconds, 1e-9)
     start, end = (min(1.0, t / whole) for t in drawn(record, row))
     text = ", ".join(row.words)
-    need = breadth(text, SMALL) + _AIR
-    if need <= (1 - end) * width:
-        return LabelPlacement("behind", end, text)
-    if need <= start * width:
-        return LabelPlacement("before", start, text)
-    if need <= (end - start) * width and not row.calls:
-        return LabelPlacement("within", start, text)
-    kept = _fitting(row.words, beyond * width)
-    at = min(start, max(0.0, beyond - (breadth(kept, SMALL) + _AIR) / width))
-    return LabelPlacement("below", at, kept)
+    where = side(start, end, (text_width(text, SMALL) + _AIR) / width, solid=solid)
+    if where:
+        return LabelPlacement(where, end if where == "after" else start, text)
+    short = _fitting(row.words, beyond * width - _AIR)
+    at = min(start, max(0.0, beyond - (text_width(short, SMALL) + _AIR) / width))
+    return LabelPlacement("below", at, short)
 
 
 def _fitting(parts: Sequence[str], width: float) -> str:
-    """As many parts as have room, the most telling first; at least one, cut."""
-    most = round((width - _AIR) / breadth("n", SMALL))
+    """As many parts as fit, the most important first; at least one, shortened."""
     for count in range(len(parts), 0, -1):
         text = ", ".join(parts[:count])
-        if len(text) <= most:
+        if text_width(text, SMALL) <= width:
             return text
-    return humanize.one_line(parts[0], most)
+    return fit(parts[0], width, SMALL)

@@ -1,12 +1,6 @@
-"use strict";(self.rspackChunkorchmagic=self.rspackChunkorchmagic||[]).push([[533],{536(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* The trace. Colours come from the theme; those of the bars are the ones of orchmagic/views, told apart also by pattern. */
+"use strict";(self.rspackChunkorchmagic=self.rspackChunkorchmagic||[]).push([[524],{536(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* The trace. Colors come from the theme, those of bars from palette.css. */
 
 .om-trace {
-  --om-call: #0072b2;
-  --om-tool: #e69f00;
-  --om-code: #009e73;
-  --om-sub: #8a8a8a;
-  --om-bad: #d55e00;
-  --om-wait: #cc79a7;
   --om-red: var(--jp-error-color1, #d32f2f);
   --om-line: var(--jp-border-color2, #bdbdbd);
   container: om-trace / inline-size;
@@ -269,7 +263,11 @@
 }
 
 :is(.om-kind-sub, .om-kind-more) .om-bar {
-  --om-fill: var(--om-sub);
+  --om-fill: var(--om-grey);
+}
+
+.om-kind-approve .om-bar {
+  --om-fill: var(--om-wait);
 }
 
 .om-is-failed .om-bar {
@@ -282,17 +280,13 @@
   outline: 1px solid var(--om-bad);
 }
 
-.om-kind-approve .om-bar {
-  --om-fill: var(--om-wait);
-}
-
 .om-is-waiting .om-bar {
   --om-fill: var(--om-wait);
   background: repeating-linear-gradient(90deg, var(--om-fill) 0 3px, transparent 3px 6px);
 }
 
 :is(.om-is-cancelled, .om-is-skipped) .om-bar {
-  --om-fill: #999;
+  --om-fill: var(--om-grey);
 }
 
 .om-is-running .om-bar {
@@ -505,6 +499,18 @@
 .om-cm-value {
   color: var(--jp-mirror-editor-variable-2-color);
 }
+`,""]),r.d(e,{},{A:i})},622(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* The colors of orchmagic/views/palette.py (a test compares them); statuses and kinds differ also by pattern and by word. */
+
+.om-trace,
+.om-panel,
+.om-compare {
+  --om-call: #0072b2;
+  --om-tool: #b87a00;
+  --om-code: #009e73;
+  --om-grey: #797979;
+  --om-bad: #c95900;
+  --om-wait: #cc79a7;
+}
 `,""]),r.d(e,{},{A:i})},501(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* The panel of runs, and two runs side by side. */
 
 .om-panel {
@@ -593,7 +599,7 @@
 }
 
 .om-run.om-is-waiting {
-  border-left: 3px solid #cc79a7;
+  border-left: 3px solid var(--om-wait);
   padding-left: 4px;
 }
 
@@ -718,4 +724,4 @@
 .om-differs td {
   font-weight: 600;
 }
-`,""]),r.d(e,{},{A:i})},719(o){o.exports=function(o){var e=[];return e.toString=function(){return this.map(function(e){var r="",t=void 0!==e[5];return e[4]&&(r+="@supports (".concat(e[4],") {")),e[2]&&(r+="@media ".concat(e[2]," {")),t&&(r+="@layer".concat(e[5].length>0?" ".concat(e[5]):""," {")),r+=o(e),t&&(r+="}"),e[2]&&(r+="}"),e[4]&&(r+="}"),r}).join("")},e.i=function(o,r,t,a,n){"string"==typeof o&&(o=[[null,o,void 0]]);var i={};if(t)for(var l=0;l<this.length;l++){var m=this[l][0];null!=m&&(i[m]=!0)}for(var p=0;p<o.length;p++){var s=[].concat(o[p]);t&&i[s[0]]||(void 0!==n&&(void 0===s[5]||(s[1]="@layer".concat(s[5].length>0?" ".concat(s[5]):""," {").concat(s[1],"}")),s[5]=n),r&&(s[2]&&(s[1]="@media ".concat(s[2]," {").concat(s[1],"}")),s[2]=r),a&&(s[4]?(s[1]="@supports (".concat(s[4],") {").concat(s[1],"}"),s[4]=a):s[4]="".concat(a)),e.push(s))}},e}},126(o){o.exports=function(o){return o[1]}},559(o){var e=[];function r(o){for(var r=-1,t=0;t<e.length;t++)if(e[t].identifier===o){r=t;break}return r}function t(o,t){for(var a={},n=[],i=0;i<o.length;i++){var l=o[i],m=t.base?l[0]+t.base:l[0],p=a[m]||0,s="".concat(m," ").concat(p);a[m]=p+1;var d=r(s),c={css:l[1],media:l[2],sourceMap:l[3],supports:l[4],layer:l[5]};if(-1!==d)e[d].references++,e[d].updater(c);else{var f=function(o,e){var r=e.domAPI(e);return r.update(o),function(e){e?(e.css!==o.css||e.media!==o.media||e.sourceMap!==o.sourceMap||e.supports!==o.supports||e.layer!==o.layer)&&r.update(o=e):r.remove()}}(c,t);t.byIndex=i,e.splice(i,0,{identifier:s,updater:f,references:1})}n.push(s)}return n}o.exports=function(o,a){var n=t(o=o||[],a=a||{});return function(o){o=o||[];for(var i=0;i<n.length;i++){var l=r(n[i]);e[l].references--}for(var m=t(o,a),p=0;p<n.length;p++){var s=r(n[p]);0===e[s].references&&(e[s].updater(),e.splice(s,1))}n=m}}},672(o){var e={};o.exports=function(o,r){var t=function(o){if(void 0===e[o]){var r=document.querySelector(o);if(window.HTMLIFrameElement&&r instanceof window.HTMLIFrameElement)try{r=r.contentDocument.head}catch(o){r=null}e[o]=r}return e[o]}(o);if(!t)throw Error("Couldn't find a style target. This probably means that the value for the 'insert' parameter is invalid.");t.appendChild(r)}},691(o){o.exports=function(o){var e=document.createElement("style");return o.setAttributes(e,o.attributes),o.insert(e,o.options),e}},215(o,e,r){o.exports=function(o){var e=r.nc;e&&o.setAttribute("nonce",e)}},204(o){o.exports=function(o){if("u"<typeof document)return{update:function(){},remove:function(){}};var e=o.insertStyleElement(o);return{update:function(r){var t,a,n;t="",r.supports&&(t+="@supports (".concat(r.supports,") {")),r.media&&(t+="@media ".concat(r.media," {")),(a=void 0!==r.layer)&&(t+="@layer".concat(r.layer.length>0?" ".concat(r.layer):""," {")),t+=r.css,a&&(t+="}"),r.media&&(t+="}"),r.supports&&(t+="}"),(n=r.sourceMap)&&"u">typeof btoa&&(t+="\n/*# sourceMappingURL=data:application/json;base64,".concat(btoa(unescape(encodeURIComponent(JSON.stringify(n))))," */")),o.styleTagTransform(t,e,o.options)},remove:function(){var o;null===(o=e).parentNode||o.parentNode.removeChild(o)}}}},696(o){o.exports=function(o,e){if(e.styleSheet)e.styleSheet.cssText=o;else{for(;e.firstChild;)e.removeChild(e.firstChild);e.appendChild(document.createTextNode(o))}}},996(o,e,r){var t=r(559),a=r.n(t),n=r(204),i=r.n(n),l=r(672),m=r.n(l),p=r(215),s=r.n(p),d=r(691),c=r.n(d),f=r(696),u=r.n(f),x=r(536),h={};h.styleTagTransform=u(),h.setAttributes=s(),h.insert=m().bind(null,"head"),h.domAPI=i(),h.insertStyleElement=c(),a()(x.A,h),x.A&&x.A.locals&&x.A.locals;var g=r(72),b={};b.styleTagTransform=u(),b.setAttributes=s(),b.insert=m().bind(null,"head"),b.domAPI=i(),b.insertStyleElement=c(),a()(g.A,b),g.A&&g.A.locals&&g.A.locals;var v=r(501),w={};w.styleTagTransform=u(),w.setAttributes=s(),w.insert=m().bind(null,"head"),w.domAPI=i(),w.insertStyleElement=c(),a()(v.A,w),v.A&&v.A.locals&&v.A.locals}}]);
+`,""]),r.d(e,{},{A:i})},719(o){o.exports=function(o){var e=[];return e.toString=function(){return this.map(function(e){var r="",t=void 0!==e[5];return e[4]&&(r+="@supports (".concat(e[4],") {")),e[2]&&(r+="@media ".concat(e[2]," {")),t&&(r+="@layer".concat(e[5].length>0?" ".concat(e[5]):""," {")),r+=o(e),t&&(r+="}"),e[2]&&(r+="}"),e[4]&&(r+="}"),r}).join("")},e.i=function(o,r,t,a,n){"string"==typeof o&&(o=[[null,o,void 0]]);var i={};if(t)for(var l=0;l<this.length;l++){var m=this[l][0];null!=m&&(i[m]=!0)}for(var p=0;p<o.length;p++){var s=[].concat(o[p]);t&&i[s[0]]||(void 0!==n&&(void 0===s[5]||(s[1]="@layer".concat(s[5].length>0?" ".concat(s[5]):""," {").concat(s[1],"}")),s[5]=n),r&&(s[2]&&(s[1]="@media ".concat(s[2]," {").concat(s[1],"}")),s[2]=r),a&&(s[4]?(s[1]="@supports (".concat(s[4],") {").concat(s[1],"}"),s[4]=a):s[4]="".concat(a)),e.push(s))}},e}},126(o){o.exports=function(o){return o[1]}},559(o){var e=[];function r(o){for(var r=-1,t=0;t<e.length;t++)if(e[t].identifier===o){r=t;break}return r}function t(o,t){for(var a={},n=[],i=0;i<o.length;i++){var l=o[i],m=t.base?l[0]+t.base:l[0],p=a[m]||0,s="".concat(m," ").concat(p);a[m]=p+1;var d=r(s),c={css:l[1],media:l[2],sourceMap:l[3],supports:l[4],layer:l[5]};if(-1!==d)e[d].references++,e[d].updater(c);else{var f=function(o,e){var r=e.domAPI(e);return r.update(o),function(e){e?(e.css!==o.css||e.media!==o.media||e.sourceMap!==o.sourceMap||e.supports!==o.supports||e.layer!==o.layer)&&r.update(o=e):r.remove()}}(c,t);t.byIndex=i,e.splice(i,0,{identifier:s,updater:f,references:1})}n.push(s)}return n}o.exports=function(o,a){var n=t(o=o||[],a=a||{});return function(o){o=o||[];for(var i=0;i<n.length;i++){var l=r(n[i]);e[l].references--}for(var m=t(o,a),p=0;p<n.length;p++){var s=r(n[p]);0===e[s].references&&(e[s].updater(),e.splice(s,1))}n=m}}},672(o){var e={};o.exports=function(o,r){var t=function(o){if(void 0===e[o]){var r=document.querySelector(o);if(window.HTMLIFrameElement&&r instanceof window.HTMLIFrameElement)try{r=r.contentDocument.head}catch(o){r=null}e[o]=r}return e[o]}(o);if(!t)throw Error("Couldn't find a style target. This probably means that the value for the 'insert' parameter is invalid.");t.appendChild(r)}},691(o){o.exports=function(o){var e=document.createElement("style");return o.setAttributes(e,o.attributes),o.insert(e,o.options),e}},596(o,e,r){o.exports=function(o){var e=r.nc;e&&o.setAttribute("nonce",e)}},204(o){o.exports=function(o){if("u"<typeof document)return{update:function(){},remove:function(){}};var e=o.insertStyleElement(o);return{update:function(r){var t,a,n;t="",r.supports&&(t+="@supports (".concat(r.supports,") {")),r.media&&(t+="@media ".concat(r.media," {")),(a=void 0!==r.layer)&&(t+="@layer".concat(r.layer.length>0?" ".concat(r.layer):""," {")),t+=r.css,a&&(t+="}"),r.media&&(t+="}"),r.supports&&(t+="}"),(n=r.sourceMap)&&"u">typeof btoa&&(t+="\n/*# sourceMappingURL=data:application/json;base64,".concat(btoa(unescape(encodeURIComponent(JSON.stringify(n))))," */")),o.styleTagTransform(t,e,o.options)},remove:function(){var o;null===(o=e).parentNode||o.parentNode.removeChild(o)}}}},696(o){o.exports=function(o,e){if(e.styleSheet)e.styleSheet.cssText=o;else{for(;e.firstChild;)e.removeChild(e.firstChild);e.appendChild(document.createTextNode(o))}}},215(o,e,r){var t=r(559),a=r.n(t),n=r(204),i=r.n(n),l=r(672),m=r.n(l),p=r(596),s=r.n(p),d=r(691),c=r.n(d),f=r(696),u=r.n(f),x=r(622),g={};g.styleTagTransform=u(),g.setAttributes=s(),g.insert=m().bind(null,"head"),g.domAPI=i(),g.insertStyleElement=c(),a()(x.A,g),x.A&&x.A.locals&&x.A.locals;var h=r(536),b={};b.styleTagTransform=u(),b.setAttributes=s(),b.insert=m().bind(null,"head"),b.domAPI=i(),b.insertStyleElement=c(),a()(h.A,b),h.A&&h.A.locals&&h.A.locals;var v=r(72),w={};w.styleTagTransform=u(),w.setAttributes=s(),w.insert=m().bind(null,"head"),w.domAPI=i(),w.insertStyleElement=c(),a()(v.A,w),v.A&&v.A.locals&&v.A.locals;var y=r(501),k={};k.styleTagTransform=u(),k.setAttributes=s(),k.insert=m().bind(null,"head"),k.domAPI=i(),k.insertStyleElement=c(),a()(y.A,k),y.A&&y.A.locals&&y.A.locals}}]);

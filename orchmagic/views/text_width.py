@@ -1,0 +1,51 @@
+"""How wide a text can get in a font that nobody knows here: an upper bound, so that no font makes labels overlap.
+
+The widths are those of DejaVu Sans, which is as wide as Verdana, the widest of the common fonts; plus a margin.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from orchmagic.trace import humanize
+from orchmagic.trace.path import TIMES
+
+_MARGIN = 1.15  # a font may be wider by this than the widest common one
+_WIDTHS = {" '(),-./:;I[\\]fijlt|·": 0.4, "#&+<=>CDGHNOQRU^w~" + TIMES: 0.84, "%@MWm…→◆✓✗■◔★": 1.0}
+_EM = {character: em for characters, em in _WIDTHS.items() for character in characters}
+_LETTER, _OTHER, _WIDE = 0.69, 0.8, 1.1  # em of other ASCII, of other scripts, of East Asian characters and emoji
+
+
+def text_width(text: str, size: float = 12) -> float:
+    """Pixels that `text` takes at most, set in one line at `size` pixels."""
+    return size * _MARGIN * sum(map(_em, text))
+
+
+def _em(character: str) -> float:
+    if character.isascii() or character in _EM:
+        return _EM.get(character, _LETTER)
+    return _WIDE if unicodedata.east_asian_width(character) in "WF" else _OTHER
+
+
+def fit(text: str, width: float, size: float = 12) -> str:
+    """The text on one line, shortened so that it takes at most `width` pixels."""
+    line = humanize.one_line(text, len(text) + 1)
+    for most in range(len(line), 0, -1):
+        short = humanize.one_line(line, most)
+        if text_width(short, size) <= width:
+            return short
+    return ""
+
+
+def pack(parts: Iterable[str], width: float, size: float = 12, between: str = " · ") -> Iterator[str]:
+    """The parts in lines of at most `width` pixels, as many in each as fit; a part that is wider has its own line."""
+    line = ""
+    for part in parts:
+        longer = f"{line}{between}{part}" if line else part
+        if line and text_width(longer, size) > width:
+            yield line
+            longer = part
+        line = longer
+    if line:
+        yield line

@@ -1,0 +1,100 @@
+"""One palette for figures, static HTML and the JupyterLab extension, which reads on white and on black."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_views_figure import PLOTLY, showing, span
+
+from orchmagic import views
+from orchmagic.views import palette
+from orchmagic.views.palette import BLUE, GREEN, GREY, NOW, ORANGE, PINK, RED, RUNS, contrast, span_color, text_on
+
+ROOT = Path(__file__).parents[2]
+GROUNDS = {"light": ("#ffffff", "#212121"), "dark": ("#111111", "#e0e0e0")}  # of JupyterLab's themes, with their text
+MARKS = {*RUNS, BLUE, GREEN, GREY, NOW, ORANGE, PINK, RED}
+LAB = {"call": BLUE, "tool": ORANGE, "code": GREEN, "grey": GREY, "bad": RED, "wait": PINK}
+COLOR = re.compile(r"#[0-9a-fA-F]{6}\b|rgba?\((?!127, ?127, ?127|0, ?0, ?0, ?0)[^)]*\)")
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """As CSS mixes colors in sRGB: `share` of the first."""
+    pairs = ((int(one[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in pairs)
+
+
+def test_the_contrast_is_the_one_of_wcag():
+    assert contrast("#ffffff", "#000000") == contrast("#000000", "#ffffff") == 21
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    assert contrast("#ff0000", "#ffffff") == pytest.approx(4.0, abs=0.01)
+
+
+@pytest.mark.parametrize("ground", [ground for ground, _ in GROUNDS.values()])
+@pytest.mark.parametrize("mark", sorted(MARKS))
+def test_marks_stand_out_on_light_and_on_dark_pages(mark, ground):
+    assert contrast(mark, ground) >= 3
+
+
+@pytest.mark.parametrize("color", sorted(MARKS))
+def test_words_within_a_bar_read_on_its_color(color):
+    assert contrast(color, text_on(color)) >= 4.5
+
+
+@pytest.mark.parametrize(("ground", "text"), GROUNDS.values(), ids=GROUNDS)
+def test_a_failure_in_words_reads_on_light_and_on_dark_pages(ground, text):
+    share = int(re.search(rf"color-mix\(in srgb,{RED} (\d+)%,currentColor\)", palette.FAILED_TEXT)[1])
+    assert contrast(mixed(RED, text, share / 100), ground) >= 4.5
+
+
+@pytest.mark.parametrize("color", [GREY, RED])
+def test_no_color_of_a_figures_text_reads_better_on_both_grounds(color):
+    """A figure does not know its page, and no color at all has 4.5 on both: the best has the same on each, 4.34."""
+    best = max(min(contrast(f"#{n:02x}{n:02x}{n:02x}", ground) for ground, _ in GROUNDS.values()) for n in range(256))
+    assert best == pytest.approx(4.34, abs=0.01)
+    assert min(contrast(color, ground) for ground, _ in GROUNDS.values()) >= best - 0.1
+
+
+def test_what_failed_is_red_whatever_kind_it_is_of():
+    kinds = ("call", "code", "gate", "tools", "tool", "approve", "item", "vote", "sub", "more")
+    assert {span_color(kind, "failed") for kind in kinds} == {RED}
+    assert RED not in {
+        span_color(kind, status) for kind in kinds for status in ("done", "waiting", "skipped", "running")
+    }
+
+
+@pytest.mark.parametrize("kind", ["call", "tools", "code"])
+def test_a_failed_bar_is_red_in_the_figure_and_in_the_static_view(kind):
+    bundle = views.bundle(
+        showing(span("fine", 0, 1, kind=kind), span("bad", 1, 2, kind=kind, status="failed", error="x"))
+    )
+    fine = span_color(kind, "done")
+    assert next(t for t in bundle[PLOTLY]["data"] if t["name"] == "steps")["marker"]["color"] == [fine, RED]
+    assert re.findall(r"height:10px;background:(#\w+)", bundle["text/html"]) == [fine, RED]
+
+
+def test_an_attempt_that_failed_is_red_and_the_one_after_it_is_not(notebook):
+    step = span("a", 0, 4)
+    asked = replace(step, id="a#1.ask1", parent="a#1", kind="ask")
+    tries = (
+        replace(asked, id="a#1.ask1.try1", parent=asked.id, kind="attempt", status="failed", end=1.0, error="500"),
+        replace(asked, id="a#1.ask1.try2", parent=asked.id, kind="attempt", start=2.0),
+    )
+    data = views.bundle(showing(step, asked, *tries))[PLOTLY]["data"]
+    assert next(t for t in data if t["name"] == "attempts")["marker"]["color"] == [RED, BLUE]
+
+
+def test_the_extension_has_the_colors_of_the_palette():
+    css = (ROOT / "labextension/style/palette.css").read_text()
+    assert dict(re.findall(r"--om-(\w+): (#\w+);", css)) == LAB
+    others = "".join(f.read_text() for f in (ROOT / "labextension").glob("s*/*.[ct]s*") if f.name != "palette.css")
+    assert not MARKS & set(re.findall(r"#[0-9a-f]{6}\b", others))
+
+
+def test_no_view_and_no_widget_has_a_color_of_its_own():
+    own = {"#f7f7f7", "#111111"}  # of labels that have their own ground
+    files = [f for room in ("views", "notebook") for f in (ROOT / "orchmagic" / room).rglob("*.py")]
+    found = {f.name: set(COLOR.findall(f.read_text())) - own for f in files if f.name != "palette.py"}
+    assert {name: colors for name, colors in found.items() if colors} == {}
