@@ -224,7 +224,7 @@ def is_python(dotted: str) -> bool:
 
 
 def test_every_module_and_path_that_a_page_names_exists():
-    source = "".join(text for name, text in texts(".py") if name.startswith("orchmagic/"))
+    source = package_source()
     pages = [
         (name, text)
         for name, text in texts(".md")
@@ -244,6 +244,55 @@ def test_a_name_that_does_not_exist_is_seen():
         "orchmagic.run.ids",
         "orchmagic/pattern",
     ]
+
+
+QUOTED = {
+    "docs/budgets-and-audit.md": (
+        "This kernel spent ",
+        " (all runs of this kernel)",
+        " that broke off",
+        ", all its kernels",
+    ),
+    "docs/models.md": (
+        "With every retry and fallback at most ",
+        " left alone for ",
+        " s after: ",
+        ", number ",
+        " tokens/s, ",
+        "no endpoint ",
+        "for /models",
+        "none needed",
+        "price unknown",
+        " of unknown price",
+    ),
+    "docs/reading-a-run.md": (
+        "cached (",
+        " old)",
+        "fell back to ",
+        " of the time",
+        "★ best",
+        "re-ask",
+        "critical path",
+    ),
+}
+
+
+@pytest.mark.parametrize("page", QUOTED)
+def test_what_a_page_quotes_of_the_program_is_what_it_prints(page: str):
+    quoting, source = (ROOT / page).read_text(encoding="utf-8"), package_source()
+    assert [words for words in QUOTED[page] if words not in quoting or words not in source] == []
+
+
+def test_the_page_names_every_event_of_the_audit_log():
+    page = (ROOT / "docs/budgets-and-audit.md").read_text(encoding="utf-8")
+    table = page[page.index("| `event` |") : page.index("### What is never logged")]
+    rows = [row.split("|")[1] for row in table.splitlines()[2:] if row.startswith("|")]
+    named = {name for row in rows for name in re.findall(r"`([a-z ]+)`", row)}
+    assert named == set(re.findall(r'"event": "([a-z ]+)"', package_source("trace/audit")))
+
+
+def package_source(start: str = "") -> str:
+    return "".join(text for name, text in texts(".py") if name.startswith(f"orchmagic/{start}"))
 
 
 @pytest.mark.parametrize("target", ["help", "demo", "test", "test-fast", "check", "lab", "bench", "docs"])
