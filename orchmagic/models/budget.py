@@ -16,7 +16,7 @@ _DUST = 1e-9  # US dollars: sums of floats are not exact
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Tokens, in and out, and US dollars (None: the price is unknown). `guessed`: the most that it can have been."""
+    """Tokens, in and out, and US dollars (None: the price is unknown). `guessed`: an upper bound of the real spend."""
 
     tokens: int = 0
     cost: float | None = 0.0
@@ -24,16 +24,16 @@ class Spend:
 
 
 class Budget:
-    """What one run may spend; None leaves a side open. `money` in US dollars.
+    """What one run may spend: `max_tokens`, and `money` in US dollars; None: no limit.
 
-    An inner orchestration has a budget of its own below its run's (`parent`), a run's is below those of its kernel:
-    what is spent counts in all.
+    The `parent` of an inner orchestration's budget is its run's, whose parent are those of the kernel: spending counts
+    in all of them.
 
     There is no lock: all calls of a session run on its loop's thread, and between check and booking nothing is
     awaited. Settling must not wait either, or a second cancel could lose it.
     """
 
-    lasting = False  # it outlives a run, see `SharedBudget`
+    shared = False  # by several runs, see `SharedBudget`
 
     def __init__(self, max_tokens: int | None = None, money: float | None = None, parent: Budget | None = None) -> None:
         for name, limit in (("max_tokens", max_tokens), ("money", money)):
@@ -44,99 +44,105 @@ class Budget:
         self.parent = parent
         self.spent_tokens = 0
         self.spent_cost = 0.0
-        self._met: set[str] = set()
-        self.held: dict[int, Spend] = {}
+        self._counted: set[str] = set()
+        self.reserved: dict[int, Spend] = {}
         self.numbers = itertools.count()
         self.settled = asyncio.Event()
 
     @property
-    def all(self) -> tuple[Budget, ...]:
+    def chain(self) -> tuple[Budget, ...]:
         """This budget and those above it, the outermost last."""
-        return (self, *(self.parent.all if self.parent else ()))
+        return (self, *(self.parent.chain if self.parent else ()))
 
     async def reserve(self, worst: Spend) -> int:
-        """Set `worst` aside; the number is for `settle`. Waits while other calls hold what it needs.
+        """Reserve the worst case of a call; the number is for `settle`. Waits while others have reserved what it needs.
 
         Raises:
-            BudgetExceeded: it does not fit beside what is already spent.
+            BudgetExceeded: it does not fit into what is left of a budget.
         """
-        whole = self.all
+        chain = self.chain
         while True:
-            for budget in whole:
+            for budget in chain:
                 budget.check(worst)
-            if all(budget.fits(worst) for budget in whole):
+            if all(budget.fits(worst) for budget in chain):
                 break
-            await whole[-1].settled.wait()
-        number = next(whole[-1].numbers)
-        for budget in whole:
-            budget.held[number] = worst
+            await chain[-1].settled.wait()
+        number = next(chain[-1].numbers)
+        for budget in chain:
+            budget.reserved[number] = worst
         return number
 
     def settle(self, number: int, spent: Spend) -> None:
-        """Give back what was set aside, and book what was really spent."""
-        for budget in self.all:
-            del budget.held[number]
+        """End a reservation, and book what was really spent."""
+        for budget in self.chain:
+            del budget.reserved[number]
             budget.book(spent)
-        root = self.all[-1]
+        root = self.chain[-1]
         root.settled.set()
         root.settled = asyncio.Event()
 
     def reset(self) -> None:
-        """Nothing is spent yet: a new life of the run books again what its record holds."""
+        """Start from zero: a resumed run books again what its journal holds."""
         self.spent_tokens, self.spent_cost = 0, 0.0
-        self._met.clear()
+        self._counted.clear()
 
     def book(self, spent: Spend) -> None:
-        """Count what was spent, here alone."""
+        """Count what was spent, in this budget alone."""
         self.spent_tokens += spent.tokens
         self.spent_cost += spent.cost or 0.0
 
-    def met(self, call: str, tokens: int = 0, cost: float | None = None) -> bool:
-        """Note that `call` is answered; True when the run's own budget had it noted.
+    def count_once(self, call: str, tokens: int = 0, cost: float | None = None) -> bool:
+        """Note that `call` is answered; True if the run's own budget had counted it before.
 
-        `tokens` and `cost` are what the answer took in an earlier life, counted in each budget that had it not
-        noted; what was asked just now is settled.
+        `tokens` and `cost` are what an answer from the journal took, booked in each budget that had not counted it; the
+        answer of a call just made is settled already, so it takes 0 here.
         """
-        known = call in self._met
-        self._met.add(call)
-        if not known:
+        counted = call in self._counted
+        self._counted.add(call)
+        if not counted:
             self.book(Spend(tokens, cost))
         above = self.parent
-        return known if above is None or above.lasting else above.met(call, tokens, cost)
+        return counted if above is None or above.shared else above.count_once(call, tokens, cost)
 
     def fits(self, worst: Spend) -> bool:
-        held = self.held.values()
-        tokens = self.spent_tokens + sum(h.tokens for h in held) + worst.tokens
-        cost = self.spent_cost + sum(h.cost or 0.0 for h in held) + (worst.cost or 0.0)
+        """Whether it fits beside what is spent and reserved."""
+        reserved = self.reserved.values()
+        tokens = self.spent_tokens + sum(r.tokens for r in reserved) + worst.tokens
+        cost = self.spent_cost + sum(r.cost or 0.0 for r in reserved) + (worst.cost or 0.0)
         tokens_fit = self.max_tokens is None or tokens <= self.max_tokens
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 
     def check(self, worst: Spend) -> None:
+        """Check that it fits beside what is spent.
+
+        Raises:
+            BudgetExceeded: it does not, so waiting for other calls is no use.
+        """
         tokens, cost = self.spent_tokens + worst.tokens, self.spent_cost + (worst.cost or 0.0)
         if self.max_tokens is not None and tokens > self.max_tokens:
-            told = f"limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to"
-            self._refuse("max-tokens", f"{told} {worst.tokens:,}", tokens)
+            state = f"limit {self.max_tokens:,}, spent {self.spent_tokens:,}, the next call could take up to"
+            self._refuse("max-tokens", f"{state} {worst.tokens:,}", tokens)
         if self.money is not None and cost > self.money + _DUST:
-            told = f"limit ${plain(self.money)}, spent ${plain(self.spent_cost, 4)}, the next call could cost up to"
-            self._refuse("budget", f"{told} ${plain(worst.cost or 0.0, 4)}", cost)
+            state = f"limit ${plain(self.money)}, spent ${plain(self.spent_cost, 4)}, the next call could cost up to"
+            self._refuse("budget", f"{state} ${plain(worst.cost or 0.0, 4)}", cost)
 
-    def _refuse(self, option: str, told: str, needed: float) -> NoReturn:
-        whose, advice = self.whose(option, needed)
-        raise BudgetExceeded(f"{whose}: {told}: {advice}", budget=self)
+    def _refuse(self, option: str, state: str, needed: float) -> NoReturn:
+        limit, advice = self.advice(option, needed)
+        raise BudgetExceeded(f"{limit}: {state}: {advice}", budget=self)
 
-    def whose(self, option: str, _: float) -> tuple[str, str]:
-        """Whose limit it is, and what to write; `option` is the one that sets it, the number what is needed now."""
+    def advice(self, option: str, _: float) -> tuple[str, str]:
+        """The name of the limit, and what to write; `option` is the one that sets it, the number what is needed now."""
         return option, f"raise --{option}, or lower max_tokens of the step"
 
 
 class SharedBudget(Budget):
-    """What several runs spend together: all of a kernel, or those of one name in it. Its limits may change any time.
+    """The budget of several runs: all of a kernel, or those of one name in it. Its limits may change any time.
 
-    What a run's record holds was booked here when it was paid, if it was paid here at all. `unpriced` counts calls
-    whose price is unknown, `lost` those that broke off: what they took is booked in full, `guessed` is the sum.
+    Answers from a journal are not booked here: they were when they were paid. `unpriced` counts calls whose price is
+    unknown, `lost` those that broke off, whose worst case is booked; `guessed` is the sum of those.
     """
 
-    lasting = True
+    shared = True
 
     def __init__(self, parent: SharedBudget | None = None) -> None:
         super().__init__(parent=parent)
@@ -152,15 +158,15 @@ class SharedBudget(Budget):
             tokens, cost = self.guessed.tokens + spent.tokens, (self.guessed.cost or 0.0) + (spent.cost or 0.0)
             self.guessed = Spend(tokens, cost)
 
-    def whose(self, option: str, needed: float) -> tuple[str, str]:
+    def advice(self, option: str, needed: float) -> tuple[str, str]:
         money = option == "budget"
-        more = _round(needed, self.money if money else self.max_tokens) + " tokens" * (not money)
-        what = f"notebook budget{' of tokens' * (not money)} (all runs of this kernel)"
-        return what, f"write %orch budget {more}, or %orch budget off"
+        proposed = _proposed(needed, self.money if money else self.max_tokens) + " tokens" * (not money)
+        limit = f"notebook budget{' of tokens' * (not money)} (all runs of this kernel)"
+        return limit, f"write %orch budget {proposed}, or %orch budget off"
 
 
-def _round(needed: float, limit: float | None) -> str:
-    """A limit to propose: what is needed, or twice the one of now, in two digits that are not too small."""
+def _proposed(needed: float, limit: float | None) -> str:
+    """A limit to propose: what is needed, at least twice the present one, rounded up to two digits."""
     more = max(needed, 2 * (limit or 0.0))
     step = 10.0 ** (math.floor(math.log10(more)) - 1) if more > 0 else 1.0
     return plain(math.ceil(more / step - _DUST) * step, 12)

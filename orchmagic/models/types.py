@@ -46,18 +46,18 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model at one endpoint, as settings name it. Prices are US dollars per million tokens, None = unknown.
-    Tokens that are read from (`cached`) or `written` to the endpoint's prompt cache, or spent on `reasoning`, cost as
-    input and output do unless they have a price of their own.
+    """One model at one endpoint, as the settings name it.
 
-    `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema (small
-    local models only manage that); "none": it takes none. `schemas`: "native" sends a reply's JSON schema to be
-    enforced; where the endpoint knows only that it must be JSON ("json"), or ignores that too ("none"), the schema is
-    told in a system message. `logprobs`: the endpoint returns token log-probabilities.
-    `vision`: the model takes images. `context`: tokens of question and answer together, None = not said.
-    `parameters` are added to every request body. `key_env` names the variable that holds the key; the key itself is
-    never stored. `concurrency` and the two per minute bound what is asked of it, None = no limit; `weight` is its
-    share among the deployments of a weighted alias.
+    Prices are US dollars per million tokens, None = unknown. Tokens that are read from (`cached`) or `written` to the
+    endpoint's prompt cache, or spent on `reasoning`, cost as input and output do unless they have a price of their own.
+
+    `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema, which is all
+    that small local models manage; "none": the model takes no tools. `schemas`: "native" sends the JSON schema of the
+    reply to be enforced; "json" (the endpoint enforces only JSON) and "none" write the schema in a system message.
+    `logprobs`: the endpoint returns token log-probabilities. `vision`: the model takes images. `context`: the most
+    tokens of prompt and answer, None = unknown. `parameters` are added to every request body. `key_env` names the
+    variable that holds the key; the key itself is never stored. `concurrency` (calls at a time), `requests_per_minute`
+    and `tokens_per_minute` are rate limits, None = no limit; `weight` is the share in a pool with policy "weighted".
     """
 
     alias: str
@@ -84,7 +84,7 @@ class Deployment:
 
     @property
     def limited(self) -> bool:
-        """Whether it may be asked only so often, or so much at once."""
+        """Whether it has a rate limit."""
         return (self.requests_per_minute or self.tokens_per_minute or self.concurrency) is not None
 
 
@@ -92,8 +92,8 @@ class Deployment:
 class Pool:
     """The deployments behind one alias, each with a name of its own (`small@groq`) as its `alias`.
 
-    `policy`: "order" (the first that can), "weighted" (by chance), "uptime", "price" or "latency" (by
-    score, see `models.balance`). `hedge`: seconds after which a second one is asked as well, None = never.
+    `policy`: "order" (the first that is available), "weighted" (at random), "uptime", "price" or "latency" (by score,
+    see `routing.ranking`). `hedge`: seconds without an answer after which a second one is called too, None = never.
     """
 
     alias: str
@@ -104,15 +104,15 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One question to one model.
+    """One call of one model.
 
-    What can change the answer (and so is in the cache key): `model` once resolved, `messages` (OpenAI chat
-    messages), `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`.
-    What cannot: `call` (the id in the trace), `fallback`, `timeout` (seconds an attempt), `cache`, `stream`,
-    `retries` (how often the transport tries again, None = as often as the run says).
-    `cache` is "use", "refresh" (ask, then store) or "off"; `ttl` in seconds, None = for ever.
-    `parts` opts into the semantic cache: the texts that were filled into the prompt, by name; `frame` is all the
-    rest of the messages. Equal `frame` and equal `parts` make equal messages.
+    In the cache key, because they can change the answer: `model` once resolved, `messages` (OpenAI chat messages),
+    `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`.
+    Not in it: `call` (the id in the trace), `fallback` (models to call after this one failed), `timeout` (seconds of
+    an attempt), `cache`, `stream`, `retries` (of the transport, None = the run's).
+    `cache` is "use", "refresh" (call, then store) or "off"; `ttl` in seconds, None = for ever.
+    `parts` opts into the semantic cache: the texts that were filled into the prompt, by name; `frame` is the rest of
+    the messages. Equal `frame` and equal `parts` make equal messages.
     """
 
     call: str
@@ -144,8 +144,8 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
-    """A usable answer. `model` and `provider` say who gave it; `cost` in US dollars, None = price unknown;
-    `charged`: the endpoint itself reported it.
+    """A usable answer of `model` at `provider`. `cost` in US dollars, None = price unknown; `charged`: the endpoint
+    itself reported it.
 
     `age` is None for a fresh answer, else the seconds since the stored one was given; `reason` says why this
     model answered ("first choice", "fallback after 429 from small").

@@ -51,7 +51,7 @@ def test_no_schedule_of_faults_retries_fallbacks_and_cancels_passes_the_limit(pl
     endpoint, budget = Endpoint(plan, limits), Budget(**limits)
     errors = asyncio.run(play(endpoint, budget, planned))
     assert not endpoint.passed
-    assert budget.held == {}
+    assert budget.reserved == {}
     assert endpoint.tokens <= budget.spent_tokens <= max_tokens
     assert endpoint.cost <= budget.spent_cost + 1e-9
     assert all(e is None or isinstance(e, (BudgetExceeded, *FAULTS.values())) for e in errors)

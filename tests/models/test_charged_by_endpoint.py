@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from orchmagic.models import Deployment
-from orchmagic.models.pricing.prices import settled
+from orchmagic.models.pricing.prices import with_cost
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.record import Record
 from orchmagic.views.formats.trace_mime import render
@@ -20,7 +20,7 @@ OWN = Deployment("a", "openai", "m", "http://127.0.0.1/v1", input_price=2.0, out
 
 def priced(usage, deployment):
     told = {"model": "m", "choices": [{"message": {"content": "four"}}], "usage": usage}
-    return settled(chat_completions.response(told, {"messages": []}), told, deployment, {})
+    return with_cost(chat_completions.response(told, {"messages": []}), told, deployment, {})
 
 
 # name, the usage object, US dollars

@@ -58,7 +58,7 @@ def test_a_rate_that_is_missing_is_unknown_and_not_free():
 @pytest.mark.parametrize("size", [1_000, 199_999, 400_000])
 def test_no_call_of_at_most_so_many_tokens_costs_more_than_the_worst_case(size):
     chance = random.Random(7)
-    most = LONG.worst(size, 500, kept=True, seen=True, heard=True)
+    most = LONG.worst(size, 500, cache_an_hour=True, images=True, audio=True)
     for _ in range(300):
         read, said = chance.randrange(1, size + 1), chance.randrange(0, 501)
         cached = chance.randrange(0, read + 1)
@@ -67,7 +67,7 @@ def test_no_call_of_at_most_so_many_tokens_costs_more_than_the_worst_case(size):
         loud = chance.randrange(0, said + 1)
         what = bill(read, said, cached=cached, written=written, written_long=kept, audio_in=sound, audio_out=loud)
         assert LONG.cost(what) <= most + 1e-12
-    assert LONG.worst(size, 500, kept=False, seen=False, heard=False) < most
+    assert LONG.worst(size, 500, cache_an_hour=False, images=False, audio=False) < most
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_no_call_of_at_most_so_many_tokens_costs_more_than_the_worst_case(size):
     ],
 )
 def test_the_worst_case_is_the_dearest_kind_at_the_highest_rung_in_reach(size, kept, millions):
-    assert LONG.worst(size, 500, kept=kept, seen=False, heard=False) == pytest.approx(millions / 1e6)
+    assert LONG.worst(size, 500, cache_an_hour=kept, images=False, audio=False) == pytest.approx(millions / 1e6)
 
 
 def test_a_question_that_may_be_kept_for_an_hour_is_set_aside_at_that_price():
@@ -167,14 +167,14 @@ def test_a_tier_of_service_has_its_own_price_and_the_answer_says_which_it_was():
     found = price_list.rates(OPENAI, name, price_list.context(asked, told))
     usual = price_list.rates(OPENAI, name)
     assert found == price_list._read(variant.prices) or found.input != usual.input
-    may = {"kept": False, "seen": False, "heard": False}
+    may = {"cache_an_hour": False, "images": False, "audio": False}
     here = Deployment("a", "openai", name, OPENAI)
     dear, cheap = (prices.worst(here, 1_000, 10, sent, **may) for sent in (told, {}))
     assert dear > cheap
 
 
 def test_the_worst_case_of_an_unknown_price_is_unknown():
-    may = {"kept": False, "seen": False, "heard": False}
+    may = {"cache_an_hour": False, "images": False, "audio": False}
     for nobody in (Deployment("a", "openai", "m"), Deployment("a", "openai", "no-such-model", OPENAI)):
         assert prices.worst(nobody, 10, 10, {}, **may) is None
 

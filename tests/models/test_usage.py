@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from orchmagic.models import Deployment
-from orchmagic.models.pricing.prices import settled
+from orchmagic.models.pricing.prices import with_cost
 from orchmagic.models.wire import billing, chat_completions
 from orchmagic.trace.events import Usage
 
@@ -199,7 +199,7 @@ def answer(usage, **more):
 
 def priced(usage, deployment=OWN, **more):
     told = answer(usage, **more)
-    return settled(chat_completions.response(told, {"messages": []}), told, deployment, {})
+    return with_cost(chat_completions.response(told, {"messages": []}), told, deployment, {})
 
 
 @pytest.mark.parametrize(("usage", "read", "millions"), [row[1:] for row in REPORTED], ids=[row[0] for row in REPORTED])

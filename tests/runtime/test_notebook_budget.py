@@ -243,7 +243,7 @@ def test_runs_in_the_background_share_it_and_never_pass_it(notebook):
     whole = notebook.session.purse.whole
     assert {run.status for run in runs} == {"done", "capped"}
     assert sum(run.tokens for run in runs) == whole.spent_tokens <= limit
-    assert whole.held == {}
+    assert whole.reserved == {}
     assert all(run.reason.startswith("notebook budget") for run in runs if run.status == "capped")
 
 
@@ -283,7 +283,7 @@ def test_no_schedule_of_many_runs_passes_the_limit_of_all(plan, planned, max_tok
     asyncio.run(play(endpoint, purse, planned))
     whole, names = purse.whole, purse.names.values()
     assert not endpoint.passed
-    assert whole.held == {}
+    assert whole.reserved == {}
     assert endpoint.tokens <= whole.spent_tokens <= max_tokens
     assert endpoint.cost <= whole.spent_cost + 1e-9 <= money + 1e-8
     assert sum(n.spent_tokens for n in names) == whole.spent_tokens

@@ -6,9 +6,8 @@ The worst case of a prompt is its length in bytes: a token of a byte-level token
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from orchmagic.core.numbers import plain
 from orchmagic.errors import BudgetExceeded, OrchError
@@ -36,11 +35,11 @@ class Budgeting:
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self._resolve(request.model)
         worst = worst_case(request, deployment)
-        bound = next((b for b in self._budget.all if b.money is not None), None)
+        bound = next((b for b in self._budget.chain if b.money is not None), None)
         if bound is not None and worst.cost is None:
-            limit = f"{'notebook ' * bound.lasting}budget: limit ${plain(bound.money or 0.0)}"
-            whose = f"{deployment.alias!r} ({deployment.model})"
-            raise BudgetExceeded(f"{limit}, but the price of {whose} is unknown: {self._advice(deployment)}")
+            limit = f"{'notebook ' * bound.shared}budget: limit ${plain(bound.money or 0.0)}"
+            name = f"{deployment.alias!r} ({deployment.model})"
+            raise BudgetExceeded(f"{limit}, but the price of {name} is unknown: {self._advice(deployment)}")
         number = await self._budget.reserve(worst)
         spent = replace(worst, guessed=True)  # a cancelled or broken call may have been billed in full
         try:
@@ -67,13 +66,12 @@ def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
     replies = body["n"] if isinstance(body.get("n"), int) else 1
     reply = max([request.max_tokens, *limits]) * max(1, replies)
-    may = {"kept": '"1h"' in text, "seen": bool(pictures) or "modalities" in body, "heard": _sound(body, text)}
+    may = {
+        "cache_an_hour": '"1h"' in text,
+        "images": bool(pictures) or "modalities" in body,
+        "audio": "modalities" in body or '"input_audio"' in text,
+    }
     return Spend(prompt + reply, prices.worst(deployment, prompt, reply, body, **may))
-
-
-def _sound(body: Mapping[str, Any], text: str) -> bool:
-    """Whether there may be sound in a question or its answer."""
-    return "modalities" in body or '"input_audio"' in text
 
 
 def _billed(usage: Usage, cost: float | None, worst: Spend) -> Spend:
@@ -81,7 +79,7 @@ def _billed(usage: Usage, cost: float | None, worst: Spend) -> Spend:
 
 
 def _lost(error: OrchError, worst: Spend) -> Spend:
-    """What a failed attempt is billed: the worst case when nobody knows."""
+    """What a failed attempt is billed: the worst case if that is unknown."""
     usage = getattr(error, "usage", None)
     if usage is not None:
         return _billed(usage, getattr(error, "cost", None), worst)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
+from orchmagic.models.budget import Budget
 from orchmagic.models.cache import serialization
 from orchmagic.models.cache.key import key
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
@@ -18,12 +18,6 @@ from orchmagic.trace.events import Recalled
 REASON = "from the record"
 
 
-class SpendLog(Protocol):
-    """A budget, as far as answers from the record need one; see `Budget.met`."""
-
-    def met(self, call: str, tokens: int = 0, cost: float | None = None) -> bool: ...
-
-
 class Journaling:
     """Just inside tracing. What an earlier life of the run paid counts against its budget, as it did then.
 
@@ -31,7 +25,7 @@ class Journaling:
     without a word: its events and costs are in the trace.
     """
 
-    def __init__(self, journal: Journal, resolve: Callable[[str], Deployment], emit: Emit, budget: SpendLog) -> None:
+    def __init__(self, journal: Journal, resolve: Callable[[str], Deployment], emit: Emit, budget: Budget) -> None:
         self._journal = journal
         self._resolve = resolve
         self._emit = emit
@@ -45,13 +39,13 @@ class Journaling:
             return self._recalled(request.call, answer, own=found.own)
         answer = await handler(request)
         self._journal.keep(request.call, name, serialization.dump(answer))
-        self._budget.met(request.call)
+        self._budget.count_once(request.call)
         return answer
 
     def _recalled(self, call: str, answer: ModelResponse, *, own: bool) -> ModelResponse:
         paid = own and answer.age is None  # else the cache gave it, then as now for nothing
-        known = self._budget.met(call, answer.usage.total, answer.cost) if paid else self._budget.met(call)
-        if known:
+        spent = (answer.usage.total, answer.cost) if paid else ()
+        if self._budget.count_once(call, *spent):
             return answer
         self._emit(Recalled(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
         return replace(answer, reason=REASON)

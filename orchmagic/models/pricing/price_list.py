@@ -1,7 +1,7 @@
 """The price list that is shipped with genai-prices: prices by endpoint and model, at a time, for a tier of service.
 
 It is data of an installed package: nothing is ever fetched. A look-up takes 60 us, and each attempt needs two or
-three: what is found is kept for a minute, because some prices change with the hour.
+three: the result is kept for a minute, because some prices change with the hour.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ def rates(base_url: str, model: str, context: Context = (), at: float | None = N
 
 
 def possible(base_url: str, model: str, context: Context = (), at: float | None = None) -> tuple[Rates, ...]:
-    """All prices that a call may meet that is sent at that time: an hour begins meanwhile, or its tier is not given."""
+    """All prices that may apply to a call sent at that time: an hour may begin meanwhile, its tier may be denied."""
     now = time.time() if at is None else at
-    asked = [(c, when) for c in dict.fromkeys(((), context)) for when in (now, now + _HOUR)]
-    found = (rates(base_url, model, c, when) for c, when in asked)
-    return tuple(dict.fromkeys(r for r in found if r is not None))
+    cases = [(c, when) for c in dict.fromkeys(((), context)) for when in (now, now + _HOUR)]
+    known = (rates(base_url, model, c, when) for c, when in cases)
+    return tuple(dict.fromkeys(r for r in known if r is not None))
 
 
-def context(*told: Mapping[str, Any]) -> Context:
-    """What the price depends on, from a request and its answer; the last that says so wins."""
+def context(*bodies: Mapping[str, Any]) -> Context:
+    """What the price depends on, from the bodies of a request and its answer; the last that has it wins."""
     names = ("service_tier", "speed")
-    known = {name: text for one in told for name in names if isinstance(text := one.get(name), str) and text}
-    return tuple(known.items())
+    values = {name: text for body in bodies for name in names if isinstance(text := body.get(name), str) and text}
+    return tuple(values.items())
 
 
 def edition() -> str:
@@ -72,10 +72,10 @@ def _rates(base_url: str, model: str, context: Context, minute: int) -> Rates | 
     if known is None:
         return None
     prices = known.get_prices(datetime.fromtimestamp(minute * _MINUTE, UTC), dict(context) or None)
-    found = _read(prices)
-    if found == Rates():  # listed, without a price
+    listed = _read(prices)
+    if listed == Rates():  # without a price
         return Rates(flat(0.0), flat(0.0)) if model.endswith(_FREE) else None
-    return found
+    return listed
 
 
 @lru_cache(256)
@@ -90,9 +90,9 @@ def _known(base_url: str, model: str) -> ModelInfo | None:
 
 
 def _read(prices: ModelPrice) -> Rates:
-    told: dict[str, Any] = {ours: _rate(getattr(prices, theirs, None)) for ours, theirs in _NAMES.items()}
+    read: dict[str, Any] = {ours: _rate(getattr(prices, theirs, None)) for ours, theirs in _NAMES.items()}
     calls = _rate(getattr(prices, "requests_kcount", None))
-    return Rates(**told, request=calls[-1][1] / _THOUSAND if calls else 0.0)
+    return Rates(**read, request=calls[-1][1] / _THOUSAND if calls else 0.0)
 
 
 def _rate(price: Any) -> Rate | None:

@@ -22,9 +22,9 @@ def flat(price: float) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """None: the list has no such rate. Of `input` and `output` that means unknown: nobody gives them away unsaid.
+    """The rate of each kind of token; None: it has none of its own, for `input` and `output` it is unknown.
 
-    `request` is what a call costs beside its tokens.
+    `request` is what a call costs beside its tokens, in US dollars.
     """
 
     input: Rate | None = None
@@ -41,55 +41,55 @@ class Rates:
     request: float = 0.0
 
     def cost(self, bill: Bill) -> float | None:
-        """Dollars; None when a price is unknown that is needed, or the counts do not add up."""
+        """US dollars; None if a needed price is unknown, or the counts do not add up."""
         usage, size = bill.usage, bill.usage.input
         text = size - usage.cached - usage.written
         if text < 0 or (size and self.input is None) or (usage.output and self.output is None):
             return None
-        fresh = _at(self.input, size)
-        spent = text * fresh
+        plain = _at(self.input, size)
+        spent = text * plain
         if usage.cached:
-            spent += usage.cached * _at(self.cached, size, fresh)
+            spent += usage.cached * _at(self.cached, size, plain)
         if usage.written:
-            brief = _at(self.written, size, fresh)
-            spent += (usage.written - bill.written_long) * brief
-            spent += bill.written_long * _at(self.written_long, size, brief)
+            written = _at(self.written, size, plain)
+            spent += (usage.written - bill.written_long) * written
+            spent += bill.written_long * _at(self.written_long, size, written)
         if bill.audio_in or bill.image_in:
-            spent += self._seen(bill, text, fresh)
+            spent += self._media_surcharge(bill, text, plain)
         if usage.output:
-            spent += self._said(bill, size)
+            spent += self._output(bill, size)
         return spent / MILLION + self.request
 
-    def _seen(self, bill: Bill, text: int, fresh: float) -> float:
-        """What sound and pictures cost more than text. Those beyond what is fresh were read from the cache."""
+    def _media_surcharge(self, bill: Bill, text: int, plain: float) -> float:
+        """What audio and images cost more than text. Tokens beyond the uncached `text` were read from the cache."""
         size = bill.usage.input
         image = min(bill.image_in, text)
         audio = min(bill.audio_in, text - image)
-        more = image * (_at(self.image_in, size, fresh) - fresh) + audio * (_at(self.audio_in, size, fresh) - fresh)
-        stored, cached = min(bill.audio_in - audio, bill.usage.cached), _at(self.cached, size, fresh)
+        more = image * (_at(self.image_in, size, plain) - plain) + audio * (_at(self.audio_in, size, plain) - plain)
+        stored, cached = min(bill.audio_in - audio, bill.usage.cached), _at(self.cached, size, plain)
         return more + stored * (_at(self.cached_audio, size, cached) - cached)
 
-    def _said(self, bill: Bill, size: int) -> float:
+    def _output(self, bill: Bill, size: int) -> float:
         plain = _at(self.output, size)
         more = min(bill.usage.reasoning, bill.usage.output) * (_at(self.reasoning, size, plain) - plain)
         more += bill.audio_out * (_at(self.audio_out, size, plain) - plain)
         more += bill.image_out * (_at(self.image_out, size, plain) - plain)
         return bill.usage.output * plain + more
 
-    def worst(self, asked: int, answered: int, *, kept: bool, seen: bool, heard: bool) -> float | None:
-        """The most that a call of at most so many tokens costs, however they are cached, thought or spoken.
+    def worst(self, prompt: int, reply: int, *, cache_an_hour: bool, images: bool, audio: bool) -> float | None:
+        """The most that a call of at most so many tokens costs, whatever their kinds.
 
-        `kept`: it may write to the cache for an hour; `seen`, `heard`: there may be pictures or sound in it.
+        `cache_an_hour`: it may write to the cache for an hour; `images`, `audio`: there may be some in it.
         """
         if self.input is None or self.output is None:
             return None
-        read = [self.input, self.cached, self.written, self.written_long if kept else None]
-        said = [self.output, self.reasoning]
-        if seen:
-            read, said = [*read, self.image_in], [*said, self.image_out]
-        if heard:
-            read, said = [*read, self.audio_in, self.cached_audio], [*said, self.audio_out]
-        return (asked * _most(read, asked) + answered * _most(said, asked)) / MILLION + self.request
+        inputs = [self.input, self.cached, self.written, self.written_long if cache_an_hour else None]
+        outputs = [self.output, self.reasoning]
+        if images:
+            inputs, outputs = [*inputs, self.image_in], [*outputs, self.image_out]
+        if audio:
+            inputs, outputs = [*inputs, self.audio_in, self.cached_audio], [*outputs, self.audio_out]
+        return (prompt * _most(inputs, prompt) + reply * _most(outputs, prompt)) / MILLION + self.request
 
 
 def _at(rate: Rate | None, size: int, otherwise: float = 0.0) -> float:

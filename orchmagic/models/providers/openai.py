@@ -102,7 +102,7 @@ async def _ask(
             answer = await _stream(client, body, call, deployment, emit)
         else:
             answer = await _whole(client, body, deployment)
-        return prices.settled(chat_completions.response(answer, body), answer, deployment, body)
+        return prices.with_cost(chat_completions.response(answer, body), answer, deployment, body)
     except APIConnectionError as error:
         raise _broken(error, deployment) from error
     except APIStatusError as error:

@@ -42,7 +42,7 @@ def _told(whole: SharedBudget) -> str:
         limits.append(counted(whole.max_tokens, "token"))
         left.append(counted(max(0, whole.max_tokens - whole.spent_tokens), "token"))
     bound = f"limit {' and '.join(limits)}, left {' and '.join(left)}" if limits else "no limit"
-    held = f"; {counted(len(whole.held), 'call')} under way" if whole.held else ""
+    held = f"; {counted(len(whole.reserved), 'call')} under way" if whole.reserved else ""
     took = _sum(whole.spent_cost, whole.unpriced, whole.spent_tokens)
     return f"This kernel spent {took}; {bound}{held}.{_lost(whole)}"
 
