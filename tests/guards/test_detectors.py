@@ -32,6 +32,21 @@ def kinds(rule: str, text: str) -> list[str]:
     return [what for what, _ in found(rule, text)]
 
 
+def test_only_values_of_eight_characters_or_more_are_looked_for():
+    environ = {"A_TOKEN": "x7-y9-z", "B_TOKEN": "x7-y9-zq"}
+    assert found("secrets", "see x7-y9-z and x7-y9-zq", environ=environ) == [("value of B_TOKEN", "x7-y9-zq")]
+
+
+def test_a_value_of_few_different_characters_is_no_secret():
+    assert kinds("secrets", 'token = "ab1ab1ab1ab1ab1ab1"') == []
+    assert kinds("secrets", 'token = "q8Zr2Lx7Kp4Vt9Wm1B"') == ["assigned secret"]
+
+
+@pytest.mark.parametrize("number", ["6666666666666", "44444444444444444"])
+def test_one_digit_over_and_over_is_no_card_whatever_its_checksum(number: str):
+    assert kinds("pii:card", f"order {number}") == []
+
+
 def test_the_built_in_guards_are_found_as_foreign_ones_are():
     assert set(GUARDS.names()) == {"secrets", "pii", "injection", "length", "deny"}
     assert [plug.name for plug in GUARDS] == list(GUARDS.names())

@@ -363,6 +363,13 @@ async def test_overlapping_findings_become_one_placeholder():
     assert judged.values == {}  # part of it must not come back
 
 
+async def test_a_placeholder_is_named_after_the_longest_of_overlapping_findings():
+    space = {"short": lambda t: [(0, 5)], "long": lambda t: [(3, 25)]}
+    guardrails = Guardrails(parse("short=redact,long=redact", space))
+    checked = await guardrails.check_all([CheckedText("x" * 30, "user")], "input", "a#1.1")
+    assert checked.texts == ("[long 1]xxxxx",)
+
+
 async def test_a_text_is_checked_once_however_often_a_run_sends_it():
     asked: list[str] = []
     policy = Guardrails(parse("mine=warn", {"mine": asked.append}))

@@ -18,7 +18,7 @@ from orchmagic.errors import (
     ServerFailed,
     SettingsError,
 )
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
+from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec, images
 from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.middleware.budgeting import Budgeting, worst_case
 from orchmagic.models.wire import chat_completions
@@ -51,6 +51,17 @@ class Desk:
 
     async def ask(self, request=REQUEST):
         return await self.middleware(request, self.handler)
+
+
+def test_an_image_counts_with_the_most_that_it_can_be_billed():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    text = {"type": "text", "text": "[image/png, 0 kB]"}  # what is counted of the body itself
+
+    def tokens(*parts):
+        return worst_case(replace(REQUEST, messages=({"role": "user", "content": list(parts)},)), PRICED).tokens
+
+    assert tokens(picture) - tokens(text) == images.TOKENS
+    assert tokens(picture, picture) - tokens(text, text) == 2 * images.TOKENS
 
 
 async def test_an_answer_is_booked_as_it_was_billed():

@@ -158,7 +158,7 @@ async def test_a_damaged_entry_is_a_warning_and_a_miss(entry):
     bench = Bench()
     name = key(REQUEST, HERE)
     bench.cache.set(name, entry)
-    with pytest.warns(CacheWarning, match="cannot be read, so it is asked again"):
+    with pytest.warns(CacheWarning, match="cannot be read, so the model is called again"):
         assert await bench.ask() is ANSWER
     assert (await bench.ask()).age is not None  # the new answer took its place
 

@@ -117,6 +117,20 @@ def test_when_the_time_is_over_one_call_probes_and_the_others_stay_away(health, 
     assert health.state(HERE) == "ok"
 
 
+def test_who_waits_for_a_probe_looks_again_after_a_second(health, clock):
+    fail(health, QuotaExhausted("402"))
+    clock.now += 601
+    health.enter(HERE, 10, timeout=60.0)
+    assert closed(health).until == clock.now + 1
+
+
+def test_a_later_failure_never_shortens_the_time_of_an_open_circuit(health, clock):
+    early, late = health.enter(HERE, 10), health.enter(HERE, 10)
+    health.left(early, error=QuotaExhausted("402"))
+    health.left(late, error=RateLimited("429", retry_after=1))
+    assert closed(health).until == clock.now + 600
+
+
 def test_a_probe_that_fails_opens_it_again_for_twice_as_long(health, clock):
     for _ in range(3):
         fail(health, ServerFailed("500"))

@@ -159,7 +159,7 @@ async def test_the_waits_between_rounds_double_up_to_a_cap_however_many_rounds_t
     errors = {name: [ServerFailed("500")] * 1200 for name in "ab"}
     world = World("ab", retry=1100, **errors)
     world.health.enter = lambda deployment, *_, **__: Permit(deployment.alias)  # no circuit: the rounds are looked at
-    with pytest.raises(ServerFailed):
+    with pytest.raises(ServerFailed, match="no deployment"):
         await world.ask()
     assert world.waits[:7] == [0.25, 0.5, 1, 2, 4, 8, 10]
     assert world.waits[7:] == [10] * 1093
@@ -288,6 +288,27 @@ async def test_requests_beyond_a_minute_s_limit_wait_for_their_time():
     await world.ask()
     await world.ask()
     assert world.waits == [pytest.approx(59.9)]
+
+
+@pytest.mark.parametrize(("retries", "calls"), [(0, 3), (1, 6), (None, 9)])
+async def test_the_retries_of_a_request_win_over_those_of_the_run(retries, calls):
+    world = World(
+        a=ServerFailed("500", status=500), b=ServerFailed("500", status=500), c=ServerFailed("500", status=500)
+    )
+    world.health.enter = lambda deployment, *_, **__: Permit(deployment.alias)  # no circuit: the rounds are looked at
+    with pytest.raises(ServerFailed, match="no deployment"):
+        await world.ask(retries=retries)
+    assert len(world.asked) == calls
+
+
+@pytest.mark.parametrize(("context", "fits"), [(101, True), (100, False)])
+async def test_a_context_holds_as_many_tokens_as_it_has(context, fits):
+    world = World("a", fields={"a": {"context": context}})
+    if fits:
+        assert (await world.ask(max_tokens=100)).text == "p@a"  # "hi" is one token
+    else:
+        with pytest.raises(NoDeployment, match="may take 101"):
+            await world.ask(max_tokens=100)
 
 
 async def test_a_single_deployment_with_limits_keeps_its_own_retries_and_reason():

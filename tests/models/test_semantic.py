@@ -325,6 +325,41 @@ async def test_with_a_bound_nothing_is_served_until_enough_is_known():
     assert bench.asked == 2
 
 
+async def test_one_error_raises_a_learned_threshold_at_once():
+    bench = Bench(bound=0.02)
+    await bench.ask()
+    [entry] = bench.memory.store.entries()
+
+    def label(number, right):
+        bench.memory.store.label(entry, ComparedQuestion("s", {"q": str(number)}), 0.99, right, "audit", 1.0)
+
+    for number in range(150):
+        label(number, right=True)
+    assert bench.memory.threshold() is not None
+    label(150, right=False)  # one label more is less than a hundredth
+    assert bench.memory.threshold() is None
+
+
+class Away(MemoryCache):
+    """A remote cache whose server cannot be reached just now."""
+
+    away = False
+
+    def get(self, key):
+        return None if self.away else super().get(key)
+
+
+async def test_an_entry_outlives_a_server_that_is_away():
+    bench = Bench(cache=Away())
+    await bench.ask()
+    bench.cache.away = True
+    await bench.ask(SAME)
+    assert len(bench.memory.store.entries()) == 2
+    bench.cache.away = False
+    assert (await bench.ask(f"{SAME}!")).age is not None
+    assert bench.asked == 2
+
+
 async def test_two_kernels_see_each_others_entries(tmp_path):
     cache = MemoryCache()
     one, two = Bench(tmp_path / "s.sqlite", cache), Bench(tmp_path / "s.sqlite", cache)

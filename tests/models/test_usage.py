@@ -234,6 +234,12 @@ def test_sound_pictures_and_what_is_kept_for_an_hour_are_known_to_the_price_alon
     )
 
 
+def test_no_more_is_cached_for_an_hour_than_is_cached_at_all():
+    details = {"cache_creation_tokens": 40, "cache_creation_token_details": {"ephemeral_1h_input_tokens": 99}}
+    bill = billing.read({"prompt_tokens": 100, "completion_tokens": 1, "prompt_tokens_details": details})
+    assert (bill.usage.written, bill.written_long) == (40, 40)
+
+
 def test_a_stream_reports_in_its_last_chunk_and_groq_in_a_place_of_its_own():
     usage = {"prompt_tokens": 38, "completion_tokens": 5, "total_tokens": 43}
     parts = chat_completions.Assembly()
