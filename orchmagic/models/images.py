@@ -45,10 +45,10 @@ class Image:
 
 
 def encode(value: object) -> dict[str, str] | None:
-    """The image as JSON; None for what is none.
+    """The image as JSON; None if it is no image.
 
     Raises:
-        InputError: it is one, but cannot be sent.
+        InputError: it is an image that cannot be sent.
     """
     if isinstance(value, Image):
         return {"image": value.kind, "data": value.data}
@@ -75,14 +75,14 @@ def encoded(value: object) -> dict[str, str]:
     Raises:
         ValueError: it is none.
     """
-    found = encode(value)
-    if found is None:
+    image = encode(value)
+    if image is None:
         raise ValueError(f"{type(value).__name__} is not JSON")
-    return found
+    return image
 
 
 def _bytes(value: object) -> bytes | None:
-    """The file that stands behind an image of one of the known kinds."""
+    """The bytes of an image of one of the known kinds."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, Path):
@@ -126,10 +126,10 @@ def content(rendered: str) -> str | list[dict[str, Any]]:
         return rendered
     parts: list[dict[str, Any]] = []
     at = 0
-    for found in _MARK.finditer(rendered):
-        parts += _text(rendered[at : found.start()])
-        parts.append({"type": "image_url", "image_url": {"url": f"data:{found[1]};base64,{found[2]}"}})
-        at = found.end()
+    for match in _MARK.finditer(rendered):
+        parts += _text(rendered[at : match.start()])
+        parts.append({"type": "image_url", "image_url": {"url": f"data:{match[1]};base64,{match[2]}"}})
+        at = match.end()
     return [*parts, *_text(rendered[at:])] if parts else rendered
 
 

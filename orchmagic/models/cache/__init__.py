@@ -20,16 +20,16 @@ class Complaints:
     """Warns once of each kind of trouble: a broken disk must not flood a notebook."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def __call__(self, kind: str, text: str) -> None:
-        if kind not in self._told:
-            self._told.add(kind)
+        if kind not in self._warned:
+            self._warned.add(kind)
             warnings.warn(text, CacheWarning, stacklevel=3)
 
     def over(self, kind: str) -> None:
-        """That trouble is over: when it comes again, it is told again."""
-        self._told.discard(kind)
+        """That trouble is over: the next time it warns again."""
+        self._warned.discard(kind)
 
 
 class Cache(Protocol):
@@ -37,10 +37,10 @@ class Cache(Protocol):
 
     `get` and `set` raise nothing because of what is stored or where: damage is a CacheWarning and a miss. All are
     safe to call from several threads, and quick enough to be called on an event loop unless the cache has an
-    attribute `remote` that is true: then they may wait for a network, and are called in a thread; one that is `away`
-    finds nothing just now, whatever it holds. `clear` returns how many entries there were; `stats` has `entries`,
-    `bytes` and `path` (shown to people: no password); these two raise SettingsError when the cache cannot be used.
-    `close` is idempotent; a later use opens again.
+    attribute `remote` that is true: then they may wait for a network, and are called in a thread. While its attribute
+    `away` is true its server cannot be reached, and every `get` is a miss. `clear` returns how many entries there were;
+    `stats` has `entries`, `bytes` and `path` (shown to people: no password); these two raise SettingsError if the cache
+    cannot be used. `close` is idempotent; a later use opens again.
     """
 
     def get(self, key: str) -> dict[str, Any] | None: ...
@@ -84,5 +84,5 @@ def at(url: str | None, folder: Path) -> Cache:
         if scheme in plug.schemes:
             return plug.create(url)
     known = ", ".join(f"{scheme}://" for plug in CACHES for scheme in plug.schemes)
-    found = f"is a {scheme}:// address" if scheme else "is no URL"
-    raise SettingsError(f"cache_url {found}: write redis://host:6379/0 (known: {known}), or none for a folder")
+    problem = f"is a {scheme}:// address" if scheme else "is no URL"
+    raise SettingsError(f"cache_url {problem}: write redis://host:6379/0 (known: {known}), or none for a folder")

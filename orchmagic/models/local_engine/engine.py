@@ -81,9 +81,9 @@ def start(model: str, notify: Callable[[str], None]) -> Endpoint:
         SettingsError: the engine or a system library is not installed.
     """
     with _lock:
-        found = running(model)
-        if found is not None:
-            return found
+        endpoint = running(model)
+        if endpoint is not None:
+            return endpoint
         problem = weights.missing(model)
         if problem:
             raise WeightsError(problem)
@@ -119,7 +119,7 @@ def _launch(model: str, path: Path) -> Engine:
         # without it a busy machine answers ten times slower: idle threads of OpenMP spin
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
-    given = {
+    request = {
         "name": Path(model).stem if model.lower().endswith(".gguf") else model,
         "path": str(path),
         "api_key": key,
@@ -129,7 +129,7 @@ def _launch(model: str, path: Path) -> Engine:
     }
     engine = Engine(Endpoint("", key), process, os.getpid())
     try:
-        reply = _ask(process, given)
+        reply = _ask(process, request)
     except BaseException:
         engine.stop()
         raise
@@ -139,17 +139,17 @@ def _launch(model: str, path: Path) -> Engine:
     return Engine(Endpoint(reply["base_url"], key), process, os.getpid())
 
 
-def _ask(process: subprocess.Popen[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _ask(process: subprocess.Popen[str], request: Mapping[str, Any]) -> dict[str, Any]:
     """What the process says once it has loaded, or failed to; empty when it died."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(given) + "\n")
+        process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
-        line = process.stdout.readline()
+        reply = process.stdout.readline()
     except BrokenPipeError:
-        line = ""
-    return dict(json.loads(line)) if line else {}
+        reply = ""
+    return dict(json.loads(reply)) if reply else {}
 
 
 def _failure(model: str, path: Path, reply: Mapping[str, Any]) -> OrchError:

@@ -1,4 +1,4 @@
-"""Serve an answer that was given before. Errors are never stored; what cannot be read is a warning and a miss."""
+"""Serves stored answers. Errors are never stored; what cannot be read is a warning and a miss."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _THREADS = ThreadPoolExecutor(16, "orchmagic-cache")
 class Caching:
     """`cache` None switches it off; a stored answer keeps its usage and cost, and `age` says they are not new.
 
-    A cache on this machine is asked on the loop's own thread: a hit takes some 20 µs, less than handing it to another
-    one. A remote one is asked in a thread, so that only those who want its answer wait for it.
+    A cache on this machine is read on the loop's own thread: a hit takes some 20 µs, less than a switch of threads. A
+    remote one is read in another thread, so that only the call that needs its answer waits for it.
     """
 
     def __init__(
@@ -44,23 +44,23 @@ class Caching:
         if self._cache is None or request.cache == "off":
             return await handler(request)
         name = key(request, self._resolve(request.model))
-        if request.cache == "use" and (found := await self._read(self._cache, name, request.ttl)) is not None:
-            self._emit(CacheHit(call=request.call, age=found.age or 0.0, usage=found.usage, cost=found.cost))
-            return found
+        if request.cache == "use" and (stored := await self._read(self._cache, name, request.ttl)) is not None:
+            self._emit(CacheHit(call=request.call, age=stored.age or 0.0, usage=stored.usage, cost=stored.cost))
+            return stored
         answer = await handler(request)
-        if answer.age is None:  # else it was shared, and the one who asked stores it
+        if answer.age is None:  # else it was shared, and the call that sent the request stores it
             await self._write(self._cache, name, answer, request.ttl)
         return answer
 
     async def holds(self, request: ModelRequest) -> bool:
-        """Whether this very request would be answered from the cache."""
+        """Whether the cache has an answer to this request."""
         if self._cache is None or request.cache != "use":
             return False
         return await self._read(self._cache, key(request, self._resolve(request.model)), request.ttl) is not None
 
     async def _read(self, cache: Cache, name: str, ttl: float | None) -> ModelResponse | None:
         try:
-            entry = await _asked(cache, lambda: cache.get(name))
+            entry = await _off_loop(cache, lambda: cache.get(name))
             if entry is None:
                 return None
             # a clock that was set back makes no answer younger than new
@@ -70,18 +70,19 @@ class Caching:
                 return None
             return replace(serialization.load(entry["answer"]), age=age, reason="cached")
         except Exception as error:  # noqa: BLE001 - a damaged entry or a foreign cache may raise anything
-            self._complain("read", f"a stored answer cannot be read, so it is asked again: {error!r}")
+            self._complain("read", f"a stored answer cannot be read, so the model is called again: {error!r}")
             return None
 
     async def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
         try:
             entry = {"stored": self._clock(), "answer": serialization.dump(answer)}
-            await _asked(cache, lambda: cache.set(name, entry, ttl))
+            await _off_loop(cache, lambda: cache.set(name, entry, ttl))
         except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
             self._complain("write", f"an answer cannot be stored: {error!r}")
 
 
-async def _asked(cache: Cache, question: Callable[[], T]) -> T:
+async def _off_loop(cache: Cache, action: Callable[[], T]) -> T:
+    """Do it in a thread if the cache is remote."""
     if getattr(cache, "remote", False):
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, question)
-    return question()
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, action)
+    return action()

@@ -14,7 +14,7 @@ from functools import partial
 
 from orchmagic.core.portable import is_too_long, retry_wait
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
-from orchmagic.models.routing.capabilities import alike, fit, prompt_tokens
+from orchmagic.models.routing.capabilities import capable, interchangeable, prompt_tokens
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, Permit
@@ -61,7 +61,7 @@ class LoadBalancing:
         pool = self.pool(request.model)
         if pool is None:
             return await handler(request)
-        fitting = replace(pool, members=fit(pool, request))
+        fitting = replace(pool, members=capable(pool, request))
         while (asked := await self._known(fitting, request)) is not None:
             try:
                 return await handler(asked)
@@ -72,7 +72,7 @@ class LoadBalancing:
 
     async def _known(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
         """The request to the deployment that answers it without being asked."""
-        for member in alike(pool):
+        for member in interchangeable(pool):
             asked = replace(request, model=member.alias)
             if self.known is not None and await self.known(asked):
                 return asked

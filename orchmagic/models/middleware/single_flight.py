@@ -1,4 +1,4 @@
-"""The same question asked twice at once is asked once. One instance serves all runs of a session."""
+"""Sends one of several equal requests at the same time, and shares its answer. One instance serves a session."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from orchmagic.models.cache.key import key
 from orchmagic.models.types import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse
 from orchmagic.trace.events import CacheHit
 
-# How a flight ends: an answer, the endpoint's failure, or None: the one who asked stopped for reasons of its own
-# (cancelled, budget spent), and one of those who wait asks instead.
+# How a flight ends: an answer, the endpoint's failure, or None: its call was stopped (cancelled, budget spent), and
+# one of the calls that wait sends the request instead.
 _Flight: TypeAlias = asyncio.Future[ModelResponse | ModelError | None]
 
 
 class SingleFlight:
-    """Questions under way, by key and patience: who waits a minute is not failed by who waits a second."""
+    """Requests under way, by key and timeout: a call with a minute must not fail with one that has a second."""
 
     def __init__(self) -> None:
         self._flying: dict[tuple[str, float | None], _Flight] = {}
 
     def holds(self, request: ModelRequest, deployment: Deployment) -> bool:
-        """Whether the same question is under way there, and would be waited for."""
+        """Whether the same request is under way there, whose answer would be shared."""
         return request.cache != "off" and (key(request, deployment), request.timeout) in self._flying
 
     def of(self, resolve: Callable[[str], Deployment], emit: Emit) -> Middleware:

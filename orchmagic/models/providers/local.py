@@ -14,9 +14,9 @@ from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 
 
-def say(line: str) -> None:
-    """One line for a person, beside a cell's or program's real output."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - meant to be seen
+def say(text: str) -> None:
+    """Print one line for a person, beside a cell's or program's real output."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - meant to be seen
 
 
 class LocalProvider:
@@ -29,14 +29,14 @@ class LocalProvider:
         self._slots = asyncio.Semaphore(engine.SLOTS)
 
     async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
-        """Ask once. Loading and queueing are no part of `request.timeout`: they are not the answer's time."""
+        """Call the model once. `request.timeout` bounds the answer, not loading and queueing."""
         async with self._slots:
-            found = engine.running(deployment.model)
-            if found is None:
-                found = await asyncio.to_thread(engine.start, deployment.model, self.notify)
-            self._keys[found.base_url] = found.api_key
-            here = replace(deployment, base_url=found.base_url, key_env=found.base_url)
-            return await self._client.complete(request, here, emit)
+            running = engine.running(deployment.model)
+            if running is None:
+                running = await asyncio.to_thread(engine.start, deployment.model, self.notify)
+            self._keys[running.base_url] = running.api_key
+            local = replace(deployment, base_url=running.base_url, key_env=running.base_url)
+            return await self._client.complete(request, local, emit)
 
     async def close(self) -> None:
         """Stop the models of this process; the next question starts them again."""

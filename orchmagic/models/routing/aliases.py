@@ -39,7 +39,7 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
     Raises:
         SettingsError: nothing has that name, or its key is not set; says what to write.
     """
-    if (alias := _pool_alias(name, settings)) is not None:
+    if (alias := pool_alias(name, settings)) is not None:
         return _from_pool(name, _pool(alias, settings, environ), environ)
     if name in settings.models:
         return _configured(name, settings.models[name], environ)
@@ -128,7 +128,7 @@ def _label(entry: Mapping[str, Any], member: Deployment) -> str:
     return host(member.base_url) if member.base_url else member.model
 
 
-def _pool_alias(name: str, settings: Settings) -> str | None:
+def pool_alias(name: str, settings: Settings) -> str | None:
     """The alias of a pool that `alias` or `alias@member` names; None: no pool."""
     return next((a for a in (name, name.partition("@")[0]) if "deployments" in settings.models.get(a, ())), None)
 

@@ -1,4 +1,4 @@
-"""Which deployments can do what a request needs: see, use tools, hold a long text. What cannot is never asked."""
+"""Which deployments can do what a request needs: images, tools, a long context. The others are never called."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from orchmagic.models.types import Deployment, ModelRequest, Pool
 from orchmagic.models.wire import chat_completions
 
 
-def fit(pool: Pool, request: ModelRequest) -> tuple[Deployment, ...]:
+def capable(pool: Pool, request: ModelRequest) -> tuple[Deployment, ...]:
     """The members that can do what the request needs.
 
     Raises:
-        NoDeployment: none can; says what each lacks.
+        NoDeployment: none can; says why of each.
     """
-    lacks = {m.alias: _lack(m, request) for m in pool.members}
-    found = tuple(m for m in pool.members if not lacks[m.alias])
-    if not found:
-        why = "; ".join(f"{name} {lack}" for name, lack in lacks.items())
+    missing = {m.alias: _missing(m, request) for m in pool.members}
+    members = tuple(m for m in pool.members if not missing[m.alias])
+    if not members:
+        why = "; ".join(f"{name} {reason}" for name, reason in missing.items())
         raise NoDeployment(f"no deployment of {pool.alias!r} can answer this: {why}", model=pool.alias)
-    return found
+    return members
 
 
-def _lack(member: Deployment, request: ModelRequest) -> str:
+def _missing(member: Deployment, request: ModelRequest) -> str:
     if not member.vision and images.inside(request.messages):
         return "takes no images"
     if member.tools == "none" and request.tools:
@@ -40,10 +40,10 @@ def prompt_tokens(request: ModelRequest) -> int:
     ) + images.TOKENS * images.inside(request.messages)
 
 
-def alike(pool: Pool) -> tuple[Deployment, ...]:
-    """Members whose stored answers stand for each other: all, but in an ordered list only those of its first model.
+def interchangeable(pool: Pool) -> tuple[Deployment, ...]:
+    """Members whose stored answers serve for each other: all, but with policy "order" only those of the first model.
 
-    There the later ones stand in, and what they answered is not served once the first is back.
+    There the others are a fallback, whose answers are not served once the first model is back.
     """
     if pool.policy != "order":
         return pool.members

@@ -57,20 +57,20 @@ def fields(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a Deployment that the preset `name` knows.
 
     Raises:
-        SettingsError: its address is said by a variable, which is not set.
+        SettingsError: the variable that holds its address is not set.
     """
     preset = PRESETS[name]
     return {"base_url": _address(name, preset, environ), "key_env": preset.key_env, **preset.fields}
 
 
 def _address(name: str, preset: Preset, environ: Mapping[str, str]) -> str:
-    said = environ.get(preset.address_env or "", "").strip().rstrip("/")
-    if said:
+    address = environ.get(preset.address_env or "", "").strip().rstrip("/")
+    if address:
         # Ollama's variable is also where its server listens: "0.0.0.0" is no address to ask, the port may be left out
-        whole = (said if "://" in said else f"http://{said}").replace("//0.0.0.0", "//127.0.0.1")
-        if name == "ollama" and is_address(whole) and urlsplit(whole).port is None and "://" not in said:
-            whole += ":11434"
-        return whole if whole.endswith("/v1") else whole + preset.path
+        url = (address if "://" in address else f"http://{address}").replace("//0.0.0.0", "//127.0.0.1")
+        if name == "ollama" and is_address(url) and urlsplit(url).port is None and "://" not in address:
+            url += ":11434"
+        return url if url.endswith("/v1") else url + preset.path
     if preset.base_url is None:
         example = "https://your-resource.openai.azure.com"
         raise SettingsError(f"endpoint {name!r} needs {preset.address_env}: set it to an address such as {example}")

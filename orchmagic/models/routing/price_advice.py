@@ -1,4 +1,4 @@
-"""What to write for a model whose price nobody knows, so that a budget of money can let it be asked."""
+"""What to write for a model whose price is unknown, so that a budget of money lets it be called."""
 
 from __future__ import annotations
 
@@ -9,38 +9,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.core.settings import Settings
-from orchmagic.models.routing.aliases import OPENAI_MODELS, pool, resolve
+from orchmagic.models.routing.aliases import OPENAI_MODELS, pool, pool_alias, resolve
 from orchmagic.models.routing.presets import PRESETS
 from orchmagic.models.types import Deployment
 
 _PRICES = ("input_price=IN", "output_price=OUT")
+_TOML_PRICES = "input_price = IN, output_price = OUT"
 _UNIT = "IN and OUT: US dollars per million tokens, 0 where it costs nothing"
 
 
 def advice(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> str:
     """The line that gives `deployment` its price, under the name where it is looked up."""
-    name = _standing(deployment, settings, environ)
-    several = next((a for a in (name, name.partition("@")[0]) if "deployments" in settings.models.get(a, ())), None)
-    if several is not None:
-        place = _place(name, several, settings, environ)
-        member = settings.models[several]["deployments"][place]
+    name = _settings_name(deployment, settings, environ)
+    pool_name = pool_alias(name, settings)
+    if pool_name is not None:
+        place = _place(name, pool_name, settings, environ)
+        member = settings.models[pool_name]["deployments"][place]
         if "use" not in member:
-            prices = ", ".join(p.replace("=", " = ") for p in _PRICES)
-            found = f"{prices} to number {place + 1} of its deployments, [tool.orchmagic.models] {_key(several)}"
-            return f"add {found}, and restart the kernel ({_UNIT})"
+            where = f"number {place + 1} of its deployments, [tool.orchmagic.models] {_key(pool_name)}"
+            return f"add {_TOML_PRICES} to {where}, and restart the kernel ({_UNIT})"
         name = member["use"]
     entry = _entry(name, settings, environ)
-    words = " ".join(shlex.quote(f"{key}={_word(value)}") for key, value in entry.items())
-    inside = ", ".join(f"{key} = {_toml(value)}" for key, value in entry.items())
-    prices = ", ".join(p.replace("=", " = ") for p in _PRICES)
+    options = " ".join(shlex.quote(f"{key}={_word(value)}") for key, value in entry.items())
+    table = ", ".join(f"{key} = {_toml(value)}" for key, value in entry.items())
     return (
-        f"write %orch models add {shlex.quote(name)} {words} {' '.join(_PRICES)}, or in pyproject.toml "
-        f"[tool.orchmagic.models] {_key(name)} = {{ {inside}, {prices} }} ({_UNIT})"
+        f"write %orch models add {shlex.quote(name)} {options} {' '.join(_PRICES)}, or in pyproject.toml "
+        f"[tool.orchmagic.models] {_key(name)} = {{ {table}, {_TOML_PRICES} }} ({_UNIT})"
     )
 
 
-def _standing(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> str:
-    """Its name; where the one model that is known stands for small, large …, that of this model."""
+def _settings_name(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> str:
+    """Its alias; or the name of the one configured model, if that serves the built-in aliases too."""
     name, chosen = deployment.alias, settings.model
     if (
         name not in OPENAI_MODELS
@@ -51,23 +50,24 @@ def _standing(deployment: Deployment, settings: Settings, environ: Mapping[str, 
     return chosen if resolve(chosen, settings, environ).model == deployment.model else name
 
 
-def _place(name: str, several: str, settings: Settings, environ: Mapping[str, str]) -> int:
-    """The place in the list, from 0; of the alias itself the first."""
-    found = pool(several, settings, environ, every=True)
-    names = [m.alias for m in found.members] if found else []
+def _place(name: str, pool_name: str, settings: Settings, environ: Mapping[str, str]) -> int:
+    """The index in the list of deployments, from 0; of the alias itself the first."""
+    declared = pool(pool_name, settings, environ, every=True)
+    names = [m.alias for m in declared.members] if declared else []
     return names.index(name) if name in names else 0
 
 
 def _entry(name: str, settings: Settings, environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """What stands for `name` in the settings, or would."""
+    """The entry of `name` in the settings, or the one to write."""
     if name in settings.models:
-        own = {k: v for k, v in settings.models[name].items() if k not in {"input_price", "output_price"}}
-        return {"model": name, **own}
-    found = resolve(name, settings, environ)
+        entry = {k: v for k, v in settings.models[name].items() if k not in {"input_price", "output_price"}}
+        return {"model": name, **entry}
+    deployment = resolve(name, settings, environ)
     before, _, model = name.partition("/")
-    if model and model == found.model and before in PRESETS and before != "openai":
+    if model and model == deployment.model and before in PRESETS and before != "openai":
         return {"endpoint": before, "model": model}
-    return {"model": found.model} if found.provider == "openai" else {"provider": found.provider, "model": found.model}
+    provider = {} if deployment.provider == "openai" else {"provider": deployment.provider}
+    return {**provider, "model": deployment.model}
 
 
 def _word(value: object) -> str:

@@ -12,14 +12,14 @@ from typing import Any
 from orchmagic.models.semantic.text_features import read
 from orchmagic.models.types import ModelResponse
 
-Alike = Callable[[str, str], float]
+Similarity = Callable[[str, str], float]
 
 _PROSE = 0.85  # cosine of two answers
 
 
-def agree(one: ModelResponse, other: ModelResponse, alike: Alike) -> bool:
-    """Same data; prose with the same numbers and negations, and near enough by `alike` (a cosine)."""
-    return _same(_read(one.text), _read(other.text), alike)
+def agree(one: ModelResponse, other: ModelResponse, similarity: Similarity) -> bool:
+    """Same data; prose with the same numbers and negations, and near enough by `similarity` (a cosine)."""
+    return _same(_read(one.text), _read(other.text), similarity)
 
 
 def _read(text: str) -> Any:
@@ -29,20 +29,20 @@ def _read(text: str) -> Any:
         return text
 
 
-def _same(one: Any, other: Any, alike: Alike) -> bool:
+def _same(one: Any, other: Any, similarity: Similarity) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[k], other[k], alike) for k in one)
+        return one.keys() == other.keys() and all(_same(one[k], other[k], similarity) for k in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_same(a, b, alike) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(_same(a, b, similarity) for a, b in zip(one, other, strict=True))
     if isinstance(one, str) and isinstance(other, str):
-        return _said(one, other, alike)
+        return _same_prose(one, other, similarity)
     return bool(one == other) and type(one) is type(other)
 
 
-def _said(one: str, other: str, alike: Alike) -> bool:
+def _same_prose(one: str, other: str, similarity: Similarity) -> bool:
     if one.split() == other.split():
         return True
     if len(one.split()) <= 2 or len(other.split()) <= 2:  # noqa: PLR2004 - a label, a name: equal or not
         return one.strip(" .\n").casefold() == other.strip(" .\n").casefold()
     a, b = read(one), read(other)
-    return a.numbers == b.numbers and bool(a.negations) == bool(b.negations) and alike(one, other) >= _PROSE
+    return a.numbers == b.numbers and bool(a.negations) == bool(b.negations) and similarity(one, other) >= _PROSE

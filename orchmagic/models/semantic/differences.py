@@ -2,7 +2,7 @@
 
 Everything must be explained: a word that the other text does not have, in whatever place, keeps the two apart,
 unless words.toml says that it changes nothing. So a swapped name, animal, unit or adjective needs no rule of its own.
-Texts that were written apart have many such words, and mean nothing by them: there only names and opposites count.
+Texts that were written independently have many such words without a difference: there only names and opposites count.
 """
 
 from __future__ import annotations
@@ -12,10 +12,20 @@ from collections import Counter
 from orchmagic.models.semantic.text_features import TextFeatures, read, words
 
 _TYPO = 5  # letters; in a shorter word one letter makes another word
-_RETOLD = 4  # words of content; a shorter text can be turned round by a word or two
-_OWN = 3  # words that the other text does not have: with fewer it is the other with words exchanged, as traps are
+_REPHRASED = 4  # words of content; the meaning of a shorter text can be turned round by a word or two
+_UNSHARED = 3  # words that the other text does not have: with fewer it is the other with words exchanged, as traps are
 _SHARED = 0.7  # of the shorter text's words: as above
-_TURNS = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")  # and what they are put before is turned round
+_NEGATING_PREFIXES = (
+    "un",
+    "in",
+    "im",
+    "il",
+    "ir",
+    "dis",
+    "non",
+    "mis",
+    "de",
+)  # and what they are put before is turned round
 
 
 def difference(one: str, other: str) -> str:
@@ -26,14 +36,14 @@ def difference(one: str, other: str) -> str:
         or _counts("number", a.numbers, b.numbers)
         or _counts("mark", a.marks, b.marks)
         or _counts("scope", a.scope, b.scope)
-        or _told("question", a.asks, b.asks)
-        or _told("tense", a.tense, b.tense)
+        or _values("question", a.asks, b.asks)
+        or _values("tense", a.tense, b.tense)
         or _persons(a, b)
         or _content(a, b)
     )
 
 
-def _told(what: str, one: str, other: str) -> str:
+def _values(what: str, one: str, other: str) -> str:
     return "" if one == other else f"{what}: {one or 'none'} or {other or 'none'}"
 
 
@@ -57,7 +67,7 @@ def _content(a: TextFeatures, b: TextFeatures) -> str:
     renamed = _typos(only_a, only_b, a.names | b.names)
     only_a = [w for w in only_a if w not in renamed]
     only_b = [w for w in only_b if w not in renamed.values()]
-    if max(len(only_a), len(only_b)) >= _OWN and _retold(a, b, (left & right).total() + len(renamed)):
+    if max(len(only_a), len(only_b)) >= _UNSHARED and _rephrased(a, b, (left & right).total() + len(renamed)):
         return _names(a, b, only_a, only_b) or _opposed(only_a, only_b)
     if only_a or only_b:
         return f"word: {', '.join(only_a) or 'none'} or {', '.join(only_b) or 'none'}"
@@ -66,10 +76,10 @@ def _content(a: TextFeatures, b: TextFeatures) -> str:
     return ""
 
 
-def _retold(a: TextFeatures, b: TextFeatures, shared: int) -> bool:
-    """Whether the two were written apart, as far as can be seen: `shared` words of content are in both."""
+def _rephrased(a: TextFeatures, b: TextFeatures, shared: int) -> bool:
+    """Whether the two were written independently, as far as can be seen: `shared` words of content are in both."""
     shorter = min(len(a.content), len(b.content))
-    return shorter >= _RETOLD and shared <= _SHARED * shorter
+    return shorter >= _REPHRASED and shared <= _SHARED * shorter
 
 
 def _names(a: TextFeatures, b: TextFeatures, only_a: list[str], only_b: list[str]) -> str:
@@ -80,24 +90,24 @@ def _opposed(left: list[str], right: list[str]) -> str:
     opposites = words().opposites
     for word in left:
         for other in right:
-            if frozenset({word, other}) in opposites or word in _turned(other) or other in _turned(word):
+            if frozenset({word, other}) in opposites or word in _negated(other) or other in _negated(word):
                 return f"opposite: {word} or {other}"
     return ""
 
 
-def _turned(word: str) -> list[str]:
-    return [begin + word for begin in _TURNS]
+def _negated(word: str) -> list[str]:
+    return [prefix + word for prefix in _NEGATING_PREFIXES]
 
 
 def _typos(left: list[str], right: list[str], names: frozenset[str]) -> dict[str, str]:
-    """Misspelt words with what was meant: one of the two is no word that the vocabulary has."""
-    found: dict[str, str] = {}
+    """Misspelt words with what was meant: one of the two is not in the vocabulary."""
+    typos: dict[str, str] = {}
     for word in left:
         for other in right:
-            if other not in found.values() and word not in names and other not in names and _misspelt(word, other):
-                found[word] = other
+            if other not in typos.values() and word not in names and other not in names and _misspelt(word, other):
+                typos[word] = other
                 break
-    return found
+    return typos
 
 
 def _misspelt(one: str, other: str) -> bool:

@@ -43,18 +43,18 @@ def decode(response: ModelResponse) -> ModelResponse:
         EmptyReply: the final answer is empty.
     """
     try:
-        said = json.loads(response.text)
+        action = json.loads(response.text)
     except (ValueError, RecursionError):
         return response
-    if not isinstance(said, dict) or not isinstance(said.get("action"), str):
+    if not isinstance(action, dict) or not isinstance(action.get("action"), str):
         return response
-    if said["action"] == FINAL:
-        answer = said.get("answer", "")
+    if action["action"] == FINAL:
+        answer = action.get("answer", "")
         return usable(replace(response, text=answer if isinstance(answer, str) else _json(answer)))
-    arguments = _json(said.get("arguments") or {})
+    arguments = _json(action.get("arguments") or {})
     # made from the content, not at random: the same reply from the cache keeps the next request the same
-    digest = hashlib.sha256(f"{said['action']} {arguments}".encode("utf-8", "replace")).hexdigest()
-    call = ToolCall(f"call_{digest[:12]}", said["action"], arguments)
+    digest = hashlib.sha256(f"{action['action']} {arguments}".encode("utf-8", "replace")).hexdigest()
+    call = ToolCall(f"call_{digest[:12]}", action["action"], arguments)
     return replace(response, text="", tool_calls=(call,), finish_reason="tool_calls")
 
 
@@ -84,23 +84,23 @@ def _object(action: str, key: str, value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _hoisted(schema: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema without its `$defs`: references start at the root, so they move there, renamed where two clash."""
-    own: Mapping[str, Any] = schema.get("$defs", {})
-    names = {name: _free(name, kind, definitions, own) for name, kind in own.items()}
-    written = re.sub(
+    local: Mapping[str, Any] = schema.get("$defs", {})
+    names = {name: _free(name, kind, definitions, local) for name, kind in local.items()}
+    renamed = re.sub(
         r'"\$ref": "#/\$defs/([^"]+)"',
-        lambda found: json.dumps({"$ref": f"#/$defs/{names.get(found[1], found[1])}"})[1:-1],
+        lambda match: json.dumps({"$ref": f"#/$defs/{names.get(match[1], match[1])}"})[1:-1],
         json.dumps(schema),
     )
-    moved: dict[str, Any] = json.loads(written)
+    moved: dict[str, Any] = json.loads(renamed)
     definitions |= {names[name]: kind for name, kind in moved.pop("$defs", {}).items()}
     return moved
 
 
-def _free(name: str, kind: object, definitions: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+def _free(name: str, kind: object, definitions: Mapping[str, Any], local: Mapping[str, Any]) -> str:
     if definitions.get(name, kind) == kind:
         return name
     free = (f"{name}_{number}" for number in itertools.count(2))
-    return next(new for new in free if new not in definitions and new not in own)
+    return next(new for new in free if new not in definitions and new not in local)
 
 
 # Made-up tools, so that nothing in the example is mistaken for the task; the schema keeps them from being called.
@@ -112,11 +112,11 @@ user: Result of home_of: {"city": "Oslo"}
 assistant: {"action": "weather", "arguments": {"city": "Oslo"}}
 user: Result of weather: {"sky": "rain", "degrees": 4}
 assistant: {"action": "final_answer", "answer": %s}"""
-SAID = "Ann needs a coat: it rains in Oslo."
+EXAMPLE_ANSWER = "Ann needs a coat: it rains in Oslo."
 
 
 def _instruction(tools: Sequence[ToolSpec], answer: Schema | None) -> str:
-    final: object = SAID if answer is None else instance(answer.schema, word=SAID)
+    final: object = EXAMPLE_ANSWER if answer is None else instance(answer.schema, word=EXAMPLE_ANSWER)
     return "\n".join(
         [
             "Reply with one JSON object: use a tool, or give the final answer once you know enough.",

@@ -1,4 +1,4 @@
-"""The default cache: diskcache on a private folder, JSON text only (see `_text.py` for what is kept from it)."""
+"""The default cache: diskcache on a private folder, JSON text only (see `_text_disk.py` for what it must not do)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TABLES = frozenset({"Cache", "Settings"})
 class DiskCache:
     """Answers in `folder` (mode 0700), shared by all kernels of this user. `size` in bytes.
 
-    What cannot be read is a miss, and so is what is not as it was written (each answer has a checksum); a damaged
+    What cannot be read is a miss, and so is an answer whose checksum is wrong; a damaged
     file is moved to `damaged/` and a new one begun, which all kernels find at their next use; a folder that cannot
     be opened is tried again after a minute, or after `close`. Each of these is one CacheWarning.
     """
@@ -157,10 +157,10 @@ class DiskCache:
         if not doubtful(error):
             return False
         with alone(self._lock_file):
-            found = damaged(self.folder / DBNAME, _TABLES)
-            if found:
+            is_damaged = damaged(self.folder / DBNAME, _TABLES)
+            if is_damaged:
                 self._move_aside(str(error))
-        return found
+        return is_damaged
 
     def _move_aside(self, why: str) -> None:
         """Into `damaged/`, where only the last such file is kept."""
@@ -188,8 +188,8 @@ _DONE = {"read": "read", "write": "written"}
 def _text(store: TextStore, key: str) -> str | None:
     for _ in range(_LOOKS):
         with contextlib.suppress(GoneError):
-            found: str | None = store.get(key)
-            return found
+            text: str | None = store.get(key)
+            return text
     return None
 
 
@@ -203,10 +203,10 @@ def _object(key: str, signed: str | None) -> dict[str, Any] | None:
     text = signed[_SUM:]
     if signed != _signed(key, text):
         raise RefusedError("a stored answer is not as it was written")
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise RefusedError(f"a stored value is a {type(found).__name__}, not an object")
-    return found
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise RefusedError(f"a stored value is a {type(value).__name__}, not an object")
+    return value
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -17,7 +17,7 @@ class MemoryCache:
     """Answers in a dict, as JSON text: what is read can be changed without changing what is stored."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, entries: int = _ENTRIES) -> None:
-        self._kept: dict[str, tuple[str, float | None]] = {}
+        self._entries_by_key: dict[str, tuple[str, float | None]] = {}
         self._clock = clock
         self._entries = entries
         self._lock = threading.Lock()
@@ -25,39 +25,39 @@ class MemoryCache:
     def get(self, key: str) -> dict[str, Any] | None:
         """The stored object, or None."""
         with self._lock:
-            text, until = self._kept.get(key, ("null", None))
+            text, until = self._entries_by_key.get(key, ("null", None))
             if until is not None and self._clock() >= until:
-                del self._kept[key]
+                del self._entries_by_key[key]
                 return None
-        found: dict[str, Any] | None = json.loads(text)
-        return found
+        value: dict[str, Any] | None = json.loads(text)
+        return value
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
         """Keep a copy for `ttl` seconds."""
         text = json.dumps(dict(value))
         with self._lock:
-            self._kept.pop(key, None)  # so that it counts as new
-            self._kept[key] = (text, None if ttl is None else self._clock() + ttl)
-            while len(self._kept) > self._entries:
-                del self._kept[next(iter(self._kept))]
+            self._entries_by_key.pop(key, None)  # so that it counts as new
+            self._entries_by_key[key] = (text, None if ttl is None else self._clock() + ttl)
+            while len(self._entries_by_key) > self._entries:
+                del self._entries_by_key[next(iter(self._entries_by_key))]
 
     def delete(self, key: str) -> None:
         """Forget one answer."""
         with self._lock:
-            self._kept.pop(key, None)
+            self._entries_by_key.pop(key, None)
 
     def clear(self) -> int:
         """Forget all; how many there were."""
         with self._lock:
-            count = len(self._kept)
-            self._kept.clear()
+            count = len(self._entries_by_key)
+            self._entries_by_key.clear()
         return count
 
     def stats(self) -> dict[str, Any]:
         """`entries`, `bytes` and `path`."""
         with self._lock:
-            size = sum(len(key) + len(text) for key, (text, _) in self._kept.items())
-            return {"entries": len(self._kept), "bytes": size, "path": "memory"}
+            size = sum(len(key) + len(text) for key, (text, _) in self._entries_by_key.items())
+            return {"entries": len(self._entries_by_key), "bytes": size, "path": "memory"}
 
     def close(self) -> None:
         """Nothing is open."""

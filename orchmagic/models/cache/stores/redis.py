@@ -1,8 +1,8 @@
 """Answers in Redis or Valkey, shared by machines: `cache_url = "redis://host:6379/0"`. JSON text only.
 
 Every key begins with `orchmagic:answer:`, and no other is read, counted or removed. A server that is slow or gone
-costs one wait of about a second and one CacheWarning; then it is left alone for some seconds. The URL may hold a
-password: what is shown is the place alone.
+costs one wait of about a second and one CacheWarning; then it is skipped for some seconds (circuit open). The URL may
+hold a password: messages show its host alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from orchmagic.models.cache import CachePlug, Complaints
 T = TypeVar("T")
 
 _PREFIX = "orchmagic:answer:"
-_WAIT = 1.0  # seconds for a connection, and for each reply
-_REST = 5.0  # seconds that a server is left alone after it failed
+_TIMEOUT = 1.0  # seconds for a connection, and for each reply
+_SKIPPED = 5.0  # seconds that a server is skipped after it failed
 _BATCH = 1000  # keys that are counted or removed at once
 _CLIENT = {"valkey": "redis", "valkeys": "rediss"}  # schemes that the client calls by another name
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
@@ -43,15 +43,15 @@ class RedisCache:
         self.place = _place(url)
         self._client, self._away, self._trouble = _client(url)
         self._clock = clock
-        self._rests_until = float("-inf")
+        self._skipped_until = float("-inf")
         self._greeting: Future[None] | None = None
         self._lock = threading.Lock()
         self._complain = Complaints()
 
     @property
     def away(self) -> bool:
-        """Whether the server failed a moment ago: what is not found now may be there."""
-        return self._clock() < self._rests_until
+        """Whether the server failed a moment ago: a key that is missing now may be there."""
+        return self._clock() < self._skipped_until
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The stored object, or None."""
@@ -91,7 +91,7 @@ class RedisCache:
         """Close the connections; a later use makes new ones."""
         self._client.connection_pool.disconnect()
         with self._lock:
-            self._rests_until, self._greeting = float("-inf"), None
+            self._skipped_until, self._greeting = float("-inf"), None
 
     def _try(self, doing: str, action: Callable[[Any], T], otherwise: T) -> T:
         if self.away:
@@ -100,9 +100,11 @@ class RedisCache:
             self._greet()
             return action(self._client)
         except self._away as error:
-            self._leave(error)
+            self._open_circuit(error)
         except self._trouble as error:
-            self._complain(doing, f"an answer in {self.place} cannot be {doing} ({_line(error)}): going on without it")
+            self._complain(
+                doing, f"an answer in {self.place} cannot be {doing} ({_first_line(error)}): going on without it"
+            )
         return otherwise
 
     def _must(self, action: Callable[[Any], T]) -> T:
@@ -111,23 +113,23 @@ class RedisCache:
             return action(self._client)
         except (*self._away, *self._trouble) as error:
             if isinstance(error, self._away):
-                self._leave(error, quietly=True)
+                self._open_circuit(error, quietly=True)
             raise SettingsError(
-                f"the cache in {self.place} cannot be used ({_line(error)}): start the server, set ORCHMAGIC_CACHE_URL "
-                'to one that can be reached, or to "none" to keep answers on this disk'
+                f"the cache in {self.place} cannot be used ({_first_line(error)}): start the server, set "
+                'ORCHMAGIC_CACHE_URL to one that can be reached, or to "none" to keep answers on this disk'
             ) from None
 
     def _greet(self) -> None:
         """See once, and again after each failure, that the server answers.
 
-        In a thread of its own: a name that nobody resolves can hang for longer than any timeout of a socket.
+        In a thread of its own: the look-up of an unknown name can hang for longer than any timeout of a socket.
         """
         with self._lock:
             greeting = self._greeting
             if greeting is None:
                 greeting = self._greeting = Future()
                 threading.Thread(target=self._ping, args=(greeting,), daemon=True).start()
-        greeting.result(2 * _WAIT)
+        greeting.result(2 * _TIMEOUT)
 
     def _ping(self, greeting: Future[None]) -> None:
         try:
@@ -138,23 +140,24 @@ class RedisCache:
             self._complain.over("away")
             greeting.set_result(None)
 
-    def _leave(self, error: BaseException, *, quietly: bool = False) -> None:
-        """Alone for a while, so that not every call waits for a server that does not answer."""
+    def _open_circuit(self, error: BaseException, *, quietly: bool = False) -> None:
+        """Open the circuit for a while, so that not every call waits for a server that does not answer."""
         with self._lock:
-            self._rests_until = self._clock() + _REST
+            self._skipped_until = self._clock() + _SKIPPED
             if self._greeting is not None and self._greeting.done():
                 self._greeting = None
         if not quietly:
             self._complain(
-                "away", f"the cache in {self.place} cannot be used ({_line(error)}): going on without it until it can"
+                "away",
+                f"the cache in {self.place} cannot be used ({_first_line(error)}): going on without it until it can",
             )
 
 
 def _object(text: bytes | None) -> dict[str, Any] | None:
-    found = None if text is None else json.loads(text)
-    if found is not None and not isinstance(found, dict):
-        raise TypeError(f"a stored value is a {type(found).__name__}, not an object")
-    return found
+    value = None if text is None else json.loads(text)
+    if value is not None and not isinstance(value, dict):
+        raise TypeError(f"a stored value is a {type(value).__name__}, not an object")
+    return value
 
 
 def _names(client: Any) -> Iterator[list[bytes]]:
@@ -177,7 +180,7 @@ def _lengths(client: Any, names: list[bytes]) -> list[int]:
     return [n for n in asking.execute(raise_on_error=False) if isinstance(n, int) and n > 0]
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
@@ -223,8 +226,8 @@ def _client(url: str) -> tuple[Any, tuple[type[Exception], ...], tuple[type[Exce
             f"{_CLIENT.get(scheme, scheme)}://{rest}",
             protocol=2,  # every Redis and Valkey speaks it, and it costs no greeting
             driver_info=None,
-            socket_timeout=_WAIT,
-            socket_connect_timeout=_WAIT,
+            socket_timeout=_TIMEOUT,
+            socket_connect_timeout=_TIMEOUT,
             # else three more times, and seconds in between; what was closed while idle the pool notices itself
             retry=Retry(NoBackoff(), 0),
         )
