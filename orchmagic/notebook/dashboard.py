@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.core.text import table
 from orchmagic.storage.statistics import Dashboard, Spent, summary
 from orchmagic.trace import humanize
 from orchmagic.views.dashboard_figure import figure, headline
@@ -110,8 +111,7 @@ def _text(found: Dashboard) -> Iterator[str]:
 
 def _lines(title: str, group: Sequence[Spent]) -> Iterator[str]:
     rows = [(title, "runs", "failed", "cost", "tokens", "p50", "p95", "cached"), *(_line(s) for s in group)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    yield from ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    yield table(rows)
 
 
 def _line(spent: Spent) -> tuple[str, ...]:

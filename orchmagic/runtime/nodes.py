@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.core.portable import as_text
+from orchmagic.core.text import shorten
 from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
@@ -175,5 +176,4 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
 
 
 def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+    return shorten(repr(value), _SHOWN)

@@ -22,6 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints, overload
 
+from orchmagic.core.text import shorten
 from orchmagic.errors import InputError, WriteUnknown
 
 if TYPE_CHECKING:
@@ -165,9 +166,8 @@ class WriteCall:
         what = named if key is None else key(**named)
         found = what if isinstance(what, str) else _canonical(function.__name__, what)
         shown = [repr(what)] if key else [f"{name}={value!r}" for name, value in named.items()]
-        call = f"{function.__name__}({', '.join(shown)})"
-        short = call if len(call) <= _SHOWN else call[: _SHOWN - 1] + "…"
-        return None if (function.__name__, found) in _WRITING.get() else cls(once, function, found, short)
+        call = shorten(f"{function.__name__}({', '.join(shown)})", _SHOWN)
+        return None if (function.__name__, found) in _WRITING.get() else cls(once, function, found, call)
 
     def claimed(self) -> bool:
         """True when it is known what to do: run it, or serve what is `found`; False while somebody else runs it.

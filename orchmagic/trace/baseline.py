@@ -6,18 +6,17 @@ Estimates, each called one: another model would have written other answers. An u
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchmagic.core.text import CUT
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record
 
 _BYTES = 4  # of English text to a token, about
 _MILLION = 1_000_000
-_CUT = re.compile(r"… \(([\d,]+) characters\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _tokens(value: Any) -> int:
     if value is None:
         return 0
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    cut = _CUT.search(text)
+    cut = CUT.search(text)
     size = int(cut[1].replace(",", "")) if cut else len(text.encode("utf-8", "replace"))
     return -(-size // _BYTES)
 

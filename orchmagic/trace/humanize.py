@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from orchmagic.core.numbers import counted
+from orchmagic.core.text import CUT, cut_note, shorten
 from orchmagic.trace.record import Record, Span
 
 MARKS = {
@@ -23,7 +24,6 @@ _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
 )
 FELL_BACK = re.compile(r"fell back from .*? to (\S+):")
-_CUT = re.compile(r"… \([\d,]+ characters\)$")
 
 
 def seconds(value: float) -> str:
@@ -215,13 +215,13 @@ def shown(value: Any, limit: int = 2_000) -> str:
         return ""
     text = value if isinstance(value, str) else _json(value)
     clean = _CONTROL.sub("\ufffd", text)
-    before = _CUT.search(clean) if isinstance(value, str) else None  # a saved record holds it cut already
+    before = CUT.search(clean) if isinstance(value, str) else None  # a saved record holds it cut already
     body = clean[: before.start()] if before else clean
     if len(body) <= limit:
         return clean
     if before is None and "… (" in clean and not isinstance(value, str):
         return f"{body[:limit]}…"  # parts of it are cut: nobody knows how long it was
-    return f"{body[:limit]}{before[0] if before else f'… ({len(clean):,} characters)'}"
+    return f"{body[:limit]}{before[0] if before else cut_note(len(clean))}"
 
 
 def _json(value: Any) -> str:
@@ -233,7 +233,7 @@ def _json(value: Any) -> str:
 def one_line(value: Any, limit: int = 100) -> str:
     """The same on one line."""
     text = " ".join(shown(value, 10 * limit).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shorten(text, limit)
 
 
 def label(record: Record, span: Span) -> str:

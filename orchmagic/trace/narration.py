@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from orchmagic.core.text import shorten
 from orchmagic.trace.events import Audited, Guarded
 from orchmagic.trace.questions import DECIDED, DECISIONS
 from orchmagic.trace.span_builder import SpanBuilder
@@ -16,7 +17,7 @@ _ROUNDS = 12  # scores that are told
 def short(text: str, limit: int = _SAID) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text[: 10 * limit].split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return shorten(line, limit)
 
 
 def answered(reply: Any) -> str:

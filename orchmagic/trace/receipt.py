@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.numbers import counted
+from orchmagic.core.text import more, table
 from orchmagic.trace import humanize
 from orchmagic.trace.baseline import Baseline, baseline, remarks
 from orchmagic.trace.record import Record, Span
@@ -44,9 +45,8 @@ class Receipt(list[dict[str, Any]]):
     def text(self) -> str:
         """A table in plain text."""
         rows = [_HEADS, *map(_cells, self[:_MOST]), _last(self.totals)]
-        wide = [max(len(row[i]) for row in rows) for i in range(len(_HEADS))]
-        lines = ["  ".join(_placed(c, w, i) for i, (c, w) in enumerate(zip(r, wide, strict=True))) for r in rows]
-        return "\n".join((self._title, *(line.rstrip() for line in lines), *_rest(self, _MOST), *self.notes))
+        columns = table([[humanize.one_line(cell, 200) for cell in row] for row in rows], right=_FIGURES)
+        return "\n".join((self._title, columns, *_rest(self, _MOST), *self.notes))
 
     def __str__(self) -> str:
         return self.text  # `print(run.receipt())` is what people write
@@ -169,12 +169,7 @@ def _tokens(count: int, part: int, word: str) -> str:
 
 
 def _rest(rows: list[dict[str, Any]], most: int) -> list[str]:
-    return [f"… {len(rows) - most:,} more rows: run.receipt()"] if len(rows) > most else []
-
-
-def _placed(text: str, wide: int, column: int) -> str:
-    clean = humanize.one_line(text, 200)
-    return clean.rjust(wide) if column in _FIGURES else clean.ljust(wide)
+    return [more(len(rows) - most, "rows: run.receipt()")] if len(rows) > most else []
 
 
 def _tr(tag: str, cells: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
+from orchmagic.core.text import shorten
 from orchmagic.trace.path import TIMES
 from orchmagic.trace.record import Picture
 from orchmagic.views.text_width import text_width
@@ -72,8 +73,7 @@ class Layout:
 
 def below(kind: str, note: str) -> str:
     """The words below a name in a box."""
-    said = f"{kind} · {note}" if note else kind
-    return said if len(said) <= NAME + 8 else f"{said[: NAME + 7]}…"
+    return shorten(f"{kind} · {note}" if note else kind, NAME + 8)
 
 
 def piled(note: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from html import escape
 from itertools import pairwise
 
+from orchmagic.core.text import shorten
 from orchmagic.trace.path import ENDS
 from orchmagic.trace.record import Picture
 from orchmagic.views import layout
@@ -49,7 +50,7 @@ def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool, 
         word = f"{_MARKS[box.kind]} {ENDS[box.kind]}"
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
     else:
-        name = box.name if len(box.name) <= layout.NAME else f"{box.name[: layout.NAME - 1]}…"
+        name = shorten(box.name, layout.NAME)
         below = layout.below(box.kind, said)
         words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, below, 9, ' opacity=".7"')
         pile = f'<path d="{_pile(box)}" stroke-width="1.2"/>' if layout.piled(said) else ""

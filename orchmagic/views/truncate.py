@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchmagic.core.text import cut_note
 from orchmagic.trace.baseline import pinned
 from orchmagic.trace.record import Picture, Record, Span
 from orchmagic.views.span_list import MANY, few, summed
@@ -135,4 +136,4 @@ def _cut_text(text: str, limit: int) -> str:
     whole = text.encode("utf-8", "replace")
     if len(whole) <= limit:
         return whole.decode()
-    return f"{whole[:limit].decode(errors='ignore')}… ({len(text):,} characters)"
+    return f"{whole[:limit].decode(errors='ignore')}{cut_note(len(text))}"

@@ -87,6 +87,15 @@ def test_a_run_that_waits_says_what_for_and_is_answered_without_waiting_for_its_
     assert (run.status, run.draft.amount) == ("done", 5)
 
 
+def test_the_list_has_the_beginning_of_a_long_value_and_the_question_all_of_it(shop):
+    text = "x" * 3_000
+    shop.script(text)
+    run = shop.run('%%chain letter --no-cache\ndraft\n    Write\napprove "Send it?"\n')
+    (line,) = asked(shop.session, "overview")["runs"]
+    assert line["asked"]["shown"] == "x" * 2_000 + "… (3,000 characters)"
+    assert asked(shop.session, "asked", run.id)["value"] == text
+
+
 def test_an_answer_that_does_not_fit_is_told_and_the_run_still_waits(shop):
     shop.script({"amount": 12.5}, "sent")
     run = shop.run(PAYOUT)

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.settings import Settings
+from orchmagic.core.text import table
 from orchmagic.errors import InputError
 from orchmagic.graph.estimate.known_values import given, items, known_values
 from orchmagic.graph.estimate.paths import repeats, way
@@ -108,11 +109,9 @@ class Estimate:
     def text(self) -> str:
         """For a person: a line per step, then the whole run."""
         lines = ["Dry run: no model was called. Tokens are estimated at four bytes each."]
-        width = max((len(s.name) for s in self.steps), default=0)
-        lines += [
-            f"  {s.name:<{width}}  {s.model}: {_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}"
-            for s in self.steps
-        ]
+        figures = [f"{_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}" for s in self.steps]
+        rows = [(f"  {s.name}", f"{s.model}: {said}") for s, said in zip(self.steps, figures, strict=True)]
+        lines += [table(rows)] if rows else []
         whole = (
             f"at least {humanize.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
         )

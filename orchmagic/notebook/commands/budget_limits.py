@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchmagic.core import spend_limit
 from orchmagic.core.numbers import counted
+from orchmagic.core.text import table
 from orchmagic.errors import InputError
-from orchmagic.notebook.commands.tables import table
 from orchmagic.trace.humanize import money, spent
 
 if TYPE_CHECKING:

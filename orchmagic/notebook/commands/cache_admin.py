@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.numbers import counted
+from orchmagic.core.text import table
 from orchmagic.errors import InputError
-from orchmagic.notebook.commands.tables import cut, table
+from orchmagic.notebook.commands.tables import cell
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _hits(semantic: SemanticCache) -> str:
     verdicts = {None: "", True: "right", False: "wrong"}
     rows = [("hit", "asked", "answered as", "score", "entry", "verdict")]
     rows += [
-        (str(h.number), cut(h.asked), cut(h.matched), f"{h.score:.3f}", str(h.entry), verdicts[h.right]) for h in hits
+        (str(h.number), cell(h.asked), cell(h.matched), f"{h.score:.3f}", str(h.entry), verdicts[h.right]) for h in hits
     ]
     return table(rows)
 
@@ -123,5 +124,5 @@ def _entries(semantic: SemanticCache) -> str:
         return "The semantic cache holds no question yet (--cache semantic)."
     now = time.time()
     rows = [("entry", "question", "hours old")]
-    rows += [(str(e.number), cut(e.question.shown), f"{(now - e.stored) / 3600:.1f}") for e in entries]
+    rows += [(str(e.number), cell(e.question.shown), f"{(now - e.stored) / 3600:.1f}") for e in entries]
     return table(rows)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.core.text import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.tables import PlainText, cut, table
+from orchmagic.notebook.commands.tables import PlainText, cell
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def dead(session: Session, which: str = "") -> str:
     if not letters:
         return f"No item of run {run.id} failed."
     rows = [("step", "item", "attempts", "input", "error")]
-    rows += [(d["step"], str(d["item"]), str(d["attempts"]), cut(d["input"]), cut(d["error"])) for d in letters]
+    rows += [(d["step"], str(d["item"]), str(d["attempts"]), cell(d["input"]), cell(d["error"])) for d in letters]
     return table(rows)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchmagic.core.text import table
 from orchmagic.errors import InputError
-from orchmagic.notebook.commands.tables import table
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from orchmagic.core.numbers import counted
+from orchmagic.core.text import more, table
 from orchmagic.errors import InputError
 from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
@@ -205,9 +206,7 @@ def _took(record: Record, step: Any) -> str:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    cut = [tuple(humanize.one_line(c, 48) for c in row) for row in rows]
-    widths = [max(len(row[i]) for row in cut) for i in range(len(cut[0]))]
-    return "".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() + "\n" for row in cut)
+    return table([[humanize.one_line(cell, 48) for cell in row] for row in rows]) + "\n"
 
 
 def _text(comparison: Comparison) -> Iterator[str]:
@@ -224,7 +223,7 @@ def _shown(comparison: Comparison, other: int) -> Iterator[str]:
     found = _folded(comparison.diff(other))
     yield from islice(found, _DIFF)
     if len(found) > _DIFF:
-        yield f"… {len(found) - _DIFF:,} more lines: run.compare(other).diff({other}) has them all"
+        yield more(len(found) - _DIFF, f"lines: run.compare(other).diff({other}) has them all")
 
 
 def _folded(found: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from orchmagic.core.text import more
 from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 
@@ -60,7 +61,7 @@ def _text(one: Any, other: Any) -> Iterator[str]:
     found = [d for d in difflib.ndiff(_shown(one), _shown(other)) if d[0] in "+-"]
     yield from (f"    {line.rstrip()}" for line in found[:_LINES])
     if len(found) > _LINES:
-        yield f"    … {len(found) - _LINES} more lines"
+        yield f"    {more(len(found) - _LINES, 'lines')}"
 
 
 def _shown(value: Any) -> list[str]:

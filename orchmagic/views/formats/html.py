@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from orchmagic.core.text import more
 from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
@@ -23,10 +24,10 @@ _LEFT = ' style="text-align:left"'
 
 def render(record: Record) -> str:
     """One self-contained `<div>`: a row per step and its parts, and what went in and out of each."""
-    shown, more = lines(record, _ROWS)
+    shown, left = lines(record, _ROWS)
     heads = _cells("th", ("", "step", "", "time", "tokens", "cost", "model"))
     rows = "".join(_line(record, span, depth) for span, depth in shown)
-    note = f"<div>… {more:,} more rows</div>" if more else ""
+    note = f"<div>{more(left, 'rows')}</div>" if left else ""
     told = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
     failed = "".join(_details(record, s, 0, opened=True) for s, _ in told if s.status == "failed")
     others = "".join(_details(record, s, d, opened=False) for s, d in told if s.status != "failed")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchmagic.core.text import more, table
 from orchmagic.trace import humanize
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.span_list import lines
 
 _ROWS = 60
+_FIGURES = (3, 4, 5)  # columns of numbers: time, tokens, cost
 
 
 def render(record: Record) -> str:
@@ -21,7 +23,7 @@ def _reasons(record: Record) -> Iterator[str]:
     told = [f"  {span.id}: {humanize.one_line(w, 200)}" for span in record.spans for w in _said(span)]
     yield from told[:_ROWS]
     if len(told) > _ROWS:
-        yield f"  … {len(told) - _ROWS:,} more remarks"
+        yield f"  {more(len(told) - _ROWS, 'remarks')}"
 
 
 def _said(span: Span) -> tuple[str, ...]:
@@ -30,20 +32,11 @@ def _said(span: Span) -> tuple[str, ...]:
 
 
 def _table(record: Record) -> Iterator[str]:
-    shown, more = lines(record, _ROWS)
-    rows = [_row(record, span, depth) for span, depth in shown]
-    widths = [max((len(r[i]) for r in rows), default=0) for i in range(5)]
-    for row in rows:
-        cells = [
-            row[0],
-            row[1].ljust(widths[1]),
-            row[2].ljust(widths[2]),
-            row[3].rjust(widths[3]),
-            row[4].rjust(widths[4]),
-        ]
-        yield "  ".join((*cells, *row[5:])).rstrip()
-    if more:
-        yield f"… {more:,} more rows"
+    shown, left = lines(record, _ROWS)
+    if shown:
+        yield table([_row(record, span, depth) for span, depth in shown], right=_FIGURES)
+    if left:
+        yield more(left, "rows")
 
 
 def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from html import escape
 
 from orchmagic.core.numbers import counted
+from orchmagic.core.text import more
 from orchmagic.trace import humanize
 from orchmagic.trace.path import ENDS, TIMES
 from orchmagic.trace.record import Picture, Record, Span
@@ -87,8 +88,8 @@ def _lines(record: Record) -> list[str]:
     begun = [name for name, spans in visits.items() if spans]
     later = [name for name, spans in visits.items() if not spans]
     shown = set([*begun[-_ROWS:], *later][:_ROWS])
-    more = f'<div style="opacity:.6">… {len(visits) - _ROWS:,} more steps</div>'
-    return [*(_line(record, name, spans, grid) for name, spans in visits.items() if name in shown), more]
+    left = f'<div style="opacity:.6">{more(len(visits) - _ROWS, "steps")}</div>'
+    return [*(_line(record, name, spans, grid) for name, spans in visits.items() if name in shown), left]
 
 
 def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
