@@ -53,8 +53,9 @@ labextension: .venv/.project labextension/node_modules/.made ## build the Jupyte
 bench: .venv/.project ## figures against plain LangGraph
 	$(BIN)/python benchmarks/run.py
 
-docs: .venv/.project ## write the generated pages of docs/ again
+docs: .venv/.project ## write the generated pages of docs/ and the words of the highlighting again
 	$(BIN)/python docs/build.py
+	$(BIN)/python labextension/tables.py
 
 .venv/.made:
 	@test -n "$(PYTHON)" || { echo "orchmagic needs Python 3.11 or newer as python3; found: $$(python3 -V 2>&1)" >&2; exit 1; }

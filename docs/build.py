@@ -1,19 +1,21 @@
-"""Writes docs/patterns/: one page for each pattern, from the pattern itself. `--check` only says what has drifted."""
+"""Writes docs/patterns/: a page for each pattern, and one for the options of steps. `--check` says what has drifted."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from orchmagic.graph.draw import mermaid
 from orchmagic.language.cell import Step, parse
+from orchmagic.language.control_words import ACTIONS, CONTROLS
 from orchmagic.language.magic_line import BASE, Option, parse_options
+from orchmagic.language.step_options import STEP_OPTIONS, StepOption
 from orchmagic.patterns import PATTERNS, Pattern
 
 FOLDER = Path(__file__).parent / "patterns"
-NOTE = "<!-- Written by `make docs` from orchmagic/patterns/: change it there. -->"
+NOTE = "<!-- Written by `make docs` from orchmagic/patterns/ and orchmagic/language/: change it there. -->"
 INDEX = """\
 # Patterns
 
@@ -53,7 +55,27 @@ PAGE = """\
 
 {base}
 
-{more}\\* {footnote}
+{steps}{more}\\* {footnote}
+"""
+STEPS = """\
+# Steps and control lines
+
+{note}
+
+A step is `name(option=value, ...) -> outputs` with its prompt indented below it. The page of each pattern says which
+options and control lines it has.
+
+## Options of a step
+
+{options}
+
+## Control lines
+
+{controls}
+
+## What a gate does when it is false
+
+{actions}
 """
 
 
@@ -62,7 +84,16 @@ def pages() -> dict[str, str]:
     patterns = sorted(PATTERNS, key=lambda p: p.name)
     rows = "\n".join(f"| [`%%{p.name}`]({p.name}.md) | {p.summary} | {usual(p)} |" for p in patterns)
     index = INDEX.format(note=NOTE, rows=rows, footnote=FOOTNOTE)
-    return {"README.md": index} | {f"{p.name}.md": page(p) for p in patterns}
+    return {"README.md": index, "steps.md": steps_page()} | {f"{p.name}.md": page(p) for p in patterns}
+
+
+def steps_page() -> str:
+    return STEPS.format(
+        note=NOTE,
+        options=option_table(STEP_OPTIONS),
+        controls=table("control line", ((c.example, c.help) for c in CONTROLS.values())),
+        actions=table("action", ((a.example, a.help) for a in ACTIONS.values())),
+    )
 
 
 def page(p: Pattern) -> str:
@@ -75,8 +106,9 @@ def page(p: Pattern) -> str:
         when=p.when,
         breaks=p.breaks,
         usual=usual(p),
-        own=table(p.options) + "\n\n" if p.options else "",
-        base=table(BASE),
+        own=line_table(p.options) + "\n\n" if p.options else "",
+        base=line_table(BASE),
+        steps=steps(p),
         more=p.more + "\n" if p.more else "",
         footnote=FOOTNOTE,
     )
@@ -86,9 +118,31 @@ def usual(p: Pattern) -> str:
     return f"${p.dollars[0]:g} to {p.dollars[1]:g}, {p.seconds[0]:g} to {p.seconds[1]:g} s"
 
 
-def table(options: Sequence[Option]) -> str:
-    rows = (f"| `{escape(o.shown)}` | {escape(o.help)} |" for o in options)
-    return "\n".join(["| option | what it does |", "|---|---|", *rows])
+def steps(p: Pattern) -> str:
+    """Which options and control lines the pattern has."""
+    if not p.step_options:
+        return ""
+    own = [option for option in p.step_options if option not in STEP_OPTIONS]
+    missing = [f"`{option.name}=`" for option in STEP_OPTIONS if option not in p.step_options]
+    but = f" but {', '.join(missing)}" if missing else ""
+    lines = [f"## Options of its steps\n\nThose of [every step](steps.md){but}."]
+    lines += [f"Its own:\n\n{option_table(own)}"] if own else []
+    words = " and ".join(f"`{name}`" for name in p.controls)
+    lines += [f"Control lines: {words} ([what they do](steps.md))."] if words else []
+    return "\n\n".join(lines) + "\n\n"
+
+
+def line_table(options: Iterable[Option]) -> str:
+    return table("option", ((o.shown, o.help) for o in options))
+
+
+def option_table(options: Iterable[StepOption]) -> str:
+    return table("option", ((f"{o.name}={o.example}", f"{o.help} ({o.kind})") for o in options))
+
+
+def table(head: str, rows: Iterable[tuple[str, str]]) -> str:
+    lines = (f"| `{escape(shown)}` | {escape(text)} |" for shown, text in rows)
+    return "\n".join([f"| {head} | what it does |", "|---|---|", *lines])
 
 
 def escape(text: str) -> str:

@@ -1,18 +1,7 @@
 /** A cell of ours as coloured stretches. It reads as `orchmagic/cell` does, only that nothing is ever wrong with it:
  * column 0 is structure, indented lines are the text of what stands above them, values come by Jinja. */
 
-export const MAGICS = [
-  'chain',
-  'route',
-  'parallel',
-  'mapreduce',
-  'react',
-  'plan',
-  'refine',
-  'cascade',
-  'team',
-  'evaluate'
-];
+import { ACTIONS, CONTROLS, MAGICS, PROMPT_MAGICS, STEP_OPTIONS, SWITCHES } from './tables.js';
 
 export type Kind =
   | 'magic' | 'flag' | 'control' | 'step' | 'option' | 'field' | 'type' | 'description' | 'keyword' | 'variable' | 'call'
@@ -27,8 +16,7 @@ export interface Token {
 
 const HEAD = /^\s*%%(\w+)(?=\s|$)/;
 const NAME = /^[\p{L}_][\p{L}\p{N}_]*/u;
-const CONTROLS = new Set(['gate', 'until', 'verify', 'approve']);
-const ACTIONS = /^(else)(\s+)(retry|stop|goto|ask)\b/;
+const ACTION = new RegExp(`^(else)(\\s+)(${[...ACTIONS].join('|')})\\b`);
 const ROLE = /^(system|user|assistant):(?=[ \t]|$)/;
 const KEYWORDS = new Set([
   'and',
@@ -54,7 +42,7 @@ const WORD = /"(?:\\.|[^"\\])*"?|'[^']*'?|\S+/g;
 /** The magic that a cell begins with, when it is one of ours. */
 export function magicOf(text: string): string | null {
   const name = HEAD.exec(text)?.[1];
-  return name !== undefined && MAGICS.includes(name) ? name : null;
+  return name !== undefined && MAGICS.has(name) ? name : null;
 }
 
 /** All stretches of a cell, in order; what is in none is plain text. */
@@ -80,7 +68,7 @@ class Reader {
           this.magic(line, at);
           first = false;
         }
-      } else if (magic === 'react') {
+      } else if (magic !== null && PROMPT_MAGICS.has(magic)) {
         this.prompt(line, at); // the whole body is the prompt
       } else if (line.startsWith('#')) {
         this.add(at, at + line.length, 'comment');
@@ -164,7 +152,7 @@ class Reader {
     this.code(rest.slice(0, cut.index), at);
     const tail = rest.slice(cut.index);
     const from = at + cut.index;
-    const action = ACTIONS.exec(tail);
+    const action = ACTION.exec(tail);
     const words = action ? action[0].length : 3;
     if (action) {
       this.add(from, from + 4, 'control');
@@ -182,7 +170,7 @@ class Reader {
   }
 
   private isAction(tail: string): boolean {
-    return ACTIONS.test(tail) || /^max\s+\d+\s*(#.*)?$/.test(tail);
+    return ACTION.test(tail) || /^max\s+\d+\s*(#.*)?$/.test(tail);
   }
 
   /** What follows a step's name: options, then `-> outputs` or `: description`. */
@@ -304,14 +292,12 @@ class Reader {
   }
 }
 
-const SWITCHES = new Set(['--no-cache', '--refresh', '--dry-run', '--no-run', '--background', '--help', '-h']);
-
 /** What a name is, by what stands around it. */
 function named(found: string, before: string, after: string, as: string, depth: number): Kind {
   if (as === 'types') {
     return /^\s*:/.test(after) ? 'field' : ['None', 'Literal'].includes(found) ? 'keyword' : 'type';
   }
-  if (as === 'options' && depth === 1 && /^\s*=(?!=)/.test(after)) {
+  if (as === 'options' && depth === 1 && /^\s*=(?!=)/.test(after) && STEP_OPTIONS.has(found)) {
     return 'option';
   }
   if (KEYWORDS.has(found)) {

@@ -50,6 +50,11 @@ describe('a cell', () => {
     expect(said('%%chain --refresh triage')).toEqual(['magic:%%chain', 'flag:--refresh', 'step:triage']);
   });
 
+  it('does not colour an option that no step has', () => {
+    const said = tokens('%%chain\nx(temprature=1, seeds=2, retry=2)').map(t => t.kind);
+    expect(said.filter(kind => kind === 'option')).toHaveLength(1);
+  });
+
   it('has steps with options, and outputs with types', () => {
     expect(line('extract(')).toEqual([
       'step:extract', 'bracket:(', 'option:retry', 'operator:=', 'number:2', 'operator:,', 'option:when', 'operator:=',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchmagic.export import prompts, state
-from orchmagic.export.formatting import call, literal
+from orchmagic.export.formatting import assigned, call, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.returns import returned
 from orchmagic.graph.model import Call
@@ -13,7 +13,11 @@ from orchmagic.graph.model import Call
 Leave = Callable[[str, str], list[str]]
 """Says how a function ends with a value: (expression, indentation) -> its last statement."""
 
-_OPTIONS = ("temperature", "max_tokens", "timeout")
+
+def _own_arguments(node: Call) -> dict[str, object]:
+    """What a step's requests carry that others do not."""
+    limits = {"max_tokens": node.max_tokens, "timeout": node.timeout}
+    return node.request_parameters | {name: value for name, value in limits.items() if value is not None}
 
 
 def tuned(plan: GraphPlan) -> list[list[str]]:
@@ -23,8 +27,7 @@ def tuned(plan: GraphPlan) -> list[list[str]]:
         upper = plan.function[node.name].upper()
         if node.name in plan.typed and node.retry != plan.shared.reasks:
             found.append([f"{upper}_REASKS = {node.retry}"])
-        given = [(option, getattr(node, option)) for option in _OPTIONS]
-        found += [[f"{upper}_{option.upper()} = {value!r}"] for option, value in given if value is not None]
+        found += [assigned(f"{upper}_{name.upper()}", value) for name, value in _own_arguments(node).items()]
     return found
 
 
@@ -148,7 +151,7 @@ def _arguments(plan: GraphPlan, node: Call) -> list[str]:
         found.append(f"reasks={upper}_REASKS")
     if chosen := "models" if judge(plan, node) else models(plan, node):
         found.append(f"models={chosen}")
-    found += [f"{option}={upper}_{option.upper()}" for option in _OPTIONS if getattr(node, option) is not None]
+    found += [f"{name}={upper}_{name.upper()}" for name in _own_arguments(node)]
     if node.tools:
         found.append(f"tools=tool_format({plan.shared.tables[node.tools]})")
     if plan.logprobs(node):

@@ -16,10 +16,10 @@ from orchmagic.graph.model import Call, Code, Each, Graph, Link, Node, Sub, Tool
 from orchmagic.graph.output_types import resolve
 from orchmagic.graph.resolution import run_limits
 from orchmagic.language import expression, template
-from orchmagic.language.cell import Cell, CodeStep, Control, Step, Value
+from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.output_spec import TEXT
-from orchmagic.language.step_options import AROUND, PLAIN, READ
+from orchmagic.language.step_options import CALL_OPTIONS, STEP_OPTIONS, SUBGRAPH_OPTIONS, StepOption
 
 
 class GraphBuilder:
@@ -37,19 +37,18 @@ class GraphBuilder:
         """Note what is wrong; `build` raises all of it at once."""
         self.problems.append(self.cell.problem(line, column, found, write))
 
-    def step(self, step: Step, *, also: Iterable[str] = (), **settings: Any) -> Call | Sub:
+    def step(self, step: Step, *, also: Iterable[StepOption] = (), **settings: Any) -> Call | Sub:
         """A step: a prompt for a model, or with `run=` another orchestration; with `over=` once per item."""
         if "run" in step.options:
             return self._run(step, also, settings)
-        given = self.read(step, (*READ, *also))
+        given = self.read(step, (*STEP_OPTIONS, *also))
         each, votes = self._each(step, given), self._votes(step, given)
-        plain = {k: v for k, v in given.items() if k in PLAIN}
-        return self._called(step, {**plain, "each": each, "votes": votes, **settings})
+        return self._called(step, {**_call_fields(given), "each": each, "votes": votes, **settings})
 
-    def call(self, step: Step, *, also: Iterable[str] = (), **settings: Any) -> Call:
+    def call(self, step: Step, *, also: Iterable[StepOption] = (), **settings: Any) -> Call:
         """A step that can only be one prompt. `also` names options that the pattern reads itself."""
-        given = self.read(step, (*PLAIN, *also))
-        return self._called(step, {**{k: v for k, v in given.items() if k in PLAIN}, **settings})
+        given = self.read(step, (*CALL_OPTIONS, *also))
+        return self._called(step, {**_call_fields(given), **settings})
 
     def _called(self, step: Step, settings: dict[str, Any]) -> Call:
         self._lines[step.name] = step.line
@@ -57,9 +56,9 @@ class GraphBuilder:
         fields = {"output": step.output or TEXT, **asked, **settings}
         return Call(step.name, settings.get("messages") or step.messages, **_without_messages(fields))
 
-    def _run(self, step: Step, also: Iterable[str], settings: Mapping[str, Any]) -> Sub:
+    def _run(self, step: Step, also: Iterable[StepOption], settings: Mapping[str, Any]) -> Sub:
         self._lines[step.name] = step.line
-        given = self.read(step, (*AROUND, *also))
+        given = self.read(step, (*SUBGRAPH_OPTIONS, *also))
         name = given.get("run", "")
         graph = composition.definition(self.namespace.get(name))
         if graph is None:
@@ -98,34 +97,25 @@ class GraphBuilder:
             self.problem(step.line, f"min={least:g} is no share", "Write 0 to 1, such as min=0.6", column)
         return Votes(count, by, least)
 
-    def text(self, step: Step, value: Value, write: str) -> str:
-        """An option that is a quoted text, or a problem that says what to write."""
-        try:
-            return str(value.literal)
-        except ValueError:
-            self.problem(step.line, f"{value.source} is no text", f"Write {write}", value.column)
-            return ""
-
-    def read(self, step: Step, known: Iterable[str]) -> dict[str, Any]:
-        """The step's options as Python values; unknown and unreadable ones are problems."""
-        names, read = tuple(known), {}
+    def read(self, step: Step, options: Iterable[StepOption]) -> dict[str, Any]:
+        """The step's options by name, as Python values; unknown and unreadable ones are problems."""
+        known = {option.name: option for option in options}
+        values: dict[str, Any] = {}
         for name, value in step.options.items():
-            if name not in names:
+            option = known.get(name)
+            if option is None:
                 self.problem(
                     step.line,
                     f"step {step.name!r} has an unknown option {name!r}",
-                    f"Known: {', '.join(names)}{nearest(name, names)}",
+                    f"Known: {', '.join(known)}{nearest(name, known)}",
                     value.column,
                 )
-            elif name in READ:
-                convert, what = READ[name]
-                try:
-                    read[name] = convert(value)
-                except (ValueError, TypeError):
-                    self.problem(step.line, f"{name}={value.source} cannot be read", f"Write {what}", value.column)
-            else:
-                read[name] = value
-        return read
+                continue
+            try:
+                values[name] = option.read(value)
+            except (ValueError, TypeError):
+                self.problem(step.line, f"{name}={value.source} cannot be read", f"Write {option.form}", value.column)
+        return values
 
     def code(self, item: CodeStep) -> Code | Sub:
         """A `name = expression` line; `name = triage(…)` runs another orchestration."""
@@ -281,6 +271,13 @@ def _used(node: Node) -> dict[str, bool]:
         used.update({n: n in calls or used.get(n, False) for n in sorted(expression.names(source))})
     used.update(dict.fromkeys(sorted(types), True))
     return {name: is_called for name, is_called in used.items() if name not in checks.own(node)}
+
+
+def _call_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of options as fields of a Call; what belongs into the body of the request is one of them."""
+    rows = [option for option in CALL_OPTIONS if option.name in given]
+    fields = {o.field or o.name: given[o.name] for o in rows if o.field != "parameters"}
+    return fields | {"parameters": tuple((o.name, given[o.name]) for o in rows if o.field == "parameters")}
 
 
 def _without_messages(fields: dict[str, Any]) -> dict[str, Any]:

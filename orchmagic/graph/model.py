@@ -67,7 +67,7 @@ class Call:
     `tools` names notebook functions; `transcript` is the state key that then keeps the conversation.
     `tolerant`: a reply that never fits makes the value None instead of failing the run; `isolated`: so does any
     failure of the step (limits of the run still end it). `ladder` are the models of the first, second … visit,
-    the last one for all that follow.
+    the last one for all that follow. `parameters` (temperature …) go into the body of the request as they are.
     """
 
     name: str
@@ -75,7 +75,6 @@ class Call:
     output: Output = TEXT
     model: str | None = None
     fallback: tuple[str, ...] | None = None
-    temperature: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
     retry: int = 1
@@ -90,6 +89,12 @@ class Call:
     votes: Votes | None = None
     ladder: tuple[str, ...] = ()
     role: str = ""
+    parameters: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def request_parameters(self) -> dict[str, object]:
+        """`parameters` as the body of a request has them."""
+        return {name: [*value] if isinstance(value, tuple) else value for name, value in self.parameters}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import re
 from typing import TYPE_CHECKING
 
 from orchmagic.errors import CellError, Problem, nearest
+from orchmagic.language.control_words import CONTROLS
 from orchmagic.language.lines import Block, SourceLine, blocks
 from orchmagic.language.messages import read_messages
 from orchmagic.language.scanner import uncommented
@@ -91,7 +92,7 @@ def _read_items(found: Sequence[Block], problems: list[Problem]) -> tuple[Item, 
 
 def _unreadable(head: SourceLine) -> Problem:
     word = head.text.split(maxsplit=1)[0]
-    close = nearest(word, ("gate", "until", "verify", "approve"))
+    close = nearest(word, CONTROLS)
     return head.problem(0, f"{head.shown!r} is no step", f"Indent the text of a prompt, or write {_FORMS}{close}")
 
 

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING
 
 from orchmagic.errors import Problem, nearest
 from orchmagic.language import expression, template
+from orchmagic.language.control_words import ACTIONS, CONTROLS
 from orchmagic.language.messages import read_messages
 from orchmagic.language.scanner import outer_words, uncommented
 from orchmagic.language.syntax import Action, Control, Value
 from orchmagic.language.template import Message
 
 if TYPE_CHECKING:
+    from orchmagic.language.control_words import ActionKind, Keyword
     from orchmagic.language.lines import Block, SourceLine
 
-_ACTIONS = ("retry", "stop", "goto", "ask")
-_ACTION_FORMS = '`else retry 2`, `else stop "why"`, `else goto STEP` or `else ask "question"`'
-_FORMS = {
-    "gate": "`gate EXPRESSION else retry 2`",
-    "until": "`until score >= 8 max 4`",
-    "verify": "`verify EXPRESSION`",
-}
-_Keyword: TypeAlias = Literal["gate", "until", "verify", "approve"]
-_Kind: TypeAlias = Literal["retry", "stop", "goto", "ask"]
 
-
-def read_control(block: Block, word: _Keyword, problems: list[Problem]) -> Control:
+def read_control(block: Block, word: Keyword, problems: list[Problem]) -> Control:
     """The control that `block` begins with."""
     head, start = block.head, len(word)
     source = uncommented(head.text)[start:]
@@ -46,7 +38,7 @@ def read_control(block: Block, word: _Keyword, problems: list[Problem]) -> Contr
         source, maximum = _split_maximum(head, source, start, problems)
     if problem := expression.check(source):
         column = min(start + problem[1], len(head.text))
-        problems.append(head.problem(column, problem[0], f"Write {_FORMS[word]}"))
+        problems.append(head.problem(column, problem[0], f"Write `{CONTROLS[word].example}`"))
     return Control(word, source.strip(), action, messages, head.number, maximum)
 
 
@@ -63,20 +55,24 @@ def _split_action(head: SourceLine, source: str, start: int, problems: list[Prob
         return source, None
     tails = [(at, re.match(r"else\s*(\w*)(.*)", source[at:])) for at in outer_words(source, "else")]
     for at, tail in reversed(tails):
-        if tail and tail.group(1) in _ACTIONS:
-            kind = cast("_Kind", tail.group(1))
-            return source[:at], _read_action(head, kind, tail.group(2), start + at + tail.start(2), problems)
+        if tail and (action := ACTIONS.get(tail.group(1))):
+            return source[:at], _read_action(head, action.name, tail.group(2), start + at + tail.start(2), problems)
     for at, tail in reversed(tails):
         if tail and expression.check(source[:at]) is None:
             name = tail.group(1)
             found = f"{name!r} is no action" if name else "no action behind `else`"
-            write = f"Write {_ACTION_FORMS}{nearest(name, _ACTIONS)}"
+            write = f"Write {_action_forms()}{nearest(name, ACTIONS)}"
             problems.append(head.problem(start + at + tail.start(1), found, write))
             return source[:at], None
     return source, None
 
 
-def _read_action(head: SourceLine, kind: _Kind, source: str, at: int, problems: list[Problem]) -> Action | None:
+def _action_forms() -> str:
+    *forms, last = (f"`{action.example}`" for action in ACTIONS.values())
+    return f"{', '.join(forms)} or {last}"
+
+
+def _read_action(head: SourceLine, kind: ActionKind, source: str, at: int, problems: list[Problem]) -> Action | None:
     argument = source.strip()
     if kind == "retry":
         if times := _count(argument):
@@ -124,7 +120,7 @@ def _split_maximum(head: SourceLine, source: str, start: int, problems: list[Pro
     maximum = _count(source[at + 3 :])
     if maximum is None:
         found = f"`max` needs a number, not {source[at + 3 :].strip()!r}"
-        problems.append(head.problem(start + at, found, f"Write {_FORMS['until']}"))
+        problems.append(head.problem(start + at, found, f"Write `{CONTROLS['until'].example}`"))
     return source[:at], maximum
 
 

@@ -16,7 +16,9 @@ from orchmagic.core.validators import CachePolicy, keep, money, number, seconds,
 from orchmagic.errors import CellError, Problem, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from orchmagic.language.step_options import StepOption
 
 __all__ = ["BASE", "HelpRequested", "Option", "RunOptions", "parse_options", "seconds", "usage"]
 
@@ -281,17 +283,18 @@ def _read(option: Option, written: str) -> object:
     return found
 
 
-def usage(magic: str, own: Sequence[Option] = ()) -> str:
+def usage(magic: str, own: Sequence[Option] = (), steps: Sequence[StepOption] = ()) -> str:
     """What `--help` shows."""
-    width = max(len(option.shown) for option in (*BASE, *own))
-    return "\n".join(
-        [
-            f"%%{magic} [NAME] [OPTIONS]",
-            *_section(f"Options of %%{magic}", own, width),
-            *_section("Options of every pattern", BASE, width),
-        ]
-    )
+    tables = {
+        f"Options of %%{magic}": [(o.shown, o.help) for o in own],
+        "Options of every pattern": [(o.shown, o.help) for o in BASE],
+        "Options of a step, as in extract(model=small, retry=2)": [(f"{o.name}={o.example}", o.help) for o in steps],
+    }
+    width = max(len(shown) for rows in tables.values() for shown, _ in rows)
+    sections = [line for title, rows in tables.items() for line in _section(title, rows, width)]
+    return "\n".join([f"%%{magic} [NAME] [OPTIONS]", *sections])
 
 
-def _section(title: str, options: Sequence[Option], width: int) -> list[str]:
-    return ["", title, *(f"  {o.shown:<{width}}  {o.help}" for o in options)] if options else []
+def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> list[str]:
+    lines = [f"  {shown:<{width}}  {text}" for shown, text in rows]
+    return ["", title, *lines] if lines else []

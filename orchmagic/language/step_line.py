@@ -5,10 +5,11 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING
 
 from orchmagic.language import expression
 from orchmagic.language.annotations import NotAnOutput, parse_output
+from orchmagic.language.control_words import CONTROLS
 from orchmagic.language.controls import read_control
 from orchmagic.language.messages import read_messages
 from orchmagic.language.scanner import closing, pieces, uncommented
@@ -23,8 +24,6 @@ _NAME = re.compile(r"[^\W\d]\w*")
 _OPTION = re.compile(r"\s*([^\s=]*)\s*=(?!=)\s*")
 _STATE = frozenset({"visits", "feedback", "messages", "errors"})  # keys of a run's state
 _ROLES = frozenset({"system", "user", "assistant"})
-_CONTROLS = frozenset({"gate", "until", "verify", "approve"})
-_Keyword: TypeAlias = Literal["gate", "until", "verify", "approve"]
 
 
 def read_item(block: Block, problems: list[Problem]) -> Item | None:
@@ -33,8 +32,9 @@ def read_item(block: Block, problems: list[Problem]) -> Item | None:
     if name is None:
         return None
     rest = block.head.text[name.end() :]
-    if name.group() in _CONTROLS and not re.match(r"\s*(=(?!=)|:|->)", rest):
-        return read_control(block, cast("_Keyword", name.group()), problems)
+    control = CONTROLS.get(name.group())
+    if control and not re.match(r"\s*(=(?!=)|:|->)", rest):
+        return read_control(block, control.name, problems)
     if re.match(r"\s*=(?!=)", rest):
         return _read_code(block, name.group(), problems)
     if re.match(r"\s*(\(|->|:|#|$)", rest):
@@ -147,5 +147,5 @@ def _check_name(head: SourceLine, name: str, problems: list[Problem]) -> None:
     elif name in _ROLES:
         write = "Indent it under its step: roles are the prompt's"
         problems.append(head.problem(0, f"{name!r} is a role, not a step", write))
-    elif name in _STATE or name in _CONTROLS or name.startswith("__"):
+    elif name in _STATE or name in CONTROLS or name.startswith("__"):
         problems.append(head.problem(0, f"{name!r} is reserved", f"Write another name: `my_{name.strip('_')}`"))

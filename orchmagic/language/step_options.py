@@ -1,61 +1,130 @@
-"""The options of a step, as in `extract(model=small, retry=2)`: how each is read, and what to write instead."""
+"""The options of a step, as in `extract(model=small, retry=2)`: one row each.
+
+The parser's checks, the messages of errors, completion, `--help`, the docs and JupyterLab's highlighting read this
+table; a pattern adds rows of its own (`Pattern.step_options`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from orchmagic.core.validators import keep
-from orchmagic.language.cell import Value
+from orchmagic.language.syntax import Value
+
+
+@dataclass(frozen=True, slots=True)
+class StepOption:
+    """One option of a step.
+
+    `read` makes its value of what was written, or raises a ValueError. `kind` says what to write, `example` shows it.
+    `field` is the field of the node that takes the value: the option's own name unless it says otherwise;
+    "parameters" for what goes into the body of the request as it is. `choices` are all its values, if they are few.
+    """
+
+    name: str
+    read: Callable[[Value], Any]
+    kind: str
+    example: str
+    help: str
+    field: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """What to write: `a number: temperature=0.2`."""
+        return f"{self.kind}: {self.name}={self.example}"
+
+    def value_in(self, options: Mapping[str, Value]) -> Any:
+        """The value among a step's options; None if it is missing or cannot be read (`GraphBuilder.read` says so)."""
+        try:
+            return self.read(options[self.name]) if self.name in options else None
+        except (ValueError, TypeError):
+            return None
+
+
+def word(value: Value) -> str:
+    """A name, bare or quoted."""
+    return value.word
+
+
+def words(value: Value) -> tuple[str, ...]:
+    """Names: one, or several in brackets."""
+    return value.words
+
+
+def expression(value: Value) -> str:
+    """A Python expression."""
+    return value.expression
+
+
+def text(value: Value) -> str:
+    """A quoted text."""
+    literal = value.literal
+    if not isinstance(literal, str):
+        raise ValueError(value.source)  # noqa: TRY004 - a wrong value, whatever its type
+    return literal
 
 
 def _number(value: Value) -> float:
-    found = value.literal
-    if isinstance(found, bool) or not isinstance(found, int | float) or found < 0:
+    literal = value.literal
+    if isinstance(literal, bool) or not isinstance(literal, int | float) or not 0 <= literal < float("inf"):
         raise ValueError(value.source)
-    return found
+    return literal
+
+
+def _integer(value: Value) -> int:
+    number = _number(value)
+    if number != int(number):
+        raise ValueError(value.source)
+    return int(number)
 
 
 def _positive(value: Value) -> float:
-    found = _number(value)
-    if not 0 < found < float("inf"):
+    number = _number(value)
+    if not number:
         raise ValueError(value.source)
-    return found
-
-
-def _whole(value: Value) -> int:
-    found = _number(value)
-    if found == float("inf") or found != int(found):
-        raise ValueError(value.source)
-    return int(found)
+    return number
 
 
 def _count(value: Value) -> int:
-    if (found := _whole(value)) == 0:
+    number = _integer(value)
+    if not number:
         raise ValueError(value.source)
-    return found
+    return number
 
 
-def _kept(value: Value) -> str:
+def _cache_policy(value: Value) -> str:
     keep(value.word)
     return value.word
 
 
-READ: dict[str, tuple[Callable[[Value], Any], str]] = {
-    "model": (lambda v: v.word, "a model or alias: model=large"),
-    "fallback": (lambda v: v.words, "one or more models: fallback=large"),
-    "temperature": (_number, "a number: temperature=0.2"),
-    "max_tokens": (_count, "a whole number, 1 or more: max_tokens=300"),
-    "timeout": (_positive, "seconds, more than 0: timeout=30"),
-    "retry": (_whole, "a whole number: retry=2"),
-    "cache": (_kept, "a time, semantic, exact or off: cache=1d"),
-    "when": (lambda v: v.expression, "a Python expression: when=extract.score > 3"),
-    "over": (lambda v: v.expression, "a list, or what gives one: over=tickets"),
-    "item": (lambda v: v.word, "a name for the item: item=ticket"),
-    "votes": (_whole, "a whole number, 2 or more: votes=5"),
-    "by": (lambda v: v.word, "the output that is compared: by=label"),
-    "min": (_number, "the share that must agree, 0 to 1: min=0.6"),
-    "run": (lambda v: v.word, "an orchestration of the notebook: run=triage"),
-}
-PLAIN = frozenset({"model", "fallback", "temperature", "max_tokens", "timeout", "retry", "cache", "when"})
-AROUND = ("over", "item", "run", "when")  # what a step that runs an orchestration can have
+STEP_OPTIONS = (
+    StepOption("model", word, "a model or alias", "large", "the model that is asked, instead of the run's"),
+    StepOption("fallback", words, "one or more models", "large", "models to try when that one fails"),
+    StepOption("temperature", _number, "a number", "0.2", "how freely the model chooses its words", "parameters"),
+    StepOption("max_tokens", _count, "a whole number, 1 or more", "300", "most tokens of the reply"),
+    StepOption("timeout", _positive, "seconds, more than 0", "30", "of one model call"),
+    StepOption("retry", _integer, "a whole number", "2", "how often a reply that does not fit is asked again"),
+    StepOption(
+        "cache", _cache_policy, "a time, semantic, exact or off", "1d", "how long its answer may be reused",
+        choices=("semantic", "exact", "off"),
+    ),
+    StepOption("when", expression, "a Python expression", "extract.score > 3", "false: the step is skipped"),
+    StepOption("over", expression, "a list, or what gives one", "tickets", "runs the step once per item", "each"),
+    StepOption("item", word, "a name for the item", "ticket", "what one item of over= is called", "each"),
+    StepOption("votes", _integer, "a whole number, 2 or more", "5", "asks so often; the majority wins", "votes"),
+    StepOption("by", word, "the output that is compared", "label", "what the votes are compared by", "votes"),
+    StepOption("min", _number, "the share that must agree, 0 to 1", "0.6", "below it a fallback decides", "votes"),
+    StepOption("run", word, "an orchestration of the notebook", "triage", "runs it instead of a prompt", "graph"),
+)  # fmt: skip
+CALL_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field not in {"each", "votes", "graph"})
+"""Options of a step that is one prompt."""
+SUBGRAPH_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field in {"each", "graph"} or o.name == "when")
+"""Options of a step that runs an orchestration."""
+
+
+def without(*names: str) -> tuple[StepOption, ...]:
+    """The options of every step but these."""
+    return tuple(o for o in STEP_OPTIONS if o.name not in names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchmagic.errors import Problem
 from orchmagic.language import expression
@@ -14,6 +14,7 @@ from orchmagic.language.scanner import pieces
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchmagic.language.control_words import ActionKind, Keyword
     from orchmagic.language.output_spec import Output
     from orchmagic.language.template import Message
 
@@ -91,7 +92,7 @@ class CodeStep:
 class Action:
     """What a gate does when it is false: `retry` times, `stop` with a reason, `goto` a step, `ask` a question."""
 
-    kind: Literal["retry", "stop", "goto", "ask"]
+    kind: ActionKind
     argument: str | int
 
 
@@ -102,7 +103,7 @@ class Control:
     `approve` has no expression: its question is the only message.
     """
 
-    keyword: Literal["gate", "until", "verify", "approve"]
+    keyword: Keyword
     expression: str
     action: Action | None
     messages: tuple[Message, ...]

@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import OrchError
+from orchmagic.language.control_words import ACTIONS, CONTROLS
 from orchmagic.language.magic_line import BASE
-from orchmagic.patterns import PATTERNS
+from orchmagic.patterns import PATTERNS, Pattern
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
 
     from orchmagic.runtime.session import Session
 
-STEP_OPTIONS = ("model=", "fallback=", "temperature=", "max_tokens=", "timeout=", "retry=", "cache=", "when=")
-CONTROLS = ("gate ",)
 _HEADER = re.compile(r"^([A-Za-z_]\w*)\s*(?:\((.*?)\))?\s*(?:->\s*(.*))?", re.MULTILINE)
 _FIELD = re.compile(r"(\w+)\s*:")
 _WORD = re.compile(r"[\w.%-]*$")
@@ -42,7 +41,8 @@ def complete(session: Session, text: str, number: int, line: str) -> Iterator[tu
     if magic is None or magic[1] not in PATTERNS.names():
         return
     fragment = _fragment(line)
-    kinds = _magic_line(magic[1], session, line) if number == 0 else _body(session, text, line)
+    pattern = PATTERNS.get(magic[1])
+    kinds = _magic_line(pattern, session, line) if number == 0 else _body(pattern, session, text, line)
     for word, kind in kinds:
         if word.startswith(fragment) and word != fragment:
             yield word, kind
@@ -53,10 +53,10 @@ def _fragment(line: str) -> str:
     return found[0] if found else ""
 
 
-def _magic_line(magic: str, session: Session, line: str) -> Iterator[tuple[str, str]]:
+def _magic_line(pattern: Pattern, session: Session, line: str) -> Iterator[tuple[str, str]]:
     before = line.split()
     last = before[-2] if before and _fragment(line) and len(before) > 1 else before[-1] if before else ""
-    options = (*BASE, *PATTERNS.get(magic).options)
+    options = (*BASE, *pattern.options)
     taking = next((o for o in options if o.flag == last), None)
     if taking is None or taking.kind == "flag":
         yield from ((o.flag, "option") for o in options)
@@ -66,25 +66,42 @@ def _magic_line(magic: str, session: Session, line: str) -> Iterator[tuple[str, 
         yield from _notebook(session)
 
 
-def _body(session: Session, text: str, line: str) -> Iterator[tuple[str, str]]:
+def _body(pattern: Pattern, session: Session, text: str, line: str) -> Iterator[tuple[str, str]]:
     steps = dict(_steps(text))
     dotted = _fragment(line).rpartition(".")
     if dotted[0] in steps:
         yield from ((f"{dotted[0]}.{field}", "property") for field in steps[dotted[0]])
-    elif re.search(r"(model|fallback)=[\w.-]*$", line):
-        yield from _models(session)
+    elif (option := re.search(r"(\w+)=[\w.-]*$", line)) and (values := _values(pattern, session, option[1])):
+        yield from values
     elif line[:1].isspace() and "{{" not in line.rpartition("}}")[2]:
         return  # prompt text is prose
     else:
-        inside = line.count("(") > line.count(")") and not line.startswith("gate")
-        yield from ((word, "option") for word in (STEP_OPTIONS if inside else CONTROLS))
+        yield from _structure(pattern, line)
         yield from ((name, "step") for name in steps)
         yield from _notebook(session)
 
 
+def _values(pattern: Pattern, session: Session, option: str) -> list[tuple[str, str]]:
+    """All that can stand behind `option=`; [] where it is an expression, a number or a name of the notebook."""
+    if option in {"model", "fallback"}:
+        return list(_models(session))
+    return [(word, "value") for o in pattern.step_options if o.name == option for word in o.choices]
+
+
+def _structure(pattern: Pattern, line: str) -> Iterator[tuple[str, str]]:
+    """The options of a step inside its brackets, the actions of a gate behind `else`, control words elsewhere."""
+    control = line.partition(" ")[0] in CONTROLS
+    if control and re.search(r"\belse\s+\w*$", line):
+        yield from ((word, "keyword") for word in ACTIONS)
+    elif not control and line.count("(") > line.count(")") and re.search(r"[(,]\s*\w*$", line):
+        yield from ((f"{o.name}=", "option") for o in pattern.step_options)
+    elif re.fullmatch(r"\w*", line):
+        yield from ((word, "keyword") for word in pattern.controls)
+
+
 def _steps(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for name, _, outputs in _HEADER.findall(text.partition("\n")[2]):
-        if name not in {"gate", "until", "verify", "approve"}:
+        if name not in CONTROLS:
             yield name, tuple(_FIELD.findall(outputs))
 
 

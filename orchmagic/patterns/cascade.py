@@ -138,6 +138,7 @@ verify judge >= 0.8
     Question: {{ question }} Proposed: {{ answer.value }}. Probability that it is right?
 """,
     build=build,
+    controls=("verify",),
     options=(
         Option("--models", "words", "who answers, from the cheapest to the strongest", "A,B,…"),
         Option("--judge", "text", "who judges for `verify judge …` (default: the second of --models)", "MODEL"),

@@ -151,4 +151,5 @@ reply(when=extract.severity == "high")
     {{ ticket }}
 """,
     build=build,
+    controls=("gate", "approve"),
 )

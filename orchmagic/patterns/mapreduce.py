@@ -13,6 +13,7 @@ from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Each, Edge,
 from orchmagic.language import expression
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import Option, RunOptions
+from orchmagic.language.step_options import without
 from orchmagic.language.template import Message, names
 from orchmagic.patterns import Pattern
 
@@ -22,6 +23,7 @@ CHUNK, PARTS = "chunk", "parts"
 _OWN = frozenset({CHUNKS, GROUPS, RESULT, CHUNK, PARTS})
 _SIZE = 3500  # tokens: below the 4,000 from which on models overlook what stands in the middle
 _SHARE = 0.05  # of a chunk that the next one repeats
+_NOT_TAKEN = ("over", "item", "when")  # options: both steps always run, once for each of their items
 _LEVELS = 24  # of merging: `pack` leaves two thirds at most, so that these are enough for 16,000 chunks
 
 
@@ -97,7 +99,7 @@ def _step(builder: GraphBuilder, step: Step | None, name: str, each: Each) -> Ca
             1, f"the cell has no step `{name}`", f"Write `{name}` and, below it, what to do with {{{{ chunk }}}}"
         )
         return Call(name, ())
-    for option in ("over", "item", "when"):
+    for option in _NOT_TAKEN:
         if option in step.options:
             column = step.options[option].column
             write = f"{name} always runs, once for each of {each.over}"
@@ -161,6 +163,7 @@ reduce
     Merge these claims into one page: {{ parts }}
 """,
     build=build,
+    step_options=without(*_NOT_TAKEN),
     options=(
         Option("--over", "text", "the text (or list) to work through, a name or an expression", "NAME"),
         Option("--chunk", "int", "most tokens of a chunk (default 3500)", "TOKENS", least=50),

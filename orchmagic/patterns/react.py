@@ -91,5 +91,6 @@ You help with orders. Cite the order id of every fact.
         Option("--approve", "words", "those of them that a person approves before each call", "F,G"),
         Option("--returns", "text", "the type of the final answer, as behind -> in a step", "TYPE"),
     ),
+    step_options=(),
     one_prompt=True,
 )

@@ -154,4 +154,5 @@ evaluate -> score: float, feedback: str
 until evaluate.score >= 8 max 4
 """,
     build=build,
+    controls=("until",),
 )

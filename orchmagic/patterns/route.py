@@ -10,14 +10,21 @@ from orchmagic.errors import nearest
 from orchmagic.graph.builder import GraphBuilder, literal
 from orchmagic.graph.model import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
 from orchmagic.language.builtin_prompts import LABELS
-from orchmagic.language.cell import Cell, CodeStep, Step, Value
+from orchmagic.language.cell import Cell, CodeStep, Step
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import Field, Output
+from orchmagic.language.step_options import StepOption, expression, text, without, word
 from orchmagic.language.template import Message, check, names
 from orchmagic.patterns import Pattern
 
 ROUTER = "router"
-_OWN = ("ask", "match", "examples")
+
+_ASK = StepOption("ask", text, "a quoted text", '"Please answer"', "a person answers instead of a model")
+_MATCH = StepOption("match", text, "a quoted regular expression", '"refund|invoice"', "what is meant for the handler")
+_EXAMPLES = StepOption("examples", lambda v: v, "a list of texts", '["where is my refund?"]', "for router(by=meaning)")
+_BY = StepOption("by", word, "meaning", "meaning", "the router compares embeddings", choices=("meaning",))
+_ON = StepOption("on", expression, "a Python expression", "question", "what the router reads")
+_OWN = (_ASK, _MATCH, _EXAMPLES)
 _BY_MEANING = "by_meaning"
 
 
@@ -52,20 +59,19 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 def _handler(builder: GraphBuilder, step: Step) -> Node:
     if "ask" in step.options:
-        given = builder.read(step, _OWN)
-        return Approve(step.name, Message("user", _question(builder, step, given["ask"])))
+        question = builder.read(step, _OWN).get("ask", "")
+        return Approve(step.name, Message("user", _question(builder, step, question)))
     if "run" in step.options:
-        return builder.step(step, also=("match", "examples"))
+        return builder.step(step, also=(_MATCH, _EXAMPLES))
     if not step.messages:
         write = 'Write one below it, indented, or ask="…", or run=ORCHESTRATION'
         builder.problem(step.line, f"handler {step.name!r} has no prompt", write)
     return builder.call(step, also=_OWN)
 
 
-def _question(builder: GraphBuilder, step: Step, value: Value) -> str:
-    question = builder.text(step, value, 'ask="Please answer"')
+def _question(builder: GraphBuilder, step: Step, question: str) -> str:
     if problem := check(question):
-        builder.problem(step.line, problem.text, "Write `{{ name }}` for a value", value.column)
+        builder.problem(step.line, problem.text, "Write `{{ name }}` for a value", step.options["ask"].column)
         return ""
     return question
 
@@ -100,19 +106,19 @@ def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Seq
 
 def _by_regex(builder: GraphBuilder, router: Step | None, rules: Sequence[Step]) -> Code:
     """Rules in the order of the handlers; the first that matches wins, no model is asked."""
-    given = builder.read(router, ("on",)) if router else {}
+    given = builder.read(router, (_ON,)) if router else {}
     subject = _subject(builder, router, given, rules, "match=")
-    pairs = [(h.name, builder.text(h, h.options["match"], 'match="refund|invoice"')) for h in rules]
+    pairs = [(h.name, _MATCH.value_in(h.options) or "") for h in rules]
     found = f"(label for label, rule in {pairs!r} if re.search(rule, str({subject}), re.IGNORECASE))"
     return Code(ROUTER, f"next({found}, None)")
 
 
 def _subject(
-    builder: GraphBuilder, router: Step | None, given: Mapping[str, Value], handlers: Sequence[Step], who: str
+    builder: GraphBuilder, router: Step | None, given: Mapping[str, str], handlers: Sequence[Step], who: str
 ) -> str:
     """The expression of what the router reads: `on=`, or the one name in the handlers' prompts."""
     if "on" in given:
-        return given["on"].expression
+        return given["on"]
     subjects = sorted({n for h in handlers for m in _texts(h) for n in names(m)})
     if len(subjects) != 1:
         write = "Write `router(on=question)`" if who == "match=" else f"Write `router({who}, on=question)`"
@@ -129,7 +135,7 @@ def _texts(handler: Step) -> list[str]:
 
 def _by_meaning(builder: GraphBuilder, router: Step, handlers: Sequence[Step]) -> Code:
     """The handler whose description and examples are nearest, by embeddings: no model is asked."""
-    given = builder.read(router, ("by", "on"))
+    given = builder.read(router, (_BY, _ON))
     if given.get("by", "meaning") != "meaning":
         builder.problem(router.line, f"by={given['by']} is no way to route", "Write router(by=meaning)")
     if router.messages or router.output:
@@ -257,6 +263,7 @@ human(ask="Please answer: {{ question }}"): anything legal, angry or unclear
 """,
     more=MORE,
     build=build,
+    step_options=(*without("votes", "by", "min"), *_OWN, _BY, _ON),
     options=(
         Option("--otherwise", "text", "the handler for what no label fits, or too unsure a label", "HANDLER"),
         Option("--min-confidence", "float", "below this confidence (0..1) --otherwise takes over", "P"),

@@ -10,6 +10,7 @@ from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Edge, Graph
 from orchmagic.language.cell import Cell, CodeStep, Step
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import Field, Output
+from orchmagic.language.step_options import STEP_OPTIONS, StepOption, words
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._agent import as_agent, check
@@ -18,6 +19,9 @@ from orchmagic.patterns._roles import bind_input, call, code, controls, default_
 
 SUPERVISOR, WORKSPACE, LATEST, ANSWER, FINISH = "supervisor", "workspace", "latest", "answer", "finish"
 _TURNS = 10
+_TOOLS = StepOption(
+    "tools", words, "one or more functions", "[search, fetch]", "notebook functions that the agent may call"
+)
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
@@ -51,19 +55,13 @@ def _turns(builder: GraphBuilder) -> int:
 def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:
     """A prompt, a prompt with tools of its own, or another orchestration. Its failure is told to the supervisor."""
     if "run" in step.options:
-        node = builder.step(step, also=("tools",))
+        node = builder.step(step, also=(_TOOLS,))
         if isinstance(node, Sub):
             node = bind_input(builder, node, "task", f"{SUPERVISOR}.task", (WORKSPACE,), step.line)
         return replace(node, isolated=True)
-    node = replace(builder.step(step, also=("tools",), messages=_briefing(step)), isolated=True)
-    if "tools" not in step.options:
-        return node
-    try:
-        names = step.options["tools"].words
-    except ValueError:
-        builder.problem(
-            step.line, f"tools={step.options['tools'].source} cannot be read", "Write tools=[search, fetch]"
-        )
+    node = replace(builder.step(step, also=(_TOOLS,), messages=_briefing(step)), isolated=True)
+    names = _TOOLS.value_in(step.options)
+    if names is None:
         return node
     return as_agent(builder, call(builder, node), check(builder, names, step.line, "tools="))
 
@@ -150,5 +148,6 @@ writer: writes and revises the copy
     You write plainly.
 """,
     build=build,
+    step_options=(*STEP_OPTIONS, _TOOLS),
     options=(Option("--max-turns", "int", "most turns of all agents together (default 10)", least=1),),
 )

@@ -121,7 +121,7 @@ def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType,
         call=asked.span,
         model=model,
         messages=asked.messages,
-        parameters={} if node.temperature is None else {"temperature": node.temperature},
+        parameters=node.request_parameters,
         max_tokens=node.max_tokens or defaults.max_tokens,
         schema=kind.schema,
         tools=tuple(tool_schema.tool(n, ctx.namespace[n]).spec for n in node.tools),  # type: ignore[arg-type]  # checked when the cell was read

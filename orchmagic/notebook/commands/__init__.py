@@ -71,10 +71,11 @@ def help_text(pattern: Pattern) -> str:
     """What `%%chain?` shows: what it is for, when it breaks, options, and an example to copy."""
     low, high = pattern.dollars
     fast, slow = pattern.seconds
+    options = usage(pattern.name, pattern.options, pattern.step_options)
     return (
         f"{pattern.summary}\n\nUse it when: {pattern.when}\nBreaks when: {pattern.breaks}\n"
         f"Usual run (hosted models, Q2 2026, illustrative): ${low:g} to ${high:g}, {fast:g} to {slow:g} s\n\n"
-        f"Example (copy it into a cell):\n\n{pattern.example}\n{usage(pattern.name, pattern.options)}"
+        f"Example (copy it into a cell):\n\n{pattern.example}\n{options}"
     )
 
 

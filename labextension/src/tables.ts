@@ -1,0 +1,47 @@
+/** The words of the cell language. Written by `make docs` from orchmagic/: change them there. */
+
+export const MAGICS = new Set([
+  'cascade',
+  'chain',
+  'mapreduce',
+  'parallel',
+  'plan',
+  'react',
+  'refine',
+  'route',
+  'team'
+]);
+export const PROMPT_MAGICS = new Set(['react']);
+export const CONTROLS = new Set(['gate', 'until', 'verify', 'approve']);
+export const ACTIONS = new Set(['retry', 'stop', 'goto', 'ask']);
+export const STEP_OPTIONS = new Set([
+  'model',
+  'fallback',
+  'temperature',
+  'max_tokens',
+  'timeout',
+  'retry',
+  'cache',
+  'when',
+  'over',
+  'item',
+  'votes',
+  'by',
+  'min',
+  'run',
+  'ask',
+  'match',
+  'examples',
+  'on',
+  'tools'
+]);
+export const SWITCHES = new Set([
+  '--no-cache',
+  '--refresh',
+  '--dry-run',
+  '--no-run',
+  '--background',
+  '--parallel',
+  '--help',
+  '-h'
+]);
