@@ -88,6 +88,13 @@ def _positive(value: Value) -> float:
     return number
 
 
+def _share(value: Value) -> float:
+    number = _number(value)
+    if number > 1:
+        raise ValueError(value.source)
+    return number
+
+
 def _count(value: Value) -> int:
     number = _integer(value)
     if not number:
@@ -95,15 +102,38 @@ def _count(value: Value) -> int:
     return number
 
 
+def _stops(value: Value) -> tuple[str, ...]:
+    texts = value.literal if isinstance(value.literal, list | tuple) else [value.literal]
+    if not 1 <= len(texts) <= _STOPS or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError(value.source)
+    return tuple(texts)
+
+
+def _effort(value: Value) -> str:
+    if value.word not in _EFFORTS:
+        raise ValueError(value.source)
+    return value.word
+
+
 def _cache_policy(value: Value) -> str:
     keep(value.word)
     return value.word
 
 
+_STOPS = 4  # texts that endpoints take
+_EFFORTS = ("none", "minimal", "low", "medium", "high")
+
 STEP_OPTIONS = (
     StepOption("model", word, "a model or alias", "large", "the model that is asked, instead of the run's"),
     StepOption("fallback", words, "one or more models", "large", "models to try when that one fails"),
     StepOption("temperature", _number, "a number", "0.2", "how freely the model chooses its words", "parameters"),
+    StepOption("top_p", _share, "a number from 0 to 1", "0.9", "only the likeliest words", "parameters"),
+    StepOption("seed", _integer, "a whole number", "7", "repeatable replies, if the endpoint can", "parameters"),
+    StepOption("stop", _stops, "a quoted text, or a list of at most 4", '"END"', "ends the reply", "parameters"),
+    StepOption(
+        "reasoning_effort", _effort, "none, minimal, low, medium or high", "low", "how long the model thinks",
+        "parameters", _EFFORTS,
+    ),
     StepOption("max_tokens", _count, "a whole number, 1 or more", "300", "most tokens of the reply"),
     StepOption("timeout", _positive, "seconds, more than 0", "30", "of one model call"),
     StepOption("retry", _integer, "a whole number", "2", "how often a reply that does not fit is asked again"),
@@ -121,6 +151,8 @@ STEP_OPTIONS = (
 )  # fmt: skip
 CALL_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field not in {"each", "votes", "graph"})
 """Options of a step that is one prompt."""
+PARAMETERS = tuple(o for o in CALL_OPTIONS if o.field == "parameters")
+"""Options that go into the body of the request as they are."""
 SUBGRAPH_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field in {"each", "graph"} or o.name == "when")
 """Options of a step that runs an orchestration."""
 

@@ -362,3 +362,14 @@ async def test_a_class_that_refers_to_itself_is_read_by_its_fields(both):
     assert len(asked) == 2
     assert output == {"name": "a", "children": [{"name": "b", "children": []}]}
     assert 'must be a JSON object with "name", "children"' in asked[1]["messages"][-1]["content"]
+
+
+async def test_parameters_of_requests_are_the_same(both):
+    cell = (
+        '%%chain\nextract(temperature=0.5, top_p=0.9, seed=7, stop=["END", "."], reasoning_effort=low) -> a: str\n'
+        '    Hi {{ q }}\nvote(votes=2, top_p=0.5) -> bool\n    Ho\nlast(stop="END")\n    {{ extract.a }}\n'
+    )
+    asked, _, _ = await both.compare(Case(cell, [{"a": "x"}, {"value": True}, {"value": True}, "end"], q="?"))
+    assert [(b.get("top_p"), b.get("stop"), b.get("seed"), b.get("reasoning_effort")) for b in asked] == [
+        (0.9, ["END", "."], 7, "low"), (0.5, None, None, None), (0.5, None, None, None), (None, ["END"], None, None)
+    ]  # fmt: skip
