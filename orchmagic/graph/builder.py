@@ -19,7 +19,7 @@ from orchmagic.language import expression, template
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.output_spec import TEXT
-from orchmagic.language.step_options import CALL_OPTIONS, STEP_OPTIONS, SUBGRAPH_OPTIONS, StepOption
+from orchmagic.language.step_options import CALL_OPTIONS, PARAMETERS, STEP_OPTIONS, SUBGRAPH_OPTIONS, StepOption
 
 
 class GraphBuilder:
@@ -276,8 +276,8 @@ def _used(node: Node) -> dict[str, bool]:
 def _call_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """The values of options as fields of a Call; what belongs into the body of the request is one of them."""
     rows = [option for option in CALL_OPTIONS if option.name in given]
-    fields = {o.field or o.name: given[o.name] for o in rows if o.field != "parameters"}
-    return fields | {"parameters": tuple((o.name, given[o.name]) for o in rows if o.field == "parameters")}
+    fields = {o.field or o.name: given[o.name] for o in rows if o not in PARAMETERS}
+    return fields | {"parameters": tuple((o.name, given[o.name]) for o in PARAMETERS if o.name in given)}
 
 
 def _without_messages(fields: dict[str, Any]) -> dict[str, Any]:

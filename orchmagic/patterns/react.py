@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from orchmagic.errors import nearest
 from orchmagic.graph import tool_schema
@@ -14,6 +14,8 @@ from orchmagic.graph.resolution import bound
 from orchmagic.language.cell import Cell
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.output_spec import TEXT, Output
+from orchmagic.language.step_options import PARAMETERS
+from orchmagic.language.syntax import Value
 from orchmagic.patterns import Pattern
 
 TRANSCRIPT = "messages"
@@ -41,7 +43,14 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
             1, f"--approve {name} is none of --tools", f"Name one of {', '.join(names)}{nearest(name, names)}"
         )
     cap = builder.limits.max_iterations
-    agent = Call("agent", cell.prompt, _returns(builder), tools=names, transcript=TRANSCRIPT)
+    agent = Call(
+        "agent",
+        cell.prompt,
+        _returns(builder),
+        tools=names,
+        transcript=TRANSCRIPT,
+        parameters=tuple(_parameters(builder)),
+    )
     act = ToolsNode("tools", names, TRANSCRIPT, bound(options.timeout), approve)
     wants = Branch(
         "agent",
@@ -51,6 +60,24 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         f"{cap} iterations were not enough for an answer",
     )
     return builder.build([agent, act], [wants, Edge("tools", "agent")], ["agent"])
+
+
+def _parameters(builder: GraphBuilder) -> Iterator[tuple[str, object]]:
+    """The parameters of the requests; a text needs no quotes of its own on the magic line."""
+    for option in PARAMETERS:
+        written = builder.options.extra.get(option.name)
+        if written is None:
+            continue
+        values = [option.value_in({option.name: Value(source)}) for source in (str(written), repr(written))]
+        value = next((v for v in values if v is not None), None)
+        if value is None:
+            builder.problem(1, f"{_flag(option.name)} {written!r} cannot be read", f"Write {option.form}")
+        else:
+            yield option.name, value
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _words(value: object) -> Sequence[object]:
@@ -90,6 +117,7 @@ You help with orders. Cite the order id of every fact.
         Option("--tools", "words", "notebook functions that the model may call", "F,G"),
         Option("--approve", "words", "those of them that a person approves before each call", "F,G"),
         Option("--returns", "text", "the type of the final answer, as behind -> in a step", "TYPE"),
+        *(Option(_flag(o.name), "text", f"{o.help} ({o.kind})", o.example) for o in PARAMETERS),
     ),
     step_options=(),
     one_prompt=True,

@@ -52,6 +52,21 @@ def test_the_turns_of_an_agent_carry_them(notebook):
     assert sent(notebook) == [{}, BODY, BODY, {}]
 
 
+def test_the_turns_of_react_carry_those_of_its_magic_line(notebook):
+    notebook.space["look"] = look
+    notebook.script(Reply("", tool_calls=[ToolCall("c", "look", '{"what": "x"}')]), "found")
+    line = """--temperature 0.5 --top-p 0.9 --seed 7 --stop '["END", "."]' --reasoning-effort low"""
+    notebook.run(f"%%react --tools look {line}\nFind it.\n")
+    assert sent(notebook) == [BODY, BODY]
+
+
+def test_the_magic_line_needs_no_second_quotes(notebook):
+    notebook.space["look"] = look
+    notebook.script("found")
+    notebook.run("%%react --tools look --stop END\nFind it.\n")
+    assert sent(notebook) == [{"stop": ["END"]}]
+
+
 def test_a_changed_parameter_is_another_question_to_the_cache(notebook):
     notebook.script(lambda body: f"seed {body.get('seed')}")
     cell = "%%chain --cache 1d\nx(seed={})\n    Hi\n"
@@ -82,3 +97,10 @@ def test_a_bad_value_is_one_line_that_says_what_to_write(notebook, option, write
     (problem,) = caught.value.problems
     assert problem.found == f"{option} cannot be read"
     assert write in problem.write
+
+
+@pytest.mark.parametrize("given", ["--top-p 2", "--seed x", "--reasoning-effort huge", "--temperature hot"])
+def test_a_bad_value_on_the_magic_line_as_well(notebook, given):
+    notebook.space["look"] = look
+    with pytest.raises(CellError, match=rf"{given.split(' ', maxsplit=1)[0]} '\w+' cannot be read"):
+        notebook.define(f"%%react --tools look {given}\nFind it.\n")
