@@ -93,6 +93,9 @@ class GraphBuilder:
         if by and by not in fields:
             write = f"Write one of its outputs: {', '.join(fields) or 'it has one value, so leave by= out'}"
             self.problem(step.line, f"by={by} is no output of {step.name!r}", f"{write}{nearest(by, fields)}", column)
+        if "seed" in given:
+            found = "seed= beside votes=, so that all votes may be the same answer"
+            self.problem(step.line, found, "Leave seed= out", step.options["seed"].column)
         if not 0 <= least <= 1:
             self.problem(step.line, f"min={least:g} is no share", "Write 0 to 1, such as min=0.6", column)
         return Votes(count, by, least)

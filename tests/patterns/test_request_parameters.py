@@ -43,6 +43,13 @@ def test_every_vote_carries_them(notebook):
     assert sent(notebook) == [{"top_p": 0.9, "reasoning_effort": "high"}] * 3
 
 
+def test_votes_of_one_seed_would_all_be_one_vote(notebook):
+    with pytest.raises(
+        CellError, match=r"seed= beside votes=, so that all votes may be the same answer. Leave seed= out"
+    ):
+        notebook.define("%%parallel\nx(votes=3, seed=1) -> bool\n    Hi\n")
+
+
 def test_the_turns_of_an_agent_carry_them(notebook):
     notebook.space["look"] = look
     act = Reply("", tool_calls=[ToolCall("c", "look", '{"what": "x"}')])
