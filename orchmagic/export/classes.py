@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from orchmagic.export import expression_source, source_text
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import camel
+from orchmagic.graph.standard_types import REPLY_TYPES, standard_names
 
 
 def outputs(plan: GraphPlan) -> list[str]:
@@ -22,7 +23,8 @@ def outputs(plan: GraphPlan) -> list[str]:
         fields = [(f.name, f.annotation) for f in node.output.fields] or [("value", node.output.annotation)]
         if plan.types[node.name].confidence and not plan.logprobs(node):
             fields.append(("confidence", "Annotated[float, Field(ge=0, le=1)]"))
-        rows = [row for name, kind in fields for row in _field(plan, f"step {node.name!r}", name, kind)]
+        user, rename = f"step {node.name!r}", _reply_types(plan)
+        rows = [row for name, kind in fields for row in _field(plan, user, name, kind, rename=rename)]
         blocks.append(_class(plan.class_[node.name], camel(node.name), rows))
     return blocks
 
@@ -51,7 +53,7 @@ def votes(plan: GraphPlan) -> list[str]:
             )
         else:
             written = "str" if kind == "text" else node.output.annotation
-            value = [f"    value: {ast.unparse(expression_source.read(written))}"]
+            value = [f"    value: {ast.unparse(expression_source.read(written, _reply_types(plan)))}"]
         told = ["    agreement: float", "    dissent: list[Any]", "    tie: bool", "    decided: bool"]
         blocks.append("\n".join([f"class {title}({base}):", *value, *told]))
     return blocks
@@ -75,13 +77,25 @@ def _class(name: str, title: str, rows: Iterable[str]) -> str:
     return "\n".join([f"class {name}(BaseModel):", f"    model_config = ConfigDict({config})", *body])
 
 
-def _field(plan: GraphPlan, user: str, name: str, kind: str, default: str | None = None) -> list[str]:
+def _field(
+    plan: GraphPlan,
+    user: str,
+    name: str,
+    kind: str,
+    default: str | None = None,
+    rename: Mapping[str, str] | None = None,
+) -> list[str]:
     from pydantic import BaseModel  # noqa: PLC0415 - heavy
 
     if hasattr(BaseModel, name):
         plan.copied.problem(f"{user} has a field {name!r}, which would hide a method of Pydantic's: rename it")
     after = "" if default is None else f" = {default}"
-    return [f"    {name}: {ast.unparse(expression_source.read(kind))}{after}"]
+    return [f"    {name}: {ast.unparse(expression_source.read(kind, rename))}{after}"]
+
+
+def _reply_types(plan: GraphPlan) -> dict[str, str]:
+    """The names in outputs that mean a class of the standard library, and what reads it from a reply."""
+    return {name: REPLY_TYPES[name] for name in standard_names(plan.namespace)}
 
 
 def _definition(plan: GraphPlan, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

@@ -11,10 +11,12 @@ from orchmagic.export import dependencies, naming
 from orchmagic.export.endpoints import Endpoints, ModelsInUse, endpoints
 from orchmagic.export.graph_plan import GraphPlan, expressions_of, made_constant
 from orchmagic.export.notebook_code import Copied
+from orchmagic.graph import reply_types
 from orchmagic.graph.functions import FUNCTIONS, STAYS
 from orchmagic.graph.model import Call, Graph, Sub, Tools
 from orchmagic.graph.output_types import annotation_names
 from orchmagic.graph.resolution import CallDefaults
+from orchmagic.graph.standard_types import REPLY_TYPES, STANDARD_TYPES, standard_names
 from orchmagic.models import Deployment, Pool, images
 
 
@@ -168,14 +170,17 @@ def _take(made: ModulePlan) -> None:
         graph = plan.graph
         user = f"%%{graph.pattern} {graph.name}"
         ours = {n for e in expressions_of(graph) for n in dependencies.needs(e) if n in FUNCTIONS}
-        copied.take(graph.code, user)
+        copied.take(graph.code, user, STANDARD_TYPES)
         for name in sorted(ours - set(graph.code) - set(plan.variable)):
             if name in STAYS:
                 copied.problem(f"{user} cannot leave the notebook: {STAYS[name]}")
                 continue
             copied.take_ours([name], FUNCTIONS[name].__module__)
         for node in plan.calls:
-            copied.take(sorted(annotation_names(node.output)), f"step {node.name!r}")
+            named = annotation_names(node.output)
+            standard = standard_names(plan.namespace) & named
+            copied.take(sorted(named - standard), f"step {node.name!r}")
+            copied.take_ours((REPLY_TYPES[n] for n in sorted(standard)), reply_types.__name__)
     copied.check()
 
 

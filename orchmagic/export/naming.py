@@ -52,7 +52,8 @@ IMPORTS: Mapping[str, str] = {
 
 # What modules define for themselves, whatever the cell says: generated names, then those of carried code.
 OWN = frozenset(
-    """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LONE LOOSE MAX_ITERATIONS MAX_STEPS
+    """ExactDecimal IsoDate IsoDatetime exact_number iso_text
+    AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LONE LOOSE MAX_ITERATIONS MAX_STEPS
     MAX_TOKENS MODEL Messages Model OBSERVED OPTIONS REASK REASKS RETRIES State TIMEOUT TOOLS TOOL_TIMEOUT Tools
     answered ask build_graph client_of environment first_usable key_of logger main rendered result run
     serve""".split()  # noqa: SIM905 - a list of words reads as one

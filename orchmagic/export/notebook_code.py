@@ -56,7 +56,7 @@ class Copied:
             self._ours.add((module, name))
             origin = _origin(name, space[name])
             if origin and not origin[0].startswith("orchmagic"):
-                self.imports[name] = origin
+                self._import(name, origin)
                 continue
             source = source_text.of_module(name, module)
             self.take_ours(source_text.needs(source), module)
@@ -96,13 +96,17 @@ class Copied:
             return
         self._check_name(name, found)
         if origin := _origin(name, found):
-            self.imports[name] = origin
+            self._import(name, origin)
         elif isinstance(found, type):
             self._define(name, found.__name__, source_text.of_class(found, self.namespace), f"class {name!r}", {})
         elif inspect.isroutine(found) or hasattr(found, "__wrapped__"):
             self._function(name, found)
         else:
             self._constant(name, found, user)
+
+    def _import(self, name: str, origin: tuple[str, str]) -> None:
+        if self.imports.setdefault(name, origin) != origin:
+            self.problem(f"{name!r} is also a name that the module itself needs: rename it in the notebook")
 
     def _function(self, name: str, found: Any) -> None:
         inner = inspect.unwrap(found)

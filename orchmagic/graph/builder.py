@@ -15,6 +15,7 @@ from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Call, Code, Each, Graph, Link, Node, Sub, Tools, Votes
 from orchmagic.graph.output_types import resolve
 from orchmagic.graph.resolution import run_limits
+from orchmagic.graph.standard_types import is_constructor, standard_names
 from orchmagic.language import expression, template
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
@@ -200,7 +201,7 @@ class GraphBuilder:
         own = {n.name for n in nodes} | {"messages", "visits", "errors"} | FUNCTIONS.keys()
         used: dict[str, bool] = {}
         for node in nodes:
-            for name, is_called in _used(node).items():
+            for name, is_called in _used(node, standard_names(self.namespace)).items():
                 used[name] = is_called or used.get(name, False)
         for link in links:
             on = getattr(link, "on", None)
@@ -263,16 +264,20 @@ def literal(words: str) -> str:
     return words.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
 
 
-def _used(node: Node) -> dict[str, bool]:
-    """The names that a node needs, in the order they are met, and whether it calls them (or they are types)."""
+def _used(node: Node, standard: frozenset[str]) -> dict[str, bool]:
+    """The names that a node needs, in the order they are met, and whether it calls them (or they are types).
+
+    `standard` are those that mean the class of the standard library where a type stands: these are always there.
+    """
     texts, expressions, types = checks.sources(node)
     used: dict[str, bool] = {}
     for source in texts:
         used.update(dict.fromkeys(sorted(template.names(source)), False))
     for source in expressions:
-        calls = expression.called(source)
+        attributes = expression.attributes(source)
+        calls = expression.called(source) | {n for n, attribute in attributes if is_constructor(n, attribute)}
         used.update({n: n in calls or used.get(n, False) for n in sorted(expression.names(source))})
-    used.update(dict.fromkeys(sorted(types), True))
+    used.update(dict.fromkeys(sorted(types - standard), True))
     return {name: is_called for name, is_called in used.items() if name not in checks.own(node)}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Call, Graph, Sub
+from orchmagic.graph.standard_types import STANDARD_TYPES
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.runtime.context import as_json
 from orchmagic.runtime.run import Run
@@ -91,7 +92,7 @@ class Orchestration:
 
     def missing(self, passed: Mapping[str, object] | None = None) -> list[str]:
         """The inputs and functions that are neither passed nor in the notebook."""
-        wanted = (*self.definition.inputs, *self.definition.code)
+        wanted = (*self.definition.inputs, *(n for n in self.definition.code if n not in STANDARD_TYPES))
         return [n for n in wanted if n not in (passed or {}) and n not in self._session.namespace]
 
     def step(self, name: str) -> Orchestration:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.errors import CellError, InputError, SettingsError, nearest
 from orchmagic.graph.composition import behind, pauses
 from orchmagic.graph.model import Graph, Limits
+from orchmagic.graph.standard_types import STANDARD_TYPES
 from orchmagic.graph.value_types import Kinds
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language.magic_line import RunOptions
@@ -172,7 +173,7 @@ class Runner:
         except CellError as error:
             found = "; ".join(p.found for p in error.problems)
             raise InputError(f"run {number} ({stored.name}) does not fit this notebook: {found}") from None
-        if missing := [n for n in made.definition.code if n not in self._session.namespace]:
+        if missing := [n for n in made.definition.code if n not in self._session.namespace and n not in STANDARD_TYPES]:
             raise InputError(f"run {number} needs {', '.join(missing)} of its notebook: run the cell that defines it")
         fork = ReplaySpec(**stored.options) if stored.options else None
         if fork:

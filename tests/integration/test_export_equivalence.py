@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from exported_cells import (
     ASK,
+    BILL,
     CODE,
     FALLBACK,
     GOTO,
@@ -364,12 +365,15 @@ async def test_a_class_that_refers_to_itself_is_read_by_its_fields(both):
     assert 'must be a JSON object with "name", "children"' in asked[1]["messages"][-1]["content"]
 
 
-async def test_parameters_of_requests_are_the_same(both):
-    cell = (
-        '%%chain\nextract(temperature=0.5, top_p=0.9, seed=7, stop=["END", "."], reasoning_effort=low) -> a: str\n'
-        '    Hi {{ q }}\nvote(votes=2, top_p=0.5) -> bool\n    Ho\nlast(stop="END")\n    {{ extract.a }}\n'
-    )
-    asked, _, _ = await both.compare(Case(cell, [{"a": "x"}, {"value": True}, {"value": True}, "end"], q="?"))
+async def test_parameters_of_requests_dates_and_decimals_are_the_same(both):
+    first = {"due": "2026-01-31", "at": "2026-01-31T10:00:00", "total": "12.10", "more": ["2026-02-01", None]}
+    wrong, day = {**first, "due": 86400}, {"value": "2026-01-31"}
+    replies = [wrong, first, {"value": "1.10"}, {"value": "1.10"}, day, day, "end"]
+    asked, output, _ = await both.compare(Case(BILL, replies, mail="?"))
+    assert (len(asked), output) == (7, "end")
+    assert "write an ISO date such as 2026-01-31" in asked[1]["messages"][-1]["content"]
+    assert asked[-1]["messages"][-1]["content"].startswith("2026-01-31 2026-01-31 10:00:00 12.10 [")
     assert [(b.get("top_p"), b.get("stop"), b.get("seed"), b.get("reasoning_effort")) for b in asked] == [
-        (0.9, ["END", "."], 7, "low"), (0.5, None, None, None), (0.5, None, None, None), (None, ["END"], None, None)
+        *2 * [(0.9, ["END", "."], 7, "low")], *2 * [(0.5, None, None, None)],
+        *2 * [(None, None, None, None)], (None, ["END"], None, None),
     ]  # fmt: skip

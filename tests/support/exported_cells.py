@@ -285,7 +285,20 @@ NESTED = {
 }
 
 # (cell, notebook code)
+BILL = """%%chain bill
+extract(temperature=0.5, top_p=0.9, seed=7, stop=["END", "."], reasoning_effort=low) -> due: date, at: datetime, total: Decimal, more: list[date | None]
+    Read {{ mail }}
+gate extract.due >= date(2026, 1, 1) and extract.total > Decimal("1.5")
+vote(votes=2, top_p=0.5) -> Decimal
+    How much?
+each(over=[1, 1], item=n) -> date
+    {{ n }}
+last(when=extract.at.year > date.min.year, stop="END")
+    {{ extract.due }} {{ extract.at }} {{ extract.total }} {{ extract.more }} {{ extract }} {{ vote }} {{ each }}
+"""
+
 ALL = {
+    "bill": (BILL, ""),
     "triage": (TRIAGE, ""),
     "rich": (RICH, CODE),
     "loop": (GOTO, ""),
