@@ -84,13 +84,13 @@ def cycle(name: str, graph: Graph) -> str | None:
     return None
 
 
-def behind(graph: Graph, name: str) -> frozenset[str]:
-    """`name` and the later nodes that a way leads to from it; what a loop leads back to is not later."""
+def downstream(graph: Graph, name: str) -> frozenset[str]:
+    """`name` and the later nodes that a path leads to from it; what a loop leads back to is not later."""
     order = [n.name for n in graph.nodes]
-    found = {name}
+    reached = {name}
     for _ in order:  # links need not stand in the order of their nodes
-        found |= {t for s, t in graph.arrows() if s in found and t in order}
-    return frozenset(n for n in order[order.index(name) :] if n in found)
+        reached |= {target for source, target in graph.arrows() if source in reached and target in order}
+    return frozenset(n for n in order[order.index(name) :] if n in reached)
 
 
 def with_model(graph: Graph, model: str, names: frozenset[str] | None = None) -> Graph:

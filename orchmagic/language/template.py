@@ -106,27 +106,6 @@ def _builtin_calls(template: str) -> frozenset[str]:
     return frozenset(n for n, count in counts.items() if hasattr(builtins, n) and used.count(n) == count)
 
 
-def is_plain(template: str) -> bool:
-    """Only text and `{{ name }}`, `{{ name.field }}`, `{{ name[0] }}`: an f-string says the same."""
-    from jinja2 import nodes  # noqa: PLC0415 - heavy
-
-    return all(
-        isinstance(part, nodes.TemplateData) or _is_chain(part)
-        for output in tree(template).body
-        for part in (output.nodes if isinstance(output, nodes.Output) else [output])
-    )
-
-
-def _is_chain(node: nodes.Node) -> bool:
-    from jinja2 import nodes  # noqa: PLC0415 - heavy
-
-    while isinstance(node, nodes.Getattr | nodes.Getitem):
-        if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
-            return False
-        node = node.node
-    return isinstance(node, nodes.Name)
-
-
 def render(template: str, scope: Mapping[str, object]) -> str:
     """The template with the scope's values in it.
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
-from orchmagic.graph.composition import behind, with_model
+from orchmagic.graph.composition import downstream, with_model
 from orchmagic.graph.model import Graph
 from orchmagic.trace.receipt import inside
 
@@ -36,5 +36,5 @@ class ReplaySpec:
             return partial(inside, frozenset(self.parts))
         if self.step is None:
             return None
-        anew = behind(graph, self.step)
+        anew = downstream(graph, self.step)
         return lambda span: span.partition("#")[0] in anew

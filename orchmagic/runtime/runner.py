@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import CellError, InputError, SettingsError, nearest
-from orchmagic.graph.composition import behind, pauses
+from orchmagic.graph.composition import downstream, pauses
 from orchmagic.graph.model import Graph, Limits
 from orchmagic.graph.standard_types import STANDARD_TYPES
 from orchmagic.graph.value_types import Kinds
@@ -149,7 +149,7 @@ class Runner:
         names = [n.name for n in run.graph.nodes]
         if step is not None and step not in names:
             raise InputError(f"{run.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
-        anew = names if step is None else [n for n in names if n in behind(run.graph, step)]
+        anew = names if step is None else [n for n in names if n in downstream(run.graph, step)]
         models = {**self._forks.get(run.id, ReplaySpec()).models, **(dict.fromkeys(anew, model) if model else {})}
         fork = ReplaySpec(step, tuple(sorted(parts or ())), models)
         again = Orchestration(fork.graph(made.definition), made.options, self._session)

@@ -7,6 +7,7 @@ from lives import bind, spans
 
 from orchmagic import Reply
 from orchmagic.errors import CellError
+from orchmagic.graph.composition import downstream
 from orchmagic.trace.events import Usage
 
 TRIAGE = """%%chain triage
@@ -283,3 +284,18 @@ def test_a_run_of_an_orchestration_from_within_a_function_of_the_notebook_is_ref
 
     run = notebook.run("%%chain\nx = nested('t')\n", nested=nested)
     assert (run.status, run.x) == ("done", "<Two <One t>>")
+
+
+def test_what_a_loop_leads_back_to_is_not_downstream(notebook):
+    rounds = notebook.define("%%refine\ngenerate\n    A\nlook = len(generate)\nevaluate\n    B\nuntil evaluate max 3\n")
+    graph = rounds.definition
+    assert [n.name for n in graph.nodes] == ["generate", "look", "evaluate", "rounds", "best"]
+    assert ("best", "generate") in set(graph.arrows())
+    assert downstream(graph, "look") == {"look", "evaluate", "rounds", "best"}
+    assert downstream(graph, "best") == {"best"}
+
+
+def test_downstream_leaves_the_other_branches_out(notebook):
+    graph = notebook.define("%%route\na: x\n    A {{ q }}\nb: y\n    B {{ q }}\n").definition
+    assert downstream(graph, "a") == {"a"}
+    assert downstream(graph, "router") == {"router", "a", "b"}

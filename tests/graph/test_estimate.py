@@ -86,6 +86,12 @@ def test_a_known_list_tells_how_many_items_there_will_be(notebook):
     assert (found.calls.low, found.calls.high) == (4, 4)
 
 
+@pytest.mark.parametrize(("characters", "most"), [(900_000, 3), (1_100_000, math.inf)])
+def test_a_code_step_is_worked_out_beforehand_up_to_a_million_characters(notebook, characters, most):
+    cell = "%%chain\nparts = [docs[:9]] * 2\nlines(over=parts, max_tokens=1)\n    {{ item }}\nreply(max_tokens=1)\n    Hi\n"
+    assert of(notebook, cell, docs="x" * characters).calls.high == most
+
+
 def test_an_unknown_list_may_be_empty_or_endless_and_the_tokens_are_still_bounded(notebook):
     cell = MAP.replace("lines(over=docs", "docs -> list[str]\n    Find some\nlines(over=docs")
     found = of(notebook, cell)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchmagic.core.portable import as_text
 from orchmagic.errors import InputError
-from orchmagic.language.template import check, is_plain, names, render
+from orchmagic.language.template import check, names, render
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 
@@ -97,7 +97,6 @@ def test_any_value_arrives_byte_for_byte(value: str) -> None:
 def test_any_text_is_read_or_refused(source: str) -> None:
     if check(source) is None:
         assert isinstance(names(source), frozenset)
-        assert is_plain(source) in {True, False}
 
 
 @pytest.mark.parametrize(
@@ -160,20 +159,3 @@ def test_a_failing_expression_in_a_template_is_an_input_error() -> None:
 
 def test_a_name_may_be_tested_for_before_it_is_there() -> None:
     assert render("{% if a is defined %}{{ a }}{% else %}none{% endif %}", {}) == "none"
-
-
-@pytest.mark.parametrize(
-    ("source", "plain"),
-    [
-        ("", True),
-        ("a {{ b }} {{ c.d.e }} {{ f[0].g }} {{ h['i'] }}", True),
-        ("{{ a | upper }}", False),
-        ("{{ a() }}", False),
-        ("{{ a[b] }}", False),
-        ("{{ 'a' }}", False),
-        ("{% if a %}b{% endif %}", False),
-        ("{{ a + 1 }}", False),
-    ],
-)
-def test_plain_templates_are_those_that_an_f_string_can_say(source: str, plain: bool) -> None:
-    assert is_plain(source) is plain
