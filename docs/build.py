@@ -57,6 +57,15 @@ PAGE = """\
 
 {steps}{more}\\* {footnote}
 """
+OUTPUTS = (
+    ("str", "text; so is a step without an arrow"),
+    ("int, float, bool", "a number; true or false"),
+    ('"low" | "high"', "one of these labels"),
+    ("list[str], dict[str, int], str | None", "lists, dicts, and values that may be missing, of any of these"),
+    ("date, datetime", "asked for as ISO text (2026-01-31, 2026-01-31T10:00:00); numbers are refused"),
+    ("Decimal", 'asked for as text ("12.10"); a JSON number is taken if it is short enough to be exact'),
+    ("Ticket", "a Pydantic model, dataclass or Enum of the notebook"),
+)
 STEPS = """\
 # Steps and control lines
 
@@ -68,6 +77,15 @@ options and control lines it has.
 ## Options of a step
 
 {options}
+
+## Outputs of a step
+
+What follows `->` are Python types, or named ones: `score: float, why: str`.
+
+{outputs}
+
+`date`, `datetime` and `Decimal` need no import, here and in expressions: `gate extract.due >= date(2026, 1, 1)`. Values
+of `name = expression` lines and inputs are JSON, so a date among them is text there.
 
 ## Control lines
 
@@ -91,6 +109,7 @@ def steps_page() -> str:
     return STEPS.format(
         note=NOTE,
         options=option_table(STEP_OPTIONS),
+        outputs=table("output", OUTPUTS),
         controls=table("control line", ((c.example, c.help) for c in CONTROLS.values())),
         actions=table("action", ((a.example, a.help) for a in ACTIONS.values())),
     )
