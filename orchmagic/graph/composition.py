@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Approve, Call, Graph, Sub, Tools
 from orchmagic.language import expression
+from orchmagic.language.call_line import CallLine, read_call
 
 
 def definition(found: object) -> Graph | None:
@@ -27,32 +27,32 @@ def called(name: str, source: str, namespace: Mapping[str, object]) -> Sub | Non
     inner = {n: g for n in sorted(expression.names(source)) if (g := definition(namespace.get(n)))}
     if not inner:
         return None
-    tree = ast.parse(source.strip(), mode="eval").body
+    call = read_call(source)
     first, graph = next(iter(inner.items()))
-    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in inner):
+    if call is None or call.function not in inner:
         raise InputError(f"{first!r} is an orchestration: write `{name} = {first}({_form(graph)})`, or a step with "
                          f"`run={first}` (and `over=` for one run per item)")  # fmt: skip
-    graph = inner.pop(tree.func.id)
+    graph = inner.pop(call.function)
     if inner:
         raise InputError(f"{next(iter(inner))!r} is an orchestration too: give it a line of its own above")
-    return Sub(name, graph, given=tuple(_given(tree, graph)))
+    return Sub(name, graph, given=tuple(_given(call, graph)))
 
 
-def _given(tree: ast.Call, graph: Graph) -> Iterator[tuple[str, str]]:
+def _given(call: CallLine, graph: Graph) -> Iterator[tuple[str, str]]:
     """The inputs that the call passes, as (name, expression)."""
-    if len(tree.args) > len(graph.inputs):
-        raise InputError(f"{graph.name} is given {len(tree.args)} inputs: write {graph.name}({_form(graph)})")
-    pairs: list[tuple[str | None, ast.expr]] = [*zip(graph.inputs, tree.args, strict=False)]
-    pairs += [(k.arg, k.value) for k in tree.keywords]
-    for position, (name, value) in enumerate(pairs):
-        if name is None or isinstance(value, ast.Starred):
-            raise InputError(f"{graph.name} takes its inputs by name: write {graph.name}({_form(graph)})")
+    form = f"write {graph.name}({_form(graph)})"
+    if len(call.positional) > len(graph.inputs):
+        raise InputError(f"{graph.name} is given {len(call.positional)} inputs: {form}")
+    if call.unpacks:
+        raise InputError(f"{graph.name} takes its inputs by name: {form}")
+    seen: set[str] = set()
+    for name, value in (*zip(graph.inputs, call.positional, strict=False), *call.named):
         if name not in graph.inputs:
-            close = nearest(name, graph.inputs)
-            raise InputError(f"{graph.name} has no input {name!r}: write {graph.name}({_form(graph)}){close}")
-        if name in [n for n, _ in pairs[:position]]:
-            raise InputError(f"{graph.name} is given {name!r} twice: write {graph.name}({_form(graph)})")
-        yield name, ast.unparse(value)
+            raise InputError(f"{graph.name} has no input {name!r}: {form}{nearest(name, graph.inputs)}")
+        if name in seen:
+            raise InputError(f"{graph.name} is given {name!r} twice: {form}")
+        seen.add(name)
+        yield name, value
 
 
 def _form(graph: Graph) -> str:
