@@ -262,14 +262,20 @@ class Capped(RunError):
 
 
 class Waiting(RunError):
-    """A person must answer before the run can go on: for one of `choices` about `value`, or in their own words."""
+    """A person must answer before the run can go on: for one of `choices` about `value`, or in their own words.
 
-    def __init__(self, question: str, *, span: str, choices: Sequence[str] = (), value: Any = None) -> None:
+    `tool` names the tool whose call is to be approved, if it is one.
+    """
+
+    def __init__(
+        self, question: str, *, span: str, choices: Sequence[str] = (), value: Any = None, tool: str = ""
+    ) -> None:
         super().__init__(question, node=span)
         self.span = span
         self.question = question
         self.choices = tuple(choices)
         self.value = value
+        self.tool = tool
 
     @property
     def key(self) -> str:
@@ -296,3 +302,16 @@ class ExportError(OrchError):
 
 class WeightsError(OrchError):
     """The local model's weights are missing, or are not the ones that were pinned."""
+
+
+def error_kind(error: BaseException) -> str:
+    """What kind of error it is, in few values that quote nobody: an HTTP status ("429"), "timeout", "connection", else
+    the name of its class; of a step whose code or items failed, that of the failure itself.
+    """
+    if isinstance(error, RunError) and error.__cause__ is not None:
+        return error_kind(error.__cause__)
+    if isinstance(error, ModelError) and error.status:
+        return str(error.status)
+    if isinstance(error, CallTimeout | TimeoutError):
+        return "timeout"
+    return "connection" if isinstance(error, ConnectionLost) else type(error).__name__

@@ -255,10 +255,10 @@ QUOTED = {
     ),
     "docs/models.md": (
         "With every retry and fallback at most ",
-        " left alone for ",
-        " s after: ",
+        "skipped for ",
+        "rate limited",
         ", number ",
-        " tokens/s, ",
+        " tokens/s",
         "no endpoint ",
         "for /models",
         "none needed",

@@ -16,7 +16,7 @@ export function detail(trace: Trace, span: Span): HTMLElement {
     head,
     figures(trace, span),
     span.error && el('div', { class: 'om-error' }, '✗ ', foreign(shown(span.error, LONG))),
-    ...span.why.map(why => el('div', { class: 'om-why' }, foreign(shown(why, LONG)))),
+    ...span.why.map(why => el('div', { class: 'om-why' }, foreign(shown(why.words, LONG)))),
     span.asked && question(span.asked),
     value('in', span.input),
     value('out', span.output),
@@ -85,7 +85,7 @@ function asking(trace: Trace, ask: Span): HTMLElement {
     { class: 'om-ask', ...(ask.status === 'done' ? {} : { open: '' }) },
     el('summary', {}, foreign(told)),
     ask.error && el('div', { class: 'om-error' }, '✗ ', foreign(shown(ask.error, LONG))),
-    ...ask.why.map(why => el('div', { class: 'om-why' }, foreign(shown(why, LONG)))),
+    ...ask.why.map(why => el('div', { class: 'om-why' }, foreign(shown(why.words, LONG)))),
     ...tries.map(attempt),
     value('in', ask.input),
     value('out', ask.output)
@@ -99,7 +99,7 @@ function attempt(span: Span): HTMLElement {
     'div',
     { class: 'om-why' },
     foreign(told.filter(Boolean).join(' · ') + failed),
-    ...span.why.map(w => foreign(` (${shown(w, LONG)})`))
+    ...span.why.map(w => foreign(` (${shown(w.words, LONG)})`))
   );
 }
 

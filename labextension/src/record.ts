@@ -1,4 +1,4 @@
-/** The trace of a run as it stands in a notebook: what `orchmagic/trace.py` writes, and README.md here describes. */
+/** The record of a run as a notebook holds it: what `orchmagic/trace/record.py` writes, and README.md here describes. */
 
 export const MIME = 'application/vnd.orchmagic.trace.v1+json';
 export const VERSION = 1;
@@ -14,6 +14,13 @@ export interface Asked {
   question: string;
   choices: string[];
   value: unknown;
+}
+
+/** Why a span went as it did: `orchmagic/trace/reasons.py` has the fields of each kind, `words` are made there. */
+export interface Reason {
+  kind: string;
+  words: string;
+  target?: string;
 }
 
 export interface Span {
@@ -36,8 +43,11 @@ export interface Span {
   input: unknown;
   output: unknown;
   error: string | null;
-  why: string[];
+  left_out: Record<string, number>; // of a span that stands for many: how many, by status
+  why: Reason[];
 }
+
+type SavedSpan = Partial<Omit<Span, 'why'>> & { why?: (Reason | string)[] };
 
 export interface Totals {
   run: string;
@@ -61,7 +71,7 @@ export interface Totals {
 const NOTHING: Usage = { input: 0, output: 0, cached: 0, reasoning: 0 };
 const SPAN = {
   parent: null, end: null, model: '', provider: '', cost: 0, unpriced: 0, age: null, saved: null,
-  recalled: false, asked: null, input: null, output: null, error: null
+  recalled: false, asked: null, input: null, output: null, error: null, left_out: {}
 }; // prettier-ignore
 
 /** A run at one moment; what is inside what is found once. */
@@ -72,7 +82,7 @@ export class Trace {
 
   /** Throws an Error whose message is for a person: written by a newer version, or no trace. */
   constructor(data: unknown) {
-    const found = (data ?? {}) as Partial<Totals> & { version?: number; spans?: Partial<Span>[] };
+    const found = (data ?? {}) as Partial<Totals> & { version?: number; spans?: SavedSpan[] };
     if (found.version !== VERSION || !Array.isArray(found.spans)) {
       const told = typeof found.version === 'number' ? `trace version ${found.version}` : 'this is no trace';
       throw new Error(`${told}: this orchmagic reads version ${VERSION}`);
@@ -118,13 +128,18 @@ export class Trace {
   }
 }
 
-function filled(span: Partial<Span>): Span {
+function filled(span: SavedSpan): Span {
   return {
     ...SPAN, id: '', kind: '', name: '', status: 'done', start: 0,
     ...span,
     usage: { ...NOTHING, ...span.usage },
-    why: span.why ?? []
+    why: (span.why ?? []).map(reasonOf)
   }; // prettier-ignore
+}
+
+/** Notebooks of older versions hold the words alone. */
+function reasonOf(data: Reason | string): Reason {
+  return typeof data === 'string' ? { kind: 'note', words: data } : data;
 }
 
 /** Seconds that a span took. */

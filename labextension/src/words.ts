@@ -1,4 +1,4 @@
-/** How figures are said: the same words as in `orchmagic/words.py`; a golden trace is read by the tests of both. */
+/** The same words as `orchmagic/trace/humanize.py` and `summary.py`; a golden trace is read by the tests of both. */
 
 import { Span, Trace, length, tokens } from './record.js';
 
@@ -9,7 +9,6 @@ export const MARKS: Record<string, string> = {
 const CONTROL =
   /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const CUT = /… \([\d,]+ characters\)$/;
-const FELL_BACK = /^fell back from .*? to (\S+):/;
 const LINES = 40; // of a value that is shown with a line for each entry
 const MOST = 0.4; // of the run's time: a step that took as much is called slow
 
@@ -99,9 +98,13 @@ export function parts(trace: Trace, step: Span): string {
   if (!inner.length) {
     return '';
   }
-  const told = [`${count(inner.length)} ${inner[0].kind}${inner.length === 1 ? '' : 's'}`];
+  const rest = trace.inside(step).flatMap(s => Object.entries(s.left_out));
+  const sum = (chosen: (status: string) => boolean) =>
+    inner.filter(s => chosen(s.status)).length + rest.reduce((n, [status, many]) => n + (chosen(status) ? many : 0), 0);
+  const all = sum(() => true);
+  const told = [`${count(all)} ${inner[0].kind}${all === 1 ? '' : 's'}`];
   for (const status of ['failed', 'running', 'waiting', 'cancelled']) {
-    const many = inner.filter(s => s.status === status).length;
+    const many = sum(s => s === status);
     if (many) {
       told.push(`${count(many)} ${status}`);
     }
@@ -120,7 +123,7 @@ export function waits(span: Span, limit = 60): string {
 
 /** The scores of the rounds so far, or nothing. */
 export function scores(span: Span): string {
-  return span.why.find(w => w.startsWith('scores by round')) ?? '';
+  return span.why.find(w => w.kind === 'scores')?.words ?? '';
 }
 
 /** `triage · done · 3.4 s · 252 tokens · $0 · 2 model calls, 1 cached`. */
@@ -203,11 +206,9 @@ export function path(id: string): string {
 /** The model that answered in place of the first one in a step's own questions, or nothing. */
 export function fallback(trace: Trace, step: Span): string {
   for (const ask of trace.inside(step).filter(s => s.kind === 'ask')) {
-    for (const why of ask.why) {
-      const found = FELL_BACK.exec(why);
-      if (found) {
-        return found[1];
-      }
+    const fell = ask.why.find(w => w.kind === 'fell_back');
+    if (fell) {
+      return fell.target ?? '';
     }
   }
   return '';

@@ -45,7 +45,7 @@ describe('a trace', () => {
     const pane = view.node.querySelector('.om-pane')!.textContent;
     expect(pane).toContain('Who gets how much?');
     expect(pane).toContain('98.5');
-    expect(pane).toContain('asked again');
+    expect(pane).toContain('the model is called again');
   });
 
   it('leads from a failure to its row', () => {

@@ -25,8 +25,7 @@ from orchmagic.graph.model import (
     Sub,
     Tools,
 )
-from orchmagic.trace.path import ENDS, TIMES
-from orchmagic.trace.record import Picture
+from orchmagic.trace.record import ENDS, TIMES, Picture
 from orchmagic.views.svg import svg_of
 
 _KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap"}

@@ -15,7 +15,7 @@ from orchmagic.errors import GuardBlocked
 from orchmagic.guards import Finding, Place
 from orchmagic.guards.detection import find
 from orchmagic.guards.rules import Rule
-from orchmagic.trace.events import Event, Guarded
+from orchmagic.trace.events import Event, GuardTriggered
 
 _MEMOIZED = 512  # texts whose findings are kept: a transcript is sent again at every turn
 _LONG = 20_000  # characters: a text that takes longer than some 20 ms is checked in a thread
@@ -52,7 +52,7 @@ class Guardrails:
         self.rules = tuple(rules)
         self._emit = emit
         self._findings: dict[tuple[int, str], list[Finding]] = {}
-        self._emitted: set[Guarded] = set()
+        self._emitted: set[GuardTriggered] = set()
 
     def apply_to(self, where: Place) -> bool:
         """Whether a rule holds there."""
@@ -104,7 +104,7 @@ class Guardrails:
                     redaction.add(index, findings, restore=rule.action == "restore")
             if kinds:
                 what = ", ".join(kind if n == 1 else f"{kind} ×{n}" for kind, n in kinds.items())  # noqa: RUF001 - a count
-                self._emit_once(Guarded(call=call, rule=rule.name, action=rule.action, where=where, what=what))
+                self._emit_once(GuardTriggered(call=call, rule=rule.name, action=rule.action, where=where, what=what))
                 if rule.action == "block":
                     blocked.append(f"{rule.name} found {what} in {_described(where, places)}")
         if blocked:
@@ -125,7 +125,7 @@ class Guardrails:
             del self._findings[next(iter(self._findings))]
         return self._findings.setdefault((number, text), findings)
 
-    def _emit_once(self, event: Guarded) -> None:
+    def _emit_once(self, event: GuardTriggered) -> None:
         if event not in self._emitted:  # an answer is checked before it is stored and again when it is served
             self._emitted.add(event)
             self._emit(event)

@@ -17,7 +17,7 @@ from orchmagic import views
 from orchmagic.errors import OrchError
 from orchmagic.notebook.live_display import LiveDisplay
 from orchmagic.trace import humanize
-from orchmagic.trace.questions import APPROVE, EDIT, REJECT
+from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.views import answer
 from orchmagic.views.palette import FAILED_TEXT
 

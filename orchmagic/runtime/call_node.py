@@ -17,7 +17,7 @@ from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import ModelRequest, ModelResponse, images
 from orchmagic.runtime.context import Context, State
 from orchmagic.runtime.prompt_variables import PromptVariables, varied
-from orchmagic.trace.events import Repaired
+from orchmagic.trace.events import ReplyRepaired
 
 Message = dict[str, Any]
 _HERE: Message = {"role": "", "content": ""}  # between the turns before a prompt and those after it
@@ -90,7 +90,7 @@ async def ask(asked: CallPrompt, ctx: Context) -> CallReply:
             request = replace(request, parts=None, frame="")  # what is wrong with a reply is no question
             continue
         if repaired:
-            ctx.emit(Repaired(call=call, what=repaired))
+            ctx.emit(ReplyRepaired(call=call, what=repaired))
         value = _sure(node, value, response, self_report=self_report)
         return CallReply(value, {"role": "assistant", "content": response.text})
     raise AssertionError("unreachable: the last attempt returns or raises")

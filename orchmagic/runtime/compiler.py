@@ -35,6 +35,7 @@ from orchmagic.runtime import nodes
 from orchmagic.runtime.context import Context, State, Update, evaluate, scope
 from orchmagic.runtime.subgraph_node import Inner
 from orchmagic.trace.events import Decided
+from orchmagic.trace.reasons import Reason, because
 
 Compiled = Any  # CompiledStateGraph has four type parameters that say nothing here
 _WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
@@ -154,7 +155,7 @@ def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
 
 
 async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
-    """(target, reason) of a branch: the first arm whose label fits and whose limit is not used up."""
+    """(target, why) of a branch: the first arm whose label fits and whose limit is not used up."""
     seen = scope(state, ctx)
     value = await evaluate(link.on, seen, link.source)
     visits = state.get("visits", {}).get(link.source, 0)
@@ -162,31 +163,41 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
     target = arm.target if arm else link.otherwise
     reason = _reason(link, arm, value, seen, ctx)
-    if reason:
-        found = seen.get(link.source)
-        sure, choice = _part(found, "confidence"), _WORDS.get(target, target)
-        basis = _told(found, "basis") or _basis(link, sure, ctx)
-        ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=basis))
-    return target, reason
+    if reason is None:
+        return target, ""
+    found = seen.get(link.source)
+    sure, choice = _part(found, "confidence"), _WORDS.get(target, target)
+    basis = _told(found, "basis") or _basis(link, sure, ctx)
+    ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=basis))
+    return target, because(reason)
 
 
-def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, object], ctx: Context) -> str:
-    """Why the run goes where it goes; empty when there is nothing to tell (a gate that holds, a loop's end)."""
+def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, object], ctx: Context) -> Reason | None:
+    """Why the run goes where it goes; None when there is nothing to say (a gate that holds, a loop's end)."""
     source = ctx.graph.node(link.source)
     if isinstance(source, Code) and source.gate:
-        told = f"{source.expression} is false{nodes.because(source, seen)}"
-        return "" if value else link.why if arm is None and link.otherwise in {STOP, CAP} else told
+        return None if value else _gate_reason(link, arm, source, seen)
     found = seen.get(link.source)
     if arm is not None:
-        return (_told(found, "why") or str(value)) if isinstance(value, str) else ""
+        if not isinstance(value, str):
+            return None
+        explained = _told(found, "why")
+        return Reason("decision", cause="explained" if explained else "label", text=explained)
     if link.otherwise in _BASES:
         errors = seen.get("errors")
         known = errors if isinstance(errors, dict) and link.otherwise == FAIL else {}
-        return "; ".join([link.why, *(f"{name}: {e}" for name, e in known.items() if isinstance(e, str))])
-    chosen = _part(found, "label")
+        failed = "; ".join(f"{name}: {e}" for name, e in known.items() if isinstance(e, str))
+        return Reason("decision", cause="limit", detail=link.why, text=failed)
     if value is None:
-        return f"not sure enough of {chosen!r}" if chosen else "no known label"
-    return f"no arm for {value!r}"
+        label = _part(found, "label")
+        return Reason("decision", cause="unsure" if label else "no_label", text=str(label or ""))
+    return Reason("decision", cause="no_arm", text=repr(value))
+
+
+def _gate_reason(link: Branch, arm: Arm | None, source: Code, seen: Mapping[str, object]) -> Reason:
+    if arm is None and link.otherwise in {STOP, CAP}:
+        return Reason("decision", cause="limit", detail=link.why)
+    return Reason("decision", cause="gate", expression=source.expression, text=nodes.because(source, seen))
 
 
 def _part(value: object, name: str) -> Any:

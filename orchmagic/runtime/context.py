@@ -19,7 +19,7 @@ from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
 from orchmagic.models import Deployment, Emit, Handler, images
 from orchmagic.storage.journal import Journal, NoJournal
-from orchmagic.trace.events import Asked
+from orchmagic.trace.events import InputRequested
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
@@ -122,7 +122,8 @@ class Context:
             return found.value
         is_new, self.asked[waiting.span] = waiting.span not in self.asked, waiting
         if is_new:
-            self.emit(Asked(span=waiting.span, question=waiting.question, choices=waiting.choices, value=waiting.value))
+            about = {"choices": waiting.choices, "value": waiting.value, "tool": waiting.tool}
+            self.emit(InputRequested(span=waiting.span, question=waiting.question, **about))
         raise waiting
 
 

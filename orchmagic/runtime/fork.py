@@ -9,7 +9,7 @@ from typing import Any
 
 from orchmagic.graph.composition import downstream, with_model
 from orchmagic.graph.model import Graph
-from orchmagic.trace.receipt import inside
+from orchmagic.runtime.recovery import inside
 
 
 @dataclass(frozen=True, slots=True)

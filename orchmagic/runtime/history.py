@@ -17,11 +17,10 @@ from orchmagic.trace import otel
 from orchmagic.trace.audit import Audit
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.deduplication import EventDeduplicator
     from orchmagic.runtime.run import Run
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.runs import Store
-    from orchmagic.trace.record import Trace
+    from orchmagic.trace.trace import Trace
 
 _HELD = 100  # runs at hand; older ones are read from the store
 _HELD_ALONE = 1000  # where the store is in memory, and has less of them
@@ -73,11 +72,10 @@ class History:
             self._audit = None if path is None else Audit(path, self.notebook)
         return self._audit
 
-    def audited(self, told: EventDeduplicator) -> EventDeduplicator:
-        """The same, with an audit log that hears what a run tells."""
+    def follow(self, trace: Trace) -> None:
+        """Write what happens in a run to the audit log, if there is one."""
         if self.audit is not None:
-            self.audit.follow(told.trace, told.note)
-        return told
+            self.audit.follow(trace)
 
     def wrote(self, trace: Trace) -> Callable[[str, str, str], None]:
         """What hears of the writes of a run: see `once.Once.log`."""

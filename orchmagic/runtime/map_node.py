@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping, Va
 from itertools import islice
 from typing import Any
 
-from orchmagic.errors import BudgetExceeded, Capped, InputError, RunError, Waiting
+from orchmagic.errors import BudgetExceeded, Capped, InputError, RunError, Waiting, error_kind
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, Update, as_json, evaluate
@@ -73,7 +73,7 @@ async def _item(
     except Waiting:
         raise
     except Exception as error:
-        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__))
+        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__, error_kind=error_kind(error)))
         raise
     ctx.emit(NodeFinished(span=span, output=value))
     return value
@@ -88,8 +88,9 @@ def _collected(node: Call | Sub, found: list[BaseException | None], values: list
         raise stops[0]
     failed = {str(i): str(f) for i, f in enumerate(found, 1) if isinstance(f, Exception)}
     if failed and len(failed) == len(found):
-        first = next(iter(failed.values()))
-        raise RunError(f"step {node.name!r}: all {len(found)} items failed; the first: {first}", node=node.name)
+        first = next(f for f in found if isinstance(f, Exception))
+        text = f"step {node.name!r}: all {len(found)} items failed; the first: {first}"
+        raise RunError(text, node=node.name) from first
     return {node.name: values, "errors": {node.name: failed}}
 
 

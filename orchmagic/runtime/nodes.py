@@ -12,7 +12,7 @@ from typing import Any
 
 from orchmagic.core.portable import as_text
 from orchmagic.core.text import shorten
-from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
+from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting, error_kind
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
 from orchmagic.models import images
@@ -22,8 +22,9 @@ from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
 from orchmagic.runtime.tool_node import run_tools
 from orchmagic.runtime.voting import vote
-from orchmagic.trace.events import Answered, NodeFailed, NodeFinished, NodeSkipped, NodeStarted
-from orchmagic.trace.questions import APPROVE, DECISIONS, EDIT
+from orchmagic.trace.decisions import APPROVE, DECISIONS, EDIT
+from orchmagic.trace.events import InputReceived, NodeFailed, NodeFinished, NodeSkipped, NodeStarted
+from orchmagic.trace.reasons import Reason
 
 _SHOWN = 80  # characters of a value in a reason
 _ENDS = (Capped, BudgetExceeded, Stopped, Waiting)  # these end or pause the run, whatever node they come from
@@ -39,7 +40,7 @@ async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = No
     seen = scope(state, ctx)
     when = getattr(node, "when", None)
     if when is not None and not await evaluate(when, seen, node.name):
-        ctx.emit(NodeSkipped(node=node.name, span=span, reason=f"when {when} is false"))
+        ctx.emit(NodeSkipped(node=node.name, span=span, reason=Reason("condition_false", expression=when)))
         update: Update = {node.name: None}
     else:
         update = await _traced(node, span, state, seen, ctx, inner)
@@ -55,7 +56,7 @@ async def _traced(
     except _ENDS:
         raise
     except Exception as error:
-        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__))
+        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__, error_kind=error_kind(error)))
         if getattr(node, "isolated", False):
             return {node.name: None, "errors": {node.name: str(error)}}
         raise
@@ -149,12 +150,11 @@ def _plain(value: object) -> str:
 
 
 def because(node: Node, seen: Mapping[str, object]) -> str:
-    """` (extract.quote = 'x')`: the values that a gate's expression read; empty for other nodes."""
+    """`extract.quote = 'x'`: the values that a gate's expression read; empty for other nodes."""
     if not (isinstance(node, Code) and node.gate):
         return ""
     parts = expression.parts(node.expression, seen)
-    values = ", ".join(f"{k} = {_short(v)}" for k, v in parts.items() if not callable(v))
-    return f" ({values})" if values else ""
+    return ", ".join(f"{k} = {_short(v)}" for k, v in parts.items() if not callable(v))
 
 
 def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
@@ -163,11 +163,11 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
     if node.subject is None:
         reply = ctx.await_reply(Waiting(question, span=span))
-        ctx.emit(Answered(span=span, reply=reply))
+        ctx.emit(InputReceived(span=span, reply=reply))
         return {node.name: reply}
     subject = as_json(seen[node.subject], node.subject)
     reply = ctx.await_reply(Waiting(question, span=span, choices=DECISIONS, value=subject))
-    ctx.emit(Answered(span=span, reply=reply))
+    ctx.emit(InputReceived(span=span, reply=reply))
     if reply["action"] != EDIT:
         return {node.name: reply["action"]}
     inner = node.subject in ctx.kinds.inner

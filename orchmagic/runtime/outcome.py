@@ -11,7 +11,8 @@ from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
 from orchmagic.runtime.context import Context, result
 from orchmagic.trace.events import Status
-from orchmagic.trace.record import Record, Span, Trace
+from orchmagic.trace.record import Record, Span
+from orchmagic.trace.trace import Trace
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
@@ -123,7 +124,7 @@ class RunResult:
     @property
     def dead_letters(self) -> list[dict[str, Any]]:
         """The items that failed for good: step, item (from 1), input, error, attempts."""
-        from orchmagic.trace.receipt import dead_letters  # noqa: PLC0415 - read on demand
+        from orchmagic.runtime.recovery import dead_letters  # noqa: PLC0415 - read on demand
 
         return dead_letters(self.record)
 

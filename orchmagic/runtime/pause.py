@@ -10,7 +10,8 @@ from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Approve, Node, Sub, Tools
 from orchmagic.graph.value_types import Kinds
 from orchmagic.runtime.context import Context, as_json
-from orchmagic.trace.questions import DECISIONS, EDIT, PendingQuestion
+from orchmagic.trace.decisions import DECISIONS, EDIT
+from orchmagic.trace.questions import PendingQuestion
 
 
 def checked_reply(reply: object, asked: PendingQuestion, ctx: Context, run: str) -> Any:

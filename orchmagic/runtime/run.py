@@ -14,17 +14,18 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting
+from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting, error_kind
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, as_json
-from orchmagic.runtime.deduplication import EventDeduplicator
 from orchmagic.runtime.event_loop import EventLoopThread, settle, waited
 from orchmagic.runtime.outcome import RunResult, values
 from orchmagic.runtime.pause import checked_reply
+from orchmagic.runtime.recovery import spans_to_reask, spans_to_retry
+from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
-from orchmagic.trace.questions import APPROVE, EDIT, REJECT, PendingQuestion, pending_questions, question_to_answer
-from orchmagic.trace.receipt import spans_to_reask, spans_to_retry
+from orchmagic.trace.questions import PendingQuestion, pending_questions, question_to_answer
 from orchmagic.trace.record import Record
+from orchmagic.trace.trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.runtime.tools import WriteScope
@@ -64,7 +65,7 @@ class Run(RunResult):
         id_: str,
         context: Context,
         compiled: Any,
-        told: EventDeduplicator,
+        trace: Trace,
         inputs: Mapping[str, Any],
         bridge: EventLoopThread,
         past: RunHistory | None = None,
@@ -75,8 +76,7 @@ class Run(RunResult):
         self.status: Status = "running"
         self.error: str | None = None
         self.reason: str | None = None
-        self.trace = told.trace
-        self._told = told
+        self.trace = trace
         self._context = context
         self._compiled = compiled
         self._bridge = bridge
@@ -167,7 +167,6 @@ class Run(RunResult):
             self._past.renew(self)
             self._context.reset(spans_to_reask(self.record))
             self.trace.restart()
-            self._told.forget()
             self.start()
         return self
 
@@ -228,17 +227,18 @@ class Run(RunResult):
     async def _drive(self, payload: Any) -> None:
         if not self.trace.events:
             self.trace.add(RunStarted(inputs=images.describe_images(self.inputs)))
-        writes = self._past.writes
+        writes, kind = self._past.writes, ""
         try:
             with writes.during() if writes else nullcontext():
                 status, error, reason = await self._bounded(payload)
         except asyncio.CancelledError:
             status, error, reason = "cancelled", None, "interrupted"
         except OrchError as raised:
-            status, error, reason = "failed", str(raised), None
+            status, error, reason, kind = "failed", str(raised), None, error_kind(raised)
         except Exception as raised:  # noqa: BLE001 - a run never loses its trace, whatever went wrong
             status, error, reason = "failed", f"{type(raised).__name__}: {raised}", None
-        self._finish(status, error, reason)
+            kind = error_kind(raised)
+        self._finish(status, error, reason, kind)
 
     async def _bounded(self, payload: Any) -> tuple[Status, str | None, str | None]:
         limits = self.graph.limits
@@ -278,22 +278,20 @@ class Run(RunResult):
         if not state.interrupts:
             self.status = "cancelled"  # its checkpoint is gone: resume() begins again, from the journal
             return
-        events = [from_json(e) for e in stored.events]
-        self.trace.load(events)
-        self._told.load(events)
+        self.trace.load(from_json(e) for e in stored.events)
         self._context.values.update(state.values)
         self._context.visits = sum(state.values.get("visits", {}).values())
         self._wait_for_person(state.interrupts)
         self._context.asked.update({q.span: _waiting(q) for q in pending_questions(self.trace.snapshot())})
 
-    def _finish(self, status: Status, error: str | None, reason: str | None) -> None:
-        reason = reason or "; ".join(self._told.repeats) or None
+    def _finish(self, status: Status, error: str | None, reason: str | None, kind: str = "") -> None:
+        reason = reason or "; ".join(self.trace.remarks) or None
         self.status, self.error, self.reason = status, error, reason
         try:
             output = as_json(self.output, "output")
         except InputError:
             output = repr(self.output)
-        self.trace.add(RunFinished(status=status, output=output, error=error, reason=reason))
+        self.trace.add(RunFinished(status=status, output=output, error=error, error_kind=kind, reason=reason))
         try:
             self._past.save(self)
         finally:

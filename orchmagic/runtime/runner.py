@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import CellError, InputError, SettingsError, nearest
@@ -18,20 +19,20 @@ from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import Handler, images
 from orchmagic.models.routing import api_keys
 from orchmagic.runtime.context import Context
-from orchmagic.runtime.deduplication import EventDeduplicator
 from orchmagic.runtime.fork import ReplaySpec
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.reference import cost_reference, models_of
 from orchmagic.runtime.run import Run, RunHistory
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import Event
-from orchmagic.trace.record import Trace
+from orchmagic.trace.trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.models.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
     from orchmagic.runtime.event_loop import EventLoopThread
     from orchmagic.runtime.session import Session
+    from orchmagic.runtime.tools import Repeated
     from orchmagic.storage.runs import Stored
 
 
@@ -84,12 +85,12 @@ class Runner:
             **cost_reference(graph.pattern, models_of(graph, self._session.defaults(options)), self._session.known),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        told = self._session.history.audited(EventDeduplicator(trace))
+        self._session.history.follow(trace)
         fresh = fork.fresh(graph) if fork else None
         if fork:
             self._forks[number] = fork
         journal = self._session.history.store.journal(number, parent, fresh)
-        context = self.context(graph, options, told, journal, _left(graph.limits.deadline, trace))
+        context = self.context(graph, options, trace.add, journal, _left(graph.limits.deadline, trace))
         context.fresh = fresh or context.fresh
         context.pictures = images.among(inputs)
         context.thread = self._said(options.thread, journal)
@@ -97,12 +98,12 @@ class Runner:
             save=lambda run: self._session.history.save(run, None if parent else options.thread),
             again=lambda run, step, model, given, parts=None: self._replay(made, run, step, model, given, parts),
             writes=WriteScope(
-                self._session.history.store.ledger, number, told.repeated, self._session.history.wrote(trace)
+                self._session.history.store.ledger, number, partial(_served, trace), self._session.history.wrote(trace)
             ),
             take=self._take,
             renew=self._renew,
         )
-        return Run(number, context, compiled, told, inputs, self._session.bridge, past)
+        return Run(number, context, compiled, trace, inputs, self._session.bridge, past)
 
     def _said(self, thread: str | None, journal: Journal) -> tuple[Mapping[str, Any], ...]:
         """The conversation as it was when the run began; one that goes on, or replays it, reads just that."""
@@ -281,6 +282,12 @@ class Runner:
             deployment = self._session.deployment(name)
             if said := api_keys.missing_key(deployment, self._session.environ):
                 raise SettingsError(f"model {name!r} cannot be asked: {said}; or name another model")
+
+
+def _served(trace: Trace, done: Repeated) -> None:
+    """A write was not done again. What this run did itself before it went on is no news."""
+    if done.run != trace.run:
+        trace.remark(f"{done.call} was done before, by run {done.run}: its result was served")
 
 
 def _left(deadline: float | None, trace: Trace) -> Callable[[], float | None]:

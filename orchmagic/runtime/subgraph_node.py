@@ -11,6 +11,7 @@ from orchmagic.graph.model import CAP, STOP, Sub
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, as_json, evaluate, result
 from orchmagic.trace.events import Decided, NodeStarted
+from orchmagic.trace.reasons import Reason
 
 Inner: TypeAlias = Callable[[dict[str, Any], Context], Awaitable[Any]]
 """Runs the inner graph from its inputs, with the context of the inner run."""
@@ -24,7 +25,7 @@ async def run_inner(node: Sub, span: str, seen: Mapping[str, object], ctx: Conte
     below = ctx.child(node, f"{span}/", counts=node.each is None)
     ended = await _ended(node, inputs, below, inner)
     if ended:
-        ctx.emit(Decided(span=span, choice=ended[0], reason=ended[1]))
+        ctx.emit(Decided(span=span, choice=ended[0], reason=Reason("decision", cause="limit", detail=ended[1])))
     step, value = result(node.graph, below.values)
     return {"step": step, "value": value}
 

@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchmagic.errors import StoreError, Waiting, WriteUnknown
+from orchmagic.errors import StoreError, Waiting, WriteUnknown, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
 from orchmagic.runtime.context import Context, State, Update
-from orchmagic.trace.events import Answered, NodeStarted, ToolFinished, ToolStarted
-from orchmagic.trace.questions import DECISIONS, EDIT, REJECT
+from orchmagic.trace.decisions import DECISIONS, EDIT, REJECT
+from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, ToolStarted
 
 
 async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
@@ -47,7 +47,7 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
         told = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
         result = TOOL_ERROR.format(error=told.strip("'\"") if isinstance(error, KeyError) else told)
         result = await ctx.policy.check_or_explain(result, "tools", id_)
-        ctx.emit(ToolFinished(call=id_, error=result))
+        ctx.emit(ToolFinished(call=id_, error=result, error_kind=error_kind(error)))
     else:
         ctx.journal.keep(id_, key, result)
         ctx.emit(ToolFinished(call=id_, result=result))
@@ -79,8 +79,8 @@ def _approved(name: str, written: str, id_: str, ctx: Context) -> str:
         ValueError: rejected; the text is for the model.
     """
     shown = {"tool": name, "arguments": json.loads(written or "{}")}
-    reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=DECISIONS, value=shown))
-    ctx.emit(Answered(span=id_, reply=reply))
+    reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=DECISIONS, value=shown, tool=name))
+    ctx.emit(InputReceived(span=id_, reply=reply))
     if reply["action"] == REJECT:
         raise ValueError(REJECTED.format(tool=name, why=reply.get("why") or "no reason was given"))
     return json.dumps(reply["value"]) if reply["action"] == EDIT else written

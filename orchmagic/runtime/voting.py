@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchmagic.errors import BudgetExceeded
+from orchmagic.errors import BudgetExceeded, error_kind
 from orchmagic.graph.model import Votes
 from orchmagic.models import images
 from orchmagic.runtime.call_node import CallPrompt, ask
 from orchmagic.runtime.context import Context
 from orchmagic.trace.events import Decided, NodeFailed, NodeFinished, NodeStarted
+from orchmagic.trace.reasons import AGREEMENT, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,21 @@ async def vote(asked: CallPrompt, votes: Votes, ctx: Context) -> Any:
         raise next(f for f in found if isinstance(f, BaseException))
     count = tally(given, votes)
     winner, decided = count.first, count.agreement >= votes.least
-    said = f"{round(count.agreement * votes.count)} of {votes.count} votes{', a tie: the first voted wins' * count.tie}"
-    judge = _judge(asked, ctx)
-    if not decided and judge:
-        said += f", less than {votes.least:g}: {judge} decides"
+    judge = "" if decided else _judge(asked, ctx) or ""
+    if judge:
         winner = await _ballot(replace(asked, model=judge), votes.count + 1, ctx)
-        decided = True
-    elif not decided:
-        said += f", less than {votes.least:g}"
-    sure, basis = count.agreement, "vote agreement"
-    ctx.emit(Decided(span=asked.span, choice=_shown(winner, votes), reason=said, confidence=sure, basis=basis))
+    reason = Reason(
+        "decision",
+        cause="votes",
+        used=round(count.agreement * votes.count),
+        among=votes.count,
+        tie=count.tie,
+        limit=0 if decided else votes.least,
+        source=judge,
+    )
+    decided = decided or bool(judge)
+    choice, sure = _shown(winner, votes), count.agreement
+    ctx.emit(Decided(span=asked.span, choice=choice, reason=reason, confidence=sure, basis=AGREEMENT))
     told = {"agreement": count.agreement, "dissent": list(count.dissent), "tie": count.tie, "decided": decided}
     return {**(winner if asked.node.output.kind == "fields" else {"value": winner}), **told}
 
@@ -79,7 +85,7 @@ async def _ballot(asked: CallPrompt, number: int, ctx: Context) -> Any:
     try:
         answer = await ask(replace(asked, span=span, vote=number), ctx)
     except Exception as error:
-        ctx.emit(NodeFailed(span=span, error=str(error)))
+        ctx.emit(NodeFailed(span=span, error=str(error), error_kind=error_kind(error)))
         raise
     ctx.emit(NodeFinished(span=span, output=answer.value))
     return answer.value

@@ -21,7 +21,8 @@ from orchmagic.core import environment, process
 from orchmagic.errors import SettingsError
 from orchmagic.trace import audit_lines
 from orchmagic.trace.events import Event
-from orchmagic.trace.record import Record, Trace
+from orchmagic.trace.record import Record
+from orchmagic.trace.trace import Trace
 
 Note: TypeAlias = Callable[[str], None]
 
@@ -59,9 +60,9 @@ class Audit:
                 f"folder or mend its rights, or {_OFF}"
             ) from None
 
-    def follow(self, trace: Trace, note: Note) -> None:
-        """Write what happens in a run from now on. `note` is told when the log lacks a line of it."""
-        trace.listeners.append(partial(self._heard, self._who(trace), note))
+    def follow(self, trace: Trace) -> None:
+        """Write what happens in a run from now on. Its end says so when the log lacks a line of it."""
+        trace.listeners.append(partial(self._heard, self._who(trace), trace.remark))
 
     def ended(self, record: Record) -> None:
         """The end of a run, or that it waits: with what it took in all, earlier lives of it included."""

@@ -1,7 +1,8 @@
 """What happens in a run, as a tagged union of small frozen records. A trace stores them; views never see them.
 
 `at` is seconds since the run started; the trace sets it. `span` is "step#visit" ("extract#2"), `call` is
-"step#visit.n" ("extract#2.1"): the n-th question asked in that visit, each with one or more attempts.
+"step#visit.n" ("extract#2.1"): the n-th question asked in that visit, each with one or more attempts. `error` is the
+text of what was raised, `error_kind` what `errors.kind` says of it: "429", "timeout", "cancelled", "ValueError".
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
+
+from orchmagic.trace import reasons
+from orchmagic.trace.reasons import Reason
 
 Status: TypeAlias = Literal["running", "done", "capped", "failed", "cancelled", "waiting"]
 
@@ -71,13 +75,14 @@ class NodeSkipped(Event):
 
     node: str
     span: str
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFailed(Event):
     span: str
     error: str
+    error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +134,7 @@ class AttemptFailed(Event):
     model: str
     provider: str
     error: str
+    error_kind: str = ""
     wait: float | None = None
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
@@ -152,8 +158,8 @@ class CacheHit(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Audited(Event):
-    """A semantic hit was not served but asked again, to know the error: whether the answer `agreed` with the stored."""
+class CacheHitChecked(Event):
+    """A semantic hit was not served: the model was called to compare, and its answer `agreed` with the stored one."""
 
     call: str
     matched: str
@@ -162,8 +168,8 @@ class Audited(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled(Event):
-    """The answer came from a record: of this run's earlier life (`paid`: it counts), or of the run it replays."""
+class JournalHit(Event):
+    """The answer came from a journal: of this run before it went on (`paid`: it counts), or of the run it replays."""
 
     call: str
     usage: Usage
@@ -172,37 +178,37 @@ class Recalled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen(Event):
-    """One of several deployments of `alias` is asked; `reason` says why this one."""
+class DeploymentChosen(Event):
+    """One of several deployments of `alias` is called; `reason` is of kind `deployment`."""
 
     call: str
     alias: str
     deployment: str
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event):
-    """`source` failed, so `target` is asked; `reason` may quote the endpoint, `kind` (`429`, `call timeout`) not."""
+    """`source` failed, so `target` is called; `error` may quote the endpoint, `error_kind` does not."""
 
     call: str
     source: str
     target: str
-    reason: str
-    kind: str = ""
+    error: str
+    error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repaired(Event):
-    """The reply was mended locally (fences, a trailing comma), without asking again."""
+class ReplyRepaired(Event):
+    """The reply was repaired locally (fences, a trailing comma): the model is not called again."""
 
     call: str
     what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guarded(Event):
-    """A rule found something; `what` is its kind ("card"), never its text.
+class GuardTriggered(Event):
+    """A guard's rule found something; `what` is its kind ("card"), never its text.
 
     `action`: block, redact, restore, warn. `where`: input, output, tools. `call` is the question's or the tool call's.
     """
@@ -220,13 +226,13 @@ class CallFinished(Event):
     text: str
     model: str
     provider: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed(Event):
     call: str
     error: str
+    error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,31 +248,40 @@ class ToolFinished(Event):
     call: str
     result: Any = None
     error: str | None = None
+    error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided(Event):
-    """A route, gate or limit chose where the run goes. `confidence` is 0..1, `basis` says where it comes from."""
+    """A route, gate or limit chose where the run goes. `reason` is of kind `decision`; `confidence` is 0..1, `basis`
+    says where it comes from.
+    """
 
     span: str
     choice: str
-    reason: str
+    reason: Reason
     confidence: float | None = None
     basis: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Event):
-    """The run waits for a person: for one of `choices` (approve, edit, reject) about `value`, or for any answer."""
+class InputRequested(Event):
+    """The run waits for a person: for one of `choices` (approve, edit, reject) about `value`, or for any answer.
+
+    `tool` names the tool whose call is to be approved, if it is one.
+    """
 
     span: str
     question: str
     choices: tuple[str, ...] = ()
     value: Any = None
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered(Event):
+class InputReceived(Event):
+    """A person answered, whether what was asked in a cell or an approval."""
+
     span: str
     reply: Any
 
@@ -276,25 +291,87 @@ class RunFinished(Event):
     status: Status
     output: Any = None
     error: str | None = None
+    error_kind: str = ""
     reason: str | None = None
 
 
+_TAGS: Mapping[str, type[Event]] = {
+    "run_started": RunStarted,
+    "run_finished": RunFinished,
+    "node_started": NodeStarted,
+    "node_finished": NodeFinished,
+    "node_skipped": NodeSkipped,
+    "node_failed": NodeFailed,
+    "call_started": CallStarted,
+    "call_finished": CallFinished,
+    "call_failed": CallFailed,
+    "text_streamed": TextStreamed,
+    "attempt_started": AttemptStarted,
+    "attempt_finished": AttemptFinished,
+    "attempt_failed": AttemptFailed,
+    "cache_hit": CacheHit,
+    "cache_hit_checked": CacheHitChecked,
+    "journal_hit": JournalHit,
+    "deployment_chosen": DeploymentChosen,
+    "fell_back": FellBack,
+    "reply_repaired": ReplyRepaired,
+    "guard_triggered": GuardTriggered,
+    "tool_started": ToolStarted,
+    "tool_finished": ToolFinished,
+    "decided": Decided,
+    "input_requested": InputRequested,
+    "input_received": InputReceived,
+}
+_TAG_OF = {kind: tag for tag, kind in _TAGS.items()}
+_OLD_TAGS: Mapping[str, type[Event]] = {  # older histories hold the names that the classes had
+    **{kind.__name__: kind for kind in _TAG_OF},
+    "Audited": CacheHitChecked,
+    "Recalled": JournalHit,
+    "Chosen": DeploymentChosen,
+    "Repaired": ReplyRepaired,
+    "Guarded": GuardTriggered,
+    "Asked": InputRequested,
+    "Answered": InputReceived,
+}
+_REASONS: Mapping[type[Event], str] = {NodeSkipped: "note", DeploymentChosen: "deployment", Decided: "decision"}
+
+
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as plain JSON; `from_json` is its inverse."""
-    return {"event": type(event).__name__, **asdict(event)}
+    """The event as plain JSON, its tag under `event`; `from_json` is its inverse."""
+    data = {"event": _TAG_OF[type(event)], **asdict(event)}
+    if isinstance(event, NodeSkipped | DeploymentChosen | Decided):
+        data["reason"] = reasons.to_json(event.reason)
+    return data
 
 
 def from_json(data: Mapping[str, Any]) -> Event:
-    """Rebuild an event.
+    """Rebuild an event, of this version or of an older one.
 
     Raises:
-        KeyError, TypeError: it is none of this version.
+        KeyError, TypeError: it is none.
     """
-    kind = {k.__name__: k for k in Event.__subclasses__()}[data["event"]]
-    fields = {k: v for k, v in data.items() if k != "event"}
+    tag = data["event"]
+    fields = {name: value for name, value in data.items() if name != "event"}
+    kind = _TAGS.get(tag)
+    if kind is None:
+        kind = _OLD_TAGS[tag]
+        fields = _updated(kind, fields)
+    if kind in _REASONS:
+        fields["reason"] = reasons.from_json(fields["reason"], _REASONS[kind])
     if "usage" in fields:
         fields["usage"] = Usage(**fields["usage"])
     for name in ("messages", "choices"):
         if name in fields:
             fields[name] = tuple(fields[name])
     return kind(**fields)
+
+
+def _updated(kind: type[Event], fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an event from before the tags under the names of today."""
+    if kind is CallFinished:  # why this model answered: other events of the call say that
+        fields.pop("reason", None)
+    if kind is FellBack:
+        fields["error"], fields["error_kind"] = fields.pop("reason"), fields.pop("kind", "")
+    if fields.get("error") == "cancelled":
+        fields["error_kind"] = "cancelled"
+    return fields

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
-from orchmagic.trace import events, narration
-from orchmagic.trace.path import ENDS, later, walked
-from orchmagic.trace.record import Picture, Record, Span
-from orchmagic.trace.span_builder import SpanBuilder, above, failure, kind, name, unpacked
-
-if TYPE_CHECKING:
-    from orchmagic.trace.record import Trace
+from orchmagic.trace import events, reasons, span_id
+from orchmagic.trace.decisions import DECISIONS
+from orchmagic.trace.reasons import Reason
+from orchmagic.trace.record import ENDS, TIMES, Picture, Record, Span
+from orchmagic.trace.span_builder import SpanBuilder, unpacked
 
 _Node: TypeAlias = (
-    events.NodeStarted | events.NodeSkipped | events.NodeFinished | events.NodeFailed | events.Asked | events.Answered
+    events.NodeStarted
+    | events.NodeSkipped
+    | events.NodeFinished
+    | events.NodeFailed
+    | events.InputRequested
+    | events.InputReceived
 )
 _Call: TypeAlias = (
     events.CallStarted
     | events.CallFinished
     | events.CallFailed
     | events.CacheHit
-    | events.Recalled
+    | events.JournalHit
     | events.FellBack
-    | events.Repaired
+    | events.ReplyRepaired
 )
 _Attempt: TypeAlias = events.AttemptStarted | events.AttemptFinished | events.AttemptFailed
 
@@ -49,9 +53,8 @@ class _Fold:
         self.paid: list[float | None] = []  # of each attempt, and of each answer from the run's own record
         self._asks: dict[str, SpanBuilder] = {}  # the last question of each step
         self._tries: Counter[str] = Counter()  # attempts of each question
-        self._chosen: dict[tuple[str, str], str] = {}  # why a deployment is asked next: by question and deployment
+        self._chosen: dict[tuple[str, str], Reason] = {}  # why a deployment is called next: by question and deployment
         self.within: dict[str, list[SpanBuilder]] = defaultdict(list)
-        self._told: set[str] = set()  # questions whose fallback is told already
 
     def add(self, event: events.Event) -> None:
         match event:
@@ -64,8 +67,8 @@ class _Fold:
                 | events.NodeSkipped()
                 | events.NodeFinished()
                 | events.NodeFailed()
-                | events.Asked()
-                | events.Answered()
+                | events.InputRequested()
+                | events.InputReceived()
             ):
                 self._node(event)
             case events.CallStarted():
@@ -74,19 +77,20 @@ class _Fold:
                 events.CallFinished()
                 | events.CallFailed()
                 | events.CacheHit()
-                | events.Recalled()
+                | events.JournalHit()
                 | events.FellBack()
-                | events.Repaired()
+                | events.ReplyRepaired()
             ):
                 self._call(event)
-            case events.Chosen() | events.AttemptStarted() | events.AttemptFinished() | events.AttemptFailed():
+            case (
+                events.DeploymentChosen() | events.AttemptStarted() | events.AttemptFinished() | events.AttemptFailed()
+            ):
                 self._attempt(event)
             case events.ToolStarted() | events.ToolFinished():
                 self._tool(event)
-            case (
-                events.Guarded() | events.Audited()
-            ):  # what is blocked before it is asked stays open, and ends as its run does
-                self._inside(event.call, event.at, "ask").why.append(narration.noted(event))
+            case events.GuardTriggered() | events.CacheHitChecked():
+                # what is blocked before the model is called stays open, and ends as its run does
+                self._inside(event.call, event.at, "ask").why.append(_found(event))
             case events.Decided():
                 self._decided(event)
 
@@ -96,7 +100,7 @@ class _Fold:
             case events.NodeStarted():
                 self.finished = None  # a resumed run goes on
                 if draft.status != "waiting":  # what still waits is visited anew, and asks no second time
-                    draft.again()
+                    draft.reopen()
                 draft.kind, draft.input = event.kind, event.input
             case events.NodeSkipped():
                 draft.why.append(event.reason)
@@ -104,20 +108,20 @@ class _Fold:
             case events.NodeFinished():
                 self._ended(draft, event)
             case events.NodeFailed():
-                draft.error = event.error
-                draft.close(event.at, "failed")
-            case events.Asked():
+                draft.fail(event.at, event.error, event.error_kind)
+            case events.InputRequested():
                 draft.status = "waiting"
                 draft.asked = {"question": event.question, "choices": list(event.choices), "value": event.value}
-            case events.Answered():
+            case events.InputReceived():
                 self.finished = None
-                draft.again()
-                draft.why.append(narration.answered(event.reply))
+                draft.reopen()
+                draft.why.append(_answered(event.reply))
 
     def _ended(self, draft: SpanBuilder, event: events.NodeFinished) -> None:
         inner = "sub" in {draft.kind, self.drafts[draft.parent].kind if draft.parent else ""}
         draft.output = unpacked(event.output) if inner else event.output
-        draft.why += narration.describe_output(draft.output)
+        if rounds := _scores(draft.output):
+            draft.why.append(reasons.scores(rounds))
         if draft.status != "failed":  # an isolated failure ends with None, and stays what it is
             draft.close(event.at, "done")
 
@@ -127,25 +131,34 @@ class _Fold:
             case events.CallFinished():
                 draft.model, draft.provider, draft.output = event.model, event.provider, event.text
                 draft.close(event.at, "done")
-                known = draft.recalled or draft.id in self._told
-                if event.reason not in {"first choice", "cached"} and not known:
-                    draft.why.append(event.reason)
+                if not any(w.kind == "fell_back" for w in draft.why):
+                    draft.why += self._winner(draft)
             case events.CallFailed():
-                draft.error = event.error
-                draft.close(event.at, failure(event.error))
+                draft.fail(event.at, event.error, event.error_kind)
             case events.CacheHit():
                 draft.age, draft.saved = event.age, event.cost
-            case events.Recalled():
+                if event.shared:
+                    draft.why.append(Reason("shared"))
+                elif event.score is not None:
+                    draft.why.append(Reason("semantic_hit", text=event.matched, score=event.score, hit=event.hit))
+            case events.JournalHit():
                 self._recalled(draft, event)
             case events.FellBack():
-                self._told.add(draft.id)
-                draft.why.append(f"fell back from {event.source} to {event.target}: {event.reason}")
-            case events.Repaired():
-                draft.why.append(f"mended locally: {event.what}")
+                kind = event.error_kind
+                fell = Reason("fell_back", text=event.error, source=event.source, target=event.target, error_kind=kind)
+                draft.why.append(fell)
+            case events.ReplyRepaired():
+                draft.why.append(Reason("repaired", text=event.what))
 
-    def _recalled(self, draft: SpanBuilder, event: events.Recalled) -> None:
+    def _winner(self, ask: SpanBuilder) -> Iterator[Reason]:
+        """Why the deployment that answered was called, if its alias has several."""
+        for attempt in self.within[ask.id]:
+            if attempt.status == "done" and attempt.why:
+                yield replace(attempt.why[0], deployment=attempt.model)
+
+    def _recalled(self, draft: SpanBuilder, event: events.JournalHit) -> None:
         draft.recalled = True
-        draft.why.append(narration.recalled(paid=event.paid))
+        draft.why.append(Reason("journal", paid=event.paid))
         if not event.paid:
             draft.saved = event.cost
             return
@@ -159,29 +172,33 @@ class _Fold:
         draft = self.drafts.get(event.call)
         if draft is None:
             draft = self._open(event.call, event.span, "ask", f"ask {event.model}", event.at)
-        draft.again()
+        draft.reopen()
         draft.model, draft.input = event.model, list(event.messages)
         self._asks[event.span] = draft
         # the same conversation, longer: the reply before did not fit and is asked again
         if before and before is not draft and before.status == "done" and len(draft.input) > len(before.input or ()):
             before.status = "retried"
-            draft.why.append(f"asked again: {narration.short(str(draft.input[-1].get('content')))}")
+            draft.why.append(Reason("called_again", text=reasons.short(str(draft.input[-1].get("content")))))
 
     def _tool(self, event: events.ToolStarted | events.ToolFinished) -> None:
         if isinstance(event, events.ToolFinished):
             draft = self._inside(event.call, event.at, "tool")
-            draft.output, draft.error = event.result, event.error
-            draft.close(event.at, "failed" if event.error else "done")
+            draft.output = event.result
+            if event.error:
+                draft.fail(event.at, event.error, event.error_kind)
+            else:
+                draft.error = event.error
+                draft.close(event.at, "done")
             return
         self._step(event.span, event.at)
         draft = self.drafts.get(event.call) or self._open(event.call, event.span, "tool", event.tool, event.at)
         if draft.status != "waiting":  # as in `_node`
-            draft.again()
+            draft.reopen()
         draft.kind, draft.name, draft.input = "tool", event.tool, event.arguments
 
-    def _attempt(self, event: events.Chosen | _Attempt) -> None:
+    def _attempt(self, event: events.DeploymentChosen | _Attempt) -> None:
         match event:
-            case events.Chosen():
+            case events.DeploymentChosen():
                 self._chosen[event.call, event.deployment] = event.reason
             case events.AttemptStarted():
                 self._try(event)
@@ -199,11 +216,17 @@ class _Fold:
             draft.charged = self._inside(event.call, event.at, "ask").charged = event.charged
             draft.close(event.at, "done")
             return
-        draft.error = event.error
-        draft.close(event.at, "retried" if event.wait is not None else failure(event.error))
+        draft.fail(event.at, event.error, event.error_kind)
         if event.wait is not None:
-            story = f"attempt {event.attempt} failed ({event.error}); tried again after {event.wait:.1f} s"
-            self._inside(event.call, event.at, "ask").why.append(story)
+            draft.close(event.at, "retried")
+            failed = Reason(
+                "attempt_failed",
+                text=event.error,
+                attempt=event.attempt,
+                error_kind=event.error_kind,
+                wait=event.wait,
+            )
+            self._inside(event.call, event.at, "ask").why.append(failed)
 
     def _try(self, event: _Attempt) -> SpanBuilder:
         self._inside(event.call, event.at, "ask")
@@ -221,25 +244,27 @@ class _Fold:
         if end and draft.parent is None and draft.kind != "sub":  # what an inner graph reached is its own affair
             self.path.append(end)
         word = ENDS.get(event.choice.strip("_"), event.choice) if event.choice[:2] == "__" else event.choice
-        draft.why.append(narration.chose(word, event.reason, event.confidence, event.basis))
+        draft.why.append(replace(event.reason, choice=word, confidence=event.confidence, basis=event.basis))
 
     def _step(self, span: str, at: float) -> SpanBuilder:
         """The step, item or vote, opened here if this is the first that is heard of it."""
         found = self.drafts.get(span)
         if found is not None:
             return found
-        parent = above(span)
+        parent = span_id.parent(span)
         if parent is None:
-            self.path.append(name(span))
-            return self._open(span, None, self.kinds.get(name(span), "call"), name(span), at)
+            self.path.append(span_id.name(span))
+            return self._open(span, None, self.kinds.get(span_id.name(span), "call"), span_id.name(span), at)
         self._step(parent, at)
         # a question about a tool call comes before the call
-        what = kind(span) or ("call" if span.startswith(f"{parent}/") else "tool")
-        return self._open(span, parent, what, name(span), at)
+        what = span_id.kind(span) or ("call" if span.startswith(f"{parent}/") else "tool")
+        return self._open(span, parent, what, span_id.name(span), at)
 
     def _inside(self, call: str, at: float, kind: str) -> SpanBuilder:
         """The question or tool call, opened here if its beginning is missing."""
-        return self.drafts.get(call) or self._open(call, self._step(above(call) or call, at).id, kind, kind, at)
+        return self.drafts.get(call) or self._open(
+            call, self._step(span_id.parent(call) or call, at).id, kind, kind, at
+        )
 
     def _open(self, id_: str, parent: str | None, kind: str, label: str, at: float) -> SpanBuilder:
         draft = self.drafts[id_] = SpanBuilder(id_, parent, kind, label, at)
@@ -273,49 +298,135 @@ class _Fold:
                 draft.close(at, "waiting" if draft.id in waits else status)
 
 
-def derive(trace: Trace) -> Record:
-    """The run as it stands."""
-    fold = _Fold(trace.picture)
-    for event in tuple(trace.events):
+def derive(happened: Sequence[events.Event], blank: Record) -> Record:
+    """The run as it stands: `blank` holds what is known of it without its events; its picture, no way through it."""
+    fold = _Fold(blank.picture)
+    for event in happened:
         fold.add(event)
-    ended = fold.finished
-    if ended:
+    ended = fold.finished or events.RunFinished(status="running", at=blank.seconds)
+    if fold.finished:
         fold.end(ended)
     spans = tuple(d.span() for d in fold.drafts.values())
-    if ended and ended.status == "failed":
-        spans += tuple(_missed(name, kind, ended.at) for name, kind in later(trace.picture, fold.path))
+    if ended.status == "failed":
+        spans += tuple(_not_reached(name, kind, ended.at) for name, kind in _later(blank.picture, fold.path))
     asks = [s for s in spans if s.kind == "ask"]
     steps = [s for s in spans if s.parent is None]
-    lost = narration.broken(fold.drafts.values()) if ended and ended.status == "done" else None
-    return Record(
-        run=trace.run,
-        name=trace.name,
-        pattern=trace.pattern,
-        status=ended.status if ended else "running",
-        started=trace.started,
-        seconds=ended.at if ended else trace.now,
+    lost = _failed_parts(fold.drafts.values()) if ended.status == "done" else None
+    return replace(
+        blank,
+        status=ended.status,
+        seconds=ended.at,
         usage=sum((s.usage for s in steps), events.Usage()),
         cost=math.fsum(s.cost for s in steps if s.cost is not None),
         unpriced=sum(cost is None for cost in fold.paid),
-        calls=sum(s.age is None and s.status in {"done", "retried"} and not _free(s) for s in asks),
+        calls=sum(s.age is None and s.status in {"done", "retried"} and not _is_replayed(s) for s in asks),
         cached=sum(s.age is not None for s in asks),
-        recalled=sum(_free(s) for s in asks),
+        recalled=sum(_is_replayed(s) for s in asks),
         inputs=fold.inputs,
-        output=ended.output if ended else None,
-        error=ended.error if ended else None,
-        reason=(ended.reason or lost) if ended else None,
-        limits=trace.limits,
-        picture=walked(trace.picture, fold.path, fold.items, done=bool(ended and ended.status == "done")),
+        output=ended.output,
+        error=ended.error,
+        error_kind=ended.error_kind,
+        reason=ended.reason or lost,
+        picture=_walked(blank.picture, fold.path, fold.items, done=ended.status == "done"),
         spans=spans,
-        strongest=trace.strongest,
-        usual=trace.usual,
     )
 
 
-def _missed(name: str, kind: str, at: float) -> Span:
-    return Span(f"{name}#1", None, kind, name, "skipped", at, at, why=("the run had failed",))
+def _not_reached(name: str, kind: str, at: float) -> Span:
+    return Span(f"{name}#1", None, kind, name, "skipped", at, at, why=(Reason("not_reached"),))
 
 
-def _free(ask: Span) -> bool:
-    """From the record of the run that is replayed: this one paid nothing."""
+def _is_replayed(ask: Span) -> bool:
+    """From the journal of the run that is replayed: this one paid nothing."""
     return ask.recalled and ask.saved is not None
+
+
+def _answered(reply: Any) -> Reason:
+    """Of a decision what was decided, and why; a text of a person's own is not repeated."""
+    if not (isinstance(reply, Mapping) and reply.get("action") in DECISIONS):
+        return Reason("person")
+    return Reason("person", choice=reply["action"], text=str(reply.get("why") or ""))
+
+
+def _found(event: events.GuardTriggered | events.CacheHitChecked) -> Reason:
+    if isinstance(event, events.CacheHitChecked):
+        return Reason("hit_checked", text=event.matched, score=event.score, agreed=event.agreed)
+    return Reason("guard", rule=event.rule, action=event.action, finding=event.what, where=event.where)
+
+
+def _scores(output: Any) -> list[float]:
+    """The scores of a list of rounds, oldest first."""
+    if not (isinstance(output, list) and output):
+        return []
+    rounds = [r for r in output if isinstance(r, Mapping) and "round" in r and _is_number(r.get("score"))]
+    return [r["score"] for r in rounds] if len(rounds) == len(output) else []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
+    """Which parts failed of a run that went on: `2 of 40 items of map failed; personal failed`."""
+    steps: dict[str, list[SpanBuilder]] = {}
+    lost: list[str] = []
+    for draft in drafts:
+        if draft.kind == "item" and draft.parent:
+            steps.setdefault(draft.parent, []).append(draft)
+        elif draft.status == "failed" and draft.parent is None:
+            lost.append(f"{draft.name} failed")
+    some = []
+    for parent, items in steps.items():
+        failed = sum(i.status == "failed" for i in items)
+        if failed:
+            some.append(f"{failed} of {len(items)} items of {span_id.name(parent)} failed")
+    return "; ".join(dict.fromkeys((*some, *lost))) or None
+
+
+def _walked(picture: Picture, path: Sequence[str], items: Mapping[str, int], *, done: bool) -> Picture:
+    """The picture with the way that was taken, and the number of items in place of `each`."""
+    notes = tuple(
+        (node, note.replace("each", f"{TIMES}{items[node]}", 1) if items.get(node) else note)
+        for node, note in picture.notes
+    )
+    return replace(picture, notes=notes, taken=_taken(picture, path, done=done))
+
+
+def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[str, str], ...]:
+    """The arrows that were followed: into each node from the last one visited that has an arrow to it.
+
+    A node that joins is reached from all its sources; the first nodes from the start, where the picture has one.
+    """
+    arrows = {(source, target) for source, target, _ in picture.arrows}
+    into: dict[str, list[str]] = {}
+    for source, target, _ in picture.arrows:
+        into.setdefault(target, []).append(source)
+    kinds = dict(picture.nodes)
+    found: dict[tuple[str, str], None] = {}
+    seen: dict[str, int] = {n: -1 for n, kind in picture.nodes if kind == "start"}  # when each was visited last
+    for i, node in enumerate(path):
+        found.update(dict.fromkeys(_ways(node, into.get(node, ()), seen, picture.joins)))
+        seen[node] = i
+    if done and path and kinds.get(path[-1]) not in ENDS:
+        found.update(dict.fromkeys((s, t) for s, t in arrows if s == path[-1] and kinds.get(t) == "end"))
+    return tuple(found)
+
+
+def _later(picture: Picture, path: Sequence[str]) -> list[tuple[str, str]]:
+    """The nodes, as (name, kind), that the run could have come to after the last one it visited, and never did."""
+    kinds = dict(picture.nodes)
+    reached = set([n for n in path if kinds.get(n) not in ENDS][-1:])
+    while more := {t for s, t, _ in picture.arrows if s in reached} - reached:
+        reached |= more
+    return [(name, kind) for name, kind in picture.nodes if name in reached - set(path) and kind not in ENDS]
+
+
+def _ways(
+    node: str, before: Sequence[str], seen: Mapping[str, int], joins: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    since = seen.get(node, -2)
+    joined = [(s, t) for s, t in joins if t == node and seen.get(s, -3) > since]
+    if joined:
+        return joined
+    visited = [s for s in before if s in seen]
+    return [(max(visited, key=lambda s: seen[s]), node)] if visited else []

@@ -9,18 +9,15 @@ and models wrote is left out unless it is asked for: texts of prompts, answers a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from orchmagic.trace import humanize
+from orchmagic.trace import summary
+from orchmagic.trace.reasons import Reason, words
 from orchmagic.trace.record import Record, Span
 
 SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
-ERRORS = ("_OTHER", "cancelled", "connection", "timeout")
-"""Values of `error.type`, beside HTTP statuses ("429") and names of Python exceptions ("ValueError")."""
-
 Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 
 _LONG = 65_536  # characters of a text that is sent
@@ -34,16 +31,6 @@ _PROVIDERS = {
     "vertex": "gcp.vertex_ai",
     "xai": "x_ai",
 }
-_STATUS = re.compile(r"^([45]\d\d)\b|\(([45]\d\d)\)")
-_RAISED = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b")
-_WORDS = (("cancelled", "cancelled"), ("timed out", "timeout"), ("no answer", "timeout"), ("connection", "connection"))
-# of a story only what surely quotes no prompt, no answer and no person
-_STORY = re.compile(
-    r"→ [^:(]{1,60}|scores by round.*|asked again|attempt \d+ failed|fell back from \S+ to [^\s:]+|mended locally"
-    r"|(approved|edited|rejected|answered) by a person|from the record.*|the run had failed"
-)
-
-_CHOICE = re.compile(r"[^;]*(; score [^;]*)?(; a probe[^;]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +50,13 @@ class OTelSpan:
 def to_otel_spans(record: Record, *, content: bool = False, thread: str | None = None) -> Iterator[OTelSpan]:
     """The run, then its spans, each after what it stands in; `content`: with what was said, `thread`: its conversation.
 
-    An only attempt that went well is its question, and is not told again.
+    An only attempt that went well is its question, and is not sent again.
     """
     yield _run(record, thread, content=content)
     for span in record.spans:
         only = span.kind == "attempt" and span.status == "done" and len(record.beside(span)) == 1
         if not only:
-            yield _told(record, span, thread, content=content)
+            yield _span(record, span, thread, content=content)
 
 
 def _run(record: Record, thread: str | None, *, content: bool) -> OTelSpan:
@@ -91,14 +78,14 @@ def _run(record: Record, thread: str | None, *, content: bool) -> OTelSpan:
     }
     if content:
         known |= {"orchmagic.input": _json(dict(record.inputs)), "orchmagic.output": _json(record.output)}
-    failed = record.error or "failed" if record.status == "failed" else None
-    known |= _error(failed)
-    error = _failure(failed, content=content)
+    failed = (record.error or "failed") if record.status == "failed" else None
+    known |= _error(failed, record.error_kind)
+    error = _failure(failed, record.error_kind, content=content)
     name = f"invoke_workflow {record.name}"
     return OTelSpan("", None, name, 0.0, record.seconds, error=error, attributes=_set(known))
 
 
-def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> OTelSpan:
+def _span(record: Record, span: Span, thread: str | None, *, content: bool) -> OTelSpan:
     known: dict[str, Value | None] = {
         "orchmagic.span": span.id,
         "orchmagic.kind": span.kind,
@@ -106,7 +93,7 @@ def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> O
         "orchmagic.cost.usd": _known(span),
         "orchmagic.cost.unknown_calls": span.unpriced or None,
         "orchmagic.cost.charged": span.charged or None,
-        "orchmagic.why": tuple(w for why in span.why if (w := _story(why, content=content))) or None,
+        "orchmagic.why": tuple(words(reason, quoted=content) for reason in span.why) or None,
     }
     match span.kind:
         case "ask":
@@ -121,8 +108,8 @@ def _told(record: Record, span: Span, thread: str | None, *, content: bool) -> O
     failed = span.error or span.status if span.status in {"failed", "retried"} or span.error else None
     end = record.seconds if span.end is None else span.end
     client = span.kind in {"ask", "attempt"} and span.provider != "local"
-    error = _failure(failed, content=content)
-    attributes = _set(known | more | _error(failed))
+    error = _failure(failed, span.error_kind, content=content)
+    attributes = _set(known | more | _error(failed, span.error_kind))
     return OTelSpan(span.id, span.parent or "", name, span.start, end, client, error, attributes)
 
 
@@ -147,7 +134,7 @@ def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, V
         "gen_ai.usage.cache_creation.input_tokens": ask.usage.written or None,
         "gen_ai.usage.reasoning.output_tokens": ask.usage.reasoning or None,
         "orchmagic.attempts": len(tries),
-        "orchmagic.choice": _choice(humanize.chosen(record, ask), content=content),
+        "orchmagic.choice": _choice(summary.chosen(record, ask), content=content),
         "orchmagic.cache.hit": ask.age is not None,
         "orchmagic.cache.age_seconds": ask.age,
         "orchmagic.cost.saved_usd": ask.saved,
@@ -163,7 +150,7 @@ def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, V
 
 def _attempt(span: Span, *, content: bool) -> dict[str, Value | None]:
     return {
-        "orchmagic.choice": _choice(next(iter(span.why), ""), content=content),
+        "orchmagic.choice": _choice(next(iter(span.why), None), content=content),
         "gen_ai.provider.name": provider(span.provider),
         "gen_ai.request.model": span.model,
         "orchmagic.usage.input_tokens": span.usage.input or None,
@@ -205,35 +192,18 @@ def provider(name: str) -> str:
     return _PROVIDERS.get(name, name)
 
 
-def error_type(text: str) -> str:
-    """What kind of error a line tells of, in few values: see `ERRORS`."""
-    found = _STATUS.search(text)
-    if found:
-        return found[1] or found[2]
-    raised = _RAISED.search(text)
-    if raised:
-        return raised[1]
-    return next((kind for word, kind in _WORDS if word in text.lower()), "_OTHER")
+def _error(text: str | None, kind: str) -> dict[str, Value | None]:
+    return {} if text is None else {"error.type": kind or "_OTHER"}
 
 
-def _error(text: str | None) -> dict[str, Value | None]:
-    return {} if text is None else {"error.type": error_type(text)}
+def _choice(reason: Reason | None, *, content: bool) -> str:
+    """Why this deployment was called; without `content` only what quotes no endpoint's words."""
+    return "" if reason is None else words(reason, quoted=content)
 
 
-def _story(text: str, *, content: bool) -> str | None:
-    found = _STORY.match(text)
-    return text if content else found[0].strip() if found else None
-
-
-def _choice(why: str, *, content: bool) -> str:
-    """Why this deployment was asked; without `content` only what quotes no endpoint's words."""
-    found = _CHOICE.match(why)
-    return why if content else found[0] if found else ""
-
-
-def _failure(text: str | None, *, content: bool) -> str | None:
+def _failure(text: str | None, kind: str, *, content: bool) -> str | None:
     """What went wrong; without `content` its kind alone, for the text may quote a reply."""
-    return text if text is None or content else error_type(text)
+    return text if text is None or content else kind or "_OTHER"
 
 
 def _set(known: Mapping[str, Value | None]) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""What a run asks a person: its pending questions, their order, and the words of a decision.
+"""What a run asks a person: its pending questions and their order.
 
 Each pending question is named by its span. Who shows a question and who answers one look it up here, so that what is
 answered is what was shown.
@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchmagic.errors import InputError
-
-if TYPE_CHECKING:
-    from orchmagic.trace.record import Record, Span
-
-APPROVE, EDIT, REJECT = DECISIONS = ("approve", "edit", "reject")
-DECIDED = {APPROVE: "approved", EDIT: "edited", REJECT: "rejected"}
-"""The decisions in the past tense, as a trace tells them."""
+from orchmagic.trace.record import Record, Span
 
 _NUMBER = re.compile(r"(?<=[#/.])\d+")
 

@@ -1,4 +1,4 @@
-"""The receipt of a run: a row for every answer, with who gave it, why, and what it cost; and its dead letters."""
+"""The receipt of a run: a row for every answer, with who gave it, why, and what it cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.text import more, table
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.baseline import Baseline, baseline, remarks
 from orchmagic.trace.record import Record, Span
 
@@ -23,6 +23,11 @@ _SUMS = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "reasonin
 
 class Receipt(list[dict[str, Any]]):
     """The rows, one dict per answer; a notebook shows a table, a terminal its `text`.
+
+    `step` is where it stands (`digest/map/3`), `reason` and `chosen` say in words why this model and why this one of
+    several deployments answered, `cost` is in US dollars (None = price unknown; `unpriced` attempts are not in it;
+    `charged`: the endpoint itself reported it), `cache` is "hit", "miss" or "record" (a run's own journal), `age` the
+    seconds since a hit was given and `saved` what it cost then.
 
     Attributes:
         totals: what the rows add up to (`cost` of all known prices, `unpriced` attempts), and what it is measured
@@ -39,7 +44,7 @@ class Receipt(list[dict[str, Any]]):
         worth = against and record.usage.total and not against.free
         self.against = against.text() if against and worth else ""
         self.notes = [*filter(None, (*_notes(self, record), self.against)), *remarks(record)]
-        self._title = humanize.headline(record)
+        self._title = summary.headline(record)
 
     @property
     def text(self) -> str:
@@ -67,26 +72,17 @@ class Receipt(list[dict[str, Any]]):
         printer.text("receipt" if cycle else self.text)
 
 
-def rows(record: Record) -> list[dict[str, Any]]:
-    """One dict per question, see `Receipt`; `step` is the way to it (`digest/map/3`), `cost` in US dollars (None =
-    price unknown; `unpriced` attempts are not in it; `charged`: the endpoint itself reported it), `cache` is "hit",
-    "miss" or "record" (a run's own record), `age` the seconds since a hit was given and `saved` what it cost then.
-    `chosen` says why its deployment was asked, where an alias has several.
-    """
-    return Receipt(record)
-
-
 def _row(record: Record, ask: Span) -> dict[str, Any]:
     own = ask.age is None and not ask.recalled
     return {
-        "step": humanize.path(ask.parent or ask.id),
+        "step": span_id.path(ask.parent or ask.id),
         "model": ask.model,
         "alias": _alias(record, ask),
         "provider": ask.provider,
-        "reason": "; ".join(ask.why) or "first choice",
-        "chosen": humanize.chosen(record, ask),
+        "reason": "; ".join(map(str, ask.why)) or "first choice",
+        "chosen": str(summary.chosen(record, ask) or ""),
         # a saved trace leaves out the one attempt that went well
-        "attempts": len(humanize.tries(record, ask)) or int(own),
+        "attempts": len(summary.tries(record, ask)) or int(own),
         "input_tokens": ask.usage.input,
         "cached_tokens": ask.usage.cached,
         "output_tokens": ask.usage.output,
@@ -104,9 +100,9 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
 
 def _alias(record: Record, ask: Span) -> str:
     """The name in the settings of the model that answered; after a fallback that of the last one asked."""
-    tries = humanize.tries(record, ask)
+    tries = summary.tries(record, ask)
     answered = [s.model for s in tries if s.status == "done"]  # of two that raced the one that was first
-    fell = [found[1] for why in ask.why if (found := humanize.FELL_BACK.match(why))]
+    fell = [reason.target for reason in ask.why if reason.kind == "fell_back"]
     return (answered or [s.model for s in tries] or fell or [ask.name.removeprefix("ask ")])[-1]
 
 
@@ -126,7 +122,7 @@ def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None
 
 def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
     if record.unpriced:
-        yield f"Cost: {humanize.total(record)}"
+        yield f"Cost: {summary.total(record)}"
     if charged := sum(row["charged"] for row in rows):
         yield f"As the endpoint itself charged it, not by the price list: {charged:,} of {len(rows):,}"
     if saved := math.fsum(row["saved"] or 0.0 for row in rows if row["cache"] == "hit"):
@@ -185,36 +181,3 @@ def _tr(tag: str, cells: Iterable[str]) -> str:
 
 def _safe(text: str) -> str:
     return text and f"<bdi>{escape(humanize.shown(text))}</bdi>"
-
-
-def spans_to_reask(record: Record) -> frozenset[str]:
-    """The spans that failed although a model answered: what it said is not worth keeping."""
-    asks = {s.parent for s in record.spans if s.kind == "ask" and s.status == "done"}
-    return frozenset(s.id for s in record.spans if s.status == "failed" and s.id in asks)
-
-
-def spans_to_retry(record: Record) -> frozenset[str]:
-    """The innermost spans that failed: of a dead letter, the part that is to be done again."""
-    failed = [s for s in record.spans if s.status == "failed" and s.kind not in {"ask", "attempt"}]
-    around = {s.parent for s in failed}
-    return frozenset(s.id for s in failed if s.id not in around)
-
-
-def inside(parts: frozenset[str], id_: str) -> bool:
-    """Whether a span or call belongs to one of `parts`: "map#1/2.1" to "map#1/2"."""
-    return any(id_ == part or id_.startswith((f"{part}.", f"{part}/")) for part in parts)
-
-
-def dead_letters(record: Record) -> list[dict[str, Any]]:
-    """The items that failed for good: step, item (from 1), input, error, attempts."""
-    return [
-        {
-            "step": humanize.path(item.parent or ""),
-            "item": int(item.name),
-            "input": item.input,
-            "error": item.error,
-            "attempts": sum(s.kind == "attempt" for s in record.below(item)),
-        }
-        for item in record.spans
-        if item.kind == "item" and item.status == "failed"
-    ]

@@ -1,28 +1,33 @@
-"""The record of a run. A Trace grows, event by event; a Record is what it shows at one moment, as plain data.
+"""The record of a run at one moment, as plain data: spans (step > item > call > attempt, step > tool, step > inner
+step) and totals. Views read records only.
 
-The flat list of events is stored; spans (step > item > call > attempt, step > tool, step > inner step) are derived
-from it. Views read records only. A record travels as JSON under MIME type `application/vnd.orchmagic.trace.v1+json`.
+A record travels as JSON under MIME type `application/vnd.orchmagic.trace.v1+json`.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from orchmagic.trace.events import Event, Status, TextStreamed, Usage
+from orchmagic.trace import reasons
+from orchmagic.trace.events import Status, Usage
+from orchmagic.trace.reasons import Reason
 
 MIME = "application/vnd.orchmagic.trace.v1+json"
 VERSION = 1
+ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped"}
+"""Kinds of the picture's nodes that stand for a way out, and the word for each."""
+TIMES = "\u00d7"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of the run. `kind`: call, code, gate, tools, approve, sub (steps, also those of an inner graph);
-    item, vote, ask, attempt, tool (inside them); more (those that a saved record leaves out, in one).
+    item, vote, ask, attempt, tool (inside them); more (those that a saved record leaves out, in one: `left_out` counts
+    them by status).
 
     `status`: running, done, failed, skipped, retried, waiting, cancelled. `start` and `end` in seconds since
     the run started (`end` None while it runs). A step's usage and cost are the sums over what is inside it,
@@ -31,8 +36,8 @@ class Span:
     and `cost` are what this run paid for it in its earlier life, or `saved` is what the replayed run paid. `cost` in
     US dollars as far as prices are known, None when none is; `unpriced` counts the attempts whose price is not.
     `charged`: the endpoint itself reported the cost. `asked` is what a person is asked: `{"question", "choices",
-    "value"}`.
-    `why` tells the story in words: decisions, votes, scores, fallbacks, waits, re-asks, repairs.
+    "value"}`. `error` is the text of a failure, `error_kind` its kind ("429", "timeout", "ValueError").
+    `why` holds what explains it: decisions, votes, scores, fallbacks, waits, repairs, in the order they came.
     """
 
     id: str
@@ -55,7 +60,9 @@ class Span:
     input: Any = None
     output: Any = None
     error: str | None = None
-    why: tuple[str, ...] = ()
+    error_kind: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    why: tuple[Reason, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -89,21 +96,22 @@ class Record:
     run: str
     name: str
     pattern: str
-    status: Status
-    started: str
-    seconds: float
-    usage: Usage
-    cost: float
-    unpriced: int
-    calls: int
-    cached: int
-    inputs: Mapping[str, Any]
-    output: Any
-    error: str | None
-    reason: str | None
-    limits: Mapping[str, Any]
-    picture: Picture
-    spans: tuple[Span, ...]
+    status: Status = "running"
+    started: str = ""
+    seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    cost: float = 0.0
+    unpriced: int = 0
+    calls: int = 0
+    cached: int = 0
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    output: Any = None
+    error: str | None = None
+    error_kind: str = ""
+    reason: str | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    picture: Picture = field(default_factory=Picture)
+    spans: tuple[Span, ...] = ()
     recalled: int = 0
     strongest: Mapping[str, Any] | None = None
     usual: Mapping[str, Any] | None = None
@@ -138,7 +146,10 @@ class Record:
         """JSON-ready data: `{"version": 1, ...fields}`; `from_json` is its inverse."""
         from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy; five times as fast as `asdict`
 
-        return {"version": VERSION, **to_jsonable_python(self, fallback=repr)}
+        data = to_jsonable_python(self, fallback=repr)
+        for told, span in zip(data["spans"], self.spans, strict=True):
+            told["why"] = [reasons.to_json(reason) for reason in span.why]
+        return {"version": VERSION, **data}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
@@ -150,72 +161,12 @@ class Record:
         if data.get("version") != VERSION:
             raise ValueError(f"trace version {data.get('version')!r}: this orchmagic reads version {VERSION}")
         usage = Usage(**data["usage"])
-        spans = tuple(
-            Span(**{**s, "usage": Usage(**s.get("usage", {})), "why": tuple(s.get("why", ()))}) for s in data["spans"]
-        )
+        spans = tuple(map(_span, data["spans"]))
         picture = Picture(**{k: tuple(tuple(x) for x in v) for k, v in data["picture"].items()})
         rest = {k: v for k, v in data.items() if k not in {"version", "usage", "spans", "picture"}}
         return cls(**rest, usage=usage, spans=spans, picture=picture)
 
 
-class Trace:
-    """The growing list of events of one run. Not thread-safe: all events come from the session's loop."""
-
-    def __init__(
-        self,
-        run: str,
-        name: str,
-        pattern: str,
-        *,
-        picture: Picture | None = None,
-        limits: Mapping[str, Any] | None = None,
-        strongest: Mapping[str, Any] | None = None,
-        usual: Mapping[str, Any] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        started: str = "",
-    ) -> None:
-        self.run = run
-        self.name = name
-        self.pattern = pattern
-        self.picture = picture or Picture()
-        self.limits = dict(limits or {})
-        self.strongest = strongest
-        self.usual = usual
-        self.started = started
-        self.events: list[Event] = []
-        self.listeners: list[Callable[[Event], None]] = []
-        self.began = 0.0  # when the run went on: what it waited for a person is not its own time
-        self._clock = clock
-        self._zero: float | None = None
-
-    @property
-    def now(self) -> float:
-        """Seconds since the first event."""
-        return 0.0 if self._zero is None else self._clock() - self._zero
-
-    def add(self, event: Event) -> None:
-        """Stamp and store an event (a streamed piece of text is only passed on), then tell the listeners."""
-        if self._zero is None:
-            self._zero = self._clock()
-        stamped = replace(event, at=self.now)
-        if not isinstance(event, TextStreamed):
-            self.events.append(stamped)
-        for listener in tuple(self.listeners):
-            listener(stamped)
-
-    def restart(self) -> None:
-        """Forget what happened: the run begins anew, from its record."""
-        self.events.clear()
-        self._zero = None
-        self.began = 0.0
-
-    def load(self, events: Iterable[Event]) -> None:
-        """Go on where another process stopped: the clock runs on from the last of its events."""
-        self.events[:] = events
-        self._zero = self._clock() - max((e.at for e in self.events), default=0.0)
-
-    def snapshot(self) -> Record:
-        """The run as it stands, as plain data."""
-        from orchmagic.trace.fold import derive  # noqa: PLC0415 - reads Record and Span from here
-
-        return derive(self)
+def _span(data: Mapping[str, Any]) -> Span:
+    why = tuple(reasons.from_json(reason) for reason in data.get("why", ()))
+    return Span(**{**data, "usage": Usage(**data.get("usage", {})), "why": why})

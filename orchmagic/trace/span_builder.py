@@ -1,8 +1,4 @@
-"""A span while it is folded, and what its id tells: the path of everything it stands inside.
-
-extract#2          second visit of step extract     map#1/3, map#1/v2   third item, second vote of a visit
-digest#1/map#1     step map of the graph in digest  map#1/3.1           first question (or tool call) in item 3
-"""
+"""A span while it is folded from events."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchmagic.trace import events
+from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Span
 
 
@@ -38,14 +35,20 @@ class SpanBuilder:
     input: Any = None
     output: Any = None
     error: str | None = None
-    why: list[str] = field(default_factory=list)
+    error_kind: str = ""
+    why: list[Reason] = field(default_factory=list)
 
     def close(self, at: float, status: str) -> None:
         self.end, self.status = at, status
 
-    def again(self) -> None:
+    def reopen(self) -> None:
         """It goes on after a pause, or is tried once more."""
-        self.end, self.status, self.error = None, "running", None
+        self.end, self.status, self.error, self.error_kind = None, "running", None, ""
+
+    def fail(self, at: float, error: str, kind: str) -> None:
+        """It ended with this error, or was cancelled."""
+        self.error, self.error_kind = error, kind
+        self.close(at, "cancelled" if kind == "cancelled" else "failed")
 
     def spend(self, usage: events.Usage, cost: float | None) -> None:
         self.usage += usage
@@ -74,13 +77,9 @@ class SpanBuilder:
             input=self.input,
             output=self.output,
             error=self.error,
+            error_kind=self.error_kind,
             why=tuple(self.why),
         )
-
-
-def failure(error: str) -> str:
-    """The status of what ended with this error."""
-    return "cancelled" if error == "cancelled" else "failed"
 
 
 def unpacked(value: Any) -> Any:
@@ -89,30 +88,3 @@ def unpacked(value: Any) -> Any:
         return [unpacked(v) for v in value]
     packed = isinstance(value, Mapping) and value.keys() == {"step", "value"}
     return value["value"] if packed else value
-
-
-def above(span: str) -> str | None:
-    """The id of what a span stands inside: `map#1` of `map#1/3` and of `map#1.2`; None at the top."""
-    before, slash, last = span.rpartition("/")
-    step, dot, number = last.rpartition(".")
-    if dot and number.isdigit():
-        return f"{before}{slash}{step}"
-    return before or None
-
-
-def name(span: str) -> str:
-    """What a step, item or vote is called: `map` of `digest#1/map#2`, `3`, `vote 2`."""
-    last = span.rpartition("/")[2].partition("#")[0]
-    return f"vote {last[1:]}" if _is_vote(span) else last
-
-
-def kind(span: str) -> str:
-    """`item` or `vote` where the id tells it, else nothing."""
-    if _is_vote(span):
-        return "vote"
-    return "item" if span.rpartition("/")[2].isdigit() and "/" in span else ""
-
-
-def _is_vote(span: str) -> bool:
-    last = span.rpartition("/")[2]
-    return "/" in span and last[:1] == "v" and last[1:].isdigit()

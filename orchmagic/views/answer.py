@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, summary
 from orchmagic.trace.baseline import remarks
-from orchmagic.trace.path import ENDS
-from orchmagic.trace.questions import APPROVE, EDIT, REJECT, PendingQuestion, answer_target, pending_questions
+from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
+from orchmagic.trace.questions import PendingQuestion, answer_target, pending_questions
 from orchmagic.trace.receipt import Receipt
-from orchmagic.trace.record import Record
+from orchmagic.trace.record import ENDS, Record
 from orchmagic.views.palette import FAILED_TEXT
 from orchmagic.views.svg import svg_of
 
@@ -27,7 +27,7 @@ def bundle(record: Record) -> dict[str, Any]:
 
 def _html(record: Record) -> Iterator[str]:
     mark = escape(humanize.MARKS.get(record.status, "·"))
-    yield f"<div>{mark} <strong>{safe(humanize.headline(record))}</strong></div>"
+    yield f"<div>{mark} <strong>{safe(summary.headline(record))}</strong></div>"
     for i, line in enumerate(troubles(record)):
         weight, head = (400, "") if i % 2 else (600, "✗ ")
         yield f'<div style="{FAILED_TEXT};font-weight:{weight}">{head}{safe(line)}</div>'
@@ -85,7 +85,7 @@ def commands(record: Record, question: PendingQuestion) -> tuple[str, ...]:
 
 
 def _text(record: Record) -> Iterator[str]:
-    yield f"{humanize.MARKS.get(record.status, '·')} {humanize.headline(record)}"
+    yield f"{humanize.MARKS.get(record.status, '·')} {summary.headline(record)}"
     yield from (f"✗ {line}" for line in troubles(record))
     question = _first_question(record)
     if question:

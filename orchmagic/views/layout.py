@@ -13,8 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from orchmagic.core.text import shorten
-from orchmagic.trace.path import TIMES
-from orchmagic.trace.record import Picture
+from orchmagic.trace.record import TIMES, Picture
 from orchmagic.views.text_width import text_width
 
 EXITS = frozenset({"fail", "stop", "cap"})

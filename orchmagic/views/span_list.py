@@ -69,6 +69,7 @@ def summed(spans: Sequence[Span]) -> Span:
         kind="more",
         name=f"{len(spans):,} more {word}s{f' ({said})' if said else ''}",
         status="failed" if counts["failed"] else "done",
+        left_out=dict(counts) if word != "step" else {},
         start=min(s.start for s in spans),
         end=max(ends, default=None) if len(ends) == len(spans) else None,
         usage=sum((s.usage for s in spans), Usage()),

@@ -7,8 +7,7 @@ from html import escape
 from itertools import pairwise
 
 from orchmagic.core.text import shorten
-from orchmagic.trace.path import ENDS
-from orchmagic.trace.record import Picture
+from orchmagic.trace.record import ENDS, Picture
 from orchmagic.views import layout
 from orchmagic.views.palette import BLUE, NOW
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from orchmagic.trace import humanize
-from orchmagic.trace.path import TIMES
+from orchmagic.trace.record import TIMES
 
 _MARGIN = 1.15  # a font may be wider by this than the widest common one
 _WIDTHS = {" '(),-./:;I[\\]fijlt|·": 0.4, "#&+<=>CDGHNOQRU^w~" + TIMES: 0.84, "%@MWm…→◆✓✗■◔★": 1.0}

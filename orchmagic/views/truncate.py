@@ -97,7 +97,7 @@ def _cut_span(span: Span, above: Span | None, limit: int) -> Span:
         output=None if span.output in known else cut(span.output, limit),
         asked=None if span.asked is None else cut(span.asked, limit),
         error=None if span.error is None else _cut_text(span.error, limit),
-        why=tuple(_cut_text(w, _WHY) for w in span.why),
+        why=tuple(reason.map_texts(lambda text: _cut_text(text, _WHY)) for reason in span.why),
     )
 
 

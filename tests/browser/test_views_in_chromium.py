@@ -16,9 +16,8 @@ from orchmagic import views
 from orchmagic.models.providers.scripted import remove
 from orchmagic.storage import statistics
 from orchmagic.storage.runs import Store
-from orchmagic.trace.path import TIMES
 from orchmagic.trace.receipt import Receipt
-from orchmagic.trace.record import Record
+from orchmagic.trace.record import TIMES, Record
 from orchmagic.views import answer, dashboard_figure
 from orchmagic.views.comparison import compare
 from orchmagic.views.palette import RED, translucent

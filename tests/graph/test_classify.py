@@ -78,7 +78,7 @@ def test_the_trace_says_how_sure_it_was_and_whence(notebook):
     event = decided(run)
     assert (event.choice, event.basis) == ("billing", "softmax of cosines")
     assert event.confidence == run.router["confidence"] > 0.9
-    assert event.reason.startswith("likeness 0.")
+    assert event.reason.text.startswith("likeness 0.")
     assert run.record.calls == 1
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from orchmagic import Reply
 from orchmagic.errors import SettingsError
-from orchmagic.trace.events import Guarded, to_json
-from orchmagic.trace.fold import derive
+from orchmagic.trace.events import GuardTriggered, to_json
 
 KEY = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 CELL = "%%chain c {}\nsay\n    About {{{{ topic }}}}"
@@ -73,7 +72,7 @@ def test_what_a_tool_returns_is_judged_before_the_model_reads_it(notebook):
     assert KEY not in sent
     assert "guard injection found order to forget orders" in sent
     assert "no page, [github token 1]" in sent
-    assert {(e.rule, e.action, e.where) for e in run.trace.events if isinstance(e, Guarded)} == {
+    assert {(e.rule, e.action, e.where) for e in run.trace.events if isinstance(e, GuardTriggered)} == {
         ("injection", "block", "tools"),
         ("secrets", "redact", "tools"),
     }
@@ -103,7 +102,7 @@ def test_a_wrong_rule_is_told_when_the_cell_is_read(notebook):
 def test_the_trace_says_what_a_guard_did(notebook):
     notebook.script("fine")
     run = notebook.run(cell("--guard pii=redact"), topic="joe@example.com")
-    whys = [w for span in derive(run.trace).spans for w in span.why]
+    whys = [w for span in run.record.spans for w in map(str, span.why)]
     assert any("pii" in w and "email" in w for w in whys)
 
 

@@ -25,7 +25,7 @@ from orchmagic.models.routing.status import HEADER, missing, rows
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
 from orchmagic.storage.journal import NoJournal
-from orchmagic.trace.events import CacheHit, CallFinished, Chosen, FellBack
+from orchmagic.trace.events import CacheHit, CallFinished, DeploymentChosen, FellBack
 
 pytestmark = pytest.mark.slow
 
@@ -102,9 +102,9 @@ async def test_every_question_is_answered_and_none_twice(servers, policy):
     assert servers.answers == Counter(f"question {i}" for i in range(CALLS))
     # the dead one and the one that sends us away were left alone, not asked each time
     assert servers.asked["limited"] <= 10 + AT_ONCE
-    assert sum(e.deployment == "p@dead" for e in asking.said if isinstance(e, Chosen)) <= 3 + AT_ONCE
-    reasons = [e.reason for e in asking.said if isinstance(e, CallFinished)]
-    assert all(r.startswith("p@") for r in reasons)
+    assert sum(e.deployment == "p@dead" for e in asking.said if isinstance(e, DeploymentChosen)) <= 3 + AT_ONCE
+    answered = {e.call for e in asking.said if isinstance(e, CallFinished)}
+    assert answered == {e.call for e in asking.said if isinstance(e, DeploymentChosen)}
     assert any(isinstance(e, FellBack) for e in asking.said)
 
 

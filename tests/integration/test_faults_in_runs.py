@@ -63,7 +63,7 @@ def endpoints(tmp_path):
 
 
 def story(run):
-    return " | ".join(w for s in run.record.spans for w in s.why)
+    return " | ".join(str(w) for s in run.record.spans for w in s.why)
 
 
 RETRIED = ["429", "500", "502", "503", "timeout", "reset", "408"]

@@ -19,7 +19,7 @@ from orchmagic.errors import ExportError, SettingsError
 from orchmagic.models.scripting.server import ScriptedServer, serve
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.run import Run
-from orchmagic.trace.events import Guarded, TextStreamed, to_json
+from orchmagic.trace.events import GuardTriggered, TextStreamed, to_json
 from orchmagic.views import answer
 
 pytestmark = pytest.mark.slow
@@ -114,7 +114,7 @@ def desk(tmp_path: Path) -> Iterator[Any]:
 
 
 def guarded(run: Run) -> set[tuple[str, str, str]]:
-    return {(e.rule, e.action, e.where) for e in run.trace.events if isinstance(e, Guarded)}
+    return {(e.rule, e.action, e.where) for e in run.trace.events if isinstance(e, GuardTriggered)}
 
 
 SENT: list[str] = []

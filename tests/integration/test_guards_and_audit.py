@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from desk import Desk, told
 
-from orchmagic.trace.events import Answered, Decided, Guarded
+from orchmagic.trace.events import Decided, GuardTriggered, InputReceived
 from orchmagic.views import VIEWS
 
 TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
@@ -46,7 +46,7 @@ def test_f3_each_detector_blocks_redacts_or_warns_before_anything_leaves(desk, d
     rule = RULE.get(detector, detector)
     run = desk.run(SAY.format(f"{rule}={action}"), note=note)
     sent = json.dumps(desk.scripts["first"].requests)
-    seen = {(e.rule, e.action, e.where) for e in run.trace.events if isinstance(e, Guarded)}
+    seen = {(e.rule, e.action, e.where) for e in run.trace.events if isinstance(e, GuardTriggered)}
     assert (rule, action, "input") in seen
     if action == "block":
         assert (run.status, desk.asked("first")) == ("failed", (0,))
@@ -95,11 +95,11 @@ def test_f6_route_gate_approval_and_redaction_are_events_with_time_and_reason(de
     assert letter.status == "waiting"
     letter.approve()
     events = [*routed.trace.events, *letter.trace.events]
-    kinds = (Decided, Guarded, Answered)
+    kinds = (Decided, GuardTriggered, InputReceived)
     audited = [e for e in events if isinstance(e, kinds)]
     assert {type(e) for e in audited} == set(kinds)
     assert all(e.at > 0 for e in audited)
     decided = [e for e in audited if isinstance(e, Decided)]
     assert [(e.choice, bool(e.reason)) for e in decided] == [("a", True), ("draft", True)]
-    assert '"ann" in draft is false' in decided[1].reason
-    assert {e.what for e in audited if isinstance(e, Guarded)} == {"email"}
+    assert '"ann" in draft is false' in str(decided[1].reason)
+    assert {e.what for e in audited if isinstance(e, GuardTriggered)} == {"email"}

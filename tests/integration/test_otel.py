@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from orchmagic import Reply
 from orchmagic.trace import otel, otel_spans
 from orchmagic.trace.otel import TelemetryWarning
-from orchmagic.trace.record import Trace
+from orchmagic.trace.trace import Trace
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +142,8 @@ def test_a_question_has_the_names_of_the_conventions(collector, record):
     assert asked["gen_ai.usage.input_tokens"] == record.steps[0].usage.input > 0
     assert asked["gen_ai.usage.output_tokens"] == record.steps[0].usage.output > 0
     assert asked["orchmagic.attempts"] == 2
-    assert asked["orchmagic.why"] == ["attempt 1 failed"]
+    (wait,) = [reason.wait for s in record.spans for reason in s.why]
+    assert asked["orchmagic.why"] == [f"attempt 1 failed (500); tried again after {wait:.1f} s"]
     scope = collector.requests[0].resource_spans[0].scope_spans[0]
     assert scope.scope.name == "orchmagic"
     assert scope.schema_url == "https://opentelemetry.io/schemas/1.41.0"
@@ -205,7 +206,7 @@ def test_what_errors_and_stories_quote_stays_here_too(collector, notebook):
     sent(failed)
     sent(waits.reject("it is secret").record)
     spans = [told(s) for s in collector.spans]
-    assert ["rejected by a person", "→ stopped"] in [s.get("orchmagic.why") for s in spans]
+    assert ["rejected by a person", "→ stopped: a person rejected it"] in [s.get("orchmagic.why") for s in spans]
     assert b"secret" not in b"".join(r.SerializeToString() for r in collector.requests)
 
 
@@ -411,7 +412,7 @@ def test_names_of_spans_are_few(record):
 QUITS = """
 from dataclasses import replace
 from orchmagic.trace import otel
-from orchmagic.trace.record import Trace
+from orchmagic.trace.trace import Trace
 otel.export(replace(Trace("r1", "n", "chain").snapshot(), status="done"))
 """
 

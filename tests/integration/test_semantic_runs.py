@@ -142,7 +142,7 @@ def test_an_audit_asks_again_and_the_trace_says_what_came_of_it(notebook):
     ask(notebook, ASKED)
     audited = ask(notebook, SAME)
     assert audited.output == "answer 2"
-    (why,) = [w for s in audited.record.spans for w in s.why]
+    (why,) = [str(w) for s in audited.record.spans for w in s.why]
     assert why.startswith("asked again to check the semantic cache, 0.99")
     assert why.endswith(f"another answer as to {ASKED}")
     assert "Of 1 hit audited at random, 1 had another answer" in orch(notebook, "cache")

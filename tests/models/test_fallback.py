@@ -57,7 +57,7 @@ async def test_the_next_model_answers_and_says_whom_it_stands_for():
     answer = await Fallback(said.append)(request("small", "large"), models)
     assert (answer.text, answer.reason) == ("I am large", "fallback from small: 429 after 3 attempts")
     reason = "429 from host: slow down (3 attempts)"
-    assert said == [FellBack(call="ask#1.1", source="small", target="large", reason=reason, kind="429")]
+    assert said == [FellBack(call="ask#1.1", source="small", target="large", error=reason, error_kind="429")]
 
 
 async def test_models_are_asked_in_order_and_each_once():
@@ -116,7 +116,7 @@ async def test_a_single_model_keeps_its_words_and_says_how_often_it_was_tried():
     [
         (ServerFailed("503 from host: joe@x.de", status=503), "503 from host: joe@x.de", "503"),
         (QuotaExhausted("nothing left (402): joe", status=402), "nothing left (402): joe", "402"),
-        (RefusedReply("m refused: joe", status=None), "refused reply: m refused: joe", "refused reply"),
+        (RefusedReply("m refused: joe", status=None), "refused reply: m refused: joe", "RefusedReply"),
         (RefusedReply("a filter stopped joe", status=400), "400: a filter stopped joe", "400"),
         (ServerFailed("500 about joe", status=500), "500 about joe", "500"),
     ],
@@ -124,5 +124,5 @@ async def test_a_single_model_keeps_its_words_and_says_how_often_it_was_tried():
 async def test_what_failed_is_said_once_and_the_audit_log_quotes_nobody(error, reason, kind):
     said = []
     await Fallback(said.append)(request("small", "large"), Models(small=error))
-    assert [event.reason for event in said] == [reason]
+    assert [event.error for event in said] == [reason]
     assert audit_lines.line(said[0])["why"] == kind

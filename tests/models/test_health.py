@@ -77,7 +77,7 @@ def test_three_failures_in_a_row_open_the_circuit_for_half_a_minute(health, cloc
         fail(health, error)
     found = closed(health)
     assert (found.kind, found.until) == ("circuit", clock.now + 30)
-    assert "left alone for 30 s" in health.state(HERE)
+    assert "skipped for 30 s (circuit open)" in health.state(HERE)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_when_the_time_is_over_one_call_probes_and_the_others_stay_away(health, 
     probe = health.enter(HERE, 10)
     assert isinstance(probe, Permit)
     assert probe.probe
-    assert closed(health).why == "being tried by another call"
+    assert str(closed(health).reason) == "being tried by another call"
     health.left(probe, seconds=1.0, written=5)
     assert not health.enter(HERE, 10).probe
     assert health.state(HERE) == "ok"
@@ -256,7 +256,7 @@ def test_another_kernel_knows_what_this_one_learned(tmp_path):
         "from orchmagic.models import Deployment\n"
         "from orchmagic.models.routing.health import opened\n"
         "there = opened(pathlib.Path(sys.argv[1]))\n"
-        "print(there.enter(Deployment('x', 'openai', 'm', 'http://127.0.0.1:1/v1'), 1).why)\n"
+        "print(there.enter(Deployment('x', 'openai', 'm', 'http://127.0.0.1:1/v1'), 1).reason)\n"
         "there.close()\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from orchmagic.models.cache.key import key
 from orchmagic.models.middleware.journaling import Journaling
 from orchmagic.storage.journal import Found, NoJournal
 from orchmagic.storage.runs import Store
-from orchmagic.trace.events import Recalled, Usage
+from orchmagic.trace.events import JournalHit, Usage
 
 HERE = Deployment("small", "openai", "m", base_url="https://a.example/v1")
 REQUEST = ModelRequest(call="a#1.1", model="small", messages=({"role": "user", "content": "hi"},))
@@ -62,7 +62,7 @@ async def test_the_next_life_gets_the_answer_and_counts_what_it_cost(store):
     assert await first.ask() is ANSWER
     assert await second.ask() == replace(ANSWER, reason="from the record")
     assert second.asked == []
-    assert second.said == [Recalled(call="a#1.1", usage=ANSWER.usage, cost=0.5, paid=True)]
+    assert second.said == [JournalHit(call="a#1.1", usage=ANSWER.usage, cost=0.5, paid=True)]
     assert first.spent == second.spent == (4, 0.5)
 
 
@@ -70,7 +70,7 @@ async def test_a_replay_pays_nothing(store):
     await Life(store.journal("r1")).ask()
     replay = Life(store.journal("r2", parent="r1"))
     assert (await replay.ask()).reason == "from the record"
-    assert replay.said == [Recalled(call="a#1.1", usage=ANSWER.usage, cost=0.5, paid=False)]
+    assert replay.said == [JournalHit(call="a#1.1", usage=ANSWER.usage, cost=0.5, paid=False)]
     assert replay.spent == (0, 0.0)
 
 

@@ -21,7 +21,10 @@ from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool, Tool
 from orchmagic.models.middleware.load_balancing import LoadBalancing
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Permit, opened
-from orchmagic.trace.events import Chosen, FellBack, TextStreamed, Usage
+from orchmagic.trace.events import DeploymentChosen, FellBack, TextStreamed, Usage
+from orchmagic.trace.reasons import Reason
+
+FIRST = Reason("deployment", cause="order", place=1, among=3)
 
 
 def request(**fields):
@@ -93,7 +96,9 @@ async def test_the_first_of_the_list_answers_and_the_trace_says_so():
     world = World()
     answer = await world.ask()
     assert (answer.text, answer.reason) == ("p@a", "p@a: first choice")
-    assert world.events(Chosen) == [Chosen(call="ask#1.1", alias="p", deployment="p@a", reason="first choice")]
+    assert world.events(DeploymentChosen) == [
+        DeploymentChosen(call="ask#1.1", alias="p", deployment="p@a", reason=FIRST)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,7 @@ async def test_when_one_is_down_the_next_serves_at_once(error):
     assert (answer.text, world.asked, world.waits) == ("p@b", ["p@a", "p@b"], [])
     (fell,) = world.events(FellBack)
     assert (fell.source, fell.target) == ("p@a", "p@b")
-    assert str(error) in fell.reason
+    assert str(error) in fell.error
     assert answer.reason.startswith("p@b: number 2 of 3; after ")
     assert answer.reason.endswith(" from p@a")
 
@@ -178,7 +183,7 @@ async def test_a_dead_deployment_is_skipped_until_its_time_is_over_and_then_prob
     world.asked.clear()
     answer = await world.ask()
     assert world.asked == ["p@b"]
-    assert "p@a left alone for 30 s after: 500" in answer.reason
+    assert "p@a skipped for 30 s (circuit open): 500" in answer.reason
     world.now += 31
     assert (await world.ask()).text == "p@a"
 
@@ -222,7 +227,7 @@ async def test_what_is_stored_is_served_without_choosing_and_says_nothing_of_the
     world = World(policy="uptime")
     world.known.add("p@c")
     answer = await world.ask()
-    assert (answer.text, world.events(Chosen)) == ("p@c", [])
+    assert (answer.text, world.events(DeploymentChosen)) == ("p@c", [])
 
 
 async def test_in_an_ordered_list_the_answer_of_a_stand_in_is_not_served_once_the_first_is_back():
@@ -367,15 +372,15 @@ async def test_each_choice_says_what_is_special_about_it():
     await world.ask()
     world.now += 601
     await world.ask()
-    assert [(e.deployment, e.reason) for e in world.events(Chosen)] == [
+    assert [(e.deployment, str(e.reason)) for e in world.events(DeploymentChosen)] == [
         ("p@a", "first choice"),
         ("p@b", "number 2 of 2"),
-        ("p@a", "first choice; a probe: it had been left alone"),
+        ("p@a", "first choice; a probe: its circuit was half-open"),
     ]
     world = World("ab", hedge=0.001)
     world.gates["p@a"] = asyncio.Event()
     await world.ask()
-    assert [e.reason for e in world.events(Chosen)] == ["first choice", "p@a was silent for 0.001 s"]
+    assert [str(e.reason) for e in world.events(DeploymentChosen)] == ["first choice", "p@a was silent for 0.001 s"]
 
 
 async def test_where_all_are_left_alone_it_is_said_why_this_one_is_asked():
@@ -386,9 +391,11 @@ async def test_where_all_are_left_alone_it_is_said_why_this_one_is_asked():
         await world.ask()
     world.said.clear()
     await world.ask()
-    (chosen,) = world.events(Chosen)
+    (chosen,) = world.events(DeploymentChosen)
     assert chosen.deployment == "p@a"
-    assert chosen.reason.startswith("all are left alone after failures; its time is over first (left alone for 600 s")
+    assert str(chosen.reason).startswith(
+        "all are skipped after failures; its circuit closes first (skipped for 600 s (circ"
+    )
 
 
 async def test_by_latency_a_first_wave_spreads_and_then_the_fastest_answers():

@@ -160,7 +160,7 @@ async def test_after_the_retries_the_fallback_answers(bench):
     assert answer.reason == "fallback from small: 500 after 3 attempts"
     (fell,) = [e for e in b.said if isinstance(e, FellBack)]
     assert (fell.source, fell.target) == ("small", "large")
-    assert fell.reason == "500 from scripted: the server had an error (3 attempts)"
+    assert fell.error == "500 from scripted: the server had an error (3 attempts)"
 
 
 async def test_the_fallbacks_answer_is_not_served_once_the_primary_is_back(bench):
@@ -265,7 +265,7 @@ async def test_a_cancelled_call_is_told_and_booked_as_the_worst_case(bench):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert b.said[-1] == CallFailed(call="a#1.1", error="cancelled")
+    assert b.said[-1] == CallFailed(call="a#1.1", error="cancelled", error_kind="cancelled")
     assert b.budget.spent_tokens > REQUEST.max_tokens
 
 

@@ -96,7 +96,7 @@ def test_by_latency_what_was_never_measured_is_tried_first_by_one_question_at_a_
     idle = {"p@0": known, "p@1": TABLE[1], "p@2": new}
     first, second, third = ranked(pool("latency"), idle, never)
     assert [c.deployment.alias for c in (first, second, third)] == ["p@2", "p@1", "p@0"]
-    assert first.why.startswith("not measured yet, tried now, number 1 of 3 (uptime 100%")
+    assert str(first.reason).startswith("not measured yet, tried now, number 1 of 3 (uptime 100%")
     tried = {**idle, "p@2": replace(new, under_way=1)}
     assert [c.deployment.alias for c in turns(pool("latency"), tried, never)] == ["p@1", "p@0", "p@2"]
     # measured as a whole, but never while streaming: there it is new
@@ -117,7 +117,7 @@ def test_the_best_score_is_asked_first_and_says_why():
     stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
     found = ranked(pool("price"), stats, never)
     assert [c.deployment.alias for c in found] == ["p@1", "p@0", "p@2"]
-    assert found[0].why == "score 0.139, number 1 of 3 (uptime 98%, 50 tokens/s, 0.50 s, $1.00/M)"
+    assert str(found[0].reason) == "score 0.139, number 1 of 3 (uptime 98%, 50 tokens/s, 0.50 s, $1.00/M)"
 
 
 @pytest.mark.parametrize(("policy", "best"), [("uptime", "p@0"), ("price", "p@1"), ("latency", "p@1")])
@@ -125,7 +125,7 @@ def test_one_question_in_a_hundred_explores_whatever_the_scores_say(policy, best
     chance = random.Random(7).random
     stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
     firsts = [ranked(pool(policy), stats, chance)[0] for _ in range(10_000)]
-    explored = [c for c in firsts if c.why.startswith("explored")]
+    explored = [c for c in firsts if str(c.reason).startswith("explored")]
     assert 70 <= len(explored) <= 130  # 100 expected, three deviations of 10
     assert set(Counter(c.deployment.alias for c in explored)) == {"p@0", "p@1", "p@2"}
     assert {c.deployment.alias for c in firsts if c not in explored} == {best}
@@ -134,7 +134,7 @@ def test_one_question_in_a_hundred_explores_whatever_the_scores_say(policy, best
 def test_the_same_seed_explores_the_same_questions():
     def run():
         chance = random.Random(3).random
-        return [ranked(pool("price"), {}, chance)[0].why for _ in range(500)]
+        return [str(ranked(pool("price"), {}, chance)[0].reason) for _ in range(500)]
 
     assert run() == run()
 
@@ -146,11 +146,15 @@ def test_weights_share_the_questions():
     assert first["p@0"] / 10_000 == pytest.approx(0.75, abs=0.02)
     drawn = ranked(weighted, {}, chance)
     assert {c.deployment.alias for c in drawn} == {"p@0", "p@1"}
-    assert "of 4" in drawn[0].why
+    assert "of 4" in str(drawn[0].reason)
 
 
 def test_an_ordered_list_stays_in_order():
-    assert [c.why for c in ranked(pool("order"), {}, never)] == ["first choice", "number 2 of 3", "number 3 of 3"]
+    assert [str(c.reason) for c in ranked(pool("order"), {}, never)] == [
+        "first choice",
+        "number 2 of 3",
+        "number 3 of 3",
+    ]
 
 
 # very fast but sends us away, fast, slow and cheap: the first makes the second look as bad as the third
@@ -167,21 +171,21 @@ def test_who_cannot_be_asked_is_no_yardstick_for_the_others():
     first, second, third = asked
     assert [c.deployment.alias for c in (first, second, third)] == ["p@0", "p@1", "p@2"]
     # of the two: the dearer one has 0.2 x price against 0.2 x throughput + 0.1 x latency
-    assert second.why == "score 0.200, number 1 of 2 (uptime 100%, 330 tokens/s, 0.30 s, $1.00/M)"
-    assert third.why == "the only one left"
+    assert str(second.reason) == "score 0.200, number 1 of 2 (uptime 100%, 330 tokens/s, 0.30 s, $1.00/M)"
+    assert str(third.reason) == "the only one left"
     assert [c.deployment.alias for c in turns(pool("uptime"), STORM, never, {"p@0"})] == ["p@1", "p@2"]
 
 
 def test_a_question_that_passes_closed_deployments_explores_no_more_often():
     chance = random.Random(7).random
     explored = sum(
-        any(c.why.startswith("explored") for c in turns(pool("uptime"), STORM, chance)) for _ in range(10_000)
+        any(str(c.reason).startswith("explored") for c in turns(pool("uptime"), STORM, chance)) for _ in range(10_000)
     )
     assert 70 <= explored <= 130
 
 
 def test_in_an_ordered_list_who_is_passed_keeps_its_number():
-    assert [c.why for c in turns(pool("order"), {}, never, {"p@0"})] == ["number 2 of 3", "number 3 of 3"]
+    assert [str(c.reason) for c in turns(pool("order"), {}, never, {"p@0"})] == ["number 2 of 3", "number 3 of 3"]
 
 
 def test_who_is_shut_or_was_never_measured_is_no_yardstick_either():

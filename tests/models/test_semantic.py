@@ -26,7 +26,7 @@ from orchmagic.models.semantic import ComparedQuestion
 from orchmagic.models.semantic.semantic_cache import SemanticCache, opened
 from orchmagic.models.semantic.store import SemanticStore
 from orchmagic.storage.journal import NoJournal
-from orchmagic.trace.events import Audited, CacheHit, Usage, from_json, to_json
+from orchmagic.trace.events import CacheHit, CacheHitChecked, Usage, from_json, to_json
 
 HERE = Deployment("small", "openai", "m", base_url="https://a.example/v1")
 ASKED = "How do I reset my password?"
@@ -261,7 +261,7 @@ async def test_an_audit_asks_again_and_counts():
     fresh = await bench.ask(SAME)
     assert fresh.age is None
     assert bench.asked == 2
-    assert bench.said == [Audited(call="a#1.1", matched=ASKED, score=bench.said[0].score, agreed=True)]
+    assert bench.said == [CacheHitChecked(call="a#1.1", matched=ASKED, score=bench.said[0].score, agreed=True)]
     assert bench.memory.store.audits() == (0, 1)
 
 
@@ -493,6 +493,6 @@ async def test_the_pipeline_has_it_between_the_exact_cache_and_the_provider():
 def test_the_events_survive_the_record():
     for event in (
         CacheHit(call="a", age=1.0, usage=Usage(input=1), cost=None, matched="m", score=0.9, hit=3),
-        Audited(call="a", matched="m", score=0.9, agreed=False),
+        CacheHitChecked(call="a", matched="m", score=0.9, agreed=False),
     ):
         assert from_json(to_json(event)) == event

@@ -27,7 +27,7 @@ async def test_a_call_starts_and_finishes_within_its_step():
     assert await Tracing(said.append)(REQUEST, answering(answer)) is answer
     assert said == [
         CallStarted(call="extract#2.1", span="extract#2", model="small", messages=REQUEST.messages),
-        CallFinished(call="extract#2.1", text="hello", model="m-1", provider="p", reason="first choice"),
+        CallFinished(call="extract#2.1", text="hello", model="m-1", provider="p"),
     ]
 
 
@@ -39,15 +39,15 @@ async def test_an_answer_of_tool_calls_shows_them():
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "told", "kind"),
     [
-        (ServerFailed("500 from host: no"), "500 from host: no"),
-        (asyncio.CancelledError(), "cancelled"),
-        (KeyError(), "KeyError"),
+        (ServerFailed("500 from host: no"), "500 from host: no", "ServerFailed"),
+        (asyncio.CancelledError(), "cancelled", "cancelled"),
+        (KeyError(), "KeyError", "KeyError"),
     ],
 )
-async def test_a_failed_call_says_why_and_still_fails(error, told):
+async def test_a_failed_call_says_why_and_still_fails(error, told, kind):
     said = []
     with pytest.raises(type(error)):
         await Tracing(said.append)(REQUEST, answering(error))
-    assert said[-1] == CallFailed(call="extract#2.1", error=told)
+    assert said[-1] == CallFailed(call="extract#2.1", error=told, error_kind=kind)

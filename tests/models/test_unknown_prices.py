@@ -16,7 +16,7 @@ from orchmagic.notebook import dashboard, panel
 from orchmagic.notebook.commands.run_history import runs
 from orchmagic.notebook.commands.setup import models
 from orchmagic.notebook.doctor import checks
-from orchmagic.trace import humanize, otel_spans
+from orchmagic.trace import humanize, otel_spans, summary
 from orchmagic.trace.events import Usage
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
@@ -67,7 +67,7 @@ def test_the_record_keeps_what_is_known_beside_what_is_not(run):
     known, secret = record.steps
     assert (known.cost, known.unpriced) == (pytest.approx(0.002), 0)
     assert (secret.cost, secret.unpriced) == (None, 1)
-    assert humanize.total(record) == WHOLE
+    assert summary.total(record) == WHOLE
     many = summed(record.steps)  # of very many items the rest is one line
     assert humanize.money(many.cost, many.unpriced) == SHORT
 
@@ -85,7 +85,7 @@ def test_a_step_that_holds_both_says_so(book):
 def test_a_run_of_unknown_price_alone_is_not_free(book):
     run = book.run("%%chain alone\nsecret(model=mystery)\n    And a bed?\n")
     assert run.cost is None
-    assert humanize.total(run.record) == "price unknown (1 call)"
+    assert summary.total(run.record) == "price unknown (1 call)"
     assert "$0" not in Receipt(run.record).text
     assert "price unknown" in runs(book.session)
     told = next(iter(otel_spans.to_otel_spans(run.record))).attributes
@@ -110,7 +110,7 @@ def test_a_saved_trace_still_says_it(run):
     data = json.loads(json.dumps(bundle(run.record)["application/vnd.orchmagic.trace.v1+json"]))
     assert data["unpriced"] == 1
     read = Record.from_json(data)
-    assert humanize.total(read) == WHOLE
+    assert summary.total(read) == WHOLE
     assert [s.unpriced for s in read.steps] == [0, 1]
 
 

@@ -95,7 +95,7 @@ def test_reject_takes_a_reason(payout, notebook):
     assert len(notebook.prompts) == 1
     assert "✗ Rejected" in payout.first.html
     assert "too much" in payout.first.html
-    assert "rejected by a person: too much" in payout.run.record.steps[1].why
+    assert "rejected by a person: too much" in map(str, payout.run.record.steps[1].why)
 
 
 def test_a_free_question_has_a_field_that_must_be_filled(notebook):

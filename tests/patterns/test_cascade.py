@@ -8,6 +8,7 @@ from orchmagic import Reply, Script, install
 from orchmagic.errors import CellError
 from orchmagic.models.providers.scripted import remove
 from orchmagic.patterns import PATTERNS
+from orchmagic.trace.reasons import because
 
 LADDER = "--models scripted/tiny,scripted/small,scripted/large"
 CELL = f"""%%cascade solve {LADDER}
@@ -48,7 +49,7 @@ def test_only_what_fails_goes_up_one_rung_at_a_time(notebook, ladder):
     run = notebook.run(CELL + "verify answer.value == 4\n", question="2+2")
     assert (run.status, run.output.value, run.verified) == ("done", 4, True)
     assert asked(models) == {"tiny": 1, "small": 1}
-    reasons = [e.reason for e in run.trace.events if type(e).__name__ == "Decided"]
+    reasons = [because(e.reason) for e in run.trace.events if type(e).__name__ == "Decided"]
     assert reasons == [
         "answer is not None and verify_1 is false (answer = Answer(work='w', value=3), verify_1 = False)"
     ]

@@ -11,7 +11,8 @@ from orchmagic.errors import InputError
 from orchmagic.export.vendored import tool_runtime
 from orchmagic.notebook import panel
 from orchmagic.notebook.commands import run as orch
-from orchmagic.trace.questions import DECISIONS, pending_questions
+from orchmagic.trace.decisions import DECISIONS
+from orchmagic.trace.questions import pending_questions
 from orchmagic.views import answer
 
 AGENT = "%%react cashier --no-cache --tools refund --approve refund\n{{ q }}\n"

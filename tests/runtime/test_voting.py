@@ -44,7 +44,7 @@ def test_too_little_agreement_is_told_and_nobody_decides(notebook):
     notebook.script(*said("ok", "toxic", "toxic"))
     run = notebook.run(cell(more=", min=0.9"), post="p")
     assert (run.output.label, run.output.decided) == ("toxic", False)
-    assert "less than 0.9" in str(run.record.steps[0].why)
+    assert "less than 0.9" in str(run.record.steps[0].why[0])
 
 
 def test_too_little_agreement_is_decided_by_the_fallback_model(notebook, large):
@@ -52,7 +52,7 @@ def test_too_little_agreement_is_decided_by_the_fallback_model(notebook, large):
     run = notebook.run(cell(more=", min=0.9, fallback=scripted/large"), post="p")
     assert (run.output.label, run.output.why, run.output.decided) == ("toxic", "judged", True)
     assert (len(notebook.scripted.requests), len(large.requests)) == (3, 1)
-    assert "scripted/large decides" in str(run.record.steps[0].why)
+    assert "scripted/large decides" in str(run.record.steps[0].why[0])
 
 
 def test_enough_agreement_asks_no_fallback(notebook, large):

@@ -94,7 +94,7 @@ def toml(value: object) -> str:
 
 def story(run: Run) -> str:
     """Everything that the trace says about why."""
-    return " | ".join(w for s in run.record.spans for w in s.why)
+    return " | ".join(str(w) for s in run.record.spans for w in s.why)
 
 
 def told(run: Run) -> str:

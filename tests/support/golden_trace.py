@@ -14,7 +14,7 @@ from typing import Any
 from orchmagic import Reply, Script, Session, install, views
 from orchmagic.models.providers.scripted import remove
 from orchmagic.runtime.run import Run
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.events import AttemptFailed, CacheHit
 from orchmagic.trace.record import Record
 from orchmagic.views import span_list
@@ -114,24 +114,24 @@ def _lines(record: Record) -> list[dict[str, Any]]:
         {
             "id": s.id,
             "depth": depth,
-            "label": humanize.label(record, s),
+            "label": summary.label(record, s),
             "mark": "" if s.kind == "more" else humanize.MARKS.get(s.status, "·"),
             "seconds": humanize.seconds(s.seconds),
             "tokens": s.usage.total,
             "cost": humanize.money(s.cost),
-            "cache": humanize.cache(record, s),
-            "models": humanize.models(record, s),
-            "parts": humanize.parts(record, s),
-            "waits": humanize.waits(s),
-            "fallback": humanize.fallback(record, s),
-            "score": humanize.score(record, s),
-            "path": humanize.path(s.id),
+            "cache": summary.cache(record, s),
+            "models": summary.models(record, s),
+            "parts": summary.parts(record, s),
+            "waits": summary.waits(s),
+            "fallback": summary.fallback(record, s),
+            "score": summary.score(record, s),
+            "path": span_id.path(s.id),
             "out": humanize.one_line(s.output),
             "critical": depth == 0 and s.id in hangs,
         }
         for s, depth in shown
     ]
-    return [{"headline": humanize.headline(record)}, *told]
+    return [{"headline": summary.headline(record)}, *told]
 
 
 def texts() -> tuple[str, str]:

@@ -4,7 +4,8 @@ from orchmagic.graph import draw
 from orchmagic.graph.model import END, FAIL, Arm, Branch, Call, Code, Edge, Graph
 from orchmagic.language.template import Message
 from orchmagic.trace import events as e
-from orchmagic.trace.record import Record, Trace
+from orchmagic.trace.record import Record
+from orchmagic.trace.trace import Trace
 
 PROMPT = (Message("user", "x"),)
 GATE = Branch("gate_1", "gate_1", (Arm(True, "reply"), Arm(False, "extract", 2)), FAIL)
@@ -39,7 +40,7 @@ class Told:
         who = {"call": call, "attempt": len(attempts) + 1, "model": "small", "provider": "p"}
         spent = e.Usage(input=usage[0], output=usage[1])
         self(e.AttemptStarted(**who), e.AttemptFinished(**who, usage=spent, cost=cost))
-        return self(e.CallFinished(call=call, text="a", model="small", provider="p", reason="first choice"))
+        return self(e.CallFinished(call=call, text="a", model="small", provider="p"))
 
     def step(self, span, kind="call"):
         return self(e.NodeStarted(span=span, node=span.partition("#")[0], kind=kind, input="in"))

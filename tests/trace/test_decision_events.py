@@ -43,14 +43,14 @@ DECISIONS = {
         PLAIN.replace("say\n", "say(votes=3)\n"),
         lambda _: "yes", events.Decided, "3 of 3 votes", "decided", WHY, "3 of 3 votes",
     ),
-    "a redaction": (CHAIN.format("--guard pii=redact"), "yes", events.Guarded, "found email", "guarded", "found", "email"),
-    "a block": (CHAIN.format("--guard pii=block"), "yes", events.Guarded, "(block) found email", "guarded", "action", "block"),
+    "a redaction": (CHAIN.format("--guard pii=redact"), "yes", events.GuardTriggered, "found email", "guarded", "found", "email"),
+    "a block": (CHAIN.format("--guard pii=block"), "yes", events.GuardTriggered, "(block) found email", "guarded", "action", "block"),
     "a fallback": (
         CHAIN.format("--model scripted/first --fallback scripted"),
         "yes", events.FellBack, "fell back from scripted/first to scripted: the account", "fell back", WHY, "402",
     ),
     "another deployment": (
-        CHAIN.format("--model p"), "yes", events.Chosen, "number 2 of 2", "chosen", WHY, "number 2 of 2",
+        CHAIN.format("--model p"), "yes", events.DeploymentChosen, "number 2 of 2", "chosen", WHY, "number 2 of 2",
     ),
     "another try": (
         PLAIN, [Reply("", fault="429", retry_after=0.01), "yes"],
@@ -72,7 +72,7 @@ def log(notebook, tmp_path) -> Path:
 
 
 def reasons(run) -> list[str]:
-    return [run.reason or "", *(why for span in run.record.spans for why in span.why)]
+    return [run.reason or "", *(str(why) for span in run.record.spans for why in span.why)]
 
 
 def logged(path: Path, event: str) -> list[dict]:
@@ -108,9 +108,11 @@ def test_an_approval_is_asked_and_answered_with_time_and_reason(notebook, log):
     notebook.script(Reply(tool_calls=[("send", {"to": "joe"})]), "done")
     run = notebook.run("%%react r --tools send --approve send --no-cache\n{{ q }}", q="go", send=send)
     run.reject("too early")
-    assert [type(x).__name__ for x in run.trace.events if isinstance(x, events.Asked | events.Answered)] == [
-        "Asked",
-        "Answered",
+    assert [
+        type(x).__name__ for x in run.trace.events if isinstance(x, events.InputRequested | events.InputReceived)
+    ] == [
+        "InputRequested",
+        "InputReceived",
     ]
     assert any("rejected by a person: too early" in why for why in reasons(run))
     (asked,), (answered,) = logged(log, "asked"), logged(log, "answered")

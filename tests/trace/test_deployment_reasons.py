@@ -11,10 +11,12 @@ from telling import Told, done
 from orchmagic import Reply, views
 from orchmagic.models.scripting.server import serve
 from orchmagic.trace import events, otel_spans
+from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import MIME, Record
 from orchmagic.views.formats import html, text
 from orchmagic.views.timeline.rows import attempt_hover, rows_of
 
+CLOSED = Reason("unavailable", cause="circuit", deployment="p@c", wait=9, text="500 xyz")
 CELL = "%%chain ask --model p --no-cache\nreply\n    Say hello.\n"
 
 
@@ -35,10 +37,14 @@ def attempts(record):
     return [s for s in record.spans if s.kind == "attempt"]
 
 
+def whys(span):
+    return tuple(map(str, span.why))
+
+
 def test_after_a_failure_each_attempt_says_why_it_was_made(notebook, pool):
     pool(a=Reply(fault="500"), b=Reply("hello"))
     run = notebook.run(CELL)
-    assert [(s.model, s.status, s.why) for s in attempts(run.record)] == [
+    assert [(s.model, s.status, whys(s)) for s in attempts(run.record)] == [
         ("p@a", "failed", ("first choice",)),
         ("p@b", "done", ("number 2 of 2",)),
     ]
@@ -55,13 +61,13 @@ def test_a_score_is_told_where_one_attempt_was_enough(notebook, pool):
     assert row["reason"] == f"{row['alias']}: {row['chosen']}"
     assert "score 0.000, number 1 of 2" in run.receipt().text
     (only,) = attempts(run.record)
-    assert only.why == (row["chosen"],)
+    assert whys(only) == (row["chosen"],)
 
 
 def test_one_deployment_alone_is_chosen_for_no_reason(notebook):
     notebook.script("hello")
     run = notebook.run(CELL.replace("--model p ", ""))
-    assert (attempts(run.record)[0].why, run.receipt()[0]["chosen"]) == ((), "")
+    assert (whys(attempts(run.record)[0]), run.receipt()[0]["chosen"]) == ((), "")
 
 
 def test_a_second_one_that_overtakes_a_silent_one_ends_its_own_attempt(notebook, pool):
@@ -72,7 +78,7 @@ def test_a_second_one_that_overtakes_a_silent_one_ends_its_own_attempt(notebook,
         run = notebook.run(CELL)
         gate.set()
     assert run.output == "hello"
-    assert [(s.model, s.status, s.why) for s in attempts(run.record)] == [
+    assert [(s.model, s.status, whys(s)) for s in attempts(run.record)] == [
         ("p@a", "cancelled", ("first choice",)),
         ("p@b", "done", ("p@a was silent for 0.05 s",)),
     ]
@@ -85,24 +91,24 @@ def raced():
     told = Told().step("extract#1")
     told(events.CallStarted(call="extract#1.1", span="extract#1", model="p"))
     for name, why in (
-        ("p@a", "first choice"),
-        ("p@b", "p@a was silent for 1 s; p@c left alone for 9 s after: 500 xyz"),
+        ("p@a", Reason("deployment", cause="order", place=1, among=3)),
+        ("p@b", Reason("deployment", cause="silent", source="p@a", wait=1, parts=(CLOSED,))),
     ):
-        told(events.Chosen(call="extract#1.1", alias="p", deployment=name, reason=why))
+        told(events.DeploymentChosen(call="extract#1.1", alias="p", deployment=name, reason=why))
         told(events.AttemptStarted(call="extract#1.1", attempt=1, model=name, provider="openai"))
     who = {"call": "extract#1.1", "attempt": 1, "provider": "openai"}
     told(events.AttemptFinished(**who, model="p@a", usage=events.Usage(input=3, output=2), cost=0.5))
-    told(events.AttemptFailed(**who, model="p@b", error="cancelled", cost=None))
-    finished = {"text": "a", "model": "m", "provider": "openai", "reason": "p@a: first choice"}
+    told(events.AttemptFailed(**who, model="p@b", error="cancelled", error_kind="cancelled", cost=None))
+    finished = {"text": "a", "model": "m", "provider": "openai"}
     told(events.CallFinished(call="extract#1.1", **finished), done("extract#1", "a"), events.RunFinished(status="done"))
     return told.record
 
 
 def test_of_two_that_race_each_keeps_its_own_end_and_its_own_reason(raced):
     first, second = attempts(raced)
-    assert (first.model, first.status, first.cost, first.why) == ("p@a", "done", 0.5, ("first choice",))
+    assert (first.model, first.status, first.cost, whys(first)) == ("p@a", "done", 0.5, ("first choice",))
     assert (second.model, second.status, second.error) == ("p@b", "cancelled", "cancelled")
-    assert second.why[0].startswith("p@a was silent for 1 s")
+    assert whys(second)[0].startswith("p@a was silent for 1 s")
 
 
 def test_the_reason_is_in_every_view(raced):
@@ -115,7 +121,9 @@ def test_the_reason_is_in_every_view(raced):
     assert [s.why for s in attempts(saved)] == [s.why for s in attempts(raced)]
 
 
-@pytest.mark.parametrize(("content", "last"), [(False, "p@a was silent for 1 s"), (True, "500 xyz")])
+@pytest.mark.parametrize(
+    ("content", "last"), [(False, "p@c skipped for 9 s (circuit open)"), (True, "(circuit open): 500 xyz")]
+)
 def test_a_collector_is_told_why_without_an_endpoint_s_own_words(raced, content, last):
     sent = {t.id: t.attributes for t in otel_spans.to_otel_spans(raced, content=content)}
     assert sent["extract#1.1"]["orchmagic.choice"] == "first choice"

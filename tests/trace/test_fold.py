@@ -9,7 +9,8 @@ from telling import PROMPT, Told, done
 from orchmagic import Reply
 from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Graph
 from orchmagic.trace import events as e
-from orchmagic.trace.record import Trace
+from orchmagic.trace.reasons import Reason
+from orchmagic.trace.trace import Trace
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_steps_hold_asks_and_asks_hold_attempts(told):
     (ask,) = record.inside(step)
     assert [s.status for s in record.inside(ask)] == ["retried", "done"]
     assert (step.kind, step.input, step.output, step.usage.total, step.cost) == ("call", "in", "a", 15, 0.25)
-    assert ask.why == ("attempt 1 failed (429); tried again after 0.5 s",)
+    assert tuple(map(str, ask.why)) == ("attempt 1 failed (429); tried again after 0.5 s",)
 
 
 def test_steps_add_up_to_the_run_exactly(told):
@@ -60,7 +61,7 @@ def test_a_cached_answer_costs_nothing_and_says_what_it_saved(told):
     told.step("extract#1")(
         e.CallStarted(call="extract#1.1", span="extract#1", model="small"),
         e.CacheHit(call="extract#1.1", age=60.0, usage=e.Usage(input=9, output=9), cost=0.5),
-        e.CallFinished(call="extract#1.1", text="a", model="small", provider="p", reason="cached"),
+        e.CallFinished(call="extract#1.1", text="a", model="small", provider="p"),
         done("extract#1"),
     )
     record = told.record
@@ -74,7 +75,7 @@ def test_a_reply_that_did_not_fit_is_retried_and_the_complaint_is_told(told):
     told.step("extract#1").ask("extract#1.1").ask("extract#1.2", messages=longer)
     first, second = told.record.inside(told.record.steps[0])
     assert (first.status, second.status) == ("retried", "done")
-    assert second.why == ("asked again: That reply does not fit: severity",)
+    assert [(w.kind, w.text) for w in second.why] == [("called_again", "That reply does not fit: severity")]
     assert told.record.calls == 2
 
 
@@ -85,12 +86,12 @@ def test_a_fallback_is_told_once_and_its_attempts_stay_apart(told):
         told(e.AttemptStarted(**who))
         if ends is e.AttemptFailed:
             told(e.AttemptFailed(**who, error="500"))
-            told(e.FellBack(call="extract#1.1", source="small", target="large", reason="500"))
+            told(e.FellBack(call="extract#1.1", source="small", target="large", error="500"))
         else:
             told(e.AttemptFinished(**who, usage=e.Usage(), cost=0.0))
-    told(e.CallFinished(call="extract#1.1", text="a", model="large", provider="p", reason="fallback from small: 500"))
+    told(e.CallFinished(call="extract#1.1", text="a", model="large", provider="p"))
     (ask,) = told.record.inside(told.record.steps[0])
-    assert ask.why == ("fell back from small to large: 500",)
+    assert tuple(map(str, ask.why)) == ("fell back from small to large: 500",)
     assert [(s.model, s.status) for s in told.record.inside(ask)] == [("small", "failed"), ("large", "done")]
 
 
@@ -115,7 +116,8 @@ def test_what_ran_beside_the_step_that_failed_was_cancelled(told):
 def test_a_cancelled_attempt_has_not_failed(told):
     who = {"call": "extract#1.1", "attempt": 1, "model": "m", "provider": "p"}
     told.step("extract#1")(e.CallStarted(call="extract#1.1", span="extract#1", model="m"), e.AttemptStarted(**who))
-    told(e.AttemptFailed(**who, error="cancelled"), e.CallFailed(call="extract#1.1", error="cancelled"))
+    told(e.AttemptFailed(**who, error="cancelled", error_kind="cancelled"))
+    told(e.CallFailed(call="extract#1.1", error="cancelled", error_kind="cancelled"))
     told(e.RunFinished(status="cancelled"))
     assert {s.status for s in told.record.spans} == {"cancelled"}
 
@@ -127,12 +129,12 @@ def test_events_whose_beginning_is_missing_open_their_spans():
     assert {s.status for s in told.record.steps[1:]} == {"skipped"}
     for event in (
         done("gate_1#1"),
-        e.CallFinished(call="reply#1.1", text="a", model="m", provider="p", reason="cached"),
+        e.CallFinished(call="reply#1.1", text="a", model="m", provider="p"),
         e.CacheHit(call="reply#1.1", age=1.0, usage=e.Usage(), cost=None),
         e.AttemptFinished(call="reply#1.1", attempt=1, model="m", provider="p", usage=e.Usage(input=1), cost=0.0),
         e.ToolFinished(call="tools#1.1", result="r"),
-        e.Decided(span="gate_1#1", choice="reply", reason="True"),
-        e.Answered(span="human#1", reply="yes"),
+        e.Decided(span="gate_1#1", choice="reply", reason=Reason("decision", cause="label")),
+        e.InputReceived(span="human#1", reply="yes"),
     ):
         assert Told()(event).record.spans
 
@@ -169,9 +171,9 @@ def test_tools_stand_inside_their_step(told):
 
 
 def test_a_waiting_run_waits_and_goes_on(told):
-    told.step("reply#1", "approve")(e.Asked(span="reply#1", question="ok?"), e.RunFinished(status="waiting"))
+    told.step("reply#1", "approve")(e.InputRequested(span="reply#1", question="ok?"), e.RunFinished(status="waiting"))
     assert (told.record.status, told.status("reply#1")) == ("waiting", "waiting")
-    told(e.Answered(span="reply#1", reply="yes"))
+    told(e.InputReceived(span="reply#1", reply="yes"))
     assert (told.record.status, told.status("reply#1")) == ("running", "running")
     told(done("reply#1", "yes"), e.RunFinished(status="done"))
     assert (told.record.status, told.status("reply#1")) == ("done", "done")
@@ -179,9 +181,9 @@ def test_a_waiting_run_waits_and_goes_on(told):
 
 
 def test_a_skipped_step_keeps_its_kind_and_reason(told):
-    told(e.NodeSkipped(node="gate_1", span="gate_1#1", reason="when x is false"))
+    told(e.NodeSkipped(node="gate_1", span="gate_1#1", reason=Reason("condition_false", expression="x")))
     (step,) = told.record.steps
-    assert (step.kind, step.status, step.seconds, step.why) == ("gate", "skipped", 0.0, ("when x is false",))
+    assert (step.kind, step.status, step.seconds, *map(str, step.why)) == ("gate", "skipped", 0.0, "when x is false")
 
 
 def test_the_taken_path_goes_along_arrows_to_the_end(told):
@@ -198,16 +200,23 @@ def test_the_taken_path_goes_along_arrows_to_the_end(told):
 
 def test_a_way_out_that_was_chosen_is_taken_and_said_in_words(told):
     told.step("extract#1").step("gate_1#1", "gate")(done("gate_1#1", False))
-    told(e.Decided(span="gate_1#1", choice=FAIL, reason="gate extract (extract = '')"), e.RunFinished(status="failed"))
+    false = Reason("decision", cause="gate", expression="extract", text="extract = ''")
+    told(e.Decided(span="gate_1#1", choice=FAIL, reason=false), e.RunFinished(status="failed"))
     assert told.record.picture.taken[-1] == ("gate_1", FAIL)
-    assert told.record.steps[1].why == ("→ failed: gate extract (extract = '')",)
+    assert tuple(map(str, told.record.steps[1].why)) == ("→ failed: extract is false (extract = '')",)
 
 
 def test_a_decision_tells_how_sure_it_was(told):
     told.step("extract#1")(
-        e.Decided(span="extract#1", choice="reply", reason="reply", confidence=0.93, basis="logprobs")
+        e.Decided(
+            span="extract#1",
+            choice="reply",
+            reason=Reason("decision", cause="label"),
+            confidence=0.93,
+            basis="logprobs",
+        )
     )
-    assert told.record.steps[0].why == ("→ reply (confidence 0.93, logprobs)",)
+    assert tuple(map(str, told.record.steps[0].why)) == ("→ reply (confidence 0.93, logprobs)",)
 
 
 def test_a_deadline_takes_no_way_out():

@@ -7,6 +7,7 @@ from telling import PROMPT, Told, done
 
 from orchmagic.graph.model import END, FAIL, START, Call, Each, Fork, Graph, Join, Votes
 from orchmagic.trace import events
+from orchmagic.trace.reasons import Reason
 
 EACH = Graph(
     "digest",
@@ -67,12 +68,18 @@ def test_votes_are_named_and_their_agreement_is_told(wide):
     for number in (1, 2, 3):
         wide(events.NodeStarted(span=f"vote#1/v{number}", node="vote", kind="vote"), done(f"vote#1/v{number}", "a"))
     wide(
-        events.Decided(span="vote#1", choice="a", reason="2 of 3 votes", confidence=2 / 3, basis="vote agreement"),
+        events.Decided(
+            span="vote#1",
+            choice="a",
+            reason=Reason("decision", cause="votes", used=2, among=3),
+            confidence=2 / 3,
+            basis="vote agreement",
+        ),
         done("vote#1", {"value": "a", "agreement": 2 / 3}),
     )
     (step,) = wide.record.steps
     assert [s.name for s in wide.record.inside(step)] == ["vote 1", "vote 2", "vote 3"]
-    assert step.why == ("→ a: 2 of 3 votes (agreement 67%)",)
+    assert tuple(map(str, step.why)) == ("→ a: 2 of 3 votes (agreement 67%)",)
 
 
 def test_inner_steps_stand_inside_their_item_and_values_are_unpacked(wide):
@@ -102,8 +109,8 @@ def test_a_part_whose_beginning_is_missing_opens_all_it_is_inside(wide):
 def test_an_answer_that_was_paid_before_counts_and_a_replayed_one_does_not(told):
     for call, paid in (("extract#1.1", True), ("extract#1.2", False)):
         told(events.CallStarted(call=call, span="extract#1", model="m"))
-        told(events.Recalled(call=call, usage=events.Usage(input=4, output=2), cost=0.5, paid=paid))
-        told(events.CallFinished(call=call, text="a", model="m", provider="p", reason="from the record"))
+        told(events.JournalHit(call=call, usage=events.Usage(input=4, output=2), cost=0.5, paid=paid))
+        told(events.CallFinished(call=call, text="a", model="m", provider="p"))
     record = told.record
     assert (record.cost, record.usage.total, record.calls, record.recalled) == (0.5, 6, 1, 1)
     assert [(s.recalled, s.saved) for s in record.inside(record.steps[0])] == [(True, None), (True, 0.5)]
@@ -111,7 +118,11 @@ def test_an_answer_that_was_paid_before_counts_and_a_replayed_one_does_not(told)
 
 def test_what_a_waiting_part_is_inside_waits_too(told):
     told.step("extract#1", "sub").step("extract#1/ok#1", "approve")
-    told(events.Asked(span="extract#1/ok#1", question="ok?", choices=("approve", "reject"), value={"tool": "pay"}))
+    told(
+        events.InputRequested(
+            span="extract#1/ok#1", question="ok?", choices=("approve", "reject"), value={"tool": "pay"}
+        )
+    )
     told(events.RunFinished(status="waiting", reason="ok?"))
     assert [s.status for s in told.record.spans] == ["waiting", "waiting"]
     assert told.record.spans[1].asked == {
@@ -123,32 +134,33 @@ def test_what_a_waiting_part_is_inside_waits_too(told):
 
 def test_what_still_waits_is_visited_anew_without_asking_again(told):
     for span in ("extract#1", "reply#1"):
-        told.step(span, "approve")(events.Asked(span=span, question="ok?"))
+        told.step(span, "approve")(events.InputRequested(span=span, question="ok?"))
     told(
-        events.RunFinished(status="waiting"), events.Answered(span="extract#1", reply={"action": "reject", "why": "no"})
+        events.RunFinished(status="waiting"),
+        events.InputReceived(span="extract#1", reply={"action": "reject", "why": "no"}),
     )
     told.step("reply#1", "approve")(done("extract#1"), events.RunFinished(status="waiting"))
     assert (told.status("extract#1"), told.status("reply#1")) == ("done", "waiting")
-    assert told.record.steps[0].why == ("rejected by a person: no",)
+    assert tuple(map(str, told.record.steps[0].why)) == ("rejected by a person: no",)
 
 
 def test_a_tool_that_waits_for_approval_is_known_before_it_runs(told):
-    told.step("tools#1", "tools")(events.Asked(span="tools#1.1", question="Run pay?", choices=("approve",)))
+    told.step("tools#1", "tools")(events.InputRequested(span="tools#1.1", question="Run pay?", choices=("approve",)))
     told(events.RunFinished(status="waiting"))
     assert (told.record.spans[1].kind, told.status("tools#1.1"), told.status("tools#1")) == ("tool", *["waiting"] * 2)
     told(
-        events.Answered(span="tools#1.1", reply={"action": "approve"}),
+        events.InputReceived(span="tools#1.1", reply={"action": "approve"}),
         events.ToolStarted(call="tools#1.1", span="tools#1", tool="pay", arguments="{}"),
         events.ToolFinished(call="tools#1.1", result="ok"),
     )
     (tool,) = told.record.inside(told.record.steps[0])
-    assert (tool.name, tool.status, tool.why) == ("pay", "done", ("approved by a person",))
+    assert (tool.name, tool.status, *map(str, tool.why)) == ("pay", "done", "approved by a person")
 
 
 def test_the_scores_of_the_rounds_are_told(told):
     rounds = [{"round": n, "score": score, "value": "x"} for n, score in enumerate((4, 8.5, 6), 1)]
     told.step("extract#1", "code")(done("extract#1", rounds))
-    assert told.record.steps[0].why == ("scores by round: 4, 8.5, 6; best: round 2",)
+    assert tuple(map(str, told.record.steps[0].why)) == ("scores by round: 4, 8.5, 6; best: round 2",)
 
 
 def test_a_join_is_reached_from_all_its_sources_and_a_start_leads_to_all():
@@ -171,15 +183,19 @@ def test_the_picture_counts_the_items(wide):
 
 def test_how_an_inner_graph_ended_is_not_the_end_of_the_run(told):
     told.step("extract#1", "sub")(
-        events.Decided(span="extract#1", choice="__cap__", reason="max-steps: 3 were not enough")
+        events.Decided(
+            span="extract#1",
+            choice="__cap__",
+            reason=Reason("decision", cause="limit", detail="max-steps: 3 were not enough"),
+        )
     )
-    assert told.record.steps[0].why == ("→ capped: max-steps: 3 were not enough",)
+    assert tuple(map(str, told.record.steps[0].why)) == ("→ capped: max-steps: 3 were not enough",)
     assert told.record.picture.taken == ()
 
 
 def test_a_way_out_is_known_by_its_word(told):
     told.step("extract#1").step("gate_1#1", "gate")(
-        events.Decided(span="gate_1#1", choice="failed", reason="x is false")
+        events.Decided(span="gate_1#1", choice="failed", reason=Reason("decision", cause="gate", expression="x"))
     )
     assert told.record.picture.taken[-1] == ("gate_1", FAIL)
 

@@ -11,6 +11,7 @@ from orchmagic import Reply, Script, Session, install
 from orchmagic.models.providers.scripted import remove
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
+from orchmagic.trace.reasons import Reason
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
 from orchmagic.views.truncate import bound
@@ -122,7 +123,7 @@ def test_it_is_a_list_that_a_notebook_shows_as_a_table_and_a_terminal_as_text(pr
 def test_what_a_model_or_a_provider_is_called_is_escaped(priced):
     record = told(priced).record
     bad = "<img src=x onerror=alert(1)>\x1b[31m"
-    spans = tuple(replace(s, model=bad, provider=bad, why=(bad,)) for s in record.spans)
+    spans = tuple(replace(s, model=bad, provider=bad, why=(Reason("note", text=bad),)) for s in record.spans)
     receipt = Receipt(replace(record, spans=spans))
     assert "<img" not in receipt._repr_html_()
     assert "\x1b" not in receipt._repr_html_() + receipt.text

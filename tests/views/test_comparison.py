@@ -12,6 +12,7 @@ from traitlets.config import Config
 from orchmagic import Reply
 from orchmagic.errors import InputError
 from orchmagic.trace.events import Usage
+from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Picture, Record, Span
 from orchmagic.views.comparison import compare, quality
 from orchmagic.views.palette import GREEN, RED, translucent
@@ -24,6 +25,7 @@ generate
 evaluate -> score: float, feedback: str
     Score: {{ generate }}
 until evaluate.score >= 8 max 2"""
+SURE = Reason("decision", choice="billing", detail="money", confidence=0.93, basis="logprobs")
 
 
 def step(id_, start, end, *, tokens=0, cost=0.0, status="done", output=None, kind="call"):
@@ -181,7 +183,7 @@ def test_the_best_round_counts_not_the_last(notebook):
 
 
 def test_a_confidence_that_a_decision_tells_counts():
-    a = made("r1", replace(step("router#1", 0, 1), why=("→ billing: money (confidence 0.93, logprobs)",)))
+    a = made("r1", replace(step("router#1", 0, 1), why=(SURE,)))
     assert quality(a) == {"router.confidence": 0.93}
 
 

@@ -14,7 +14,9 @@ from orchmagic.notebook.background import Background
 from orchmagic.notebook.live_display import DELAY, EMPTY, LiveDisplay, StreamedText
 from orchmagic.notebook.stop_button import Stop
 from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, TextStreamed
-from orchmagic.trace.record import Picture, Span, Trace
+from orchmagic.trace.reasons import Reason
+from orchmagic.trace.record import Picture, Span
+from orchmagic.trace.trace import Trace
 from orchmagic.views.live.frame import frame
 from orchmagic.views.live.step_note import note
 from orchmagic.views.palette import RED
@@ -172,7 +174,7 @@ def test_one_voice_is_shown_until_it_ends():
     assert voices.heard == ("a", "one two")
     voices.on_event(AttemptStarted(call="a", attempt=2, model="m", provider="p"))
     assert voices.heard == ("b", "other ")
-    voices.on_event(CallFinished(call="b", text="other ", model="m", provider="p", reason=""))
+    voices.on_event(CallFinished(call="b", text="other ", model="m", provider="p"))
     assert voices.heard == ("b", "other ")  # the last one stays while nobody speaks
 
 
@@ -233,7 +235,7 @@ def test_tools_nested_steps_retries_and_caches_are_told():
         name="ask m",
         status="running",
         start=0.0,
-        why=("attempt 1 failed (429)",),
+        why=(Reason("note", text="attempt 1 failed (429)"),),
     )
     assert note(a_record(call, ask), call) == "attempt 1 failed (429)"
     old = replace(ask, status="done", age=8.0, why=())

@@ -7,6 +7,7 @@ import pytest
 from test_views_truncated import a_run, many_items
 
 from orchmagic import Reply, views
+from orchmagic.trace.reasons import Reason, scores
 from orchmagic.trace.record import Span
 from orchmagic.views.palette import RED
 from orchmagic.views.text_width import text_width
@@ -111,7 +112,7 @@ def test_a_step_of_a_thousand_items_counts_those_that_have_no_row():
 
 @pytest.mark.parametrize("start", [0.0, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("long", [0.01, 0.3, 0.8])
-@pytest.mark.parametrize("why", [(), ("scores by round: 1, 2, 3; best: round 3",)])
+@pytest.mark.parametrize("why", [(), (scores([1, 2, 3]),)])
 def test_words_have_room_in_the_narrowest_cell_wherever_the_bar_is(start, long, why):
     end = min(1.0, start + long)
     record = showing(span("step", start, end, why=why, error="no", status="failed"), span("rest", 0.99, 1.0))
@@ -144,7 +145,16 @@ def test_rows_whose_words_stand_below_their_bar_are_higher():
 
 def test_hovering_tells_input_output_decision_and_reason_in_bounded_lines():
     asked = [{"role": "user", "content": "Which team? " + "x" * 500}]
-    record = showing(span("router", 0, 1, input=asked, output={"label": "billing"}, why=("→ billing: money back",)))
+    record = showing(
+        span(
+            "router",
+            0,
+            1,
+            input=asked,
+            output={"label": "billing"},
+            why=(Reason("decision", choice="billing", detail="money back"),),
+        )
+    )
     (hover,) = trace(record, "steps")["hovertext"]
     lines = hover.split("<br>")
     assert any(line.startswith("in: user: Which team?") for line in lines)
@@ -155,7 +165,9 @@ def test_hovering_tells_input_output_decision_and_reason_in_bounded_lines():
 
 
 def test_a_figure_is_high_enough_for_its_highest_label():
-    record = showing(span("only", 0, 1, input="x" * 500, output="y" * 500, why=("a", "b", "c", "d")))
+    record = showing(
+        span("only", 0, 1, input="x" * 500, output="y" * 500, why=tuple(Reason("note", text=text) for text in "abcd"))
+    )
     (hover,) = trace(record, "steps")["hovertext"]
     assert figure(record)["layout"]["height"] >= 16 * (hover.count("<br>") + 2)
     assert "d" not in hover.split("<br>")  # the fourth reason is in the receipt

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 import pytest
 
 from orchmagic import views
-from orchmagic.trace import receipt
 from orchmagic.trace.events import Usage
+from orchmagic.trace.reasons import Reason
+from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import MIME, Picture, Record, Span
 from orchmagic.views.truncate import bound, cut
 
@@ -78,7 +79,7 @@ def test_steps_that_are_left_out_are_summed_up():
 
 def test_a_failure_inside_a_large_run_is_kept():
     record = a_run(400)
-    broken = replace(record.spans[1], error="500", why=("attempt 1 failed",))
+    broken = replace(record.spans[1], error="500", why=(Reason("note", text="attempt 1 failed"),))
     kept = bound(replace(record, spans=(record.spans[0], broken, *record.spans[2:])))
     assert [s.error for s in kept.spans if s.parent] == ["500"]
 
@@ -87,7 +88,7 @@ def test_a_saved_trace_is_read_again():
     record = a_run(3)
     read = Record.from_json(json.loads(json.dumps(views.bundle(record)[MIME])))
     assert read == replace(bound(record), seconds=read.seconds)
-    assert [row["attempts"] for row in receipt.rows(read)] == [1, 1, 1]
+    assert [row["attempts"] for row in Receipt(read)] == [1, 1, 1]
     assert read.cost == record.cost
 
 
@@ -129,7 +130,7 @@ def test_a_run_without_steps_can_be_shown():
 
 
 def test_dollars_in_a_label_are_no_formula():
-    step = replace(a_run(1).spans[0], why=("$x$ and $y$",))
+    step = replace(a_run(1).spans[0], why=(Reason("note", text="$x$ and $y$"),))
     assert "$" not in json.dumps(views.bundle(replace(a_run(1), spans=(step,)))[PLOTLY])
 
 

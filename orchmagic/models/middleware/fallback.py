@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from orchmagic.errors import ModelError, RateLimited
+from orchmagic.errors import ModelError, RateLimited, error_kind
 from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.wire.http_errors import kind, say
 from orchmagic.trace.events import FellBack
@@ -35,7 +35,7 @@ class Fallback:
                     error.args = (_last_words(error, long),)
                     raise
                 fell = partial(FellBack, call=request.call, source=model, target=models[number])
-                self._emit(fell(reason=say(error) + _all(error), kind=kind(error)))
+                self._emit(fell(error=say(error) + _all(error), error_kind=error_kind(error)))
             else:
                 if not short:
                     return answer

@@ -13,7 +13,7 @@ from orchmagic.models.cache import serialization
 from orchmagic.models.cache.key import key
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.storage.journal import Journal
-from orchmagic.trace.events import Recalled
+from orchmagic.trace.events import JournalHit
 
 REASON = "from the record"
 
@@ -47,7 +47,7 @@ class Journaling:
         spent = (answer.usage.total, answer.cost) if paid else ()
         if self._budget.count_once(call, *spent):
             return answer
-        self._emit(Recalled(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
+        self._emit(JournalHit(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
         return replace(answer, reason=REASON)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from orchmagic.core.portable import is_too_long, retry_wait
-from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited
+from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited, error_kind
 from orchmagic.models.routing.capabilities import capable, interchangeable, prompt_tokens
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
@@ -21,7 +21,8 @@ from orchmagic.models.routing.health import Health, Permit
 from orchmagic.models.routing.ranking import SCORED, Choice, turns
 from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire.http_errors import each, kind, say
-from orchmagic.trace.events import Chosen, FellBack
+from orchmagic.trace.events import DeploymentChosen, FellBack
+from orchmagic.trace.reasons import Reason
 
 _TINY = 1e-6  # seconds: an answer takes some time, whatever the clock says
 _LOOK = 0.25  # seconds between looks at a deployment that other kernels keep busy
@@ -129,17 +130,19 @@ class RoutedCall:
                 await self._wait(waits, closed)
             elif self._failed:
                 await self._again()
-            else:  # all are left alone after failures: better to ask the one whose time is nearly over than nobody
+            else:  # all circuits are open: better to call the one that closes first than none
                 soonest = min(closed, key=lambda name: closed[name].until)
-                why = f"all are left alone after failures; its time is over first ({closed[soonest].why})"
+                why = Reason("deployment", cause="soonest", parts=(closed[soonest].reason,))
                 if (found := self._enter({}, only=soonest, why=why)) is not None:
                     return found
                 await self._by.sleep(_LOOK)
 
-    def _enter(self, closed: dict[str, Unavailable], only: str | None = None, why: str = "") -> _Admitted | None:
+    def _enter(
+        self, closed: dict[str, Unavailable], only: str | None = None, why: Reason | None = None
+    ) -> _Admitted | None:
         """The first that lets us in; why the others do not goes to `closed`. `only`: this one, circuit or not.
 
-        `why` is told instead of its score.
+        `why` stands in the place of its score.
         """
         skip = self._failed.keys() | self._busy
         pool, streaming = self._pool, self._request.stream
@@ -153,17 +156,16 @@ class RoutedCall:
             closed[choice.deployment.alias] = entered
         return None
 
-    def _chosen(self, found: _Admitted, closed: Mapping[str, Unavailable], why: str) -> _Admitted:
+    def _chosen(self, found: _Admitted, closed: Mapping[str, Unavailable], why: Reason | None) -> _Admitted:
         name, error = self._tried[-1] if self._tried else (found.name, None)
         if error is not None and name != found.name:
             fell = partial(FellBack, call=self._request.call, source=name, target=found.name)
-            self._by.emit(fell(reason=say(error), kind=kind(error)))
+            self._by.emit(fell(error=say(error), error_kind=error_kind(error)))
         if len(self._pool.members) > 1:
-            passed = "".join(f"; {name} {c.why}" for name, c in closed.items())
-            probed = "; a probe: it had been left alone" if found.given.probe else ""
-            why = (why or found.choice.why) + probed + passed
-            found = replace(found, choice=replace(found.choice, why=why))
-            event = Chosen(call=self._request.call, alias=self._pool.alias, deployment=found.name, reason=why)
+            why = why or found.choice.reason
+            why = replace(why, probe=found.given.probe, parts=(*why.parts, *_named(closed)))
+            found = replace(found, choice=replace(found.choice, reason=why))
+            event = DeploymentChosen(call=self._request.call, alias=self._pool.alias, deployment=found.name, reason=why)
             self._by.emit(event)
         return found
 
@@ -178,7 +180,7 @@ class RoutedCall:
         if is_too_long(seconds, self._by.time_left()):
             if self._tried:
                 raise self._last()
-            why = "; ".join(f"{name} {c.why}" for name, c in closed.items())
+            why = "; ".join(map(str, _named(closed)))
             raise NoDeployment(
                 f"no deployment of {self._pool.alias!r} can be asked for {seconds:.0f} s: {why}", model=self._pool.alias
             )
@@ -206,7 +208,8 @@ class RoutedCall:
 
     def _hedge(self, first: _Admitted) -> _Admitted | None:
         self._busy.add(first.name)
-        return self._enter({}, why=f"{first.name} was silent for {self._pool.hedge:g} s")
+        why = Reason("deployment", cause="silent", source=first.name, wait=self._pool.hedge)
+        return self._enter({}, why=why)
 
     async def _first(self, race: dict[asyncio.Task[ModelResponse], _Admitted]) -> tuple[_Admitted, ModelResponse]:
         while True:
@@ -283,7 +286,12 @@ class RoutedCall:
         if len(self._pool.members) == 1 or answer.age is not None:  # or a cache gave it, and said how
             return answer.reason
         after = ", ".join(f"{kind(e)} from {name}" for name, e in self._tried)
-        return f"{admitted.name}: {admitted.choice.why}" + (f"; after {after}" if after else "")
+        return f"{admitted.name}: {admitted.choice.reason}" + (f"; after {after}" if after else "")
+
+
+def _named(closed: Mapping[str, Unavailable]) -> tuple[Reason, ...]:
+    """Why each of them was skipped."""
+    return tuple(replace(c.reason, deployment=name) for name, c in closed.items())
 
 
 def _waits(request: ModelRequest, began: float, first: float | None, now: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from orchmagic.core.portable import is_too_long, retry_wait
-from orchmagic.errors import ModelError, OrchError, RateLimited
+from orchmagic.errors import ModelError, OrchError, RateLimited, error_kind
 from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
@@ -57,16 +57,16 @@ class Retry:
                 retries = self._retry if request.retries is None else request.retries
                 wait = self._wait(error, attempt) if attempt <= retries else None
                 usage, cost = _spent(error, deployment)
-                self._emit(failed(error=str(error), wait=wait, usage=usage, cost=cost))
+                self._emit(failed(error=str(error), error_kind=error_kind(error), wait=wait, usage=usage, cost=cost))
                 if wait is None:
                     raise
             except asyncio.CancelledError:
-                self._emit(failed(error="cancelled", cost=_unknown(deployment)))
+                self._emit(failed(error="cancelled", error_kind="cancelled", cost=_unknown(deployment)))
                 raise
             except Exception as error:
                 # one of ours, such as the budget's refusal, comes before anything is sent; a bug may come after
                 cost = 0.0 if isinstance(error, OrchError) else _unknown(deployment)
-                self._emit(failed(error=str(error) or type(error).__name__, cost=cost))
+                self._emit(failed(error=str(error) or type(error).__name__, error_kind=error_kind(error), cost=cost))
                 raise
             else:
                 self._emit(

@@ -23,7 +23,7 @@ from orchmagic.models.semantic import Match, verifier
 from orchmagic.models.semantic.agreement import agree
 from orchmagic.models.semantic.semantic_cache import EmbeddedQuestion, SemanticCache
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
-from orchmagic.trace.events import Audited, CacheHit
+from orchmagic.trace.events import CacheHit, CacheHitChecked
 
 T = TypeVar("T")
 
@@ -158,7 +158,7 @@ class SemanticCaching:
             memory.store.label(match.entry, question.question, match.score, right, source, now)
             if candidate.is_hit:
                 shown = match.entry.question.shown
-                self._emit(Audited(call=request.call, matched=shown, score=match.score, agreed=right))
+                self._emit(CacheHitChecked(call=request.call, matched=shown, score=match.score, agreed=right))
             if not right:
                 memory.store.deny(match.entry, question.question, question.vector, "another answer")
         memory.add(question, key(request, self._resolve(request.model)), now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from orchmagic.errors import error_kind
 from orchmagic.models import images
 from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import CallFailed, CallFinished, CallStarted
@@ -22,10 +23,11 @@ class Tracing:
         try:
             answer = await handler(request)
         except asyncio.CancelledError:
-            self._emit(CallFailed(call=request.call, error="cancelled"))
+            self._emit(CallFailed(call=request.call, error="cancelled", error_kind="cancelled"))
             raise
         except Exception as error:
-            self._emit(CallFailed(call=request.call, error=str(error) or type(error).__name__))
+            text = str(error) or type(error).__name__
+            self._emit(CallFailed(call=request.call, error=text, error_kind=error_kind(error)))
             raise
         self._emit(
             CallFinished(
@@ -33,7 +35,6 @@ class Tracing:
                 text=answer.text or ", ".join(f"{c.name}({c.arguments})" for c in answer.tool_calls),
                 model=answer.model,
                 provider=answer.provider,
-                reason=answer.reason,
             )
         )
         return answer

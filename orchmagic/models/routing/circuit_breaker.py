@@ -1,4 +1,4 @@
-"""When a deployment is left alone, for how long, and when it is full. Pure: rows and errors in, a verdict out."""
+"""When a deployment is skipped, for how long, and when it is at its limit. Pure: rows and errors in, a verdict out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
-from orchmagic.core.numbers import counted
 from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
@@ -19,6 +18,7 @@ from orchmagic.errors import (
     ServerFailed,
 )
 from orchmagic.models.types import Deployment
+from orchmagic.trace.reasons import Reason
 
 MINUTE = 60.0  # seconds
 _IN_A_ROW = 3  # failures that open a circuit
@@ -30,14 +30,14 @@ _ITS_OWN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Why a deployment cannot be asked now, and when (seconds since the epoch) to try again.
+    """Why a deployment cannot be called now, and when (seconds since the epoch) to try again.
 
     `kind`: "circuit" (it failed), "asked" (it sent us away), "limit" (its requests or tokens of this minute are
     used up), "busy" (as many calls are under way as it takes).
     """
 
     kind: Literal["circuit", "asked", "limit", "busy"]
-    why: str
+    reason: Reason
     until: float
 
 
@@ -51,23 +51,27 @@ def shut(row: Mapping[str, Any], now: float) -> Unavailable | None:
     """An open circuit, or one whose probe is under way."""
     kind: Literal["circuit", "asked"] = "asked" if row["limited"] else "circuit"
     if row["open_until"] > now:
-        return Unavailable(
-            kind, f"left alone for {row['open_until'] - now:.0f} s after: {row['why']}", row["open_until"]
-        )
+        return Unavailable(kind, skipped(row, now), row["open_until"])
     if row["probe_until"] > now:
-        return Unavailable(kind, "being tried by another call", min(row["probe_until"], now + 1))
+        return Unavailable(kind, Reason("unavailable", cause="probe"), min(row["probe_until"], now + 1))
     return None
+
+
+def skipped(row: Mapping[str, Any], now: float) -> Reason:
+    """Why an open circuit is open, and for how long still."""
+    cause = "rate_limit" if row["limited"] else "circuit"
+    return Reason("unavailable", cause=cause, wait=row["open_until"] - now, text=row["why"])
 
 
 def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
     """A limit that is met. `calls` are those of the last minute and those under way, oldest first."""
     under_way = sum(row["until"] > now for row in calls)
     if deployment.concurrency is not None and under_way >= deployment.concurrency:
-        return Unavailable("busy", f"{counted(under_way, 'call')} under way, its limit", now)
+        return Unavailable("busy", Reason("unavailable", cause="busy", used=under_way), now)
     recent = [row for row in calls if row["at"] > now - MINUTE]
     if deployment.requests_per_minute is not None and len(recent) >= deployment.requests_per_minute:
         free = recent[len(recent) - deployment.requests_per_minute]["at"] + MINUTE
-        return Unavailable("limit", f"{counted(len(recent), 'request')} in a minute, its limit", free)
+        return Unavailable("limit", Reason("unavailable", cause="requests", used=len(recent)), free)
     limit = deployment.tokens_per_minute
     used = sum(row["tokens"] for row in recent)
     if limit is None or not recent or used + tokens <= limit:
@@ -77,11 +81,12 @@ def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int
         left -= row["tokens"]
         if left + tokens <= limit:
             break
-    return Unavailable("limit", f"{used:,} tokens in a minute, its limit is {limit:,}", row["at"] + MINUTE)
+    reason = Reason("unavailable", cause="tokens", used=used, limit=limit)
+    return Unavailable("limit", reason, row["at"] + MINUTE)
 
 
 def cooling(error: ModelError, row: Mapping[str, Any], *, probe: bool) -> float | None:
-    """Seconds for which a deployment is left alone after `error`; None: it goes on."""
+    """Seconds for which a deployment is skipped after `error`; None: it goes on."""
     if isinstance(error, RateLimited):
         return error.retry_after if error.retry_after is not None else min(MINUTE, 2.0 ** min(row["opened"], 6))
     if isinstance(error, QuotaExhausted):

@@ -24,7 +24,15 @@ from typing import Any
 
 from orchmagic.errors import ModelError, RateLimited, StoreError
 from orchmagic.models.pricing import prices
-from orchmagic.models.routing.circuit_breaker import MINUTE, Unavailable, cooling, full, is_retryable_elsewhere, shut
+from orchmagic.models.routing.circuit_breaker import (
+    MINUTE,
+    Unavailable,
+    cooling,
+    full,
+    is_retryable_elsewhere,
+    shut,
+    skipped,
+)
 from orchmagic.models.routing.ranking import Stats
 from orchmagic.models.types import Deployment
 from orchmagic.storage.database import Database
@@ -121,8 +129,8 @@ class Health:
         rows = self._database.read("SELECT * FROM deployments WHERE id = ?", identity(deployment))
         if not rows:
             return "not asked yet"
-        wait = rows[0]["open_until"] - self.clock()
-        return f"left alone for {wait:.0f} s: {rows[0]['why']}" if wait > 0 else "ok"
+        now = self.clock()
+        return str(skipped(rows[0], now)) if rows[0]["open_until"] > now else "ok"
 
     def enter(
         self, deployment: Deployment, tokens: int, timeout: float | None = None, *, anyway: bool = False

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchmagic.models.types import Deployment, Pool
+from orchmagic.trace.reasons import Reason
 
 EXPLORE = 0.01  # of the questions: a deployment at random, or what was slow once would never be measured again
 UPTIME = MappingProxyType({"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1})
@@ -60,7 +61,7 @@ class Choice:
     """A deployment and why it stands where it stands."""
 
     deployment: Deployment
-    why: str
+    reason: Reason
 
 
 def penalty(uptime: float) -> float:
@@ -157,7 +158,8 @@ def ranked(
     if pool.policy == "order" or len(pool.members) == 1:
         number = len(pool.members)
         return [
-            Choice(m, f"number {i} of {number}" if i > 1 else "first choice") for i, m in enumerate(pool.members, 1)
+            Choice(m, Reason("deployment", cause="order", place=place, among=number))
+            for place, m in enumerate(pool.members, 1)
         ]
     return _scored(pool, stats, chance, streaming=streaming, tokens=tokens)
 
@@ -185,7 +187,7 @@ def turns(
             left = replace(pool, members=tuple(m for m in pool.members if m.alias in group))
             among = _as_good_as_the_best({n: known[n] for n in group})
             choice = ranked(left, among, chance, streaming=streaming, tokens=tokens)[0]
-            yield choice if len(group) > 1 else Choice(choice.deployment, "the only one left")
+            yield choice if len(group) > 1 else Choice(choice.deployment, Reason("deployment", cause="only"))
             group.remove(choice.deployment.alias)
             chance = _never
 
@@ -209,23 +211,29 @@ def _scored(
     table = [stats.get(m.alias, Stats()) for m in pool.members]
     marks = scores(table, pool.policy, streaming=streaming, tokens=tokens)
     order = sorted(range(len(table)), key=marks.__getitem__)
-    told = [_told(table[i], marks[i], pool.policy, streaming=streaming) for i in order]
+    reasons = [_reason(table[i], marks[i], pool.policy, streaming=streaming) for i in order]
     choices = [
-        Choice(pool.members[i], f"{said}, number {place} of {len(order)} ({_figures(table[i])})")
-        for place, (i, said) in enumerate(zip(order, told, strict=True), 1)
+        Choice(pool.members[i], replace(reason, place=place, among=len(order)))
+        for place, (i, reason) in enumerate(zip(order, reasons, strict=True), 1)
     ]
     if chance() >= EXPLORE:
         return choices
     picked = choices[int(chance() * len(choices))]
-    explored = Choice(picked.deployment, f"explored, as {EXPLORE:.0%} of the questions are; {picked.why}")
+    explored = Choice(picked.deployment, replace(picked.reason, explored=EXPLORE))
     return [explored, *(c for c in choices if c is not picked)]
 
 
-def _told(stats: Stats, mark: float, policy: str, *, streaming: bool) -> str:
+def _reason(stats: Stats, mark: float, policy: str, *, streaming: bool) -> Reason:
+    figures = {
+        "uptime": stats.uptime,
+        "throughput": stats.throughput,
+        "first_token": stats.first,
+        "latency": stats.latency,
+        "price": stats.price,
+    }
     if policy != "latency" or stats.wait(streaming=streaming) is not None:
-        return f"score {mark:.3f}"
-    others = f"{stats.under_way} other question{'s' * (stats.under_way > 1)} there" if stats.under_way else "tried now"
-    return f"not measured yet, {others}"
+        return Reason("deployment", cause="score", score=mark, figures=figures)
+    return Reason("deployment", cause="untried", used=stats.under_way, figures=figures)
 
 
 def _drawn(members: Sequence[Deployment], chance: Callable[[], float]) -> list[Choice]:
@@ -237,12 +245,6 @@ def _drawn(members: Sequence[Deployment], chance: Callable[[], float]) -> list[C
             point -= member.weight
             if point < 0:
                 break
-        found.append(Choice(member, f"drawn by weight {member.weight:g} of {whole:g}"))
+        found.append(Choice(member, Reason("deployment", cause="weight", weight=member.weight, limit=whole)))
         left.remove(member)
     return found
-
-
-def _figures(stats: Stats) -> str:
-    price = "price unknown" if stats.price is None else f"${stats.price:.2f}/M"
-    first = "" if stats.first is None else f"first token {stats.first:.2f} s, "
-    return f"uptime {stats.uptime:.0%}, {stats.throughput:.0f} tokens/s, {first}{stats.latency:.2f} s, {price}"

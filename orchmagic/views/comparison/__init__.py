@@ -5,7 +5,6 @@ The first run is the one that the others are compared with.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +14,8 @@ from typing import Any
 from orchmagic.core.numbers import counted
 from orchmagic.core.text import more, table
 from orchmagic.errors import InputError
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, summary
+from orchmagic.trace.reasons import AGREEMENT
 from orchmagic.trace.record import Record
 from orchmagic.views.answer import safe
 from orchmagic.views.comparison.bars import drawn, label, steps
@@ -26,7 +26,6 @@ from orchmagic.views.palette import GREEN, RED, RUNS, translucent
 QUALITIES = ("score", "agreement", "verified", "confidence")
 """Fields of outputs that say how good a result is; a step of that name says it, too."""
 
-_SAID = re.compile(r"\(confidence (\d\.\d+)")
 _DIFF, _LINE = 300, 400  # lines of a difference that are shown, characters of one
 _OUT = 160  # characters of an output in the table
 _FEWEST = 2
@@ -101,8 +100,8 @@ def quality(record: Record) -> dict[str, float]:
     found: dict[str, float] = {}
     for step in record.steps:
         found |= dict(_measures(step.name, step.output))
-        if said := [m[1] for why in step.why if (m := _SAID.search(why))]:
-            found.setdefault(f"{step.name}.confidence", float(said[-1]))
+        if sure := [round(r.confidence, 2) for r in step.why if r.confidence is not None and r.basis != AGREEMENT]:
+            found.setdefault(f"{step.name}.confidence", sure[-1])
     return found | {name: n for name, n in _measures("", record.output) if name not in _ends(found)}
 
 
@@ -170,7 +169,7 @@ def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple
         f"{humanize.MARKS.get(row['status'], '·')} {row['status']}",
         humanize.seconds(row["seconds"]),
         f"{row['tokens']:,}",
-        humanize.total(record),
+        summary.total(record),
         f"{row['calls']:,}",
         f"{row['cached']:,}",
         *(_figure(row["quality"].get(name)) for name in names),
@@ -201,7 +200,7 @@ def _took(record: Record, step: Any) -> str:
         return "-"
     state = "" if step.status == "done" else f"{humanize.MARKS.get(step.status, '·')} {step.status} "
     spent = f" · {step.usage.total:,} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
-    cached = humanize.cache(record, step).partition(" (")[0]
+    cached = summary.cache(record, step, brief=True)
     return f"{state}{humanize.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
 
 

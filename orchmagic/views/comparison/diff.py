@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchmagic.core.text import more
-from orchmagic.trace import humanize
+from orchmagic.trace import summary
 from orchmagic.trace.record import Record, Span
 
 _LINES = 40  # of one difference that are shown
@@ -17,7 +17,7 @@ _LINES = 40  # of one difference that are shown
 def lines(a: Record, b: Record) -> Iterator[str]:
     """A heading, the totals, then each step that differs; steps that are the same share one line."""
     yield f"{a.run} {a.name} ({a.status}) → {b.run} {b.name} ({b.status})"
-    spent = f"cost {humanize.total(a)} → {humanize.total(b)}, tokens {a.usage.total:,} → {b.usage.total:,}"
+    spent = f"cost {summary.total(a)} → {summary.total(b)}, tokens {a.usage.total:,} → {b.usage.total:,}"
     yield f"  {spent}, calls {a.calls} → {b.calls}, seconds {a.seconds:.2f} → {b.seconds:.2f}"
     same: list[str] = []
     for name, first, second in _pairs(a, b):

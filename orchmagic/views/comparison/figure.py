@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record
 from orchmagic.views.comparison.bars import Bar, drawn, longest, placed, steps
 from orchmagic.views.palette import GREY, RUNS, text_on
@@ -100,7 +100,7 @@ def _times(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str])
 def _shape(bar: Bar) -> str:
     if bar.span is None:
         return PATTERNS.get(bar.record.status, "")
-    return "/" if humanize.cache(bar.record, bar.span) else PATTERNS.get(bar.span.status, "")
+    return "/" if summary.cache(bar.record, bar.span) else PATTERNS.get(bar.span.status, "")
 
 
 def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str], width: float) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> tuple[
 def _said(bar: Bar, notes: Sequence[str]) -> list[str]:
     """How long it took, how it ended if not well, and of a run its quality, of a step its cache hit."""
     status = bar.record.status if bar.span is None else bar.span.status
-    more = notes[bar.run] if bar.span is None else humanize.cache(bar.record, bar.span).partition(" (")[0]
+    more = notes[bar.run] if bar.span is None else summary.cache(bar.record, bar.span, brief=True)
     return [humanize.seconds(bar.seconds), *filter(None, ("" if status == "done" else status, more))]
 
 
@@ -150,14 +150,14 @@ def _hover(bar: Bar, notes: Sequence[str]) -> str:
     letter = f"{LETTERS[bar.run]} · {bar.record.run}"
     if bar.span is None:
         lines = [
-            f"{letter} · {humanize.headline(bar.record)}",
+            f"{letter} · {summary.headline(bar.record)}",
             notes[bar.run],
             f"out: {humanize.one_line(bar.record.output, 90)}",
         ]
     else:
         spent = f"{humanize.seconds(bar.seconds)}, {bar.tokens:,} tokens, {humanize.money(bar.cost, bar.unpriced)}"
-        lines = [f"{letter} · {bar.span.name} ({bar.span.status})", humanize.models(bar.record, bar.span), spent]
-        lines += [humanize.one_line(w, 90) for w in bar.span.why[:4]]
+        lines = [f"{letter} · {bar.span.name} ({bar.span.status})", summary.models(bar.record, bar.span), spent]
+        lines += [humanize.one_line(str(w), 90) for w in bar.span.why[:4]]
         lines += [
             humanize.one_line(bar.span.error, 90)
             if bar.span.error

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.text import more
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.answer import safe
@@ -41,16 +41,16 @@ def render(record: Record) -> str:
 
 
 def _line(record: Record, span: Span, depth: int) -> str:
-    name = f"{_IN * depth}{safe(humanize.label(record, span))}"
+    name = f"{_IN * depth}{safe(summary.label(record, span))}"
     if span.kind == "tool":
         return _row(record, span, name, "" if span.status == "done" else span.status)
     state = "" if span.status in {"done", "waiting"} else span.status
     said = (
-        humanize.models(record, span),
+        summary.models(record, span),
         state,
-        *humanize.story(record, span),
-        humanize.waits(span),
-        humanize.scores(span),
+        *summary.story(record, span),
+        summary.waits(span),
+        summary.scores(span),
     )
     return _row(record, span, name, " · ".join(filter(None, said)))
 
@@ -61,7 +61,7 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
         f"{span.usage.total:,}" if span.usage.total else "",
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
     )
-    cached = humanize.cache(record, span)
+    cached = summary.cache(record, span)
     mark = "" if span.kind == "more" else escape(humanize.MARKS.get(span.status, "·"))
     cells = (mark, name, _bar(record, span, striped=bool(cached)))
     shown = (*cells, *(escape(f).replace(" ", "&nbsp;") for f in figures), safe(note) if note else "")
@@ -91,7 +91,7 @@ def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
     error = f"<div>✗ {safe(step.error)}</div>" if step.error else ""
     known = step.asked["question"] if step.asked else None
     both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v and v != known)
-    inner = humanize.path(step.id) if opened and step.parent else humanize.label(record, step)
+    inner = span_id.path(step.id) if opened and step.parent else summary.label(record, step)
     head = f"<summary>{_IN * depth}{safe(inner)}</summary>"
     return f"<details{' open' if opened else ''}>{head}{error}{story}{_asked(step)}{both}</details>"
 
@@ -119,11 +119,11 @@ def _story(record: Record, step: Span) -> Iterator[str]:
     for ask in asks:
         if len(asks) > 1 or ask.why:
             spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {humanize.money(ask.cost, ask.unpriced)}"
-            told = "; ".join((*ask.why, *humanize.choices(record, ask))) or "first choice"
+            told = "; ".join((*map(str, ask.why), *summary.choices(record, ask))) or "first choice"
             yield f"{ask.model or ask.name}: {humanize.seconds(ask.seconds)}, {spent}, {told}"
     for tool in (s for s in record.inside(step) if s.kind == "tool"):
         yield f"{tool.name}({humanize.one_line(tool.input)}) → {humanize.one_line(tool.error or tool.output, 200)}"
-    yield from step.why
+    yield from map(str, step.why)
 
 
 plug = View("html", "text/html", render)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchmagic.core.text import more, table
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.span_list import lines
@@ -27,8 +27,9 @@ def _reasons(record: Record) -> Iterator[str]:
 
 
 def _said(span: Span) -> tuple[str, ...]:
-    waits = humanize.waits(span, 200)
-    return (*span.why, waits) if waits else span.why
+    waits = summary.waits(span, 200)
+    why = tuple(map(str, span.why))
+    return (*why, waits) if waits else why
 
 
 def _table(record: Record) -> Iterator[str]:
@@ -43,12 +44,12 @@ def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
     state = "" if span.status == "done" else span.status
     return (
         " " if span.kind == "more" else humanize.MARKS.get(span.status, "·"),
-        "  " * depth + humanize.one_line(humanize.label(record, span)),
-        humanize.models(record, span) or span.kind.replace("more", ""),
+        "  " * depth + humanize.one_line(summary.label(record, span)),
+        summary.models(record, span) or span.kind.replace("more", ""),
         humanize.seconds(span.seconds),
         f"{span.usage.total:,} tok",
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
-        ", ".join(filter(None, (state, *humanize.story(record, span)))),
+        ", ".join(filter(None, (state, *summary.story(record, span)))),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from orchmagic.trace import reasons
 from orchmagic.trace.record import MIME, Record, Span
 from orchmagic.views import View
 
@@ -22,7 +23,7 @@ def _span(span: Span) -> dict[str, Any]:
     if "usage" in told:
         told["usage"] = {f.name: n for f in fields(span.usage) if (n := getattr(span.usage, f.name))}
     if "why" in told:
-        told["why"] = list(span.why)
+        told["why"] = [reasons.to_json(reason) for reason in span.why]
     return told
 
 

@@ -12,9 +12,8 @@ from html import escape
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.text import more
-from orchmagic.trace import humanize
-from orchmagic.trace.path import ENDS, TIMES
-from orchmagic.trace.record import Picture, Record, Span
+from orchmagic.trace import humanize, span_id, summary
+from orchmagic.trace.record import ENDS, TIMES, Picture, Record, Span
 from orchmagic.views.answer import safe
 from orchmagic.views.live import step_note
 from orchmagic.views.palette import GREEN, NOW, PINK, RED
@@ -42,13 +41,13 @@ def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
     )
     now = [s for s in record.steps if s.status == "running"]
     plain = [f"{s.name} {humanize.seconds(record.seconds - s.start)}" for s in now]
-    return {"text/plain": " · ".join([humanize.headline(record), *plain]), "text/html": html}
+    return {"text/plain": " · ".join([summary.headline(record), *plain]), "text/html": html}
 
 
 def _header(record: Record) -> str:
     calls = counted(record.calls, "model call")
     calls += f", {record.cached} cached" if record.cached else ""
-    figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), humanize.total(record), calls)
+    figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), summary.total(record), calls)
     told = "".join(
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)
@@ -141,7 +140,7 @@ def _speech(record: Record, call: str, text: str) -> str:
     """The end of what is being written, in a room of three lines that is kept from the beginning."""
     if not any(kind in _SPEAK for _, kind in record.picture.nodes):
         return ""
-    who = humanize.path(call.rpartition(".")[0])
+    who = span_id.path(call.rpartition(".")[0])
     room = "height:60px;margin-top:6px;padding-left:8px;border-left:3px solid rgba(127,127,127,.35)"
     bottom = "height:100%;display:flex;flex-direction:column;justify-content:flex-end;overflow:hidden"
     said = f'<span style="opacity:.6">{safe(who)}:</span> {safe(humanize.shown(text, len(text)))}' if text else ""

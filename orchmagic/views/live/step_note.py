@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchmagic.trace import humanize
+from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record, Span
 
 _ENDED = frozenset({"done", "failed"})
@@ -24,14 +24,14 @@ def _notes(record: Record, step: Span) -> Iterator[str]:
     if step.status == "failed":
         yield humanize.one_line(step.error, _LINE)
     if step.status == "skipped":
-        yield humanize.one_line(" ".join(step.why), _LINE)
-    yield humanize.waits(step)
+        yield humanize.one_line(" ".join(map(str, step.why)), _LINE)
+    yield summary.waits(step)
     yield progress(record, step)
     if step.status == "running":
         yield _inner(record, step)
         yield _trouble(record, step)
-    yield humanize.cache(record, step)
-    yield humanize.scores(step)
+    yield summary.cache(record, step)
+    yield summary.scores(step)
 
 
 def progress(record: Record, step: Span) -> str:
@@ -78,4 +78,4 @@ def _inner(record: Record, step: Span) -> str:
 def _trouble(record: Record, step: Span) -> str:
     """A retry, or another model than the first: why it takes longer."""
     asks = [s for s in record.inside(step) if s.kind == "ask" and s.status == "running" and s.why]
-    return humanize.one_line(asks[-1].why[-1], _LINE) if asks else ""
+    return humanize.one_line(str(asks[-1].why[-1]), _LINE) if asks else ""

@@ -1,4 +1,4 @@
-"""What the figure shows, row by row: steps and what is inside them, each with its words. Places are plotly.py's."""
+"""What the figure shows, row by row: steps and what is inside them, each with its humanize. Places are plotly.py's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 
-from orchmagic.trace import humanize as words
+from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views.span_list import lines
 
@@ -50,14 +50,14 @@ def rows_of(record: Record) -> tuple[list[Row], int]:
 
 
 def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
-    mark = " " if span.kind == "more" else words.MARKS.get(span.status, "·")
-    label = f"{mark} {words.label(record, span)[:28]}"
+    mark = " " if span.kind == "more" else humanize.MARKS.get(span.status, "·")
+    label = f"{mark} {summary.label(record, span)[:28]}"
     if span.kind in {"tool", "more"}:
         hover = _tool(span) if span.kind == "tool" else plain(span.name)
         return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
     asks = [s for s in record.inside(span) if s.kind == "ask"]
     tries = _told(tuple(s for ask in asks for s in _tries(record, ask)))
-    cached = bool(words.cache(record, span))
+    cached = bool(summary.cache(record, span))
     return Row(span, depth, label, _beside(record, span), _hover(record, span, hangs), cached, hangs, tries)
 
 
@@ -95,9 +95,9 @@ def length(record: Record, span: Span) -> float:
 def _spoken(record: Record, span: Span) -> list[str]:
     if span.status == "skipped":
         return ["skipped"]
-    failed = f"failed: {words.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
-    state = failed or words.waits(span, 60) or ("" if span.status == "done" else span.status)
-    return [text for text in (words.seconds(length(record, span)), state, _slow(record, span)) if text]
+    failed = f"failed: {humanize.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
+    state = failed or summary.waits(span, 60) or ("" if span.status == "done" else span.status)
+    return [text for text in (humanize.seconds(length(record, span)), state, _slow(record, span)) if text]
 
 
 def _slow(record: Record, span: Span) -> str:
@@ -108,48 +108,51 @@ def _slow(record: Record, span: Span) -> str:
 
 
 def _beside(record: Record, step: Span) -> tuple[str, ...]:
-    said = [*_spoken(record, step), *words.story(record, step)]
+    said = [*_spoken(record, step), *summary.story(record, step)]
     if step.id == [s for s in record.beside(step) if s.name == step.name][-1].id:  # the last round tells all
-        said.append(words.scores(step))
-    return tuple(words.one_line(part, 60) for part in said if part)
+        said.append(summary.scores(step))
+    return tuple(humanize.one_line(part, 60) for part in said if part)
 
 
 def _hover(record: Record, step: Span, on_path: bool) -> str:
-    models = words.models(record, step)
-    figures = (
-        f"{words.seconds(length(record, step))}, {step.usage.total:,} tokens, {words.money(step.cost, step.unpriced)}"
-    )
+    models = summary.models(record, step)
+    took, cost = humanize.seconds(length(record, step)), humanize.money(step.cost, step.unpriced)
+    figures = f"{took}, {step.usage.total:,} tokens, {cost}"
     told = [
-        f"{words.label(record, step)} ({step.kind}, {step.status})",
+        f"{summary.label(record, step)} ({step.kind}, {step.status})",
         f"{figures}, {models}" if models else figures,
-        words.cache(record, step),
+        summary.cache(record, step),
         "on the critical path" if on_path else "",
     ]
     inside = record.inside(step)
-    whys = [w for a in (step, *inside) for w in a.why] + [w for a in inside for w in words.choices(record, a)]
-    told += [words.one_line(w, _LINE) for w in whys][:_WHYS]
+    whys = [str(w) for a in (step, *inside) for w in a.why] + [w for a in inside for w in summary.choices(record, a)]
+    told += [humanize.one_line(w, _LINE) for w in whys][:_WHYS]
     told += _wrapped("error: ", step.error)
-    told += _wrapped("in: ", words.said(step.input))
+    told += _wrapped("in: ", humanize.said(step.input))
     told += _wrapped("out: ", step.output)
     return _lines(told)
 
 
 def _wrapped(word: str, value: object) -> list[str]:
     """A value in a few lines: a label of the figure is as wide as its longest."""
-    said = words.one_line(value, _LINE * _LINES)
+    said = humanize.one_line(value, _LINE * _LINES)
     return wrap(word + said, _LINE) if said else []
 
 
 def _tool(tool: Span) -> str:
-    head = f"{tool.name} (tool, {tool.status}), {words.seconds(tool.seconds)}"
+    head = f"{tool.name} (tool, {tool.status}), {humanize.seconds(tool.seconds)}"
     return _lines([head, *_wrapped("in: ", tool.input), *_wrapped("out: ", tool.error or tool.output)])
 
 
 def attempt_hover(attempt: Span) -> str:
     """What is told of an attempt that failed, or of one of several."""
-    said = f"{attempt.name} at {attempt.model}: {attempt.status} after {words.seconds(attempt.seconds)}"
+    said = f"{attempt.name} at {attempt.model}: {attempt.status} after {humanize.seconds(attempt.seconds)}"
     return _lines(
-        [said, words.one_line(attempt.error, 2 * _LINE), *(words.one_line(w, 2 * _LINE) for w in attempt.why)]
+        [
+            said,
+            humanize.one_line(attempt.error, 2 * _LINE),
+            *(humanize.one_line(str(w), 2 * _LINE) for w in attempt.why),
+        ]
     )
 
 
@@ -159,4 +162,4 @@ def _lines(lines: list[str]) -> str:
 
 def plain(text: str) -> str:
     """Plotly reads a little HTML in its labels, and TeX between dollars: none of it is ours."""
-    return escape(words.shown(text), quote=False).replace("$", "&#36;")
+    return escape(humanize.shown(text), quote=False).replace("$", "&#36;")

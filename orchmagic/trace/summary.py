@@ -1,0 +1,150 @@
+"""What there is to say of a record or of a span, in a few words: models, cache, parts, tries, scores, names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from orchmagic.core.numbers import counted
+from orchmagic.trace import humanize
+from orchmagic.trace.reasons import Reason
+from orchmagic.trace.record import Record, Span
+
+
+def total(record: Record) -> str:
+    """The run's cost, with the number of calls whose price is unknown."""
+    return humanize.spent(record.cost, record.unpriced)
+
+
+def cache(record: Record, step: Span, *, brief: bool = False) -> str:
+    """`cached (3 min old)`, `cached` where it is `brief`, `2 of 3 cached`, `from the record`, or nothing."""
+    asks = [s for s in record.below(step) if s.kind == "ask"]
+    hits = [s.age for s in asks if s.age is not None]
+    if asks and all(s.recalled for s in asks):
+        return "from the record"
+    if not hits:
+        return ""
+    if len(hits) < len(asks):
+        return f"{len(hits)} of {len(asks)} cached"
+    return "cached" if brief else f"cached ({humanize.age(max(hits))} old)"
+
+
+def models(record: Record, step: Span) -> str:
+    """The models that answered in a step and in all that is inside it."""
+    return ", ".join(dict.fromkeys(s.model for s in record.below(step) if s.kind == "ask" and s.model))
+
+
+def parts(record: Record, step: Span) -> str:
+    """`40 items, 2 failed`, `5 votes`, or nothing: what a step did side by side."""
+    inner = [s for s in record.inside(step) if s.kind in {"item", "vote"}]
+    if not inner:
+        return ""
+    counts = Counter(s.status for s in inner)
+    for span in record.inside(step):
+        counts.update(span.left_out)
+    listed = [counted(counts.total(), inner[0].kind)]
+    listed += [f"{counts[s]:,} {s}" for s in ("failed", "running", "waiting", "cancelled") if counts[s]]
+    if isinstance(step.output, dict) and isinstance(agree := step.output.get("agreement"), int | float):
+        listed.append(f"agreement {agree:.0%}")
+    return ", ".join(listed)
+
+
+def waits(span: Span, limit: int = 60) -> str:
+    """What a waiting step waits for, or nothing."""
+    if span.status != "waiting" or not span.asked:
+        return ""
+    return f"waits for: {humanize.one_line(span.asked['question'], limit)}"
+
+
+def scores(span: Span) -> str:
+    """The scores of the rounds so far, or nothing."""
+    return next((str(reason) for reason in span.why if reason.kind == "scores"), "")
+
+
+def fallback(record: Record, step: Span) -> str:
+    """The model that answered in place of the first one in a step's own questions, or nothing."""
+    asks = (s for s in record.inside(step) if s.kind == "ask")
+    return next((r.target for ask in asks for r in ask.why if r.kind == "fell_back"), "")
+
+
+def tries(record: Record, ask: Span) -> tuple[Span, ...]:
+    """The attempts of a question."""
+    return tuple(s for s in record.inside(ask) if s.kind == "attempt")
+
+
+def chosen(record: Record, ask: Span) -> Reason | None:
+    """Why the deployment that answered was called, if its alias has several."""
+    called = tries(record, ask)
+    why = next((t.why for t in called if t.status == "done"), called[-1].why if called else ())
+    return why[0] if why else None
+
+
+def choices(record: Record, ask: Span) -> tuple[str, ...]:
+    """Why each deployment was called, where more than one was: `p@a: first choice`."""
+    called = tries(record, ask)
+    return tuple(f"{t.model}: {reason}" for t in called for reason in t.why) if len(called) > 1 else ()
+
+
+def again(record: Record, step: Span) -> str:
+    """`1 retry, 2 re-asks` of a step's own questions, or nothing."""
+    asks = [s for s in record.inside(step) if s.kind == "ask"]
+    retried = sum(s.status == "retried" for ask in asks for s in record.inside(ask))
+    asked = sum(s.status == "retried" for s in asks)
+    told = [counted(retried, "retry", "retries")] if retried else []
+    return ", ".join(told + ([counted(asked, "re-ask")] if asked else []))
+
+
+def story(record: Record, step: Span) -> tuple[str, ...]:
+    """What was unusual about a step, part by part, the most telling first."""
+    target = fallback(record, step)
+    return (
+        f"fell back to {humanize.one_line(target, 24)}" if target else "",
+        cache(record, step),
+        score(record, step),
+        parts(record, step),
+        again(record, step),
+    )
+
+
+def score(record: Record, span: Span) -> str:
+    """`score 8`, of the best one of several rounds `score 9 ★ best`, or nothing."""
+    own = _score(span)
+    if own is None:
+        return ""
+    rounds = [n for s in record.beside(span) if s.name == span.name and (n := _score(s)) is not None]
+    first = next(s for s in record.beside(span) if s.name == span.name and _score(s) == max(rounds))
+    return f"score {own:g}" + (" ★ best" if len(rounds) > 1 and span.id == first.id else "")
+
+
+def _score(span: Span) -> float | None:
+    found = span.output.get("score") if isinstance(span.output, dict) and span.kind == "call" else None
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+
+
+def headline(record: Record) -> str:
+    """`triage · done · 3.4 s · 252 tokens · $0 · 2 calls, 1 cached`."""
+    calls = counted(record.calls, "model call")
+    if record.cached:
+        calls += f", {record.cached} cached"
+    if record.recalled:
+        calls += f", {record.recalled} from the record"
+    figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), total(record), calls)
+    return " · ".join((record.name, record.status, *figures))
+
+
+def label(record: Record, span: Span) -> str:
+    """A step's name, with its visit when it was visited more than once; of an item also what it is."""
+    if span.kind == "item":
+        said = humanize.one_line(_gist(span.input), 20)
+        return f"{span.name} · {said}" if said else span.name
+    if span.kind in {"vote", "tool", "more"}:
+        return span.name
+    again = sum(s.name == span.name for s in record.beside(span)) > 1
+    return f"{span.name} {span.id.rpartition('#')[2]}" if again else span.name
+
+
+def _gist(value: Any) -> Any:
+    """Of a record its first text: a row of a table is known by it."""
+    if isinstance(value, dict):
+        return next((v for v in value.values() if isinstance(v, str | int)), "")
+    return value if isinstance(value, str | int | float) else ""

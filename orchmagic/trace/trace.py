@@ -1,0 +1,139 @@
+"""The growing list of events of one run, from which its record is derived at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchmagic.trace import fold
+from orchmagic.trace.events import (
+    CallFinished,
+    Decided,
+    Event,
+    NodeFinished,
+    NodeSkipped,
+    ReplyRepaired,
+    RunFinished,
+    RunStarted,
+    TextStreamed,
+    ToolFinished,
+)
+from orchmagic.trace.record import Picture, Record
+
+
+class Trace:
+    """Stores what happens in a run and passes it on. Not thread-safe: all events come from the session's loop.
+
+    A node that goes on after a pause visits its finished parts again: events that were already emitted are dropped.
+    `remarks` are shown with the end of the run.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        name: str,
+        pattern: str,
+        *,
+        picture: Picture | None = None,
+        limits: Mapping[str, Any] | None = None,
+        strongest: Mapping[str, Any] | None = None,
+        usual: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        started: str = "",
+    ) -> None:
+        self.run = run
+        self.name = name
+        self.pattern = pattern
+        self.picture = picture or Picture()
+        self.limits = dict(limits or {})
+        self.strongest = strongest
+        self.usual = usual
+        self.started = started
+        self.events: list[Event] = []
+        self.remarks: list[str] = []
+        self.listeners: list[Callable[[Event], None]] = []
+        self.began = 0.0  # when the run went on: what it waited for a person is not its own time
+        self._clock = clock
+        self._zero: float | None = None
+        self._ended: set[str] = set()  # spans, questions and tool calls that ended well
+        self._emitted: set[Event] = set()  # events that have no end of their own
+
+    @property
+    def now(self) -> float:
+        """Seconds since the first event."""
+        return 0.0 if self._zero is None else self._clock() - self._zero
+
+    def add(self, event: Event) -> None:
+        """Stamp and store a new event (a streamed piece of text is only passed on), then call the listeners."""
+        if not self._is_new(event):
+            return
+        self._remember(event)
+        if self._zero is None:
+            self._zero = self._clock()
+        stamped = replace(event, at=self.now)
+        if not isinstance(event, TextStreamed):
+            self.events.append(stamped)
+        for listener in tuple(self.listeners):
+            listener(stamped)
+
+    def remark(self, text: str) -> None:
+        """Show this with the end of the run, once."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+    def restart(self) -> None:
+        """Forget what happened: the run begins again, from its journal."""
+        self.events.clear()
+        self.remarks.clear()
+        self._ended.clear()
+        self._emitted.clear()
+        self._zero = None
+        self.began = 0.0
+
+    def load(self, events: Iterable[Event]) -> None:
+        """Go on where another process stopped: the clock runs on from the last of its events."""
+        self.events[:] = events
+        for event in self.events:
+            self._remember(event)
+        self._zero = self._clock() - max((e.at for e in self.events), default=0.0)
+
+    def snapshot(self) -> Record:
+        """The run as it stands, as plain data."""
+        blank = Record(
+            run=self.run,
+            name=self.name,
+            pattern=self.pattern,
+            started=self.started,
+            seconds=self.now,
+            limits=self.limits,
+            picture=self.picture,
+            strongest=self.strongest,
+            usual=self.usual,
+        )
+        return fold.derive(tuple(self.events), blank)
+
+    def _is_new(self, event: Event) -> bool:
+        match event:
+            case RunStarted() | RunFinished():
+                return True
+            case Decided() | ReplyRepaired():
+                return replace(event, at=0.0) not in self._emitted
+            case _ if hasattr(event, "call"):
+                return event.call not in self._ended
+            case _:
+                return getattr(event, "span", None) not in self._ended
+
+    def _remember(self, event: Event) -> None:
+        match event:
+            case NodeFinished() | NodeSkipped():
+                self._ended.add(event.span)
+            case CallFinished():
+                self._ended.add(event.call)
+            case ToolFinished(error=None):
+                self._ended.add(event.call)
+            case Decided() | ReplyRepaired():
+                self._emitted.add(replace(event, at=0.0))
+            case _:
+                pass
