@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 from IPython.core.formatters import DisplayFormatter
+from telling import Told, done
 
 from orchmagic import Reply, Script, Session, install
 from orchmagic.models.providers.scripted import remove
-from orchmagic.trace import humanize
+from orchmagic.trace import events, humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.receipt import Receipt
@@ -143,3 +144,14 @@ def test_a_receipt_of_very_many_rows_is_cut_and_says_where_the_rest_is(priced):
     assert len(receipt) == 500
     assert "… 300 more rows" in receipt.text
     assert receipt.html(10).count("<tr>") == 12
+
+
+@pytest.mark.parametrize(("paid", "cost"), [(True, 0.5), (False, 0.0)])
+def test_what_a_journal_saved_is_not_said_to_be_the_cache_s(paid, cost):
+    told = Told().step("extract#1")
+    told(events.CallStarted(call="extract#1.1", span="extract#1", model="m"))
+    told(events.JournalHit(call="extract#1.1", usage=Usage(input=3, output=4), cost=0.5, paid=paid))
+    told(events.CallFinished(call="extract#1.1", text="a", model="m", provider="p"), done("extract#1", "a"))
+    receipt = Receipt(told(events.RunFinished(status="done")).record)
+    assert (receipt[0]["cache"], receipt[0]["saved"], receipt.totals["cost"]) == ("record", None if paid else 0.5, cost)
+    assert [note for note in receipt.notes if "cache" in note] == []
