@@ -1,6 +1,6 @@
 """The provider for every OpenAI-compatible endpoint. Its errors are ModelErrors, its retries are none.
 
-Bodies go out and come in as JSON data (`models.wire`): what the client's typed layer does not know, an endpoint may.
+Bodies go out and come in as JSON data (`models.wire`): endpoints send fields that the typed client lacks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PATH = "/chat/completions"
 
-# what reading an answer raises when it is no JSON, or JSON of another shape (nested without end included)
+# what reading an answer raises if it is no JSON, or JSON of another shape (nested without end included)
 _NOT_OF_THE_PROTOCOL = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
@@ -39,7 +39,7 @@ class OpenAIProvider:
         self._clients: dict[tuple[asyncio.AbstractEventLoop, str, str], AsyncOpenAI] = {}
 
     async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
-        """Ask once. `request.timeout` bounds the whole attempt, from connecting to the last byte."""
+        """Call once. `request.timeout` bounds the whole attempt, from connecting to the last byte."""
         deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
         key = self._key(deployment)
         client = self._client(str(deployment.base_url), key)
@@ -81,15 +81,15 @@ def _connect(url: str, key: str) -> AsyncOpenAI:
     from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
 
-    wrong = SettingsError(f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1")
+    no_address = SettingsError(f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1")
     if not is_address(url):
-        raise wrong
+        raise no_address
     # a proxy for the world is no way to this machine; no time limits of its own: `complete` sets one
     http = DefaultAsyncHttpxClient(trust_env=False, timeout=None) if on_loopback(url) else None
     try:
         return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
     except InvalidURL:
-        raise wrong from None
+        raise no_address from None
 
 
 async def _ask(
@@ -101,7 +101,7 @@ async def _ask(
         if body.get("stream"):
             answer = await _stream(client, body, call, deployment, emit)
         else:
-            answer = await _whole(client, body, deployment)
+            answer = await _complete(client, body, deployment)
         return prices.with_cost(chat_completions.response(answer, body), answer, deployment, body)
     except APIConnectionError as error:
         raise _broken(error, deployment) from error
@@ -116,7 +116,7 @@ async def _ask(
         raise http_errors.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
 
 
-async def _whole(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deployment) -> Mapping[str, Any]:
+async def _complete(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deployment) -> Mapping[str, Any]:
     from httpx2 import Response  # noqa: PLC0415 - comes with openai
 
     response = await client.post(_PATH, cast_to=Response, body=body)

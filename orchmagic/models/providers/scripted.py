@@ -85,10 +85,12 @@ def _fail(reply: Reply, request: ModelRequest, deployment: Deployment) -> None:
 def _speak(
     reply: Reply, answer: ModelResponse, request: ModelRequest, deployment: Deployment, emit: Emit
 ) -> ModelResponse:
-    said: list[Any] = pieces(answer.text) if request.stream and answer.finish_reason != chat_completions.REFUSAL else []
+    chunks: list[Any] = (
+        pieces(answer.text) if request.stream and answer.finish_reason != chat_completions.REFUSAL else []
+    )
     if reply.fault == "reset":
-        said = said[: len(said) // 2]
-    for piece in said:
+        chunks = chunks[: len(chunks) // 2]
+    for piece in chunks:
         emit(TextStreamed(call=request.call, text=piece))
     if reply.fault == "reset":
         raise lost(deployment, "reset in mid-answer, as the script says")

@@ -42,8 +42,8 @@ class Script:
         with self._lock:
             self.requests.append(json.loads(json.dumps(body)))
             number = len(self.requests)
-            found = self._find(body)
-        return (found if isinstance(found, Reply) else Reply(found)), number
+            answer = self._find(body)
+        return (answer if isinstance(answer, Reply) else Reply(answer)), number
 
     def _finder(self, replies: Source) -> Callable[[Body], Answer]:
         if callable(replies):

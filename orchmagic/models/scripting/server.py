@@ -59,7 +59,7 @@ class ScriptedServer:
             while (question := await _read(reader)) is not None:
                 await self._answer(*question, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the other side went away: nobody listens any more
+            pass  # the client went away
         except asyncio.CancelledError:
             writer.transport.abort()  # the server stops: not even what is written needs to arrive
         finally:
@@ -77,16 +77,16 @@ class ScriptedServer:
         if (method, path) != ("POST", "/v1/chat/completions"):
             return await _send(writer, 404, _error(f"no {method} {path} here"))
         try:
-            asked = json.loads(body)
+            data = json.loads(body)
         except ValueError:
             return await _send(writer, 400, _error("the body is not JSON"))
-        if not isinstance(asked, dict) or not isinstance(asked.get("messages"), list):
+        if not isinstance(data, dict) or not isinstance(data.get("messages"), list):
             return await _send(writer, 400, _error("the body has no list of messages"))
-        return await self._reply(asked, reader, writer)
+        return await self._reply(data, reader, writer)
 
-    async def _reply(self, asked: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _reply(self, data: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            reply, number = self.script.take(asked)
+            reply, number = self.script.take(data)
         except Exception as error:  # noqa: BLE001 - a script's own function: its error is shown to who asked
             return await _send(writer, 500, _error(f"the script failed: {type(error).__name__}: {error}"))
         await asyncio.sleep(reply.latency)
@@ -99,9 +99,9 @@ class ScriptedServer:
             raise ConnectionResetError
         if reply.fault == "garbled":
             return await _write(writer, 200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})
-        answer = completion(reply, asked, number)
-        if asked.get("stream"):
-            usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        answer = completion(reply, data, number)
+        if data.get("stream"):
+            usage = bool((data.get("stream_options") or {}).get("include_usage"))
             return await _stream(writer, reply, list(_chunks(answer, with_usage=usage)))
         if reply.fault == "reset":
             return await _cut(writer, _head(200, {"Content-Length": "1000"}) + b'{"choices": [')
@@ -191,8 +191,8 @@ async def _cut(writer: asyncio.StreamWriter, last: bytes) -> None:
     """Break the connection with a reset (not an orderly end), after what was written has left."""
     writer.write(last)
     await writer.drain()
-    found = writer.get_extra_info("socket")
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
     raise ConnectionResetError
 

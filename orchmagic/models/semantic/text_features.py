@@ -1,6 +1,6 @@
-"""What a text asks, as far as word lists can tell: how it asks, which words carry it, numbers, negations, scope.
+"""The features of a question, by word lists: how it asks, its content words, numbers, negations and scope.
 
-Two texts are compared by what they hold, never by what they look like: `differences.py` reads these records.
+`differences.py` compares two questions by these features.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ONE = "1"  # "one" is a pronoun more often than a number
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The lists of words.toml, ready to be asked."""
+    """The lists of words.toml."""
 
     empty: frozenset[str]
     scope: frozenset[str]
@@ -91,33 +91,33 @@ def _groups(text: str) -> list[list[str]]:
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> TextFeatures:
-    """The reading of one text."""
+    """The features of one text."""
     known = words()
     plain = _plain(text)
     tokens = _TOKEN.findall(plain)
     spoken = [t for t in tokens if t[0].isalpha()]
-    told = _paired(_joined(tokens, known), known)
+    ordered = _paired(_joined(tokens, known), known)
     return TextFeatures(
         asks=_asks(spoken, known),
-        content=tuple(_meant(t, known) for t in told if _carries(t, known)),
-        order=tuple(w for t in told if (w := _placed(t, known))),
-        names=frozenset(_meant(n, known) for n in _names(text)),
+        content=tuple(_base_form(t, known) for t in ordered if _is_content(t, known)),
+        order=tuple(w for t in ordered if (w := _order_word(t, known))),
+        names=frozenset(_base_form(n, known) for n in _names(text)),
         numbers=Counter(n for t in tokens if (n := _number(t, known)) not in {"", _ONE}),
         marks=Counter(t for t in tokens if not t[0].isalnum() and t not in _SHAPING),
         scope=Counter(t for t in spoken if t in known.scope and t not in known.numbers),
         negations=sum(t in known.negation for t in spoken),
         tense=_tense(spoken, known),
-        persons=frozenset(p for p, own in ((1, _FIRST), (2, _SECOND)) if own & set(spoken)),
+        persons=frozenset(p for p, pronouns in ((1, _FIRST), (2, _SECOND)) if pronouns & set(spoken)),
     )
 
 
 def english(text: str) -> bool:
-    """Whether the guards know the language: they are blind to what another one says."""
+    """Whether the text is English; the word lists say nothing of other languages."""
     known = words()
     spoken = re.findall(r"[^\W\d_]+", text.casefold())
-    strange = sum(not w.isascii() for w in spoken)
-    ours, theirs = sum(w in known.english for w in spoken), sum(w in known.foreign for w in spoken)
-    return bool(spoken) and strange * 10 <= len(spoken) and ours > theirs
+    accented = sum(not w.isascii() for w in spoken)
+    english_words, foreign = sum(w in known.english for w in spoken), sum(w in known.foreign for w in spoken)
+    return bool(spoken) and accented * 10 <= len(spoken) and english_words > foreign
 
 
 _ARTICLES = frozenset({"the", "my", "your", "our", "a", "an"})
@@ -143,48 +143,48 @@ def _plain(text: str) -> str:
 
 def _joined(tokens: list[str], known: Words) -> list[str]:
     """`capital of France` in the order of `France's capital`: the two say the same."""
-    found = list(tokens)
+    tokens = list(tokens)
     at = 1
-    while at < len(found) - 1:
+    while at < len(tokens) - 1:
         after = at + 1
-        while after < len(found) - 1 and found[after] in _ARTICLES:
+        while after < len(tokens) - 1 and tokens[after] in _ARTICLES:
             after += 1
-        if found[at] == "of" and _carries(found[at - 1], known) and _carries(found[after], known):
-            found[at - 1 : after + 1] = [found[after], "the", found[at - 1]]
+        if tokens[at] == "of" and _is_content(tokens[at - 1], known) and _is_content(tokens[after], known):
+            tokens[at - 1 : after + 1] = [tokens[after], "the", tokens[at - 1]]
         at += 1
-    return found
+    return tokens
 
 
 def _paired(tokens: list[str], known: Words) -> list[str]:
-    """`nurse or doctor` in the order of `doctor or nurse`: single words on both sides of and or or, sorted."""
-    found = list(tokens)
-    for at in range(1, len(found) - 1):
-        after = at + 1 + (found[at + 1] in _ARTICLES)
-        if found[at] not in {"and", "or"} or after >= len(found):
+    """`nurse or doctor` in the order of `doctor or nurse`: single words beside `and` and `or` are sorted."""
+    tokens = list(tokens)
+    for at in range(1, len(tokens) - 1):
+        after = at + 1 + (tokens[at + 1] in _ARTICLES)
+        if tokens[at] not in {"and", "or"} or after >= len(tokens):
             continue
-        begins = at == 1 or not _carries(found[at - 2], known)  # a word before it would belong to it
-        ends = after + 1 == len(found) or not _carries(found[after + 1], known)
-        both = _carries(found[at - 1], known) and _carries(found[after], known)
-        if begins and ends and both and found[after] < found[at - 1]:
-            found[at - 1], found[after] = found[after], found[at - 1]
-    return found
+        begins = at == 1 or not _is_content(tokens[at - 2], known)  # a word before it would belong to it
+        ends = after + 1 == len(tokens) or not _is_content(tokens[after + 1], known)
+        both = _is_content(tokens[at - 1], known) and _is_content(tokens[after], known)
+        if begins and ends and both and tokens[after] < tokens[at - 1]:
+            tokens[at - 1], tokens[after] = tokens[after], tokens[at - 1]
+    return tokens
 
 
-def _carries(token: str, known: Words) -> bool:
+def _is_content(token: str, known: Words) -> bool:
     return token[0].isalpha() and not any(
         token in apart for apart in (known.empty, known.scope, known.negation, known.past, known.future, known.numbers)
     )
 
 
-def _meant(token: str, known: Words) -> str:
+def _base_form(token: str, known: Words) -> str:
     word = known.irregular.get(token) or _singular(token)
     return known.same.get(word, word)
 
 
-def _placed(token: str, known: Words) -> str:
-    """The word as far as its place in the text matters; "" when it does not."""
-    if _carries(token, known):
-        return _meant(token, known)
+def _order_word(token: str, known: Words) -> str:
+    """The word if its position in the text matters, else ""."""
+    if _is_content(token, known):
+        return _base_form(token, known)
     return _number(token, known) or (token if token in known.scope or token in known.negation else "")
 
 

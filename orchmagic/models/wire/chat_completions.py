@@ -1,4 +1,4 @@
-"""The wire: a ModelRequest as the JSON body of POST /chat/completions, and its answer as a ModelResponse.
+"""The wire format: a ModelRequest as the JSON body of POST /chat/completions, its answer as a ModelResponse.
 
 Providers, scripts and exported modules share this one form, so "the same request" can be compared as data.
 """
@@ -31,7 +31,7 @@ def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
         **request.parameters,
     }
     if request.schema is not None:
-        sent |= _form(request.schema, sent["messages"], deployment.schemas)
+        sent |= _schema_fields(request.schema, sent["messages"], deployment.schemas)
     if request.tools:
         sent["tools"] = [_tool(tool) for tool in request.tools]
     if request.logprobs and deployment.logprobs:  # endpoints without them answer 400
@@ -41,13 +41,15 @@ def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
     return sent
 
 
-def _form(schema: Schema, messages: list[dict[str, Any]], way: str) -> dict[str, Any]:
-    """How the endpoint learns what the reply must be like."""
-    if way == "native":
+def _schema_fields(schema: Schema, messages: list[dict[str, Any]], support: str) -> dict[str, Any]:
+    """The fields of the body that tell the endpoint the schema of the reply."""
+    if support == "native":
         form = {"name": schema.name, "schema": dict(schema.schema), "strict": schema.strict}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
-    told = {"role": "system", "content": SCHEMA.format(schema=json.dumps(schema.schema, ensure_ascii=False))}
-    return {"messages": [told, *messages]} | ({"response_format": {"type": "json_object"}} if way == "json" else {})
+    instruction = {"role": "system", "content": SCHEMA.format(schema=json.dumps(schema.schema, ensure_ascii=False))}
+    return {"messages": [instruction, *messages]} | (
+        {"response_format": {"type": "json_object"}} if support == "json" else {}
+    )
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:
@@ -68,8 +70,8 @@ def spoken(message: Mapping[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def response(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> ModelResponse:
-    """An answer (a `chat.completion` as JSON data) to the body `asked`. Tolerates missing parts.
+def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> ModelResponse:
+    """The answer in a `chat.completion` (JSON data) to `request_body`. Tolerates missing parts.
 
     Usage is estimated when the endpoint did not send it: a budget that counts nothing would never end a run.
     """
@@ -86,8 +88,8 @@ def response(answer: Mapping[str, Any], asked: Mapping[str, Any]) -> ModelRespon
         text=text,
         tool_calls=calls,
         finish_reason=reason,
-        usage=bill.usage if bill else estimate(asked, written),
-        model=str(answer.get("model") or asked.get("model") or ""),
+        usage=bill.usage if bill else estimate(request_body, written),
+        model=str(answer.get("model") or request_body.get("model") or ""),
         logprobs=_logprobs((choice.get("logprobs") or {}).get("content")),
     )
 
@@ -100,9 +102,9 @@ def _call(call: Mapping[str, Any], number: int) -> ToolCall:
     return ToolCall(str(call.get("id") or f"call_{number}"), str(function.get("name") or ""), text)
 
 
-def estimate(asked: Mapping[str, Any], written: str) -> Usage:
+def estimate(request_body: Mapping[str, Any], written: str) -> Usage:
     """What a question and its answer take, by `count`."""
-    return Usage(input=count("".join(spoken(m) for m in asked.get("messages") or ())), output=count(written))
+    return Usage(input=count("".join(spoken(m) for m in request_body.get("messages") or ())), output=count(written))
 
 
 def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ...] | None:
@@ -112,10 +114,10 @@ def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ..
 
 
 def usable(answer: ModelResponse) -> ModelResponse:
-    """The same answer, if it is one.
+    """The same answer, if it is usable.
 
     Raises:
-        RefusedReply, TruncatedReply, EmptyReply: it is none; `usage` and `cost` say what it spent.
+        RefusedReply, TruncatedReply, EmptyReply: it is not; `usage` and `cost` say what it spent.
     """
     if (fault := unusable(answer.finish_reason, answer.text, answer.tool_calls)) is None:
         return answer
@@ -139,9 +141,8 @@ def usable(answer: ModelResponse) -> ModelResponse:
 
 def one_line(text: str, limit: int = 300) -> str:
     """Foreign text made fit for an error: one line, no control characters, cut at `limit` characters."""
-    words = "".join(c if c.isprintable() else " " for c in text).split()
-    whole = " ".join(words)
-    return whole if len(whole) <= limit else whole[:limit] + " ..."
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else line[:limit] + " ..."
 
 
 class Assembly:
@@ -155,11 +156,11 @@ class Assembly:
         self._reason: str | None = None
 
     def add(self, chunk: Mapping[str, Any]) -> str:
-        """Take a chunk; returns the text in it."""
+        """Add a chunk; returns the text in it."""
         self._head |= {key: chunk[key] for key in _HEAD if chunk.get(key)}
-        own = chunk.get("x_groq")
-        if isinstance(own, Mapping) and own.get("usage"):  # Groq, where nobody asked for the usage in a stream
-            self._head.setdefault("usage", own["usage"])
+        groq = chunk.get("x_groq")
+        if isinstance(groq, Mapping) and groq.get("usage"):  # Groq, if the request did not ask for the usage
+            self._head.setdefault("usage", groq["usage"])
         choice = next(iter(chunk.get("choices") or ()), None)
         if choice is None:
             return ""

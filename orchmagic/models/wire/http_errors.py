@@ -1,4 +1,4 @@
-"""What can go wrong between us and an endpoint, as ModelErrors: one clear line each, never a key in it."""
+"""The errors of an endpoint as ModelErrors: one line of text each, never with a key in it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _SECRET = 8  # characters: a shorter key is a placeholder such as "none", and ma
 
 # For each fault of an HTTP status: the error that it becomes, and its text.
 _ERRORS: Mapping[str, tuple[type[ModelError], str]] = {
-    "quota": (QuotaExhausted, "the account at {host} has nothing left ({status}): {said}"),
-    "content_filter": (RefusedReply, "a content filter of {host} stopped the request: {said}"),
-    "malformed": (UnusableReply, "{model} wrote what {host} cannot read ({status}): {said}"),
-    "rate_limit": (RateLimited, "429 from {host}{wait}: {said}"),
-    "timeout": (CallTimeout, "408 from {host}: {said}"),
-    "server": (ServerFailed, "{status} from {host}: {said}"),
-    "key": (RequestRejected, "{key} was refused by {host} ({status}): {said}"),
-    "no_model": (RequestRejected, "{host} has no model {model!r}, or base_url is wrong (404): {said}"),
-    "request": (RequestRejected, "{host} rejected the request ({status}): {said}"),
+    "quota": (QuotaExhausted, "the account at {host} has nothing left ({status}): {reason}"),
+    "content_filter": (RefusedReply, "a content filter of {host} stopped the request: {reason}"),
+    "malformed": (UnusableReply, "{model} wrote what {host} cannot read ({status}): {reason}"),
+    "rate_limit": (RateLimited, "429 from {host}{wait}: {reason}"),
+    "timeout": (CallTimeout, "408 from {host}: {reason}"),
+    "server": (ServerFailed, "{status} from {host}: {reason}"),
+    "key": (RequestRejected, "{key} was refused by {host} ({status}): {reason}"),
+    "no_model": (RequestRejected, "{host} has no model {model!r}, or base_url is wrong (404): {reason}"),
+    "request": (RequestRejected, "{host} rejected the request ({status}): {reason}"),
 }
 
 
@@ -48,11 +48,16 @@ def rejected(
     fault = fault_of(status, detail)
     kind, text = _ERRORS[fault]
     wait = wait_seconds(retry_after)
-    asked = "" if wait is None else f", which asks to wait {wait:.4g} s"
-    words = {"wait": asked, "host": _at(deployment), "key": deployment.key_env or KEY_ENV, "model": deployment.model}
-    said = detail if isinstance(detail, str) else str(detail.get("message") or "")
+    requested = "" if wait is None else f", which asks to wait {wait:.4g} s"
+    words = {
+        "wait": requested,
+        "host": _at(deployment),
+        "key": deployment.key_env or KEY_ENV,
+        "model": deployment.model,
+    }
+    reason = detail if isinstance(detail, str) else str(detail.get("message") or "")
     error = kind(
-        text.format(status=status, said=redact(one_line(said)) or "no reason given", **words),
+        text.format(status=status, reason=redact(one_line(reason)) or "no reason given", **words),
         model=deployment.model,
         provider=deployment.provider,
         status=status,
@@ -119,9 +124,9 @@ def kind(error: ModelError) -> str:
 
 
 def say(error: ModelError) -> str:
-    """The error's own words, its kind before them where they do not name it."""
-    words = str(error)
-    return words if kind(error) in words else f"{kind(error)}: {words}"
+    """The text of the error, its kind before it if the text does not name it."""
+    text = str(error)
+    return text if kind(error) in text else f"{kind(error)}: {text}"
 
 
 def each(tried: Sequence[tuple[str, ModelError]]) -> str:

@@ -70,10 +70,10 @@ class _Filler:
         return self.fill(self._target(reference), (*active, reference))
 
     def _target(self, reference: str) -> JsonSchema:
-        found: Any = self._root
+        target: Any = self._root
         for key in reference.removeprefix("#").strip("/").split("/"):
-            found = found[key.replace("~1", "/").replace("~0", "~")] if key else found
-        return found  # type: ignore[no-any-return]  # a reference leads to a schema
+            target = target[key.replace("~1", "/").replace("~0", "~")] if key else target
+        return target  # type: ignore[no-any-return]  # a reference leads to a schema
 
     def _first(self, choices: Iterable[JsonSchema], active: tuple[str, ...]) -> Any:
         for choice in choices:
