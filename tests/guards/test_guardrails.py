@@ -50,7 +50,7 @@ class Bench:
         return build(
             emit=self.said.append,
             resolve=lambda _: Deployment("m", "scripted", "guarded"),
-            provider={"scripted": scripted.create()}.__getitem__,
+            provider={"scripted": scripted.ScriptedProvider()}.__getitem__,
             cache=self.cache,
             flights=self.flights,
             journal=self.journal,

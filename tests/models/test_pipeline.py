@@ -60,7 +60,7 @@ class Bench:
         given = {
             "emit": self.said.append,
             "resolve": self.resolve,
-            "provider": {"scripted": scripted.create()}.__getitem__,
+            "provider": {"scripted": scripted.ScriptedProvider()}.__getitem__,
             "cache": self.cache,
             "flights": self.flights,
             "journal": NoJournal(),

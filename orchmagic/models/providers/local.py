@@ -53,8 +53,4 @@ def endpoint(model: str = weights.DEFAULT) -> Endpoint:
     return engine.start(model, say)
 
 
-def create() -> LocalProvider:
-    return LocalProvider()
-
-
-plug = ProviderPlug("local", create)
+plug = ProviderPlug("local", LocalProvider)

@@ -160,8 +160,4 @@ def _broken(error: Exception, deployment: Deployment) -> ModelError:
     return http_errors.lost(deployment, str(cause or error) or type(cause or error).__name__)
 
 
-def create() -> OpenAIProvider:
-    return OpenAIProvider(environ=api_keys.key_environment())
-
-
-plug = ProviderPlug("openai", create)
+plug = ProviderPlug("openai", lambda: OpenAIProvider(environ=api_keys.key_environment()))

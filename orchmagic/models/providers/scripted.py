@@ -98,8 +98,4 @@ def _speak(
     return chat_completions.usable(replace(answer, provider=deployment.provider, cost=spent))
 
 
-def create() -> ScriptedProvider:
-    return ScriptedProvider()
-
-
-plug = ProviderPlug(DEFAULT, create)
+plug = ProviderPlug(DEFAULT, ScriptedProvider)

@@ -58,9 +58,8 @@ def rejected(
     reason = detail if isinstance(detail, str) else str(detail.get("message") or "")
     error = kind(
         text.format(status=status, reason=redact(one_line(reason)) or "no reason given", **words),
-        model=deployment.model,
-        provider=deployment.provider,
         status=status,
+        **_who(deployment),
     )
     error.transient, error.falls_back = FAULTS[fault].retried, FAULTS[fault].falls_back
     if isinstance(error, RateLimited):
@@ -76,13 +75,12 @@ def late(deployment: Deployment, limit: float | None) -> CallTimeout:
     """No complete answer within `limit` seconds."""
     within = "in time" if limit is None else f"within {limit:g} s"
     text = f"{deployment.model} at {_at(deployment)} did not answer {within}: raise timeout, or add a fallback"
-    return CallTimeout(text, model=deployment.model, provider=deployment.provider)
+    return CallTimeout(text, **_who(deployment))
 
 
 def lost(deployment: Deployment, how: str) -> ConnectionLost:
     """The connection to a running endpoint broke."""
-    text = f"the connection to {_at(deployment)} broke: {redact(one_line(how))}"
-    return ConnectionLost(text, model=deployment.model, provider=deployment.provider)
+    return ConnectionLost(f"the connection to {_at(deployment)} broke: {redact(one_line(how))}", **_who(deployment))
 
 
 def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
@@ -90,7 +88,7 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
     what = f" ({redact(one_line(how))})" if how else ""
     place = shown(deployment.base_url or deployment.provider)
     text = f"nothing answers at {place}: start the server or change base_url{what}"
-    error = ConnectionLost(text, model=deployment.model, provider=deployment.provider)
+    error = ConnectionLost(text, **_who(deployment))
     error.may_have_spent = False
     return error
 
@@ -98,7 +96,11 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
 def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
     """An answer that is not JSON of the protocol: a proxy's page, or a server in trouble."""
     text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(one_line(how, 120))}"
-    return ServerFailed(text, model=deployment.model, provider=deployment.provider, status=status)
+    return ServerFailed(text, status=status, **_who(deployment))
+
+
+def _who(deployment: Deployment) -> dict[str, Any]:
+    return {"model": deployment.model, "provider": deployment.provider}
 
 
 def _at(deployment: Deployment) -> str:

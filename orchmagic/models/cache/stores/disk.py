@@ -215,8 +215,4 @@ def _cause(error: BaseException) -> BaseException:
     return inner if isinstance(inner, sqlite3.Error) else error
 
 
-def create(folder: str) -> DiskCache:
-    return DiskCache(Path(folder))
-
-
-plug = CachePlug("disk", create)
+plug = CachePlug("disk", lambda folder: DiskCache(Path(folder)))

@@ -63,8 +63,4 @@ class MemoryCache:
         """Nothing is open."""
 
 
-def create(_folder: str) -> MemoryCache:
-    return MemoryCache()
-
-
-plug = CachePlug("memory", create)
+plug = CachePlug("memory", lambda _folder: MemoryCache())
