@@ -53,8 +53,8 @@ class GraphBuilder:
 
     def _called(self, step: Step, settings: dict[str, Any]) -> Call:
         self._lines[step.name] = step.line
-        asked = {} if self.options.retry is None else {"retry": self.options.retry}
-        fields = {"output": step.output or TEXT, **asked, **settings}
+        retry = {} if self.options.retry is None else {"retry": self.options.retry}
+        fields = {"output": step.output or TEXT, **retry, **settings}
         return Call(step.name, settings.get("messages") or step.messages, **_without_messages(fields))
 
     def _run(self, step: Step, also: Iterable[StepOption], settings: Mapping[str, Any]) -> Sub:
@@ -125,12 +125,12 @@ class GraphBuilder:
         """A `name = expression` line; `name = triage(…)` runs another orchestration."""
         self._lines[item.name] = item.line
         try:
-            found = composition.called(item.name, item.expression, self._besides(item))
+            node = composition.called(item.name, item.expression, self._besides(item))
         except InputError as error:
             what, _, write = str(error).partition(": ")
             self.problem(item.line, what, write[:1].upper() + write[1:])
             return Code(item.name, "None")
-        return found or Code(item.name, item.expression)
+        return node or Code(item.name, item.expression)
 
     def _besides(self, item: CodeStep) -> dict[str, object]:
         """The notebook as this line sees it: a step hides what has its name there."""
@@ -181,9 +181,9 @@ class GraphBuilder:
     def _check_functions(self) -> None:
         """A notebook function that has the name of one of ours would never be called."""
         for name in FUNCTIONS:
-            found = re.search(rf"(?<![.\w]){name}\s*\(", self.cell.body)
-            if found and is_code(self.namespace.get(name)):
-                line = 2 + self.cell.body[: found.start()].count("\n")
+            match = re.search(rf"(?<![.\w]){name}\s*\(", self.cell.body)
+            if match and is_code(self.namespace.get(name)):
+                line = 2 + self.cell.body[: match.start()].count("\n")
                 what = f"{name!r} is a function of cells and of the notebook"
                 self.problem(line, what, "Give that of the notebook another name")
 
@@ -250,12 +250,12 @@ class GraphBuilder:
         return next((i + 1 for i, t in enumerate(self._text()) if piece in t), 1)
 
 
-def is_code(found: object) -> bool:
+def is_code(value: object) -> bool:
     """Functions, classes and modules are code; all else that a cell names is a value."""
     return (
-        isinstance(found, type | ModuleType)
-        or inspect.isroutine(found)
-        or (callable(found) and not isinstance(found, str))
+        isinstance(value, type | ModuleType)
+        or inspect.isroutine(value)
+        or (callable(value) and not isinstance(value, str))
     )
 
 

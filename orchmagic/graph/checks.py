@@ -47,8 +47,8 @@ def own(node: Node) -> frozenset[str]:
 def reads(node: Node) -> frozenset[str]:
     """The names that a node's prompts and expressions use: inputs, steps and notebook code."""
     templates, expressions, _ = sources(node)
-    found = [template.names(t) for t in templates] + [expression.names(e) for e in expressions]
-    return frozenset().union(*found) - own(node) - FUNCTIONS.keys()
+    name_sets = [template.names(t) for t in templates] + [expression.names(e) for e in expressions]
+    return frozenset().union(*name_sets) - own(node) - FUNCTIONS.keys()
 
 
 def name(chosen: str | None, inputs: Sequence[str], code: Sequence[str]) -> Iterator[Finding]:

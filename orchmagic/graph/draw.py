@@ -114,15 +114,15 @@ def _label(label: str | bool, limit: int | None, target: str) -> str:
 
 def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
     """The graph as a Mermaid flowchart; arrows in `taken` are thick."""
-    found = picture(graph)
-    notes = dict(found.notes)
+    drawn = picture(graph)
+    notes = dict(drawn.notes)
     lines = ["flowchart LR"]
-    for name, what in found.nodes:
+    for name, what in drawn.nodes:
         if what in _SHAPES:
             left, right = _SHAPES[what]
             word = f'"{name}<br/>{_plain(notes[name])}"' if name in notes else name.strip("_")
             lines.append(f"    {_id(name)}{left}{word}{right}")
-    for source, target, label in found.arrows:
+    for source, target, label in drawn.arrows:
         arrow = "==>" if (source, target) in taken else "-->"
         end = f"{target.strip('_')}_([{ENDS[_KINDS[target]]}])" if target in _KINDS else _id(target)
         lines.append(f"    {_id(source)} {arrow}{f'|{_plain(label)}|' if label else ''} {end}")
@@ -135,7 +135,7 @@ def _id(name: str) -> str:
 
 def _plain(label: str) -> str:
     """Mermaid reads brackets, quotes and bars: anything but words goes as its number."""
-    return re.sub(rf"[^\w ≤{TIMES}.,-]", lambda found: f"#{ord(found[0])};", label)
+    return re.sub(rf"[^\w ≤{TIMES}.,-]", lambda character: f"#{ord(character[0])};", label)
 
 
 def outline(graph: Graph) -> str:

@@ -50,15 +50,15 @@ class Tool:
         return {name: getattr(model, name) for name in type(model).model_fields}
 
 
-def problem(name: str, found: object) -> str | None:
-    """Why `found` cannot be a tool, in words; None when it can."""
-    if found is None:
+def problem(name: str, value: object) -> str | None:
+    """Why `value` cannot be a tool, in words; None when it can."""
+    if value is None:
         return f"there is no function {name!r} in the notebook"
-    if isinstance(found, type) or not callable(found):
-        return f"{name!r} is {_kind(found)}, not a function"
+    if isinstance(value, type) or not callable(value):
+        return f"{name!r} is {_kind(value)}, not a function"
     try:
-        parameters = inspect.signature(found).parameters.values()
-        hints = get_type_hints(found)
+        parameters = inspect.signature(value).parameters.values()
+        hints = get_type_hints(value)
     except (ValueError, TypeError, NameError) as error:
         return f"the type hints of {name!r} cannot be read ({error})"
     if odd := [p.name for p in parameters if p.kind not in _POSITIONAL]:
@@ -94,6 +94,6 @@ def readable(result: object) -> str:
         return json.dumps(result, default=str, ensure_ascii=False)
 
 
-def _kind(found: object) -> str:
-    name = "class" if isinstance(found, type) else type(found).__name__
+def _kind(value: object) -> str:
+    name = "class" if isinstance(value, type) else type(value).__name__
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -70,14 +70,14 @@ def _fields(source: str) -> Iterator[Field]:
     except (SyntaxError, ValueError) as error:
         raise NotAnOutput(f"{_cut(source)} is no output") from error
     function = tree.body[0]
-    whole = len(tree.body) == 1 and isinstance(function, ast.FunctionDef) and not function.returns
-    if not whole or not isinstance(function, ast.FunctionDef) or not isinstance(function.body[0], ast.Pass):
+    is_signature = len(tree.body) == 1 and isinstance(function, ast.FunctionDef) and not function.returns
+    if not is_signature or not isinstance(function, ast.FunctionDef) or not isinstance(function.body[0], ast.Pass):
         raise NotAnOutput(f"{_cut(source)} is no output")
-    found = function.args
-    if found.defaults or found.kw_defaults or found.vararg or found.kwarg or found.posonlyargs:
+    arguments = function.args
+    if arguments.defaults or arguments.kw_defaults or arguments.vararg or arguments.kwarg or arguments.posonlyargs:
         raise NotAnOutput("an output has neither default nor star", "write `name: type`")
     seen: set[str] = set()
-    for argument in found.args:
+    for argument in arguments.args:
         if argument.arg in seen:
             raise NotAnOutput(f"{argument.arg!r} is named twice", "give each output a name of its own")
         seen.add(argument.arg)
@@ -132,8 +132,8 @@ def _type(node: ast.expr) -> ast.expr:
             return node
         case ast.Subscript(value=value, slice=inner):
             several = isinstance(inner, ast.Tuple)
-            found = [_inner(e) for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner])]
-            node.slice = ast.Tuple(found, ast.Load()) if several else found[0]
+            types = [_inner(e) for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner])]
+            node.slice = ast.Tuple(types, ast.Load()) if several else types[0]
             _type(value)
             return node
     raise NotAnOutput(f"{_cut(ast.unparse(node))} is no type")

@@ -73,10 +73,10 @@ def _check_characters(lines: Sequence[SourceLine]) -> None:
         raise CellError(problems)
 
 
-def _read_items(found: Sequence[Block], problems: list[Problem]) -> tuple[Item, ...]:
+def _read_items(structure: Sequence[Block], problems: list[Problem]) -> tuple[Item, ...]:
     items: list[Item] = []
     readable = True
-    for block in found:
+    for block in structure:
         fresh: list[Problem] = []
         item = read_item(block, fresh)
         if item is not None:
@@ -85,7 +85,7 @@ def _read_items(found: Sequence[Block], problems: list[Problem]) -> tuple[Item, 
             problems.append(_unreadable(block.head))
         readable = item is not None or bool(fresh)
         problems.extend(fresh)
-    heads = {block.head.number: block.head for block in found}
+    heads = {block.head.number: block.head for block in structure}
     problems.extend(_check_names(items, heads))
     return tuple(items)
 

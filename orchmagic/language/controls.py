@@ -105,10 +105,10 @@ def _question(head: SourceLine, at: int, source: str, problems: list[Problem], f
 
 def _text(source: str) -> str | None:
     try:
-        found = Value(source.strip()).literal
+        literal = Value(source.strip()).literal
     except ValueError:
         return None
-    return found if isinstance(found, str) else None
+    return literal if isinstance(literal, str) else None
 
 
 def _split_maximum(head: SourceLine, source: str, start: int, problems: list[Problem]) -> tuple[str, int | None]:

@@ -79,8 +79,8 @@ def attributes(source: str) -> tuple[tuple[str, str], ...]:
     """The (name, attribute) pairs of `names` in it, as in `extract.quote`."""
     free = names(source)
     nodes = [node for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Attribute)]
-    found = {(n.value.id, n.attr) for n in nodes if isinstance(n.value, ast.Name) and n.value.id in free}
-    return tuple(sorted(found))
+    pairs = {(n.value.id, n.attr) for n in nodes if isinstance(n.value, ast.Name) and n.value.id in free}
+    return tuple(sorted(pairs))
 
 
 def evaluate(source: str, scope: Mapping[str, object]) -> object:
@@ -94,24 +94,24 @@ def evaluate(source: str, scope: Mapping[str, object]) -> object:
 def parts(source: str, scope: Mapping[str, object]) -> dict[str, object]:
     """The values inside an expression by their source (`extract.quote`), to say why a gate was false."""
     tree, _, free = _read(source)
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     try:
         for node in _chains(tree.body):
             root = next(n for n in ast.walk(node) if isinstance(n, ast.Name))
             if root.id in free and root.id in scope:
-                _note(ast.unparse(node), scope, found)
+                _note(ast.unparse(node), scope, values)
     except RecursionError:
         pass  # a telling message about a monstrous expression is not worth failing for
-    return found
+    return values
 
 
-def _note(source: str, scope: Mapping[str, object], found: dict[str, object]) -> None:
+def _note(source: str, scope: Mapping[str, object], values: dict[str, object]) -> None:
     try:
         value = evaluate(source, scope)
     except Exception:  # noqa: BLE001 - a part that cannot be read (an attribute of None) is left out
         return
     if not (inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)):
-        found[source] = value
+        values[source] = value
 
 
 def _chains(node: ast.AST) -> Iterator[ast.expr]:

@@ -46,17 +46,17 @@ class Block:
 
 def blocks(lines: Iterable[SourceLine], problems: list[Problem]) -> list[Block]:
     """The blocks of a cell without its comments."""
-    found: list[Block] = []
+    result: list[Block] = []
     stray = False
     for line in lines:
         if line.text.startswith("#"):
             continue
         if not line.blank and not line.text.startswith((" ", "\t")):
-            found.append(Block(line))
-        elif found:
-            found[-1].text.append(line)
+            result.append(Block(line))
+        elif result:
+            result[-1].text.append(line)
         elif not line.blank and not stray:
             stray = True
             write = "Write the step that this text belongs to above it, at column 0: `name`"
             problems.append(line.problem(0, "indented text without a step", write))
-    return found
+    return result

@@ -37,10 +37,10 @@ class Value:
         """A name: bare (`large`, `openai/gpt-4o`) or quoted."""
         if _WORD.fullmatch(self.source):
             return self.source
-        found = self._read("a name")
-        if not isinstance(found, str):
+        literal = self._read("a name")
+        if not isinstance(literal, str):
             raise ValueError(f"{self.source} is no name: write a word or a quoted text")  # noqa: TRY004 - a wrong value, whatever its type
-        return found
+        return literal
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -19,14 +19,14 @@ _TURN = 2  # steps of one turn: the model, its tools
 
 def check(builder: GraphBuilder, names: Iterable[str], line: int, where: str) -> tuple[str, ...]:
     """The names as tools; what is no function with type hints is a problem. `where` is `--tools` or `tools=`."""
-    found = tuple(names)
-    for name in found:
+    tools = tuple(names)
+    for name in tools:
         if trouble := tool_schema.problem(name, builder.namespace.get(name)):
             known = [
                 n for n, v in builder.namespace.items() if not n.startswith("_") and tool_schema.problem(n, v) is None
             ]
             builder.problem(line, trouble, f"{where} takes functions defined in the notebook{nearest(name, known)}")
-    return found
+    return tools
 
 
 def as_agent(builder: GraphBuilder, call: Call, names: tuple[str, ...]) -> Sub:

@@ -14,21 +14,21 @@ from orchmagic.language.cell import CodeStep, Control, Step
 
 def steps(builder: GraphBuilder, taken: Collection[str] = ()) -> list[Step | CodeStep]:
     """The steps of the cell in their order; a name that the pattern keeps for itself is a problem."""
-    found = [item for item in builder.cell.items if not isinstance(item, Control)]
-    for item in found:
+    items = [item for item in builder.cell.items if not isinstance(item, Control)]
+    for item in items:
         if item.name in taken:
             write = f"Give the step another name than {', '.join(sorted(taken))}"
             builder.problem(item.line, f"%%{builder.cell.magic} has a step {item.name!r} of its own", write)
-    return [item for item in found if item.name not in taken]
+    return [item for item in items if item.name not in taken]
 
 
 def controls(builder: GraphBuilder, keyword: str | None, write: str) -> list[Control]:
     """The control lines of one kind; others are problems."""
-    found = [item for item in builder.cell.items if isinstance(item, Control)]
-    for item in found:
+    items = [item for item in builder.cell.items if isinstance(item, Control)]
+    for item in items:
         if item.keyword != keyword:
             builder.refuse(item, f"`{item.keyword}` line", write)
-    return [item for item in found if item.keyword == keyword]
+    return [item for item in items if item.keyword == keyword]
 
 
 def only(builder: GraphBuilder, items: Sequence[Step | CodeStep], roles: Sequence[str]) -> dict[str, Step]:
@@ -44,9 +44,9 @@ def only(builder: GraphBuilder, items: Sequence[Step | CodeStep], roles: Sequenc
     return {item.name: item for item in items if isinstance(item, Step) and item.name in roles}
 
 
-def need(builder: GraphBuilder, found: dict[str, Step], role: str, write: str) -> Step:
+def need(builder: GraphBuilder, roles: dict[str, Step], role: str, write: str) -> Step:
     """The step of a role that has no default prompt."""
-    step = found.get(role)
+    step = roles.get(role)
     if step is None:
         builder.problem(1, f"the cell has no step {role!r}", f"Write {write}")
     elif not step.messages and "run" not in step.options:

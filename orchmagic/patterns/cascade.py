@@ -42,8 +42,8 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _models(builder: GraphBuilder) -> tuple[str, ...]:
-    found = builder.options.extra.get("models")
-    models = tuple(map(str, found)) if isinstance(found, tuple) else ()
+    given = builder.options.extra.get("models")
+    models = tuple(map(str, given)) if isinstance(given, tuple) else ()
     if len(models) < _LEAST:
         write = "Add --models and names from the cheapest to the strongest: --models small,large"
         builder.problem(1, "a cascade needs at least two models", write)
@@ -81,10 +81,10 @@ def _judge(builder: GraphBuilder, item: Control, step: Step, models: Sequence[st
     own mistakes right), and mostly cheaper than the last, which the cascade is there to spare.
     """
     chosen = builder.options.extra.get("judge") or (models[1] if len(models) >= _LEAST else None)
-    asked = item.messages or (Message("user", f"Task:\n{task(step.messages)}\n\nProposed answer:\n{{{{ answer }}}}"),)
+    prompt = item.messages or (Message("user", f"Task:\n{task(step.messages)}\n\nProposed answer:\n{{{{ answer }}}}"),)
     return builder.call(
         Step(JUDGE, {}, None, None, (), item.line),
-        messages=(Message("system", _PROBABILITY), *asked),
+        messages=(Message("system", _PROBABILITY), *prompt),
         output=Output("value", annotation="float"),
         model=chosen,
         isolated=True,

@@ -104,11 +104,11 @@ def _step(builder: GraphBuilder, step: Step | None, name: str, each: Each) -> Ca
             column = step.options[option].column
             write = f"{name} always runs, once for each of {each.over}"
             builder.problem(step.line, f"step {name!r} takes no {option}=", write, column)
-    found = replace(builder.step(step), each=each)
-    if isinstance(found, Call) and each.item not in {n for m in found.messages for n in names(m.text)}:
+    node = replace(builder.step(step), each=each)
+    if isinstance(node, Call) and each.item not in {n for m in node.messages for n in names(m.text)}:
         write = f"Put {{{{ {each.item} }}}} into its prompt"
         builder.problem(step.line, f"step {name!r} never reads {each.item!r}", write)
-    return found
+    return node
 
 
 def _room(builder: GraphBuilder, reduced: Call | Sub, size: int) -> list[str]:

@@ -29,23 +29,23 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     builder = GraphBuilder(cell, options, namespace)
     controls(builder, None, "Write the steps plan, execute, reflect and answer")
     items = steps(builder, (WAVE, RESULTS, REVISE, "ready", "flaws"))
-    found = only(builder, items, (PLAN, EXECUTE, REFLECT, ANSWER))
-    goal = need(builder, found, PLAN, "the goal: `Break the goal into at most 6 steps: {{ goal }}`")
+    roles = only(builder, items, (PLAN, EXECUTE, REFLECT, ANSWER))
+    goal = need(builder, roles, PLAN, "the goal: `Break the goal into at most 6 steps: {{ goal }}`")
     planner = _planner(builder, goal)
-    reflect = _reflect(builder, found[REFLECT], goal) if REFLECT in found else None
+    reflect = _reflect(builder, roles[REFLECT], goal) if REFLECT in roles else None
     shape = _Shape(
         steps=_field(builder, planner, "array", "steps", "plan -> steps: list[str]"),
         good=_field(builder, reflect, "boolean", "ok", "reflect -> ok: bool, feedback: str") if reflect else "",
         feedback=_feedback(reflect) if reflect else "",
-        answers=ANSWER in found,
+        answers=ANSWER in roles,
         replans=_most(builder, "max_replans", _REPLANS),
         tasks=_most(builder, "max_tasks", _TASKS),
         parallel=bool(builder.options.extra.get("parallel")),
     )
     before = code(builder, items)
-    nodes = [*before, planner, shape.wave, _execute(builder, found, shape.steps), shape.results]
+    nodes = [*before, planner, shape.wave, _execute(builder, roles, shape.steps), shape.results]
     nodes += [reflect, shape.revise] if reflect else [shape.revise]
-    nodes += [_answer(builder, found[ANSWER], goal)] if shape.answers else []
+    nodes += [_answer(builder, roles[ANSWER], goal)] if shape.answers else []
     links = [*row([*before, planner]), *shape.links()]
     return builder.build(nodes, links, [RESULTS, ANSWER] if shape.answers else [RESULTS])
 
@@ -118,24 +118,24 @@ def _planner(builder: GraphBuilder, goal: Step) -> Call:
 def _field(builder: GraphBuilder, node: Call, kind: str, usual: str, write: str) -> str:
     """The expression of the output that has the JSON type `kind`: the usual one, else the first."""
     try:
-        found = resolve(node.name, node.output, builder.namespace)
+        output = resolve(node.name, node.output, builder.namespace)
     except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `builder.build`
         return node.name
-    properties: Mapping[str, Any] = found.schema.schema.get("properties", {}) if found.schema else {}
+    properties: Mapping[str, Any] = output.schema.schema.get("properties", {}) if output.schema else {}
     names = [name for name, schema in properties.items() if schema.get("type") == kind]
     if not names:
         what = "list of steps" if kind == "array" else "verdict (a bool)"
         line = next((i.line for i in builder.cell.items if getattr(i, "name", "") == node.name), 1)
         builder.problem(line, f"{node.name!r} returns no {what}", f"Write `{write}`")
         return node.name
-    if found.kind == "value":
+    if output.kind == "value":
         return node.name
     return f"{node.name}.{usual if usual in names else names[0]}"
 
 
-def _execute(builder: GraphBuilder, found: Mapping[str, Step], written: str) -> Node:
+def _execute(builder: GraphBuilder, roles: Mapping[str, Step], written: str) -> Node:
     """Once for each step of the wave; one that fails leaves the others alone."""
-    item = found.get(EXECUTE, default_step(EXECUTE))
+    item = roles.get(EXECUTE, default_step(EXECUTE))
     each = Each(f"[{written}[n - 1] for n in {WAVE}]", "step")
     settings: dict[str, Any] = {} if item.messages or "run" in item.options else {"messages": _DO}
     node = builder.step(item, **settings)
@@ -154,8 +154,8 @@ def _execute(builder: GraphBuilder, found: Mapping[str, Step], written: str) -> 
 
 def _reflect(builder: GraphBuilder, step: Step, goal: Step) -> Call:
     verdict = Output("fields", (Field("ok", "bool"), Field("feedback", "str")))
-    asked = step.messages or (Message("user", _about(goal, _CHECK)),)
-    return call(builder, builder.step(step, messages=asked, output=step.output or verdict))
+    messages = step.messages or (Message("user", _about(goal, _CHECK)),)
+    return call(builder, builder.step(step, messages=messages, output=step.output or verdict))
 
 
 def _feedback(reflect: Call) -> str:
@@ -164,8 +164,8 @@ def _feedback(reflect: Call) -> str:
 
 
 def _answer(builder: GraphBuilder, step: Step, goal: Step) -> Node:
-    asked = step.messages or (Message("user", _about(goal, _WRITE)),)
-    settings: dict[str, Any] = {} if "run" in step.options else {"messages": asked}
+    messages = step.messages or (Message("user", _about(goal, _WRITE)),)
+    settings: dict[str, Any] = {} if "run" in step.options else {"messages": messages}
     return builder.step(step, **settings)
 
 

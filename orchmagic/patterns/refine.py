@@ -47,12 +47,12 @@ def _like(nodes: Sequence[Node]) -> str | None:
 
 
 def _until(builder: GraphBuilder) -> Control | None:
-    found = controls(builder, "until", "Write `until evaluate.score >= 8 max 4`")
-    if not found:
+    lines = controls(builder, "until", "Write `until evaluate.score >= 8 max 4`")
+    if not lines:
         builder.problem(1, "the cell has no `until` line", "Write when it is good: `until evaluate.score >= 8 max 4`")
-    for more in found[1:]:
+    for more in lines[1:]:
         builder.problem(more.line, "a second `until` line", "Join both with `and`")
-    return found[0] if found else None
+    return lines[0] if lines else None
 
 
 def _nodes(builder: GraphBuilder) -> list[Node]:
@@ -89,9 +89,9 @@ def _node(builder: GraphBuilder, item: Step | CodeStep, made: Step | CodeStep) -
 def _evaluating(item: Step, made: Step | CodeStep) -> dict[str, Any]:
     if item.messages:
         return {}
-    asked = f"Task:\n{task(made.messages)}\n\n" if isinstance(made, Step) and made.messages else ""
+    question = f"Task:\n{task(made.messages)}\n\n" if isinstance(made, Step) and made.messages else ""
     score = Output("fields", (Field("score", "float"), Field("feedback", "str")))
-    messages = (Message("system", _JUDGE), Message("user", f"{asked}Answer:\n{{{{ generate }}}}"))
+    messages = (Message("system", _JUDGE), Message("user", f"{question}Answer:\n{{{{ generate }}}}"))
     return {"messages": messages, "output": item.output or score}
 
 
@@ -104,14 +104,14 @@ def _score(builder: GraphBuilder, node: Node, met: str) -> str:
     if not isinstance(node, Call):  # a function of the notebook: a number, or a dict that holds it
         return '(evaluate["score"] if isinstance(evaluate, dict) else evaluate)'
     try:
-        found = resolve(node.name, node.output, builder.namespace)
+        output = resolve(node.name, node.output, builder.namespace)
     except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `builder.build`
         return "0"
-    properties = found.schema.schema.get("properties", {}) if found.schema else {}
+    properties = output.schema.schema.get("properties", {}) if output.schema else {}
     numbers = [name for name, schema in properties.items() if _is_number(schema)]
     if not numbers:
         return f"int(bool({met}))"
-    if found.kind == "value":
+    if output.kind == "value":
         return EVALUATE
     return f"{EVALUATE}.{'score' if 'score' in numbers else numbers[0]}"
 

@@ -78,9 +78,9 @@ def _question(builder: GraphBuilder, step: Step, question: str) -> str:
 
 def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Sequence[Step]) -> Call | Code:
     if isinstance(router, CodeStep):
-        found = builder.code(router)
-        if isinstance(found, Code):
-            return found
+        node = builder.code(router)
+        if isinstance(node, Code):
+            return node
         builder.problem(router.line, "an orchestration cannot be the router", "Call it above, and route on its output")
         return Code(ROUTER, "None")
     if router and "by" in router.options:
@@ -109,8 +109,8 @@ def _by_regex(builder: GraphBuilder, router: Step | None, rules: Sequence[Step])
     given = builder.read(router, (_ON,)) if router else {}
     subject = _subject(builder, router, given, rules, "match=")
     pairs = [(h.name, _MATCH.value_in(h.options) or "") for h in rules]
-    found = f"(label for label, rule in {pairs!r} if re.search(rule, str({subject}), re.IGNORECASE))"
-    return Code(ROUTER, f"next({found}, None)")
+    labels = f"(label for label, rule in {pairs!r} if re.search(rule, str({subject}), re.IGNORECASE))"
+    return Code(ROUTER, f"next({labels}, None)")
 
 
 def _subject(
@@ -128,8 +128,8 @@ def _subject(
 
 def _texts(handler: Step) -> list[str]:
     """Its prompt, or what it asks a person."""
-    asked = handler.options.get("ask")
-    question = [asked.source] if asked and not check(asked.source) else []
+    ask = handler.options.get("ask")
+    question = [ask.source] if ask and not check(ask.source) else []
     return [*(m.text for m in handler.messages), *question]
 
 
@@ -155,10 +155,10 @@ def _kind(builder: GraphBuilder, handler: Step) -> str:
     if given is None:
         return f"({words!r}, ())"
     try:
-        found = given.literal
+        examples = given.literal
     except ValueError:  # an expression: looked at when it runs
         return f"({words!r}, {given.expression})"
-    if not isinstance(found, list | tuple) or not all(isinstance(text, str) and text.strip() for text in found):
+    if not isinstance(examples, list | tuple) or not all(isinstance(text, str) and text.strip() for text in examples):
         write = 'Write a list of texts: examples=["where is my refund?"]'
         builder.problem(handler.line, f"examples={given.source} is no list of texts", write, given.column)
     return f"({words!r}, {given.source})"
