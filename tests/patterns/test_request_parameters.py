@@ -31,6 +31,11 @@ def test_one_text_stops_a_reply_too(notebook):
     assert sent(notebook) == [{"stop": ["END"]}]
 
 
+def test_a_step_gives_its_request_json(notebook):
+    step = notebook.define(f"%%chain\nx({OPTIONS})\n    Hi\n").definition.nodes[0]
+    assert step.request_parameters == BODY  # lists, as JSON has them, not the tuples of a frozen step
+
+
 def test_every_item_and_every_reask_carries_them(notebook):
     notebook.script("no number", '{"value": 1}', '{"value": 2}')
     notebook.run(f"%%chain --concurrency 1\nx(over=[1, 2], {OPTIONS}) -> int\n    Hi {{{{ item }}}}\n")
