@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic.trace.events import AttemptStarted, CallFailed, CallFinished, Event, RunFinished, TextStreamed
-from orchmagic.views.live.frame import frame
+from orchmagic.views.live import frame
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run

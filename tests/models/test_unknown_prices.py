@@ -23,7 +23,7 @@ from orchmagic.trace.record import Record
 from orchmagic.views import bundle
 from orchmagic.views.comparison import compare
 from orchmagic.views.comparison.diff import lines
-from orchmagic.views.live.frame import frame
+from orchmagic.views.live import frame
 from orchmagic.views.span_list import summed
 
 CELL = """\

@@ -14,7 +14,8 @@ from orchmagic.errors import InputError
 from orchmagic.trace.events import Usage
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Picture, Record, Span
-from orchmagic.views.comparison import compare, quality
+from orchmagic.views.comparison import compare
+from orchmagic.views.comparison.quality import quality
 from orchmagic.views.palette import GREEN, RED, translucent
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)></details>\x1b[31m\u202e$a^2$"

@@ -17,8 +17,7 @@ from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, Te
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Picture, Span
 from orchmagic.trace.trace import Trace
-from orchmagic.views.live.frame import frame
-from orchmagic.views.live.step_note import note
+from orchmagic.views.live import frame, note
 from orchmagic.views.palette import RED
 
 CELL = "%%chain triage --no-cache --budget 1\nextract -> name: str\n    {{ text }}\n"

@@ -1,4 +1,4 @@
-"""One picture of a run under way: header, graph, a line per step, bars against the limits, the text that is written.
+"""A run under way as HTML: header, graph, a line per step, bars against the limits, the text that is written.
 
 Nothing in it moves: each step has its line from the beginning, columns and the room for text have fixed sizes, and
 the clock only changes digits of one width.
@@ -6,16 +6,16 @@ the clock only changes digits of one width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from html import escape
+from typing import Any
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.text import more
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.record import ENDS, TIMES, Picture, Record, Span
 from orchmagic.views.answer import safe
-from orchmagic.views.live import step_note
 from orchmagic.views.palette import GREEN, NOW, PINK, RED
 from orchmagic.views.svg import svg_of
 
@@ -24,10 +24,15 @@ _NODES = 60  # of a graph that is drawn
 _SPEAK = frozenset({"call", "sub"})  # kinds of nodes that write text
 _MARKS = {**humanize.MARKS, "running": "●", "pending": "○"}
 _COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK}
-_COLUMNS = "5.5em 7.5em 5.5em minmax(0,1fr)"  # time, tokens, cost, and what there is to say
+_COLUMNS = "6.5em 9em 6.5em minmax(0,1fr)"  # time, tokens and cost, which fit in a wide font, and the note
 _NAME = 26  # characters of a name that its column has room for
 _CUT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
 _FIGURES = (5, 8, 5.5, 6)  # em that time, tokens, cost and calls have in the header: later ones stand still
+_ENDED = frozenset({"done", "failed"})
+_PARTS = frozenset({"item", "vote"})
+_INSIDE = frozenset({"ask", "attempt", *_PARTS})  # spans that are no step
+_SIDE = 3  # parts under way that are named
+_NOTE = 90  # characters of a note
 _NEAR = 0.8  # of a limit: from here on its bar warns
 
 
@@ -103,7 +108,7 @@ def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
         humanize.seconds(taken) if visits and status != "skipped" else "",
         counted(tokens, "token") if tokens else "",
         escape(humanize.money(cost, sum(s.unpriced for s in visits)) if tokens else ""),
-        safe(step_note.note(record, visits[-1])) if visits else "",
+        safe(note(record, visits[-1])) if visits else "",
     )
     looks = {"pending": "opacity:.5;", "skipped": "opacity:.5;", "running": "font-weight:600;"}.get(status, "")
     sides = ("", "", "text-align:right;", "text-align:right;", "text-align:right;", "font-weight:400;opacity:.8;")
@@ -148,3 +153,69 @@ def _speech(record: Record, call: str, text: str) -> str:
         "margin-bottom:auto;white-space:pre-wrap;overflow-wrap:anywhere;line-height:20px"  # from the top, while it fits
     )
     return f'<div style="{room}"><div style="{bottom}"><div style="{wrap}">{said}</div></div></div>'
+
+
+def note(record: Record, step: Span) -> str:
+    """What there is to say of a step in one line: progress, retries, cache; empty when its figures say it all."""
+    return humanize.one_line(" · ".join(filter(None, _notes(record, step))), _NOTE)
+
+
+def _notes(record: Record, step: Span) -> Iterator[str]:
+    if step.status == "failed":
+        yield humanize.one_line(step.error, _NOTE)
+    if step.status == "skipped":
+        yield humanize.one_line(" ".join(map(str, step.why)), _NOTE)
+    yield summary.waits(step)
+    yield progress(record, step)
+    if step.status == "running":
+        yield _inner(record, step)
+        yield _trouble(record, step)
+    yield summary.cache(record, step)
+    yield summary.scores(step)
+
+
+def progress(record: Record, step: Span) -> str:
+    """`37 of 100 items, 2 failed`, `3 of 5 votes`, or nothing."""
+    parts = [s for s in record.inside(step) if s.kind in _PARTS]
+    total = max(len(parts), _total(record, step))
+    if not total:
+        return ""
+    word = "vote" if _votes(record, step) else "item"
+    ended = sum(s.status in _ENDED for s in parts)
+    failed = sum(s.status == "failed" for s in parts)
+    many = word if total == 1 else f"{word}s"
+    return f"{ended:,} of {total:,} {many}{f', {failed:,} failed' if failed else ''}"
+
+
+def _total(record: Record, step: Span) -> int:
+    """How many items the step was given, or votes it will ask; 0 for a plain step."""
+    told: Any = step.input
+    if isinstance(told, dict) and told.keys() == {"over", "items"} and isinstance(told["items"], int):
+        return told["items"]
+    return _votes(record, step)
+
+
+def _votes(record: Record, step: Span) -> int:
+    said = dict(record.picture.notes).get(step.name, "") if step.parent is None else ""
+    number = next((w[1:-6] for w in said.split(" · ") if w.endswith(" votes")), "")
+    return int(number) if number.isdigit() else 0
+
+
+def _inner(record: Record, step: Span) -> str:
+    """The innermost steps and tools that run now: `in write`, `find_order, refund`."""
+    running = [s for s in record.below(step) if s.status == "running" and s.kind not in _INSIDE]
+    outer = {s.parent for s in running}
+    leaves = [s for s in running if s.id not in outer]
+    word = "in " if any(s.kind != "tool" for s in leaves) else ""
+    if any(s.kind == "item" for s in record.inside(step)):  # the same step of many items: once
+        named = list(dict.fromkeys(s.name for s in leaves))
+    else:
+        named = [f"{s.name} ({said})" if (said := progress(record, s)) else s.name for s in leaves]
+    more = f" and {len(named) - _SIDE} more" if len(named) > _SIDE else ""
+    return f"{word}{', '.join(named[:_SIDE])}{more}" if named else ""
+
+
+def _trouble(record: Record, step: Span) -> str:
+    """A retry, or another model than the first: why it takes longer."""
+    asks = [s for s in record.inside(step) if s.kind == "ask" and s.status == "running" and s.why]
+    return humanize.one_line(str(asks[-1].why[-1]), _NOTE) if asks else ""

@@ -1,0 +1,88 @@
+"""The tables of a comparison as rows of text, headings first: the runs, and what each of their steps took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchmagic.trace import humanize, summary
+from orchmagic.trace.record import Record, Span
+from orchmagic.views.comparison.bars import drawn, label, steps
+from orchmagic.views.comparison.figure import LETTERS, STEPS
+from orchmagic.views.comparison.quality import digits, quality
+
+_OUTPUT = 160  # characters of an output
+
+
+def run_row(letter: str, record: Record) -> dict[str, Any]:
+    """One run as a dict; its fields are those of `Comparison.rows`."""
+    asked = dict.fromkeys(s.model for s in record.spans if s.kind == "ask" and s.model)
+    return {
+        "letter": letter,
+        "run": record.run,
+        "name": record.name,
+        "models": list(asked),
+        "status": record.status,
+        "seconds": record.seconds,
+        "tokens": record.usage.total,
+        "cost": record.cost,
+        "unpriced": record.unpriced,
+        "calls": record.calls,
+        "cached": record.cached,
+        "quality": quality(record),
+        "output": record.output,
+    }
+
+
+def runs_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """The table of the runs as text, its heading first."""
+    rows = [run_row(letter, record) for letter, record in zip(LETTERS, records, strict=False)]
+    names = list(dict.fromkeys(n for row in rows for n in row["quality"]))
+    ends = [n.rpartition(".")[2] for n in names]
+    short = [end if ends.count(end) == 1 else n for n, end in zip(names, ends, strict=True)]
+    heads = ("", "run", "status", "time", "tokens", "cost", "calls", "cached", *short, "models")
+    return [heads, *(_line(row, names, r) for row, r in zip(rows, records, strict=True))]
+
+
+def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple[str, ...]:
+    return (
+        row["letter"],
+        f"{row['run']} {row['name']}",
+        f"{humanize.MARKS.get(row['status'], '·')} {row['status']}",
+        humanize.seconds(row["seconds"]),
+        f"{row['tokens']:,}",
+        summary.total(record),
+        f"{row['calls']:,}",
+        f"{row['cached']:,}",
+        *(digits(row["quality"].get(name)) for name in names),
+        humanize.one_line(", ".join(row["models"]), 60),
+    )
+
+
+def steps_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
+    """What each step took, a column for each run."""
+    ids = steps(records)
+    heads = ("step", *(f"{letter} {r.run}" for letter, r in zip(LETTERS, records, strict=False)))
+    found = [{s.id: s for s in r.steps} for r in records]
+    rows = [
+        (label(ids, id_), *(_took(r, by.get(id_)) for r, by in zip(records, found, strict=True)))
+        for id_ in drawn(records)[:STEPS]
+    ]
+    return [heads, *rows]
+
+
+def _took(record: Record, step: Span | None) -> str:
+    if step is None:
+        return "-"
+    state = "" if step.status == "done" else f"{humanize.MARKS.get(step.status, '·')} {step.status} "
+    spent = f" · {step.usage.total:,} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
+    cached = summary.cache(record, step, brief=True)
+    return f"{state}{humanize.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
+
+
+def results(records: Sequence[Record]) -> list[str]:
+    """What each run gave, or what went wrong, a line each: too wide for a table."""
+    said = [r.error or humanize.one_line(r.output, _OUTPUT) or r.reason for r in records]
+    return [
+        f"{letter} → {humanize.one_line(text, _OUTPUT)}" for letter, text in zip(LETTERS, said, strict=False) if text
+    ]

@@ -1,1 +1,0 @@
-"""A run under way, as HTML."""
