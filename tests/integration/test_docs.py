@@ -91,5 +91,5 @@ def test_no_page_and_no_notebook_writes_a_cost_as_if_it_were_always_known():
 
 def test_the_readme_leads_to_every_page():
     linked = set(re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
-    pages = {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")}
+    pages = {path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("docs/patterns/*.md")]}
     assert pages - linked == set()
