@@ -1,7 +1,7 @@
 """Runs as OpenTelemetry traces, sent by OTLP/HTTP to where the standard environment variables say.
 
 A run is sent when it has ended, by a thread of its own: neither a slow collector nor one that is gone is felt by a run.
-What goes wrong is one warning a session. Names and attributes are genai.py's.
+What goes wrong is one warning a session. Names and attributes are those of otel_spans.
 """
 
 from __future__ import annotations

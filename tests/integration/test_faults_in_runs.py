@@ -118,12 +118,12 @@ def test_without_a_fallback_it_is_one_clear_error(endpoints, fault):
     assert "\n" not in run.error
 
 
-def test_broken_json_is_mended_here(endpoints):
+def test_broken_json_is_repaired_here(endpoints):
     both = endpoints([Reply(GOOD, fault="broken_json")])
     run = both.run()
     assert run.output.label == "ok"
     assert len(both.first.requests) == 1
-    assert "mended" in story(run)
+    assert "repaired locally" in story(run)
 
 
 def test_a_wrong_enum_is_asked_again_with_the_error(endpoints):

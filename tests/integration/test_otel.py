@@ -253,23 +253,6 @@ def test_a_failed_run_is_an_error_of_a_known_type(collector, notebook):
     assert collector.find("reply").status.code == 0  # it was skipped
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("429 from api.example.com: slow down", "429"),
-        ("OPENAI_API_KEY was refused by api.example.com (401): no", "401"),
-        ("docs: ZeroDivisionError: division by zero", "ZeroDivisionError"),
-        ("cancelled", "cancelled"),
-        ("small timed out after 60 s", "timeout"),
-        ("the connection was lost", "connection"),
-        ("it is 500 years old", "_OTHER"),
-        ("the label is none of them", "_OTHER"),
-    ],
-)
-def test_errors_are_of_few_types(text, kind):
-    assert otel_spans.error_type(text) == kind
-
-
 def test_a_cached_answer_spends_nothing_and_says_so(collector, notebook):
     cell = "%%chain twice\nfirst\n    A\n"
     notebook.script("the reply")

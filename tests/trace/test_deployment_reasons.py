@@ -111,6 +111,11 @@ def test_of_two_that_race_each_keeps_its_own_end_and_its_own_reason(raced):
     assert whys(second)[0].startswith("p@a was silent for 1 s")
 
 
+def test_the_answer_has_the_reason_of_the_one_that_gave_it_alone(raced):
+    (ask,) = [s for s in raced.spans if s.kind == "ask"]
+    assert whys(ask) == ("p@a: first choice",)
+
+
 def test_the_reason_is_in_every_view(raced):
     told = "p@b: p@a was silent for 1 s"
     assert told in html.render(raced)

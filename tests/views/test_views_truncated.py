@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from orchmagic import views
+from orchmagic.trace import summary
 from orchmagic.trace.events import Usage
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.receipt import Receipt
@@ -66,6 +67,14 @@ def test_no_run_saves_more_than_a_megabyte(count):
 def test_above_a_thousand_spans_there_is_no_figure():
     assert PLOTLY in views.bundle(a_run(333))
     assert PLOTLY not in views.bundle(a_run(334))
+
+
+def test_items_that_are_left_out_are_counted_with_those_that_stay():
+    record = many_items(2_000)
+    saved = Record.from_json(views.bundle(record)[MIME])
+    assert len(saved.spans) < 100
+    assert summary.parts(saved, saved.steps[0]) == summary.parts(record, record.steps[0])
+    assert summary.parts(saved, saved.steps[0]).startswith("2,000 items")
 
 
 def test_steps_that_are_left_out_are_summed_up():
