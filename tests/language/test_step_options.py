@@ -126,3 +126,8 @@ def test_the_words_of_the_highlighting_are_those_of_the_package():
     spec.loader.exec_module(module)
     assert module.FILE.read_text(encoding="utf-8") == module.tables()
     assert all(f"'{o.name}'" in module.tables() for o in STEP_OPTIONS)
+
+
+def test_the_action_is_behind_the_last_else():
+    gate = parse("chain", "", "x\n    Hi\ngate a if b else retry else retry 2\n").items[1]
+    assert (gate.expression, gate.action.kind, gate.action.argument) == ("a if b else retry", "retry", 2)

@@ -3,6 +3,7 @@
 import pytest
 
 from orchmagic.errors import CellError, InputError, SettingsError
+from orchmagic.graph.model import END
 
 THREE = """%%chain
 first
@@ -297,3 +298,8 @@ def test_a_key_that_a_later_step_needs_is_missed_before_a_call_is_paid(notebook)
     with pytest.raises(SettingsError, match="needs FOO_KEY: set it"):
         notebook.run("%%chain\na\n    x\nb(model=far)\n    y\n")
     assert notebook.scripted.requests == []
+
+
+def test_goto_goes_back_at_most_as_often_as_the_magic_line_says(notebook):
+    branch = notebook.define("%%chain --max-iterations 3\na\n    A\ngate a else goto a\n").definition.link("gate_1")
+    assert [(arm.target, arm.limit) for arm in branch.arms] == [(END, None), ("a", 3)]
