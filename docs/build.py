@@ -1,4 +1,8 @@
-"""Writes docs/patterns/: a page for each pattern, and one for the options of steps. `--check` says what has drifted."""
+"""Writes what is made from the code: a page for each pattern, one for the options of steps, docs/settings.md and the
+traits of `%config`.
+
+`--check` only says what has drifted.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from orchmagic.core import limits
+from orchmagic.core.settings import PREFIX, Settings
 from orchmagic.graph.draw import mermaid
 from orchmagic.language.cell import Step, parse
 from orchmagic.language.control_words import ACTIONS, CONTROLS
@@ -14,7 +20,8 @@ from orchmagic.language.magic_line import BASE, Option, parse_options
 from orchmagic.language.step_options import STEP_OPTIONS, StepOption
 from orchmagic.patterns import PATTERNS, Pattern
 
-FOLDER = Path(__file__).parent / "patterns"
+ROOT = Path(__file__).parent.parent
+FOLDER = "docs/patterns"
 NOTE = "<!-- Written by `make docs` from orchmagic/patterns/ and orchmagic/language/: change it there. -->"
 INDEX = """\
 # Patterns
@@ -97,8 +104,93 @@ of `name = expression` lines and inputs are JSON, so a date among them is text t
 """
 
 
+SETTINGS = """\
+# Settings
+
+<!-- Written by `make docs` from orchmagic/core/settings.py: change it there. -->
+
+What holds for every cell unless the cell says otherwise. Three places set it; the most local one wins, field by field:
+
+| place | example |
+|---|---|
+| the notebook | `%config OrchMagic.deadline = "90s"` |
+| the machine, as an environment variable | `{prefix}DEADLINE=90s` |
+| the project, in the nearest `pyproject.toml` with a table `[tool.orchmagic]` | `deadline = "90s"` |
+
+A magic line (`--deadline 90s`) and the option of a step (`step(timeout=30)`) win over all three. A wrong value or an
+unknown name is one line that says where it stands, what was found and what to write; all of them are told at once.
+
+| setting | what it is | default | may be `none` |
+|---|---|---|---|
+{rows}
+
+## Limits that may be open
+
+{open_limits}
+"""
+CONFIG = '''\
+"""`%config OrchMagic`: the settings that a notebook can change for itself, as traits with help texts.
+
+Written by `make docs` from the fields of core/settings.py: change them there. Nothing of Pydantic is imported here, so
+that `%load_ext` stays fast: values are checked when the settings are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traitlets import Any as AnyTrait
+from traitlets import Bool
+from traitlets.config import Configurable
+
+
+class OrchMagic(Configurable):
+    """Defaults of all cells of this notebook; a magic line still overrides them. None: not set here."""
+
+{traits}
+    live = Bool(True, help="show each step while a cell runs").tag(config=True)
+
+    def chosen(self) -> dict[str, Any]:
+        """The settings that were set here, as they were written."""
+        values = {{name: getattr(self, name) for name in self.trait_names(config=True) if name != "live"}}
+        return {{name: value for name, value in values.items() if value is not None and value != ""}}
+'''
+
+
+def generated() -> dict[str, str]:
+    """Path of a file -> its text, for all that is generated."""
+    return {f"{FOLDER}/{name}": text for name, text in pages().items()} | {
+        "docs/settings.md": settings_page(),
+        "orchmagic/notebook/config.py": config_module(),
+    }
+
+
+def settings_page() -> str:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default_factory else shown(field.default)  # a folder of the user's
+        is_open = "yes" if type(None) in getattr(field.annotation, "__args__", ()) else ""
+        rows.append(f"| `{name}` | {field.description} | {default} | {is_open} |")
+    docstring = limits.__doc__ or ""
+    return SETTINGS.format(prefix=PREFIX, rows="\n".join(rows), open_limits=docstring.partition("\n\n")[2].strip())
+
+
+def shown(default: object) -> str:
+    if default is None or default in ((), {}, ""):
+        return "none" if default is None else ""
+    return f"`{default}`" if isinstance(default, str | int | float) else str(default)
+
+
+def config_module() -> str:
+    traits = (
+        f'    {name} = AnyTrait(help="{field.description}").tag(config=True)'
+        for name, field in Settings.model_fields.items()
+    )
+    return CONFIG.format(traits="\n".join(traits))
+
+
 def pages() -> dict[str, str]:
-    """File name -> text, for the whole folder."""
+    """File name -> text, for the pages of the patterns."""
     patterns = sorted(PATTERNS, key=lambda p: p.name)
     rows = "\n".join(f"| [`%%{p.name}`]({p.name}.md) | {p.summary} | {usual(p)} |" for p in patterns)
     index = INDEX.format(note=NOTE, rows=rows, footnote=FOOTNOTE)
@@ -188,28 +280,29 @@ def look_up(text: str) -> str:
 
 
 def drifted() -> list[str]:
-    """Names of pages that are not what the patterns say: changed, missing, or left over."""
-    wanted = pages()
-    there = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
-    return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+    """Paths of files that are not what the code says: changed, missing, or left over."""
+    wanted = generated()
+    paths = {path.relative_to(ROOT).as_posix() for path in (ROOT / FOLDER).glob("*.md")} | wanted.keys()
+    there = {path: (ROOT / path).read_text(encoding="utf-8") for path in paths if (ROOT / path).is_file()}
+    return sorted(path for path in paths if wanted.get(path) != there.get(path))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when a page has drifted")
-    names = drifted()
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when a file has drifted")
+    paths = drifted()
     if parser.parse_args().check:
-        for name in names:
-            print(f"docs/patterns/{name} has drifted: make docs", file=sys.stderr)
-        return 1 if names else 0
-    FOLDER.mkdir(exist_ok=True)
-    wanted = pages()
-    for name in names:
-        if name in wanted:
-            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+        for path in paths:
+            print(f"{path} has drifted: make docs", file=sys.stderr)
+        return 1 if paths else 0
+    (ROOT / FOLDER).mkdir(exist_ok=True)
+    wanted = generated()
+    for path in paths:
+        if path in wanted:
+            (ROOT / path).write_text(wanted[path], encoding="utf-8")
         else:
-            (FOLDER / name).unlink()
-    print(f"docs/patterns: {len(wanted)} pages, {len(names)} written")
+            (ROOT / path).unlink()
+    print(f"{len(wanted)} files, {len(paths)} written")
     return 0
 
 

@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel, ConfigDict, PlainValidator, model_validator
+
 from orchmagic.core import validators
-from orchmagic.core.validators import Reader
-from orchmagic.errors import InputError, nearest
+from orchmagic.core.money import dollars
+from orchmagic.core.problems import ProblemsError, UnshownError, checked
+from orchmagic.errors import InputError
 
 _KEY = re.compile(r"(?=.*[a-z])(?=.*\d)\w{20,}", re.ASCII)  # no name of a variable looks like this
-_CALLED = {"api_key": "key_env", "url": "base_url", "api_base": "base_url", "api_url": "base_url"}  # by others
 POLICIES = ("order", "weighted", "uptime", "price", "latency")
 
 
@@ -33,91 +35,121 @@ def _weight(value: object) -> float:
 
 
 def _address(value: object) -> str:
-    found = validators.text(value)
+    address = validators.text(value)
     with suppress(ValueError):  # half an IPv6 address, a port beyond 65535
-        parts = urlsplit(found)
-        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "$" not in found:
-            return found
+        parts = urlsplit(address)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "$" not in address:
+            return address
     raise ValueError("an address such as http://127.0.0.1:8000/v1")
 
 
 def _variable(value: object) -> str:
-    """What is no name is not shown: people paste keys here."""
-    found = validators.text(value)
-    is_name = re.fullmatch(r"[A-Za-z_]\w*", found, re.ASCII) and not _KEY.fullmatch(found)
-    if is_name or found.startswith("keyring:"):
-        return found
-    said = "is no name of a variable (it is not shown: it may be a key)"
-    raise UnshownError(f'{said}: write key_env = "MY_KEY", and the key into that variable or .env')
+    """The name of an environment variable. What is no name is not shown: people paste keys here."""
+    name = validators.text(value)
+    is_name = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and not _KEY.fullmatch(name)
+    if is_name or name.startswith("keyring:"):
+        return name
+    what = "is no name of a variable (it is not shown: it may be a key)"
+    raise UnshownError(f'{what}: write key_env = "MY_KEY", and the key into that variable or .env')
 
 
-# The keys of one deployment's entry: the fields of models.Deployment but its alias, and the three ways to name
-# where it is. A test compares the two: this room lies below models and cannot import it.
-MODEL: Mapping[str, Reader] = {
-    "endpoint": validators.text,
-    "provider": validators.text,
-    "model": validators.text,
-    "base_url": _address,
-    "key_env": _variable,
-    "input_price": validators.money,
-    "output_price": validators.money,
-    "cached_price": validators.money,
-    "written_price": validators.money,
-    "reasoning_price": validators.money,
-    "tools": validators.one_of("native", "json", "none"),
-    "schemas": validators.one_of("native", "json", "none"),
-    "logprobs": validators.flag,
-    "vision": validators.flag,
-    "context": validators.whole(1),
-    "max_tokens_field": validators.one_of("max_tokens", "max_completion_tokens"),
-    "parameters": validators.table,
-    "weight": _weight,
-    "requests_per_minute": validators.whole(1),
-    "tokens_per_minute": validators.whole(1),
-    "concurrency": validators.whole(1),
-}
-
-# of one deployment among several: an alias or model name that says the rest, and a name of its own
-MEMBER: Mapping[str, Reader] = {**MODEL, "use": validators.text, "name": validators.text}
-
-
-def _members(value: object) -> list[object]:
+def _members(value: object) -> tuple[object, ...]:
     if isinstance(value, (list, tuple)) and value:
-        return list(value)
+        return tuple(value)
     raise ValueError('a list such as ["groq/llama-3.1-8b-instant", "together/…"]')
 
 
-POOL: Mapping[str, Reader] = {
-    "deployments": _members,
-    "policy": validators.one_of(*POLICIES),
-    "hedge": validators.optional(validators.seconds),
-}
+Text = Annotated[str, PlainValidator(validators.text)]
+Dollars = Annotated[float, PlainValidator(dollars)]  # per million tokens
+Count = Annotated[int, PlainValidator(validators.whole(1))]
+Dialect = Annotated[str, PlainValidator(validators.one_of("native", "json", "none"))]
+Flag = Annotated[bool, PlainValidator(validators.flag)]
+TokensField = Annotated[str, PlainValidator(validators.one_of("max_tokens", "max_completion_tokens"))]
 
 
-class UnshownError(ValueError):
-    """A bad value that must not be repeated; the text says what it is and what to write."""
+class _Entry(BaseModel):
+    """Only what is given counts (see `given`): the defaults of the fields are never used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that were written, checked."""
+        return self.model_dump(exclude_unset=True)
 
 
-class ProblemsError(Exception):
-    """All that is wrong in one place: what was found and what to write; who catches it adds where."""
+class DeploymentEntry(_Entry):
+    """One deployment: the fields of models.Deployment but its alias, and `endpoint`, the name of a known one.
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(problems))
+    A test compares the two: this room lies below models and cannot import it.
+    """
+
+    endpoint: Text = ""
+    provider: Text = ""
+    model: Text = ""
+    base_url: Annotated[str, PlainValidator(_address)] = ""
+    key_env: Annotated[str, PlainValidator(_variable)] = ""
+    input_price: Dollars = 0.0
+    output_price: Dollars = 0.0
+    cached_price: Dollars = 0.0
+    written_price: Dollars = 0.0
+    reasoning_price: Dollars = 0.0
+    tools: Dialect = "native"
+    schemas: Dialect = "native"
+    logprobs: Flag = False
+    vision: Flag = False
+    context: Count = 1
+    max_tokens_field: TokensField = "max_tokens"
+    parameters: Annotated[dict[str, Any], PlainValidator(validators.table)] = {}
+    weight: Annotated[float, PlainValidator(_weight)] = 1.0
+    requests_per_minute: Count = 1
+    tokens_per_minute: Count = 1
+    concurrency: Count = 1
+
+    @model_validator(mode="after")
+    def _has_both_prices(self) -> DeploymentEntry:
+        if len({"input_price", "output_price"} & self.model_fields_set) == 1:
+            prices = "both input_price and output_price, US dollars per million tokens"
+            raise UnshownError(f"has one price: write {prices}")
+        return self
+
+
+class MemberEntry(DeploymentEntry):
+    """One deployment among several: `use` is an alias or model that says the rest, `name` what it is called."""
+
+    use: Text = ""
+    name: Text = ""
+
+
+class PoolEntry(_Entry):
+    """Several deployments, and how they are chosen; `hedge` is after how many seconds a second one is asked too."""
+
+    deployments: Annotated[tuple[object, ...], PlainValidator(_members)]
+    policy: Annotated[str, PlainValidator(validators.one_of(*POLICIES))] = "order"
+    hedge: Annotated[float | None, PlainValidator(validators.optional(validators.seconds))] = None
 
 
 def models(value: object) -> dict[str, dict[str, Any]]:
     """The entries by alias; text is JSON, as an environment variable holds it.
 
     Raises:
-        ValueError, ProblemsError: it is none; the text says what to write.
+        ValueError: it is none; the text says what to write. A ProblemsError: entries are wrong, all of them.
     """
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError as error:
             raise ValueError('JSON such as {"small": {"model": "gpt-4o-mini"}}') from error
-    return {name: _entry(name, entry) for name, entry in validators.table(value).items()}
+    entries: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for name, entry in validators.table(value).items():
+        try:
+            entries[name] = _entry(f"models.{name}", entry)
+        except ProblemsError as error:
+            problems += error.problems
+    if problems:
+        raise ProblemsError(problems)
+    return entries
 
 
 def added(words: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -137,7 +169,7 @@ def added(words: Sequence[str]) -> dict[str, dict[str, Any]]:
         raise InputError(f"an alias needs a name and what it stands for: write {example}")
     try:
         return models({name: {"deployments": names, **fields} if names else fields})
-    except (ValueError, ProblemsError) as error:
+    except ValueError as error:
         raise InputError(str(error)) from None
 
 
@@ -148,40 +180,32 @@ def _typed(written: str) -> object:
         return written
 
 
-def _entry(name: str, entry: object) -> dict[str, Any]:
+def _entry(where: str, entry: object) -> dict[str, Any]:
     if isinstance(entry, str):
         entry = {"model": entry}
     if isinstance(entry, (list, tuple)):
         entry = {"deployments": entry}
-    found = _table(f"models.{name}", entry, '{ model = "gpt-4o-mini" }')
-    return _pool(name, found) if "deployments" in found else _deployment(f"models.{name}", found, MODEL)
+    fields = _table(where, entry, '{ model = "gpt-4o-mini" }')
+    return _pool(where, fields) if "deployments" in fields else _given(DeploymentEntry, where, fields)
 
 
-def _pool(name: str, found: Mapping[str, object]) -> dict[str, Any]:
-    read = _fields(POOL, f"models.{name}", found)
+def _pool(where: str, fields: Mapping[str, object]) -> dict[str, Any]:
+    pool = _given(PoolEntry, where, fields)
     problems: list[str] = []
     members: list[dict[str, Any]] = []
-    for number, entry in enumerate(read["deployments"], 1):
-        where = f"models.{name}.deployments[{number}]"
+    for number, entry in enumerate(pool["deployments"], 1):
+        place = f"{where}.deployments[{number}]"
         try:
-            members.append(_deployment(where, _member(where, entry), MEMBER))
+            members.append(_given(MemberEntry, place, _member(place, entry)))
         except ProblemsError as error:
             problems += error.problems
     if problems:
         raise ProblemsError(problems)
-    return {**read, "deployments": tuple(members)}
+    return {**pool, "deployments": tuple(members)}
 
 
 def _member(where: str, entry: object) -> dict[str, Any]:
     return {"use": entry} if isinstance(entry, str) else _table(where, entry, '{ endpoint = "groq", model = "m" }')
-
-
-def _deployment(where: str, found: Mapping[str, object], known: Mapping[str, Reader]) -> dict[str, Any]:
-    read = _fields(known, where, found)
-    if ("input_price" in read) != ("output_price" in read):
-        prices = "both input_price and output_price, US dollars per million tokens"
-        raise ProblemsError([f"{where} has one price: write {prices}"])
-    return read
 
 
 def _table(where: str, entry: object, example: str) -> dict[str, Any]:
@@ -191,35 +215,5 @@ def _table(where: str, entry: object, example: str) -> dict[str, Any]:
         raise ProblemsError([f"{where} is {entry!r}: write a table such as {example}"]) from error
 
 
-def _fields(known: Mapping[str, Reader], where: str, found: Mapping[str, object]) -> dict[str, Any]:
-    return checked(known, {key: (f"{where}.{key}", value) for key, value in found.items()})
-
-
-def checked(
-    known: Mapping[str, Reader],
-    pairs: Mapping[str, tuple[str, object]],
-    spell: Callable[[str], str] = str,
-) -> dict[str, Any]:
-    """The checked values of `pairs`: key -> (as it was written, what was found); `spell` writes a key so.
-
-    Raises:
-        ProblemsError: unknown keys or bad values, all of them.
-    """
-    read: dict[str, Any] = {}
-    problems: list[str] = []
-    for key, (name, value) in pairs.items():
-        if key not in known:
-            close = nearest(spell(_CALLED.get(key, key)), map(spell, known))
-            problems.append(f"{name} is unknown: write one of {', '.join(map(spell, known))}{close}")
-            continue
-        try:
-            read[key] = known[key](value)
-        except UnshownError as error:
-            problems.append(f"{name} {error}")
-        except ValueError as error:
-            problems.append(f"{name} is {value!r}: write {error}")
-        except ProblemsError as error:
-            problems += error.problems
-    if problems:
-        raise ProblemsError(problems)
-    return read
+def _given(kind: type[_Entry], where: str, fields: Mapping[str, object]) -> dict[str, Any]:
+    return checked(kind, fields, lambda key: f"{where}.{key}" if key else where).given

@@ -1,22 +1,28 @@
 """Settings: what holds for every cell unless the cell says otherwise.
 
-Three places, the most local one wins, key by key: the project (`[tool.orchmagic]` in the nearest
-pyproject.toml that has it), then the machine (`ORCHMAGIC_<FIELD>`), then the notebook
-(`%config OrchMagic.<field> = ...`).
+One Pydantic model says what can be set. Three places set it, and the most local one wins, field by field:
+
+    the project      [tool.orchmagic] in the nearest pyproject.toml that has it
+    the machine      ORCHMAGIC_<FIELD>
+    the notebook     %config OrchMagic.<field> = ...   (notebook/config.py, written from the fields here)
+
+A wrong value or an unknown name is one line: where it stands, what was found, what to write.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from orchmagic.core import model_entries, spend_limit, validators
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+
+from orchmagic.core import limits, model_entries, validators
+from orchmagic.core.money import SpendLimit, dollars, spend_limit
+from orchmagic.core.problems import ProblemsError, checked
 from orchmagic.core.semantic_policy import parse
-from orchmagic.core.spend_limit import SpendLimit
-from orchmagic.core.validators import Reader
 from orchmagic.errors import SettingsError
 
 PREFIX = "ORCHMAGIC_"
@@ -34,100 +40,116 @@ def _user_state() -> Path:
     return user_state_path("orchmagic")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Seconds for times, US dollars for money; None leaves that bound open.
+Text = Annotated[str, PlainValidator(validators.text)]
+OpenText = Annotated[str | None, PlainValidator(validators.optional(validators.text))]
+Words = Annotated[tuple[str, ...], PlainValidator(validators.words)]
+Repeats = Annotated[int, PlainValidator(validators.whole(0))]
+Count = Annotated[int, PlainValidator(validators.whole(1))]
+OpenCount = Annotated[int | None, PlainValidator(validators.optional(validators.whole(1)))]
+OpenSeconds = Annotated[float | None, PlainValidator(validators.optional(validators.seconds))]
+OpenDollars = Annotated[float | None, PlainValidator(validators.optional(dollars))]
+Switch = Annotated[str, PlainValidator(validators.one_of("on", "off"))]
+Folder = Annotated[Path, PlainValidator(validators.path)]
+OpenFile = Annotated[Path | None, PlainValidator(validators.optional(validators.path))]
+CacheAge = Annotated[str, PlainValidator(validators.cache_age)]
+SemanticPolicy = Annotated[str, PlainValidator(validators.written(parse))]
+Spend = Annotated[SpendLimit, PlainValidator(spend_limit)]
+Aliases = Annotated[Mapping[str, Mapping[str, Any]], PlainValidator(model_entries.models)]
 
-    `retry` counts the transport's retries of one call, `reask` the repeats of a question whose answer does
-    not fit. `max_tokens`, `budget`, `deadline`, `max_steps` and `max_iterations` bound a run, `timeout` an
-    attempt and `reply_tokens` an answer; `concurrency` bounds the items of one step at once. `history` keeps runs
-    in `history_dir`; `checkpoints` is the URL of a Postgres database for LangGraph's (None: SQLite beside it).
-    `guard` holds rules such as "secrets=block" for every cell.
-    `otel` "off" sends no run to a collector, whatever the environment says; `audit` is the file of the audit log.
-    `notebook_budget` bounds all runs of a kernel together. `cache` is how long an answer is
-    served again, such as "12h", or "off"; with "semantic" to the same question in other words, too, as `semantic` says
-    (see semantic.parse). `models` maps an alias to fields of one Deployment or of several
-    (see entries.py).
+
+def _said(default: Any, help_: str) -> Any:
+    return Field(default, description=help_)
+
+
+class Settings(BaseModel):
+    """Seconds for times, US dollars for money; None leaves that bound open ("none" where it is written).
+
+    The description of a field is its help text in `%config OrchMagic` and in docs/settings.md. Defaults and which
+    limits may be open: core.limits. Entries of `models`: core.model_entries.
     """
 
-    model: str = "default"
-    fallback: tuple[str, ...] = ()
-    retry: int = 2
-    reask: int = 1
-    timeout: float | None = 60.0
-    deadline: float | None = 600.0
-    budget: float | None = None
-    max_tokens: int | None = 200_000
-    reply_tokens: int = 1024
-    max_steps: int = 50
-    max_iterations: int = 8
-    concurrency: int = 16
-    history: str = "on"
-    history_dir: Path = field(default_factory=_user_state)
-    checkpoints: str | None = None
-    otel: str = "on"
-    audit: Path | None = None
-    notebook_budget: SpendLimit = field(default_factory=SpendLimit)
-    guard: tuple[str, ...] = ()
-    cache: str = "30d"
-    cache_dir: Path = field(default_factory=_user_cache)
-    cache_url: str | None = None
-    semantic: str = ""
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    model: Text = _said("default", "model or alias that answers when a cell names none")
+    fallback: Words = _said((), "models to try next, separated by commas")
+    retry: Repeats = _said(limits.RETRY, "how often a transient failure is tried again")
+    reask: Repeats = _said(limits.REASK, "how often a reply that does not fit is asked again")
+    timeout: OpenSeconds = _said(limits.TIMEOUT, "seconds an attempt may take")
+    deadline: OpenSeconds = _said(limits.DEADLINE, "seconds a run may take")
+    budget: OpenDollars = _said(None, "US dollars a run may spend")
+    max_tokens: OpenCount = _said(limits.MAX_TOKENS, "tokens a run may spend, in and out")
+    reply_tokens: Count = _said(limits.REPLY_TOKENS, "tokens one reply may have")
+    max_steps: Count = _said(limits.MAX_STEPS, "steps a run may take")
+    max_iterations: Count = _said(limits.MAX_ITERATIONS, "turns a loop may take")
+    concurrency: Count = _said(limits.CONCURRENCY, "items of one step that run at once")
+    history: Switch = _said("on", "on or off: keep runs, so that they survive a restart")
+    history_dir: Folder = Field(default_factory=_user_state, description="folder of the run history")
+    checkpoints: OpenText = _said(None, "postgresql://… for LangGraph's checkpoints; SQLite otherwise")
+    otel: Switch = _said("on", "on or off: send runs to the collector that the environment names")
+    audit: OpenFile = _said(None, "file of the audit log")
+    notebook_budget: Spend = _said(SpendLimit(), "what all runs of a kernel may spend: 0.50, 100k tokens, or off")
+    guard: Words = _said((), "rules for every cell: secrets=block,pii=redact")
+    cache: CacheAge = _said("30d", "how long answers are kept: 10s to 365d; semantic; semantic,1d; off")
+    semantic: SemanticPolicy = _said("", "threshold=0.97,verifier=small of the semantic cache, or bound=0.02")
+    cache_dir: Folder = Field(default_factory=_user_cache, description="folder of the cache")
+    cache_url: OpenText = _said(None, "redis://… or valkey://… to share answers; cache_dir otherwise")
+    models: Aliases = _said({}, "aliases: {'small': {'model': …, 'base_url': …}}")
 
 
-FIELDS: Mapping[str, Reader] = {
-    "model": validators.text,
-    "fallback": validators.words,
-    "retry": validators.whole(0),
-    "reask": validators.whole(0),
-    "timeout": validators.optional(validators.seconds),
-    "deadline": validators.optional(validators.seconds),
-    "budget": validators.optional(validators.money),
-    "max_tokens": validators.optional(validators.whole(1)),
-    "reply_tokens": validators.whole(1),
-    "max_steps": validators.whole(1),
-    "max_iterations": validators.whole(1),
-    "concurrency": validators.whole(1),
-    "history": validators.one_of("on", "off"),
-    "history_dir": validators.path,
-    "checkpoints": validators.optional(validators.text),
-    "otel": validators.one_of("on", "off"),
-    "audit": validators.optional(validators.path),
-    "notebook_budget": spend_limit.read,
-    "guard": validators.words,
-    "cache": validators.cache_age,
-    "cache_dir": validators.path,
-    "cache_url": validators.optional(validators.text),
-    "semantic": validators.written(parse),
-    "models": model_entries.models,
-}
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What one place sets: key -> (as it is written there, its value); `spell` writes any key as that place does."""
+
+    where: str
+    values: Mapping[str, tuple[str, object]]
+    spell: Callable[[str], str] = str
+
+    def read(self) -> dict[str, Any]:
+        """The checked values.
+
+        Raises:
+            ProblemsError: unknown keys or bad values, all of them, with where they stand.
+        """
+        try:
+            values = {key: value for key, (_, value) in self.values.items()}
+            read = checked(Settings, values, lambda key: self.values[key][0], self.spell)
+        except ProblemsError as error:
+            raise ProblemsError([f"{self.where}: {problem}" for problem in error.problems]) from None
+        return {key: getattr(read, key) for key in read.model_fields_set}
 
 
 def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Path) -> Settings:
     """The settings of a session that starts in folder `start`; `config` holds what `%config` set.
 
     Raises:
-        SettingsError: unknown keys or bad values: where, what was found, what to write.
+        SettingsError: unknown keys or bad values of all places: where, what was found, what to write.
     """
     merged: dict[str, Any] = {}
     models: dict[str, Any] = {}
+    problems: list[str] = []
     # The most local place wins: the author of a notebook knows more than the machine, the machine more than
     # the project. A model is replaced as a whole: half of one endpoint and half of another is never meant.
     for layer in (_project(start), _environment(environ), _notebook(config or {})):
-        models |= layer.get("models", {})
-        merged |= layer
-    return Settings(**{**merged, "models": models})
+        try:
+            values = layer.read()
+        except ProblemsError as error:
+            problems += error.problems
+            continue
+        models |= values.get("models", {})
+        merged |= values
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings().model_copy(update={**merged, "models": models})
 
 
-def _project(start: Path) -> dict[str, Any]:
+def _project(start: Path) -> _Layer:
     for folder in (start.resolve(), *start.resolve().parents):
         file = folder / "pyproject.toml"
         section = _section(file) if file.is_file() else None
         if section is not None:
-            pairs = {key.replace("-", "_"): (key, value) for key, value in section.items()}
-            return _layer(f"[tool.orchmagic] of {file}", pairs)
-    return {}
+            values = {key.replace("-", "_"): (key, value) for key, value in section.items()}
+            return _Layer(f"[tool.orchmagic] of {file}", values)
+    return _Layer("", {})
 
 
 def _section(file: Path) -> dict[str, Any] | None:
@@ -139,19 +161,12 @@ def _section(file: Path) -> dict[str, Any] | None:
         raise SettingsError(f"{file} cannot be read: {error}") from error
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def _environment(environ: Mapping[str, str]) -> _Layer:
     # an empty variable is an unset one: that is how shells and CI systems clear them
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
-    pairs = {name.removeprefix(PREFIX).lower(): (name, value) for name, value in given.items()}
-    return _layer("environment", pairs, lambda key: PREFIX + key.upper())
+    values = {name.removeprefix(PREFIX).lower(): (name, value) for name, value in given.items()}
+    return _Layer("environment", values, lambda key: PREFIX + key.upper())
 
 
-def _notebook(config: Mapping[str, Any]) -> dict[str, Any]:
-    return _layer("%config OrchMagic", {key: (key, value) for key, value in config.items()})
-
-
-def _layer(where: str, pairs: Mapping[str, tuple[str, object]], spell: Callable[[str], str] = str) -> dict[str, Any]:
-    try:
-        return model_entries.checked(FIELDS, pairs, spell)
-    except model_entries.ProblemsError as error:
-        raise SettingsError("\n".join(f"{where}: {problem}" for problem in error.problems)) from None
+def _notebook(config: Mapping[str, Any]) -> _Layer:
+    return _Layer("%config OrchMagic", {key: (key, value) for key, value in config.items()})

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from orchmagic.core.limits import OPEN
+
 Reader: TypeAlias = Callable[[object], Any]
+MOST = 1_000_000_000  # of what is counted: more is a mistake
+YEAR = 365 * 86400.0  # seconds
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -41,7 +45,8 @@ def words(value: object) -> tuple[str, ...]:
     raise ValueError("names separated by commas, or a list of them")
 
 
-def _number(value: object, what: str) -> float:
+def finite(value: object, what: str) -> float:
+    """A number from 0 on; NaN, infinity and truth values are none. `what` to write is the text of the error."""
     try:
         number = float(value) if isinstance(value, (str, int, float)) else None
     except (ValueError, OverflowError):
@@ -53,25 +58,28 @@ def _number(value: object, what: str) -> float:
 
 
 def whole(least: int) -> Reader:
+    """A reader of whole numbers, `least` or more, at most a billion."""
+
     def read(value: object) -> int:
-        number = _number(value, what := f"a whole number, {least} or more")
+        number = finite(value, what := f"a whole number, {least} or more")
         if number != int(number) or number < least:
             raise ValueError(what)
+        if number > MOST:
+            raise ValueError(f"a whole number, {MOST:,} or less")
         return int(number)
 
     return read
 
 
 def seconds(value: object) -> float:
+    """More than no time, and at most a year."""
     what = 'seconds, or a time such as "90s"'
-    found = duration(value) if isinstance(value, str) else _number(value, what)
+    found = duration(value) if isinstance(value, str) else finite(value, what)
     if found == 0:
         raise ValueError('more than no time, such as "90s", or "none" for no limit')
+    if found > YEAR:
+        raise ValueError('365d or less, or "none" for no limit')
     return found
-
-
-def money(value: object) -> float:
-    return _number(value.strip().strip("$") if isinstance(value, str) else value, "US dollars such as 0.05")
 
 
 def flag(value: object) -> bool:
@@ -91,10 +99,10 @@ def one_of(*choices: str) -> Reader:
 
 def optional(reader: Reader) -> Reader:
     """The same, but none (TOML has no null, so also the word) leaves the bound open."""
-    return lambda value: None if value is None or value == "none" else reader(value)
+    return lambda value: None if value is None or value == OPEN else reader(value)
 
 
-AGES = (10.0, 365 * 86400.0)  # seconds that an answer may be kept, at least and at most
+AGES = (10.0, YEAR)  # seconds that an answer may be kept, at least and at most
 
 
 def cache_age(value: object) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from orchmagic.core.limits import OPEN, Open
-from orchmagic.core.validators import CachePolicy, keep, money, number, seconds, text, whole, words
+from orchmagic.core.money import dollars
+from orchmagic.core.validators import CachePolicy, keep, number, seconds, text, whole, words
 from orchmagic.errors import CellError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ _READERS: Mapping[Kind, Callable[[str], object]] = {
     "float": number,
     "seconds": seconds,
     "keep": keep,
-    "money": money,
+    "money": dollars,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from orchmagic.core.spend_limit import SpendLimit
+from orchmagic.core.money import SpendLimit
 
 if TYPE_CHECKING:
     from orchmagic.models.budget import SharedBudget

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core import environment
+from orchmagic.core import process
 from orchmagic.core.settings import Settings
 from orchmagic.graph.composition import nested
 from orchmagic.graph.model import Graph
@@ -105,7 +105,7 @@ class History:
             inputs=inputs,
             parent=parent,
             notebook=self.notebook(),
-            user=environment.user(),
+            user=process.user(),
         )
 
     def hold(self, runs: list[Run], run: Run) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.environment import notebook
+from orchmagic.core.process import notebook
 from orchmagic.core.settings import Settings, load
 from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.graph.checks import reads

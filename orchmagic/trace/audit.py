@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from orchmagic.core import environment, process
+from orchmagic.core import process
 from orchmagic.errors import SettingsError
 from orchmagic.trace import audit_lines
 from orchmagic.trace.events import Event
@@ -43,7 +43,7 @@ class Audit:
         self.setting = path
         self.path = path.absolute()  # %cd does not move it
         self._notebook = notebook
-        self._user = environment.user()
+        self._user = process.user()
         self._complained = False
 
     def check(self) -> None:

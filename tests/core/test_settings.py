@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from orchmagic.core.model_entries import MEMBER, MODEL
-from orchmagic.core.settings import FIELDS, Settings, load
+from orchmagic.core.model_entries import DeploymentEntry, MemberEntry
+from orchmagic.core.settings import Settings, load
 from orchmagic.core.validators import duration
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment
+from orchmagic.notebook.config import OrchMagic
 
 
 @pytest.fixture
@@ -28,13 +29,15 @@ def test_with_nothing_set_the_defaults_hold(tmp_path):
 
 
 def test_every_field_can_be_set():
-    assert set(FIELDS) == {f.name for f in dataclasses.fields(Settings)}
+    """In each of the three places: the traits of `%config` are those of the model, with its help texts."""
+    traits = {name: trait.help for name, trait in OrchMagic.class_traits(config=True).items() if name != "live"}
+    assert traits == {name: field.description for name, field in Settings.model_fields.items()}
 
 
 def test_a_models_entry_has_the_fields_of_a_deployment():
     fields = {f.name for f in dataclasses.fields(Deployment)} - {"alias"}
-    assert set(MODEL) == fields | {"endpoint"}
-    assert set(MEMBER) == set(MODEL) | {"use", "name"}
+    assert set(DeploymentEntry.model_fields) == fields | {"endpoint"}
+    assert set(MemberEntry.model_fields) == set(DeploymentEntry.model_fields) | {"use", "name"}
 
 
 def test_the_notebook_wins_over_the_environment_and_that_over_the_project(project):
@@ -92,6 +95,21 @@ def test_the_environment_is_read_as_text(tmp_path):
         ({"retry": -1}, "retry is -1: write a whole number, 0 or more"),
         ({"retry": True}, "retry is True: write a whole number"),
         ({"retry": 1.5}, "retry is 1.5: write a whole number"),
+        ({"retry": "1.5"}, "retry is '1.5': write a whole number, 0 or more"),
+        ({"concurrency": 0}, "concurrency is 0: write a whole number, 1 or more"),
+        ({"concurrency": 10**10}, "write a whole number, 1,000,000,000 or less"),
+        ({"max_steps": 0}, "max_steps is 0: write a whole number, 1 or more"),
+        ({"max_iterations": 0}, "max_iterations is 0: write a whole number, 1 or more"),
+        ({"reply_tokens": 0}, "reply_tokens is 0: write a whole number, 1 or more"),
+        ({"max_tokens": 0}, "max_tokens is 0: write a whole number, 1 or more"),
+        ({"reask": float("inf")}, "reask is inf: write a whole number, 0 or more"),
+        ({"deadline": -1}, "deadline is -1: write seconds, or a time such as"),
+        ({"deadline": "-90s"}, "deadline is '-90s': write a time such as"),
+        ({"deadline": float("nan")}, "deadline is nan: write seconds"),
+        ({"timeout": float("inf")}, "timeout is inf: write seconds"),
+        ({"timeout": "366d"}, "timeout is '366d': write 365d or less"),
+        ({"budget": -0.01}, "budget is -0.01: write US dollars"),
+        ({"budget": True}, "budget is True: write US dollars"),
         ({"max_tokens": 10**400}, "write a whole number"),
         ({"timeout": "soon"}, "timeout is 'soon': write a time such as"),
         ({"timeout": 0}, 'write more than no time, such as "90s"'),
@@ -120,6 +138,19 @@ def test_all_problems_are_told_at_once(tmp_path):
     with pytest.raises(SettingsError) as caught:
         load({"retry": "x", "models": {"a": {"tools": 1, "modle": 2}}, "reask": -2}, {}, tmp_path)
     assert len(str(caught.value).splitlines()) == 4
+
+
+def test_the_problems_of_all_places_are_told_at_once_each_in_a_line(project):
+    start = project("[tool.orchmagic]\nretry = -1\n")
+    with pytest.raises(SettingsError) as caught:
+        load({"timeout": "soon"}, {"ORCHMAGIC_BUGDET": "1", "ORCHMAGIC_RETRY": "x"}, start)
+    told = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        f"[tool.orchmagic] of {start / 'pyproject.toml'}",
+        "environment",
+        "environment",
+        "%config OrchMagic",
+    ]
 
 
 def test_an_unknown_variable_offers_the_nearest(tmp_path):

@@ -144,10 +144,28 @@ def test_a_config_line_over_a_broken_project_says_so_once_and_in_one_line(shell,
     assert "".join(capsys.readouterr()) == ""
 
 
-def test_a_wrong_config_value_is_told(shell, capsys):
-    shell.run_line_magic("config", "OrchMagic.cache = 'soon'")
+@pytest.mark.parametrize("line", ["cache = 'soon'", "concurrency = 0", "retry = 1.5", "budget = 'much'"])
+def test_a_wrong_config_value_is_told_at_once_and_lets_no_cell_run(shell, capsys, line):
+    install(Script(["hello"]))
+    shell.run_cell("%orch help")
+    capsys.readouterr()
+    shell.run_cell(f"%config OrchMagic.{line}")
+    name, _, value = line.partition(" = ")
+    (told,) = filter(None, "".join(capsys.readouterr()).splitlines())
+    assert told.startswith(f"UsageError: %config OrchMagic: {name} is {value}: write ")
     assert not shell.run_cell("%%chain --model scripted\nsay\n    Say hello\n").success
-    assert "cache" in capsys.readouterr().err
+    assert f"{name} is {value}" in capsys.readouterr().err
+
+
+def test_an_open_limit_can_be_set_by_config(shell, capsys):
+    shell.run_cell("%config OrchMagic.deadline = 'none'")
+    shell.run_cell("%%chain --dry-run --model scripted\nsay\n    Say hello\n")
+    assert "it has no deadline" in capsys.readouterr().out
+
+
+def test_a_config_name_that_does_not_exist_is_told_with_the_nearest_one(shell):
+    with pytest.warns(UserWarning, match="`dedline` not recognized by `OrchMagic`.*Did you mean.*`deadline`"):
+        shell.run_cell("%config OrchMagic.dedline = 90")
 
 
 @pytest.mark.parametrize("pattern", ["chain", "route", "react"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -36,14 +35,14 @@ def test_after_closing_it_follows_the_settings_of_now(desk, tmp_path):
     first, asked = desk.kept.answers, desk.kept.questions
     desk.kept.close()
     desk.kept.close()
-    desk.settings = replace(desk.settings, cache_dir=str(tmp_path / "second"))
+    desk.settings = desk.settings.model_copy(update={"cache_dir": str(tmp_path / "second")})
     assert desk.kept.answers is not first
     assert desk.kept.questions is not asked
     assert desk.kept.answers.stats()["path"] == str(tmp_path / "second" / "answers")
 
 
 def test_switched_off_there_is_neither(desk):
-    desk.settings = replace(desk.settings, cache="off")
+    desk.settings = desk.settings.model_copy(update={"cache": "off"})
     assert (desk.kept.answers, desk.kept.questions) == (None, None)
 
 

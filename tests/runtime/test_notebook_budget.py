@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchmagic import Script, Session, install
-from orchmagic.core.spend_limit import SpendLimit, read
+from orchmagic.core.money import SpendLimit, spend_limit
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.models import ModelRequest
 from orchmagic.models.budget import Budget
@@ -47,7 +47,7 @@ DEAR = {"dear": {"provider": "scripted", "model": "scripted", "input_price": 100
     ],
 )
 def test_a_limit_is_read_as_people_write_it(written, money, tokens):
-    assert read(written) == SpendLimit(money, tokens)
+    assert spend_limit(written) == SpendLimit(money, tokens)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_limit_is_read_as_people_write_it(written, money, tokens):
 )
 def test_what_is_no_limit_says_what_to_write(wrong):
     with pytest.raises(ValueError, match=r"US dollars \(0.50\), tokens \(100k tokens\)"):
-        read(wrong)
+        spend_limit(wrong)
 
 
 def test_a_run_beyond_it_is_capped_before_the_call_and_says_whose_limit_it_was(notebook):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchmagic import Reply, Script, Session, install, tool
-from orchmagic.core import environment
+from orchmagic.core import process
 from orchmagic.errors import SettingsError
 from orchmagic.trace import audit_lines
 from orchmagic.trace.audit import AuditWarning, append
@@ -51,7 +51,7 @@ def test_a_run_leaves_who_where_when_and_what_it_took(notebook, log):
     assert (begun["event"], ended["event"], ended["status"]) == ("begun", "ended", "done")
     for line in (begun, ended):
         assert (line["run"], line["name"], line["pattern"]) == (run.id, "c", "chain")
-        assert (line["user"], line["notebook"], line["pid"]) == (environment.user(), "reports/may.ipynb", os.getpid())
+        assert (line["user"], line["notebook"], line["pid"]) == (process.user(), "reports/may.ipynb", os.getpid())
         assert line["host"]
         assert before <= datetime.fromisoformat(line["at"]) <= datetime.now(UTC)
     assert ended["tokens"] == run.tokens > 0
@@ -250,8 +250,8 @@ def test_eight_processes_tear_and_lose_no_line(tmp_path):
     path = tmp_path / "audit.jsonl"
     running = [writer(path, str(n), 300) for n in range(8)]
     assert [p.wait() for p in running] == [0] * 8
-    for process in running:
-        process.stdout.close()
+    for writing in running:
+        writing.stdout.close()
     found = Counter(line["who"] for line in lines(path))
     assert found == {str(n): 300 for n in range(8)}
 
@@ -269,9 +269,9 @@ def test_who_is_killed_in_the_middle_tears_no_line_of_another_and_loses_none_tha
         acknowledged[f"victim {number}"] = 50 + number + sum(1 for _ in victim.stdout if _.endswith(b"\n"))
         victim.wait()
         victim.stdout.close()
-    for process in survivors:
-        assert process.wait() == 0
-        process.stdout.close()
+    for survivor in survivors:
+        assert survivor.wait() == 0
+        survivor.stdout.close()
     whole, torn = Counter(), 0
     for line in path.read_bytes().splitlines():
         try:
@@ -337,4 +337,4 @@ def test_a_name_that_no_file_can_hold_is_written_all_the_same(tmp_path):
     ],
 )
 def test_the_notebooks_name_is_what_its_front_end_tells(space, environ, name):
-    assert environment.notebook(space, environ) == name
+    assert process.notebook(space, environ) == name

@@ -79,7 +79,7 @@ def check(entries: Mapping[str, Mapping[str, Any]], settings: Settings, environ:
     Raises:
         SettingsError: one cannot be used; says what to write.
     """
-    merged = replace(settings, models={**settings.models, **entries})
+    merged = settings.model_copy(update={"models": {**settings.models, **entries}})
     for name in entries:
         pool(name, merged, environ, every=True)
 

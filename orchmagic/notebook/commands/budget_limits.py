@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchmagic.core import spend_limit
+from orchmagic.core.money import spend_limit
 from orchmagic.core.numbers import counted
 from orchmagic.core.text import table
 from orchmagic.errors import InputError
@@ -23,7 +23,7 @@ def budget(session: Session, *words: str) -> str:
     """Budget [0.50 | 100k tokens | off]: what this kernel spent and may spend; or set its limit"""
     if words:
         try:
-            session.purse.limit(spend_limit.read(" ".join(words)))
+            session.purse.limit(spend_limit(" ".join(words)))
         except ValueError as error:
             raise InputError(f"%orch budget {' '.join(words)}: write {error}") from None
     whole, rows = session.purse.whole, [("name", "spent", "tokens")]

@@ -1,12 +1,12 @@
-"""What a notebook may spend, as a person writes it: `0.50`, `100k tokens`, `0.50, 100k tokens`, `off`."""
+"""US dollars and spend limits, as a person writes them: `0.50`, `$2`, `100k tokens`, `0.50, 100k tokens`, `off`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from orchmagic.core import validators
 from orchmagic.core.numbers import counted, plain
+from orchmagic.core.validators import finite
 
 _TOKENS = re.compile(r"([\d,_]+(?:\.\d+)?)\s*([km]?)\s*(?:tokens?|tok)", re.IGNORECASE)
 _TIMES = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -26,8 +26,17 @@ class SpendLimit:
         return " and ".join(sides) or "no limit"
 
 
-def read(value: object) -> SpendLimit:
-    """A setting or a line as an allowance.
+def dollars(value: object) -> float:
+    """US dollars, with or without the sign.
+
+    Raises:
+        ValueError: it is no amount; the text says what to write.
+    """
+    return finite(value.strip().strip("$") if isinstance(value, str) else value, "US dollars such as 0.05")
+
+
+def spend_limit(value: object) -> SpendLimit:
+    """A setting, or the words of `%orch budget`, as a limit.
 
     Raises:
         ValueError: it is none; the text says what to write.
@@ -51,6 +60,6 @@ def _side(part: str) -> SpendLimit:
     if tokens is not None:
         return SpendLimit(tokens=round(float(tokens[1].replace(",", "").replace("_", "")) * _TIMES[tokens[2].lower()]))
     try:
-        return SpendLimit(money=validators.money(part.removesuffix("dollars").removesuffix("USD")))
+        return SpendLimit(money=dollars(part.removesuffix("dollars").removesuffix("USD")))
     except ValueError:
         raise ValueError(_WRITE) from None
