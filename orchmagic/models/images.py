@@ -24,7 +24,6 @@ _LARGEST = 20_000_000  # bytes: what endpoints take at most
 _KEYS = {"image", "data"}
 _SIGN = f"\uf8ff{secrets.token_hex(8)}\uf8ff"  # no text can hold it: it is made anew in each process
 _MARK = re.compile(f"{_SIGN}([^,]+),([^\uf8ff]*){_SIGN}")
-TOKENS = 3_000  # what one image is billed at most, by the tables of the large providers
 
 
 class Image:

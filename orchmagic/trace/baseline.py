@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchmagic.core import tokens
 from orchmagic.core.text import CUT
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record
 
-_BYTES = 4  # of English text to a token, about
 _MILLION = 1_000_000
 
 
@@ -107,13 +107,12 @@ def _once(record: Record) -> dict[str, int]:
 
 
 def _tokens(value: Any) -> int:
-    """At four bytes each; a text that was cut says how long it was."""
+    """Estimated; a text that was cut says how long it was."""
     if value is None:
         return 0
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     cut = CUT.search(text)
-    size = int(cut[1].replace(",", "")) if cut else len(text.encode("utf-8", "replace"))
-    return -(-size // _BYTES)
+    return tokens.estimated_of_size(int(cut[1].replace(",", "")) if cut else tokens.size(text))
 
 
 def _saved(part: float) -> str:

@@ -46,6 +46,27 @@ def test_an_agent_counts_its_cap(notebook):
     assert (found.calls.low, found.calls.high) == (1, 5)
 
 
+def test_an_agent_reads_in_each_turn_what_it_wrote_and_what_its_tools_gave_before(notebook):
+    def find(x: int) -> int:
+        """Find."""
+        return x
+
+    cell = "%%react --tools find --max-iterations {}\nGo\n"
+    one = of(notebook, cell.format(1), find=find).tokens.high
+    reply, result = 1024, 200  # the longest reply of the settings, and what one result is taken for
+    for turns in (2, 5):
+        grown = sum(turn * (reply + result) for turn in range(turns))
+        assert of(notebook, cell.format(turns), find=find).tokens.high == turns * one + grown
+
+
+@pytest.mark.parametrize("prompt", ["Describe {{ photo }}", "Describe {{ photo }} for {{ nobody }}"])
+def test_an_image_counts(notebook, tmp_path, prompt):
+    png = b"\x89PNG" + bytes(30_000)
+    cell = f"%%chain\nlook\n    {prompt}\n"
+    with_image = of(notebook, cell, photo=png).tokens.low
+    assert 3_000 < with_image < 3_030
+
+
 def test_a_longer_input_costs_more(notebook):
     short = of(notebook, CHAIN, ticket="a")
     long = of(notebook, CHAIN, ticket="a" * 4000)

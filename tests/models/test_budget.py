@@ -255,6 +255,16 @@ def test_tools_that_are_spelled_out_as_actions_are_counted_as_they_are_sent():
     assert worst_case(request, PRICED).tokens > worst_case(REQUEST, PRICED).tokens + 256
 
 
+def test_an_image_is_reserved_as_the_largest_that_is_billed_however_few_bytes_it_has():
+    def holding(*parts):
+        return replace(REQUEST, messages=({"role": "user", "content": [{"type": "text", "text": "hi"}, *parts]},))
+
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    none, one, two = (worst_case(holding(*[picture] * n), PRICED).tokens for n in (0, 1, 2))
+    assert 3_000 < one - none < 3_000 + 200  # a few words stand for it in the text
+    assert two - one == one - none
+
+
 def test_cached_input_that_is_dearer_than_fresh_is_the_worst_case():
     dear = replace(PRICED, cached_price=2.0)
     assert worst_case(REQUEST, dear).cost > WORST.cost

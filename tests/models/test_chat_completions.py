@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from orchmagic.core.tokens import IMAGE
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import chat_completions
@@ -117,9 +118,11 @@ def test_usage_that_is_not_sent_is_estimated_and_never_nothing():
     assert found.usage == Usage(input=2, output=2)
 
 
-@pytest.mark.parametrize(("text", "tokens"), [("", 1), ("abcd", 1), ("abcde", 2), ("ééé", 2), ("\ud800", 1)])
-def test_counting_is_by_bytes(text, tokens):
-    assert chat_completions.count(text) == tokens
+def test_an_image_counts_where_the_endpoint_sends_no_usage():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "hi there"}, picture, picture]}]
+    found = chat_completions.response({"choices": [{"message": {"content": "x"}}]}, {**SENT, "messages": messages})
+    assert found.usage == Usage(input=2 + 2 * IMAGE, output=1)
 
 
 @pytest.mark.parametrize(

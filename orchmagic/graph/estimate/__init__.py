@@ -21,13 +21,13 @@ from orchmagic.graph.estimate.paths import repeats, way
 from orchmagic.graph.model import Approve, Call, Code, Graph, Node, Sub, Tools
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.language import template
-from orchmagic.models import Deployment, Pool
+from orchmagic.models import Deployment, Pool, images
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing import alias_advice
+from orchmagic.models.wire.chat_completions import prompt_tokens
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 
-_BYTES = 4  # of English text to a token, about
 _TOOL = 200  # tokens of one tool's result, a guess
 _SHORT = 5  # tokens of the shortest sensible reply
 
@@ -244,16 +244,25 @@ def _cost(models: Sequence[Sequence[Deployment]], least: Usage, most: Usage, cal
 
 def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
     """(tokens of the prompt as far as it is known, how many values are not known yet)."""
-    size, open_ = 0, 0
+    messages, open_ = [], 0
     for message in node.messages:
-        missing = [n for n in template.names(message.text) if n not in scope]
+        names = template.names(message.text)
+        missing = [n for n in names if n not in scope]
         open_ += len(missing)
         try:
-            text = message.text if missing else template.render(message.text, scope)
+            sent = {n: _as_sent(scope[n]) for n in names if n in scope}
+            pictures = "".join(str(value) for value in sent.values() if isinstance(value, images.Image))
+            text = message.text + pictures if missing else template.render(message.text, {**scope, **sent})
         except InputError:
             text = message.text
-        size += len(text.encode("utf-8", "replace")) // _BYTES + 4
-    return size, open_
+        messages.append({"content": images.content(text)})
+    return prompt_tokens(messages), open_
+
+
+def _as_sent(value: object) -> object:
+    """An image as the prompt of a run holds it."""
+    found = images.encode(value)
+    return value if found is None else images.seen(found)
 
 
 def _limits(graph: Graph) -> str:

@@ -1,6 +1,6 @@
 """Keeps a run inside its budget: reserves the worst case of a call before it is made, and books the real cost after.
 
-The worst case of a prompt is its length in bytes: a token of a byte-level tokenizer covers at least one.
+The worst case of a prompt: see core.tokens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+from orchmagic.core import tokens
 from orchmagic.core.numbers import plain
 from orchmagic.errors import BudgetExceeded, OrchError
 from orchmagic.models import images
@@ -59,8 +60,7 @@ def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     body = sent(request, deployment)
     pictures = images.inside(request.messages)
     text = json.dumps(images.describe_images(body) if pictures else body, ensure_ascii=False)
-    prompt = len(text.encode("utf-8", "surrogatepass"))
-    prompt += images.TOKENS * pictures
+    prompt = tokens.at_most(text, pictures)
     prompt += _MESSAGE * len(body["messages"]) + (_TOOLS if "tools" in body else 0)
     # parameters of the settings may raise the limit of the reply, or ask for several replies
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]

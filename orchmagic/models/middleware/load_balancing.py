@@ -14,12 +14,13 @@ from functools import partial
 
 from orchmagic.core.portable import is_too_long, retry_wait
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited, error_kind
-from orchmagic.models.routing.capabilities import capable, interchangeable, prompt_tokens
+from orchmagic.models.routing.capabilities import capable, interchangeable
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, Permit
 from orchmagic.models.routing.ranking import SCORED, Choice, turns
 from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse, Pool
+from orchmagic.models.wire.chat_completions import prompt_tokens
 from orchmagic.models.wire.http_errors import each, kind, say
 from orchmagic.trace.events import DeploymentChosen, FellBack
 from orchmagic.trace.reasons import Reason
@@ -98,7 +99,7 @@ class RoutedCall:
         self._pool = pool
         self._request = request
         self._handler = handler
-        self._tokens = prompt_tokens(request)
+        self._tokens = prompt_tokens(request.messages)
         self._failed: dict[str, ModelError] = {}  # in this round
         self._tried: list[tuple[str, ModelError]] = []
         self._rounds = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchmagic.errors import NoDeployment
 from orchmagic.models import images
 from orchmagic.models.types import Deployment, ModelRequest, Pool
-from orchmagic.models.wire import chat_completions
+from orchmagic.models.wire.chat_completions import prompt_tokens
 
 
 def capable(pool: Pool, request: ModelRequest) -> tuple[Deployment, ...]:
@@ -27,17 +27,10 @@ def _missing(member: Deployment, request: ModelRequest) -> str:
         return "takes no images"
     if member.tools == "none" and request.tools:
         return "takes no tools"
-    tokens = prompt_tokens(request) + request.max_tokens
+    tokens = prompt_tokens(request.messages) + request.max_tokens
     if member.context is not None and tokens > member.context:
         return f"has a context of {member.context:,} tokens, and question and answer may take {tokens:,}"
     return ""
-
-
-def prompt_tokens(request: ModelRequest) -> int:
-    """Tokens of the question, estimated."""
-    return sum(
-        chat_completions.count(chat_completions.spoken(m)) for m in request.messages
-    ) + images.TOKENS * images.inside(request.messages)
 
 
 def interchangeable(pool: Pool) -> tuple[Deployment, ...]:

@@ -6,12 +6,13 @@ Providers, scripts and exported modules share this one form, so "the same reques
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchmagic.core import tokens
 from orchmagic.core.portable import unusable
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
+from orchmagic.models import images
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import billing
 from orchmagic.trace.events import Usage
@@ -57,11 +58,6 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def count(text: str) -> int:
-    """Tokens of a text, estimated where no endpoint counted them: four UTF-8 bytes each, at least one."""
-    return max(1, math.ceil(len(text.encode("utf-8", "replace")) / 4))
-
-
 def spoken(message: Mapping[str, Any]) -> str:
     """The text of a message, whose content is a string, None, or a list of parts."""
     content = message.get("content")
@@ -103,8 +99,13 @@ def _call(call: Mapping[str, Any], number: int) -> ToolCall:
 
 
 def estimate(request_body: Mapping[str, Any], written: str) -> Usage:
-    """What a question and its answer take, by `count`."""
-    return Usage(input=count("".join(spoken(m) for m in request_body.get("messages") or ())), output=count(written))
+    """What a question and its answer take."""
+    return Usage(input=prompt_tokens(request_body.get("messages") or ()), output=tokens.estimated(written))
+
+
+def prompt_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
+    """What messages take, estimated; their images too."""
+    return tokens.estimated("".join(map(spoken, messages))) + tokens.IMAGE * images.inside(messages)
 
 
 def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ...] | None:
