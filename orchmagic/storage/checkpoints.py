@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic.errors import SettingsError
-from orchmagic.storage.sqlite_files import patiently
+from orchmagic.storage.database import retry_while_locked
 
 _SCHEMES = ("postgresql://", "postgres://")
 Close = Callable[[], Awaitable[None]]
@@ -39,7 +39,7 @@ def _unknown(url: str) -> SettingsError:
 
 async def _sqlite(file: Path) -> tuple[Any, Close]:
     try:
-        with closing(await asyncio.to_thread(patiently, lambda: _held(file))):
+        with closing(await asyncio.to_thread(retry_while_locked, lambda: _held(file))):
             return await _set_up(file)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(file, error) from None

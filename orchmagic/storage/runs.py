@@ -102,7 +102,7 @@ class Store:
         """
         who = process.this()
         try:
-            with self.database.alone() as execute:  # two kernels may ask at once
+            with self.database.exclusive() as execute:  # two kernels may ask at once
                 rows = execute(_ONE, number(id_, "r")).fetchall()
                 now = [_stored(row).status for row in rows]
                 if "running" in now or (was and not {*now} <= {*was}):
@@ -139,7 +139,7 @@ class Store:
     def extend(self, thread: str, run: str, messages: Sequence[Mapping[str, Any]]) -> None:
         """Add what `run` said to a conversation; what it said there before (in an earlier life) is replaced."""
         try:
-            with self.database.alone() as execute:
+            with self.database.exclusive() as execute:
                 execute("DELETE FROM turns WHERE thread = ? AND run = ?", thread, run)
                 last = execute("SELECT coalesce(max(number), 0) FROM turns WHERE thread = ?", thread).fetchone()[0]
                 for place, message in enumerate(messages, last + 1):

@@ -51,7 +51,7 @@ class Ledger:
             StoreError: it cannot be recorded, so it must not be done.
         """
         who = process.this()
-        with self._database.alone(durable=True) as execute:
+        with self._database.exclusive(durable=True) as execute:
             row = execute("SELECT * FROM writes WHERE tool = ? AND key = ?", tool, key).fetchone()
             if row is not None and (found := self._known(row)).state != "failed":
                 return found

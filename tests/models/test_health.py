@@ -23,8 +23,8 @@ from orchmagic.errors import (
 )
 from orchmagic.models import Deployment
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
-from orchmagic.models.routing.health import SCHEMA, VERSION, Permit, identity, opened
-from orchmagic.storage.database import Database, StoreWarning
+from orchmagic.models.routing.health import SCHEMA, Permit, identity, opened
+from orchmagic.storage.database import Database, DatabaseSchema, StoreWarning
 
 HERE = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1")
 
@@ -325,9 +325,9 @@ def test_two_kernels_share_a_limit_and_never_pass_it_together(tmp_path, kind):
 
 
 def test_a_file_of_before_first_tokens_were_measured_is_read_on(tmp_path):
-    old = SCHEMA.replace(",\n    first REAL DEFAULT 0, streamed REAL DEFAULT 0", "")
+    old = SCHEMA.statements.replace(",\n    first REAL DEFAULT 0, streamed REAL DEFAULT 0", "")
     assert "first" not in old
-    before = Database(tmp_path / "deployments.sqlite", old, VERSION, "record of deployments")
+    before = Database(tmp_path / "deployments.sqlite", DatabaseSchema(old), "record of deployments")
     before.write("INSERT INTO deployments(id, asked, answered, seconds, at) VALUES (?, 1, 1, 3, 0)", identity(HERE))
     before.close()
     health = opened(tmp_path)

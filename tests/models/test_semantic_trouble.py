@@ -14,6 +14,7 @@ from orchmagic.models.cache import CacheWarning
 from orchmagic.models.semantic import ComparedQuestion
 from orchmagic.models.semantic.semantic_cache import EmbeddedQuestion, SemanticCache
 from orchmagic.models.semantic.store import SemanticStore
+from orchmagic.storage.database import CONNECT
 
 
 def vector(number):
@@ -131,7 +132,7 @@ def test_vectors_of_the_old_file_match_no_number_of_the_new_one(pair):
 
 
 def test_a_file_that_is_only_locked_is_not_put_aside(pair, monkeypatch):
-    monkeypatch.setitem(__import__("orchmagic.models.semantic.store", fromlist=["_HOW"])._HOW, "timeout", 0.01)
+    monkeypatch.setitem(CONNECT, "timeout", 0.01)
     one = pair[0]
     one.close()
     one.store.totals()  # open with the short patience

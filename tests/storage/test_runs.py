@@ -377,7 +377,7 @@ def test_after_the_end_nothing_is_kept_and_nobody_complains(store, path):
 
 def test_several_statements_are_done_together_or_not_at_all(store):
     def twice():
-        with store.database.alone() as execute:
+        with store.database.exclusive() as execute:
             execute("INSERT INTO turns(thread, number) VALUES ('t', 1)")
             execute("INSERT INTO turns(thread, number) VALUES ('t', 1)")
 

@@ -35,17 +35,19 @@ from orchmagic.models.routing.circuit_breaker import (
 )
 from orchmagic.models.routing.ranking import Stats
 from orchmagic.models.types import Deployment
-from orchmagic.storage.database import Database
+from orchmagic.storage.database import Database, DatabaseSchema
 
-VERSION = 1
-SCHEMA = """
+SCHEMA = DatabaseSchema(
+    """
 CREATE TABLE deployments(id TEXT PRIMARY KEY, failures INTEGER DEFAULT 0, opened INTEGER DEFAULT 0,
     open_until REAL DEFAULT 0, probe_until REAL DEFAULT 0, limited INTEGER DEFAULT 0, why TEXT DEFAULT '',
     asked REAL DEFAULT 0, answered REAL DEFAULT 0, seconds REAL DEFAULT 0, tokens REAL DEFAULT 0, at REAL DEFAULT 0,
     first REAL DEFAULT 0, streamed REAL DEFAULT 0);
 CREATE TABLE calls(number INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT, at REAL, tokens INTEGER, until REAL);
 CREATE INDEX calls_of ON calls(deployment, at);
-"""
+""",
+    added=(("deployments", "first", "REAL DEFAULT 0"), ("deployments", "streamed", "REAL DEFAULT 0")),
+)
 UNKNOWN = Stats()
 _HALF = 300.0  # seconds after which a figure counts for half
 _LAST = 10  # answers that say how fast it is now: one slow spell must not be held against it for hours
@@ -71,7 +73,7 @@ def identity(deployment: Deployment) -> str:
 def opened(folder: Path | None) -> Health:
     """The state that all kernels share through `folder`; None keeps it in this one."""
     path = None if folder is None else folder / "deployments.sqlite"
-    return Health(Database(path, SCHEMA, VERSION, "record of deployments"))
+    return Health(Database(path, SCHEMA, "record of deployments"))
 
 
 class Health:
@@ -141,7 +143,7 @@ class Health:
         """
         until = self.clock() + (timeout or _PATIENCE) + _GRACE
         try:
-            with self._database.alone() as do:
+            with self._database.exclusive() as do:
                 entered = self._enter(do, deployment, tokens, until, anyway=anyway)
         except StoreError as error:
             self._database.complain("written", str(error))
@@ -186,7 +188,7 @@ class Health:
         Neither: it says nothing of the deployment (cancelled; not `sent` at all: a cache's answer, no budget).
         """
         try:
-            with self._database.alone() as do:
+            with self._database.exclusive() as do:
                 if given.number is not None and not sent:
                     do("DELETE FROM calls WHERE number = ?", given.number)
                 elif given.number is not None:

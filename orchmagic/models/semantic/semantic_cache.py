@@ -139,10 +139,10 @@ class SemanticCache:
         """The vectors of a scope, with what other kernels have added since."""
         import numpy as np  # noqa: PLC0415 - an extra
 
-        self.store.ready()
-        if self.store.opened != self._opened:  # another file may have other numbers
+        self.store.database.ready()
+        if self.store.database.opened != self._opened:  # another file may have other numbers
             self._indexes.clear()
-            self._opened = self.store.opened
+            self._opened = self.store.database.opened
         index, last = self._indexes.get(scope, (None, 0))
         if index is None:
             index = Index(size)

@@ -7,27 +7,19 @@ A damaged file is put aside, with a CacheWarning, and a new one begun.
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-import threading
 import warnings
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.models.cache import CacheWarning
 from orchmagic.models.semantic import ComparedQuestion, Entry, Hit
-from orchmagic.storage.sqlite_files import alone, damaged, doubtful, identity, patiently, put_aside, torso
+from orchmagic.storage.database import DatabaseSchema, RenewableDatabase
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-_VERSION = 1
-_PATIENCE = 5.0  # seconds to wait for another process that writes
-_SCHEMA = """
+_SCHEMA = DatabaseSchema("""
 CREATE TABLE entries(number INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT, texts TEXT, vector BLOB, key TEXT,
     stored REAL, UNIQUE(scope, texts));
 CREATE INDEX entries_scope ON entries(scope, number);
@@ -37,23 +29,19 @@ CREATE TABLE labels(entry INTEGER, asked TEXT, score REAL, right INTEGER, source
     PRIMARY KEY(entry, asked));
 CREATE TABLE negatives(entry INTEGER, asked TEXT, vector BLOB, why TEXT, PRIMARY KEY(entry, asked));
 CREATE TABLE verdicts(entry INTEGER, asked TEXT, verifier TEXT, same INTEGER, PRIMARY KEY(entry, asked, verifier));
-"""
-_TABLES = frozenset({"entries", "hits", "labels", "negatives", "verdicts"})
-_HOW: Any = {"timeout": _PATIENCE, "isolation_level": None, "check_same_thread": False}
+""")
 
 
 class SemanticStore:
-    """One connection for all threads, behind a lock. `path` None keeps everything in memory.
+    """Rows as Python values; `path` None keeps everything in memory.
 
     Every method may raise sqlite3.Error or OSError: who asks decides what a broken disk costs.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.opened = 0  # times; in a new file the numbers begin again
-        self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
-        self._lock = threading.RLock()
+        self.database = RenewableDatabase(path, _SCHEMA, self._warn)
+        self._run = self.database.run
 
     def add(self, question: ComparedQuestion, key: str, vector: NDArray[float32], now: float) -> int:
         """Keep a question that was answered; the same texts again name the newer answer. Its number."""
@@ -86,7 +74,7 @@ class SemanticStore:
 
     def remove(self, number: int) -> bool:
         """Forget an entry and what refers to it; whether there was one."""
-        with self._alone() as do:
+        with self.database.exclusive() as do:
             gone = do("DELETE FROM entries WHERE number = ?", number).rowcount
             for table in ("negatives", "verdicts"):
                 do(f"DELETE FROM {table} WHERE entry = ?", number)  # noqa: S608 - two names, both from above
@@ -94,7 +82,7 @@ class SemanticStore:
 
     def clear(self) -> int:
         """Forget everything but what was learned about errors; how many entries there were."""
-        with self._alone() as do:
+        with self.database.exclusive() as do:
             count = do("SELECT count(*) FROM entries").fetchone()[0]
             for table in ("entries", "hits", "negatives", "verdicts"):
                 do(f"DELETE FROM {table}")  # noqa: S608 - four names, all from above
@@ -104,7 +92,7 @@ class SemanticStore:
     def hit(self, entry: Entry, asked: ComparedQuestion, vector: NDArray[float32], score: float, now: float,
             saved: float | None) -> int:  # fmt: skip  # one record
         """Keep a hit that was served; its number."""
-        with self._alone() as do:
+        with self.database.exclusive() as do:
             made = do(
                 "INSERT INTO hits(entry, asked, matched, vector, score, at, saved) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 entry.number, _text(asked), _text(entry.question), _packed(vector), score, now, saved,
@@ -123,7 +111,7 @@ class SemanticStore:
 
     def wrong(self, hit: int, now: float) -> bool:
         """A person says that a hit was wrong: it is never served again, and counts as an error. Whether it exists."""
-        with self._alone() as do:
+        with self.database.exclusive() as do:
             row = do("SELECT entry, asked, vector, score FROM hits WHERE number = ?", hit).fetchone()
             if row is None:
                 return False
@@ -184,107 +172,11 @@ class SemanticStore:
 
     def close(self) -> None:
         """Close the file; a later use opens it again."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+        self.database.close()
 
-    def _run(self, sql: str, *values: object) -> list[Any]:
-        with self._lock:
-            try:
-                return self.ready().execute(sql, values).fetchall()
-            except sqlite3.Error as error:
-                self._heal(error)
-                return self.ready().execute(sql, values).fetchall()
-
-    @contextmanager
-    def _alone(self) -> Iterator[Any]:
-        with self._lock:
-            try:
-                self.ready().execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                self._heal(error)
-                self.ready().execute("BEGIN IMMEDIATE")
-            connection = self.ready()
-            try:
-                yield lambda sql, *values: connection.execute(sql, values)
-                connection.execute("COMMIT")
-            except BaseException as error:
-                with suppress(sqlite3.Error):  # a damaged file may know no transaction any more
-                    connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
-                    self._heal(error)  # for the next one
-                raise
-
-    def ready(self) -> sqlite3.Connection:
-        """The connection to the file that has the name now; another process may have put the last one aside."""
-        with self._lock:
-            if self._connection is not None and self.path is not None and identity(self.path) != self._identity:
-                self.close()
-            if self._connection is None:
-                try:
-                    self._connection = _connected(self.path)
-                except sqlite3.Error as error:
-                    self._heal(error)
-                    self._connection = _connected(self.path)
-                self._identity = identity(self.path) if self.path is not None else None
-                self.opened += 1
-                weakref.finalize(self, self._connection.close)  # a memory that nobody closed
-            return self._connection
-
-    def _heal(self, error: sqlite3.Error) -> None:
-        """Put a damaged file aside; raise the error again when it is not."""
-        self.close()
-        if self.path is None or not doubtful(error):
-            raise error
-        with alone(_lock(self.path)):
-            if damaged(self.path, _TABLES):  # else another process was faster
-                _put_aside(self.path, str(error))
-
-
-def _connected(path: Path | None) -> sqlite3.Connection:
-    if path is None:
-        return _prepared(sqlite3.connect(":memory:", **_HOW))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with alone(_lock(path)):
-        if torso(path):
-            _put_aside(path, "it is gone, only its log is there")
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # questions are private
-        return patiently(lambda: _prepared(sqlite3.connect(path, **_HOW)))
-
-
-def _lock(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
-
-
-def _put_aside(path: Path, why: str) -> None:
-    aside = path.with_name(f"{path.name}.damaged")
-    put_aside(path, aside)
-    text = f"the semantic cache in {path} is damaged ({why}): moved to {aside}, begun anew"
-    warnings.warn(text, CacheWarning, stacklevel=2)
-
-
-def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN IMMEDIATE")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        _readable(found)
-        if found == 0:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _readable(version: int) -> None:
-    if version > _VERSION:
-        raise sqlite3.DatabaseError(f"it was written by a newer orchmagic, version {version}")
+    def _warn(self, why: str, aside: Path) -> None:
+        text = f"the semantic cache in {self.path} is damaged ({why}): moved to {aside}, begun anew"
+        warnings.warn(text, CacheWarning, stacklevel=2)
 
 
 def _text(question: ComparedQuestion) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from diskcache import Cache, Disk  # type: ignore[import-untyped]  # it ships no types
 from diskcache.core import DBNAME, MODE_RAW, MODE_TEXT, UNKNOWN  # type: ignore[import-untyped]  # as above
 
-from orchmagic.storage.sqlite_files import identity, patiently
+from orchmagic.storage.database import file_identity, retry_while_locked
 
 _FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")  # as diskcache names its own
 
@@ -92,7 +92,7 @@ class TextStore(Cache):  # type: ignore[misc]  # diskcache is untyped
     @property
     def moved(self) -> bool:
         """Whether the file at this path is another one than the one that is open, or none at all."""
-        return self._opened is not None and self._opened != identity(self._file)
+        return self._opened is not None and self._opened != file_identity(self._file)
 
     def close(self) -> None:
         """Close the connection; a later use opens it again."""
@@ -114,8 +114,8 @@ class TextStore(Cache):  # type: ignore[misc]  # diskcache is untyped
             self.close()
             self._owner = os.getpid()
         if self._one is None:
-            self._one = patiently(self._connected)
-            self._opened = identity(self._file)
+            self._one = retry_while_locked(self._connected)
+            self._opened = file_identity(self._file)
         return self._one
 
     def _connected(self) -> sqlite3.Connection:

@@ -19,7 +19,7 @@ from diskcache.core import DBNAME  # type: ignore[import-untyped]  # as above
 from orchmagic.errors import SettingsError
 from orchmagic.models.cache import CachePlug, Complaints
 from orchmagic.models.cache.stores._text_disk import GoneError, RefusedError, TextStore
-from orchmagic.storage.sqlite_files import alone, damaged, doubtful, put_aside, torso
+from orchmagic.storage.database import is_damaged, is_log_without_file, may_be_damage, process_lock, put_aside
 
 T = TypeVar("T")
 
@@ -137,8 +137,8 @@ class DiskCache:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self.folder.chmod(0o700)  # an older folder too
-                with alone(self._lock_file):
-                    if torso(self.folder / DBNAME):
+                with process_lock(self._lock_file):
+                    if is_log_without_file(self.folder / DBNAME):
                         self._move_aside(f"{DBNAME} is gone")
                     self._store = TextStore(str(self.folder), _LOCKED, self._size)
             except (sqlite3.OperationalError, OSError):
@@ -154,13 +154,13 @@ class DiskCache:
 
     def _healed(self, error: BaseException) -> bool:
         """Whether it was damage, which is out of the way now."""
-        if not doubtful(error):
+        if not may_be_damage(error):
             return False
-        with alone(self._lock_file):
-            is_damaged = damaged(self.folder / DBNAME, _TABLES)
-            if is_damaged:
+        with process_lock(self._lock_file):
+            damage = is_damaged(self.folder / DBNAME, _TABLES)
+            if damage:
                 self._move_aside(str(error))
-        return is_damaged
+        return damage
 
     def _move_aside(self, why: str) -> None:
         """Into `damaged/`, where only the last such file is kept."""

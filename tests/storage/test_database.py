@@ -8,7 +8,15 @@ from contextlib import closing
 
 import pytest
 
-from orchmagic.storage.sqlite_files import alone, damaged, doubtful, identity, patiently, put_aside, torso
+from orchmagic.storage.database import (
+    file_identity,
+    is_damaged,
+    is_log_without_file,
+    may_be_damage,
+    process_lock,
+    put_aside,
+    retry_while_locked,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -36,48 +44,48 @@ def error(file, statement):
 
 
 def test_a_whole_file_is_not_damaged_and_one_that_misses_a_table_is(file):
-    assert not damaged(file, TABLES)
-    assert damaged(file, TABLES | {"gone"})
+    assert not is_damaged(file, TABLES)
+    assert is_damaged(file, TABLES | {"gone"})
 
 
 def test_a_file_that_is_none_is_damaged(file):
     file.write_bytes(b"this is no database " * 500)
-    assert damaged(file, TABLES)
-    assert doubtful(error(file, "SELECT * FROM kept"))
+    assert is_damaged(file, TABLES)
+    assert may_be_damage(error(file, "SELECT * FROM kept"))
 
 
 def test_a_locked_file_is_no_damage(file):
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    assert not doubtful(error(file, "INSERT INTO kept VALUES (1)"))
-    assert not damaged(file, TABLES)
+    assert not may_be_damage(error(file, "INSERT INTO kept VALUES (1)"))
+    assert not is_damaged(file, TABLES)
     other.close()
 
 
 def test_no_file_at_all_is_no_damage_and_looking_makes_none(tmp_path):
-    assert not damaged(tmp_path / "none.db", TABLES)
+    assert not is_damaged(tmp_path / "none.db", TABLES)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_log_without_its_file_is_damage(file):
     open_ = sqlite3.connect(file)
     open_.execute("INSERT INTO kept VALUES (1)")
-    assert not torso(file)
+    assert not is_log_without_file(file)
     file.unlink()
-    assert torso(file)
-    assert damaged(file, TABLES)
+    assert is_log_without_file(file)
+    assert is_damaged(file, TABLES)
     open_.close()
 
 
 def test_a_file_that_was_replaced_is_another_one(file):
     open_ = sqlite3.connect(file)
-    before = identity(file)
-    assert before == identity(str(file))
+    before = file_identity(file)
+    assert before == file_identity(str(file))
     put_aside(file, file.with_name("aside.db"))
-    assert identity(file) is None
+    assert file_identity(file) is None
     sqlite3.connect(file).close()
-    assert identity(file) != before
-    assert identity(file.with_name("aside.db")) == before
+    assert file_identity(file) != before
+    assert file_identity(file.with_name("aside.db")) == before
     open_.close()
 
 
@@ -85,13 +93,13 @@ def test_only_one_is_in_there(tmp_path):
     inside, most = [], []
 
     def work():
-        with alone(tmp_path / "lock"):
+        with process_lock(tmp_path / "lock"):
             inside.append(1)
             most.append(len(inside))
             inside.pop()
 
     threads = [threading.Thread(target=work) for _ in range(8)]
-    with alone(tmp_path / "lock"):
+    with process_lock(tmp_path / "lock"):
         for thread in threads:
             thread.start()
         assert most == []
@@ -101,7 +109,7 @@ def test_only_one_is_in_there(tmp_path):
 
 
 def test_where_nothing_can_be_locked_it_goes_on(tmp_path):
-    with alone(tmp_path / "no" / "such" / "folder" / "lock"):
+    with process_lock(tmp_path / "no" / "such" / "folder" / "lock"):
         pass
 
 
@@ -118,11 +126,11 @@ def test_what_is_locked_is_tried_again_and_other_trouble_is_not(file, tmp_path):
             connection.execute("INSERT INTO kept VALUES (1)")
         return "open"
 
-    assert patiently(opening) == "open"
+    assert retry_while_locked(opening) == "open"
     assert len(tries) == 3
     other.close()
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
-        patiently(lambda: sqlite3.connect(tmp_path / "no" / "folder.db"))
+        retry_while_locked(lambda: sqlite3.connect(tmp_path / "no" / "folder.db"))
 
 
 CLOSING = {
