@@ -61,7 +61,7 @@ def _members(value: object) -> tuple[object, ...]:
 
 Text = Annotated[str, PlainValidator(validators.text)]
 Dollars = Annotated[float, PlainValidator(dollars)]  # per million tokens
-Count = Annotated[int, PlainValidator(validators.whole(1))]
+Count = Annotated[int, PlainValidator(validators.whole_number(1))]
 Dialect = Annotated[str, PlainValidator(validators.one_of("native", "json", "none"))]
 Flag = Annotated[bool, PlainValidator(validators.flag)]
 TokensField = Annotated[str, PlainValidator(validators.one_of("max_tokens", "max_completion_tokens"))]

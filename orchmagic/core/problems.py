@@ -30,7 +30,8 @@ class ProblemsError(ValueError):
 def checked(
     kind: type[M], values: Mapping[str, object], name: Callable[[str], str], spell: Callable[[str], str] = str
 ) -> M:
-    """The values as a `kind`. `name` is how a given key is told, `spell` how a known key is written there.
+    """The values as a `kind`. `name` is how a given key is named in the message, `spell` how that place
+    writes a known key.
 
     Raises:
         ProblemsError: unknown keys or bad values, all of them.
@@ -38,10 +39,10 @@ def checked(
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        found = error.errors(include_url=False)
+        errors = error.errors(include_url=False)
     known = [spell(key) for key in kind.model_fields]
     problems: list[str] = []
-    for problem in found:
+    for problem in errors:
         key = str(next(iter(problem["loc"]), ""))
         cause = problem.get("ctx", {}).get("error")
         if problem["type"] == "extra_forbidden":

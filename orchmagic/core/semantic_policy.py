@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 THRESHOLD = 0.95  # cosine; see docs/semantic-cache.md for what it serves and misses
-
-
 FLOOR = 0.80  # below it nothing is learned from: hardly any pair asks the same
-
-
 AUDITS = 0.03  # share of hits that are asked again and compared
 
 
@@ -41,16 +37,16 @@ def parse(text: str) -> SemanticCacheConfig:
         ValueError: what to write instead.
     """
     known = {f.name for f in fields(SemanticCacheConfig)}
-    found: dict[str, float | str] = {}
+    values: dict[str, float | str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (part.strip() for part in item.partition("="))
         if name not in known or not value:
             raise ValueError(f"for example {_EXAMPLE}; {item!r} is no setting of the semantic cache")
         try:
-            found[name] = value if name == "verifier" else float(value)
+            values[name] = value if name == "verifier" else float(value)
         except ValueError:
             raise ValueError(f"a number for {name}, for example {_EXAMPLE}") from None
-    return SemanticCacheConfig(**found)  # type: ignore[arg-type]  # one name takes text, the others numbers
+    return SemanticCacheConfig(**values)  # type: ignore[arg-type]  # one name takes text, the others numbers
 
 
 _EXAMPLE = "threshold=0.97,verifier=small or bound=0.02"

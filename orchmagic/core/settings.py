@@ -43,9 +43,9 @@ def _user_state() -> Path:
 Text = Annotated[str, PlainValidator(validators.text)]
 OpenText = Annotated[str | None, PlainValidator(validators.optional(validators.text))]
 Words = Annotated[tuple[str, ...], PlainValidator(validators.words)]
-Repeats = Annotated[int, PlainValidator(validators.whole(0))]
-Count = Annotated[int, PlainValidator(validators.whole(1))]
-OpenCount = Annotated[int | None, PlainValidator(validators.optional(validators.whole(1)))]
+Repeats = Annotated[int, PlainValidator(validators.whole_number(0))]
+Count = Annotated[int, PlainValidator(validators.whole_number(1))]
+OpenCount = Annotated[int | None, PlainValidator(validators.optional(validators.whole_number(1)))]
 OpenSeconds = Annotated[float | None, PlainValidator(validators.optional(validators.seconds))]
 OpenDollars = Annotated[float | None, PlainValidator(validators.optional(dollars))]
 Switch = Annotated[str, PlainValidator(validators.one_of("on", "off"))]
@@ -57,7 +57,8 @@ Spend = Annotated[SpendLimit, PlainValidator(spend_limit)]
 Aliases = Annotated[Mapping[str, Mapping[str, Any]], PlainValidator(model_entries.models)]
 
 
-def _said(default: Any, help_: str) -> Any:
+def _field(default: Any, help_: str) -> Any:
+    """A default and its help text."""
     return Field(default, description=help_)
 
 
@@ -70,30 +71,30 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    model: Text = _said("default", "model or alias that answers when a cell names none")
-    fallback: Words = _said((), "models to try next, separated by commas")
-    retry: Repeats = _said(limits.RETRY, "how often a transient failure is tried again")
-    reask: Repeats = _said(limits.REASK, "how often a reply that does not fit is asked again")
-    timeout: OpenSeconds = _said(limits.TIMEOUT, "seconds an attempt may take")
-    deadline: OpenSeconds = _said(limits.DEADLINE, "seconds a run may take")
-    budget: OpenDollars = _said(None, "US dollars a run may spend")
-    max_tokens: OpenCount = _said(limits.MAX_TOKENS, "tokens a run may spend, in and out")
-    reply_tokens: Count = _said(limits.REPLY_TOKENS, "tokens one reply may have")
-    max_steps: Count = _said(limits.MAX_STEPS, "steps a run may take")
-    max_iterations: Count = _said(limits.MAX_ITERATIONS, "turns a loop may take")
-    concurrency: Count = _said(limits.CONCURRENCY, "items of one step that run at once")
-    history: Switch = _said("on", "on or off: keep runs, so that they survive a restart")
+    model: Text = _field("default", "model or alias that answers when a cell names none")
+    fallback: Words = _field((), "models to try next, separated by commas")
+    retry: Repeats = _field(limits.RETRY, "how often a transient failure is tried again")
+    reask: Repeats = _field(limits.REASK, "how often a reply that does not fit is asked again")
+    timeout: OpenSeconds = _field(limits.TIMEOUT, "seconds an attempt may take")
+    deadline: OpenSeconds = _field(limits.DEADLINE, "seconds a run may take")
+    budget: OpenDollars = _field(None, "US dollars a run may spend")
+    max_tokens: OpenCount = _field(limits.MAX_TOKENS, "tokens a run may spend, in and out")
+    reply_tokens: Count = _field(limits.REPLY_TOKENS, "tokens one reply may have")
+    max_steps: Count = _field(limits.MAX_STEPS, "steps a run may take")
+    max_iterations: Count = _field(limits.MAX_ITERATIONS, "turns a loop may take")
+    concurrency: Count = _field(limits.CONCURRENCY, "items of one step that run at once")
+    history: Switch = _field("on", "on or off: keep runs, so that they survive a restart")
     history_dir: Folder = Field(default_factory=_user_state, description="folder of the run history")
-    checkpoints: OpenText = _said(None, "postgresql://… for LangGraph's checkpoints; SQLite otherwise")
-    otel: Switch = _said("on", "on or off: send runs to the collector that the environment names")
-    audit: OpenFile = _said(None, "file of the audit log")
-    notebook_budget: Spend = _said(SpendLimit(), "what all runs of a kernel may spend: 0.50, 100k tokens, or off")
-    guard: Words = _said((), "rules for every cell: secrets=block,pii=redact")
-    cache: CacheAge = _said("30d", "how long answers are kept: 10s to 365d; semantic; semantic,1d; off")
-    semantic: SemanticPolicy = _said("", "threshold=0.97,verifier=small of the semantic cache, or bound=0.02")
+    checkpoints: OpenText = _field(None, "postgresql://… for LangGraph's checkpoints; SQLite otherwise")
+    otel: Switch = _field("on", "on or off: send runs to the collector that the environment names")
+    audit: OpenFile = _field(None, "file of the audit log")
+    notebook_budget: Spend = _field(SpendLimit(), "what all runs of a kernel may spend: 0.50, 100k tokens, or off")
+    guard: Words = _field((), "rules for every cell: secrets=block,pii=redact")
+    cache: CacheAge = _field("30d", "how long answers are kept: 10s to 365d; semantic; semantic,1d; off")
+    semantic: SemanticPolicy = _field("", "threshold=0.97,verifier=small of the semantic cache, or bound=0.02")
     cache_dir: Folder = Field(default_factory=_user_cache, description="folder of the cache")
-    cache_url: OpenText = _said(None, "redis://… or valkey://… to share answers; cache_dir otherwise")
-    models: Aliases = _said({}, "aliases: {'small': {'model': …, 'base_url': …}}")
+    cache_url: OpenText = _field(None, "redis://… or valkey://… to share answers; cache_dir otherwise")
+    models: Aliases = _field({}, "aliases: {'small': {'model': …, 'base_url': …}}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Readers: what was found for a setting (TOML, environment text or a Python value) becomes a checked value.
+"""Readers: what is written for a setting (TOML, environment text or a Python value) becomes a checked value.
 
-The text of a reader's ValueError says what to write; who calls it knows where.
+The text of a reader's ValueError says what to write; its caller knows where. Magic lines use the same readers, so
+nothing of Pydantic is imported here.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ def duration(written: str) -> float:
     Raises:
         ValueError: it is none of these; the text says what to write.
     """
-    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([smhd]?)\s*", written)
-    if found is None:
+    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([smhd]?)\s*", written)
+    if match is None:
         raise ValueError('a time such as "90s", "2m", "12h" or "30d"')
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def text(value: object) -> str:
@@ -57,7 +58,7 @@ def finite(value: object, what: str) -> float:
     return number
 
 
-def whole(least: int) -> Reader:
+def whole_number(least: int) -> Reader:
     """A reader of whole numbers, `least` or more, at most a billion."""
 
     def read(value: object) -> int:
@@ -74,12 +75,12 @@ def whole(least: int) -> Reader:
 def seconds(value: object) -> float:
     """More than no time, and at most a year."""
     what = 'seconds, or a time such as "90s"'
-    found = duration(value) if isinstance(value, str) else finite(value, what)
-    if found == 0:
+    number = duration(value) if isinstance(value, str) else finite(value, what)
+    if number == 0:
         raise ValueError('more than no time, such as "90s", or "none" for no limit')
-    if found > YEAR:
+    if number > YEAR:
         raise ValueError('365d or less, or "none" for no limit')
-    return found
+    return number
 
 
 def flag(value: object) -> bool:
@@ -106,18 +107,18 @@ AGES = (10.0, YEAR)  # seconds that an answer may be kept, at least and at most
 
 
 def cache_age(value: object) -> str:
-    found = text(value)
-    keep(found)
-    return found
+    written = text(value)
+    cache_policy(written)
+    return written
 
 
 def written(parse: Callable[[str], object]) -> Reader:
     """The text itself, once `parse` can read it."""
 
     def read(value: object) -> str:
-        found = text(value)
-        parse(found)
-        return found
+        checked = text(value)
+        parse(checked)
+        return checked
 
     return read
 
@@ -136,7 +137,7 @@ def table(value: object) -> dict[str, Any]:
 class CachePolicy:
     """How answers are kept: `how` is exact, semantic (served to the same question in other words, too) or off.
 
-    `ttl` in seconds. None: not said.
+    `ttl` in seconds. None: left open.
     """
 
     how: Literal["exact", "semantic", "off"] | None = None
@@ -144,12 +145,12 @@ class CachePolicy:
 
     def over(self, base: CachePolicy) -> CachePolicy:
         """The same, with what it leaves open from `base`; a time alone switches on what was off."""
-        said = self.how or base.how or "exact"
-        how = "exact" if said == "off" and self.how is None and self.ttl is not None else said
+        how = self.how or base.how or "exact"
+        how = "exact" if how == "off" and self.how is None and self.ttl is not None else how
         return CachePolicy(how, base.ttl if self.ttl is None else self.ttl)
 
 
-def keep(written: str) -> CachePolicy:
+def cache_policy(written: str) -> CachePolicy:
     """How answers are kept, as it is written: `1d`, `semantic`, `semantic,1d`, `exact`, `off`.
 
     Raises:
@@ -169,12 +170,12 @@ def keep(written: str) -> CachePolicy:
 
 def _age(written: str) -> float:
     try:
-        found = seconds(written)
+        age = seconds(written)
     except ValueError:
-        found = 0.0
-    if not AGES[0] <= found <= AGES[1]:
+        age = 0.0
+    if not AGES[0] <= age <= AGES[1]:
         raise ValueError("a time from 10s to 365d, semantic, exact, or off")
-    return found
+    return age
 
 
 def number(written: str) -> float:

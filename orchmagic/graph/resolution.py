@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchmagic.core import limits
 from orchmagic.core.limits import OPEN, Open
-from orchmagic.core.validators import CachePolicy, keep
+from orchmagic.core.validators import CachePolicy, cache_policy
 from orchmagic.graph.model import DEFAULTS, Call, Graph, Limits
 
 if TYPE_CHECKING:
@@ -93,6 +93,6 @@ def call_defaults(options: RunOptions, settings: Settings) -> CallDefaults:
         timeout=settings.timeout if options.timeout is None else bound(options.timeout),
         max_tokens=settings.reply_tokens,
         cache="off" if options.no_cache else "refresh" if options.refresh else "use",
-        keep=(options.cache or CachePolicy()).over(keep(settings.cache)),
+        keep=(options.cache or CachePolicy()).over(cache_policy(settings.cache)),
         retries=settings.retry if options.retry is None else options.retry,
     )

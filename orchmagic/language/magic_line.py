@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from orchmagic.core.limits import OPEN, Open
 from orchmagic.core.money import dollars
-from orchmagic.core.validators import CachePolicy, keep, number, seconds, text, whole, words
+from orchmagic.core.validators import CachePolicy, cache_policy, number, seconds, text, whole_number, words
 from orchmagic.errors import CellError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ _READERS: Mapping[Kind, Callable[[str], object]] = {
     "words": words,
     "float": number,
     "seconds": seconds,
-    "keep": keep,
+    "keep": cache_policy,
     "money": dollars,
 }
 
@@ -276,7 +276,7 @@ def _read(option: Option, written: str) -> object:
     """The value; the text of a ValueError says what to write."""
     if option.may_be_open and written == OPEN:
         return OPEN
-    found = whole(int(option.least))(written) if option.kind == "int" else _READERS[option.kind](written)
+    found = whole_number(int(option.least))(written) if option.kind == "int" else _READERS[option.kind](written)
     if option.kind == "float" and float(str(found)) < option.least:
         raise ValueError(f"{option.least:g} or more")
     if found == ():

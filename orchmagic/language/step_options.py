@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.core.validators import keep
+from orchmagic.core.validators import cache_policy
 from orchmagic.language.syntax import Value
 
 
@@ -116,7 +116,7 @@ def _effort(value: Value) -> str:
 
 
 def _cache_policy(value: Value) -> str:
-    keep(value.word)
+    cache_policy(value.word)
     return value.word
 
 

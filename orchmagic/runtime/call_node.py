@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchmagic.core.portable import as_text, token_confidence
-from orchmagic.core.validators import CachePolicy, keep
+from orchmagic.core.validators import CachePolicy, cache_policy
 from orchmagic.errors import InputError, OutputError
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Call
@@ -63,7 +63,7 @@ def _varied(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ct
 
 
 def _keep(node: Call, ctx: Context) -> CachePolicy:
-    return keep(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
+    return cache_policy(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
 
 
 async def ask(asked: CallPrompt, ctx: Context) -> CallReply:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class JournalEntry:
     """A recorded value (JSON). `own`: this run recorded it when it happened; else the run that it replays did."""
 
     value: Any
@@ -26,10 +26,10 @@ class Found:
 class Journal(Protocol):
     """Values by `id` (a call "extract#1.1", a span "docs#1", a tool call) and `key`, a hash of what was asked.
 
-    Another key under the same id is not found: the question changed. Neither method raises because of the disk.
+    Another key under the same id has no entry: the question changed. Neither method raises because of the disk.
     """
 
-    def recall(self, id_: str, key: str) -> Found | None: ...
+    def recall(self, id_: str, key: str) -> JournalEntry | None: ...
 
     def keep(self, id_: str, key: str, value: Any) -> None: ...
 
@@ -41,18 +41,18 @@ class NoJournal:
     """History is off: kept in memory for as long as the run lives, so that pauses still work."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, Any]] = {}
+        self._entries: dict[str, tuple[str, Any]] = {}
 
-    def recall(self, id_: str, key: str) -> Found | None:
-        found = self._kept.get(id_)
-        return Found(found[1], own=True) if found is not None and found[0] == key else None
+    def recall(self, id_: str, key: str) -> JournalEntry | None:
+        entry = self._entries.get(id_)
+        return JournalEntry(entry[1], own=True) if entry is not None and entry[0] == key else None
 
     def keep(self, id_: str, key: str, value: Any) -> None:
-        self._kept[id_] = (key, value)
+        self._entries[id_] = (key, value)
 
     def forget(self, span: str) -> None:
-        for id_ in [i for i in self._kept if i.startswith(f"{span}.")]:
-            del self._kept[id_]
+        for id_ in [i for i in self._entries if i.startswith(f"{span}.")]:
+            del self._entries[id_]
 
 
 class RunJournal:
@@ -72,11 +72,11 @@ class RunJournal:
         self._fresh = fresh or (lambda _: False)
         self._unsaved = NoJournal()  # what the disk did not take
 
-    def recall(self, id_: str, key: str) -> Found | None:
+    def recall(self, id_: str, key: str) -> JournalEntry | None:
         """The value, or None."""
         rows = self._database.read(_OWN, self._run, id_, key)
         if rows:
-            return self._found(rows[0]["value"], own=bool(rows[0]["own"]))
+            return self._read(rows[0]["value"], own=bool(rows[0]["own"]))
         return self._unsaved.recall(id_, key) or self._from_parent(id_, key)
 
     def keep(self, id_: str, key: str, value: Any) -> None:
@@ -88,18 +88,18 @@ class RunJournal:
         self._unsaved.forget(span)
         self._database.write(_FORGET, self._run, f"{span}.", f"{span}/")  # "/" comes after "."
 
-    def _from_parent(self, id_: str, key: str) -> Found | None:
+    def _from_parent(self, id_: str, key: str) -> JournalEntry | None:
         if self._parent is None or self._fresh(id_):
             return None
         rows = self._database.read(_OWN, self._parent, id_, key) or self._database.read(_ANY, self._parent, key)
-        found = self._found(rows[0]["value"], own=False) if rows else None
-        if found is not None:
-            self._write(id_, key, found.value, own=False)
-        return found
+        entry = self._read(rows[0]["value"], own=False) if rows else None
+        if entry is not None:
+            self._write(id_, key, entry.value, own=False)
+        return entry
 
-    def _found(self, text: str, *, own: bool) -> Found | None:
+    def _read(self, text: str, *, own: bool) -> JournalEntry | None:
         try:
-            return Found(json.loads(text), own)
+            return JournalEntry(json.loads(text), own)
         except (ValueError, TypeError, RecursionError) as error:
             self._database.complain("understood", f"a damaged row, {error}: what it held is asked again")
             return None

@@ -181,14 +181,14 @@ class Store:
 
 
 def _stored(row: Any) -> Stored:
-    found = dict(row)
-    who = process.Process(found["pid"], found["host"], found.pop("life"))
-    if found["status"] == "running" and who.gone:
-        found["status"] = "lost"
+    fields = dict(row)
+    who = process.Process(fields["pid"], fields["host"], fields.pop("life"))
+    if fields["status"] == "running" and who.gone:
+        fields["status"] = "lost"
     for name, empty in _JSON.items():
-        if name in found:
-            found[name] = _json(found[name], empty)
-    return Stored(id=f"r{found.pop('number')}", **found)
+        if name in fields:
+            fields[name] = _json(fields[name], empty)
+    return Stored(id=f"r{fields.pop('number')}", **fields)
 
 
 def _json(text: str | None, otherwise: Any) -> Any:

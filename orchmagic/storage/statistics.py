@@ -82,7 +82,7 @@ class _Sum:
     unpriced: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
 
-    def add(self, run: Stored, asked: Iterable[_Asked]) -> None:
+    def add(self, run: Stored, asked: Iterable[_ModelUse]) -> None:
         self.runs += 1
         self.failed += run.status in BROKEN
         self.tokens += run.tokens
@@ -95,14 +95,14 @@ class _Sum:
             self.calls += one.calls
             self.cached += one.cached
 
-    def told(self, name: str) -> Spent:
+    def summary(self, name: str) -> Spent:
         seconds = tuple(sorted(self.seconds))
         sums = (self.runs, self.failed, self.tokens, self.cost)
         return Spent(name, *sums, seconds, self.calls, self.cached, self.unpriced)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ModelUse:
     """What one run asked one model."""
 
     model: str
@@ -117,16 +117,16 @@ def summary(store: Store, under_way: Mapping[str, Record] | None = None, zone: t
     """The history in figures. `under_way` are the records of runs that go on, by id; days are those of `zone`."""
     now = under_way or {}
     runs = [_now(run, now.get(run.id)) for run in store.runs(limit=_RUNS)]
-    asked = _asked(store) | {id_: _of(record) for id_, record in now.items()}
+    asked = _model_uses(store) | {id_: _of(record) for id_, record in now.items()}
     whole, patterns, days = _Sum(), dict[str, _Sum](), dict[str, _Sum]()
     for run in runs:
         for one in (whole, patterns.setdefault(run.pattern, _Sum()), days.setdefault(_day(run, zone), _Sum())):
             one.add(run, asked.get(run.id, ()))
     here = {run.id for run in runs} & asked.keys()
     return Dashboard(
-        all=whole.told("all"),
-        days=tuple((days[d].told(d), days[d].statuses) if d in days else (Spent(d), {}) for d in _latest(days)),
-        patterns=_few(s.told(name) for name, s in patterns.items()),
+        all=whole.summary("all"),
+        days=tuple((days[d].summary(d), days[d].statuses) if d in days else (Spent(d), {}) for d in _latest(days)),
+        patterns=_few(s.summary(name) for name, s in patterns.items()),
         models=_few(_models(asked[id_] for id_ in here)),
         waiting=tuple((r.id, r.name, r.updated) for r in runs if r.status == "waiting"),
         running=whole.statuses["running"],
@@ -157,9 +157,9 @@ def _latest(days: Iterable[str]) -> list[str]:
     return [date.fromordinal(n).isoformat() for n in range(first, last + 1)]
 
 
-def _few(found: Iterable[Spent]) -> tuple[Spent, ...]:
+def _few(rows: Iterable[Spent]) -> tuple[Spent, ...]:
     """The dearest, and the rest in one."""
-    ranked = sorted(found, key=lambda s: (-s.cost, -s.tokens, -s.runs, s.name))
+    ranked = sorted(rows, key=lambda s: (-s.cost, -s.tokens, -s.runs, s.name))
     if len(ranked) <= _NAMES:
         return tuple(ranked)
     return (*ranked[: _NAMES - 1], _together(f"{len(ranked) - _NAMES + 1} others", ranked[_NAMES - 1 :]))
@@ -179,10 +179,10 @@ def _together(name: str, rest: Sequence[Spent]) -> Spent:
     )
 
 
-def _models(found: Iterable[Sequence[_Asked]]) -> Iterator[Spent]:
-    by: dict[str, list[_Asked]] = {}
+def _models(uses_by_run: Iterable[Sequence[_ModelUse]]) -> Iterator[Spent]:
+    by: dict[str, list[_ModelUse]] = {}
     runs: Counter[str] = Counter()
-    for one in found:
+    for one in uses_by_run:
         runs.update({a.model for a in one})
         for a in one:
             by.setdefault(a.model, []).append(a)
@@ -198,11 +198,11 @@ def _models(found: Iterable[Sequence[_Asked]]) -> Iterator[Spent]:
         )
 
 
-def _of(record: Record) -> tuple[_Asked, ...]:
+def _of(record: Record) -> tuple[_ModelUse, ...]:
     """What a run under way asked so far."""
     asks = [s for s in record.spans if s.kind == "ask"]
     return tuple(
-        _Asked(
+        _ModelUse(
             model,
             calls=sum(s.age is None and s.status in {"done", "retried"} for s in mine),
             cached=sum(s.age is not None for s in mine),
@@ -215,15 +215,15 @@ def _of(record: Record) -> tuple[_Asked, ...]:
     )
 
 
-def _asked(store: Store) -> dict[str, tuple[_Asked, ...]]:
+def _model_uses(store: Store) -> dict[str, tuple[_ModelUse, ...]]:
     """What each run asked which model, by run; read by SQLite itself, so that no record is held here."""
-    found: dict[str, list[_Asked]] = {}
+    by_run: dict[str, list[_ModelUse]] = {}
     for row in store.database.read(_ASKED, _RUNS, _BYTES):
-        mine = found.setdefault(f"r{row['number']}", [])
+        mine = by_run.setdefault(f"r{row['number']}", [])
         if row["model"] is not None:
-            told = (row["calls"], row["cached"], row["tokens"], row["cost"], row["unknown"])
-            mine.append(_Asked(str(row["model"]), *told))
-    return {run: tuple(asked) for run, asked in found.items()}
+            figures = (row["calls"], row["cached"], row["tokens"], row["cost"], row["unknown"])
+            mine.append(_ModelUse(str(row["model"]), *figures))
+    return {run: tuple(asked) for run, asked in by_run.items()}
 
 
 _ASKED = """

@@ -53,8 +53,8 @@ class Ledger:
         who = process.this()
         with self._database.exclusive(durable=True) as execute:
             row = execute("SELECT * FROM writes WHERE tool = ? AND key = ?", tool, key).fetchone()
-            if row is not None and (found := self._known(row)).state != "failed":
-                return found
+            if row is not None and (earlier := self._known(row)).state != "failed":
+                return earlier
             execute("DELETE FROM writes WHERE tool = ? AND key = ?", tool, key)
             at = self._now()
             added = execute(_BEGIN, tool, key, call, run, at, who.pid, who.host, who.life)
@@ -88,11 +88,11 @@ class Ledger:
         Raises:
             InputError: there is none of this id, or its end is known.
         """
-        found = self._settled(id_)
-        if found.state != "unknown":
-            raise InputError(f"{found.call} of run {found.run} is {found.state}: there is nothing to settle")
+        write = self._ended(id_)
+        if write.state != "unknown":
+            raise InputError(f"{write.call} of run {write.run} is {write.state}: there is nothing to settle")
         self.done(id_, result)
-        return found
+        return write
 
     def forget(self, id_: str) -> Write:
         """Let a write be done again: whoever says so has looked whether it was.
@@ -100,18 +100,18 @@ class Ledger:
         Raises:
             InputError: there is none of this id, or it is under way.
         """
-        found = self._settled(id_)
+        write = self._ended(id_)
         self._database.write("DELETE FROM writes WHERE number = ?", number(id_, "w"))
         self._unsaved.pop(number(id_, "w"), None)
-        return found
+        return write
 
-    def _settled(self, id_: str) -> Write:
-        found = self.find(id_)
-        if found is None:
+    def _ended(self, id_: str) -> Write:
+        write = self.find(id_)
+        if write is None:
             raise InputError(f"there is no write {id_!r}: %orch writes lists those that are there")
-        if found.state == "begun":
-            raise InputError(f"{found.call} is under way in run {found.run}: wait for its end")
-        return found
+        if write.state == "begun":
+            raise InputError(f"{write.call} is under way in run {write.run}: wait for its end")
+        return write
 
     def _end(self, id_: str, state: str, result: Any) -> None:
         sql = "UPDATE writes SET state = ?, result = ? WHERE number = ?"

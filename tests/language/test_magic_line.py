@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchmagic.core.validators import CachePolicy, keep
+from orchmagic.core.validators import CachePolicy, cache_policy
 from orchmagic.errors import CellError, Problem
 from orchmagic.language.magic_line import BASE, HelpRequested, Option, RunOptions, parse_options, seconds, usage
 
@@ -146,12 +146,15 @@ def test_quoted_help_is_a_value() -> None:
 
 def test_times_have_units() -> None:
     assert [seconds(t) for t in ("90", "90s", "2m", "1.5h", "7d")] == [90, 90, 120, 5400, 604800]
-    assert (keep("off"), keep("10s"), keep("365d")) == (
+    assert (cache_policy("off"), cache_policy("10s"), cache_policy("365d")) == (
         CachePolicy("off"),
         CachePolicy(ttl=10.0),
         CachePolicy(ttl=31536000.0),
     )
-    assert (keep("semantic"), keep("1d, semantic")) == (CachePolicy("semantic"), CachePolicy("semantic", 86400.0))
+    assert (cache_policy("semantic"), cache_policy("1d, semantic")) == (
+        CachePolicy("semantic"),
+        CachePolicy("semantic", 86400.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_times_have_units() -> None:
     ],
 )
 def test_what_a_line_leaves_open_comes_from_the_settings(said, base, found):
-    assert keep(said).over(keep(base)) == found
+    assert cache_policy(said).over(cache_policy(base)) == found
 
 
 @PATIENT

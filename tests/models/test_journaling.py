@@ -9,7 +9,7 @@ from orchmagic.models import Deployment, ModelRequest, ModelResponse, TokenLogpr
 from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.cache.key import key
 from orchmagic.models.middleware.journaling import Journaling
-from orchmagic.storage.journal import Found, NoJournal
+from orchmagic.storage.journal import JournalEntry, NoJournal
 from orchmagic.storage.runs import Store
 from orchmagic.trace.events import JournalHit, Usage
 
@@ -148,6 +148,6 @@ async def test_what_is_no_answer_is_asked_again(value):
     journal.keep("a#1.1", key(REQUEST, HERE), value)
     life = Life(journal)
     assert await life.ask() is ANSWER
-    assert journal.recall("a#1.1", key(REQUEST, HERE)) == Found(
+    assert journal.recall("a#1.1", key(REQUEST, HERE)) == JournalEntry(
         {**journal.recall("a#1.1", key(REQUEST, HERE)).value, "text": ANSWER.text}, own=True
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from orchmagic.storage.database import StoreWarning
-from orchmagic.storage.journal import Found, NoJournal
+from orchmagic.storage.journal import JournalEntry, NoJournal
 from orchmagic.storage.runs import Store
 
 
@@ -21,7 +21,7 @@ def journal(request, store):
 
 def test_what_was_kept_is_found_again(journal):
     journal.keep("a#1.1", "asked", {"text": "yes"})
-    assert journal.recall("a#1.1", "asked") == Found({"text": "yes"}, own=True)
+    assert journal.recall("a#1.1", "asked") == JournalEntry({"text": "yes"}, own=True)
 
 
 def test_a_changed_question_is_not_found(journal):
@@ -32,14 +32,14 @@ def test_a_changed_question_is_not_found(journal):
 
 def test_nothing_is_a_value_too(journal):
     journal.keep("a#1", "k", None)
-    assert journal.recall("a#1", "k") == Found(None, own=True)
+    assert journal.recall("a#1", "k") == JournalEntry(None, own=True)
 
 
 def test_the_latest_value_counts(journal):
     journal.keep("a#1", "k", 1)
     journal.keep("a#1", "k2", 2)
     assert journal.recall("a#1", "k") is None
-    assert journal.recall("a#1", "k2") == Found(2, own=True)
+    assert journal.recall("a#1", "k2") == JournalEntry(2, own=True)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_latest_value_counts(journal):
 )
 def test_any_json_comes_back_as_it_was(journal, value):
     journal.keep("id of a model \ud800", "k", value)
-    assert journal.recall("id of a model \ud800", "k") == Found(value, own=True)
+    assert journal.recall("id of a model \ud800", "k") == JournalEntry(value, own=True)
 
 
 def test_another_run_has_a_journal_of_its_own(store):
@@ -60,7 +60,7 @@ def test_a_journal_outlives_its_process(tmp_path):
     first.journal("r1").keep("a#1", "k", 1)
     first.close()
     second = Store(tmp_path / "runs.db")
-    assert second.journal("r1").recall("a#1", "k") == Found(1, own=True)
+    assert second.journal("r1").recall("a#1", "k") == JournalEntry(1, own=True)
     second.close()
 
 
@@ -69,13 +69,13 @@ def test_a_journal_outlives_its_process(tmp_path):
 
 def test_a_replay_finds_what_its_parent_recorded(store):
     store.journal("r1").keep("a#1", "k", 1)
-    assert store.journal("r2", parent="r1").recall("a#1", "k") == Found(1, own=False)
+    assert store.journal("r2", parent="r1").recall("a#1", "k") == JournalEntry(1, own=False)
 
 
 def test_the_same_question_under_another_id_is_served_as_often_as_it_is_asked(store):
     store.journal("r1").keep("a#1", "k", 1)
     replay = store.journal("r2", parent="r1")
-    assert [replay.recall(id_, "k") for id_ in ("b#1", "b#2")] == [Found(1, own=False)] * 2
+    assert [replay.recall(id_, "k") for id_ in ("b#1", "b#2")] == [JournalEntry(1, own=False)] * 2
 
 
 def test_under_the_same_id_comes_before_under_another(store):
@@ -90,7 +90,7 @@ def test_its_own_record_comes_first(store):
     store.journal("r1").keep("a#1", "k", "then")
     replay = store.journal("r2", parent="r1")
     replay.keep("a#1", "k", "now")
-    assert replay.recall("a#1", "k") == Found("now", own=True)
+    assert replay.recall("a#1", "k") == JournalEntry("now", own=True)
 
 
 def test_what_is_to_be_fresh_is_not_asked_of_the_parent(store):
@@ -99,9 +99,9 @@ def test_what_is_to_be_fresh_is_not_asked_of_the_parent(store):
     parent.keep("b#1", "l", 2)
     fork = store.journal("r2", parent="r1", fresh=lambda id_: id_.startswith("b#"))
     assert fork.recall("b#1", "l") is None
-    assert fork.recall("a#1", "k") == Found(1, own=False)
+    assert fork.recall("a#1", "k") == JournalEntry(1, own=False)
     fork.keep("b#1", "l", 3)
-    assert fork.recall("b#1", "l") == Found(3, own=True)  # its own record is
+    assert fork.recall("b#1", "l") == JournalEntry(3, own=True)  # its own record is
 
 
 def test_a_replay_can_be_replayed_when_its_parent_is_forgotten(store):
@@ -110,8 +110,8 @@ def test_a_replay_can_be_replayed_when_its_parent_is_forgotten(store):
     store.journal(first).keep("a#1", "k", 1)
     store.journal(second, parent=first).recall("a#1", "k")
     store.forget(first)
-    assert store.journal("r3", parent=second).recall("a#1", "k") == Found(1, own=False)
-    assert store.journal(second).recall("a#1", "k") == Found(1, own=False)  # it still paid nothing
+    assert store.journal("r3", parent=second).recall("a#1", "k") == JournalEntry(1, own=False)
+    assert store.journal(second).recall("a#1", "k") == JournalEntry(1, own=False)  # it still paid nothing
 
 
 # --- trouble ---
