@@ -77,7 +77,7 @@ class Call:
     fallback: tuple[str, ...] | None = None
     max_tokens: int | None = None
     timeout: float | None = None
-    retry: int = 1
+    retry: int = limits.REASK
     cache: str | None = None
     when: str | None = None
     confidence: str | None = None
