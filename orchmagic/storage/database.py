@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 PATIENCE = 5.0  # seconds to wait for another process that writes
 _RETRY_EVERY = 0.01  # seconds between two tries to open a locked file
-_DIGITS = 18  # of a number that SQLite can hold
 _COMPANIONS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a file
 CONNECT: Any = {"timeout": PATIENCE, "isolation_level": None, "check_same_thread": False}
 
@@ -74,25 +73,8 @@ class DatabaseSchema:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
-# runs and writes say who works on them (pid, host, life: see process.py); `life` empty: nobody does any more
-HISTORY = DatabaseSchema(
-    """
-CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
-    updated TEXT, pid INTEGER, host TEXT, life TEXT, notebook TEXT, user TEXT, source TEXT, sources TEXT,
-    options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, unpriced INTEGER DEFAULT 0,
-    tokens INTEGER, seconds REAL);
-CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
-CREATE INDEX journal_key ON journal(run, key);
-CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEXT, call TEXT, state TEXT,
-    result TEXT, run TEXT, at TEXT, pid INTEGER, host TEXT, life TEXT, UNIQUE(tool, key));
-CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEXT, PRIMARY KEY(thread, number));
-""",
-    added=(("runs", "unpriced", "INTEGER DEFAULT 0"),),
-)
-
-
 class StoreWarning(RuntimeWarning):
-    """The run history cannot do its work; the session goes on without it."""
+    """A file cannot do its work; the session goes on without it."""
 
 
 class NewerFileError(sqlite3.DatabaseError):
@@ -213,7 +195,7 @@ class Database:
     kept, and nobody is told.
     """
 
-    def __init__(self, path: Path | None, schema: DatabaseSchema = HISTORY, what: str = "run history") -> None:
+    def __init__(self, path: Path | None, schema: DatabaseSchema, what: str) -> None:
         self.path = path
         self.what = what
         self._schema = schema
@@ -406,10 +388,3 @@ def _storable(values: tuple[object, ...]) -> list[object]:
     return [
         v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) and not v.isascii() else v for v in values
     ]
-
-
-def number(id_: str, letter: str) -> int:
-    """17 for "r17"; -1, which no row has, for what is no id of this kind."""
-    digits = id_[1:]
-    fits = id_[:1] == letter and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS
-    return int(digits) if fits else -1

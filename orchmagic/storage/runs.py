@@ -11,10 +11,25 @@ from typing import Any
 
 from orchmagic.core import process
 from orchmagic.errors import InputError, StoreError
-from orchmagic.storage.database import Database, number
+from orchmagic.storage.database import Database, DatabaseSchema
 from orchmagic.storage.journal import RunJournal, as_text
-from orchmagic.storage.writes import Ledger
+from orchmagic.storage.writes import Ledger, row_number
 
+# runs and writes say who works on them (pid, host, life: see process.py); `life` empty: nobody does any more
+HISTORY = DatabaseSchema(
+    """
+CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
+    updated TEXT, pid INTEGER, host TEXT, life TEXT, notebook TEXT, user TEXT, source TEXT, sources TEXT,
+    options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, unpriced INTEGER DEFAULT 0,
+    tokens INTEGER, seconds REAL);
+CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
+CREATE INDEX journal_key ON journal(run, key);
+CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEXT, call TEXT, state TEXT,
+    result TEXT, run TEXT, at TEXT, pid INTEGER, host TEXT, life TEXT, UNIQUE(tool, key));
+CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEXT, PRIMARY KEY(thread, number));
+""",
+    added=(("runs", "unpriced", "INTEGER DEFAULT 0"),),
+)
 KEPT = 1000  # runs
 DAYS = 30  # that a run may wait for a person, once it is older than the runs that are kept
 
@@ -59,7 +74,7 @@ class Store:
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.database = Database(path)
+        self.database = Database(path, HISTORY, "run history")
         self.ledger = Ledger(self.database, self._now)
         self._clock = clock
         self._unsaved = 0
@@ -93,7 +108,7 @@ class Store:
         usage = record.get("usage", {})
         tokens = usage.get("input", 0) + usage.get("output", 0)
         sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
-        self.database.write(_SAVE, status, self._now(), as_text(record), as_text(events), *sums, number(id_, "r"))
+        self.database.write(_SAVE, status, self._now(), as_text(record), as_text(events), *sums, row_number(id_, "r"))
 
     def take(self, id_: str, was: Collection[str] = ()) -> bool:
         """Enter a run as running again, in this process; False when it runs already, here or in another one.
@@ -103,11 +118,11 @@ class Store:
         who = process.this()
         try:
             with self.database.exclusive() as execute:  # two kernels may ask at once
-                rows = execute(_ONE, number(id_, "r")).fetchall()
+                rows = execute(_ONE, row_number(id_, "r")).fetchall()
                 now = [_stored(row).status for row in rows]
                 if "running" in now or (was and not {*now} <= {*was}):
                     return False
-                execute(_TAKE, who.pid, who.host, who.life, self._now(), number(id_, "r"))
+                execute(_TAKE, who.pid, who.host, who.life, self._now(), row_number(id_, "r"))
         except StoreError as error:
             self.database.complain("written", str(error))
         return True
@@ -118,7 +133,7 @@ class Store:
         Raises:
             InputError: the history has none of this id.
         """
-        rows = self.database.read(_WHOLE, number(id_, "r"))
+        rows = self.database.read(_WHOLE, row_number(id_, "r"))
         if not rows:
             raise InputError(f"there is no run {id_!r} in the history: %orch runs lists those that are there")
         return _stored(rows[0])
@@ -169,7 +184,7 @@ class Store:
     def forget(self, run: str) -> bool:
         """Delete a run and its journal; False when there was none. Conversations and writes stay."""
         self.database.write("DELETE FROM journal WHERE run = ?", run)
-        gone = self.database.write("DELETE FROM runs WHERE number = ?", number(run, "r"))
+        gone = self.database.write("DELETE FROM runs WHERE number = ?", row_number(run, "r"))
         return gone is not None and gone.rowcount == 1
 
     def close(self) -> None:

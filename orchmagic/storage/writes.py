@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
 from orchmagic.errors import InputError
-from orchmagic.storage.database import number
 from orchmagic.storage.journal import as_text
 
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database
+
+_DIGITS = 18  # of a number that SQLite can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Ledger:
 
     def find(self, id_: str) -> Write | None:
         """What is known of a write now; None when it was forgotten."""
-        rows = self._database.read("SELECT * FROM writes WHERE number = ?", number(id_, "w"))
+        rows = self._database.read("SELECT * FROM writes WHERE number = ?", row_number(id_, "w"))
         return self._known(rows[0]) if rows else None
 
     def done(self, id_: str, result: Any) -> None:
@@ -101,8 +102,8 @@ class Ledger:
             InputError: there is none of this id, or it is under way.
         """
         write = self._ended(id_)
-        self._database.write("DELETE FROM writes WHERE number = ?", number(id_, "w"))
-        self._unsaved.pop(number(id_, "w"), None)
+        self._database.write("DELETE FROM writes WHERE number = ?", row_number(id_, "w"))
+        self._unsaved.pop(row_number(id_, "w"), None)
         return write
 
     def _ended(self, id_: str) -> Write:
@@ -115,8 +116,8 @@ class Ledger:
 
     def _end(self, id_: str, state: str, result: Any) -> None:
         sql = "UPDATE writes SET state = ?, result = ? WHERE number = ?"
-        if self._database.write(sql, state, as_text(result), number(id_, "w")) is None:
-            self._unsaved[number(id_, "w")] = (state, result)
+        if self._database.write(sql, state, as_text(result), row_number(id_, "w")) is None:
+            self._unsaved[row_number(id_, "w")] = (state, result)
 
     def _known(self, row: Any) -> Write:
         state, result = row["state"], json.loads(row["result"] or "null")
@@ -126,6 +127,13 @@ class Ledger:
             state = "unknown"
         texts = (row["tool"], row["key"], row["call"])
         return Write(f"w{row['number']}", *texts, state, result, row["run"], row["at"])
+
+
+def row_number(id_: str, letter: str) -> int:
+    """17 for "r17"; -1, which no row has, for what is no id of this kind."""
+    digits = id_[1:]
+    fits = id_[:1] == letter and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS
+    return int(digits) if fits else -1
 
 
 _BEGIN = "INSERT INTO writes(tool, key, call, state, run, at, pid, host, life) VALUES (?, ?, ?, 'begun', ?, ?, ?, ?, ?)"

@@ -150,10 +150,10 @@ async def opened_and_closed():
 asyncio.run(opened_and_closed())
 """,
     "history": """
-from orchmagic.storage.database import Database
-database = Database(path / "history.db")
-assert database.write("INSERT INTO runs(name) VALUES ('a')") is not None
-database.close()
+from orchmagic.storage.runs import Store
+store = Store(path / "history.db")
+assert store.begin("a", "chain").startswith("r")
+store.close()
 """,
     "semantic cache": """
 from orchmagic.models.semantic.store import SemanticStore
