@@ -148,7 +148,7 @@ async def test_redact_in_an_answer_covers_it_in_value_trace_record_and_cache(ben
     assert part not in answer.text
     assert " 1]" in answer.text
     assert part not in one.told
-    assert part not in json.dumps(one.journal._kept, default=str)
+    assert part not in json.dumps(one.journal._entries, default=str)
     one.cache.close()
     assert all(part.encode() not in file.read_bytes() for file in (tmp_path / "answers").rglob("*") if file.is_file())
     assert one.guarded() == [(rule.partition(":")[0], "redact", "output")]
@@ -185,7 +185,7 @@ async def test_a_new_rule_judges_old_answers_of_the_cache(bench):
     answer = await one.ask("secrets=redact")
     assert answer.text == "the key is [github token 1]"
     assert answer.age is not None
-    assert KEY not in one.told + json.dumps(one.journal._kept, default=str)
+    assert KEY not in one.told + json.dumps(one.journal._entries, default=str)
     one.journal = NoJournal()
     with pytest.raises(GuardBlocked):
         await one.ask("secrets=block")
