@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from orchmagic.core import limits
 from orchmagic.core.limits import OPEN, Open
 from orchmagic.core.validators import CachePolicy, cache_policy
-from orchmagic.graph.model import DEFAULTS, Call, Graph, Limits
+from orchmagic.graph.model import DEFAULTS, Call, Graph, Limits, Tools
 
 if TYPE_CHECKING:
     from orchmagic.core.settings import Settings
@@ -83,6 +83,14 @@ class CallDefaults:
     def fallbacks(self, node: Call) -> tuple[str, ...]:
         """The models that it asks after these have failed; a step that says `fallback=` has no others."""
         return self.fallback if node.fallback is None else node.fallback
+
+    def timeout_of(self, node: Call | Tools) -> float | None:
+        """Seconds that an attempt of a call, or a tool, may take; None: open."""
+        return self.timeout if node.timeout is None else node.timeout
+
+    def reply_tokens(self, node: Call) -> int:
+        """The most tokens of one reply."""
+        return self.max_tokens if node.max_tokens is None else node.max_tokens
 
 
 def call_defaults(options: RunOptions, settings: Settings) -> CallDefaults:

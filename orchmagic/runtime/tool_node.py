@@ -61,7 +61,7 @@ async def _use(node: Tools, name: str, written: str, id_: str, ctx: Context) -> 
     arguments = tool.read(written)
     if name in node.approve:
         arguments = tool.read(_approved(name, written, id_, ctx))
-    timeout = node.timeout or ctx.defaults.timeout
+    timeout = ctx.defaults.timeout_of(node)
     try:
         async with asyncio.timeout(timeout):
             if inspect.iscoroutinefunction(tool.function):

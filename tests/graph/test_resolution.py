@@ -116,6 +116,13 @@ def test_an_open_deadline_is_told_by_a_dry_run_and_a_bounded_one_too(notebook):
     assert "The run stops at 50 steps; it has no deadline and no limit of tokens." in both
 
 
+def test_a_step_says_its_own_timeout_and_length_of_a_reply():
+    defaults = CallDefaults(timeout=None, max_tokens=300)
+    own, plain = Call("a", (), timeout=5.0, max_tokens=7), Call("a", ())
+    assert (defaults.timeout_of(own), defaults.reply_tokens(own)) == (5.0, 7)
+    assert (defaults.timeout_of(plain), defaults.reply_tokens(plain)) == (None, 300)
+
+
 def test_a_run_without_limits_runs(notebook):
     notebook.script("done")
     run = notebook.run(f"%%chain --deadline none --budget none --max-tokens none --timeout none\n{CELL}")

@@ -206,7 +206,7 @@ class _GraphReader:
         models = [self.models.members(name) for name in names]
         attempts = {name: self.models.attempts(name, defaults.retries) for name in (*names, *fallback)}
         self.notes |= {said: None for name in names if (said := self.models.alone(name, (*names, *fallback)))}
-        reply = node.max_tokens or defaults.max_tokens
+        reply = defaults.reply_tokens(node)
         prompt, open_ = _prompt(node, {**self.namespace, **known})
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
         least = Usage(input=prompt, output=_SHORT)
