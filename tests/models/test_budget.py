@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchmagic.core.tokens import IMAGE
 from orchmagic.errors import (
     BudgetExceeded,
     CallTimeout,
@@ -18,7 +19,7 @@ from orchmagic.errors import (
     ServerFailed,
     SettingsError,
 )
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec, images
+from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.middleware.budgeting import Budgeting, worst_case
 from orchmagic.models.wire import chat_completions
@@ -60,8 +61,8 @@ def test_an_image_counts_with_the_most_that_it_can_be_billed():
     def tokens(*parts):
         return worst_case(replace(REQUEST, messages=({"role": "user", "content": list(parts)},)), PRICED).tokens
 
-    assert tokens(picture) - tokens(text) == images.TOKENS
-    assert tokens(picture, picture) - tokens(text, text) == 2 * images.TOKENS
+    assert tokens(picture) - tokens(text) == IMAGE
+    assert tokens(picture, picture) - tokens(text, text) == 2 * IMAGE
 
 
 async def test_an_answer_is_booked_as_it_was_billed():
