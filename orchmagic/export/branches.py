@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import expression_source, source_text, state, to_thread
+from orchmagic.export import expression_source, source_text, state
 from orchmagic.export.formatting import assigned, fits, literal, remarked, texts
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch
@@ -52,7 +52,7 @@ def is_route(link: Branch) -> bool:
 
 
 def _chooser(plan: GraphPlan, link: Branch) -> list[str]:
-    threaded = to_thread.threaded(plan, link.on)
+    threaded = expression_source.threaded(plan, link.on)
     waits = any(isinstance(n, ast.Await) for n in ast.walk(threaded))
     name = plan.function[link.source]
     head = f"{'async ' if waits else ''}def after_{name}(state: {plan.named('State')}) -> str:"

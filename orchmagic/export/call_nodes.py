@@ -7,7 +7,7 @@ from collections.abc import Callable
 from orchmagic.export import prompts, state
 from orchmagic.export.formatting import assigned, call, literal
 from orchmagic.export.graph_plan import GraphPlan
-from orchmagic.export.returns import returned
+from orchmagic.export.state import returned
 from orchmagic.graph.model import Call
 
 Leave = Callable[[str, str], list[str]]

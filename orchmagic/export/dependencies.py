@@ -6,21 +6,16 @@ import ast
 from collections.abc import Sequence
 
 from orchmagic.export import fstrings, source_text
-from orchmagic.graph.model import Approve, Call, Code, Node, Sub
+from orchmagic.graph import checks
+from orchmagic.graph.model import Node
 
 # Names that every expression and template may use besides inputs and steps.
 ALWAYS = ("messages", "visits", "errors")
 
 
-def texts(node: Node) -> list[str]:
+def texts(node: Node) -> tuple[str, ...]:
     """The templates of a node."""
-    match node:
-        case Call():
-            return [m.text for m in node.messages]
-        case Approve():
-            return [node.question.text]
-        case _:
-            return []
+    return checks.sources(node)[0]
 
 
 def before(node: Node) -> list[str]:
@@ -29,21 +24,15 @@ def before(node: Node) -> list[str]:
     return [e for e in (getattr(node, "when", None), each.over if each else None) if e]
 
 
-def inside(node: Node) -> list[str]:
+def inside(node: Node) -> tuple[str, ...]:
     """The expressions that are evaluated for each item: those of code, and what an inner graph is given."""
-    match node:
-        case Code():
-            return [node.expression]
-        case Sub():
-            given = dict(node.given)
-            return [given.get(name, name) for name in node.graph.inputs]
-        case _:
-            return []
+    found = expressions(node)
+    return found[: len(found) - len(before(node))]
 
 
-def expressions(node: Node) -> list[str]:
+def expressions(node: Node) -> tuple[str, ...]:
     """The expressions of a node."""
-    return [*before(node), *inside(node)]
+    return checks.sources(node)[1]
 
 
 def needs(source: str) -> list[str]:
@@ -53,8 +42,7 @@ def needs(source: str) -> list[str]:
 
 def names(node: Node) -> list[str]:
     """The names that a node's templates and expressions read, in their order; not its item."""
-    item = node.each.item if isinstance(node, Call | Sub) and node.each else None
-    inner = [n for n in [*in_texts(node), *(n for e in inside(node) for n in needs(e))] if n != item]
+    inner = [n for n in [*in_texts(node), *(n for e in inside(node) for n in needs(e))] if n not in checks.own(node)]
     return [*inner, *(n for e in before(node) for n in needs(e))]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from orchmagic.export import dependencies, naming, predecessors
+from orchmagic.export import dependencies, naming
 from orchmagic.export.endpoints import Endpoints, ModelsInUse
 from orchmagic.export.notebook_code import Copied, is_constant
-from orchmagic.graph.model import Approve, Branch, Call, Graph, Limits, Node, Sub, Tools
+from orchmagic.graph.model import START, Approve, Branch, Call, Graph, Join, Limits, Node, Sub, Tools, sources, targets
 from orchmagic.graph.output_types import OutputType, camel, resolve, voted
 from orchmagic.graph.resolution import CallDefaults
 
@@ -219,7 +219,7 @@ class GraphPlan:
 
     @cached_property
     def _before(self) -> Mapping[str, frozenset[str]]:
-        return predecessors.before(self.graph)
+        return _dominators(self.graph)
 
     def known(self, found: list[str]) -> list[str]:
         """Those of the names that a function must take from the state."""
@@ -240,3 +240,38 @@ def expressions_of(graph: Graph) -> list[str]:
     """All expressions of a graph."""
     own = [e for n in graph.nodes for e in dependencies.expressions(n)]
     return [*own, *(link.on for link in graph.links if isinstance(link, Branch))]
+
+
+def _dominators(graph: Graph) -> Mapping[str, frozenset[str]]:
+    """For each node, those that every way from the start leads through (its dominators).
+
+    A node behind a Join has all of the joined ones before it.
+    """
+    nodes = [n.name for n in graph.nodes]
+    starts = set(graph.starts)
+    sources, joined = _sources(graph, nodes)
+    through = {n: set(nodes) for n in nodes} | {n: {n} for n in starts}
+    changed = True
+    while changed:
+        changed = False
+        for node in (n for n in nodes if n not in starts):
+            ways = [through[s] for s in sources[node]] + [set().union(*(through[s] for s in j)) for j in joined[node]]
+            found = {node} | (set.intersection(*ways) if ways else set())
+            changed = changed or found != through[node]
+            through[node] = found
+    return {n: frozenset(found - {n}) for n, found in through.items()}
+
+
+def _sources(graph: Graph, nodes: list[str]) -> tuple[dict[str, set[str]], dict[str, list[tuple[str, ...]]]]:
+    """(nodes that lead to a node by themselves, sets of nodes that lead to it together)."""
+    single: dict[str, set[str]] = {n: set() for n in nodes}
+    joined: dict[str, list[tuple[str, ...]]] = {n: [] for n in nodes}
+    for link in graph.links:
+        if isinstance(link, Join):
+            if link.target in joined:
+                joined[link.target].append(link.sources)
+            continue
+        for target in targets(link):
+            if target in single:
+                single[target] |= set(sources(link)) - {START}
+    return single, joined

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 
+from orchmagic.export import expression_source
 from orchmagic.export import state as values
-from orchmagic.export import to_thread
 from orchmagic.export.call_nodes import answer, judge, models
 from orchmagic.export.dependencies import in_texts, inside, needs
 from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
-from orchmagic.export.returns import counted
+from orchmagic.export.state import counted
 from orchmagic.export.subgraphs import inner_value
 from orchmagic.graph.model import Call, Sub
 
@@ -54,8 +54,8 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
         gathered, value = _voted(plan, node)
         return [*gathered, *_left(plan, node, value)]
     passed = "client=client" if isinstance(node, Call) else "graph=graph"
-    tree = to_thread.threaded(plan, node.each.over)
-    if to_thread.json_of(plan, node.each.over) == "as_json":
+    tree = expression_source.threaded(plan, node.each.over)
+    if expression_source.json_of(plan, node.each.over) == "as_json":
         tree = ast.Call(ast.Name("as_json"), [tree], [])
     items = ast.unparse(tree)
     lines: list[str] = []

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from typing import assert_never
 
-from orchmagic.export import expression_source, map_nodes, prompts, subgraphs, to_thread
+from orchmagic.export import expression_source, map_nodes, prompts, subgraphs
 from orchmagic.export import state as values
 from orchmagic.export.call_nodes import asking
 from orchmagic.export.dependencies import before, needs
 from orchmagic.export.formatting import assigned, call, literal
 from orchmagic.export.graph_plan import GraphPlan
-from orchmagic.export.returns import returned
+from orchmagic.export.state import returned
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 
 _LONGEST = 76  # of a docstring: 88 less indentation and quotes
@@ -99,8 +99,8 @@ def _does(plan: GraphPlan, node: Node) -> list[str]:
 
 
 def _computed(plan: GraphPlan, node: Code) -> list[str]:
-    value = f"    value = {ast.unparse(to_thread.threaded(plan, node.expression))}"
-    return [value, *returned(plan, node, f"{to_thread.json_of(plan, node.expression)}(value)")]
+    value = f"    value = {ast.unparse(expression_source.threaded(plan, node.expression))}"
+    return [value, *returned(plan, node, f"{expression_source.json_of(plan, node.expression)}(value)")]
 
 
 def _reads(plan: GraphPlan, node: Node, names: list[str] | None = None) -> list[str]:
@@ -111,12 +111,12 @@ def _reads(plan: GraphPlan, node: Node, names: list[str] | None = None) -> list[
 def _skip(plan: GraphPlan, node: Call | Code | Sub) -> list[str]:
     if node.when is None:
         return []
-    tree = expression_source.opposite(to_thread.threaded(plan, node.when))
+    tree = expression_source.opposite(expression_source.threaded(plan, node.when))
     return [f"    if {ast.unparse(tree)}:", *returned(plan, node, "None", indent="        ")]
 
 
 def _gate(plan: GraphPlan, node: Code) -> list[str]:
-    tree = to_thread.threaded(plan, node.expression)
+    tree = expression_source.threaded(plan, node.expression)
     is_bool = isinstance(tree, ast.Compare) or (isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not))
     if not is_bool:
         tree = ast.Call(ast.Name("bool"), [tree], [])

@@ -1,12 +1,13 @@
-"""The values of a run: how the state holds them (as JSON), and how functions read them (as the cell's classes)."""
+"""The values of a run: how the state holds them (as JSON), how functions read and return them."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 from orchmagic.export import dependencies, expression_source, fstrings
+from orchmagic.export.formatting import call
 from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Branch, Call, Code, Node, Sub, Tools
@@ -143,6 +144,20 @@ def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str
     # Any for what may be missing: the cell's expressions say themselves what holds then
     kind = ": Any" if source.startswith("state.get(") and name not in _ALWAYS else ""
     return [f"    {plan.variable[name]}{kind} = {source}"]
+
+
+def returned(
+    plan: GraphPlan, node: Node, value: str | None, *, more: Sequence[str] = (), indent: str = "    "
+) -> list[str]:
+    """The return statement; `value` is an expression, None when the node leaves no value of its own."""
+    own = [] if value is None else [f'"{node.name}": {value}']
+    return call(f"{indent}return {{", [*own, *more, *counted(plan, node)], "}")
+
+
+def counted(plan: GraphPlan, node: Node) -> list[str]:
+    """The node's visits, one more than before; nothing where nobody reads them."""
+    key = plan.key(node.name, "visits")
+    return [f'"{key}": state.get("{key}", 0) + 1'] if node.name in plan.counted else []
 
 
 def seen_class(plan: GraphPlan, node: Call) -> str:

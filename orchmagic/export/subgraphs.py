@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from orchmagic.export import state, to_thread
+from orchmagic.export import expression_source, state
 from orchmagic.export.formatting import call, fits, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Sub
@@ -17,9 +17,9 @@ def inner_value(plan: GraphPlan, node: Sub) -> list[str]:
     lines: list[str] = []
     arguments = []
     for name in inner.inputs:
-        tree = to_thread.threaded(plan, given.get(name, name))
+        tree = expression_source.threaded(plan, given.get(name, name))
         if not _is_json(plan, given.get(name, name)):
-            tree = ast.Call(ast.Name(to_thread.json_of(plan, given.get(name, name))), [tree], [])
+            tree = ast.Call(ast.Name(expression_source.json_of(plan, given.get(name, name))), [tree], [])
         source = ast.unparse(tree)
         if len(source) > _LONGEST:
             lines.append(f"    {_variable(plan, name)} = {source}")
