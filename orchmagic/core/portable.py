@@ -6,10 +6,12 @@ inside (PLC0415); in a module those imports stand at its head. Docstrings are wr
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +20,7 @@ from inspect import isroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import BaseModel, TypeAdapter, ValidationError
 
 
 def as_text(value: object) -> str:
@@ -237,3 +239,132 @@ LONGEST_WAIT = 60.0  # seconds: an endpoint that asks for more has failed
 def is_too_long(seconds: float, time_left: float | None = None) -> bool:
     """Return whether to fail instead of waiting; `time_left` is in seconds, None without a deadline."""
     return seconds > LONGEST_WAIT or (time_left is not None and seconds >= time_left)
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message, whose content is a string, None, or a list of parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return content if isinstance(content, str) else ""
+
+
+# without its second line, small models ask for the same look-up until they are stopped
+OBSERVED = "Result of {name}: {content}\nNow give the final answer, or use another tool if something is still missing."
+
+
+def spell_tools(messages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return the conversation in words: tool calls as the JSON that the model wrote, results as user turns."""
+    names: dict[str, str] = {}
+    for message in messages:
+        calls = message.get("tool_calls") or ()
+        if calls:
+            names |= {call["id"]: call["function"]["name"] for call in calls}
+            parts = [message_text(message), *(spell_call(call["function"]) for call in calls)]
+            yield {"role": "assistant", "content": "\n".join(filter(None, parts))}
+        elif message.get("role") == "tool":
+            name = names.get(str(message.get("tool_call_id")), "the tool")
+            yield {"role": "user", "content": OBSERVED.format(name=name, content=message_text(message))}
+        else:
+            yield dict(message)
+
+
+def spell_call(function: Mapping[str, Any]) -> str:
+    """Return a tool call as a JSON action."""
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:  # the model wrote no JSON: show it what it wrote
+        arguments = function["arguments"]
+    return json.dumps({"action": function["name"], "arguments": arguments}, ensure_ascii=False)
+
+
+def action_schema(tools: Iterable[tuple[str, Mapping[str, Any]]], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of one action: a tool (name, schema of its arguments), or the final answer."""
+    definitions: dict[str, Any] = {}
+    rows = [("final_answer", "answer", answer), *((name, "arguments", schema) for name, schema in tools)]
+    choices = [
+        {
+            "type": "object",
+            "properties": {"action": {"const": action}, key: move_definitions(schema, definitions)},
+            "required": ["action", key],
+            "additionalProperties": False,
+        }
+        for action, key, schema in rows
+    ]
+    return {"anyOf": choices, **({"$defs": definitions} if definitions else {})}
+
+
+def move_definitions(schema: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema without its `$defs`: references start at the root, so they move there, renamed on a clash."""
+    own: Mapping[str, Any] = schema.get("$defs", {})
+    names = {name: free_name(name, kind, definitions, own) for name, kind in own.items()}
+    written = re.sub(
+        r'"\$ref": "#/\$defs/([^"]+)"',
+        lambda found: json.dumps({"$ref": f"#/$defs/{names.get(found[1], found[1])}"})[1:-1],
+        json.dumps(schema),
+    )
+    moved: dict[str, Any] = json.loads(written)
+    definitions |= {names[name]: kind for name, kind in moved.pop("$defs", {}).items()}
+    return moved
+
+
+def free_name(name: str, kind: object, definitions: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Return the name of a definition beside others: `Item_2` where another kind is called `Item`."""
+    if definitions.get(name, kind) == kind:
+        return name
+    free = (f"{name}_{number}" for number in itertools.count(2))
+    return next(new for new in free if new not in definitions and new not in own)
+
+
+def read_action(text: str) -> tuple[str, str] | None:
+    """Return the action in a reply with its arguments (JSON) or final answer (text); None for what is no action."""
+    try:
+        action = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(action, dict) or not isinstance(action.get("action"), str):
+        return None
+    if action["action"] != "final_answer":
+        return action["action"], json.dumps(action.get("arguments") or {}, ensure_ascii=False)
+    answer = action.get("answer", "")
+    return "final_answer", answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+
+
+def read_arguments(name: str, kind: type[BaseModel], written: str) -> dict[str, Any]:
+    """Return the arguments of a tool call, checked; a ValueError tells the model what is wrong."""
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy
+
+    try:
+        checked = kind.model_validate_json(written or "{}")
+    except ValidationError as error:
+        problems = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        listed = "; ".join(f"{where or 'arguments'}: {what}" for where, what in problems)
+        raise ValueError(f"bad arguments for {name}: {listed}") from None
+    return {field: getattr(checked, field) for field in kind.model_fields}
+
+
+def readable(value: object) -> str:
+    """Return what a tool returned as text for the model."""
+    try:
+        return as_text(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def count_votes(given: Sequence[Any], asked: int, by: str) -> tuple[Any, dict[str, Any]]:
+    """Return the winner (of equals the first) with its share of all votes that were asked, the others, and a tie.
+
+    Votes are counted by the field `by`, or by all of the vote.
+    """
+    names = [ballot(vote, by) for vote in given]
+    counts = Counter(names)
+    winner, most = counts.most_common(1)[0]
+    dissent = [vote for vote, name in zip(given, names, strict=True) if name != winner]
+    tie = sum(number == most for number in counts.values()) > 1
+    return given[names.index(winner)], {"agreement": most / asked, "dissent": dissent, "tie": tie}
+
+
+def ballot(vote: Any, by: str) -> str:
+    """Return what a vote is counted by; capitals and spaces around a text do not count."""
+    chosen = vote[by] if by else vote
+    return chosen.strip().casefold() if isinstance(chosen, str) else json.dumps(chosen, sort_keys=True)

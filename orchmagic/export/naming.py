@@ -54,7 +54,7 @@ IMPORTS: Mapping[str, str] = {
 OWN = frozenset(
     """ExactDecimal IsoDate IsoDatetime exact_number iso_text
     AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY LONE LOOSE MAX_ITERATIONS MAX_STEPS
-    MAX_TOKENS MODEL Messages Model OBSERVED OPTIONS REASK REASKS RETRIES State TIMEOUT TOOLS TOOL_TIMEOUT Tools
+    MAX_TOKENS MODEL Messages Model OPTIONS REASK REASKS RETRIES State TIMEOUT TOOLS TOOL_TIMEOUT Tools
     answered ask build_graph client_of environment first_usable key_of logger main rendered result run
     serve""".split()  # noqa: SIM905 - a list of words reads as one
 ).union(*map(carried.definitions, carried.SOURCES))

@@ -39,28 +39,19 @@ def limits(whole: ModulePlan) -> list[list[str]]:
 
 
 def instruction(whole: ModulePlan) -> Iterator[list[str]]:
-    """What a model that cannot call tools is told: about them, and what they returned."""
+    """What a model that cannot call tools is told about them."""
     told: dict[tuple[str, ...], str] = {}
-    observed = ""
     for plan, node in whole.calls:
         if whole.actions and node.tools:
-            first, *_, observed = _spelled(plan, node)
-            if told.setdefault(node.tools, first) != first:
+            text = _instruction(plan, node)
+            if told.setdefault(node.tools, text) != text:
                 plan.copied.problem("two agents with the same tools return different types: give one a tool more")
     if told:
         yield assigned("INSTRUCTIONS", told)
-        yield assigned("OBSERVED", observed)
 
 
-def _spelled(plan: GraphPlan, node: Call) -> list[str]:
-    """The texts around a tool's result, as the notebook words them."""
+def _instruction(plan: GraphPlan, node: Call) -> str:
     specs = tuple(tool(name, plan.namespace[name]).spec for name in node.tools)  # type: ignore[arg-type]  # checked when the cell was read
     typed = plan.typed.get(node.name)
-    call_ = {"id": "1", "type": "function", "function": {"name": "\0", "arguments": "{}"}}
-    said = {"role": "assistant", "content": None, "tool_calls": [call_]}
-    result = {"role": "tool", "tool_call_id": "1", "content": "\1"}
-    schema = typed.schema if typed else None
-    asked = json_tools.encode(ModelRequest("", "", (said, result), tools=specs, schema=schema))
-    texts = [str(m["content"]) for m in asked.messages]
-    braced = texts[-1].replace("{", "{{").replace("}", "}}")
-    return [*texts[:-1], braced.replace("\0", "{name}").replace("\1", "{content}")]
+    asked = json_tools.encode(ModelRequest("", "", (), tools=specs, schema=typed.schema if typed else None))
+    return str(asked.messages[0]["content"])

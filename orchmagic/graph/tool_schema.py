@@ -6,12 +6,11 @@ A tool never fails a run: what goes wrong comes back as text that the model can 
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from orchmagic.core.portable import as_text
+from orchmagic.core.portable import read_arguments
 from orchmagic.graph.output_types import camel
 from orchmagic.models import ToolSpec
 
@@ -40,14 +39,7 @@ class Tool:
         Raises:
             ValueError: it is no JSON object, or does not fit; the text is for the model.
         """
-        from pydantic import ValidationError  # noqa: PLC0415 - heavy
-
-        try:
-            model = self.arguments.model_validate_json(arguments or "{}")
-        except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors())
-            raise ValueError(f"bad arguments for {self.name}: {wrong}") from None
-        return {name: getattr(model, name) for name in type(model).model_fields}
+        return read_arguments(self.name, self.arguments, arguments)
 
 
 def problem(name: str, value: object) -> str | None:
@@ -84,14 +76,6 @@ def tool(name: str, function: Callable[..., object]) -> Tool:
 def description(function: Callable[..., object]) -> str:
     """The docstring as one text, or the function's name in words when there is none."""
     return inspect.getdoc(function) or getattr(function, "__name__", "tool").replace("_", " ")
-
-
-def readable(result: object) -> str:
-    """What a tool returned, as the text that goes back to the model."""
-    try:
-        return as_text(result)
-    except (TypeError, ValueError):
-        return json.dumps(result, default=str, ensure_ascii=False)
 
 
 def _kind(value: object) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from orchmagic.core.portable import readable
 from orchmagic.errors import StoreError, Waiting, WriteUnknown, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
@@ -39,7 +40,7 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
     key = json.dumps([name, written])
     kept = ctx.journal.recall(id_, key)
     try:
-        result = kept.value if kept else tool_schema.readable(await _use(node, name, written, id_, ctx))
+        result = kept.value if kept else readable(await _use(node, name, written, id_, ctx))
         result = await ctx.policy.check(result, "tools", id_)
     except (Waiting, WriteUnknown, StoreError):
         raise  # not for the model, which would find another way to write

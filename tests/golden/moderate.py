@@ -1,4 +1,4 @@
-# Written by orchmagic (d24955a7abe2); exporting again replaces it until you edit it.
+# Written by orchmagic (3b4ca0d9a8a3); exporting again replaces it until you edit it.
 """moderate: steps side by side, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -356,6 +356,35 @@ def is_too_long(seconds: float, time_left: float | None = None) -> bool:
     return seconds > LONGEST_WAIT or (time_left is not None and seconds >= time_left)
 
 
+def count_votes(
+    given: Sequence[Any], asked: int, by: str
+) -> tuple[Any, dict[str, Any]]:
+    """Return the winner (of equals the first) with its share of all votes that were asked, the others, and a tie.
+
+    Votes are counted by the field `by`, or by all of the vote.
+    """
+    names = [ballot(vote, by) for vote in given]
+    counts = Counter(names)
+    winner, most = counts.most_common(1)[0]
+    dissent = [vote for vote, name in zip(given, names, strict=True) if name != winner]
+    tie = sum(number == most for number in counts.values()) > 1
+    return given[names.index(winner)], {
+        "agreement": most / asked,
+        "dissent": dissent,
+        "tie": tie,
+    }
+
+
+def ballot(vote: Any, by: str) -> str:
+    """Return what a vote is counted by; capitals and spaces around a text do not count."""
+    chosen = vote[by] if by else vote
+    return (
+        chosen.strip().casefold()
+        if isinstance(chosen, str)
+        else json.dumps(chosen, sort_keys=True)
+    )
+
+
 # Asking models
 
 
@@ -507,27 +536,11 @@ async def voted(
     given = [vote for vote in found if not isinstance(vote, BaseException)]
     if not given:
         raise RuntimeError("not one vote was given") from found[0]
-    names = [ballot(vote, by) for vote in given]
-    counts = Counter(names)
-    name, most = counts.most_common(1)[0]
-    winner, agreement = given[names.index(name)], most / count
-    told = {
-        "agreement": agreement,
-        "dissent": [v for v, own in zip(given, names, strict=True) if own != name],
-        "tie": sum(number == most for number in counts.values()) > 1,
-        "decided": agreement >= least,
-    }
-    if agreement < least and judge:
+    winner, told = count_votes(given, count, by)
+    told["decided"] = told["agreement"] >= least
+    if not told["decided"] and judge:
         winner, told["decided"] = await judge(), True
     return winner, told
-
-
-def ballot(vote: Any, by: str) -> str:
-    """Return what votes are counted by: the field, or all of the vote."""
-    chosen = vote[by] if by else vote
-    if isinstance(chosen, str):
-        return chosen.strip().casefold()
-    return json.dumps(chosen, sort_keys=True)
 
 
 async def isolated(

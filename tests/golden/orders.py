@@ -1,4 +1,4 @@
-# Written by orchmagic (1e4bde6d5ad9); exporting again replaces it until you edit it.
+# Written by orchmagic (4728a9d92d61); exporting again replaces it until you edit it.
 """orders: an agent with tools, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -327,6 +327,27 @@ def is_too_long(seconds: float, time_left: float | None = None) -> bool:
     return seconds > LONGEST_WAIT or (time_left is not None and seconds >= time_left)
 
 
+def read_arguments(name: str, kind: type[BaseModel], written: str) -> dict[str, Any]:
+    """Return the arguments of a tool call, checked; a ValueError tells the model what is wrong."""
+    try:
+        checked = kind.model_validate_json(written or "{}")
+    except ValidationError as error:
+        problems = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        listed = "; ".join(
+            f"{where or 'arguments'}: {what}" for where, what in problems
+        )
+        raise ValueError(f"bad arguments for {name}: {listed}") from None
+    return {field: getattr(checked, field) for field in kind.model_fields}
+
+
+def readable(value: object) -> str:
+    """Return what a tool returned as text for the model."""
+    try:
+        return as_text(value)
+    except (TypeError, ValueError):
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+
 # Asking models
 
 
@@ -511,21 +532,13 @@ async def use_tool(
 
 
 def arguments_for(
-    name: str,
-    written: str,
-    tools: Tools,
+    name: str, written: str, tools: Tools
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the tool and its arguments, checked against its type hints."""
     if name not in tools:
         raise LookupError(f"there is no tool {name!r}; there are: {', '.join(tools)}")
     function, kind = tools[name]
-    try:
-        checked = kind.model_validate_json(written or "{}")
-    except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        wrong = "; ".join(f"{at or 'arguments'}: {what}" for at, what in found)
-        raise ValueError(f"bad arguments for {name}: {wrong}") from None
-    return function, {field: getattr(checked, field) for field in kind.model_fields}
+    return function, read_arguments(name, kind, written)
 
 
 def describe_error(error: Exception) -> str:
@@ -535,14 +548,6 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, ValueError | LookupError):
         return str(error)
     return f"{type(error).__name__}: {error}"
-
-
-def readable(value: object) -> str:
-    """Write what a tool returned as text for the model."""
-    try:
-        return as_text(value)
-    except (TypeError, ValueError):
-        return json.dumps(value, default=str, ensure_ascii=False)
 
 
 # Nodes

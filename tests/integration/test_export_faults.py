@@ -14,7 +14,7 @@ from openai import AsyncOpenAI
 
 from orchmagic.core.portable import FAULTS
 from orchmagic.errors import ModelError
-from orchmagic.export.vendored.call_runtime import ModelFailedError, call_once
+from orchmagic.export.vendored.call_runtime import ModelFailedError, call_model, call_once
 from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.scripting import reply as scripted
@@ -163,3 +163,22 @@ async def test_an_answer_that_never_comes_is_a_timeout_which_is_retried_and_fall
         await client.close()
     assert failed.value.fault is FAULTS["timeout"]
     assert len(server.requests) == 1  # the client itself does not try again
+
+
+async def test_an_endpoint_that_asks_for_more_than_a_minute_is_not_asked_again():
+    with serve([Reply(fault="429", retry_after=61), "fine"]) as server:
+        client = AsyncOpenAI(base_url=server.base_url, api_key="any")
+        with pytest.raises(ModelFailedError) as failed:
+            await call_model(client, {"model": "m", "messages": []})
+        await client.close()
+    assert (failed.value.fault, failed.value.retry_after) == (FAULTS["rate_limit"], 61)
+    assert len(server.requests) == 1
+
+
+async def test_a_refusal_is_told_in_the_words_of_the_model():
+    with serve([Reply("I cannot help with that.", fault="refusal")]) as server:
+        client = AsyncOpenAI(base_url=server.base_url, api_key="any")
+        with pytest.raises(ModelFailedError, match=r"I cannot help with that\.") as failed:
+            await call_once(client, {"model": "m", "messages": []})
+        await client.close()
+    assert failed.value.fault is FAULTS["refusal"]

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from orchmagic.core.portable import OBSERVED
 from orchmagic.errors import EmptyReply
 from orchmagic.models import ModelRequest, ModelResponse, Schema, ToolSpec
-from orchmagic.models.wire.json_tools import ONWARD, decode, encode
+from orchmagic.models.wire.json_tools import decode, encode
 
 ORDER = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
 FIND = ToolSpec("find_order", "Find an order\nby its id.", ORDER)
@@ -91,8 +92,8 @@ def test_earlier_calls_and_their_results_are_spelled_out():
             "content": 'Looking.\n{"action": "find_order", "arguments": {"order_id": "A17"}}\n'
             '{"action": "now", "arguments": "{oops"}',
         },
-        {"role": "user", "content": f"Result of find_order: shipped\n{ONWARD}"},
-        {"role": "user", "content": f"Result of the tool: what\n{ONWARD}"},
+        {"role": "user", "content": OBSERVED.format(name="find_order", content="shipped")},
+        {"role": "user", "content": OBSERVED.format(name="the tool", content="what")},
     ]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 from pydantic_core import to_jsonable_python
+
+from orchmagic.core.portable import count_votes
 
 CONCURRENCY = 16
 logger = logging.getLogger(__name__)
@@ -69,27 +69,11 @@ async def voted(
     given = [vote for vote in found if not isinstance(vote, BaseException)]
     if not given:
         raise RuntimeError("not one vote was given") from found[0]
-    names = [ballot(vote, by) for vote in given]
-    counts = Counter(names)
-    name, most = counts.most_common(1)[0]
-    winner, agreement = given[names.index(name)], most / count
-    told = {
-        "agreement": agreement,
-        "dissent": [v for v, own in zip(given, names, strict=True) if own != name],
-        "tie": sum(number == most for number in counts.values()) > 1,
-        "decided": agreement >= least,
-    }
-    if agreement < least and judge:
+    winner, told = count_votes(given, count, by)
+    told["decided"] = told["agreement"] >= least
+    if not told["decided"] and judge:
         winner, told["decided"] = await judge(), True
     return winner, told
-
-
-def ballot(vote: Any, by: str) -> str:
-    """Return what votes are counted by: the field, or all of the vote."""
-    chosen = vote[by] if by else vote
-    if isinstance(chosen, str):
-        return chosen.strip().casefold()
-    return json.dumps(chosen, sort_keys=True)
 
 
 async def isolated(

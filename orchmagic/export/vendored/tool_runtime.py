@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from langgraph.types import interrupt
 from openai.types.chat.chat_completion import Choice
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from orchmagic.core.portable import as_text
+from orchmagic.core.portable import action_schema, read_action, read_arguments, readable, spell_tools
 from orchmagic.export.vendored.call_runtime import Messages, usable
 
 CHOICES = ("approve", "edit", "reject")
 TOOL_TIMEOUT: float | None = 60.0
-OBSERVED = "{name}{content}"
 Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
 
 
@@ -87,22 +86,12 @@ def approved(call: dict[str, Any], tools: Tools, ask: set[str]) -> dict[str, Any
     return call
 
 
-def arguments_for(
-    name: str,
-    written: str,
-    tools: Tools,
-) -> tuple[Callable[..., Any], dict[str, Any]]:
+def arguments_for(name: str, written: str, tools: Tools) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the tool and its arguments, checked against its type hints."""
     if name not in tools:
         raise LookupError(f"there is no tool {name!r}; there are: {', '.join(tools)}")
     function, kind = tools[name]
-    try:
-        checked = kind.model_validate_json(written or "{}")
-    except ValidationError as error:
-        found = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        wrong = "; ".join(f"{at or 'arguments'}: {what}" for at, what in found)
-        raise ValueError(f"bad arguments for {name}: {wrong}") from None
-    return function, {field: getattr(checked, field) for field in kind.model_fields}
+    return function, read_arguments(name, kind, written)
 
 
 def describe_error(error: Exception) -> str:
@@ -114,94 +103,32 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def readable(value: object) -> str:
-    """Write what a tool returned as text for the model."""
-    try:
-        return as_text(value)
-    except (TypeError, ValueError):
-        return json.dumps(value, default=str, ensure_ascii=False)
-
-
 def as_actions(messages: Messages, instruction: str) -> Messages:
     """Spell tools as JSON actions, for a model that cannot call tools itself."""
-    found = list(spelled(messages))
+    found = list(spell_tools(messages))
     if found and found[0]["role"] == "system":
         first = {**found[0], "content": f"{found[0]['content']}\n\n{instruction}"}
         return [first, *found[1:]]
     return [{"role": "system", "content": instruction}, *found]
 
 
-def spelled(messages: Messages) -> Iterator[dict[str, Any]]:
-    """Spell tool calls as the JSON that the model wrote, and results as user turns."""
-    names: dict[str, str] = {}
-    for message in messages:
-        if message.get("tool_calls"):
-            written = [message["content"]] if message["content"] else []
-            for call in message["tool_calls"]:
-                name = call["function"]["name"]
-                names[call["id"]] = name
-                try:
-                    arguments = json.loads(call["function"]["arguments"])
-                except ValueError:
-                    arguments = call["function"]["arguments"]
-                action = {"action": name, "arguments": arguments}
-                written.append(json.dumps(action, ensure_ascii=False))
-            yield {"role": "assistant", "content": "\n".join(written)}
-        elif message["role"] == "tool":
-            name = names.get(message["tool_call_id"], "the tool")
-            content = OBSERVED.format(name=name, content=message["content"])
-            yield {"role": "user", "content": content}
-        else:
-            yield message
-
-
-def action_format(
-    answer: dict[str, Any] | None,
-    tools: list[dict[str, Any]],
-) -> dict[str, Any]:
+def action_format(answer: dict[str, Any] | None, tools: list[dict[str, Any]]) -> dict[str, Any]:
     """Constrain a reply to one action: a tool with its arguments, or the answer."""
     form = answer["json_schema"] if answer else {"schema": {"type": "string"}}
-    parts: list[tuple[str, str, Any]] = [("final_answer", "answer", form["schema"])]
-    described = [tool["function"] for tool in tools]
-    parts += [(tool["name"], "arguments", tool["parameters"]) for tool in described]
-    definitions: dict[str, Any] = {}
-    choices = []
-    for action, key, value in parts:
-        definitions |= value.get("$defs", {})
-        own = {name: part for name, part in value.items() if name != "$defs"}
-        choices.append(
-            {
-                "type": "object",
-                "properties": {"action": {"const": action}, key: own},
-                "required": ["action", key],
-                "additionalProperties": False,
-            },
-        )
-    schema = {"anyOf": choices, **({"$defs": definitions} if definitions else {})}
-    strict = form.get("strict", True)
-    action_form = {"name": "Action", "schema": schema, "strict": strict}
-    return {"type": "json_schema", "json_schema": action_form}
+    described = [(tool["function"]["name"], tool["function"]["parameters"]) for tool in tools]
+    schema = action_schema(described, form["schema"])
+    action = {"name": "Action", "schema": schema, "strict": form.get("strict", True)}
+    return {"type": "json_schema", "json_schema": action}
 
 
 def acted(choice: Choice) -> Choice:
     """Read an action as a tool call, or as the final answer; other text stays."""
-    try:
-        said = json.loads(choice.message.content or "")
-    except ValueError:
+    action = read_action(choice.message.content or "")
+    if action is None:
         return choice
-    if not isinstance(said, dict) or not isinstance(said.get("action"), str):
-        return choice
-    name = said["action"]
-    message: dict[str, Any] = {"role": "assistant", "content": ""}
-    if name == "final_answer":
-        answer = said.get("answer", "")
-        if not isinstance(answer, str):
-            answer = json.dumps(answer, ensure_ascii=False)
-        message["content"] = answer
-        answered = {**choice.model_dump(), "message": message}
-        return usable(Choice.model_validate(answered))
-    arguments = json.dumps(said.get("arguments") or {}, ensure_ascii=False)
-    function = {"name": name, "arguments": arguments}
-    call = {"id": f"call_{name}", "type": "function", "function": function}
-    message["tool_calls"] = [call]
-    return Choice.model_validate({**choice.model_dump(), "message": message})
+    name, text = action
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if name != "final_answer":
+        call = {"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": text}}
+        message |= {"content": "", "tool_calls": [call]}
+    return usable(Choice.model_validate({**choice.model_dump(), "message": message}))

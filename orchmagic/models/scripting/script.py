@@ -17,8 +17,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from orchmagic.core.portable import message_text
 from orchmagic.models.scripting.reply import Body, Reply
-from orchmagic.models.wire.chat_completions import spoken
 
 Answer: TypeAlias = Any  # a Reply, or what its `text` may be
 Source: TypeAlias = Iterable[Answer] | Mapping[str, Answer] | Callable[[Body], Answer] | str | Reply
@@ -68,5 +68,5 @@ def _by_rule(rules: Sequence[tuple[re.Pattern[str], list[Answer]]], text: str) -
 
 def conversation(body: Body) -> str:
     """What rules are searched in: `model: name`, then `role: text` for each message."""
-    lines = [f"{message.get('role')}: {spoken(message)}" for message in body.get("messages", ())]
+    lines = [f"{message.get('role')}: {message_text(message)}" for message in body.get("messages", ())]
     return "\n".join([f"model: {body.get('model')}", *lines])

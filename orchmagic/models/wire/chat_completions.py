@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchmagic.core import tokens
-from orchmagic.core.portable import unusable
+from orchmagic.core.portable import message_text, unusable
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
 from orchmagic.models import images
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
@@ -58,14 +58,6 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def spoken(message: Mapping[str, Any]) -> str:
-    """The text of a message, whose content is a string, None, or a list of parts."""
-    content = message.get("content")
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    return content if isinstance(content, str) else ""
-
-
 def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> ModelResponse:
     """The answer in a `chat.completion` (JSON data) to `request_body`. Tolerates missing parts.
 
@@ -73,7 +65,7 @@ def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> Mode
     """
     choice = next(iter(answer.get("choices") or ()), None) or {}
     message = choice.get("message") or {}
-    text = spoken(message)
+    text = message_text(message)
     calls = tuple(_call(call, number) for number, call in enumerate(message.get("tool_calls") or ()))
     reason = str(choice.get("finish_reason") or "stop")
     if message.get("refusal"):
@@ -105,7 +97,7 @@ def estimate(request_body: Mapping[str, Any], written: str) -> Usage:
 
 def prompt_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """What messages take, estimated; their images too."""
-    return tokens.estimated("".join(map(spoken, messages))) + tokens.IMAGE * images.inside(messages)
+    return tokens.estimated("".join(map(message_text, messages))) + tokens.IMAGE * images.inside(messages)
 
 
 def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ...] | None:
