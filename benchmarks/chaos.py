@@ -127,32 +127,29 @@ def quantile(ordered: list[float], share: float) -> float:
 
 
 async def orchmagic(urls: dict[str, str], calls: int, policy: str, hedge: float | None = None) -> dict[str, Any]:
-    from orchmagic.core.settings import Settings, load
     from orchmagic.models import ModelRequest
     from orchmagic.models.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
-    from orchmagic.models.pipeline import build
-    from orchmagic.models.providers.openai import OpenAIProvider
-    from orchmagic.models.routing import aliases
+    from orchmagic.models.pipeline import PipelineParts, World, build
     from orchmagic.models.routing.health import opened
+    from orchmagic.runtime.live_settings import LiveSettings
+    from orchmagic.runtime.services import SessionModels
     from orchmagic.storage.journal import NoJournal
 
     entry = {"policy": policy, "hedge": hedge, "deployments": [deployment(kind, url) for kind, url in urls.items()]}
-    settings: Settings = load({"models": {"p": entry}}, {}, Path("/"))
-    provider, health = OpenAIProvider(environ={}), opened(None)
-    handler = build(
+    health = opened(None)
+    models = SessionModels(LiveSettings({}, lambda: {"models": {"p": entry}}))
+    parts = PipelineParts(
         emit=lambda _: None,
-        resolve=lambda name: aliases.resolve(name, settings, {}),
-        pool=lambda name: aliases.pool(name, settings, {}),
-        provider=lambda _: provider,
+        models=models,
         health=health,
-        cache=None,
         flights=SingleFlight(),
         budget=Budget(),
         journal=NoJournal(),
         retry=2,
-        chance=random.Random(1).random,
+        world=World(chance=random.Random(1).random),
     )
+    handler = build(parts)
 
     async def ask(number: int) -> str:
         said = ({"role": "user", "content": f"question {number}"},)
@@ -160,7 +157,7 @@ async def orchmagic(urls: dict[str, str], calls: int, policy: str, hedge: float 
         return (await handler(request)).text
 
     found = await storm(ask, calls)
-    await provider.close()
+    await models.close()
     return found
 
 

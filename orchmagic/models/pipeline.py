@@ -12,8 +12,9 @@ import functools
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
 
 from orchmagic.errors import UnusableReply
 from orchmagic.guards.guardrails import Guardrails
@@ -50,78 +51,122 @@ def _around(layer: Middleware, handler: Handler) -> Handler:
     return lambda request: layer(request, handler)
 
 
-def build(
-    *,
-    emit: Emit,
-    resolve: Callable[[str], Deployment],
-    provider: Callable[[str], Provider],
-    cache: Cache | None,
-    flights: SingleFlight,
-    budget: Budget,
-    journal: Journal,
-    retry: int,
-    policy: Guardrails | None = None,
-    memory: SemanticCache | None = None,
-    pool: Callable[[str], Pool | None] = lambda _: None,
-    health: Health | None = None,
-    unpriced: Callable[[Deployment], str] | None = None,
-    time_left: Callable[[], float | None] = lambda: None,
-    clock: Callable[[], float] = time.time,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    chance: Callable[[], float] = random.random,
-) -> Handler:
-    """The pipeline of one run. `flights` is the session's, `budget` and `journal` the run's own.
+class ModelDirectory(Protocol):
+    """Finds what stands behind the name of a model."""
 
-    `resolve` finds the deployment behind a name, `pool` the several of an alias, `provider` the one instance of a
-    provider; `health` (the session's) knows how they do, `unpriced` what to write for one without a price. `policy`
-    holds the rules for questions and answers; `memory` is the semantic cache, None = off. `time_left`: seconds that
-    the run still has, None = no deadline. The last three are the world, for tests.
+    def deployment(self, name: str) -> Deployment:
+        """The endpoint behind an alias or model name."""
+
+    def pool(self, name: str) -> Pool | None:
+        """The deployments of an alias that has several, or limits of its own."""
+
+    def provider(self, name: str) -> Provider:
+        """The one instance of a provider."""
+
+    def price_advice(self, deployment: Deployment) -> str:
+        """What to write for a deployment without a price."""
+
+
+class Deadline(Protocol):
+    """How long the run may still take."""
+
+    def left(self) -> float | None:
+        """Seconds; None: no deadline."""
+
+
+class NoDeadline:
+    """A run that may take any time."""
+
+    def left(self) -> None:
+        """No limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Time and chance; a test brings its own."""
+
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineParts:
+    """What the pipeline of one run is made of.
+
+    `emit`, `budget`, `journal`, `guardrails` and `deadline` are the run's own; the rest is the session's. `retry` is
+    how often a failed attempt is repeated; `cache` and `semantic` are None when they are switched off.
     """
+
+    emit: Emit
+    models: ModelDirectory
+    budget: Budget
+    journal: Journal
+    flights: SingleFlight
+    retry: int
+    health: Health = field(default_factory=partial(opened, None))
+    cache: Cache | None = None
+    semantic: SemanticCache | None = None
+    guardrails: Guardrails = field(default_factory=Guardrails)
+    deadline: Deadline = field(default_factory=NoDeadline)
+    world: World = field(default_factory=World)
+
+
+def build(parts: PipelineParts) -> Handler:
+    """The pipeline of one run, the first middleware the outermost."""
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
-    resolve, pool = functools.cache(resolve), functools.cache(pool)
-    caching, listening = Caching(cache, resolve, emit, clock), FirstTokenTimer(emit)
-    world: dict[str, Any] = {"time_left": time_left, "sleep": sleep, "chance": chance}
-    known = _known(caching, flights, resolve)
-    guarding = Guarding(policy or Guardrails())
+    resolve, pool = functools.cache(parts.models.deployment), functools.cache(parts.models.pool)
+    emit, cache, retry, world = parts.emit, parts.cache, parts.retry, parts.world
+    caching, listening = Caching(cache, resolve, emit, world.clock), FirstTokenTimer(emit)
+    waits: dict[str, Any] = {"time_left": parts.deadline.left, "sleep": world.sleep, "chance": world.chance}
+    answers = _KnownAnswers(caching, parts.flights, resolve)
+    guarding = Guarding(parts.guardrails)
     return stack(
-        _asking(listening, resolve, provider),
+        _ProviderCall(listening, resolve, parts.models),
         guarding.check_request,
         Tracing(emit),
         guarding.check_response,
-        Journaling(journal, resolve, emit, budget),
+        Journaling(parts.journal, resolve, emit, parts.budget),
         guarding.check_response,
         Fallback(emit),
-        LoadBalancing(pool, health or opened(None), emit, retry=retry, known=known, listening=listening, **world),
+        LoadBalancing(pool, parts.health, emit, retry=retry, known=answers.has, listening=listening, **waits),
         caching,
-        SemanticCaching(memory, cache, resolve, emit, clock, chance),
+        SemanticCaching(parts.semantic, cache, resolve, emit, world.clock, world.chance),
         guarding.check_response,
-        flights.of(resolve, emit),
-        Retry(retry, resolve, emit, **world),
-        Budgeting(budget, resolve, unpriced),
+        parts.flights.of(resolve, emit),
+        Retry(retry, resolve, emit, **waits),
+        Budgeting(parts.budget, resolve, parts.models.price_advice),
         guarding.redact_errors,
     )
 
 
-def _known(
-    caching: Caching, flights: SingleFlight, resolve: Callable[[str], Deployment]
-) -> Callable[[ModelRequest], Awaitable[bool]]:
-    """Whether the answer is there, or under way, so that nobody need be chosen for it."""
+@dataclass(frozen=True, slots=True)
+class _KnownAnswers:
+    """Which answers are there, or under way, so that no deployment need be chosen for them."""
 
-    async def known(request: ModelRequest) -> bool:
-        return await caching.holds(request) or flights.holds(request, resolve(request.model))
+    caching: Caching
+    flights: SingleFlight
+    resolve: Callable[[str], Deployment]
 
-    return known
+    async def has(self, request: ModelRequest) -> bool:
+        return await self.caching.holds(request) or self.flights.holds(request, self.resolve(request.model))
 
 
-def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable[[str], Provider]) -> Handler:
+@dataclass(frozen=True, slots=True)
+class _ProviderCall:
     """The provider as a handler: tools in the form that the model can use, and every answer with its price."""
 
-    async def ask(request: ModelRequest) -> ModelResponse:
-        deployment = resolve(request.model)
+    emit: Emit
+    resolve: Callable[[str], Deployment]
+    models: ModelDirectory
+
+    async def __call__(self, request: ModelRequest) -> ModelResponse:
+        deployment = self.resolve(request.model)
         as_actions = bool(request.tools) and deployment.tools == "json"
         question = json_tools.encode(request) if as_actions else request
+        provider = self.models.provider(deployment.provider)
         try:
-            answer = await provider(deployment.provider).complete(question, deployment, emit)
+            answer = await provider.complete(question, deployment, self.emit)
         except UnusableReply as error:
             if error.cost is None and error.usage is not None:  # it is billed like any other
                 error.cost = prices.cost(deployment, error.usage)
@@ -129,5 +174,3 @@ def _asking(emit: Emit, resolve: Callable[[str], Deployment], provider: Callable
         if answer.cost is None:
             answer = replace(answer, cost=prices.cost(deployment, answer.usage))
         return json_tools.decode(answer) if as_actions else answer
-
-    return ask

@@ -109,10 +109,10 @@ def _models(session: Session) -> Iterator[tuple[str, str]]:
     from orchmagic.models.routing.aliases import resolvable  # noqa: PLC0415 - only while completing
 
     try:
-        yield from ((d.alias, "model") for d in resolvable(session.settings, session.environ))
+        yield from ((d.alias, "model") for d in resolvable(session.settings, session.services.environ))
     except OrchError:
         return  # broken settings must not break typing; the run will say what is wrong
 
 
 def _notebook(session: Session) -> Iterable[tuple[str, str]]:
-    return ((n, "variable") for n in list(session.namespace) if not n.startswith("_"))
+    return ((n, "variable") for n in list(session.services.namespace) if not n.startswith("_"))

@@ -58,10 +58,10 @@ class _Watch:
 
         self._session = session
         self._seen = self._state()
-        shown = figure(summary(session.history.store))
+        shown = figure(summary(session.services.history.store))
         self.widget: Any = FigureWidget(data=shown["data"], layout=shown["layout"] | _FIT)
         self.widget._config = shown["config"]  # noqa: SLF001 - the one way to hide Plotly's own buttons in a widget
-        self.task = session.bridge.submit(self._work())
+        self.task = session.services.loop.submit(self._work())
 
     @property
     def open(self) -> bool:
@@ -83,7 +83,7 @@ class _Watch:
 
     async def _draw(self) -> None:
         now = {r.id: r.record for r in self._session.runs if r.status == "running"}
-        found = await asyncio.to_thread(summary, self._session.history.store, now)
+        found = await asyncio.to_thread(summary, self._session.services.history.store, now)
         shown = figure(found)
         with self.widget.batch_update():
             for old, new in zip(self.widget.data, shown["data"], strict=True):

@@ -47,9 +47,9 @@ def checks(session: Session) -> Iterator[Check]:
         yield _shared(session)
     from orchmagic.models.routing import status  # noqa: PLC0415 - only here
 
-    for advice in status.missing(settings, session.environ):
+    for advice in status.missing(settings, session.services.environ):
         yield Check(f"model {advice.alias}", fine=False, found=advice.write)
-    for advice in status.without_fallback(settings, session.environ):
+    for advice in status.without_fallback(settings, session.services.environ):
         yield Check(f"model {advice.alias}", fine=True, found=advice.write, advice=True)
 
 
@@ -63,7 +63,7 @@ def _installed(package: str, write: str) -> Check:
 def _model(session: Session) -> Check:
     name = session.settings.model
     try:
-        found = session.deployment(name)
+        found = session.services.models.deployment(name)
     except OrchError as error:
         return Check("default model", fine=False, found=str(error))
     where = found.base_url or ("in this kernel" if found.provider == "local" else "the provider's own endpoint")
@@ -98,7 +98,7 @@ def _folder(folder: Path) -> Check:
 def _shared(session: Session) -> Check:
     """The cache behind `cache_url`; what it is called has no password in it."""
     try:
-        found = session.cache.stats() if session.cache is not None else None
+        found = session.services.caches.answers.stats() if session.services.caches.answers is not None else None
     except OrchError as error:
         return Check("shared cache", fine=False, found=str(error))
     said = "switched off" if found is None else f"{found['path']}, {found['entries']} answers"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic import views
 from orchmagic.errors import CellError, InputError, OrchError
+from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.trace import humanize
 from orchmagic.trace.questions import pending_questions, question_to_answer
 from orchmagic.trace.record import MIME, Record
@@ -55,7 +56,7 @@ def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
     """The latest runs, newest first, and what the runs that began today (local time) cost, in US dollars as far as
     prices are known; `unpriced` counts the calls of today whose price is not.
     """
-    stored = session.history.store.runs(limit=_LOOKED)
+    stored = session.services.history.store.runs(limit=_LOOKED)
     here = {run.id: run for run in session.runs}
     today = (now or datetime.now(UTC)).astimezone().date()
     spent = [_cost(s, here) for s in stored if datetime.fromisoformat(s.started).astimezone().date() == today]
@@ -88,7 +89,7 @@ def answer(session: Session, which: str, reply: object, span: str | None = None)
     Raises:
         InputError: it does not wait with that, or the reply does not fit; it still waits then.
     """
-    run = session.revive(which)
+    run = session.lookup.run(which)
     run.respond(reply, span)
     return {"status": run.status}
 
@@ -99,7 +100,7 @@ def resume(session: Session, which: str) -> dict[str, Any]:
     Raises:
         InputError: it is done, under way, or waits for an answer.
     """
-    return {"status": session.revive(which).begin_again().status}
+    return {"status": session.lookup.run(which).begin_again().status}
 
 
 def export(session: Session, which: str) -> dict[str, Any]:
@@ -108,9 +109,9 @@ def export(session: Session, which: str) -> dict[str, Any]:
     Raises:
         OrchError: the run cannot be exported, or the file is there.
     """
-    stored = session.history.store.run(which)
-    made = session.reread(stored.source, stored.name, session.namespace)
-    path = made.export(Path(f"{stored.name.replace('.', '_')}.py"))
+    stored = session.services.history.store.run(which)
+    cell = session.reader.read_source(stored.source, stored.name, session.services.namespace)
+    path = Orchestration(cell, session.factory, session.reader).export(Path(f"{stored.name.replace('.', '_')}.py"))
     return {"file": str(path)}
 
 
@@ -123,7 +124,7 @@ def _record(session: Session, which: str) -> Record:
     for run in session.runs:
         if run.id == which:
             return run.record
-    stored = session.history.store.run(which)
+    stored = session.services.history.store.run(which)
     if stored.record is None:
         raise InputError(f"run {which} ({stored.name}) is {stored.status}: nothing of it was recorded")
     return Record.from_json(stored.record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,11 +17,23 @@ from orchmagic.language import template
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import ModelRequest, ModelResponse, images
 from orchmagic.runtime.context import Context, State
-from orchmagic.runtime.prompt_variables import PromptVariables, varied
 from orchmagic.trace.events import ReplyRepaired
 
 Message = dict[str, Any]
 _HERE: Message = {"role": "", "content": ""}  # between the turns before a prompt and those after it
+
+
+@dataclass(frozen=True, slots=True)
+class PromptVariables:
+    """The values that are filled into a prompt, apart from all the rest.
+
+    The semantic cache compares the values only: a long shared instruction would make any two prompts look alike.
+    `parts` are the values by name, as text; `frame` is everything else. Together they make the
+    messages.
+    """
+
+    frame: str
+    parts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +66,33 @@ def question(node: Call, span: str, state: State, seen: Mapping[str, object], ct
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
     ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
     return CallPrompt(
-        node, span, messages, model=_rung(node, span), varied=_varied(node, [*thread, _HERE, *own], seen, ctx)
+        node, span, messages, model=_rung(node, span), varied=_compared(node, [*thread, _HERE, *own], seen, ctx)
     )
 
 
-def _varied(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> PromptVariables | None:
+def _compared(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> PromptVariables | None:
     """The prompt's values apart from its text, for the semantic cache; a step with tools is never compared."""
-    return varied(node.messages, turns, seen) if _keep(node, ctx).how == "semantic" and not node.tools else None
+    if node.tools or _keep(node, ctx).how != "semantic":
+        return None
+    return prompt_variables(node.messages, turns, seen)
+
+
+def prompt_variables(
+    prompt: Sequence[template.Message], around: Sequence[Mapping[str, Any]], seen: Mapping[str, object]
+) -> PromptVariables | None:
+    """The values that the templates of `prompt` take from `seen`; `around` are messages that are no template.
+
+    None when a value is no text that says all of it (a function, an image), or there is no value at all.
+    """
+    names = sorted({name for message in prompt for name in template.names(message.text)})
+    try:
+        parts = {name: as_text(seen[name]) for name in names}
+    except (KeyError, TypeError, ValueError):  # rendering tells the user
+        return None
+    if not parts or any(not isinstance(m.get("content"), str) for m in around):
+        return None
+    frame = json.dumps([[[m.role, m.text] for m in prompt], [dict(m) for m in around]], sort_keys=True, default=str)
+    return PromptVariables(frame, parts)
 
 
 def _keep(node: Call, ctx: Context) -> CachePolicy:
@@ -115,7 +148,7 @@ def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType,
     kind = ctx.kinds.asked[node.name].asked(self_report=self_report)
     kept = _keep(node, ctx)
     cache = "off" if kept.how == "off" else defaults.cache
-    if cache == "use" and ctx.fresh(asked.span):
+    if cache == "use" and asked.span in ctx.fresh:
         cache = "refresh"
     request = ModelRequest(
         call=asked.span,

@@ -11,35 +11,16 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, assert_never
 
-from orchmagic.errors import Capped, GateFailed, Stopped, Waiting
+from orchmagic.errors import Waiting
 from orchmagic.graph.composition import pauses
-from orchmagic.graph.model import (
-    CAP,
-    END,
-    FAIL,
-    STOP,
-    Arm,
-    Branch,
-    Call,
-    Code,
-    Edge,
-    Fork,
-    Graph,
-    Join,
-    Node,
-    Sub,
-    targets,
-)
+from orchmagic.graph.model import END, Branch, Edge, Fork, Graph, Join, Node, Sub, targets
 from orchmagic.graph.model import START as OUTSET
 from orchmagic.runtime import nodes
-from orchmagic.runtime.context import Context, State, Update, evaluate, scope
+from orchmagic.runtime.branching import EXITS, decide
+from orchmagic.runtime.context import Context, State, Update
 from orchmagic.runtime.subgraph_node import Inner
-from orchmagic.trace.events import Decided
-from orchmagic.trace.reasons import Reason, because
 
 Compiled = Any  # CompiledStateGraph has four type parameters that say nothing here
-_WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
-_BASES = {FAIL: GateFailed, STOP: Stopped, CAP: Capped}
 
 
 def compile_graph(graph: Graph, context: Callable[[], Context], checkpointer: Any = None) -> Compiled:
@@ -67,7 +48,7 @@ def _built(graph: Graph, context: Callable[[], Context]) -> Any:
             case Edge(source, target):
                 builder.add_edge(source, target)
             case Branch():
-                ways = {t for t in targets(link) if t not in _BASES}
+                ways = {t for t in targets(link) if t not in EXITS}
                 builder.add_conditional_edges(link.source, _chooser(link, context), sorted(ways | {END}))
             case Fork():
                 for target in link.targets if link.source != OUTSET else ():
@@ -146,76 +127,12 @@ def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
     async def choose(state: State, runtime: Runtime[Context]) -> str:
         ctx = runtime.context or make()
         target, reason = await decide(link, state, ctx)
-        if target in _BASES:
-            raise _BASES[target](reason, node=link.source)
+        if target in EXITS:
+            raise EXITS[target](reason, node=link.source)
         return target
 
     choose.__annotations__ = {"state": dict, "runtime": Runtime, "return": str}
     return choose
-
-
-async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
-    """(target, why) of a branch: the first arm whose label fits and whose limit is not used up."""
-    seen = scope(state, ctx)
-    value = await evaluate(link.on, seen, link.source)
-    visits = state.get("visits", {}).get(link.source, 0)
-    span = f"{ctx.path}{link.source}#{visits}"
-    arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
-    target = arm.target if arm else link.otherwise
-    reason = _reason(link, arm, value, seen, ctx)
-    if reason is None:
-        return target, ""
-    found = seen.get(link.source)
-    sure, choice = _part(found, "confidence"), _WORDS.get(target, target)
-    basis = _told(found, "basis") or _basis(link, sure, ctx)
-    ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=basis))
-    return target, because(reason)
-
-
-def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, object], ctx: Context) -> Reason | None:
-    """Why the run goes where it goes; None when there is nothing to say (a gate that holds, a loop's end)."""
-    source = ctx.graph.node(link.source)
-    if isinstance(source, Code) and source.gate:
-        return None if value else _gate_reason(link, arm, source, seen)
-    found = seen.get(link.source)
-    if arm is not None:
-        if not isinstance(value, str):
-            return None
-        explained = _told(found, "why")
-        return Reason("decision", cause="explained" if explained else "label", text=explained)
-    if link.otherwise in _BASES:
-        errors = seen.get("errors")
-        known = errors if isinstance(errors, dict) and link.otherwise == FAIL else {}
-        failed = "; ".join(f"{name}: {e}" for name, e in known.items() if isinstance(e, str))
-        return Reason("decision", cause="limit", detail=link.why, text=failed)
-    if value is None:
-        label = _part(found, "label")
-        return Reason("decision", cause="unsure" if label else "no_label", text=str(label or ""))
-    return Reason("decision", cause="no_arm", text=repr(value))
-
-
-def _gate_reason(link: Branch, arm: Arm | None, source: Code, seen: Mapping[str, object]) -> Reason:
-    if arm is None and link.otherwise in {STOP, CAP}:
-        return Reason("decision", cause="limit", detail=link.why)
-    return Reason("decision", cause="gate", expression=source.expression, text=nodes.because(source, seen))
-
-
-def _part(value: object, name: str) -> Any:
-    """What a router says beside its label: a model's in an attribute, code's in a dict."""
-    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-
-
-def _told(value: object, name: str) -> str:
-    """What code says of its own choice; fields of a model's reply have these names for other things."""
-    return str(value.get(name) or "") if isinstance(value, dict) else ""
-
-
-def _basis(link: Branch, sure: float | None, ctx: Context) -> str:
-    if sure is None:
-        return ""
-    node = ctx.graph.node(link.source)
-    measured = isinstance(node, Call) and ctx.deployment(ctx.defaults.models(node)[0]).logprobs
-    return "logprobs" if measured else "self-report"
 
 
 def resume(interrupt: str, span: str, reply: object) -> Any:

@@ -1,23 +1,26 @@
-"""What a node works with: the run as it sees it, the scope of its templates and expressions, JSON state."""
+"""What a node works with: the run as it sees it, and the scope of its templates and expressions."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from orchmagic.core.portable import table_rows
 from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting
 from orchmagic.graph.functions import FUNCTIONS
-from orchmagic.graph.model import Graph, Limits, Sub
+from orchmagic.graph.model import Graph, Sub
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.standard_types import STANDARD_TYPES
 from orchmagic.graph.value_types import Kinds
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
-from orchmagic.models import Deployment, Emit, Handler, images
+from orchmagic.models import Deployment, Emit, Handler, images, pipeline
+from orchmagic.models.budget import Budget
+from orchmagic.models.pipeline import Deadline, NoDeadline
+from orchmagic.runtime.replay import FreshSpans
+from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import InputRequested
 
@@ -29,38 +32,70 @@ Update: TypeAlias = dict[str, Any]
 class Context:
     """One run (or the run of an inner graph inside it), as its nodes see it.
 
-    `values` mirrors the state, so that a partial result survives any end. `path` stands before the span ids of an
-    inner graph. `journal` holds what was paid and done so far. `nested` makes the pipeline of an inner graph, under
-    a budget of its own, `pipeline` that of this one anew, by the settings of then. `thread` are the earlier turns of
-    the conversation, `turns` what each call asked. `asked` are the questions that wait for a person, by
-    span. `policy` judges what tools return.
-    What `fresh` names by its span is asked anew, whatever the cache has. `pictures`: there is an image among its
-    values.
+    Attributes:
+        emit: hears the events of the run; `journal` holds what was paid and done so far.
+        budget: what it may spend; that of an inner graph is below that of the graph around it.
+        guardrails: judge questions, answers, and what tools return.
+        values: mirror of the state, so that a partial result survives any end.
+        path: stands before the span ids of an inner graph; `outer` is the context around it.
+        asked: the questions that wait for a person, by span.
+        thread: the earlier turns of the conversation; `turns` what each call asked.
+        fresh: spans that are asked anew, whatever the cache has.
+        has_images: there is one among its values.
+        on_foreign_loop: its graph is driven by somebody else; model calls still run on the session's loop.
     """
 
     graph: Graph
-    handler: Handler
+    services: Services
     emit: Emit
-    namespace: Mapping[str, object]
-    deployment: Callable[[str], Deployment]
+    budget: Budget
     kinds: Kinds
     defaults: CallDefaults = field(default_factory=CallDefaults)
+    guardrails: Guardrails = field(default_factory=Guardrails)
+    journal: Journal = field(default_factory=NoJournal)
+    deadline: Deadline = field(default_factory=NoDeadline)
     values: dict[str, Any] = field(default_factory=dict)
     visits: int = 0
     met: set[str] = field(default_factory=set)
     asked: dict[str, Waiting] = field(default_factory=dict)
-    journal: Journal = field(default_factory=NoJournal)
-    nested: Callable[[Limits, Any], tuple[Handler, Any]] | None = None
-    budget: Any = None
     path: str = ""
     outer: Context | None = None
     thread: tuple[Mapping[str, Any], ...] = ()
     turns: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     counts: bool = True
-    fresh: Callable[[str], bool] = lambda _: False
-    pictures: bool = False
-    policy: Guardrails = field(default_factory=Guardrails)
-    pipeline: Callable[[], Handler] | None = None
+    fresh: FreshSpans = field(default_factory=FreshSpans)
+    has_images: bool = False
+    on_foreign_loop: bool = False
+    handler: Handler = field(init=False)
+
+    @property
+    def namespace(self) -> Mapping[str, object]:
+        """The notebook's names."""
+        return self.services.namespace
+
+    def deployment(self, model: str) -> Deployment:
+        """The endpoint behind an alias or model name."""
+        return self.services.models.deployment(model)
+
+    def open_pipeline(self) -> None:
+        """Make the pipeline of its model calls, by the settings of now."""
+        shared = self.services
+        handler = pipeline.build(
+            pipeline.PipelineParts(
+                emit=self.emit,
+                models=shared.models,
+                budget=self.budget,
+                journal=self.journal,
+                flights=shared.flights,
+                retry=shared.settings.now.retry,
+                health=shared.models.health,
+                cache=shared.caches.answers,
+                semantic=shared.caches.semantic,
+                guardrails=self.guardrails,
+                deadline=self.deadline,
+            )
+        )
+        self.handler = shared.loop.on_own_loop(handler) if self.on_foreign_loop else handler
 
     def count(self, node: str, span: str) -> None:
         """One more step, here and in all that this graph is inside of; not one that goes on after a pause.
@@ -82,26 +117,22 @@ class Context:
 
         Their spans are asked anew, of the model and not of the cache.
         """
-        before = self.fresh
-        self.fresh = lambda span: span in unfit or before(span)
+        self.fresh = self.fresh.with_exact(unfit)
         for span in unfit:
             self.journal.forget(span)
         self.visits = 0
         for kept in (self.values, self.met, self.asked, self.turns):
             kept.clear()
-        if self.budget is not None:
-            self.budget.reset()
+        self.budget.reset()
 
     def child(self, node: Sub, path: str, *, counts: bool) -> Context:
         """The context of the graph inside `node`; `counts`: its steps are steps of this run too."""
-        handler, budget = self.nested(node.graph.limits, self.budget) if self.nested else (self.handler, self.budget)
-        kinds = self.kinds.inner[node.name]
-        return replace(
+        limits = node.graph.limits
+        inner = replace(
             self,
             graph=node.graph,
-            handler=handler,
-            budget=budget,
-            kinds=kinds,
+            budget=Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=self.budget),
+            kinds=self.kinds.inner[node.name],
             defaults=self.defaults.within(node.graph),
             path=path,
             outer=self,
@@ -110,6 +141,8 @@ class Context:
             visits=0,
             met=set(),
         )
+        inner.open_pipeline()
+        return inner
 
     def await_reply(self, waiting: Waiting) -> Any:
         """What a person answered.
@@ -132,7 +165,7 @@ def scope(state: State, ctx: Context) -> dict[str, object]:
     seen: dict[str, object] = {**FUNCTIONS}
     seen |= {n: STANDARD_TYPES[n] for n in ctx.graph.code if n in STANDARD_TYPES}
     seen |= {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
-    shown = images.seen if ctx.pictures else _as_it_is
+    shown = images.seen if ctx.has_images else _as_it_is
     seen |= {name: shown(state.get(name)) for name in ctx.graph.inputs}
     for node in ctx.graph.nodes:
         seen[node.name] = ctx.kinds.typed(node.name, shown(state.get(node.name)))
@@ -165,51 +198,6 @@ async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object
         if isinstance(error, InputError | SettingsError):  # of our own functions: they say what to write
             raise
         raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
-
-
-def as_json(value: object, name: str) -> Any:
-    """The value as plain JSON, since the state of a run is JSON.
-
-    Raises:
-        InputError: it cannot be; names the value and its type.
-    """
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if (image := images.encode(value)) is not None:
-        return image
-    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
-
-    if (odd := _odd_key(value)) is not None:
-        raise InputError(f"{name!r} has the key {odd!r}, and keys in JSON are text: write {str(odd)!r}")
-    try:
-        return to_jsonable_python(table_rows(value), fallback=images.encoded)
-    except UnicodeDecodeError:  # bytes that are no text
-        return _with_images(value, name)
-    except (PydanticSerializationError, ValueError, RecursionError):
-        raise InputError(
-            f"{name!r} is of type {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or "
-            "records, or use it inside a notebook function"
-        ) from None
-
-
-def _odd_key(value: object) -> object:
-    """A key that is no text, which JSON would change without a word; None when there is none."""
-    if isinstance(value, dict):
-        found = next((k for k in value if not isinstance(k, str) and not hasattr(k, "value")), None)
-        return found if found is not None else next((o for v in value.values() if (o := _odd_key(v)) is not None), None)
-    if isinstance(value, list | tuple):
-        return next((o for v in value if (o := _odd_key(v)) is not None), None)
-    return None
-
-
-def _with_images(value: object, name: str) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _with_images(v, name) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_images(v, name) for v in value]
-    if isinstance(value, bytes) and images.encode(value) is None:
-        raise InputError(f"{name!r} holds bytes that are no image, which is not JSON: decode them, or pass text")
-    return as_json(value, name)
 
 
 def mirror(ctx: Context, update: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
-"""Where the runs of a session are kept: the store (SQLite), and LangGraph's checkpoints of those that pause."""
+"""The history of runs: the store (SQLite), LangGraph's checkpoints of those that pause, and what hears of their end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,16 @@ from orchmagic.core.settings import Settings
 from orchmagic.graph.composition import nested
 from orchmagic.graph.model import Graph
 from orchmagic.runtime.event_loop import EventLoopThread
-from orchmagic.runtime.fork import ReplaySpec
+from orchmagic.runtime.live_settings import LiveSettings
+from orchmagic.runtime.replay import ReplaySpec
 from orchmagic.trace import otel
 from orchmagic.trace.audit import Audit
+from orchmagic.trace.events import Event, to_json
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.run import Run
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.runs import Store
+    from orchmagic.trace.record import Record
     from orchmagic.trace.trace import Trace
 
 _HELD = 100  # runs at hand; older ones are read from the store
@@ -29,15 +31,24 @@ _HELD_ALONE = 1000  # where the store is in memory, and has less of them
 class History:
     """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
 
-    def __init__(self, settings: Callable[[], Settings], bridge: EventLoopThread, notebook: Callable[[], str]) -> None:
-        self.notebook = notebook
+    def __init__(self, settings: LiveSettings, loop: EventLoopThread, namespace: Mapping[str, object]) -> None:
         self._settings = settings
-        self._bridge = bridge
+        self._loop = loop
+        self._namespace = namespace
         self._store: Store | None = None
         self._saver: Any = None
         self._close_saver: Close | None = None
         self._pruned = False
         self._audit: Audit | None = None
+
+    def notebook(self) -> str:
+        """The notebook's file, where it is known."""
+        return process.notebook(self._namespace, self._settings.environ)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether runs outlive the kernel."""
+        return self._settings.now.history == "on"
 
     @property
     def store(self) -> Store:
@@ -60,14 +71,14 @@ class History:
         if self._saver is None and folder is not None:
             from orchmagic.storage.checkpoints import open_saver  # noqa: PLC0415 - first pause
 
-            url = self._settings().checkpoints
-            self._saver, self._close_saver = self._bridge.run(open_saver(url or folder / "checkpoints.sqlite"))
+            url = self._settings.now.checkpoints
+            self._saver, self._close_saver = self._loop.run(open_saver(url or folder / "checkpoints.sqlite"))
         return self._saver
 
     @property
     def audit(self) -> Audit | None:
         """The audit log; None without the setting."""
-        path = self._settings().audit
+        path = self._settings.now.audit
         if path is None or self._audit is None or self._audit.setting != path:
             self._audit = None if path is None else Audit(path, self.notebook)
         return self._audit
@@ -81,7 +92,7 @@ class History:
         """What hears of the writes of a run: see `once.Once.log`."""
         return _nobody if self.audit is None else partial(self.audit.wrote, trace)
 
-    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, fork: ReplaySpec | None) -> str:
+    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, replay: ReplaySpec | None) -> str:
         """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints.
 
         Raises:
@@ -95,52 +106,49 @@ class History:
 
             gone = self.store.prune(KEPT, DAYS)
             if gone and self.saver is not None:
-                self._bridge.run(_deleting(self.saver, gone))
+                self._loop.run(_deleting(self.saver, gone))
         return self.store.begin(
             graph.name,
             graph.pattern,
             source=graph.source,
             sources={g.name: g.source for g in nested(graph) if g.source},
-            options=fork.to_json() if fork else None,
+            options=replay.to_json() if replay else None,
             inputs=inputs,
             parent=parent,
             notebook=self.notebook(),
             user=process.user(),
         )
 
-    def hold(self, runs: list[Run], run: Run) -> None:
-        """Keep a run at hand; of those that ended the newest, or a loop of thousands fills the memory (37 kB each)."""
-        runs.append(run)
-        most = _HELD if self._folder else _HELD_ALONE
-        if len(runs) > most and (over := next((r for r in runs if r.status not in {"running", "waiting"}), None)):
-            runs.remove(over)
+    @property
+    def room(self) -> int:
+        """How many runs that ended stay at hand, or a loop of thousands would fill the memory (37 kB each)."""
+        return _HELD if self._folder else _HELD_ALONE
 
-    def save(self, run: Run, thread: str | None) -> None:
-        """Keep where the run stands; the turns of a conversation when it is done."""
-        from orchmagic.trace.events import to_json  # noqa: PLC0415 - beside its use
-
-        waits, record = run.status == "waiting", run.record
-        events = [to_json(e) for e in run.trace.events] if waits else []
-        # what is kept in memory only is shown from the run itself
+    def save(self, record: Record, events: Sequence[Event], thread: str | None) -> None:
+        """Keep where a run stands; `events` of one that waits, so that it can go on in another kernel."""
         if self.audit is not None:
             self.audit.ended(record)
+        # what is kept in memory only is shown from the run itself
         whole = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
-        self.store.save(run.id, run.status, whole, events)
-        if self._settings().otel == "on":
+        self.store.save(record.run, record.status, whole, [to_json(e) for e in events])
+        if self._settings.now.otel == "on":
             otel.export(record, thread)
-        if thread and run.status == "done":
-            self.store.extend(thread, run.id, run.said)
+
+    def forget_checkpoint(self, run: str) -> None:
+        """Before another life of a run that pauses: nothing is left of the one before."""
+        if (saver := self.saver) is not None:
+            self._loop.run(saver.adelete_thread(run))
 
     def reload(self, before: Settings | None) -> None:
         """The settings changed: what lies elsewhere now is opened anew."""
-        now = self._settings()
+        now = self._settings.now
         if before is not None and _places(before) != _places(now):
             self.close()
 
     def close(self) -> None:
         """Close both. Safe to call twice."""
         if self._close_saver is not None:
-            self._bridge.run(_closing(self._close_saver))
+            self._loop.run(_closing(self._close_saver))
             self._saver = self._close_saver = None
         if self._store is not None:
             self._store.close()
@@ -148,7 +156,7 @@ class History:
 
     @property
     def _folder(self) -> Path | None:
-        chosen = self._settings()
+        chosen = self._settings.now
         return None if chosen.history == "off" else Path(chosen.history_dir)
 
 

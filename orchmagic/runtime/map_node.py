@@ -10,7 +10,8 @@ from typing import Any
 from orchmagic.errors import BudgetExceeded, Capped, InputError, RunError, Waiting, error_kind
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
-from orchmagic.runtime.context import Context, Update, as_json, evaluate
+from orchmagic.runtime.context import Context, Update, evaluate
+from orchmagic.runtime.json_state import as_json
 from orchmagic.trace.events import NodeFailed, NodeFinished, NodeStarted
 
 _LAZY = (range, Iterator, KeysView, ValuesView)  # a list that is made while it is read
@@ -41,7 +42,7 @@ async def fan_out(
 
     async def run(number: int, item: Any) -> None:
         async with slots:
-            there = {**seen, name: images.seen(item) if ctx.pictures else item}
+            there = {**seen, name: images.seen(item) if ctx.has_images else item}
             ended[number - 1] = await _item(node, f"{span}/{number}", item, there, ctx, one)
 
     whole = False
@@ -65,7 +66,7 @@ async def _item(
 ) -> Any:
     ctx.emit(
         NodeStarted(
-            span=span, node=node.name, kind="item", input=images.describe_images(item) if ctx.pictures else item
+            span=span, node=node.name, kind="item", input=images.describe_images(item) if ctx.has_images else item
         )
     )
     try:

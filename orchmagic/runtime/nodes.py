@@ -17,7 +17,8 @@ from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
 from orchmagic.models import images
 from orchmagic.runtime import call_node
-from orchmagic.runtime.context import Context, State, Update, as_json, evaluate, mirror, scope
+from orchmagic.runtime.context import Context, State, Update, evaluate, mirror, scope
+from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
 from orchmagic.runtime.tool_node import run_tools
@@ -125,7 +126,7 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
         found = bool(value) if node.gate else as_json(value, node.name)
         if key:
             ctx.journal.keep(span, key, found)
-    ctx.pictures = ctx.pictures or images.among(found)
+    ctx.has_images = ctx.has_images or images.among(found)
     update: Update = {node.name: found}
     if node.again:
         update["feedback"] = {node.again: None if found else node.expression}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.errors import InputError, nearest
-from orchmagic.graph.model import Call, Graph, Sub
-from orchmagic.graph.standard_types import STANDARD_TYPES
-from orchmagic.language.magic_line import RunOptions
-from orchmagic.runtime.context import as_json
+from orchmagic.graph.composition import pauses
+from orchmagic.graph.model import Call, Sub
+from orchmagic.runtime.cell_reader import CellDefinition, CellReader
+from orchmagic.runtime.inputs import bind_inputs, missing_names
 from orchmagic.runtime.run import Run
+from orchmagic.runtime.run_factory import RunFactory
 
 if TYPE_CHECKING:
     from orchmagic.graph.estimate import Estimate
-    from orchmagic.runtime.session import Session
 
 
 class Orchestration:
@@ -26,22 +24,25 @@ class Orchestration:
     Inputs that are not passed are looked up in the notebook when it runs.
     """
 
-    def __init__(self, definition: Graph, options: RunOptions, session: Session) -> None:
+    def __init__(self, cell: CellDefinition, factory: RunFactory, reader: CellReader) -> None:
+        definition = cell.definition
         self.definition = definition
-        self.options = options
+        self.options = cell.options
         self.last: Run | None = None
-        self._session = session
+        self._factory = factory
+        self._services = factory.services
+        self._reader = reader
         self.__name__ = definition.name
         self.__doc__ = f"%%{definition.pattern} {definition.name}({', '.join(definition.inputs)})"
 
     @cached_property
     def graph(self) -> Any:
         """The compiled LangGraph: `await triage.graph.ainvoke({"ticket": "…"})` returns the final state."""
-        return self._session.compiled(self.definition, self.options)
+        return self._factory.compiled(self.definition, self.options)
 
     def refresh(self) -> None:
         """Take in what changed in the orchestrations that this one runs."""
-        now = self._session.current(self)
+        now = self._reader.current(self.definition)
         if now is not self.definition:
             self.definition = now
             self.__dict__.pop("graph", None)
@@ -67,33 +68,14 @@ class Orchestration:
             InputError: an input is missing, unknown, or not JSON.
         """
         self.refresh()
-        self.last = self._session.new_run(self, self.bind(args, inputs))
+        given = bind_inputs(self.definition, self._services.namespace, args, inputs)
+        compiled = None if pauses(self.definition) else self.graph  # a pause needs one with durable checkpoints
+        self.last = self._factory.new_run(self.definition, self.options, given, compiled=compiled)
         return self.last
 
-    def bind(self, args: tuple[object, ...] = (), given: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """The inputs of a run as JSON: what is passed, the rest from the notebook."""
-        names = self.definition.inputs
-        passed = dict(given or {})
-        if len(args) > len(names):
-            raise InputError(f"{self.__name__} takes {len(names)} inputs ({', '.join(names)}), not {len(args)}")
-        passed |= dict(zip(names, args, strict=False))
-        if unknown := [n for n in passed if n not in names]:
-            raise InputError(
-                f"{self.__name__} has no input {', '.join(map(repr, unknown))} (inputs: {', '.join(names) or 'none'})"
-                f"{nearest(unknown[0], names)}"
-            )
-        if missing := self.missing(passed):
-            raise InputError(
-                f"{self.__name__} needs {', '.join(missing)}: define {missing[0]} in the notebook"
-                + (f", or pass {missing[0]}=…" if missing[0] in names else "")
-            )
-        space = self._session.namespace
-        return {n: as_json(passed[n] if n in passed else space[n], n) for n in names}
-
-    def missing(self, passed: Mapping[str, object] | None = None) -> list[str]:
-        """The inputs and functions that are neither passed nor in the notebook."""
-        wanted = (*self.definition.inputs, *(n for n in self.definition.code if n not in STANDARD_TYPES))
-        return [n for n in wanted if n not in (passed or {}) and n not in self._session.namespace]
+    def missing(self) -> list[str]:
+        """The inputs and functions that the notebook lacks."""
+        return missing_names(self.definition, self._services.namespace, {})
 
     def step(self, name: str) -> Orchestration:
         """One step on its own: `triage.step("extract")(ticket="…")`; what it reads of other steps becomes inputs.
@@ -101,15 +83,17 @@ class Orchestration:
         Raises:
             InputError: there is no such step.
         """
-        try:
-            node = self.definition.node(name)
-        except KeyError as error:
-            raise InputError(error.args[0]) from None
-        return Orchestration(self._session.alone(self.definition, node), self.options, self._session)
+        cell = CellDefinition(self.definition, self.options).step(name)
+        return Orchestration(cell, self._factory, self._reader)
 
     def estimate(self, **inputs: object) -> Estimate:
         """Calls, tokens and dollars of one run, at least and at most; nothing is called."""
-        return self._session.estimate(self.definition, self.options, inputs)
+        from orchmagic.graph.estimate import Models, estimate  # noqa: PLC0415 - on demand
+
+        services, graph, space = self._services, self.definition, self._services.namespace
+        known = {n: inputs.get(n, space.get(n)) for n in graph.inputs if n in inputs or n in space}
+        models = Models(services.models.deployment, services.models.pool, services.settings.now, services.environ)
+        return estimate(graph, known, space, models, services.call_defaults(self.options))
 
     def export(self, file: str | Path, *, overwrite: bool = False, langgraph_json: bool = False) -> Path:
         """Write the graph as a module that runs without orchmagic; `langgraph_json` for LangGraph's server, too.
@@ -117,9 +101,21 @@ class Orchestration:
         Raises:
             ExportError: something cannot leave the notebook, or the file is not ours to overwrite.
         """
+        from orchmagic.export import write  # noqa: PLC0415 - on demand
+
         self.refresh()
-        how = {"overwrite": overwrite, "langgraph_json": langgraph_json}
-        return self._session.export(self.definition, self.options, Path(file), **how)
+        services = self._services
+        return write(
+            self.definition,
+            services.namespace,
+            services.models.deployment,
+            services.call_defaults(self.options),
+            Path(file),
+            services.models.pool,
+            thread=self.options.thread,
+            overwrite=overwrite,
+            langgraph_json=langgraph_json,
+        )
 
     def __repr__(self) -> str:
         calls = sum(isinstance(n, Call | Sub) for n in self.definition.nodes)

@@ -9,7 +9,8 @@ from orchmagic.errors import InputError, OrchError
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Approve, Node, Sub, Tools
 from orchmagic.graph.value_types import Kinds
-from orchmagic.runtime.context import Context, as_json
+from orchmagic.runtime.context import Context
+from orchmagic.runtime.json_state import as_json
 from orchmagic.trace.decisions import DECISIONS, EDIT
 from orchmagic.trace.questions import PendingQuestion
 

@@ -10,17 +10,18 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting, error_kind
 from orchmagic.models import images
-from orchmagic.runtime.context import Context, as_json
-from orchmagic.runtime.event_loop import EventLoopThread, settle, waited
-from orchmagic.runtime.outcome import RunResult, values
+from orchmagic.runtime.context import Context
+from orchmagic.runtime.event_loop import settle, waited
+from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
 from orchmagic.runtime.recovery import spans_to_reask, spans_to_retry
+from orchmagic.runtime.run_result import RunResult, values
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
 from orchmagic.trace.questions import PendingQuestion, pending_questions, question_to_answer
@@ -32,18 +33,21 @@ if TYPE_CHECKING:
     from orchmagic.storage.runs import Stored
 
 
-_NO_HISTORY = "a replay needs the history: %config OrchMagic.history is off"
+class RunHistory(Protocol):
+    """What a run asks of the history that it is kept in; see `RecordedRun`. `writes`: its tools write once."""
 
+    @property
+    def writes(self) -> WriteScope: ...
 
-@dataclass(frozen=True, slots=True)
-class RunHistory:
-    """What a run asks of the history it is kept in."""
+    def save(self, run: Run) -> None: ...
 
-    save: Callable[[Run], None] = lambda _: None
-    again: Callable[..., Run] | None = None
-    take: Callable[[Run], None] = lambda _: None
-    renew: Callable[[Run], None] = lambda _: None
-    writes: WriteScope | None = None
+    def claim(self, run: Run) -> None: ...
+
+    def forget_checkpoint(self, run: Run) -> None: ...
+
+    def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run: ...
+
+    def retry(self, run: Run, parts: frozenset[str]) -> Run: ...
 
 
 class Run(RunResult):
@@ -67,8 +71,7 @@ class Run(RunResult):
         compiled: Any,
         trace: Trace,
         inputs: Mapping[str, Any],
-        bridge: EventLoopThread,
-        past: RunHistory | None = None,
+        history: RunHistory,
     ) -> None:
         self.id = id_
         self.inputs = inputs
@@ -79,8 +82,8 @@ class Run(RunResult):
         self.trace = trace
         self._context = context
         self._compiled = compiled
-        self._bridge = bridge
-        self._past = past or RunHistory()
+        self._loop = context.services.loop
+        self._history = history
         self._kept: Record | None = None
         self._interrupts: dict[str, str] = {}  # by the node that is interrupted: LangGraph's id
         self._done = threading.Event()
@@ -95,17 +98,16 @@ class Run(RunResult):
     def start(self, payload: Any = None) -> None:
         """Begin on the session's loop and return at once."""
         self._done.clear()
-        if self._context.pipeline is not None:  # what goes on may have its prices and keys by now
-            self._context.handler = self._context.pipeline()
+        self._context.open_pipeline()  # what goes on may have its prices and keys by now
         self.status, self.waiting, self._kept = "running", None, None
         self.trace.began = self.trace.now
-        self._future = self._bridge.submit(self._drive(dict(self.inputs) if payload is None else payload))
+        self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))
 
     def wait(self) -> Run:
         """Wait for the end; an interrupt cancels the run, leaves its partial trace, and is raised again."""
         if self._future is not None:
             try:
-                self._bridge.wait(self._future)
+                self._loop.wait(self._future)
             except concurrent.futures.CancelledError:  # stopped by somebody else
                 settle(self._done)
             except KeyboardInterrupt:
@@ -163,8 +165,8 @@ class Run(RunResult):
         with self._turn:
             if self.status in {"done", "running", "waiting"}:
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
-            self._past.take(self)
-            self._past.renew(self)
+            self._history.claim(self)
+            self._history.forget_checkpoint(self)
             self._context.reset(spans_to_reask(self.record))
             self.trace.restart()
             self.start()
@@ -196,7 +198,7 @@ class Run(RunResult):
                 raise InputError(f"run {self.id} is {self.status}: only a waiting run can be answered")
             question = question_to_answer(self.record, span)
             answer = checked_reply(reply, question, self._context, self.id)
-            self._past.take(self)
+            self._history.claim(self)
             self.start(compiler.resume(self._interrupts[question.node], question.span, answer))
         return self
 
@@ -207,17 +209,13 @@ class Run(RunResult):
         result is a run of its own; this one stays as it is.
 
         Raises:
-            InputError: there is no such step or input, or no history is kept.
+            InputError: there is no such step or input.
         """
-        if self._past.again is None:
-            raise InputError(_NO_HISTORY)
-        return self._past.again(self, from_step, model, inputs).wait()
+        return self._history.replay(self, from_step, model, inputs).wait()
 
     def retry(self) -> Run:
         """Run again what failed (the dead letters) and what depends on it; the rest comes from the record."""
-        if self._past.again is None:
-            raise InputError(_NO_HISTORY)
-        return self._past.again(self, None, None, {}, spans_to_retry(self.record)).wait()
+        return self._history.retry(self, spans_to_retry(self.record)).wait()
 
     @property
     def checkpoint(self) -> dict[str, Any]:
@@ -227,9 +225,9 @@ class Run(RunResult):
     async def _drive(self, payload: Any) -> None:
         if not self.trace.events:
             self.trace.add(RunStarted(inputs=images.describe_images(self.inputs)))
-        writes, kind = self._past.writes, ""
+        kind = ""
         try:
-            with writes.during() if writes else nullcontext():
+            with self._history.writes.during():
                 status, error, reason = await self._bounded(payload)
         except asyncio.CancelledError:
             status, error, reason = "cancelled", None, "interrupted"
@@ -293,7 +291,7 @@ class Run(RunResult):
             output = repr(self.output)
         self.trace.add(RunFinished(status=status, output=output, error=error, error_kind=kind, reason=reason))
         try:
-            self._past.save(self)
+            self._history.save(self)
         finally:
             self._done.set()
 

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from orchmagic.errors import BudgetExceeded, Capped, InputError, Stopped
 from orchmagic.graph.model import CAP, STOP, Sub
 from orchmagic.models import images
-from orchmagic.runtime.context import Context, as_json, evaluate, result
+from orchmagic.runtime.context import Context, evaluate, result
+from orchmagic.runtime.json_state import as_json
 from orchmagic.trace.events import Decided, NodeStarted
 from orchmagic.trace.reasons import Reason
 

@@ -41,13 +41,13 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
     kept = ctx.journal.recall(id_, key)
     try:
         result = kept.value if kept else readable(await _use(node, name, written, id_, ctx))
-        result = await ctx.policy.check(result, "tools", id_)
+        result = await ctx.guardrails.check(result, "tools", id_)
     except (Waiting, WriteUnknown, StoreError):
         raise  # not for the model, which would find another way to write
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is for the model to read
         told = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
         result = TOOL_ERROR.format(error=told.strip("'\"") if isinstance(error, KeyError) else told)
-        result = await ctx.policy.check_or_explain(result, "tools", id_)
+        result = await ctx.guardrails.check_or_explain(result, "tools", id_)
         ctx.emit(ToolFinished(call=id_, error=result, error_kind=error_kind(error)))
     else:
         ctx.journal.keep(id_, key, result)

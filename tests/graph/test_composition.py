@@ -105,9 +105,7 @@ def test_orchestrations_nest_three_deep(notebook):
 
 def test_calls_tokens_and_costs_of_the_inner_run_add_up(notebook):
     models = '{"priced": {"provider": "scripted", "model": "scripted", "input_price": 1, "output_price": 2}}'
-    notebook.session.environ = {
-        **notebook.session.environ, "ORCHMAGIC_MODELS": models, "ORCHMAGIC_MODEL": "priced",
-    }  # fmt: skip
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": models, "ORCHMAGIC_MODEL": "priced"})  # fmt: skip
     bind(notebook, words())
     notebook.script(lambda _: Reply("x", usage=Usage(input=1000, output=500)))
     run = notebook.run("%%chain\na = words(text='x')\nb\n    {{ a }}\n")
@@ -166,9 +164,7 @@ def test_a_limit_of_the_outer_run_ends_it_also_inside_the_inner_one(notebook, li
 
 def test_an_inner_budget_ends_only_the_inner_run(notebook):
     models = '{"priced": {"provider": "scripted", "model": "scripted", "input_price": 1, "output_price": 100}}'
-    notebook.session.environ = {
-        **notebook.session.environ, "ORCHMAGIC_MODELS": models, "ORCHMAGIC_MODEL": "priced",
-    }  # fmt: skip
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": models, "ORCHMAGIC_MODEL": "priced"})  # fmt: skip
     bind(notebook, words("--budget 0.15"))
     notebook.script(lambda body: Reply(f"<{body['messages'][-1]['content']}>", usage=Usage(input=10, output=900)))
     run = notebook.run(LIMITED)

@@ -89,7 +89,7 @@ def test_prices_make_a_range_and_unknown_ones_are_said(notebook):
         '{"cheap": {"provider": "scripted", "model": "scripted", "input_price": 1, "output_price": 2},'
         ' "odd": {"model": "nobody-knows-me", "base_url": "http://127.0.0.1:9/v1"}}'
     )
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": models}
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": models})
     found = of(notebook, CHAIN.replace("%%chain", "%%chain --model cheap"), ticket="a")
     assert found.cost is not None
     assert 0 < found.cost.low < found.cost.high
@@ -152,7 +152,7 @@ def test_a_ladder_costs_at_least_its_first_and_at_most_its_dearest_model(noteboo
         '{"cheap": {"provider": "scripted", "model": "scripted", "input_price": 1, "output_price": 1},'
         ' "dear": {"provider": "scripted", "model": "scripted", "input_price": 100, "output_price": 100}}'
     )
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": models}
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": models})
     cell = "%%cascade --models cheap,dear\nanswer(max_tokens=10) -> value: int\n    {{ q }}\nverify answer.value > 1\n"
     found = of(notebook, cell, q="q")
     assert found.cost is not None
@@ -193,7 +193,7 @@ async def test_no_storm_makes_more_attempts_than_were_stated(notebook):
     with serve(lambda _: Reply(fault="500")) as down:
         entries = [{"name": n, "base_url": down.base_url, "model": n} for n in "ab"]
         notebook.session.add_models({"p": {"deployments": entries}, "q": {"base_url": down.base_url, "model": "q"}})
-        notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_RETRY": "1"}
+        notebook.session.services.environ.update({"ORCHMAGIC_RETRY": "1"})
         notebook.session.reload()
         made = notebook.define("%%chain --model p --fallback q\nreply\n    Hi\n")
         stated = made.estimate().attempts

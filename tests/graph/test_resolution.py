@@ -40,7 +40,7 @@ def limit(tmp_path, monkeypatch):
         said = "" if line is None else f"--{name.replace('_', '-')} {line}"
         made = session.define("chain", said, CELL)
         if name in {"timeout", "retry"}:
-            defaults = session.defaults(made.options)
+            defaults = session.services.call_defaults(made.options)
             return defaults.timeout if name == "timeout" else defaults.retries
         return getattr(made.definition.limits, name)
 
@@ -132,8 +132,7 @@ def test_a_run_without_limits_runs(notebook):
 
 def test_a_budget_of_nothing_bounds_the_estimate(notebook):
     paid = {"provider": "scripted", "input_price": 2, "output_price": 8}
-    notebook.session._config = lambda: {"models": {"paid": paid}}
-    notebook.session.reload()
+    notebook.session.add_models({"paid": paid})
     assert notebook.define(f"%%chain --model paid --budget 0\n{CELL}").estimate().cost.high == 0
 
 

@@ -87,7 +87,7 @@ def test_a_notebook_function_guards_and_an_isolated_failure_is_the_steps_own(not
 
 
 def test_rules_of_the_settings_hold_for_every_cell_and_off_lifts_them(notebook, monkeypatch):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_GUARD": "secrets=block"}
+    notebook.session.services.environ.update({"ORCHMAGIC_GUARD": "secrets=block"})
     notebook.session.reload()
     assert notebook.run(cell(""), topic=KEY).status == "failed"
     assert notebook.run(cell("--guard length:5000=warn"), topic=KEY).status == "failed"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from model_table import ModelTable
 
 from orchmagic import Script
 from orchmagic.errors import GuardBlocked, OrchError
@@ -16,7 +17,7 @@ from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.middleware.guarding import Guarding
 from orchmagic.models.middleware.single_flight import SingleFlight
-from orchmagic.models.pipeline import build
+from orchmagic.models.pipeline import PipelineParts, build
 from orchmagic.models.providers import scripted
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.storage.journal import NoJournal
@@ -47,17 +48,18 @@ class Bench:
 
     def run(self, rules: str) -> Any:
         self.said.clear()
-        return build(
+        here = Deployment("m", "scripted", "guarded")
+        parts = PipelineParts(
             emit=self.said.append,
-            resolve=lambda _: Deployment("m", "scripted", "guarded"),
-            provider={"scripted": scripted.ScriptedProvider()}.__getitem__,
+            models=ModelTable(lambda _: here, {"scripted": scripted.ScriptedProvider()}.__getitem__),
             cache=self.cache,
             flights=self.flights,
             journal=self.journal,
             budget=Budget(),
             retry=0,
-            policy=Guardrails(parse(rules, SPACE), self.said.append),
+            guardrails=Guardrails(parse(rules, SPACE), self.said.append),
         )
+        return build(parts)
 
     async def ask(self, rules: str, text: str = "hi", **parts: Any) -> Any:
         return await self.run(rules)(request(text, **parts))

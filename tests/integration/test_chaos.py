@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from model_table import ModelTable
 
 from orchmagic.core.settings import load
 from orchmagic.models import ModelRequest
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.middleware.single_flight import SingleFlight
-from orchmagic.models.pipeline import build
+from orchmagic.models.pipeline import PipelineParts, World, build
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.routing import aliases, reachability
 from orchmagic.models.routing.health import opened
@@ -69,19 +70,23 @@ class Asking:
         members = [{"name": k, "base_url": u, "model": "m"} for k, u in servers.urls.items()]
         self.settings = load({"models": {"p": {"policy": policy, "deployments": members}}}, {}, Path("/"))
         self.said, self.health, self.provider = [], opened(None), OpenAIProvider(environ={})
-        self.handler = build(
+        models = ModelTable(
+            lambda name: aliases.resolve(name, self.settings, {}),
+            lambda _: self.provider,
+            lambda name: aliases.pool(name, self.settings, {}),
+        )
+        parts = PipelineParts(
             emit=self.said.append,
-            resolve=lambda name: aliases.resolve(name, self.settings, {}),
-            pool=lambda name: aliases.pool(name, self.settings, {}),
-            provider=lambda _: self.provider,
+            models=models,
             health=self.health,
             cache=cache,
             flights=SingleFlight(),
             budget=Budget(),
             journal=NoJournal(),
             retry=2,
-            chance=random.Random(1).random,
+            world=World(chance=random.Random(1).random),
         )
+        self.handler = build(parts)
 
     async def ask(self, number, visit=1):
         said = ({"role": "user", "content": f"question {number}"},)

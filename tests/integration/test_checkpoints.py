@@ -20,7 +20,7 @@ needs_postgres = pytest.mark.skipif(not TOOLS or shutil.which("su") is None, rea
 
 
 def use(notebook, url):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_CHECKPOINTS": url}
+    notebook.session.services.environ.update({"ORCHMAGIC_CHECKPOINTS": url})
     notebook.session.reload()
 
 
@@ -49,7 +49,7 @@ def test_without_its_checkpoint_a_waiting_run_is_resumed_from_its_record(noteboo
     for file in folder.glob("checkpoints.sqlite*"):
         file.unlink()
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert run.status == "cancelled"
         run.resume()
         assert (run.status, run.waiting.value) == ("waiting", "draft")
@@ -84,7 +84,7 @@ def test_a_wrong_url_is_one_clear_line_without_the_password(notebook, url):
     assert "\n" not in str(caught.value)
     assert "checkpoints" in str(caught.value)
     assert notebook.prompts == []
-    assert notebook.session.history.store.runs() == []
+    assert notebook.session.services.history.store.runs() == []
 
 
 class Postgres:
@@ -131,7 +131,7 @@ def test_a_run_that_waits_in_postgres_is_answered_by_another_kernel(notebook, po
     assert not (Path(notebook.session.settings.history_dir) / "checkpoints.sqlite").exists()
     notebook.session.close()
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert (run.status, run.waiting.value) == ("waiting", "draft")
         assert run.edit("other").output == "sent"
     assert notebook.prompts == ["Draft for ada", "Sent other"]

@@ -67,11 +67,11 @@ def test_a_failed_run_goes_on_in_the_next_kernel(notebook):
     notebook.session.close()
     notebook.script(echo)
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert (run.status, run.b, run.error) == ("failed", "<B <A x>>", first.error)
         run.resume()
         assert (run.status, run.output) == ("done", "<C <B <A x>>>")
-        assert session.revive(first.id) is run
+        assert session.lookup.run(first.id) is run
     assert notebook.prompts == ["C <B <A x>>"]
 
 
@@ -80,10 +80,10 @@ def test_what_the_next_kernel_did_with_a_run_is_seen_here(notebook):
     first = notebook.run(THREE, x="x")
     notebook.script(echo)
     with restarted(notebook) as session:
-        session.revive(first.id).resume()
+        session.lookup.run(first.id).resume()
     with pytest.raises(InputError, match="another kernel went on with run r1: it is done there"):
         first.resume()
-    assert notebook.session.revive(first.id).output == "<C <B <A x>>>"
+    assert notebook.session.lookup.run(first.id).output == "<C <B <A x>>>"
     assert len(notebook.prompts) == 1
 
 
@@ -98,7 +98,7 @@ def test_a_run_closed_in_the_middle_is_left_readable_and_goes_on(notebook):
     notebook.session.close()
     assert first.status == "cancelled"
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert (run.status, run.a) == ("cancelled", "one")
         assert run.resume().output == "three"
     assert notebook.prompts == ["A x", "B one", "B one", "C two"]
@@ -132,7 +132,7 @@ def test_a_typed_result_is_typed_in_the_next_kernel_too(notebook):
     first = notebook.run("%%chain outer\ny = inner(x='t')\n")
     notebook.session.close()
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert (run.y.n, run.output.word) == (3, "w")
         assert (run.cost, run.tokens, run.record.output) == (first.cost, first.tokens, {"n": 3, "word": "w"})
 
@@ -145,7 +145,7 @@ def test_one_step_that_was_run_alone_is_resumed_alone(notebook):
     notebook.session.close()
     notebook.script(echo)
     with restarted(notebook) as session:
-        assert session.revive(first.id).resume().output == "<C given>"
+        assert session.lookup.run(first.id).resume().output == "<C given>"
     assert notebook.prompts == ["C given"]
 
 
@@ -213,7 +213,7 @@ def test_a_fork_that_broke_off_goes_on_after_a_restart_as_the_fork_it_was(notebo
     fork = run.replay(from_step="c", model="scripted/large")
     assert fork.status == "failed"
     with restarted(notebook, x="x") as session:
-        again = session.revive(fork.id)
+        again = session.lookup.run(fork.id)
         assert again.resume().output == "large at last"
         deeper = again.replay(from_step="b")
         assert (deeper.status, len(large.requests)) == ("done", 3)  # the model of `c` stays the fork's
@@ -250,7 +250,7 @@ def test_a_replay_of_a_replay_and_one_in_the_next_kernel_make_no_call(notebook):
     assert run.replay().record.calls == 0
     notebook.session.close()
     with restarted(notebook) as session:
-        again = session.revive(run.id).replay()
+        again = session.lookup.run(run.id).replay()
         assert (again.record.calls, again.output) == (0, run.output)
     assert len(notebook.prompts) == 3
 
@@ -340,7 +340,7 @@ def test_votes_loops_and_items_replay_without_a_call(notebook, cell, q, script):
 
 
 def test_without_history_a_run_can_be_resumed_in_this_kernel(notebook):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_HISTORY": "off"}
+    notebook.session.services.environ.update({"ORCHMAGIC_HISTORY": "off"})
     notebook.script(faulty("B "))
     run = notebook.run(THREE, x="x")
     notebook.script(echo)
@@ -349,7 +349,7 @@ def test_without_history_a_run_can_be_resumed_in_this_kernel(notebook):
     assert run.replay().record.calls == 0
     notebook.session.close()
     with restarted(notebook) as session, pytest.raises(InputError, match="no run 'r1'"):
-        session.revive(run.id)
+        session.lookup.run(run.id)
 
 
 def test_a_cell_that_changes_while_its_run_goes_on_changes_only_the_next_run(notebook):

@@ -255,7 +255,7 @@ def test_a_key_is_in_no_live_text(desk, action: str):
     """Where somebody watches answers are streamed, but for those under a rule: a piece of one cannot be judged."""
     one = desk(f"so the key is {KEY}")
     one.made = one.define(f"%%chain c {action and f'--guard secrets={action}'}\nsay\n    Say something.")
-    run = one.session.new_run(one.made, {})
+    run = one.made.prepare()
     heard: list[Any] = []
     run.watch(heard.append)
     run.start()

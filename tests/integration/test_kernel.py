@@ -155,7 +155,7 @@ def test_an_interrupt_ends_the_run_and_keeps_its_trace(kernel, name):
 
 SOUND = """
 import sqlite3
-with sqlite3.connect(get_ipython()._orchmagic_face.session.history.store.database.path) as database:
+with sqlite3.connect(get_ipython()._orchmagic_face.session.services.history.store.database.path) as database:
     print([tuple(row) for row in database.execute("PRAGMA integrity_check")])
 database.close()
 """

@@ -101,7 +101,7 @@ def test_r8_a_deployment_that_fails_is_skipped_for_a_while_and_then_probed(desk,
     desk.serve("second", always("meanwhile"))
     pooled(desk, "first", "second")
     now = time.time()
-    desk.session.health.clock = lambda: now
+    desk.session.services.models.health.clock = lambda: now
     for _ in range(failures + 3):
         assert desk.run(SAY.format("")).output == "meanwhile"
     assert desk.asked("first") == (failures,)
@@ -233,7 +233,9 @@ def test_r18_a_graph_that_nobody_stands_in_for_is_told_before_it_runs(desk):
 def test_a10_it_works_behind_a_gateway_and_the_router_can_be_replaced(desk):
     desk.serve("gateway", lambda body: LABEL if body.get("response_format") else body["model"])
     desk.project("litellm/gpt-4.1-mini", models={})
-    desk.session.environ |= {"LITELLM_API_BASE": desk.urls["gateway"].removesuffix("/v1"), "LITELLM_API_KEY": KEY}
+    desk.session.services.environ.update(
+        {"LITELLM_API_BASE": desk.urls["gateway"].removesuffix("/v1"), "LITELLM_API_KEY": KEY}
+    )
     handlers = "a: apples\n    A {{ q }}\nb(model=litellm/gpt-4.1): pears\n    B {{ q }}\n"
     routers = ("router\n    Which? {{ q }}\n", "router = pick(q)\n")
     for router in routers:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from desk import Desk, always
+from model_table import ModelTable
 
 from orchmagic import Reply
 from orchmagic.core.settings import load
@@ -15,7 +16,7 @@ from orchmagic.errors import InputError, OrchError, SettingsError
 from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool
 from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.single_flight import SingleFlight
-from orchmagic.models.pipeline import build
+from orchmagic.models.pipeline import PipelineParts, World, build
 from orchmagic.models.routing import reachability
 from orchmagic.models.routing.aliases import pool, resolve
 from orchmagic.models.routing.api_keys import key_environment
@@ -106,7 +107,7 @@ def test_an_alias_can_be_removed_again(desk):
     assert "'mine' is removed." in str(desk.orch("models remove mine"))
     assert "mine" not in desk.session.settings.models
     assert "'small' is again what the settings say." in str(desk.orch("models remove small"))
-    assert desk.session.known("small").model == "of-the-project"
+    assert desk.session.services.models.resolve("small").model == "of-the-project"
     with pytest.raises(InputError, match=r"'small' was not added here: remove it where it stands, in pyproject\.toml"):
         desk.orch("models remove small")
     with pytest.raises(InputError, match=r"no alias 'nobody' was added here \(added: none\)"):
@@ -122,7 +123,7 @@ def test_a_line_that_changes_nothing_says_what_can_be_written(desk, line):
 
 def test_a_keyring_that_is_missing_is_one_line_and_the_rest_is_shown(desk, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keyring", None)
-    desk.session.environ = key_environment(desk.session.environ, tmp_path)
+    desk.restart(key_environment(desk.session.services.environ, tmp_path))
     desk.serve("here")
     models = {
         "ringed": {"base_url": "https://api.example.org/v1", "model": "m", "key_env": "keyring:mine"},
@@ -149,7 +150,7 @@ def row(text, name):
 def test_a_server_on_this_machine_needs_no_key_and_is_not_asked_for_one(desk):
     desk.serve("here")
     desk.project("small", models={"mine": desk.at("here"), "far": {"endpoint": "groq", "model": "m"}})
-    del desk.session.environ["OPENAI_API_KEY"]
+    del desk.session.services.environ["OPENAI_API_KEY"]
     desk.session.reload()
     shown = desk.orch("models")
     assert "none needed" in row(shown, "mine")
@@ -233,19 +234,17 @@ async def test_in_the_pipeline_the_first_text_of_a_stream_is_measured():
     found = Pool("p", members, "latency")
     named = {"p": members[0], **{m.alias: m for m in members}}
     health = opened(None)
-    ask = build(
+    parts = PipelineParts(
         emit=lambda _: None,
-        resolve=named.__getitem__,
-        provider=lambda _: Slow(),
-        pool=lambda name: found if name == "p" else None,
+        models=ModelTable(named.__getitem__, lambda _: Slow(), lambda name: found if name == "p" else None),
         health=health,
-        cache=None,
         flights=SingleFlight(),
         budget=Budget(),
         journal=NoJournal(),
         retry=0,
-        chance=lambda: 0.5,
+        world=World(chance=lambda: 0.5),
     )
+    ask = build(parts)
     await ask(ModelRequest("a#1.1", "p", ({"role": "user", "content": "hi"},), stream=True, cache="off"))
     figures = health.stats(members)["p@a"]
     assert 0 < figures.first < Slow.LATENCY <= figures.latency

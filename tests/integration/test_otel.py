@@ -107,7 +107,7 @@ def notebook(notebook):
 
 
 def switch(notebook, otel):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_OTEL": otel}
+    notebook.session.services.environ.update({"ORCHMAGIC_OTEL": otel})
     notebook.session.reload()
 
 

@@ -411,7 +411,7 @@ def test_a_waiting_run_is_answered_by_the_next_kernel(notebook):
     first = notebook.run(DRAFT, who="ada")
     notebook.session.close()
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert (run.status, run.waiting.question, run.waiting.value) == ("waiting", "Send it to ada?", "dear ada")
         run.edit("hi")
         assert (run.status, run.output, run.draft) == ("done", "ok", "hi")
@@ -428,7 +428,7 @@ def test_a_nested_run_with_half_its_tools_done_is_answered_by_the_next_kernel(no
     notebook.session.close()
     code = {n: notebook.space[n] for n in ("find", "refund")}
     with restarted(notebook, **code) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert run.waiting.value["arguments"] == {"order": "B2"}
         run.approve()
         assert (run.status, run.output) == ("done", "all done")
@@ -441,7 +441,7 @@ def test_a_function_that_the_next_kernel_lacks_is_named(notebook):
     first = notebook.run(AGENT)
     notebook.session.close()
     with restarted(notebook) as session, pytest.raises(InputError) as caught:
-        session.revive(first.id)
+        session.lookup.run(first.id)
     assert "find" in str(caught.value)
     assert "refund" in str(caught.value)
 
@@ -450,11 +450,11 @@ def test_who_answers_second_in_another_kernel_is_told(notebook):
     notebook.script("dear ada", "ok")
     first = notebook.run(DRAFT, who="ada")
     with restarted(notebook) as session:
-        other = session.revive(first.id)
+        other = session.lookup.run(first.id)
         assert other.approve().status == "done"
         with pytest.raises(InputError, match="another kernel went on with run r1: it is done there"):
             first.approve()
-    assert notebook.session.revive(first.id).status == "done"
+    assert notebook.session.lookup.run(first.id).status == "done"
     assert len(notebook.prompts) == 2
 
 
@@ -473,12 +473,12 @@ def test_a_run_that_was_answered_and_then_fails_goes_on_in_the_next_kernel(noteb
     assert first.status == "failed"
     notebook.session.close()
     with restarted(notebook) as session:
-        run = session.revive(first.id).resume()
+        run = session.lookup.run(first.id).resume()
         assert (run.status, run.output, run.draft) == ("done", "ok", "hi")
 
 
 def test_without_history_a_run_still_waits_and_goes_on(notebook):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_HISTORY": "off"}
+    notebook.session.services.environ.update({"ORCHMAGIC_HISTORY": "off"})
     notebook.script("dear ada", "ok")
     run = notebook.run(DRAFT, who="ada")
     assert run.status == "waiting"
@@ -528,7 +528,7 @@ def test_each_of_many_questions_may_be_answered_in_a_kernel_of_its_own(notebook)
     while run.status == "waiting":
         asked.append(run.waiting.span)
         with restarted(notebook, refund=refund) as session:
-            again = session.revive(run.id)
+            again = session.lookup.run(run.id)
             assert again.waiting.span == run.waiting.span
             run = again.approve()
             assert run.status in {"waiting", "done"}, run.error

@@ -29,7 +29,7 @@ def server():
 def at(notebook, server, model="the-model:7b", **models):
     """The notebook behind a server of one's own, as README's first cell may be."""
     own = {"OPENAI_BASE_URL": server.base_url, "ORCHMAGIC_MODEL": model, "ORCHMAGIC_MODELS": json.dumps(models)}
-    notebook.session.environ = {**notebook.session.environ, **own, "GROQ_API_KEY": "k"}
+    notebook.session.services.environ.update({**own, "GROQ_API_KEY": "k"})
     notebook.session.reload()
     return notebook
 
@@ -88,7 +88,7 @@ def test_of_a_deployment_without_a_name_elsewhere_the_place_in_the_list_is_told(
 
 
 def test_a_known_endpoint_keeps_its_address(notebook):
-    notebook.session.environ = {**notebook.session.environ, "GROQ_API_KEY": "k"}
+    notebook.session.services.environ.update({"GROQ_API_KEY": "k"})
     run = notebook.run(CELL.format(" --model groq/nobodys-model"))
     assert run.status == "capped"
     assert "%orch models add groq/nobodys-model endpoint=groq model=nobodys-model input_price=IN" in run.reason

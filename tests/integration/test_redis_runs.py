@@ -44,7 +44,7 @@ def echo(body):
 
 
 def use(notebook, url, **more):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_CACHE_URL": url, **more}
+    notebook.session.services.environ.update({"ORCHMAGIC_CACHE_URL": url, **more})
     notebook.session.reload()
 
 
@@ -59,8 +59,7 @@ def kept(run):
 def test_another_kernel_of_another_folder_is_answered_without_a_call(notebook, server, tmp_path):
     first = notebook.run(two())
     assert kept(first) == [("miss", False), ("miss", False)]
-    environ = {**notebook.session.environ, "ORCHMAGIC_CACHE_DIR": str(tmp_path / "b")}
-    notebook.session.environ = environ
+    notebook.session.services.environ.update({"ORCHMAGIC_CACHE_DIR": str(tmp_path / "b")})
     with restarted(notebook, two(), x=1) as other:
         again = other.defined["two"]()
         assert kept(again) == [("hit", True), ("hit", True)]
@@ -115,7 +114,7 @@ def test_the_server_keeps_an_answer_as_long_as_the_cell_says(notebook, server, g
 
 def test_no_cache_neither_reads_nor_stores_and_refresh_stores_anew(notebook, server):
     notebook.run(two("--no-cache"))
-    assert notebook.session.cache.stats()["entries"] == 0
+    assert notebook.session.services.caches.answers.stats()["entries"] == 0
     notebook.run(two())
     assert kept(notebook.run(two("--refresh"))) == [("miss", False), ("miss", False)]
     assert len(notebook.prompts) == 6
@@ -129,13 +128,13 @@ def test_votes_are_stored_each_for_itself(notebook, server):
     for _ in range(2):
         notebook.run(cell)
         assert len(notebook.prompts) == 3
-    assert notebook.session.cache.stats()["entries"] == 3
+    assert notebook.session.services.caches.answers.stats()["entries"] == 3
 
 
 def test_errors_are_not_stored(notebook, server):
     notebook.script(lambda body: "")
     assert notebook.run(two("--cache 1h --retry 0")).status == "failed"
-    assert notebook.session.cache.stats()["entries"] == 0
+    assert notebook.session.services.caches.answers.stats()["entries"] == 0
 
 
 def test_an_answer_that_any_deployment_gave_is_served_without_choosing_one(notebook, server):
@@ -168,8 +167,8 @@ def test_a_server_that_is_killed_in_mid_run_costs_a_warning_and_is_used_again(no
         assert [w.category for w in seen] == [CacheWarning]
         assert len(prompts) == 4
         server.start()
-        later = notebook.session.cache._clock() + 60
-        notebook.session.cache._clock = lambda: later
+        later = notebook.session.services.caches.answers._clock() + 60
+        notebook.session.services.caches.answers._clock = lambda: later
         notebook.run(two())  # stored again
         assert kept(notebook.run(two())) == [("hit", True), ("hit", True)]
         assert len(prompts) == 6
@@ -187,12 +186,12 @@ def test_a_cell_runs_without_its_server(notebook):
         server.start()
         notebook.session.reload()  # a changed setting asks at once
         notebook.run(two())
-        assert notebook.session.cache.stats()["entries"] == 2
+        assert notebook.session.services.caches.answers.stats()["entries"] == 2
         notebook.session.close()
 
 
 async def test_a_slow_server_stalls_nobody_else(notebook, server):
-    cache = notebook.session.cache
+    cache = notebook.session.services.caches.answers
     request = ModelRequest(call="a#1.1", model="m", messages=({"role": "user", "content": "hi"},))
     answer = ModelResponse("yes", model="m", provider="openai")
     caching = Caching(cache, lambda _: Deployment("m", "openai", "m"), lambda _: None)
@@ -218,12 +217,12 @@ def test_a_semantic_hit_needs_its_answer_which_a_server_that_hangs_does_not_lose
     use(notebook, server.url, ORCHMAGIC_SEMANTIC="audits=0")
     ask = [notebook.run(HELP, q=q) for q in ("How do I reset my password?", "How can I reset my password?")]
     assert [kept(run)[0][0] for run in ask] == ["miss", "hit"]
-    memory = notebook.session.memory.store
+    memory = notebook.session.services.caches.semantic.store
     with server.frozen(), pytest.warns(CacheWarning):
         assert kept(notebook.run(HELP, q="how do I reset my password"))[0][0] == "miss"
     assert len(memory.entries()) == 2  # the one that was near is still known
-    later = notebook.session.cache._clock() + 60
-    notebook.session.cache._clock = lambda: later
-    notebook.session.cache.clear()
+    later = notebook.session.services.caches.answers._clock() + 60
+    notebook.session.services.caches.answers._clock = lambda: later
+    notebook.session.services.caches.answers.clear()
     assert kept(notebook.run(HELP, q="How can I reset my password?"))[0][0] == "miss"
     assert len(notebook.prompts) == 3

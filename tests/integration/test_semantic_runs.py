@@ -29,7 +29,7 @@ def _numbered(notebook, monkeypatch):
 
 
 def settings(notebook, **given):
-    notebook.session.environ |= {f"ORCHMAGIC_{k.upper()}": v for k, v in given.items()}
+    notebook.session.services.environ.update({f"ORCHMAGIC_{k.upper()}": v for k, v in given.items()})
     notebook.session.reload()
 
 
@@ -206,7 +206,7 @@ def test_a_damaged_file_is_a_warning_and_a_miss(notebook, tmp_path):
 
 def test_two_kernels_share_what_is_known(notebook):
     ask(notebook, ASKED)
-    other = Session({"question": SAME}, environ=notebook.session.environ, notify=lambda _: None)
+    other = Session({"question": SAME}, environ=notebook.session.services.environ, notify=lambda _: None)
     try:
         head, _, body = CELL.format("--cache semantic", "").partition("\n")
         assert other.define("chain", head.removeprefix("%%chain "), body)().output == "answer 1"

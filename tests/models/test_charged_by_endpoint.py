@@ -133,8 +133,7 @@ def test_the_receipt_says_which_costs_are_the_endpoints_own(notebook, router):
         "routed": {"base_url": router, "model": "a/b"},
         "agreed": {"base_url": router, "model": "a/b", "input_price": 1.0, "output_price": 1.0},
     }
-    environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": json.dumps(models)}
-    notebook.session.environ = environ
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": json.dumps(models)})
     run = notebook.run("%%chain greet\none(model=routed)\n    Hello\ntwo(model=agreed)\n    Hi\n")
     receipt = run.receipt()
     assert [(row["cost"], row["charged"]) for row in receipt] == [(0.25, True), (pytest.approx(12e-6), False)]

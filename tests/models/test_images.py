@@ -58,10 +58,11 @@ def test_an_image_in_a_record_and_from_a_code_step(notebook):
 
 
 def test_a_model_without_vision_is_refused_before_the_call(notebook):
-    notebook.session.environ = {
-        **notebook.session.environ,
-        "ORCHMAGIC_MODELS": '{"blind": {"provider": "scripted", "vision": false}, "sighted": {"provider": "scripted"}}',
-    }
+    notebook.session.services.environ.update(
+        {
+            "ORCHMAGIC_MODELS": '{"blind": {"provider": "scripted", "vision": false}, "sighted": {"provider": "scripted"}}',
+        }
+    )
     notebook.script("never", "seen")
     run = notebook.run(LOOK.replace("look\n", "look --model blind\n"), photo=DOT)
     assert run.status == "failed"
@@ -73,7 +74,7 @@ def test_a_model_without_vision_is_refused_before_the_call(notebook):
 
 def test_of_the_fallbacks_only_those_with_vision_are_asked(notebook):
     models = '{"blind": {"provider": "scripted", "vision": false}, "sighted": {"provider": "scripted"}}'
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": models}
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": models})
     notebook.script("seen")
     run = notebook.run(LOOK.replace("look\n", "look --model blind --fallback sighted\n"), photo=DOT)
     assert run.output == "seen"

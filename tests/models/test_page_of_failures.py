@@ -35,7 +35,7 @@ def followed(notebook, fault: str, second: object) -> str:
     deployments = [{"provider": "scripted", "model": name, "name": name} for name in scripts]
     models = {"one": {"deployments": deployments}, "two": {"provider": "scripted", "model": "other"}}
     own = {"ORCHMAGIC_MODELS": json.dumps(models), "ORCHMAGIC_RETRY": "0", "ORCHMAGIC_HISTORY": "off"}
-    notebook.session.environ = {**notebook.session.environ, **own}
+    notebook.session.services.environ.update(own)
     notebook.session.reload()
     run = notebook.define("%%chain q --model one --fallback two --no-cache\nhello\n    Hi\n")()
     for name in (*scripts, "other"):

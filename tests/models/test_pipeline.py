@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from model_table import ModelTable
 
 from orchmagic import Script
 from orchmagic.errors import BudgetExceeded, EmptyReply, RateLimited, RequestRejected, TruncatedReply
@@ -12,7 +13,7 @@ from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.middleware.single_flight import SingleFlight
-from orchmagic.models.pipeline import build, stack
+from orchmagic.models.pipeline import PipelineParts, World, build, stack
 from orchmagic.models.providers import scripted
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.storage.journal import NoJournal
@@ -57,19 +58,18 @@ class Bench:
     def run(self, **parts):
         self.said.clear()
         self.budget = Budget(parts.pop("max_tokens", None), parts.pop("money", None))
-        given = {
-            "emit": self.said.append,
-            "resolve": self.resolve,
-            "provider": {"scripted": scripted.ScriptedProvider()}.__getitem__,
-            "cache": self.cache,
-            "flights": self.flights,
-            "journal": NoJournal(),
-            "budget": self.budget,
-            "retry": 2,
-            "sleep": self.sleep,
-            "chance": lambda: 1.0,
-        }
-        return build(**{**given, **parts})
+        provider = parts.pop("provider", {"scripted": scripted.ScriptedProvider()}.__getitem__)
+        made = PipelineParts(
+            emit=self.said.append,
+            models=ModelTable(self.resolve, provider),
+            cache=self.cache,
+            flights=self.flights,
+            journal=NoJournal(),
+            budget=self.budget,
+            retry=2,
+            world=World(sleep=self.sleep, chance=lambda: 1.0),
+        )
+        return build(replace(made, **parts))
 
     async def ask(self, request=REQUEST, **parts):
         return await self.run(**parts)(request)
@@ -176,9 +176,14 @@ async def test_a_long_wait_is_left_to_the_fallback(bench):
     assert b.waits == []
 
 
+class TwentySeconds:
+    def left(self):
+        return 20.0
+
+
 async def test_a_wait_beyond_the_deadline_is_left_to_the_fallback(bench):
     b = bench([Reply(fault="429", retry_after=30)], ["from large"])
-    assert (await b.ask(time_left=lambda: 20.0)).text == "from large"
+    assert (await b.ask(deadline=TwentySeconds())).text == "from large"
     assert b.waits == []
 
 

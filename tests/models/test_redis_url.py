@@ -20,7 +20,7 @@ ONE = "%%chain one\na\n    A\n"
 
 
 def use(notebook, url):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_CACHE_URL": url}
+    notebook.session.services.environ.update({"ORCHMAGIC_CACHE_URL": url})
     notebook.session.reload()
 
 
@@ -68,7 +68,7 @@ def test_a_wrong_url_is_one_clear_line_before_any_model_is_asked(notebook, url):
 
 def test_none_is_the_folder(notebook):
     use(notebook, "none")
-    assert notebook.session.cache.stats()["path"].startswith("/")
+    assert notebook.session.services.caches.answers.stats()["path"].startswith("/")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def notebook(notebook, tmp_path):
     """Everything it writes is in its `folder`."""
     notebook.folder = tmp_path
     history = {"ORCHMAGIC_HISTORY_DIR": str(tmp_path / "history")}
-    notebook.session.environ = {**notebook.session.environ, **history}
+    notebook.session.services.environ.update({**history})
     notebook.session.reload()
     return notebook
 
@@ -88,7 +88,7 @@ def shown(notebook):
     files = [file.read_bytes().decode("latin-1") for file in notebook.folder.rglob("*") if file.is_file()]
     assert files
     seen = [repr(run), str(run.receipt()), json.dumps(run.record.to_json()), *notebook.said, *files]
-    return "\n".join([*seen, cache_command(notebook.session), repr(notebook.session.cache)])
+    return "\n".join([*seen, cache_command(notebook.session), repr(notebook.session.services.caches.answers)])
 
 
 @needs_redis
@@ -103,7 +103,7 @@ def test_a_wrong_password_is_a_warning_that_does_not_tell_it(notebook):
         assert not check.fine
         assert "ORCHMAGIC_CACHE_URL" in check.found
         with pytest.raises(SettingsError) as caught:
-            notebook.session.cache.clear()
+            notebook.session.services.caches.answers.clear()
         said = f"{seen[0].message} {check.found} {caught.value}"
         assert "s3cret" not in said
         assert "invalid" in said

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from model_table import ModelTable
 
 from orchmagic.core.semantic_policy import SemanticCacheConfig, parse
 from orchmagic.errors import ServerFailed, SettingsError
@@ -21,7 +22,7 @@ from orchmagic.models.embedders import TooLongError
 from orchmagic.models.middleware.caching import Caching
 from orchmagic.models.middleware.semantic_caching import SemanticCaching
 from orchmagic.models.middleware.single_flight import SingleFlight
-from orchmagic.models.pipeline import build, stack
+from orchmagic.models.pipeline import PipelineParts, build, stack
 from orchmagic.models.semantic import ComparedQuestion
 from orchmagic.models.semantic.semantic_cache import SemanticCache, opened
 from orchmagic.models.semantic.store import SemanticStore
@@ -472,17 +473,17 @@ async def test_the_pipeline_has_it_between_the_exact_cache_and_the_provider():
         async def complete(self, request, deployment, emit):
             return await bench.model(request)
 
-    run = build(
+    parts = PipelineParts(
         emit=bench.said.append,
-        resolve=bench.resolve,
-        provider=lambda _: Provider(),
+        models=ModelTable(bench.resolve, lambda _: Provider()),
         cache=bench.cache,
         flights=SingleFlight(),
         budget=Budget(),
         journal=NoJournal(),
         retry=0,
-        memory=bench.memory,
+        semantic=bench.memory,
     )
+    run = build(parts)
     for number, text in enumerate((ASKED, SAME, SAME)):
         asked = ({"role": "user", "content": text},)
         await run(ModelRequest(call=f"a#1.{number}", model="small", messages=asked, parts={"q": text}, frame="{{ q }}"))

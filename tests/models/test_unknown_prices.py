@@ -49,7 +49,7 @@ def book(notebook, monkeypatch, tmp_path):
             "mystery": {"base_url": server.base_url, "model": "two"},
         }
         more = {"ORCHMAGIC_MODELS": json.dumps(aliases), "ORCHMAGIC_HISTORY_DIR": str(tmp_path / "history")}
-        notebook.session.environ = {**notebook.session.environ, **more}
+        notebook.session.services.environ.update({**more})
         notebook.script(lambda body: Reply("ok", usage=SPENT))
         yield notebook
 
@@ -129,9 +129,9 @@ def test_the_history_its_dashboard_and_the_panel(book, run):
     overview = panel.overview(book.session)
     assert (overview["today"], overview["unpriced"]) == (pytest.approx(0.002), 1)
     assert (overview["runs"][0]["cost"], overview["runs"][0]["unpriced"]) == (pytest.approx(0.002), 1)
-    stored = book.session.history.store.run(run.id)
+    stored = book.session.services.history.store.run(run.id)
     assert (stored.cost, stored.unpriced) == (pytest.approx(0.002), 1)
-    found = dashboard.summary(book.session.history.store)
+    found = dashboard.summary(book.session.services.history.store)
     assert (found.all.unpriced, found.unknown) == (1, 1)
     assert {s.name: s.unpriced for s in found.models} == {"scripted": 0, "two": 1}
     text = dashboard.text(found)
@@ -166,7 +166,9 @@ def test_the_estimate_and_the_list_of_models(book):
     assert found.least > 0
     assert f"tokens, at least {humanize.money(found.least)} + unknown" in found.text()
     assert "Price unknown: mystery" in found.text()
-    table = book.session.bridge.run(status.rows(book.session.settings, book.session.environ, book.session.health))
+    table = book.session.services.loop.run(
+        status.rows(book.session.settings, book.session.services.environ, book.session.services.models.health)
+    )
     rates = {row[0]: row[3:5] for row in table}
     assert (rates["priced"], rates["mystery"]) == (("1", "2"), ("?", "?"))
 

@@ -138,7 +138,7 @@ def test_a_cancelled_write_says_which_commands_settle_it(notebook):
         return "paid"
 
     notebook.space["pay"] = pay
-    ledger = notebook.session.history.store.ledger
+    ledger = notebook.session.services.history.store.ledger
     write = ledger.claim("pay", "ada", "pay('ada')", "r9")
     ledger.cut_off(write.id)
     run = notebook.run("%%chain\nx = pay('ada')\n")

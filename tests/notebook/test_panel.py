@@ -33,7 +33,7 @@ def asked(session: Session, *question: Any) -> Any:
 def shop(notebook, monkeypatch, tmp_path):
     """A notebook whose history is a file."""
     monkeypatch.setenv("ORCHMAGIC_HISTORY_DIR", str(tmp_path / "history"))
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_HISTORY_DIR": str(tmp_path / "history")}
+    notebook.session.services.environ.update({"ORCHMAGIC_HISTORY_DIR": str(tmp_path / "history")})
     return notebook
 
 
@@ -110,13 +110,13 @@ def test_an_answer_that_does_not_fit_is_told_and_the_run_still_waits(shop):
 def test_a_run_of_another_kernel_is_listed_read_and_answered(shop):
     shop.script({"amount": 12.5}, "sent")
     run = shop.run(PAYOUT)
-    other = Session({}, environ=shop.session.environ, notify=lambda _: None)
+    other = Session({}, environ=shop.session.services.environ, notify=lambda _: None)
     try:
         line = asked(other, "overview")["runs"][0]
         assert (line["id"], line["here"], line["asked"]["question"]) == (run.id, False, "Send it?")
         assert asked(other, "record", run.id)["name"] == "payout"
         assert "error" not in asked(other, "answer", run.id, {"action": "approve"})
-        assert other.revive(run.id).wait().status == "done"
+        assert other.lookup.run(run.id).wait().status == "done"
     finally:
         other.close()
 

@@ -294,7 +294,7 @@ def test_a_function_that_is_not_there_is_missed_before_a_call_is_paid(notebook):
 
 def test_a_key_that_a_later_step_needs_is_missed_before_a_call_is_paid(notebook):
     models = '{"far": {"model": "x", "base_url": "http://192.0.2.1/v1", "key_env": "FOO_KEY"}}'
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_MODELS": models}
+    notebook.session.services.environ.update({"ORCHMAGIC_MODELS": models})
     with pytest.raises(SettingsError, match="needs FOO_KEY: set it"):
         notebook.run("%%chain\na\n    x\nb(model=far)\n    y\n")
     assert notebook.scripted.requests == []

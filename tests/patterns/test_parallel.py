@@ -159,10 +159,11 @@ def test_a_nested_section_that_fails_leaves_the_others_alone(notebook):
 
 
 def test_the_example_runs(notebook):
-    notebook.session.environ = {
-        **notebook.session.environ,
-        "ORCHMAGIC_MODELS": '{"large": {"provider": "scripted", "model": "scripted"}}',
-    }
+    notebook.session.services.environ.update(
+        {
+            "ORCHMAGIC_MODELS": '{"large": {"provider": "scripted", "model": "scripted"}}',
+        }
+    )
     run = notebook.run(pattern.example, post="hello")
     assert run.status == "done"
     assert set(run.output.model_dump()) == {"publish", "why"}

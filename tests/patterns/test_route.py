@@ -40,10 +40,11 @@ def test_the_router_is_held_to_the_labels(notebook, large):
 
 
 def test_confidence_without_logprobs_is_self_reported_and_says_so(notebook, large):
-    notebook.session.environ = {
-        **notebook.session.environ,
-        "ORCHMAGIC_MODELS": '{"plain": {"provider": "scripted", "model": "scripted", "logprobs": false}}',
-    }
+    notebook.session.services.environ.update(
+        {
+            "ORCHMAGIC_MODELS": '{"plain": {"provider": "scripted", "model": "scripted", "logprobs": false}}',
+        }
+    )
     notebook.script({"label": "technical", "confidence": 0.4}, "reboot")
     run = notebook.run(CELL.format(options=" --model plain"), question="q")
     assert run.router.confidence == 0.4

@@ -20,7 +20,8 @@ from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.pipeline import stack
 from orchmagic.models.scripting.server import serve
 from orchmagic.notebook.commands import run as orch
-from orchmagic.runtime.budgets import KernelBudget
+from orchmagic.runtime.live_settings import LiveSettings
+from orchmagic.runtime.services import KernelBudget
 from orchmagic.trace.humanize import money
 
 CELL = "%%chain {} --no-cache\nsay\n    About {{{{ topic }}}}"
@@ -60,7 +61,7 @@ def test_what_is_no_limit_says_what_to_write(wrong):
 
 def test_a_run_beyond_it_is_capped_before_the_call_and_says_whose_limit_it_was(notebook):
     notebook.run(CELL.format("first"), topic="bees")
-    spent = notebook.session.purse.whole.spent_tokens
+    spent = notebook.session.services.budget.whole.spent_tokens
     orch(notebook.session, "budget 1k tokens")
     run = notebook.run(CELL.format("second"), topic="bees")
     assert run.status == "capped"
@@ -101,13 +102,13 @@ def test_a_price_that_is_unknown_is_not_spent_under_a_limit_of_money(notebook):
 def test_cached_and_replayed_answers_cost_nothing(notebook):
     cell = "%%chain c\nsay\n    About {{ topic }}"
     run = notebook.run(cell, topic="bees")
-    spent = notebook.session.purse.whole.spent_tokens
+    spent = notebook.session.services.budget.whole.spent_tokens
     assert spent == run.tokens > 0
     assert notebook.run(cell, topic="bees").record.cached == 1
     assert run.replay().status == "done"
     orch(notebook.session, "budget 1 tokens")
     assert notebook.run(cell, topic="bees").status == "done"
-    assert notebook.session.purse.whole.spent_tokens == spent
+    assert notebook.session.services.budget.whole.spent_tokens == spent
 
 
 def test_what_a_run_paid_counts_once_however_often_it_goes_on(notebook):
@@ -115,16 +116,16 @@ def test_what_a_run_paid_counts_once_however_often_it_goes_on(notebook):
     assert run.status == "waiting"
     run.approve()
     assert run.status == "done"
-    assert notebook.session.purse.whole.spent_tokens == run.tokens
+    assert notebook.session.services.budget.whole.spent_tokens == run.tokens
 
 
 def test_a_new_kernel_begins_with_nothing_spent_and_tells_what_the_day_took(notebook):
     notebook.space["__session__"] = "may/bees.ipynb"
     run = notebook.run(CELL.format("c") + '\napprove "Send it?"\nend\n    Thank {{ topic }}', topic="bees")
-    other = Session(dict(notebook.space), environ=notebook.session.environ)
+    other = Session(dict(notebook.space), environ=notebook.session.services.environ)
     install(Script())
-    again = other.revive(run.id).approve()
-    assert other.purse.whole.spent_tokens == again.tokens - run.tokens > 0
+    again = other.lookup.run(run.id).approve()
+    assert other.services.budget.whole.spent_tokens == again.tokens - run.tokens > 0
     told = str(orch(other, "budget"))
     other.close()
     assert f"This kernel spent {again.tokens - run.tokens} tokens, $0; no limit." in told
@@ -163,7 +164,7 @@ def test_what_broke_off_is_told_apart_because_the_history_lacks_it(notebook):
         assert "; 1 call under way." in orch(notebook.session, "budget")
         broken.cancel()
         go_on.set()
-    purse = notebook.session.purse.whole
+    purse = notebook.session.services.budget.whole
     told = str(orch(notebook.session, "budget"))
     assert (purse.lost, purse.guessed.tokens) == (1, purse.spent_tokens - whole.tokens)
     assert f"Of that {purse.guessed.tokens:,} tokens, {money(purse.guessed.cost)} for 1 call that broke off" in told
@@ -173,7 +174,7 @@ def test_what_broke_off_is_told_apart_because_the_history_lacks_it(notebook):
 
 def test_calls_without_a_price_are_told_in_both_sums(notebook):
     with serve(Script()) as server:
-        notebook.session.environ = {**notebook.session.environ, "OPENAI_BASE_URL": server.base_url}
+        notebook.session.services.environ.update({"OPENAI_BASE_URL": server.base_url})
         run = notebook.run(CELL.format("c --model nobodys"), topic="bees")
     assert str(orch(notebook.session, "budget")).count(f"{run.tokens} tokens, price unknown (1 call)") == 2
 
@@ -189,9 +190,9 @@ def test_small_sums_and_limits_have_no_exponent(notebook):
 def test_each_side_is_set_alone_and_off_lifts_both(notebook):
     orch(notebook.session, "budget 5")
     orch(notebook.session, "budget 10k tokens")
-    assert notebook.session.purse.allowance == SpendLimit(5.0, 10_000)
+    assert notebook.session.services.budget.allowance == SpendLimit(5.0, 10_000)
     orch(notebook.session, "budget off")
-    assert notebook.session.purse.allowance == SpendLimit()
+    assert notebook.session.services.budget.allowance == SpendLimit()
 
 
 def test_a_wrong_line_says_what_to_write(notebook):
@@ -200,19 +201,19 @@ def test_a_wrong_line_says_what_to_write(notebook):
 
 
 def test_the_settings_hold_until_the_notebook_says_something_and_a_new_setting_is_said_later(notebook):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_NOTEBOOK_BUDGET": "2, 5k tokens"}
+    notebook.session.services.environ.update({"ORCHMAGIC_NOTEBOOK_BUDGET": "2, 5k tokens"})
     notebook.session.reload()
-    assert notebook.session.purse.allowance == SpendLimit(2.0, 5_000)
+    assert notebook.session.services.budget.allowance == SpendLimit(2.0, 5_000)
     orch(notebook.session, "budget 3")
     notebook.session.reload()
-    assert notebook.session.purse.allowance == SpendLimit(3.0, 5_000)
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_NOTEBOOK_BUDGET": "4"}
+    assert notebook.session.services.budget.allowance == SpendLimit(3.0, 5_000)
+    notebook.session.services.environ.update({"ORCHMAGIC_NOTEBOOK_BUDGET": "4"})
     notebook.session.reload()
-    assert notebook.session.purse.allowance == SpendLimit(4.0, None)
+    assert notebook.session.services.budget.allowance == SpendLimit(4.0, None)
 
 
 def test_a_wrong_setting_says_where_and_what(notebook):
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_NOTEBOOK_BUDGET": "lots"}
+    notebook.session.services.environ.update({"ORCHMAGIC_NOTEBOOK_BUDGET": "lots"})
     with pytest.raises(SettingsError, match=r"(?i)notebook_budget is 'lots': write US dollars"):
         notebook.run(CELL.format("c"), topic="bees")
 
@@ -229,8 +230,10 @@ def test_it_ends_the_whole_run_also_from_within_a_nested_one(notebook):
 def test_the_compiled_graph_alone_spends_from_it_too(notebook):
     made = notebook.define(CELL.format("c"))
     asyncio.run(made.graph.ainvoke({"topic": "bees"}))
-    assert notebook.session.purse.names["c"].spent_tokens > 0
-    assert notebook.session.purse.whole.spent_tokens == notebook.session.purse.names["c"].spent_tokens
+    assert notebook.session.services.budget.names["c"].spent_tokens > 0
+    assert (
+        notebook.session.services.budget.whole.spent_tokens == notebook.session.services.budget.names["c"].spent_tokens
+    )
 
 
 def test_runs_in_the_background_share_it_and_never_pass_it(notebook):
@@ -240,7 +243,7 @@ def test_runs_in_the_background_share_it_and_never_pass_it(notebook):
     for topic in range(12):
         made(topic="bee " * (300 + topic))
     runs = [run.wait() for run in notebook.session.runs]
-    whole = notebook.session.purse.whole
+    whole = notebook.session.services.budget.whole
     assert {run.status for run in runs} == {"done", "capped"}
     assert sum(run.tokens for run in runs) == whole.spent_tokens <= limit
     assert whole.reserved == {}
@@ -278,8 +281,8 @@ async def play(endpoint, purse, planned):
     money=st.floats(0, 0.1),
 )
 def test_no_schedule_of_many_runs_passes_the_limit_of_all(plan, planned, max_tokens, money):
-    limits = {"max_tokens": max_tokens, "money": money}
-    endpoint, purse = Endpoint(plan, limits), KernelBudget(lambda: SpendLimit(money, max_tokens))
+    limits, limit = {"max_tokens": max_tokens, "money": money}, {"notebook_budget": f"{money!r}, {max_tokens} tokens"}
+    endpoint, purse = Endpoint(plan, limits), KernelBudget(LiveSettings({}, lambda: limit))
     asyncio.run(play(endpoint, purse, planned))
     whole, names = purse.whole, purse.names.values()
     assert not endpoint.passed

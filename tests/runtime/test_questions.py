@@ -47,7 +47,7 @@ class Cashier:
 @pytest.fixture
 def cashier(notebook, monkeypatch, tmp_path):
     monkeypatch.setenv("ORCHMAGIC_HISTORY_DIR", str(tmp_path / "history"))
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_HISTORY_DIR": str(tmp_path / "history")}
+    notebook.session.services.environ.update({"ORCHMAGIC_HISTORY_DIR": str(tmp_path / "history")})
     return Cashier(notebook)
 
 
@@ -137,7 +137,7 @@ def test_the_next_kernel_shows_and_answers_the_same_questions(cashier):
     cashier.run.approve(span=waiting[1].span)
     cashier.session.close()
     with restarted(cashier.notebook, AGENT, refund=cashier.refund, q="please") as session:
-        run = session.revive(cashier.run.id)
+        run = session.lookup.run(cashier.run.id)
         assert run.questions == (waiting[0], waiting[2])
         assert panel.asked(session, run.id)["span"] == waiting[0].span
         run.approve(span=waiting[2].span)

@@ -49,7 +49,7 @@ def test_a_hung_notebook_function_ends_at_the_deadline(notebook):
 def test_a_timeout_ends_an_attempt_and_the_fallback_answers(notebook):
     large = install(Script(["rescued"]), "large")
     notebook.script(Reply("never", latency=60), Reply("never", latency=60), Reply("never", latency=60))
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_RETRY": "0"}
+    notebook.session.services.environ.update({"ORCHMAGIC_RETRY": "0"})
     run = notebook.run("%%chain --timeout 1s --fallback scripted/large\na\n    A\n")
     remove("large")
     assert run.output == "rescued"

@@ -1,6 +1,8 @@
 """A graph inside a graph, seen from its edges: state, spans, questions, limits that meet, and names that collide."""
 
+import asyncio
 import json
+import threading
 
 import pytest
 from lives import bind, restarted, spans
@@ -136,7 +138,43 @@ def test_an_inner_cell_that_the_next_kernel_lacks_comes_from_the_history(noteboo
     first = notebook.run("%%chain outer\nz = middle(x='t')\nlast\n    {{ z }}\n")
     notebook.session.close()
     with restarted(notebook) as session:
-        run = session.revive(first.id)
+        run = session.lookup.run(first.id)
         assert (run.status, run.waiting.value) == ("waiting", "<A t>")
         assert run.approve().output == "<<A t>>"
     assert len(notebook.prompts) == 2
+
+
+OUTER = "%%chain outer {}\nx = inner()\nseen = note(x)\n"
+CAPS = {
+    "--max-steps 3": "max-steps",
+    "--max-tokens 50": "max-tokens",
+    "--deadline 0.3": "deadline",
+}
+
+
+@pytest.mark.parametrize(("limit", "name"), CAPS.items())
+def test_a_limit_of_the_outer_run_that_is_met_inside_ends_the_outer_run(notebook, limit, name):
+    """Code steps count as none and cost nothing: the one after the inner graph would run, and call notebook code."""
+    noted = []
+    bind(notebook, "%%chain inner --no-cache\na\n    A\nb\n    B\nc\n    C\n")
+    notebook.script(lambda _: Reply("x", latency=0.15))
+    run = notebook.run(OUTER.format(limit), note=noted.append)
+    assert (run.status, noted) == ("capped", [])
+    assert name in run.reason
+
+
+def test_a_limit_of_the_inner_graph_ends_only_that(notebook):
+    noted = []
+    bind(notebook, "%%chain inner --no-cache --max-steps 2\na\n    A\nb\n    B\nc\n    C\n")
+    notebook.script(lambda _: "x")
+    run = notebook.run(OUTER.format(""), note=noted.append)
+    assert (run.status, noted) == ("done", ["x"])
+
+
+def test_a_graph_that_somebody_else_drives_calls_models_on_the_sessions_loop(notebook):
+    bind(notebook, "%%chain inner --no-cache\na\n    A\n")
+    threads = []
+    notebook.script(lambda _: threads.append(threading.current_thread().name) or "x")
+    made = notebook.define("%%chain outer --no-cache\ny = inner()\nlast\n    {{ y }}\n")
+    assert asyncio.run(made.graph.ainvoke({}))["last"] == "x"
+    assert threads == ["orchmagic-loop"] * 2

@@ -53,7 +53,7 @@ def test_a_failed_run_that_goes_on_adds_its_turn_once(notebook):
     notebook.script(Reply(fault="400"), "late")
     run = notebook.run(ASK, q="a")
     run.resume()
-    assert notebook.session.history.store.threads() == {"talk": 2}
+    assert notebook.session.services.history.store.threads() == {"talk": 2}
 
 
 def test_only_the_step_that_answers_is_kept_of_a_chain(notebook):
@@ -120,4 +120,4 @@ def test_a_replay_reads_the_thread_as_it_was_and_adds_nothing(notebook):
     notebook.run(ASK, q="c")
     again = run.replay()
     assert (again.record.calls, again.output) == (0, "two")
-    assert notebook.session.history.store.threads() == {"talk": 6}
+    assert notebook.session.services.history.store.threads() == {"talk": 6}

@@ -28,11 +28,13 @@ class Desk:
         self.urls: dict[str, str] = {}
         self.scripts: dict[str, Script] = {}
         self._stack = ExitStack()
-        self.session.environ = {
-            "ORCHMAGIC_CACHE_DIR": str(folder / "cache"),
-            "OPENAI_API_KEY": KEY,
-            "ORCHMAGIC_SEMANTIC": "audits=0",
-        }
+        self.restart(
+            {
+                "ORCHMAGIC_CACHE_DIR": str(folder / "cache"),
+                "OPENAI_API_KEY": KEY,
+                "ORCHMAGIC_SEMANTIC": "audits=0",
+            }
+        )
 
     @property
     def session(self) -> Session:
@@ -70,11 +72,11 @@ class Desk:
     def orch(self, line: str) -> Any:
         return orch(self.session, line)
 
-    def restart(self) -> None:
+    def restart(self, environ: Mapping[str, str] | None = None) -> None:
         """The kernel is restarted: what it knew is gone, what is on the disk stays."""
-        old = self.session
-        old.close()
-        self.notebook.session = Session(self.notebook.space, environ=old.environ, notify=self.notebook.said.append)
+        environ = self.session.services.environ if environ is None else environ
+        self.session.close()
+        self.notebook.session = Session(self.notebook.space, environ=environ, notify=self.notebook.said.append)
 
     def asked(self, *names: str) -> tuple[int, ...]:
         return tuple(len(self.scripts[n].requests) for n in names)

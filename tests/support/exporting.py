@@ -130,7 +130,7 @@ class Both:
         head, _, body = cell.partition("\n")
         magic, _, line = head.removeprefix("%%").partition(" ")
         made = session.define(magic, line, body)
-        session.namespace[made.__name__] = made
+        session.services.namespace[made.__name__] = made
         return made
 
     def in_notebook(self, case: Case, space: dict[str, Any]) -> tuple[list[Any], Any, str]:

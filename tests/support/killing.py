@@ -106,11 +106,11 @@ def live(order: dict[str, Any]) -> dict[str, Any]:
     folder = Path(order["folder"])
     space = functions(folder)
     session = Session(space, environ=environment(order), notify=lambda _: None)
-    effects.one_at_a_time(session.provider("openai"))
+    effects.one_at_a_time(session.services.models.provider("openai"))
     for write in order["forget"]:
-        session.history.store.ledger.forget(write)
+        session.services.history.store.ledger.forget(write)
     if order["revive"]:
-        run = session.revive("r1")
+        run = session.lookup.run("r1")
         status = run.status
         run.resume({"action": "approve"} if status == "waiting" else None)
     else:

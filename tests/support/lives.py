@@ -22,7 +22,7 @@ def bind(notebook: Any, cell: str) -> Orchestration:
 def restarted(notebook: Any, *cells: str, **space: object) -> Iterator[Session]:
     """A second kernel over the same folders: it has run `cells` (without starting them), and holds `space`."""
     names: dict[str, object] = dict(space)
-    session = Session(names, environ=notebook.session.environ, notify=lambda _: None)
+    session = Session(names, environ=notebook.session.services.environ, notify=lambda _: None)
     try:
         for cell in cells:
             head, _, body = cell.partition("\n")

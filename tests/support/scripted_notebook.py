@@ -45,7 +45,7 @@ class Notebook:
 def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Notebook]:
     monkeypatch.setenv("ORCHMAGIC_CACHE_DIR", str(tmp_path))
     book = Notebook()
-    book.session.environ = {**book.session.environ, "ORCHMAGIC_CACHE_DIR": str(tmp_path)}
+    book.session.services.environ.update({"ORCHMAGIC_CACHE_DIR": str(tmp_path)})
     yield book
     book.session.close()
     remove()

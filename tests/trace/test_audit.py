@@ -31,7 +31,7 @@ posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="its promises are tho
 @pytest.fixture
 def log(notebook, tmp_path) -> Path:
     path = tmp_path / "audit.jsonl"
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_AUDIT": str(path)}
+    notebook.session.services.environ.update({"ORCHMAGIC_AUDIT": str(path)})
     return path
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_was_moved_away_is_begun_anew(notebook, log):
 
 def test_a_change_of_folder_does_not_move_it(notebook, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_AUDIT": "a.jsonl"}
+    notebook.session.services.environ.update({"ORCHMAGIC_AUDIT": "a.jsonl"})
     notebook.run(CELL, topic="bees")
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
@@ -189,9 +189,9 @@ def test_the_error_of_a_failed_run_is_its_kind_alone(notebook, log):
 def test_a_run_that_another_kernel_goes_on_with_is_one_story(notebook, log):
     run = notebook.run('%%chain w --no-cache\nsay\n    About {{ topic }}\napprove "Send {{ say }}?"', topic="bees")
     assert run.status == "waiting"
-    other = Session(dict(notebook.space), environ=notebook.session.environ)
+    other = Session(dict(notebook.space), environ=notebook.session.services.environ)
     install(Script())
-    other.revive(run.id).approve()
+    other.lookup.run(run.id).approve()
     other.close()
     story = [line["event"] for line in lines(log) if line["run"] == run.id]
     assert story == ["begun", "asked", "ended", "answered", "ended"]
@@ -203,11 +203,11 @@ def test_a_log_that_cannot_be_written_lets_no_run_begin(notebook, log, tmp_path,
     path = {"no folder": tmp_path / "gone" / "a.jsonl", "a folder": tmp_path, "a pipe": tmp_path / "pipe"}[kind]
     if kind == "a pipe":
         os.mkfifo(path)
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_AUDIT": str(path)}
+    notebook.session.services.environ.update({"ORCHMAGIC_AUDIT": str(path)})
     with pytest.raises(SettingsError, match=r"audit: no line can be added to .*so no run begins: make its folder"):
         notebook.run(CELL, topic="bees")
     assert notebook.scripted.requests == []
-    assert notebook.session.history.store.runs() == []
+    assert notebook.session.services.history.store.runs() == []
 
 
 def test_a_log_that_breaks_under_a_run_is_one_warning_and_a_note_in_the_run(notebook, log):

@@ -9,7 +9,7 @@ from orchmagic.errors import SettingsError
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment
 from orchmagic.models.pricing import prices
-from orchmagic.runtime.reference import cost_reference, models_of
+from orchmagic.runtime.cost_reference import cost_reference, models_of
 from orchmagic.trace.baseline import baseline, pinned, remarks
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record
@@ -125,10 +125,7 @@ def test_rates_come_from_the_price_list_where_the_settings_have_none():
 
 
 def test_a_run_knows_its_range_and_its_strongest_model(notebook):
-    notebook.session._config = lambda: {
-        "models": {"large": {"provider": "scripted", "input_price": 2.0, "output_price": 8.0}}
-    }
-    notebook.session.reload()
+    notebook.session.add_models({"large": {"provider": "scripted", "input_price": 2.0, "output_price": 8.0}})
     notebook.script("the reply")
     record = notebook.run("%%chain --no-cache\na\n    x\n").record
     assert record.usual["seconds"] == [1, 5]

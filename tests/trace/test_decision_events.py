@@ -65,7 +65,7 @@ DECISIONS = {
 @pytest.fixture
 def log(notebook, tmp_path) -> Path:
     path = tmp_path / "audit.jsonl"
-    notebook.session.environ = {**notebook.session.environ, "ORCHMAGIC_AUDIT": str(path)}
+    notebook.session.services.environ.update({"ORCHMAGIC_AUDIT": str(path)})
     notebook.session.add_models({"p": POOL})
     scripts(first_fails=True)
     return path

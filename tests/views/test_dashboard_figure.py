@@ -67,7 +67,7 @@ def test_spend_is_summed_by_pattern_model_and_day(store, clock):
 def test_models_add_up_to_the_runs_of_real_ones(notebook):
     notebook.script(Reply(fault="500"), "one", {"name": "x"})
     notebook.run("%%chain two --no-cache\na\n    A\nb -> name: str\n    B {{ a }}\n")
-    found = summary(notebook.session.history.store)
+    found = summary(notebook.session.services.history.store)
     run = notebook.session.runs[0]
     assert [(m.name, m.calls, m.tokens) for m in found.models] == [("scripted", 2, run.tokens)]
     assert found.all.tokens == run.tokens > 0
@@ -77,7 +77,7 @@ def test_the_cache_hit_rate_counts_answers(notebook):
     notebook.script("hi")
     for _ in range(3):
         notebook.run(CHAIN, word="hi")
-    found = summary(notebook.session.history.store)
+    found = summary(notebook.session.services.history.store)
     assert (found.all.calls, found.all.cached, found.all.hits) == (1, 2, 2 / 3)
     assert "67% of answers from the cache" in text(found)
 
@@ -85,7 +85,7 @@ def test_the_cache_hit_rate_counts_answers(notebook):
 def test_what_a_replay_recalls_is_no_call(notebook):
     notebook.script("hi")
     notebook.run(CHAIN, word="hi").replay()
-    found = summary(notebook.session.history.store)
+    found = summary(notebook.session.services.history.store)
     assert (found.all.runs, found.all.calls, found.all.cached) == (2, 1, 0)
 
 

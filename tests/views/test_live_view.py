@@ -10,9 +10,8 @@ from dataclasses import replace
 import pytest
 
 from orchmagic import Reply
-from orchmagic.notebook.background import Background
+from orchmagic.notebook.execution import BackgroundDisplay, StopButton
 from orchmagic.notebook.live_display import DELAY, EMPTY, LiveDisplay, StreamedText
-from orchmagic.notebook.stop_button import Stop
 from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, TextStreamed
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Picture, Span
@@ -282,7 +281,7 @@ def test_stop_cancels_a_run_and_takes_its_button_away(notebook):
     notebook.script(lambda _: Reply("never", latency=60))
     run = notebook.define("%%chain --no-cache\na\n    b\n").prepare()
     place = Screen()
-    stop = Stop(run, place)
+    stop = StopButton(run, place)
     run.start()
     stop.show()
     assert "application/vnd.jupyter.widget-view+json" in place.frames[0]
@@ -297,7 +296,7 @@ def test_stop_cancels_a_run_and_takes_its_button_away(notebook):
 
 def test_no_button_comes_after_the_end(notebook):
     place = Screen()
-    stop = Stop(a_run(notebook), place)
+    stop = StopButton(a_run(notebook), place)
     stop.close()
     stop.show()
     assert place.frames == []
@@ -307,9 +306,9 @@ def test_no_button_comes_after_the_end(notebook):
 def test_a_run_in_the_background_shows_how_it_ended(notebook, monkeypatch, cell, told):
     notebook.script(lambda _: "fine")
     places = []
-    monkeypatch.setattr("orchmagic.notebook.background.DisplayHandle", lambda: places.append(Screen()) or places[-1])
+    monkeypatch.setattr("orchmagic.notebook.execution.DisplayHandle", lambda: places.append(Screen()) or places[-1])
     run = notebook.define(f"%%chain --no-cache\n{cell}").prepare()
-    behind = Background(run)
+    behind = BackgroundDisplay(run)
     run.start()
     behind.follow()
     for thread in threading.enumerate():  # none is left if the run has ended by now

@@ -62,9 +62,7 @@ def test_the_slow_step_says_how_much_of_the_time_it_took():
 
 
 def test_a_fallback_names_the_model_that_answered(notebook):
-    config = {"models": {n: {"provider": "scripted", "model": "scripted"} for n in ("first", "second")}}
-    notebook.session._config = lambda: config
-    notebook.session.reload()
+    notebook.session.add_models({n: {"provider": "scripted", "model": "scripted"} for n in ("first", "second")})
     notebook.script(Reply(fault="quota"), "the reply")
     record = notebook.run("%%chain --no-cache --model first --fallback second\na\n    x\n").record
     assert "fell back to second" in said(record)[0]

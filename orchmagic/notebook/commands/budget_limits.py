@@ -21,13 +21,14 @@ _RUNS = 1_000  # latest runs of the history that are looked at
 
 def budget(session: Session, *words: str) -> str:
     """Budget [0.50 | 100k tokens | off]: what this kernel spent and may spend; or set its limit"""
+    kernel = session.services.budget
     if words:
         try:
-            session.purse.limit(spend_limit(" ".join(words)))
+            kernel.limit(spend_limit(" ".join(words)))
         except ValueError as error:
             raise InputError(f"%orch budget {' '.join(words)}: write {error}") from None
-    whole, rows = session.purse.whole, [("name", "spent", "tokens")]
-    for name, own in sorted(session.purse.names.items(), key=lambda n: (-n[1].spent_cost, -n[1].spent_tokens)):
+    whole, rows = kernel.whole, [("name", "spent", "tokens")]
+    for name, own in sorted(kernel.names.items(), key=lambda n: (-n[1].spent_cost, -n[1].spent_tokens)):
         rows.append((name, spent(own.spent_cost, own.unpriced), f"{own.spent_tokens:,}"))
     said = [_told(whole), *([table(rows)] if len(rows) > 1 else []), _today(session)]
     return "\n".join(line for line in said if line)
@@ -63,8 +64,8 @@ def _sum(cost: float, unpriced: int, tokens: int) -> str:
 
 def _today(session: Session) -> str:
     """All kernels of this notebook, as far as the history knows; all notebooks where it has no name."""
-    name, today = session.history.notebook(), datetime.now().astimezone().date()
-    runs = [r for r in session.history.store.runs(limit=_RUNS) if not name or r.notebook == name]
+    name, today = session.services.history.notebook(), datetime.now().astimezone().date()
+    runs = [r for r in session.services.history.store.runs(limit=_RUNS) if not name or r.notebook == name]
     runs = [r for r in runs if datetime.fromisoformat(r.started).astimezone().date() == today]
     if not runs:
         return ""

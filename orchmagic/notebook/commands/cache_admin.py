@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def cache(session: Session, action: str = "", number: str = "") -> str:
     """Cache [hits | entries | wrong HIT | remove ENTRY | clear]: answers, what they saved, their error"""
-    store, semantic = session.cache, session.memory
+    store, semantic = session.services.caches.answers, session.services.caches.semantic
     if store is None or semantic is None:
         return "The cache is off (%config OrchMagic.cache)."
     match action:

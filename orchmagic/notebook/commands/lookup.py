@@ -18,11 +18,11 @@ def pick(session: Session, which: str, *, waiting: bool = False) -> Run:
     if here:
         return here[-1]
     if which[:1] == "r" and which[1:].isdecimal():
-        return session.revive(which)
-    stored = session.history.store.runs(limit=1_000, name=which or None)
+        return session.lookup.run(which)
+    stored = session.services.history.store.runs(limit=1_000, name=which or None)
     chosen = [s for s in stored if s.status == "waiting" or not waiting]
     if chosen:
-        return session.revive(chosen[0].id)
+        return session.lookup.run(chosen[0].id)
     if not which:
         raise InputError("no run waits for a person" if waiting else "there is no run yet: run a cell such as %%chain")
     raise InputError(f"no run {which!r} (known: {', '.join(dict.fromkeys(known)) or 'none'}){nearest(which, known)}")

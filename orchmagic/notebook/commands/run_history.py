@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def runs(session: Session, which: str = "") -> str:
     """Runs [NAME]: the runs of this and earlier kernels, newest last; a lost one can be resumed"""
-    found = session.history.store.runs(name=which or None)
+    found = session.services.history.store.runs(name=which or None)
     if not found:
         return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."
     under_way = {r.id: r for r in session.runs}
@@ -67,7 +67,7 @@ def dash(session: Session) -> Any:
 
     if widgets():
         return dashboard.live(session)
-    return PlainText(dashboard.text(dashboard.summary(session.history.store)))
+    return PlainText(dashboard.text(dashboard.summary(session.services.history.store)))
 
 
 def dead(session: Session, which: str = "") -> str:
@@ -83,7 +83,7 @@ def dead(session: Session, which: str = "") -> str:
 
 def thread(session: Session, action: str = "", name: str = "") -> str:
     """Thread [show NAME | clear NAME]: the conversations of --thread, one of them, or forget it"""
-    store = session.history.store
+    store = session.services.history.store
     if not action:
         known = store.threads()
         return table([("thread", "messages"), *((n, str(c)) for n, c in known.items())]) if known else "No thread yet."
@@ -98,7 +98,7 @@ def thread(session: Session, action: str = "", name: str = "") -> str:
 
 def writes(session: Session, action: str = "", key: str = "") -> str:
     """Writes [forget WRITE | settle WRITE]: what marked tools did; let one be done again, or not"""
-    ledger = session.history.store.ledger
+    ledger = session.services.history.store.ledger
     if action in {"forget", "settle"} and key:
         found = ledger.forget(key) if action == "forget" else ledger.settle(key)
         return f"{found.call} may be done again." if action == "forget" else f"{found.call} counts as done."

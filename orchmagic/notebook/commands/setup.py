@@ -19,9 +19,10 @@ def models(session: Session, action: str = "", *words: str) -> str:
     from orchmagic.models.routing import status  # noqa: PLC0415 - only this command needs it
 
     said = _change(session, action, words) if action else ""
-    rows = session.bridge.run(status.rows(session.settings, session.environ, session.health))
+    services, settings = session.services, session.settings
+    rows = services.loop.run(status.rows(settings, services.environ, services.models.health))
     wrong = "".join(
-        f"\n!! {advice.alias}: {advice.write}" for advice in status.unusable_aliases(session.settings, session.environ)
+        f"\n!! {advice.alias}: {advice.write}" for advice in status.unusable_aliases(settings, services.environ)
     )
     return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {price_list.edition()}."
 
@@ -37,7 +38,7 @@ def _change(session: Session, action: str, words: Sequence[str]) -> str:
 
     if action == "add":
         entries = added(words)
-        aliases.check(entries, session.settings, session.environ)
+        aliases.check(entries, session.settings, session.services.environ)
         session.add_models(entries)
         return ""
     if action == "remove" and len(words) == 1:

@@ -1,0 +1,100 @@
+"""Reads the text of a cell: parsed, lowered to a graph by its pattern, and checked."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from orchmagic.errors import InputError
+from orchmagic.graph.checks import reads
+from orchmagic.graph.composition import definition, nested
+from orchmagic.graph.model import Graph
+from orchmagic.graph.resolution import options_with_settings
+from orchmagic.language.cell import parse
+from orchmagic.language.magic_line import RunOptions, parse_options
+from orchmagic.patterns import PATTERNS
+from orchmagic.runtime.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class CellDefinition:
+    """What a cell defines: its graph, and the options of its magic line."""
+
+    definition: Graph
+    options: RunOptions
+
+    def step(self, name: str) -> CellDefinition:
+        """One step on its own; other steps that it reads become inputs.
+
+        Raises:
+            InputError: there is no such step.
+        """
+        return replace(self, definition=_single_step(self.definition, name))
+
+
+class CellReader:
+    """Reads cells by the settings of now."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def read(self, pattern: str, line: str, body: str, namespace: Mapping[str, object]) -> CellDefinition:
+        """The definition of a cell; other orchestrations that it names are looked up in `namespace`.
+
+        Raises:
+            CellError: with everything that is wrong with the cell.
+        """
+        plug = PATTERNS.get(pattern)
+        options = parse_options(pattern, line, plug.options)
+        _check_result(options)
+        self._services.guard_rules(options)  # a wrong one is told before anything runs
+        cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
+        graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
+        return CellDefinition(graph, options)
+
+    def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
+        """The definition of a cell's whole text, or, by a `name` such as "triage.extract", that step of it alone."""
+        found = self.read(*split(source), namespace)
+        _, _, step = name.rpartition(".")
+        return found.step(step) if name == f"{found.definition.name}.{step}" else found
+
+    def current(self, graph: Graph) -> Graph:
+        """The graph with the orchestrations that it names as they are now: a cell below may have been edited."""
+        namespace = self._services.namespace
+        inner = {g.name: g for g in nested(graph)}
+        now = {n: definition(namespace.get(n)) for n in inner}
+        if all(found is None or found is inner[n] for n, found in now.items()):
+            return graph
+        return self.read_source(graph.source, graph.name, namespace).definition
+
+
+def split(source: str) -> tuple[str, str, str]:
+    """(magic, line, body) of the text of a cell."""
+    head, _, body = source.partition("\n")
+    magic, _, line = head.removeprefix("%%").partition(" ")
+    return magic, line, body
+
+
+def _check_result(options: RunOptions) -> None:
+    if options.result and (not options.result.isidentifier() or keyword.iskeyword(options.result)):
+        raise InputError(f"-o {options.result} is no variable name: write for example -o result")
+    if options.result and options.background:
+        raise InputError("-o with --background has nothing to store yet: leave -o out and read NAME.last.output later")
+
+
+def _single_step(graph: Graph, name: str) -> Graph:
+    try:
+        node = graph.node(name)
+    except KeyError as error:
+        raise InputError(error.args[0]) from None
+    used = reads(node)
+    others = [n.name for n in graph.nodes if n.name != name and n.name in used]
+    return replace(
+        graph,
+        name=f"{graph.name}.{name}",
+        nodes=(node,),
+        links=(),
+        results=(name,),
+        inputs=(*(n for n in graph.inputs if n in used), *others),
+    )

@@ -1,0 +1,42 @@
+"""The inputs of a run: what is passed, and what the notebook holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchmagic.errors import InputError, nearest
+from orchmagic.graph.model import Graph
+from orchmagic.graph.standard_types import STANDARD_TYPES
+from orchmagic.runtime.json_state import as_json
+
+
+def missing_names(graph: Graph, namespace: Mapping[str, object], passed: Mapping[str, object]) -> list[str]:
+    """The inputs and functions that are neither passed nor in the notebook."""
+    wanted = (*graph.inputs, *(n for n in graph.code if n not in STANDARD_TYPES))
+    return [n for n in wanted if n not in passed and n not in namespace]
+
+
+def bind_inputs(
+    graph: Graph, namespace: Mapping[str, object], args: tuple[object, ...], passed: Mapping[str, object]
+) -> dict[str, Any]:
+    """The inputs of a run as JSON: what is passed, the rest from the notebook.
+
+    Raises:
+        InputError: an input is missing, unknown, or not JSON.
+    """
+    names = graph.inputs
+    if len(args) > len(names):
+        raise InputError(f"{graph.name} takes {len(names)} inputs ({', '.join(names)}), not {len(args)}")
+    values = {**passed, **dict(zip(names, args, strict=False))}
+    if unknown := [n for n in values if n not in names]:
+        raise InputError(
+            f"{graph.name} has no input {', '.join(map(repr, unknown))} (inputs: {', '.join(names) or 'none'})"
+            f"{nearest(unknown[0], names)}"
+        )
+    if missing := missing_names(graph, namespace, values):
+        raise InputError(
+            f"{graph.name} needs {', '.join(missing)}: define {missing[0]} in the notebook"
+            + (f", or pass {missing[0]}=…" if missing[0] in names else "")
+        )
+    return {n: as_json(values[n] if n in values else namespace[n], n) for n in names}

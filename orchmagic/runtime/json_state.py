@@ -1,0 +1,54 @@
+"""Values as plain JSON, since the state of a run is JSON: inputs, results of code, answers of a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchmagic.core.portable import table_rows
+from orchmagic.errors import InputError
+from orchmagic.models import images
+
+
+def as_json(value: object, name: str) -> Any:
+    """The value as plain JSON, since the state of a run is JSON.
+
+    Raises:
+        InputError: it cannot be; names the value and its type.
+    """
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if (image := images.encode(value)) is not None:
+        return image
+    from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
+
+    if (odd := _odd_key(value)) is not None:
+        raise InputError(f"{name!r} has the key {odd!r}, and keys in JSON are text: write {str(odd)!r}")
+    try:
+        return to_jsonable_python(table_rows(value), fallback=images.encoded)
+    except UnicodeDecodeError:  # bytes that are no text
+        return _with_images(value, name)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        raise InputError(
+            f"{name!r} is of type {type(value).__name__}, which is not JSON: pass text, numbers, lists, dicts or "
+            "records, or use it inside a notebook function"
+        ) from None
+
+
+def _odd_key(value: object) -> object:
+    """A key that is no text, which JSON would change without a word; None when there is none."""
+    if isinstance(value, dict):
+        found = next((k for k in value if not isinstance(k, str) and not hasattr(k, "value")), None)
+        return found if found is not None else next((o for v in value.values() if (o := _odd_key(v)) is not None), None)
+    if isinstance(value, list | tuple):
+        return next((o for v in value if (o := _odd_key(v)) is not None), None)
+    return None
+
+
+def _with_images(value: object, name: str) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _with_images(v, name) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_images(v, name) for v in value]
+    if isinstance(value, bytes) and images.encode(value) is None:
+        raise InputError(f"{name!r} holds bytes that are no image, which is not JSON: decode them, or pass text")
+    return as_json(value, name)

@@ -1,0 +1,69 @@
+"""How a replay differs from the run that it replays; kept with it, so that it can go on after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from orchmagic.errors import InputError, nearest
+from orchmagic.graph.composition import downstream, with_model
+from orchmagic.graph.model import Graph
+from orchmagic.runtime.recovery import inside
+
+
+@dataclass(frozen=True, slots=True)
+class FreshSpans:
+    """What happens anew, whatever cache and journal have: `span in fresh`.
+
+    `steps` are top-level steps and `parts` spans, each with what is inside; `exact` are spans without it.
+    """
+
+    steps: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
+    exact: frozenset[str] = frozenset()
+
+    def __contains__(self, span: str) -> bool:
+        return span in self.exact or span.partition("#")[0] in self.steps or inside(self.parts, span)
+
+    def with_exact(self, spans: frozenset[str]) -> FreshSpans:
+        """These, and `spans` too."""
+        return replace(self, exact=self.exact | spans)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySpec:
+    """`step` and all behind it, or these `parts` (span ids), are asked anew; `models` are other models by step."""
+
+    step: str | None = None
+    parts: tuple[str, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_step(cls, graph: Graph, step: str | None, model: str | None, before: ReplaySpec) -> ReplaySpec:
+        """A replay of a run of `graph` (itself a replay by `before`), with `step` and all behind it asked anew.
+
+        Raises:
+            InputError: there is no such step.
+        """
+        names = [n.name for n in graph.nodes]
+        if step is not None and step not in names:
+            raise InputError(f"{graph.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
+        anew = names if step is None else [n for n in names if n in downstream(graph, step)]
+        return cls(step, (), {**before.models, **(dict.fromkeys(anew, model) if model else {})})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready data; `ReplaySpec(**data)` is its inverse."""
+        return asdict(self)
+
+    def graph(self, graph: Graph) -> Graph:
+        """The graph as the replay asks it."""
+        for name, model in self.models.items():
+            graph = with_model(graph, model, frozenset({name}))
+        return graph
+
+    def fresh(self, graph: Graph) -> FreshSpans:
+        """Which spans are not served from the run that is replayed; none: all that were asked the same are."""
+        if self.parts:
+            return FreshSpans(parts=frozenset(self.parts))
+        return FreshSpans() if self.step is None else FreshSpans(steps=downstream(graph, self.step))

@@ -1,0 +1,59 @@
+"""Takes up a run of the history, of this kernel or an earlier one: to be looked at, answered, resumed or replayed."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import CellError, InputError
+from orchmagic.runtime.cell_reader import CellDefinition, CellReader, split
+from orchmagic.runtime.inputs import missing_names
+from orchmagic.runtime.replay import ReplaySpec
+from orchmagic.runtime.run_factory import RunFactory
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.run import Run
+    from orchmagic.storage.runs import Stored
+
+
+class RunLookup:
+    """Finds runs by their ids."""
+
+    def __init__(self, factory: RunFactory, reader: CellReader) -> None:
+        self._factory = factory
+        self._reader = reader
+
+    def run(self, number: str) -> Run:
+        """A run at hand, or made again from the history.
+
+        Raises:
+            InputError: there is no such run, or its notebook functions are not defined here.
+        """
+        for run in self._factory.runs:
+            if run.id == number:
+                return run
+        services = self._factory.services
+        stored = services.history.store.run(number)
+        found = self._definition(stored)
+        if missing := missing_names(replace(found.definition, inputs=()), services.namespace, {}):
+            raise InputError(f"run {number} needs {', '.join(missing)} of its notebook: run the cell that defines it")
+        replay = ReplaySpec(**stored.options) if stored.options else None
+        graph = replay.graph(found.definition) if replay else found.definition
+        run = self._factory.assemble(number, graph, found.options, stored.inputs, parent=stored.parent, replay=replay)
+        services.loop.run(run.wake(stored))
+        self._factory.hold(run)
+        return run
+
+    def _definition(self, stored: Stored) -> CellDefinition:
+        """What its cell defines; orchestrations nested in it that the notebook lacks are defined for it alone."""
+        namespace = self._factory.services.namespace
+        space: ChainMap[str, object] = ChainMap({}, namespace)
+        try:
+            for name, text in stored.sources.items():
+                if name not in namespace:
+                    space[name] = self._reader.read(*split(text), space)
+            return self._reader.read_source(stored.source, stored.name, space)
+        except CellError as error:
+            found = "; ".join(p.found for p in error.problems)
+            raise InputError(f"run {stored.id} ({stored.name}) does not fit this notebook: {found}") from None

@@ -1,0 +1,255 @@
+"""Makes runs: each with its own trace, journal, budget and pipeline, from what the session shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.errors import InputError, SettingsError
+from orchmagic.graph.composition import pauses
+from orchmagic.graph.model import Graph
+from orchmagic.graph.value_types import Kinds
+from orchmagic.language.magic_line import RunOptions
+from orchmagic.models.routing import api_keys
+from orchmagic.runtime.cost_reference import cost_reference, models_of
+from orchmagic.runtime.inputs import bind_inputs
+from orchmagic.runtime.replay import ReplaySpec
+from orchmagic.runtime.services import Services
+from orchmagic.storage.journal import Journal, NoJournal
+from orchmagic.trace.events import Event
+from orchmagic.trace.trace import Trace
+
+if TYPE_CHECKING:
+    from orchmagic.models import Emit
+    from orchmagic.runtime.context import Context
+    from orchmagic.runtime.run import Run
+    from orchmagic.runtime.tools import Repeated, WriteScope
+
+# ruff: noqa: PLC0415 - every import inside a function waits for the first run, so that a first command is quick
+
+
+class RunFactory:
+    """`runs` are those at hand: all that go on, and the latest of those that ended."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.runs: list[Run] = []
+
+    def new_run(
+        self,
+        graph: Graph,
+        options: RunOptions,
+        inputs: Mapping[str, Any],
+        *,
+        compiled: Any = None,
+        parent: str | None = None,
+        replay: ReplaySpec | None = None,
+    ) -> Run:
+        """A run that has not begun. `compiled` is the LangGraph of `graph`, where the caller has it.
+
+        `parent` is the run that it replays, `replay` says what is different.
+
+        Raises:
+            SettingsError: a model that it may ask is unknown, or has no key.
+        """
+        self._check_models(graph, options)
+        compiled = compiled or self.compiled(graph, options, durable=pauses(graph))
+        number = self.services.history.begin(graph, inputs, parent, replay)
+        run = self.assemble(number, graph, options, inputs, compiled=compiled, parent=parent, replay=replay)
+        self.hold(run)
+        return run
+
+    def assemble(
+        self,
+        number: str,
+        graph: Graph,
+        options: RunOptions,
+        inputs: Mapping[str, Any],
+        *,
+        compiled: Any = None,
+        parent: str | None = None,
+        replay: ReplaySpec | None = None,
+    ) -> Run:
+        """The run called `number`, new or of the history, as it is before anything has happened."""
+        from orchmagic.models import images
+        from orchmagic.runtime.run import Run
+        from orchmagic.runtime.tools import WriteScope
+
+        history = self.services.history
+        compiled = compiled or self.compiled(graph, options, durable=pauses(graph))
+        trace = self._trace(number, graph, options)
+        history.follow(trace)
+        replay = replay or ReplaySpec()
+        fresh = replay.fresh(graph)
+        journal = history.store.journal(number, parent, fresh.__contains__)
+        context = self.context(graph, options, trace.add, journal)
+        context.deadline = _TraceDeadline(graph.limits.deadline, trace)
+        context.fresh = fresh
+        context.has_images = images.among(inputs)
+        context.thread = self._earlier_turns(options.thread, journal)
+        writes = WriteScope(history.store.ledger, number, partial(_remark_served, trace), history.wrote(trace))
+        recorded = RecordedRun(self, graph, options, writes, replay, None if parent else options.thread)
+        return Run(number, context, compiled, trace, inputs, recorded)
+
+    def hold(self, run: Run) -> None:
+        """Keep a run at hand; of those that ended only the latest."""
+        self.runs.append(run)
+        if len(self.runs) > self.services.history.room:
+            over = next((r for r in self.runs if r.status not in {"running", "waiting"}), None)
+            if over is not None:
+                self.runs.remove(over)
+
+    def compiled(self, graph: Graph, options: RunOptions, *, durable: bool = False) -> Any:
+        """The LangGraph of `graph`; called without a context it runs untraced, on the caller's own loop.
+
+        `durable`: its pauses survive the kernel; it belongs to the session's loop then.
+        """
+        from orchmagic.runtime.compiler import compile_graph
+
+        saver = self.services.history.saver if durable else None
+        return compile_graph(graph, _UntracedContexts(self, graph, options), saver)
+
+    def context(self, graph: Graph, options: RunOptions, emit: Emit, journal: Journal) -> Context:
+        """What the nodes of one run work with; its pipeline is not open yet."""
+        from orchmagic.guards.guardrails import Guardrails
+        from orchmagic.models.budget import Budget
+        from orchmagic.runtime.context import Context
+
+        services, limits = self.services, graph.limits
+        return Context(
+            graph=graph,
+            services=services,
+            emit=emit,
+            budget=Budget(limits.max_tokens, limits.budget, parent=services.budget.of(graph.name)),
+            kinds=Kinds(graph, services.namespace),
+            defaults=services.call_defaults(options).within(graph),
+            guardrails=Guardrails(services.guard_rules(options), emit),
+            journal=journal,
+        )
+
+    def _trace(self, number: str, graph: Graph, options: RunOptions) -> Trace:
+        from orchmagic.graph.draw import picture
+
+        models = models_of(graph, self.services.call_defaults(options))
+        return Trace(
+            number,
+            graph.name,
+            graph.pattern,
+            picture=picture(graph),
+            limits=asdict(graph.limits),
+            **cost_reference(graph.pattern, models, self.services.models.resolve),
+            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+
+    def _earlier_turns(self, thread: str | None, journal: Journal) -> tuple[Mapping[str, Any], ...]:
+        """The conversation as it was when the run began; one that goes on, or replays it, reads just that."""
+        if thread is None:
+            return ()
+        found = journal.recall("#thread", thread)
+        turns = self.services.history.store.thread(thread) if found is None else found.value
+        journal.keep("#thread", thread, turns)
+        return tuple(turns)
+
+    def _check_models(self, graph: Graph, options: RunOptions) -> None:
+        """An unknown alias or an unset key is one clear line before anything starts."""
+        for name in set(models_of(graph, self.services.call_defaults(options))):
+            deployment = self.services.models.deployment(name)
+            if lack := api_keys.missing_key(deployment, self.services.environ):
+                raise SettingsError(f"model {name!r} cannot be asked: {lack}; or name another model")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """The history as one run uses it. `thread` is the conversation that its turns are added to."""
+
+    factory: RunFactory
+    graph: Graph
+    options: RunOptions
+    writes: WriteScope
+    replayed: ReplaySpec
+    thread: str | None
+
+    def save(self, run: Run) -> None:
+        """Keep where the run stands; the turns of a conversation when it is done."""
+        history = self.factory.services.history
+        history.save(run.record, run.trace.events if run.status == "waiting" else (), self.thread)
+        if self.thread and run.status == "done":
+            history.store.extend(self.thread, run.id, run.said)
+
+    def claim(self, run: Run) -> None:
+        """Before a run goes on: no other kernel has gone on with it.
+
+        Raises:
+            InputError: one has; what it made of the run is looked up anew.
+        """
+        history, runs = self.factory.services.history, self.factory.runs
+        was = {"cancelled", "lost", "waiting"} if run.status == "cancelled" else {run.status}
+        if not history.is_on or history.store.take(run.id, was):
+            return
+        if run in runs:
+            runs.remove(run)
+        status = history.store.run(run.id).status
+        raise InputError(f"another kernel went on with run {run.id}: it is {status} there, see %orch show {run.id}")
+
+    def forget_checkpoint(self, run: Run) -> None:
+        """Before another life of a run."""
+        if pauses(run.graph):
+            self.factory.services.history.forget_checkpoint(run.id)
+
+    def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run:
+        """Start a replay of the run: `step` and all behind it, and what `changed` inputs change, asked anew."""
+        spec = ReplaySpec.from_step(run.graph, step, model, self.replayed)
+        inputs = run.inputs
+        if changed:
+            given = {**inputs, **changed}
+            inputs = {**inputs, **bind_inputs(run.graph, self.factory.services.namespace, (), given)}
+        return self._start(run, spec, inputs)
+
+    def retry(self, run: Run, parts: frozenset[str]) -> Run:
+        """Start a replay that asks only these spans anew."""
+        return self._start(run, ReplaySpec(None, tuple(sorted(parts)), self.replayed.models), run.inputs)
+
+    def _start(self, run: Run, spec: ReplaySpec, inputs: Mapping[str, Any]) -> Run:
+        graph = spec.graph(self.graph)
+        found = self.factory.new_run(graph, self.options, inputs, parent=run.id, replay=spec)
+        found.start()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _TraceDeadline:
+    """No wait is begun that would pass the deadline, in seconds since the run went on."""
+
+    seconds: float | None
+    trace: Trace
+
+    def left(self) -> float | None:
+        return None if self.seconds is None else self.seconds - (self.trace.now - self.trace.began)
+
+
+@dataclass(frozen=True, slots=True)
+class _UntracedContexts:
+    """Makes a context for whoever drives the compiled graph without one."""
+
+    factory: RunFactory
+    graph: Graph
+    options: RunOptions
+
+    def __call__(self) -> Context:
+        context = self.factory.context(self.graph, self.options, _ignore, NoJournal())
+        context.on_foreign_loop = True
+        context.open_pipeline()
+        return context
+
+
+def _remark_served(trace: Trace, done: Repeated) -> None:
+    """A write was not done again. What this run did itself before it went on is no news."""
+    if done.run != trace.run:
+        trace.remark(f"{done.call} was done before, by run {done.run}: its result was served")
+
+
+def _ignore(_: Event) -> None:
+    """Nobody hears the events of an untraced graph."""
