@@ -14,6 +14,7 @@ from pathlib import Path
 from orchmagic.core import limits
 from orchmagic.core.settings import PREFIX, Settings
 from orchmagic.graph.draw import mermaid
+from orchmagic.graph.standard_types import STANDARD_TYPES
 from orchmagic.language.cell import Step, parse
 from orchmagic.language.control_words import ACTIONS, CONTROLS
 from orchmagic.language.magic_line import BASE, Option, parse_options
@@ -69,8 +70,7 @@ OUTPUTS = (
     ("int, float, bool", "a number; true or false"),
     ('"low" | "high"', "one of these labels"),
     ("list[str], dict[str, int], str | None", "lists, dicts, and values that may be missing, of any of these"),
-    ("date, datetime", "asked for as ISO text (2026-01-31, 2026-01-31T10:00:00); numbers are refused"),
-    ("Decimal", 'asked for as text ("12.10"); a JSON number is taken if it is short enough to be exact'),
+    *((name, row.help) for name, row in STANDARD_TYPES.items()),
     ("Ticket", "a Pydantic model, dataclass or Enum of the notebook"),
 )
 STEPS = """\
@@ -91,8 +91,8 @@ What follows `->` are Python types, or named ones: `score: float, why: str`.
 
 {outputs}
 
-`date`, `datetime` and `Decimal` need no import, here and in expressions: `gate extract.due >= date(2026, 1, 1)`. Values
-of `name = expression` lines and inputs are JSON, so a date among them is text there.
+{standard} need no import, here and in expressions: `gate extract.due >= date(2026, 1, 1)`.
+Values of `name = expression` lines and inputs are JSON, so a date among them is text there.
 
 ## Control lines
 
@@ -202,6 +202,7 @@ def steps_page() -> str:
         note=NOTE,
         options=option_table(STEP_OPTIONS),
         outputs=table("output", OUTPUTS),
+        standard=", ".join(f"`{name}`" for name in STANDARD_TYPES),
         controls=table("control line", ((c.example, c.help) for c in CONTROLS.values())),
         actions=table("action", ((a.example, a.help) for a in ACTIONS.values())),
     )

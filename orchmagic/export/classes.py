@@ -11,7 +11,7 @@ from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import camel
-from orchmagic.graph.standard_types import REPLY_TYPES, standard_names
+from orchmagic.graph.standard_types import STANDARD_TYPES, standard_names
 
 
 def outputs(plan: GraphPlan) -> list[str]:
@@ -95,7 +95,7 @@ def _field(
 
 def _reply_types(plan: GraphPlan) -> dict[str, str]:
     """The names in outputs that mean a class of the standard library, and what reads it from a reply."""
-    return {name: REPLY_TYPES[name] for name in standard_names(plan.namespace)}
+    return {name: STANDARD_TYPES[name].reply for name in standard_names(plan.namespace)}
 
 
 def _definition(plan: GraphPlan, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

@@ -11,12 +11,12 @@ from orchmagic.export import dependencies, naming
 from orchmagic.export.endpoints import Endpoints, ModelsInUse, endpoints
 from orchmagic.export.graph_plan import GraphPlan, expressions_of, made_constant
 from orchmagic.export.notebook_code import Copied
-from orchmagic.graph import reply_types
+from orchmagic.graph import standard_types
 from orchmagic.graph.functions import FUNCTIONS, STAYS
 from orchmagic.graph.model import Call, Graph, Sub, Tools
 from orchmagic.graph.output_types import annotation_names
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.graph.standard_types import REPLY_TYPES, STANDARD_TYPES, standard_names
+from orchmagic.graph.standard_types import STANDARD_TYPES, standard_classes, standard_names
 from orchmagic.models import Deployment, Pool, images
 
 
@@ -170,7 +170,7 @@ def _take(made: ModulePlan) -> None:
         graph = plan.graph
         user = f"%%{graph.pattern} {graph.name}"
         ours = {n for e in expressions_of(graph) for n in dependencies.needs(e) if n in FUNCTIONS}
-        copied.take(graph.code, user, STANDARD_TYPES)
+        copied.take(graph.code, user, standard_classes())
         for name in sorted(ours - set(graph.code) - set(plan.variable)):
             if name in STAYS:
                 copied.problem(f"{user} cannot leave the notebook: {STAYS[name]}")
@@ -180,7 +180,7 @@ def _take(made: ModulePlan) -> None:
             named = annotation_names(node.output)
             standard = standard_names(plan.namespace) & named
             copied.take(sorted(named - standard), f"step {node.name!r}")
-            copied.take_ours((REPLY_TYPES[n] for n in sorted(standard)), reply_types.__name__)
+            copied.take_ours((STANDARD_TYPES[n].reply for n in sorted(standard)), standard_types.__name__)
     copied.check()
 
 

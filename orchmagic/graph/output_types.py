@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.portable import FENCE, UnfitReplyError, as_object, field_names, find_json, validate_with
 from orchmagic.errors import InputError, OutputError, nearest
-from orchmagic.graph.standard_types import REPLY_TYPES, standard_names
+from orchmagic.graph import standard_types
 from orchmagic.language import expression
 from orchmagic.language.annotations import TYPING, annotation_names, parse_output
 from orchmagic.models import Schema
@@ -154,10 +154,8 @@ def _evaluate(name: str, annotation: str, namespace: Mapping[str, object]) -> An
     import typing  # noqa: PLC0415 - only here
 
     scope = {n: getattr(typing, n) for n in TYPING} | dict(namespace)
-    if standard := standard_names(namespace) & expression.names(annotation):
-        from orchmagic.graph import reply_types  # noqa: PLC0415 - loads Pydantic
-
-        scope |= {n: getattr(reply_types, REPLY_TYPES[n]) for n in standard}
+    for standard in standard_types.standard_names(namespace):
+        scope[standard] = getattr(standard_types, standard_types.STANDARD_TYPES[standard].reply)
     for wanted in sorted(expression.names(annotation) - scope.keys()):
         known = (n for n, v in scope.items() if isinstance(v, type))
         raise InputError(

@@ -1,27 +1,79 @@
-"""Classes of the standard library that outputs and expressions may name though the notebook does not import them."""
+"""Classes of the standard library that outputs and expressions may name though the notebook does not import them.
+
+`STANDARD_TYPES` has a row for each. Expressions, output types, the export and the docs read this one table; exported
+modules carry the definitions below it as they stand here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Annotated, Any, TypeAlias
 
-STANDARD_TYPES: Mapping[str, type] = {"date": date, "datetime": datetime, "Decimal": Decimal}
-REPLY_TYPES: Mapping[str, str] = {"date": "IsoDate", "datetime": "IsoDatetime", "Decimal": "ExactDecimal"}
-"""What reads them from a reply, by its name in `reply_types`."""
+from pydantic import BeforeValidator, WithJsonSchema
+
+
+@dataclass(frozen=True, slots=True)
+class StandardType:
+    """A class; the definition of this module that reads it from a reply; what the docs say of replies."""
+
+    type: type
+    reply: str
+    help: str
+
+
+STANDARD_TYPES: Mapping[str, StandardType] = {
+    "date": StandardType(date, "IsoDate", "asked for as ISO text (2026-01-31); numbers are refused"),
+    "datetime": StandardType(datetime, "IsoDatetime", "asked for as ISO text (2026-01-31T10:00:00); no numbers"),
+    "Decimal": StandardType(
+        Decimal, "ExactDecimal", 'asked for as text ("12.10"); a JSON number is taken if it is short enough to be exact'
+    ),
+}
+
+
+def iso_text(value: Any) -> Any:
+    """Refuse what is no ISO text: Pydantic takes numbers for seconds."""
+    if not isinstance(value, str) or not (value[4:5] == "-" or value[2:3] == ":"):
+        raise ValueError("write ISO text such as 2026-01-31 or 14:30")
+    return value
+
+
+def exact_number(value: Any) -> Any:
+    """Refuse a JSON number with more digits than a float keeps; text keeps them all."""
+    digits = f"{value:.14g}" if isinstance(value, float) else ""
+    if "e+" in digits or (digits and float(digits) != value):
+        raise ValueError('write a long number in quotes, such as "0.1234567890123456"')
+    return value
+
+
+IsoDate: TypeAlias = Annotated[date, BeforeValidator(iso_text)]
+IsoDatetime: TypeAlias = Annotated[datetime, BeforeValidator(iso_text)]
+# Asked for as text: a JSON number may lose digits.
+ExactDecimal: TypeAlias = Annotated[
+    Decimal,
+    BeforeValidator(exact_number),
+    WithJsonSchema({"type": "string", "pattern": "^-?[0-9]+([.][0-9]+)?$"}),
+]
+
+
+def standard_classes() -> Mapping[str, type]:
+    """The classes by name."""
+    return {name: row.type for name, row in STANDARD_TYPES.items()}
 
 
 def standard_names(namespace: Mapping[str, object]) -> frozenset[str]:
     """The names that mean the standard class as a type: all that no other class of the notebook has."""
     return frozenset(
         name
-        for name, standard in STANDARD_TYPES.items()
-        if not isinstance(namespace.get(name), type) or namespace[name] is standard
+        for name, row in STANDARD_TYPES.items()
+        if not isinstance(namespace.get(name), type) or namespace[name] is row.type
     )
 
 
 def is_constructor(name: str, attribute: str) -> bool:
     """Whether `date.today` or `date.max` makes or is a value of the class, so that `date` is the class itself."""
-    standard = STANDARD_TYPES.get(name)
+    standard = standard_classes().get(name)
     member = getattr(standard, attribute, None)
     return standard is not None and (isinstance(member, standard) or getattr(member, "__self__", None) is standard)

@@ -12,7 +12,7 @@ from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Wait
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Sub
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.graph.standard_types import STANDARD_TYPES
+from orchmagic.graph.standard_types import standard_classes
 from orchmagic.graph.value_types import Kinds
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
@@ -163,7 +163,7 @@ class Context:
 def scope(state: State, ctx: Context) -> dict[str, object]:
     """What templates and expressions see: the notebook's code, inputs, and typed values of the nodes so far."""
     seen: dict[str, object] = {**FUNCTIONS}
-    seen |= {n: STANDARD_TYPES[n] for n in ctx.graph.code if n in STANDARD_TYPES}
+    seen |= {n: standard for n, standard in standard_classes().items() if n in ctx.graph.code}
     seen |= {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
     shown = images.seen if ctx.has_images else _as_it_is
     seen |= {name: shown(state.get(name)) for name in ctx.graph.inputs}

@@ -66,12 +66,12 @@ def test_lists_and_optionals_of_them(output, reply, value):
 @pytest.mark.parametrize(
     ("output", "reply", "why"),
     [
-        ("date", 86400, "write an ISO date such as 2026-01-31"),  # Pydantic: a day after 1970
-        ("date", "86400", "write an ISO date"),
-        ("date", "31.1.2026", "write an ISO date"),
+        ("date", 86400, "write ISO text such as 2026-01-31"),  # Pydantic: a day after 1970
+        ("date", "86400", "write ISO text"),
+        ("date", "31.1.2026", "write ISO text"),
         ("date", "2026-02-30", "day value is outside expected range"),
-        ("datetime", "2026", "write an ISO date"),  # Pydantic: 34 minutes after 1970
-        ("datetime", 1767225600, "write an ISO date"),
+        ("datetime", "2026", "write ISO text"),  # Pydantic: 34 minutes after 1970
+        ("datetime", 1767225600, "write ISO text"),
         ("datetime", "2026-01-31T25:00:00", "valid datetime"),
         ("Decimal", "a lot", "valid decimal"),
         ("Decimal", "NaN", "finite number"),

@@ -371,7 +371,7 @@ async def test_parameters_of_requests_dates_and_decimals_are_the_same(both):
     replies = [wrong, first, {"value": "1.10"}, {"value": "1.10"}, day, day, "end"]
     asked, output, _ = await both.compare(Case(BILL, replies, mail="?"))
     assert (len(asked), output) == (7, "end")
-    assert "write an ISO date such as 2026-01-31" in asked[1]["messages"][-1]["content"]
+    assert "write ISO text such as 2026-01-31" in asked[1]["messages"][-1]["content"]
     assert asked[-1]["messages"][-1]["content"].startswith("2026-01-31 2026-01-31 10:00:00 12.10 [")
     assert [(b.get("top_p"), b.get("stop"), b.get("seed"), b.get("reasoning_effort")) for b in asked] == [
         *2 * [(0.9, ["END", "."], 7, "low")], *2 * [(0.5, None, None, None)],
