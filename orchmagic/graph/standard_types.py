@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
 
@@ -27,6 +27,7 @@ class StandardType:
 STANDARD_TYPES: Mapping[str, StandardType] = {
     "date": StandardType(date, "IsoDate", "asked for as ISO text (2026-01-31); numbers are refused"),
     "datetime": StandardType(datetime, "IsoDatetime", "asked for as ISO text (2026-01-31T10:00:00); no numbers"),
+    "time": StandardType(time, "IsoTime", "a time of day, asked for as ISO text (14:30:00); no numbers"),
     "Decimal": StandardType(
         Decimal, "ExactDecimal", 'asked for as text ("12.10"); a JSON number is taken if it is short enough to be exact'
     ),
@@ -50,6 +51,7 @@ def exact_number(value: Any) -> Any:
 
 IsoDate: TypeAlias = Annotated[date, BeforeValidator(iso_text)]
 IsoDatetime: TypeAlias = Annotated[datetime, BeforeValidator(iso_text)]
+IsoTime: TypeAlias = Annotated[time, BeforeValidator(iso_text)]
 # Asked for as text: a JSON number may lose digits.
 ExactDecimal: TypeAlias = Annotated[
     Decimal,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import time
 from decimal import Decimal
 
 import pytest
@@ -112,6 +113,26 @@ def test_gates_and_conditions_compare_them_without_an_import(notebook):
 def test_today_is_the_class_of_the_standard_library(notebook):
     notebook.script('{"value": "2999-01-01"}')
     assert notebook.run("%%chain\ndue -> date\n    When?\ngate due > date.today()\n").output == dt.date(2999, 1, 1)
+
+
+def test_a_time_of_day_is_read_compared_and_exported(notebook, tmp_path):
+    cell = "%%chain visit\nextract -> at: time\n    Read {{ mail }}\ngate extract.at >= time(9, 30)\n"
+    assert of("at: time").schema.schema["properties"]["at"]["format"] == "time"
+    with pytest.raises(OutputError, match="write ISO text such as 2026-01-31 or 14:30"):
+        of("time").parse('{"value": 34200}')  # Pydantic: half past nine
+    notebook.script('{"at": "14:30:00"}', '{"at": "08:00"}')
+    assert notebook.run(cell, mail="m").extract.at == dt.time(14, 30)
+    assert notebook.run(cell, mail="an early one").status == "failed"
+    module = notebook.define(cell).export(tmp_path / "visit.py").read_text("utf-8")
+    assert "IsoTime: TypeAlias = Annotated[time, BeforeValidator(iso_text)]" in module
+    assert "    at: IsoTime" in module
+
+
+def test_the_module_time_of_a_notebook_stays_what_it_is(notebook):
+    notebook.space["time"] = time
+    notebook.script('{"at": "14:30:00"}')
+    cell = "%%chain\nextract -> at: time\n    Hi\ngate time.monotonic() > 0\n"
+    assert notebook.run(cell).extract.at == dt.time(14, 30)
 
 
 def test_a_prompt_may_still_read_an_input_that_is_called_date(notebook):
