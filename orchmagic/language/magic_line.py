@@ -179,6 +179,7 @@ class _OptionReader:
         self._line = line
         self._offset = len(self._source) - len(line)
         self._options = options
+        self._flags = [flag for flag, option in options.items() if option.kind == "flag"]
 
     def tokens(self) -> list[_Token]:
         """The words of the line."""
@@ -203,6 +204,9 @@ class _OptionReader:
             option = self._options.get(flag)
             if option is None:
                 self._unknown(token, flag)
+                takes_value = nearest(flag, self._options) != nearest(flag, self._flags)
+                if takes_value and not equals and rest and not self._is_option(rest[-1]):
+                    rest.pop()  # the value of the misspelt option
                 continue
             if option.key in found:
                 self._problem(token.column, f"{flag} is given twice", "Write it once")

@@ -252,7 +252,8 @@ def _end(begun: Execution, face: Face) -> Run:
 
 def _say_defined(made: Orchestration, missing: list[str]) -> None:
     call = f"{made.__name__}({', '.join(f'{n}=…' for n in made.definition.inputs)})"
-    why = f" It needs {', '.join(missing)}, not in the notebook yet." if missing else ""
+    hint = next(filter(None, map(made.nearest_variable, missing)), ".")
+    why = f" It needs {', '.join(missing)}, not in the notebook yet{hint}" if missing else ""
     how = f"Run it with {call}." if made.options.name else "Give it a name on the magic line to run it later."
     print(f"Defined {made!r}.{why} {how}")  # noqa: T201 - the answer to the cell
 

@@ -17,6 +17,11 @@ def missing_names(graph: Graph, namespace: Mapping[str, object], passed: Mapping
     return [n for n in wanted if n not in passed and n not in namespace]
 
 
+def nearest_variable(name: str, namespace: Mapping[str, object]) -> str:
+    """`; did you mean 'ticket'?` for a missing name that is close to one of the notebook."""
+    return nearest(name, (n for n in namespace if not n.startswith("_")))
+
+
 def bind_inputs(
     graph: Graph, namespace: Mapping[str, object], args: tuple[object, ...], passed: Mapping[str, object]
 ) -> dict[str, Any]:
@@ -38,5 +43,6 @@ def bind_inputs(
         raise InputError(
             f"{graph.name} needs {', '.join(missing)}: define {missing[0]} in the notebook"
             + (f", or pass {missing[0]}=…" if missing[0] in names else "")
+            + nearest_variable(missing[0], namespace)
         )
     return {n: as_json(values[n] if n in values else namespace[n], n) for n in names}

@@ -10,7 +10,7 @@ from orchmagic.core.numbers import counted
 from orchmagic.graph.composition import pauses
 from orchmagic.graph.model import Call, Sub
 from orchmagic.runtime.cell_reader import CellDefinition, CellReader
-from orchmagic.runtime.inputs import bind_inputs, missing_names
+from orchmagic.runtime.inputs import bind_inputs, missing_names, nearest_variable
 from orchmagic.runtime.run import Run
 from orchmagic.runtime.run_factory import RunFactory
 
@@ -76,6 +76,10 @@ class Orchestration:
     def missing(self) -> list[str]:
         """The inputs and functions that the notebook lacks."""
         return missing_names(self.definition, self._services.namespace, {})
+
+    def nearest_variable(self, name: str) -> str:
+        """`; did you mean 'ticket'?` for a missing name that is close to one of the notebook."""
+        return nearest_variable(name, self._services.namespace)
 
     def step(self, name: str) -> Orchestration:
         """One step on its own: `triage.step("extract")(ticket="…")`; what it reads of other steps becomes inputs.

@@ -59,11 +59,11 @@ TABLE = [
 ]
 
 
-async def fail(reply: Reply, *, stream: bool = False) -> tuple[ModelError, str]:
+async def fail(reply: Reply, *, stream: bool = False, model: str = "m") -> tuple[ModelError, str]:
     """The error for `reply`, and the host in its text. The same connection pool then serves the next question."""
     provider = OpenAIProvider(environ={})
     with serve(["warm", reply, "fine"]) as server:
-        to = Deployment("small", "openai", "m", base_url=server.base_url)
+        to = Deployment("small", "openai", model, base_url=server.base_url)
         try:
             await provider.complete(ASK, to, lambda event: None)
             # what loads on a busy machine takes its time: only what waits for the limit gets a short one
@@ -87,6 +87,14 @@ async def test_a_fault_is_an_error_that_says_what_helps(fault, kind, helps, stat
     assert (error.model, error.provider, error.status) == ("m", "openai", status)
     assert text.format(host=host) in str(error)
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "end"), [("gtp-4", "; did you mean 'gpt-4'?"), ("gpt-4", "the model does not exist")]
+)
+async def test_a_model_that_is_not_there_offers_the_nearest(model, end):
+    error, _ = await fail(Reply(fault="404"), model=model)
+    assert str(error).endswith(end)
 
 
 @pytest.mark.parametrize("fault", ["refusal", "content_filter", "empty", "truncated"])

@@ -130,6 +130,27 @@ def test_all_problems_are_told_at_once() -> None:
     assert len(problems("--modle x 2 --retry many --cache 1s")) == 4
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("triage --budgt 0.01", "did you mean '--budget'?"),
+        ("triage --budgt=0.01", "did you mean '--budget'?"),
+        ("--modle large triage", "did you mean '--model'?"),
+        ("--no-rn triage", "did you mean '--no-run'?"),  # a flag takes no value: triage is the name
+    ],
+)
+def test_a_misspelt_option_is_one_problem(line: str, hint: str) -> None:
+    (problem,) = problems(line)
+    assert hint in problem.write
+
+
+def test_what_follows_a_misspelt_flag_is_read() -> None:
+    assert [p.found for p in problems("--no-rn my-chain")] == [
+        "no option --no-rn",
+        "'my-chain' cannot be the pattern's name",
+    ]
+
+
 @pytest.mark.parametrize("line", ["--help", "-h", "triage --model x -h --nonsense"])
 def test_help_shows_the_options_of_the_pattern(line: str) -> None:
     with pytest.raises(HelpRequested) as caught:

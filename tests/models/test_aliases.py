@@ -93,6 +93,14 @@ def test_a_model_without_a_key_says_what_to_set(name):
         resolve(name, Settings(), NOTHING)
 
 
+def test_a_misspelt_model_offers_the_nearest_of_the_price_list():
+    with pytest.raises(SettingsError, match=r"did you mean 'gpt-4'\?$"):
+        resolve("gtp-4", Settings(), NOTHING)
+    with pytest.raises(SettingsError) as caught:
+        resolve("gpt-4", Settings(), NOTHING)
+    assert "did you mean" not in str(caught.value)
+
+
 def test_a_misspelt_alias_offers_the_nearest():
     with pytest.raises(SettingsError, match="did you mean 'small'"):
         resolve("smal", Settings(), NOTHING)

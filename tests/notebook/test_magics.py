@@ -12,6 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from orchmagic import Script, install
+from orchmagic.errors import InputError
 from orchmagic.models.providers.scripted import remove
 
 CHAIN = "%%chain triage --model scripted\nextract -> product: str\n    Read {{ ticket }}\nreply\n    About {{ extract.product }}\n"
@@ -55,6 +56,14 @@ def test_a_missing_variable_defines_the_pattern_and_says_so(shell, capsys):
     assert done.result is None
     assert "It needs ticket" in capsys.readouterr().out
     assert callable(shell.user_ns["triage"])
+
+
+def test_a_misspelt_variable_offers_the_nearest_when_it_is_defined_and_called(shell, capsys):
+    shell.user_ns["ticket"] = "My order is late."
+    assert shell.run_cell("%%chain triage\nsay\n    Answer {{ tiket }}\n").success
+    assert "It needs tiket, not in the notebook yet; did you mean 'ticket'? Run it" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"or pass tiket=…; did you mean 'ticket'\?$"):
+        shell.user_ns["triage"]()
 
 
 def test_result_goes_into_a_variable(shell):

@@ -60,6 +60,18 @@ def context(*bodies: Mapping[str, Any]) -> Context:
     return tuple(values.items())
 
 
+def model_names(base_url: str) -> tuple[str, ...]:
+    """The models that the list has for an endpoint; OpenAI's for one that it does not know, which may pass them on."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - 0.2 s
+
+    find = get_snapshot().find_provider
+    try:
+        provider = find("", None, base_url)
+    except LookupError:
+        provider = find("", "openai", None)
+    return tuple(model.id for model in provider.models)
+
+
 def edition() -> str:
     """`genai-prices 0.2.3, its newest price of 2026-11-09`: which list it is. The list itself has no date."""
     newest = max(_starts(), default=None)

@@ -9,12 +9,13 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.portable import status_of
-from orchmagic.errors import ModelError, SettingsError
+from orchmagic.errors import ModelError, RequestRejected, SettingsError, nearest
 from orchmagic.models import ProviderPlug
-from orchmagic.models.pricing import prices
+from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.routing import api_keys
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions, http_errors
@@ -50,6 +51,8 @@ class OpenAIProvider:
         except TimeoutError:
             raise http_errors.late(deployment, request.timeout) from None
         except ModelError as error:  # without its cause, whose request holds the key
+            if isinstance(error, RequestRejected) and error.status == HTTPStatus.NOT_FOUND:
+                error.args = (f"{error}{_nearest_model(deployment)}",)
             raise http_errors.without(error, key) from None
         return chat_completions.usable(replace(answer, provider=deployment.provider))
 
@@ -90,6 +93,12 @@ def _connect(url: str, key: str) -> AsyncOpenAI:
         return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
     except InvalidURL:
         raise no_address from None
+
+
+def _nearest_model(deployment: Deployment) -> str:
+    """`; did you mean 'gpt-4'?` for a model that no price list has but whose name is close to one that it has."""
+    known = price_list.model_names(str(deployment.base_url))
+    return "" if deployment.model in known else nearest(deployment.model, known)
 
 
 async def _ask(

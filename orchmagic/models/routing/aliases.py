@@ -18,6 +18,7 @@ from typing import Any
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.models import PROVIDERS
+from orchmagic.models.pricing import price_list
 from orchmagic.models.routing import api_keys, presets
 from orchmagic.models.types import Deployment, Pool
 from orchmagic.models.wire.urls import BASE_ENV, KEY_ENV, at_openai, base, host, shown
@@ -268,8 +269,9 @@ def _require_endpoint(name: str, settings: Settings, environ: Mapping[str, str])
     """
     if environ.get(KEY_ENV) or environ.get(BASE_ENV):
         return
-    known = [*settings.models, *OPENAI_MODELS, *NO_KEY]
+    known = [*settings.models, *OPENAI_MODELS, *NO_KEY, *price_list.model_names(base(environ))]
+    hint = "" if name in known else nearest(name, known)
     raise SettingsError(
         f"model {name!r} needs a key and {KEY_ENV} is not set: set it (or {BASE_ENV} for a server of your "
-        f'own), or write "local"{nearest(name, known)}'
+        f'own), or write "local"{hint}'
     )
