@@ -304,3 +304,36 @@ def test_make_help_names_every_target(target: str):
 def test_the_licence_is_the_one_that_the_project_names():
     assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
     assert PROJECT["project"]["license"] == "BSD-3-Clause"
+
+
+def test_the_architecture_page_names_files_that_exist_and_every_room():
+    page = (ROOT / "docs/architecture.md").read_text()
+    files = {name for name in re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", page) if "/" in name}
+    assert len(files) > 40
+    assert {name for name in files if not (ROOT / "orchmagic" / name).is_file()} == set()
+    folders = {path.parent for path in (ROOT / "orchmagic").rglob("*.py")}
+    homes = re.findall(r"`([a-z_]+(?:/[a-z_]+)*)/NAME\.py`", page)
+    assert homes
+    assert {home for home in homes if ROOT / "orchmagic" / home not in folders} == set()
+    layers = next(c for c in PROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")["layers"]
+    rooms = {room for layer in layers for room in re.findall(r"\w+", layer)}
+    assert {room for room in rooms if f"| `{room}` |" not in page} == set()
+    assert len(layers) <= 14
+
+
+def test_no_two_modules_and_no_two_classes_have_one_name():
+    files = [path for path in (ROOT / "orchmagic").rglob("*.py") if not path.stem.startswith("__")]
+    classes = [
+        node.name
+        for path in (ROOT / "orchmagic").rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, times in Counter(path.stem for path in files).items() if times > 1] == []
+    assert [name for name, times in Counter(classes).items() if times > 1] == []
+
+
+def test_no_folder_has_the_name_of_a_module():
+    modules = {path.stem for path in (ROOT / "orchmagic").rglob("*.py")}
+    folders = {path.parent.name for path in (ROOT / "orchmagic").rglob("__init__.py")}
+    assert modules & folders == set()
