@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 from orchmagic import views
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Picture, Record, Span
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 from orchmagic.views import answer
 
 FIGURE = "application/vnd.plotly.v1+json"

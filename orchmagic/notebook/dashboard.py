@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.text import table
+from orchmagic.core.text_format import table
 from orchmagic.storage.statistics import Dashboard, Spent, summary
 from orchmagic.trace import humanize
 from orchmagic.views.dashboard_figure import figure, headline

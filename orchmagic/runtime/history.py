@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.runs import Store
     from orchmagic.trace.record import Record
-    from orchmagic.trace.trace import Trace
+    from orchmagic.trace.run_trace import Trace
 
 _HELD = 100  # runs at hand; older ones are read from the store
 _HELD_ALONE = 1000  # where the store is in memory, and has less of them

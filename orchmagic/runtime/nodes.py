@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.core.portable import as_text
-from orchmagic.core.text import shorten
+from orchmagic.core.text_format import shorten
 from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting, error_kind
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template

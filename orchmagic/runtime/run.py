@@ -26,7 +26,7 @@ from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
 from orchmagic.trace.questions import PendingQuestion, pending_questions, question_to_answer
 from orchmagic.trace.record import Record
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.runtime.tools import WriteScope

@@ -20,7 +20,7 @@ from orchmagic.runtime.replay import ReplaySpec
 from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import Event
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.models import Emit

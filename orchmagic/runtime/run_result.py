@@ -12,7 +12,7 @@ from orchmagic.graph.model import Graph, Node, Sub
 from orchmagic.runtime.context import Context, result
 from orchmagic.trace.events import Status
 from orchmagic.trace.record import Record, Span
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs

@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints, overload
 
-from orchmagic.core.text import shorten
+from orchmagic.core.text_format import shorten
 from orchmagic.errors import InputError, WriteUnknown
 
 if TYPE_CHECKING:

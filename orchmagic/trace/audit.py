@@ -22,7 +22,7 @@ from orchmagic.errors import SettingsError
 from orchmagic.trace import audit_lines
 from orchmagic.trace.events import Event
 from orchmagic.trace.record import Record
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 Note: TypeAlias = Callable[[str], None]
 

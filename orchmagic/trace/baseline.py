@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchmagic.core import tokens
-from orchmagic.core.text import CUT
+from orchmagic.core.text_format import CUT
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.core.text import CUT, cut_note, shorten
+from orchmagic.core.text_format import CUT, cut_note, shorten
 
 MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",

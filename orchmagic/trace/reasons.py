@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.core.text import shorten
+from orchmagic.core.text_format import shorten
 from orchmagic.trace.decisions import DECIDED
 
 AGREEMENT = "vote agreement"

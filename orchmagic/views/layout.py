@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
-from orchmagic.core.text import shorten
+from orchmagic.core.text_format import shorten
 from orchmagic.trace.record import TIMES, Picture
 from orchmagic.views.text_width import text_width
 

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.core.text import more
+from orchmagic.core.text_format import more
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.record import ENDS, TIMES, Picture, Record, Span
 from orchmagic.views.answer import safe

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from html import escape
 from itertools import pairwise
 
-from orchmagic.core.text import shorten
+from orchmagic.core.text_format import shorten
 from orchmagic.trace.record import ENDS, Picture
 from orchmagic.views import layout
 from orchmagic.views.palette import BLUE, NOW

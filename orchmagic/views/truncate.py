@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.core.text import cut_note
+from orchmagic.core.text_format import cut_note
 from orchmagic.trace.baseline import pinned
 from orchmagic.trace.record import Picture, Record, Span
 from orchmagic.views.span_list import MANY, few, summed

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from orchmagic import Reply
 from orchmagic.trace import otel, otel_spans
 from orchmagic.trace.otel import TelemetryWarning
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 pytestmark = pytest.mark.slow
 
@@ -395,7 +395,7 @@ def test_names_of_spans_are_few(record):
 QUITS = """
 from dataclasses import replace
 from orchmagic.trace import otel
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 otel.export(replace(Trace("r1", "n", "chain").snapshot(), status="done"))
 """
 

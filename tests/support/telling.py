@@ -5,7 +5,7 @@ from orchmagic.graph.model import END, FAIL, Arm, Branch, Call, Code, Edge, Grap
 from orchmagic.language.template import Message
 from orchmagic.trace import events as e
 from orchmagic.trace.record import Record
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 PROMPT = (Message("user", "x"),)
 GATE = Branch("gate_1", "gate_1", (Arm(True, "reply"), Arm(False, "extract", 2)), FAIL)

@@ -20,7 +20,7 @@ from orchmagic.errors import SettingsError
 from orchmagic.trace import audit_lines
 from orchmagic.trace.audit import AuditWarning, append
 from orchmagic.trace.events import AttemptFinished, AttemptStarted, RunFinished, RunStarted, Usage
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 KEY = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 CELL = "%%chain c --no-cache\nsay\n    About {{ topic }}"

@@ -13,7 +13,7 @@ from orchmagic.runtime.cost_reference import cost_reference, models_of
 from orchmagic.trace.baseline import baseline, pinned, remarks
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 from orchmagic.views.truncate import bound
 
 PRICED = {"input_price": 2.0, "output_price": 8.0, "cached_price": 0.5}

@@ -10,7 +10,7 @@ from orchmagic import Reply
 from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Graph
 from orchmagic.trace import events as e
 from orchmagic.trace.reasons import Reason
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from orchmagic.trace import events, reasons
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import MIME, Record
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 STORED = Path(__file__).resolve().parents[1] / "golden" / "history_before_reasons.json"
 

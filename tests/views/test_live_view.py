@@ -15,7 +15,7 @@ from orchmagic.notebook.live_display import DELAY, EMPTY, LiveDisplay, StreamedT
 from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, TextStreamed
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Picture, Span
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 from orchmagic.views.live import frame, note
 from orchmagic.views.palette import RED
 

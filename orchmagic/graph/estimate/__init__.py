@@ -14,7 +14,7 @@ from typing import assert_never
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.settings import Settings
-from orchmagic.core.text import table
+from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
 from orchmagic.graph.estimate.known_values import given, items, known_values
 from orchmagic.graph.estimate.paths import repeats, way

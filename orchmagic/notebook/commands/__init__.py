@@ -11,9 +11,9 @@ from orchmagic.language.magic_line import usage
 from orchmagic.notebook.commands.approvals import approve, edit, reject, resume
 from orchmagic.notebook.commands.budget_limits import budget
 from orchmagic.notebook.commands.cache_admin import cache
+from orchmagic.notebook.commands.plain_text import PlainText
 from orchmagic.notebook.commands.run_history import compare, dash, dead, diff, replay, runs, show, thread, writes
 from orchmagic.notebook.commands.setup import doctor, export, models
-from orchmagic.notebook.commands.tables import PlainText
 from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:

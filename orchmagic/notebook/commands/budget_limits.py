@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchmagic.core.money import spend_limit
 from orchmagic.core.numbers import counted
-from orchmagic.core.text import table
+from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
 from orchmagic.trace.humanize import money, spent
 

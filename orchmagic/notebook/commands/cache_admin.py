@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.core.text import table
+from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
-from orchmagic.notebook.commands.tables import cell
+from orchmagic.notebook.commands.plain_text import cell
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.text import table
+from orchmagic.core.text_format import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.tables import PlainText, cell
+from orchmagic.notebook.commands.plain_text import PlainText, cell
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:

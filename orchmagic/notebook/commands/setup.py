@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchmagic.core.text import table
+from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
 from orchmagic.trace.record import Record
 from orchmagic.views.answer import safe
+from orchmagic.views.comparison.comparison_tables import results, run_row, runs_table, steps_table
 from orchmagic.views.comparison.diff import lines
 from orchmagic.views.comparison.figure import LETTERS, figure
 from orchmagic.views.comparison.quality import in_short, quality
 from orchmagic.views.comparison.render import boxed, html_differences, html_table, text_differences, text_table
-from orchmagic.views.comparison.tables import results, run_row, runs_table, steps_table
 
 _FEWEST = 2
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from orchmagic.core.text import more
+from orchmagic.core.text_format import more
 from orchmagic.trace import summary
 from orchmagic.trace.record import Record, Span
 

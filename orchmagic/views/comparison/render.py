@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import islice
 
-from orchmagic.core.text import more, shorten, table
+from orchmagic.core.text_format import more, shorten, table
 from orchmagic.trace import humanize
 from orchmagic.trace.record import Record
 from orchmagic.views.answer import safe

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from orchmagic.core.text import more
+from orchmagic.core.text_format import more
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View

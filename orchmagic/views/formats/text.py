@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchmagic.core.text import more, table
+from orchmagic.core.text_format import more, table
 from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View

@@ -4,7 +4,7 @@ from telling import Told, done
 
 from orchmagic.trace import events as e
 from orchmagic.trace.reasons import Reason
-from orchmagic.trace.trace import Trace
+from orchmagic.trace.run_trace import Trace
 
 STARTED = e.CallStarted(call="extract#1.1", span="extract#1", model="small")
 FINISHED = e.CallFinished(call="extract#1.1", text="a", model="small", provider="p")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from orchmagic.core.text import shorten
+from orchmagic.core.text_format import shorten
 
 _WIDE = 60  # characters of a value in a table
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchmagic.core.text import CUT, cut_note, more, shorten, table
+from orchmagic.core.text_format import CUT, cut_note, more, shorten, table
 
 
 @given(st.text(max_size=30), st.integers(1, 20))
