@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from orchmagic.trace import reasons
 from orchmagic.trace.reasons import Reason
@@ -17,9 +17,19 @@ from orchmagic.trace.reasons import Reason
 Status: TypeAlias = Literal["running", "done", "capped", "failed", "cancelled", "waiting"]
 
 
+_KINDS: dict[str, type[Event]] = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
+    """What happened `at` seconds after the start. `tag` names its kind in stored JSON."""
+
+    tag: ClassVar[str] = ""
     at: float = 0.0
+
+    def __init_subclass__(cls, tag: str = "") -> None:
+        cls.tag = tag or cls.tag  # slots make each class twice, the second time without its arguments
+        _KINDS[cls.tag] = cls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +59,12 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted(Event):
+class RunStarted(Event, tag="run_started"):
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStarted(Event):
+class NodeStarted(Event, tag="node_started"):
     """`kind`: call, code, gate, tools, approve, sub, item, vote. `input` is JSON: messages, expression, item."""
 
     span: str
@@ -64,13 +74,13 @@ class NodeStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFinished(Event):
+class NodeFinished(Event, tag="node_finished"):
     span: str
     output: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSkipped(Event):
+class NodeSkipped(Event, tag="node_skipped"):
     """The node did not run because its `when` was false."""
 
     node: str
@@ -79,14 +89,14 @@ class NodeSkipped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFailed(Event):
+class NodeFailed(Event, tag="node_failed"):
     span: str
     error: str
     error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallStarted(Event):
+class CallStarted(Event, tag="call_started"):
     call: str
     span: str
     model: str
@@ -94,7 +104,7 @@ class CallStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextStreamed(Event):
+class TextStreamed(Event, tag="text_streamed"):
     """A piece of the answer under way; live views only, never stored."""
 
     call: str
@@ -102,7 +112,7 @@ class TextStreamed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptStarted(Event):
+class AttemptStarted(Event, tag="attempt_started"):
     call: str
     attempt: int
     model: str
@@ -110,7 +120,7 @@ class AttemptStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFinished(Event):
+class AttemptFinished(Event, tag="attempt_finished"):
     """`cost` in US dollars, None when the model's price is unknown; `charged`: the endpoint itself reported it."""
 
     call: str
@@ -123,7 +133,7 @@ class AttemptFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFailed(Event):
+class AttemptFailed(Event, tag="attempt_failed"):
     """`wait` is how many seconds until the next attempt, None when there is none.
 
     `usage` and `cost` are what the failed attempt spent (an unusable reply is billed).
@@ -141,7 +151,7 @@ class AttemptFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheHit(Event):
+class CacheHit(Event, tag="cache_hit"):
     """`age` in seconds; `usage` and `cost` are what the stored answer spent when it was new.
 
     A semantic hit has the question that it `matched`, the cosine of the two, and the `hit` number to call it wrong by.
@@ -158,7 +168,7 @@ class CacheHit(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CacheHitChecked(Event):
+class CacheHitChecked(Event, tag="cache_hit_checked"):
     """A semantic hit was not served: the model was called to compare, and its answer `agreed` with the stored one."""
 
     call: str
@@ -168,7 +178,7 @@ class CacheHitChecked(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JournalHit(Event):
+class JournalHit(Event, tag="journal_hit"):
     """The answer came from a journal: of this run before it went on (`paid`: it counts), or of the run it replays."""
 
     call: str
@@ -178,7 +188,7 @@ class JournalHit(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentChosen(Event):
+class DeploymentChosen(Event, tag="deployment_chosen"):
     """One of several deployments of `alias` is called; `reason` is of kind `deployment`."""
 
     call: str
@@ -188,7 +198,7 @@ class DeploymentChosen(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FellBack(Event):
+class FellBack(Event, tag="fell_back"):
     """`source` failed, so `target` is called; `error` may quote the endpoint, `error_kind` does not."""
 
     call: str
@@ -199,7 +209,7 @@ class FellBack(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyRepaired(Event):
+class ReplyRepaired(Event, tag="reply_repaired"):
     """The reply was repaired locally (fences, a trailing comma): the model is not called again."""
 
     call: str
@@ -207,7 +217,7 @@ class ReplyRepaired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuardTriggered(Event):
+class GuardTriggered(Event, tag="guard_triggered"):
     """A guard's rule found something; `what` is its kind ("card"), never its text.
 
     `action`: block, redact, restore, warn. `where`: input, output, tools. `call` is the question's or the tool call's.
@@ -221,7 +231,7 @@ class GuardTriggered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallFinished(Event):
+class CallFinished(Event, tag="call_finished"):
     call: str
     text: str
     model: str
@@ -229,14 +239,14 @@ class CallFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallFailed(Event):
+class CallFailed(Event, tag="call_failed"):
     call: str
     error: str
     error_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolStarted(Event):
+class ToolStarted(Event, tag="tool_started"):
     call: str
     span: str
     tool: str
@@ -244,7 +254,7 @@ class ToolStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFinished(Event):
+class ToolFinished(Event, tag="tool_finished"):
     call: str
     result: Any = None
     error: str | None = None
@@ -252,7 +262,7 @@ class ToolFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided(Event):
+class Decided(Event, tag="decided"):
     """A route, gate or limit chose where the run goes. `reason` is of kind `decision`; `confidence` is 0..1, `basis`
     says where it comes from.
     """
@@ -265,7 +275,7 @@ class Decided(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputRequested(Event):
+class InputRequested(Event, tag="input_requested"):
     """The run waits for a person: for one of `choices` (approve, edit, reject) about `value`, or for any answer.
 
     `tool` names the tool whose call is to be approved, if it is one.
@@ -279,7 +289,7 @@ class InputRequested(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputReceived(Event):
+class InputReceived(Event, tag="input_received"):
     """A person answered, whether what was asked in a cell or an approval."""
 
     span: str
@@ -287,7 +297,7 @@ class InputReceived(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFinished(Event):
+class RunFinished(Event, tag="run_finished"):
     status: Status
     output: Any = None
     error: str | None = None
@@ -295,36 +305,8 @@ class RunFinished(Event):
     reason: str | None = None
 
 
-_TAGS: Mapping[str, type[Event]] = {
-    "run_started": RunStarted,
-    "run_finished": RunFinished,
-    "node_started": NodeStarted,
-    "node_finished": NodeFinished,
-    "node_skipped": NodeSkipped,
-    "node_failed": NodeFailed,
-    "call_started": CallStarted,
-    "call_finished": CallFinished,
-    "call_failed": CallFailed,
-    "text_streamed": TextStreamed,
-    "attempt_started": AttemptStarted,
-    "attempt_finished": AttemptFinished,
-    "attempt_failed": AttemptFailed,
-    "cache_hit": CacheHit,
-    "cache_hit_checked": CacheHitChecked,
-    "journal_hit": JournalHit,
-    "deployment_chosen": DeploymentChosen,
-    "fell_back": FellBack,
-    "reply_repaired": ReplyRepaired,
-    "guard_triggered": GuardTriggered,
-    "tool_started": ToolStarted,
-    "tool_finished": ToolFinished,
-    "decided": Decided,
-    "input_requested": InputRequested,
-    "input_received": InputReceived,
-}
-_TAG_OF = {kind: tag for tag, kind in _TAGS.items()}
 _OLD_TAGS: Mapping[str, type[Event]] = {  # older histories hold the names that the classes had
-    **{kind.__name__: kind for kind in _TAG_OF},
+    **{kind.__name__: kind for kind in _KINDS.values()},
     "Audited": CacheHitChecked,
     "Recalled": JournalHit,
     "Chosen": DeploymentChosen,
@@ -338,7 +320,7 @@ _REASONS: Mapping[type[Event], str] = {NodeSkipped: "note", DeploymentChosen: "d
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as plain JSON, its tag under `event`; `from_json` is its inverse."""
-    data = {"event": _TAG_OF[type(event)], **asdict(event)}
+    data = {"event": event.tag, **asdict(event)}
     if isinstance(event, NodeSkipped | DeploymentChosen | Decided):
         data["reason"] = reasons.to_json(event.reason)
     return data
@@ -352,7 +334,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     """
     tag = data["event"]
     fields = {name: value for name, value in data.items() if name != "event"}
-    kind = _TAGS.get(tag)
+    kind = _KINDS.get(tag)
     if kind is None:
         kind = _OLD_TAGS[tag]
         fields = _updated(kind, fields)

@@ -27,15 +27,16 @@ _Node: TypeAlias = (
     | events.InputReceived
 )
 _Call: TypeAlias = (
-    events.CallStarted
-    | events.CallFinished
+    events.CallFinished
     | events.CallFailed
     | events.CacheHit
+    | events.CacheHitChecked
     | events.JournalHit
     | events.FellBack
     | events.ReplyRepaired
+    | events.GuardTriggered
 )
-_Attempt: TypeAlias = events.AttemptStarted | events.AttemptFinished | events.AttemptFailed
+_Attempt: TypeAlias = events.AttemptFinished | events.AttemptFailed
 
 
 class _Fold:
@@ -56,41 +57,28 @@ class _Fold:
         self._chosen: dict[tuple[str, str], Reason] = {}  # why a deployment is called next: by question and deployment
         self.within: dict[str, list[SpanBuilder]] = defaultdict(list)
 
-    def add(self, event: events.Event) -> None:
+    def add(self, event: events.Event) -> None:  # noqa: C901 - a line for each kind of event
+        if isinstance(event, _Node):
+            self._node(event)
+        elif isinstance(event, _Call):
+            self._call(event)
+        elif isinstance(event, _Attempt):
+            self._tried(event)
         match event:
             case events.RunStarted():
                 self.inputs, self.finished = event.inputs, None
             case events.RunFinished():
                 self.finished = event
-            case (
-                events.NodeStarted()
-                | events.NodeSkipped()
-                | events.NodeFinished()
-                | events.NodeFailed()
-                | events.InputRequested()
-                | events.InputReceived()
-            ):
-                self._node(event)
             case events.CallStarted():
                 self._asked(event)
-            case (
-                events.CallFinished()
-                | events.CallFailed()
-                | events.CacheHit()
-                | events.JournalHit()
-                | events.FellBack()
-                | events.ReplyRepaired()
-            ):
-                self._call(event)
-            case (
-                events.DeploymentChosen() | events.AttemptStarted() | events.AttemptFinished() | events.AttemptFailed()
-            ):
-                self._attempt(event)
-            case events.ToolStarted() | events.ToolFinished():
-                self._tool(event)
-            case events.GuardTriggered() | events.CacheHitChecked():
-                # what is blocked before the model is called stays open, and ends as its run does
-                self._inside(event.call, event.at, "ask").why.append(_found(event))
+            case events.DeploymentChosen():
+                self._chosen[event.call, event.deployment] = event.reason
+            case events.AttemptStarted():
+                self._try(event)
+            case events.ToolStarted():
+                self._tool_started(event)
+            case events.ToolFinished():
+                self._tool_finished(event)
             case events.Decided():
                 self._decided(event)
 
@@ -125,7 +113,7 @@ class _Fold:
         if draft.status != "failed":  # an isolated failure ends with None, and stays what it is
             draft.close(event.at, "done")
 
-    def _call(self, event: _Call) -> None:
+    def _call(self, event: _Call) -> None:  # noqa: C901 - as in `add`
         draft = self._inside(event.call, event.at, "ask")
         match event:
             case events.CallFinished():
@@ -143,12 +131,15 @@ class _Fold:
                     draft.why.append(Reason("semantic_hit", text=event.matched, score=event.score, hit=event.hit))
             case events.JournalHit():
                 self._recalled(draft, event)
-            case events.FellBack():
-                kind = event.error_kind
-                fell = Reason("fell_back", text=event.error, source=event.source, target=event.target, error_kind=kind)
-                draft.why.append(fell)
+            case events.FellBack(source=source, target=target, error=error, error_kind=kind):
+                draft.why.append(Reason("fell_back", text=error, source=source, target=target, error_kind=kind))
             case events.ReplyRepaired():
                 draft.why.append(Reason("repaired", text=event.what))
+            # what is blocked before the model is called stays open, and ends as its run does
+            case events.GuardTriggered(rule=rule, action=action, what=finding, where=where):
+                draft.why.append(Reason("guard", rule=rule, action=action, finding=finding, where=where))
+            case events.CacheHitChecked(matched=matched, score=score, agreed=agreed):
+                draft.why.append(Reason("hit_checked", text=matched, score=score, agreed=agreed))
 
     def _winner(self, ask: SpanBuilder) -> Iterator[Reason]:
         """Why the deployment that answered was called, if its alias has several."""
@@ -180,32 +171,23 @@ class _Fold:
             before.status = "retried"
             draft.why.append(Reason("called_again", text=reasons.short(str(draft.input[-1].get("content")))))
 
-    def _tool(self, event: events.ToolStarted | events.ToolFinished) -> None:
-        if isinstance(event, events.ToolFinished):
-            draft = self._inside(event.call, event.at, "tool")
-            draft.output = event.result
-            if event.error:
-                draft.fail(event.at, event.error, event.error_kind)
-            else:
-                draft.error = event.error
-                draft.close(event.at, "done")
-            return
+    def _tool_started(self, event: events.ToolStarted) -> None:
         self._step(event.span, event.at)
         draft = self.drafts.get(event.call) or self._open(event.call, event.span, "tool", event.tool, event.at)
         if draft.status != "waiting":  # as in `_node`
             draft.reopen()
         draft.kind, draft.name, draft.input = "tool", event.tool, event.arguments
 
-    def _attempt(self, event: events.DeploymentChosen | _Attempt) -> None:
-        match event:
-            case events.DeploymentChosen():
-                self._chosen[event.call, event.deployment] = event.reason
-            case events.AttemptStarted():
-                self._try(event)
-            case _:
-                self._tried(event)
+    def _tool_finished(self, event: events.ToolFinished) -> None:
+        draft = self._inside(event.call, event.at, "tool")
+        draft.output = event.result
+        if event.error:
+            draft.fail(event.at, event.error, event.error_kind)
+        else:
+            draft.error = event.error
+            draft.close(event.at, "done")
 
-    def _tried(self, event: events.AttemptFinished | events.AttemptFailed) -> None:
+    def _tried(self, event: _Attempt) -> None:
         under_way = (d for d in reversed(self.within[event.call]) if d.kind == "attempt" and d.end is None)
         # of two that race the one is meant that has the name
         draft = next((d for d in under_way if d.model == event.model), None) or self._try(event)
@@ -228,7 +210,7 @@ class _Fold:
             )
             self._inside(event.call, event.at, "ask").why.append(failed)
 
-    def _try(self, event: _Attempt) -> SpanBuilder:
+    def _try(self, event: events.AttemptStarted | _Attempt) -> SpanBuilder:
         self._inside(event.call, event.at, "ask")
         self._tries[event.call] += 1
         name = f"{event.call}/{self._tries[event.call]}"  # a fallback counts its attempts from 1 again
@@ -346,12 +328,6 @@ def _answered(reply: Any) -> Reason:
     if not (isinstance(reply, Mapping) and reply.get("action") in DECISIONS):
         return Reason("person")
     return Reason("person", choice=reply["action"], text=str(reply.get("why") or ""))
-
-
-def _found(event: events.GuardTriggered | events.CacheHitChecked) -> Reason:
-    if isinstance(event, events.CacheHitChecked):
-        return Reason("hit_checked", text=event.matched, score=event.score, agreed=event.agreed)
-    return Reason("guard", rule=event.rule, action=event.action, finding=event.what, where=event.where)
 
 
 def _scores(output: Any) -> list[float]:

@@ -28,8 +28,8 @@ score, untried, only, soonest, silent. `unavailable.cause`: circuit, rate_limit,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 from orchmagic.core.numbers import counted
 from orchmagic.core.text_format import shorten
@@ -143,82 +143,35 @@ def short(text: str, limit: int = _TEXT) -> str:
     return shorten(" ".join(text[: 10 * limit].split()), limit)
 
 
-def words(reason: Reason, *, quoted: bool = True) -> str:  # noqa: C901, PLR0911, PLR0912 - a line for each kind
+def words(reason: Reason, *, quoted: bool = True) -> str:
     """The reason in one sentence. Without `quoted` nothing that a prompt, an answer, an endpoint or a person said."""
-    text = reason.text if quoted else ""
-    match reason.kind:
-        case "condition_false":
-            return f"when {reason.expression} is false"
-        case "not_reached":
-            return "the run had failed"
-        case "decision":
-            return _decision(reason, quoted=quoted)
-        case "person":
-            return f"{DECIDED.get(reason.choice, 'answered')} by a person{_after(short(text))}"
-        case "scores":
-            return _scores(reason)
-        case "called_again":
-            return f"the model is called again{_after(short(text))}"
-        case "attempt_failed":
-            why = text or reason.error_kind or "error"
-            return f"attempt {reason.attempt} failed ({why}); tried again after {reason.wait or 0:.1f} s"
-        case "fell_back":
-            return f"fell back from {reason.source} to {reason.target}{_after(text or reason.error_kind)}"
-        case "repaired":
-            return f"repaired locally{_after(text)}"
-        case "guard":
-            return f"guard {reason.rule} ({reason.action}) found {reason.finding} in the {reason.where}"
-        case "hit_checked":
-            same = "the same" if reason.agreed else "another"
-            to = f" as to {short(text)}" if text else ""
-            return f"asked again to check the semantic cache, {reason.score or 0:.3f}: {same} answer{to}"
-        case "journal":
-            earlier = "paid before the run went on"
-            return f"from the record: {earlier}" if reason.paid else "from the record of the run that is replayed"
-        case "shared":
-            return "shared with the same question under way"
-        case "semantic_hit":
-            number = f", hit {reason.hit}" if reason.hit else ""
-            return f"semantic cache, {reason.score or 0:.3f}{number}{_after(text)}"
-        case "deployment":
-            return "; ".join(_deployment(reason, text, quoted=quoted))
-        case "unavailable":
-            return " ".join(filter(None, (reason.deployment, _unavailable(reason) + _after(text))))
-        case _:
-            return text
+    said = reason if quoted else _unquoted(reason)
+    sentence = _SENTENCES.get(said.kind)
+    return sentence(said) if sentence else said.text
 
 
-def _after(text: str) -> str:
-    return f": {text}" if text else ""
+def because(reason: Reason, *, quoted: bool = True) -> str:
+    """Why a decision fell as it did, without what it was: `x is false (x = 0)`; empty where there is no more to say."""
+    said = reason if quoted else _unquoted(reason)
+    cause = _CAUSES.get(said.cause)
+    return cause(said) if cause else "; ".join(filter(None, (said.detail, said.text)))
 
 
-def _decision(reason: Reason, *, quoted: bool) -> str:
+def _unquoted(reason: Reason) -> Reason:
+    choice = "" if reason.basis == AGREEMENT else reason.choice  # what most voted for is an answer
+    return replace(reason, text="", choice=choice, parts=tuple(map(_unquoted, reason.parts)))
+
+
+def _after(text: str, before: str = ": ", after: str = "") -> str:
+    return f"{before}{text}{after}" if text else ""
+
+
+def _decision(reason: Reason) -> str:
     """`→ billing: asks for money back (confidence 0.93, logprobs)`."""
     sure = "" if reason.confidence is None else f" (confidence {reason.confidence:.2f}, {reason.basis})"
     if reason.confidence is not None and reason.basis == AGREEMENT:
         sure = f" (agreement {reason.confidence:.0%})"
-    choice = short(reason.choice) if quoted or reason.basis != AGREEMENT else ""  # what most voted for is an answer
-    return f"→ {': '.join(filter(None, (choice, because(reason, quoted=quoted))))}{sure}"
-
-
-def because(reason: Reason, *, quoted: bool = True) -> str:  # noqa: PLR0911 - a line for each cause
-    """Why a decision fell as it did, without what it was: `x is false (x = 0)`; empty where there is no more to say."""
-    text = reason.text if quoted else ""
-    match reason.cause:
-        case "gate":
-            return f"{reason.expression} is false{f' ({text})' if text else ''}"
-        case "unsure":
-            return f"not sure enough{f' of {text!r}' if text else ''}"
-        case "label":
-            return ""  # the label is the choice
-        case "votes":
-            return _votes(reason)
-        case "no_label":
-            return "no known label"
-        case "no_arm":
-            return f"no arm{f' for {text}' if text else ''}"
-        case _:
-            return "; ".join(filter(None, (reason.detail, text)))
+    return f"→ {': '.join(filter(None, (short(reason.choice), because(reason))))}{sure}"
 
 
 def _votes(reason: Reason) -> str:
@@ -235,67 +188,95 @@ def _scores(reason: Reason) -> str:
     return f"scores by round: {'… ' if left_out else ''}{listed}{best}"
 
 
-def _deployment(reason: Reason, text: str, *, quoted: bool) -> Iterator[str]:
+def _hit_checked(reason: Reason) -> str:
+    same = "the same" if reason.agreed else "another"
+    to = _after(short(reason.text), " as to ")
+    return f"asked again to check the semantic cache, {reason.score or 0:.3f}: {same} answer{to}"
+
+
+def _deployment(reason: Reason) -> Iterator[str]:
     """Why this deployment, then that it was a probe, then which were skipped."""
-    name = f"{reason.deployment}: " if reason.deployment else ""
+    name = _after(reason.deployment, "", ": ")
     if reason.explored is not None:
         yield f"{name}explored, as {reason.explored:.0%} of the questions are"
         name = ""
-    yield name + (_chosen(reason, quoted=quoted) or text)
+    chosen = _CHOSEN.get(reason.cause)
+    yield name + (chosen(reason) if chosen else reason.text)
     if reason.probe:
         yield "a probe: its circuit was half-open"
     if reason.cause != "soonest":
-        yield from (words(part, quoted=quoted) for part in reason.parts)
+        yield from map(words, reason.parts)
 
 
-def _chosen(reason: Reason, *, quoted: bool) -> str:  # noqa: PLR0911 - a line for each cause
-    place = f"number {reason.place} of {reason.among}"
-    match reason.cause:
-        case "order":
-            return place if reason.place > 1 else "first choice"
-        case "only":
-            return "the only one left"
-        case "weight":
-            return f"drawn by weight {reason.weight or 0:g} of {reason.limit:g}"
-        case "score":
-            return f"score {reason.score or 0:.3f}, {place} ({_figures(reason.figures)})"
-        case "untried":
-            others = f"{counted(reason.used, 'other question')} there" if reason.used else "tried now"
-            return f"not measured yet, {others}, {place} ({_figures(reason.figures)})"
-        case "soonest":
-            closed = ", ".join(words(part, quoted=quoted) for part in reason.parts)
-            return f"all are skipped after failures; its circuit closes first ({closed})"
-        case "silent":
-            return f"{reason.source} was silent for {reason.wait or 0:g} s"
-        case _:
-            return ""
+def _untried(reason: Reason) -> str:
+    others = f"{counted(reason.used, 'other question')} there" if reason.used else "tried now"
+    return f"not measured yet, {others}, {_place(reason)} ({_figures(reason.figures)})"
+
+
+def _place(reason: Reason) -> str:
+    return f"number {reason.place} of {reason.among}"
 
 
 def _figures(figures: Mapping[str, float | None]) -> str:
     price, first = figures.get("price"), figures.get("first_token")
-    return ", ".join(
-        filter(
-            None,
-            (
-                f"uptime {figures.get('uptime') or 0:.0%}",
-                f"{figures.get('throughput') or 0:.0f} tokens/s",
-                "" if first is None else f"first token {first:.2f} s",
-                f"{figures.get('latency') or 0:.2f} s",
-                "price unknown" if price is None else f"${price:.2f}/M",
-            ),
-        )
+    shown = (
+        f"uptime {figures.get('uptime') or 0:.0%}",
+        f"{figures.get('throughput') or 0:.0f} tokens/s",
+        "" if first is None else f"first token {first:.2f} s",
+        f"{figures.get('latency') or 0:.2f} s",
+        "price unknown" if price is None else f"${price:.2f}/M",
     )
+    return ", ".join(filter(None, shown))
 
 
-def _unavailable(reason: Reason) -> str:
-    match reason.cause:
-        case "probe":
-            return "being tried by another call"
-        case "busy":
-            return f"{counted(reason.used, 'call')} under way, its limit"
-        case "requests":
-            return f"{counted(reason.used, 'request')} in a minute, its limit"
-        case "tokens":
-            return f"{reason.used:,} tokens in a minute, its limit is {reason.limit:,}"
-        case _:
-            return f"skipped for {reason.wait or 0:.0f} s ({_CLOSED.get(reason.cause, reason.cause)})"
+def _skipped(reason: Reason) -> str:
+    return f"skipped for {reason.wait or 0:.0f} s ({_CLOSED.get(reason.cause, reason.cause)})"
+
+
+_Sentences: TypeAlias = Mapping[str, Callable[[Reason], str]]
+
+_SENTENCES: _Sentences = {
+    "condition_false": lambda r: f"when {r.expression} is false",
+    "not_reached": lambda _: "the run had failed",
+    "decision": _decision,
+    "person": lambda r: f"{DECIDED.get(r.choice, 'answered')} by a person{_after(short(r.text))}",
+    "scores": _scores,
+    "called_again": lambda r: f"the model is called again{_after(short(r.text))}",
+    "attempt_failed": lambda r: (
+        f"attempt {r.attempt} failed ({r.text or r.error_kind or 'error'}); tried again after {r.wait or 0:.1f} s"
+    ),
+    "fell_back": lambda r: f"fell back from {r.source} to {r.target}{_after(r.text or r.error_kind)}",
+    "repaired": lambda r: f"repaired locally{_after(r.text)}",
+    "guard": lambda r: f"guard {r.rule} ({r.action}) found {r.finding} in the {r.where}",
+    "hit_checked": _hit_checked,
+    "journal": lambda r: (
+        f"from the record{': paid before the run went on' if r.paid else ' of the run that is replayed'}"
+    ),
+    "shared": lambda _: "shared with the same question under way",
+    "semantic_hit": lambda r: f"semantic cache, {r.score or 0:.3f}{f', hit {r.hit}' if r.hit else ''}{_after(r.text)}",
+    "deployment": lambda r: "; ".join(_deployment(r)),
+    "unavailable": lambda r: f"{_after(r.deployment, '', ' ')}{_UNAVAILABLE.get(r.cause, _skipped)(r)}{_after(r.text)}",
+}
+_CAUSES: _Sentences = {
+    "gate": lambda r: f"{r.expression} is false{_after(r.text, ' (', ')')}",
+    "unsure": lambda r: f"not sure enough{f' of {r.text!r}' if r.text else ''}",
+    "label": lambda _: "",  # the label is the choice
+    "votes": _votes,
+    "no_label": lambda _: "no known label",
+    "no_arm": lambda r: f"no arm{_after(r.text, ' for ')}",
+}
+_CHOSEN: _Sentences = {
+    "order": lambda r: _place(r) if r.place > 1 else "first choice",
+    "only": lambda _: "the only one left",
+    "weight": lambda r: f"drawn by weight {r.weight or 0:g} of {r.limit:g}",
+    "score": lambda r: f"score {r.score or 0:.3f}, {_place(r)} ({_figures(r.figures)})",
+    "untried": _untried,
+    "soonest": lambda r: f"all are skipped after failures; its circuit closes first ({', '.join(map(words, r.parts))})",
+    "silent": lambda r: f"{r.source} was silent for {r.wait or 0:g} s",
+}
+_UNAVAILABLE: _Sentences = {
+    "probe": lambda _: "being tried by another call",
+    "busy": lambda r: f"{counted(r.used, 'call')} under way, its limit",
+    "requests": lambda r: f"{counted(r.used, 'request')} in a minute, its limit",
+    "tokens": lambda r: f"{r.used:,} tokens in a minute, its limit is {r.limit:,}",
+}

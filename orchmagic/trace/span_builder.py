@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from orchmagic.trace import events
@@ -56,30 +56,12 @@ class SpanBuilder:
 
     def span(self) -> Span:
         known = [c for c in self.paid if c is not None]
-        return Span(
-            id=self.id,
-            parent=self.parent,
-            kind=self.kind,
-            name=self.name,
-            status=self.status,
-            start=self.start,
-            end=self.end,
-            model=self.model,
-            provider=self.provider,
-            usage=self.usage,
-            cost=math.fsum(known) if known or not self.paid else None,
-            unpriced=len(self.paid) - len(known),
-            charged=self.charged,
-            age=self.age,
-            saved=self.saved,
-            recalled=self.recalled,
-            asked=self.asked,
-            input=self.input,
-            output=self.output,
-            error=self.error,
-            error_kind=self.error_kind,
-            why=tuple(self.why),
-        )
+        same = {name: getattr(self, name) for name in _SAME}
+        cost = math.fsum(known) if known or not self.paid else None
+        return Span(**same, cost=cost, unpriced=len(self.paid) - len(known), why=tuple(self.why))
+
+
+_SAME = frozenset(f.name for f in fields(SpanBuilder)) & {f.name for f in fields(Span)} - {"why"}
 
 
 def unpacked(value: Any) -> Any:
