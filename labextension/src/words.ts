@@ -8,7 +8,7 @@ export const MARKS: Record<string, string> = {
 
 const CONTROL =
   /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-const CUT = /… \([\d,]+ characters\)$/;
+const SLACK = 40; // characters that a text may be over its limit: a saved record holds it cut, with a note of its length
 const LINES = 40; // of a value that is shown with a line for each entry
 const MOST = 0.4; // of the run's time: a step that took as much is called slow
 
@@ -147,12 +147,11 @@ export function shown(value: unknown, limit = 2_000): string {
   }
   const text = typeof value === 'string' ? value : json(value);
   const clean = text.replace(CONTROL, '\ufffd');
-  const cut = typeof value === 'string' ? CUT.exec(clean) : null; // a saved record holds it cut already
-  const body = cut ? clean.slice(0, cut.index) : clean;
-  if (body.length <= limit) {
+  if (clean.length <= limit + SLACK) {
     return clean;
   }
-  return body.slice(0, limit) + (cut ? cut[0] : `… (${count(clean.length)} characters)`);
+  // parts of a value may be cut already: only of a text is the length known
+  return clean.slice(0, limit) + (typeof value === 'string' ? `… (${count(clean.length)} characters)` : '…');
 }
 
 /** A line for each entry, where those are few. */

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
-
-CUT = re.compile(r"… \(([\d,]+) characters\)$")
-"""The end of a text that `cut_note` was added to; the group is how long it was."""
 
 
 def shorten(text: str, limit: int) -> str:

@@ -22,12 +22,7 @@ def size(text: str) -> int:
 
 def estimated(text: str) -> int:
     """What a text probably takes, at least one token."""
-    return estimated_of_size(size(text))
-
-
-def estimated_of_size(size_: int) -> int:
-    """The same, by the size in bytes."""
-    return max(1, -(-size_ // _BYTES))
+    return max(1, -(-size(text) // _BYTES))
 
 
 def at_most(text: str, images: int = 0) -> int:

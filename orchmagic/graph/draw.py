@@ -25,7 +25,7 @@ from orchmagic.graph.model import (
     Sub,
     Tools,
 )
-from orchmagic.trace.record import ENDS, TIMES, Picture
+from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture
 from orchmagic.views.svg import svg_of
 
 _KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap"}
@@ -54,24 +54,19 @@ def kind(node: Node) -> str:
 
 
 def note(node: Node) -> str:
-    """What else a picture says of a node: how often it runs, with how many models, what is inside; often nothing."""
-    match node:
-        case Call():
-            votes = f"{TIMES}{node.votes.count} votes" if node.votes else ""
-            models = f"{len(node.ladder)} models" if len(node.ladder) > 1 else ""
-            return " · ".join(filter(None, (_each(node), votes, models)))
-        case Sub():
-            # an agent of a team or plan is named after it: what it is says more
-            inside = node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
-            return " · ".join(filter(None, (_each(node), inside)))
-        case Tools() | Code() | Approve():
-            return ""
-        case _:
-            assert_never(node)
+    """What else a picture says of a node: with how many models it runs, or what is inside; often nothing."""
+    if isinstance(node, Call) and len(node.ladder) > 1:
+        return f"{len(node.ladder)} models"
+    if isinstance(node, Sub):  # an agent of a team or plan is named after it: what it is says more
+        return node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
+    return ""
 
 
-def _each(node: Call | Sub) -> str:
-    return f"each {node.each.item}" if node.each else ""
+def _repeats(node: Node) -> Iterator[tuple[str, str, int]]:
+    if isinstance(node, Call | Sub) and node.each:
+        yield node.name, node.each.item, 0
+    if isinstance(node, Call) and node.votes:
+        yield node.name, VOTES, node.votes.count
 
 
 def picture(graph: Graph) -> Picture:
@@ -86,7 +81,8 @@ def picture(graph: Graph) -> Picture:
     ends = [(name, what) for name, what in _KINDS.items() if name in reached]
     joins = tuple((s, link.target) for link in graph.links if isinstance(link, Join) for s in link.sources)
     notes = tuple((n.name, text) for n in graph.nodes if (text := note(n)))
-    return Picture((*start, *nodes, *ends), arrows, notes=notes, joins=joins)
+    repeats = tuple(often for n in graph.nodes for often in _repeats(n))
+    return Picture((*start, *nodes, *ends), arrows, notes=notes, joins=joins, repeats=repeats)
 
 
 def _arrows(graph: Graph) -> Iterator[tuple[str, str, str]]:
@@ -115,12 +111,11 @@ def _label(label: str | bool, limit: int | None, target: str) -> str:
 def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
     """The graph as a Mermaid flowchart; arrows in `taken` are thick."""
     drawn = picture(graph)
-    notes = dict(drawn.notes)
     lines = ["flowchart LR"]
     for name, what in drawn.nodes:
         if what in _SHAPES:
             left, right = _SHAPES[what]
-            word = f'"{name}<br/>{_plain(notes[name])}"' if name in notes else name.strip("_")
+            word = f'"{name}<br/>{_plain(said)}"' if (said := drawn.note(name)) else name.strip("_")
             lines.append(f"    {_id(name)}{left}{word}{right}")
     for source, target, label in drawn.arrows:
         arrow = "==>" if (source, target) in taken else "-->"
@@ -141,12 +136,13 @@ def _plain(label: str) -> str:
 def outline(graph: Graph) -> str:
     """A line per node and where it leads, in ASCII, for terminals and docstrings."""
     width = max(len(n.name) for n in graph.nodes)
-    arrows = picture(graph).arrows
+    drawn = picture(graph)
+    arrows = drawn.arrows
     lines = []
     if any(source == START for source, _, _ in arrows):
         lines.append(f"{'start':<{width}}  {'':<7}  -> {_leads(arrows, START)} (side by side)")
     for node in graph.nodes:
-        more = f"  [{said}]" if (said := note(node)) else ""
+        more = f"  [{said}]" if (said := drawn.note(node.name)) else ""
         lines.append(f"{node.name:<{width}}  {kind(node):<7}  -> {_leads(arrows, node.name)}{more}")
     return "\n".join(lines).replace("≤", "<= ").replace(TIMES, "x").replace(" ·", ",")
 

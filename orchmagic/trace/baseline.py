@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchmagic.core import tokens
-from orchmagic.core.text_format import CUT
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record
@@ -107,12 +106,11 @@ def _once(record: Record) -> dict[str, int]:
 
 
 def _tokens(value: Any) -> int:
-    """Estimated; a text that was cut says how long it was."""
+    """Estimated."""
     if value is None:
         return 0
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    cut = CUT.search(text)
-    return tokens.estimated_of_size(int(cut[1].replace(",", "")) if cut else tokens.size(text))
+    return tokens.estimated(text)
 
 
 def _saved(part: float) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from orchmagic.trace import events, reasons, span_id
 from orchmagic.trace.decisions import DECISIONS
 from orchmagic.trace.reasons import Reason
-from orchmagic.trace.record import ENDS, TIMES, Picture, Record, Span
+from orchmagic.trace.record import ENDS, Picture, Record, Span
 from orchmagic.trace.span_builder import SpanBuilder, unpacked
 
 _Node: TypeAlias = (
@@ -360,12 +360,9 @@ def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
 
 
 def _walked(picture: Picture, path: Sequence[str], items: Mapping[str, int], *, done: bool) -> Picture:
-    """The picture with the way that was taken, and the number of items in place of `each`."""
-    notes = tuple(
-        (node, note.replace("each", f"{TIMES}{items[node]}", 1) if items.get(node) else note)
-        for node, note in picture.notes
-    )
-    return replace(picture, notes=notes, taken=_taken(picture, path, done=done))
+    """The picture with the way that was taken, and how many items each step had."""
+    repeats = tuple((node, what, count or items.get(node, 0)) for node, what, count in picture.repeats)
+    return replace(picture, repeats=repeats, taken=_taken(picture, path, done=done))
 
 
 def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import CUT, cut_note, shorten
+from orchmagic.core.text_format import cut_note, shorten
 
 MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
@@ -16,6 +16,9 @@ MARKS = {
 BLOCK = (  # attributes of what is shown as HTML: between two prices a page would else see a formula
     'class="tex2jax_ignore mathjax_ignore" '
     'style="font:13px system-ui,sans-serif;line-height:1.5;overflow-wrap:break-word"'
+)
+_SLACK = (
+    40  # characters that a text may be over its limit: a saved record holds it cut at that, and a note of its length
 )
 _LINES = 40  # of a value that is shown with a line for each entry
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -80,18 +83,14 @@ def said(value: Any) -> Any:
 
 
 def shown(value: Any, limit: int = 2_000) -> str:
-    """A value as readable text without control characters, cut at `limit`."""
+    """A value as readable text without control characters, cut at `limit`; of a text it then says the whole length."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else _json(value)
-    clean = _CONTROL.sub("\ufffd", text)
-    before = CUT.search(clean) if isinstance(value, str) else None  # a saved record holds it cut already
-    body = clean[: before.start()] if before else clean
-    if len(body) <= limit:
+    clean = _CONTROL.sub("\ufffd", value if isinstance(value, str) else _json(value))
+    if len(clean) <= limit + _SLACK:
         return clean
-    if before is None and "… (" in clean and not isinstance(value, str):
-        return f"{body[:limit]}…"  # parts of it are cut: nobody knows how long it was
-    return f"{body[:limit]}{before[0] if before else cut_note(len(clean))}"
+    # parts of a value may be cut already: only of a text is the length known
+    return clean[:limit] + (cut_note(len(clean)) if isinstance(value, str) else "…")
 
 
 def _json(value: Any) -> str:

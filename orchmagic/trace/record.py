@@ -21,6 +21,8 @@ VERSION = 1
 ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped"}
 """Kinds of the picture's nodes that stand for a way out, and the word for each."""
 TIMES = "\u00d7"
+VOTES = "votes"
+"""What each time is of a node that asks the same question several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Span:
 class Picture:
     """The graph as a view needs it: nodes as (name, kind), arrows as (source, target, label), those taken.
 
-    `notes` are (name, words) that stand below a node's name; `joins` the arrows whose target waits for all of them.
+    `repeats` are nodes that run several times side by side, as (name, what each time is, how often; 0 while the list is
+    unknown); `notes` are (name, words) of what else there is to say; `joins` the arrows whose target waits for all.
     """
 
     nodes: tuple[tuple[str, str], ...] = ()
@@ -81,6 +84,14 @@ class Picture:
     taken: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     joins: tuple[tuple[str, str], ...] = ()
+    repeats: tuple[tuple[str, str, int], ...] = ()
+
+    def note(self, name: str) -> str:
+        """What stands below the name of a node: `each chunk · 2 models`, often nothing."""
+        often = (
+            f"{TIMES}{count} {what}" if count else f"each {what}" for node, what, count in self.repeats if node == name
+        )
+        return " · ".join((*often, *(words for node, words in self.notes if node == name)))
 
 
 @dataclass(frozen=True)  # no slots: the tree is built once and kept

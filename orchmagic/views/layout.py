@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from orchmagic.core.text_format import shorten
-from orchmagic.trace.record import TIMES, Picture
+from orchmagic.trace.record import Picture
 from orchmagic.views.text_width import text_width
 
 EXITS = frozenset({"fail", "stop", "cap"})
@@ -75,18 +75,13 @@ def below(kind: str, note: str) -> str:
     return shorten(f"{kind} · {note}" if note else kind, NAME + 8)
 
 
-def piled(note: str) -> bool:
-    """A node that runs several times side by side is drawn as a pile."""
-    return note.startswith(("each", TIMES))
-
-
 def arrange(picture: Picture) -> Layout:
     """The places of all boxes and lines; the same picture always gets the same ones."""
     plan = _Plan(picture)
     boxes = {name: plan.box(name) for name in plan.nodes}
     exits = plan.exits(boxes)
     lines = [*plan.ahead_lines(boxes), *plan.back_lines(boxes), *plan.exit_lines(boxes, exits)]
-    piles = [boxes[name] for name, note in picture.notes if name in boxes and piled(note)]
+    piles = [boxes[name] for name, *_ in picture.repeats if name in boxes]
     return _framed([*boxes.values(), *exits.values()], lines, piles)
 
 
@@ -95,7 +90,7 @@ class _Plan:
 
     def __init__(self, picture: Picture) -> None:
         self.kinds = dict(picture.nodes)
-        self.notes = dict(picture.notes)
+        self.note = picture.note
         self.nodes = [name for name, kind in picture.nodes if kind not in EXITS]
         self.labels = _merged(picture, self.kinds)
         order = {name: i for i, name in enumerate(self.nodes)}
@@ -167,7 +162,7 @@ class _Plan:
         if kind == "start":
             return 10.0
         exits = sum(s == name for s, _ in self.out)
-        words = text_width(below(kind, self.notes.get(name, "")), 9) + 22
+        words = text_width(below(kind, self.note(name)), 9) + 22
         return max(text_width(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
 
     def _across(self) -> list[float]:

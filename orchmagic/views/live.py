@@ -14,7 +14,7 @@ from typing import Any
 from orchmagic.core.numbers import counted
 from orchmagic.core.text_format import more
 from orchmagic.trace import humanize, span_id, summary
-from orchmagic.trace.record import ENDS, TIMES, Picture, Record, Span
+from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture, Record, Span
 from orchmagic.views.answer import safe
 from orchmagic.views.palette import GREEN, NOW, PINK, RED
 from orchmagic.views.svg import svg_of
@@ -196,9 +196,8 @@ def _total(record: Record, step: Span) -> int:
 
 
 def _votes(record: Record, step: Span) -> int:
-    said = dict(record.picture.notes).get(step.name, "") if step.parent is None else ""
-    number = next((w[1:-6] for w in said.split(" · ") if w.endswith(" votes")), "")
-    return int(number) if number.isdigit() else 0
+    counts = {name: count for name, what, count in record.picture.repeats if what == VOTES}
+    return counts.get(step.name, 0) if step.parent is None else 0
 
 
 def _inner(record: Record, step: Span) -> str:

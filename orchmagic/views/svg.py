@@ -21,15 +21,20 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
     plan = layout.arrange(found)
     taken = set(found.taken)
     first = found.nodes[0][0] if found.nodes else ""
-    notes = dict(found.notes)
+    piled = {name for name, *_ in found.repeats}
     begun = {name for pair in taken for name in pair} | set(active or ())
     visited = begun if begun or active is not None else set(dict(found.nodes))
     exits = [line.target for line in plan.lines if line.way == "exit" and (line.source, line.target) in taken]
     body = "".join(_line(line, bold=(line.source, line.target) in taken, pale=bool(begun)) for line in plan.lines)
     for box in plan.boxes:
         at = box.name in (exits if box.kind in layout.EXITS and taken else visited)
-        looks = {"bold": bool(begun) and at, "first": box.name == first, "now": box.name in (active or ())}
-        body += _box(box, notes.get(box.name, ""), visited=at, **looks)
+        looks = {
+            "piled": box.name in piled,
+            "bold": bool(begun) and at,
+            "first": box.name == first,
+            "now": box.name in (active or ()),
+        }
+        body += _box(box, found.note(box.name), visited=at, **looks)
     title = " → ".join(name for name, what in found.nodes if what not in ENDS and what != "start")
     wide, high = round(plan.width), round(plan.height)
     return (
@@ -39,8 +44,8 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
     )
 
 
-def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool, now: bool = False) -> str:
-    """Each kind has a shape of its own; its word stands below the name. What runs once per item is a pile."""
+def _box(box: layout.Box, note: str, *, visited: bool, piled: bool, bold: bool, first: bool, now: bool) -> str:
+    """Each kind has a shape of its own; its word stands below the name. What runs side by side is a pile."""
     if box.kind == "start":
         return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
     shade = f'fill="{BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
@@ -50,9 +55,9 @@ def _box(box: layout.Box, said: str, *, visited: bool, bold: bool, first: bool, 
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
     else:
         name = shorten(box.name, layout.NAME)
-        below = layout.below(box.kind, said)
+        below = layout.below(box.kind, note)
         words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, below, 9, ' opacity=".7"')
-        pile = f'<path d="{_pile(box)}" stroke-width="1.2"/>' if layout.piled(said) else ""
+        pile = f'<path d="{_pile(box)}" stroke-width="1.2"/>' if piled else ""
         inner = f'{pile}<path d="{_outline(box)}" {shade}/>{words}'
     return _group(inner, pale=not visited)
 

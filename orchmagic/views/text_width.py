@@ -30,7 +30,8 @@ def _em(character: str) -> float:
 
 def fit(text: str, width: float, size: float = 12) -> str:
     """The text on one line, shortened so that it takes at most `width` pixels."""
-    line = humanize.one_line(text, len(text) + 1)
+    room = 1 + int(max(0.0, width) / (size * _MARGIN * min(_WIDTHS.values())))  # no more characters have room
+    line = humanize.one_line(text[: 10 * room], room + 1)  # of a very long text only the beginning is read
     for most in range(len(line), 0, -1):
         short = humanize.one_line(line, most)
         if text_width(short, size) <= width:

@@ -107,7 +107,7 @@ def cut(value: Any, limit: int) -> Any:
     if isinstance(short, str):
         return short
     said = json.dumps(short, ensure_ascii=False)
-    return short if len(said) <= 4 * limit + 200 else _cut_text(said, 2 * limit)
+    return short if len(said) <= 4 * limit + 200 else _cut_text(said, limit)
 
 
 def _cut(value: Any, limit: int, deep: int) -> Any:

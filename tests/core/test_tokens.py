@@ -12,7 +12,6 @@ from orchmagic.core import tokens
 )
 def test_an_estimate_is_a_token_for_four_bytes_and_at_least_one(text, count):
     assert tokens.estimated(text) == count
-    assert tokens.estimated_of_size(tokens.size(text)) == count
 
 
 @pytest.mark.parametrize(("text", "images", "count"), [("", 0, 0), ("abcde", 0, 5), ("é", 0, 2), ("ab", 2, 6_002)])

@@ -178,7 +178,7 @@ def test_the_picture_counts_the_items(wide):
     wide.step("map#1")
     for number in (1, 2):
         item(wide, f"map#1/{number}")
-    assert dict(wide.record.picture.notes)["map"] == "\u00d72 chunk"
+    assert wide.record.picture.note("map") == "\u00d72 chunk"
 
 
 def test_how_an_inner_graph_ended_is_not_the_end_of_the_run(told):

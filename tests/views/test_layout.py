@@ -21,8 +21,9 @@ def pictures(draw):
     targets = st.sampled_from([name for name, _ in nodes])
     labels = st.sampled_from(["", "yes", "no ≤2", "else"])
     arrows = draw(st.lists(st.tuples(st.sampled_from(NAMES[:count]), targets, labels), max_size=16))
-    notes = draw(st.lists(st.tuples(st.sampled_from(NAMES[:count]), st.sampled_from(["each item", "2 models"]))))
-    return Picture(tuple(nodes), tuple(arrows), notes=tuple(notes))
+    notes = draw(st.lists(st.tuples(st.sampled_from(NAMES[:count]), st.just("2 models"))))
+    repeats = draw(st.lists(st.tuples(st.sampled_from(NAMES[:count]), st.just("item"), st.integers(0, 9))))
+    return Picture(tuple(nodes), tuple(arrows), notes=tuple(notes), repeats=tuple(repeats))
 
 
 def chain(count, *more):
@@ -95,7 +96,7 @@ def test_an_empty_picture_has_a_frame():
 
 
 def test_a_pile_and_its_words_stay_inside_the_frame():
-    plan = arrange(Picture((("a", "call"),), notes=(("a", "each very long name of an item"),)))
+    plan = arrange(Picture((("a", "call"),), repeats=(("a", "very long name of an item", 0),)))
     (box,) = plan.boxes
     assert box.y - box.height / 2 >= 6
     assert box.x + box.width / 2 + 6 <= plan.width

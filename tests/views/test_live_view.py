@@ -214,7 +214,7 @@ def test_votes_are_counted_against_all_that_are_asked():
         Span(id=f"toxic#1/v{n}", parent="toxic#1", kind="vote", name=f"vote {n}", status=s, start=0.0)
         for n, s in ((1, "done"), (2, "running"))
     ]
-    picture = Picture((("toxic", "call"),), notes=(("toxic", "\u00d75 votes"),))
+    picture = Picture((("toxic", "call"),), repeats=(("toxic", "votes", 5),))
     assert note(a_record(step, *votes, picture=picture), step) == "1 of 5 votes"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -26,6 +27,15 @@ def test_a_fitted_text_takes_at_most_the_width_and_as_much_of_it_as_it_can(text,
     assert text_width(short) <= width
     assert short == text or text_width(text) > width
     assert short == text or text_width(f"{text[: len(short)]}…") > width
+
+
+@pytest.mark.parametrize("character", ["x", "i", " ", "漢", "\x1b"])
+def test_a_text_of_a_million_characters_is_fitted_in_milliseconds(character):
+    start = time.perf_counter()
+    short = fit(f"a{character * 1_000_000}", 300)
+    assert time.perf_counter() - start < 0.2  # to try each length of it would take hours
+    assert short.startswith("a")
+    assert text_width(short) <= 300
 
 
 @given(st.lists(st.sampled_from(["one", "three words here", "12,345"]), max_size=9), st.floats(120, 400))
