@@ -67,18 +67,16 @@ class ModelDirectory(Protocol):
         """What to write for a deployment without a price."""
 
 
-class Deadline(Protocol):
-    """How long the run may still take."""
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a run must have ended: `seconds` after the deadline was made; None: no limit."""
+
+    seconds: float | None = None
+    began: float = field(default_factory=time.monotonic)
 
     def left(self) -> float | None:
-        """Seconds; None: no deadline."""
-
-
-class NoDeadline:
-    """A run that may take any time."""
-
-    def left(self) -> None:
-        """No limit."""
+        """Seconds; None: no limit."""
+        return None if self.seconds is None else self.began + self.seconds - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class PipelineParts:
     cache: Cache | None = None
     semantic: SemanticCache | None = None
     guardrails: Guardrails = field(default_factory=Guardrails)
-    deadline: Deadline = field(default_factory=NoDeadline)
+    deadline: Deadline = field(default_factory=Deadline)
     world: World = field(default_factory=World)
 
 

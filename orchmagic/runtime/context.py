@@ -18,7 +18,7 @@ from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
 from orchmagic.models import Deployment, Emit, Handler, images, pipeline
 from orchmagic.models.budget import Budget
-from orchmagic.models.pipeline import Deadline, NoDeadline
+from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal
@@ -53,7 +53,7 @@ class Context:
     defaults: CallDefaults = field(default_factory=CallDefaults)
     guardrails: Guardrails = field(default_factory=Guardrails)
     journal: Journal = field(default_factory=NoJournal)
-    deadline: Deadline = field(default_factory=NoDeadline)
+    deadline: Deadline = field(default_factory=Deadline)
     values: dict[str, Any] = field(default_factory=dict)
     visits: int = 0
     met: set[str] = field(default_factory=set)

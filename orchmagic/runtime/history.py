@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
 from orchmagic.core.settings import Settings
 from orchmagic.graph.composition import nested
-from orchmagic.graph.model import Graph
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.live_settings import LiveSettings
-from orchmagic.runtime.replay import ReplaySpec
+from orchmagic.runtime.run_plan import RunPlan
 from orchmagic.trace import otel
 from orchmagic.trace.audit import Audit
 from orchmagic.trace.events import Event, to_json
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.runs import Store
     from orchmagic.trace.record import Record
-    from orchmagic.trace.run_trace import Trace
 
 _HELD = 100  # runs at hand; older ones are read from the store
 _HELD_ALONE = 1000  # where the store is in memory, and has less of them
@@ -83,16 +81,7 @@ class History:
             self._audit = None if path is None else Audit(path, self.notebook)
         return self._audit
 
-    def follow(self, trace: Trace) -> None:
-        """Write what happens in a run to the audit log, if there is one."""
-        if self.audit is not None:
-            self.audit.follow(trace)
-
-    def wrote(self, trace: Trace) -> Callable[[str, str, str], None]:
-        """What hears of the writes of a run: see `once.Once.log`."""
-        return _nobody if self.audit is None else partial(self.audit.wrote, trace)
-
-    def begin(self, graph: Graph, inputs: Mapping[str, Any], parent: str | None, replay: ReplaySpec | None) -> str:
+    def begin(self, plan: RunPlan) -> str:
         """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints.
 
         Raises:
@@ -107,14 +96,15 @@ class History:
             gone = self.store.prune(KEPT, DAYS)
             if gone and self.saver is not None:
                 self._loop.run(_deleting(self.saver, gone))
+        graph = plan.graph
         return self.store.begin(
             graph.name,
             graph.pattern,
             source=graph.source,
             sources={g.name: g.source for g in nested(graph) if g.source},
-            options=replay.to_json() if replay else None,
-            inputs=inputs,
-            parent=parent,
+            options=asdict(plan.replay) if plan.parent else None,
+            inputs=plan.inputs,
+            parent=plan.parent,
             notebook=self.notebook(),
             user=process.user(),
         )
@@ -162,10 +152,6 @@ class History:
 
 def _places(chosen: Settings) -> tuple[object, ...]:
     return chosen.history, chosen.history_dir, chosen.checkpoints
-
-
-def _nobody(*_: str) -> None:
-    """Nobody listens."""
 
 
 async def _deleting(saver: Any, runs: list[str]) -> None:

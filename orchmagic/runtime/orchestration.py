@@ -13,6 +13,7 @@ from orchmagic.runtime.cell_reader import CellDefinition, CellReader
 from orchmagic.runtime.inputs import bind_inputs, missing_names, nearest_variable
 from orchmagic.runtime.run import Run
 from orchmagic.runtime.run_factory import RunFactory
+from orchmagic.runtime.run_plan import RunPlan
 
 if TYPE_CHECKING:
     from orchmagic.graph.estimate import Estimate
@@ -70,7 +71,7 @@ class Orchestration:
         self.refresh()
         given = bind_inputs(self.definition, self._services.namespace, args, inputs)
         compiled = None if pauses(self.definition) else self.graph  # a pause needs one with durable checkpoints
-        self.last = self._factory.new_run(self.definition, self.options, given, compiled=compiled)
+        self.last = self._factory.new_run(RunPlan(self.definition, self.options, given), compiled)
         return self.last
 
     def missing(self) -> list[str]:

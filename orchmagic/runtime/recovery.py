@@ -21,11 +21,6 @@ def spans_to_retry(record: Record) -> frozenset[str]:
     return frozenset(s.id for s in failed if s.id not in around)
 
 
-def inside(parts: frozenset[str], id_: str) -> bool:
-    """Whether a span or call belongs to one of `parts`: "map#1/2.1" to "map#1/2"."""
-    return any(span_id.is_inside(id_, part) for part in parts)
-
-
 def dead_letters(record: Record) -> list[dict[str, Any]]:
     """The items that failed for good: step, item (from 1), input, error, attempts."""
     return [

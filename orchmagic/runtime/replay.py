@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.composition import downstream, with_model
 from orchmagic.graph.model import Graph
-from orchmagic.runtime.recovery import inside
+from orchmagic.trace import span_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,8 @@ class FreshSpans:
     exact: frozenset[str] = frozenset()
 
     def __contains__(self, span: str) -> bool:
-        return span in self.exact or span.partition("#")[0] in self.steps or inside(self.parts, span)
+        is_listed = span in self.exact or span.partition("#")[0] in self.steps
+        return is_listed or any(span_id.is_inside(span, part) for part in self.parts)
 
     def with_exact(self, spans: frozenset[str]) -> FreshSpans:
         """These, and `spans` too."""
@@ -33,7 +33,10 @@ class FreshSpans:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySpec:
-    """`step` and all behind it, or these `parts` (span ids), are asked anew; `models` are other models by step."""
+    """`step` and all after it, or these `parts` (span ids), are asked again; `models` are other models by step.
+
+    It is stored as JSON: `asdict`, and `ReplaySpec(**data)` back.
+    """
 
     step: str | None = None
     parts: tuple[str, ...] = ()
@@ -51,10 +54,6 @@ class ReplaySpec:
             raise InputError(f"{graph.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
         anew = names if step is None else [n for n in names if n in downstream(graph, step)]
         return cls(step, (), {**before.models, **(dict.fromkeys(anew, model) if model else {})})
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready data; `ReplaySpec(**data)` is its inverse."""
-        return asdict(self)
 
     def graph(self, graph: Graph) -> Graph:
         """The graph as the replay asks it."""

@@ -11,6 +11,7 @@ from orchmagic.runtime.cell_reader import CellDefinition, CellReader, split
 from orchmagic.runtime.inputs import missing_names
 from orchmagic.runtime.replay import ReplaySpec
 from orchmagic.runtime.run_factory import RunFactory
+from orchmagic.runtime.run_plan import RunPlan
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -35,15 +36,12 @@ class RunLookup:
                 return run
         services = self._factory.services
         stored = services.history.store.run(number)
-        found = self._definition(stored)
-        if missing := missing_names(replace(found.definition, inputs=()), services.namespace, {}):
+        cell = self._definition(stored)
+        if missing := missing_names(replace(cell.definition, inputs=()), services.namespace, {}):
             raise InputError(f"run {number} needs {', '.join(missing)} of its notebook: run the cell that defines it")
-        replay = ReplaySpec(**stored.options) if stored.options else None
-        graph = replay.graph(found.definition) if replay else found.definition
-        run = self._factory.assemble(number, graph, found.options, stored.inputs, parent=stored.parent, replay=replay)
-        services.loop.run(run.wake(stored))
-        self._factory.hold(run)
-        return run
+        replay = ReplaySpec(**(stored.options or {}))
+        plan = RunPlan(replay.graph(cell.definition), cell.options, stored.inputs, stored.parent, replay)
+        return self._factory.stored_run(stored, plan)
 
     def _definition(self, stored: Stored) -> CellDefinition:
         """What its cell defines; orchestrations nested in it that the notebook lacks are defined for it alone."""
@@ -55,5 +53,5 @@ class RunLookup:
                     space[name] = self._reader.read(*split(text), space)
             return self._reader.read_source(stored.source, stored.name, space)
         except CellError as error:
-            found = "; ".join(p.found for p in error.problems)
-            raise InputError(f"run {stored.id} ({stored.name}) does not fit this notebook: {found}") from None
+            problems = "; ".join(p.found for p in error.problems)
+            raise InputError(f"run {stored.id} ({stored.name}) does not fit this notebook: {problems}") from None

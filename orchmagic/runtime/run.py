@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting, error_kind
 from orchmagic.models import images
+from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
 from orchmagic.runtime.event_loop import settle, waited
 from orchmagic.runtime.json_state import as_json
@@ -29,25 +30,9 @@ from orchmagic.trace.record import Record
 from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.tools import WriteScope
+    from orchmagic.runtime.run_factory import RecordedRun
+    from orchmagic.runtime.run_plan import RunPlan
     from orchmagic.storage.runs import Stored
-
-
-class RunHistory(Protocol):
-    """What a run asks of the history that it is kept in; see `RecordedRun`. `writes`: its tools write once."""
-
-    @property
-    def writes(self) -> WriteScope: ...
-
-    def save(self, run: Run) -> None: ...
-
-    def claim(self, run: Run) -> None: ...
-
-    def forget_checkpoint(self, run: Run) -> None: ...
-
-    def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run: ...
-
-    def retry(self, run: Run, parts: frozenset[str]) -> Run: ...
 
 
 class Run(RunResult):
@@ -65,26 +50,13 @@ class Run(RunResult):
     """
 
     def __init__(
-        self,
-        id_: str,
-        context: Context,
-        compiled: Any,
-        trace: Trace,
-        inputs: Mapping[str, Any],
-        history: RunHistory,
+        self, id_: str, plan: RunPlan, context: Context, compiled: Any, trace: Trace, history: RecordedRun
     ) -> None:
-        self.id = id_
-        self.inputs = inputs
+        super().__init__(id_, plan.inputs, context, trace)
         self.waiting: PendingQuestion | None = None
-        self.status: Status = "running"
-        self.error: str | None = None
-        self.reason: str | None = None
-        self.trace = trace
-        self._context = context
         self._compiled = compiled
         self._loop = context.services.loop
         self._history = history
-        self._kept: Record | None = None
         self._interrupts: dict[str, str] = {}  # by the node that is interrupted: LangGraph's id
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
@@ -98,8 +70,9 @@ class Run(RunResult):
     def start(self, payload: Any = None) -> None:
         """Begin on the session's loop and return at once."""
         self._done.clear()
+        self._context.deadline = Deadline(self.graph.limits.deadline)
         self._context.open_pipeline()  # what goes on may have its prices and keys by now
-        self.status, self.waiting, self._kept = "running", None, None
+        self.status, self.waiting, self._stored = "running", None, None
         self.trace.began = self.trace.now
         self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))
 
@@ -265,11 +238,11 @@ class Run(RunResult):
 
     async def wake(self, stored: Stored) -> None:
         """Take up a run of the history as it was left: a waiting one from its checkpoint."""
-        self._kept = Record.from_json(stored.record) if stored.record else None
+        self._stored = Record.from_json(stored.record) if stored.record else None
         self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
-        if self._kept is not None:
-            self.error, self.reason = self._kept.error, self._kept.reason
-            self._context.values.update(values(self._kept, self.graph))
+        if self._stored is not None:
+            self.error, self.reason = self._stored.error, self._stored.reason
+            self._context.values.update(values(self._stored, self.graph))
         if self.status != "waiting":
             return
         state = await self._compiled.aget_state(self.checkpoint)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError, SettingsError
@@ -17,6 +16,7 @@ from orchmagic.models.routing import api_keys
 from orchmagic.runtime.cost_reference import cost_reference, models_of
 from orchmagic.runtime.inputs import bind_inputs
 from orchmagic.runtime.replay import ReplaySpec
+from orchmagic.runtime.run_plan import RunPlan
 from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import Event
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from orchmagic.models import Emit
     from orchmagic.runtime.context import Context
     from orchmagic.runtime.run import Run
-    from orchmagic.runtime.tools import Repeated, WriteScope
+    from orchmagic.runtime.tools import WriteScope
+    from orchmagic.storage.runs import Stored
+    from orchmagic.storage.writes import Write
+    from orchmagic.trace.audit import Audit
 
 # ruff: noqa: PLC0415 - every import inside a function waits for the first run, so that a first command is quick
 
@@ -38,63 +41,48 @@ class RunFactory:
         self.services = services
         self.runs: list[Run] = []
 
-    def new_run(
-        self,
-        graph: Graph,
-        options: RunOptions,
-        inputs: Mapping[str, Any],
-        *,
-        compiled: Any = None,
-        parent: str | None = None,
-        replay: ReplaySpec | None = None,
-    ) -> Run:
-        """A run that has not begun. `compiled` is the LangGraph of `graph`, where the caller has it.
-
-        `parent` is the run that it replays, `replay` says what is different.
+    def new_run(self, plan: RunPlan, compiled: Any = None) -> Run:
+        """A run that has not begun. `compiled` is the LangGraph of its graph, if the caller has it.
 
         Raises:
             SettingsError: a model that it may ask is unknown, or has no key.
         """
-        self._check_models(graph, options)
-        compiled = compiled or self.compiled(graph, options, durable=pauses(graph))
-        number = self.services.history.begin(graph, inputs, parent, replay)
-        run = self.assemble(number, graph, options, inputs, compiled=compiled, parent=parent, replay=replay)
-        self.hold(run)
+        self._check_models(plan.graph, plan.options)
+        compiled = compiled or self._durable(plan)
+        run = self._assemble(self.services.history.begin(plan), plan, compiled)
+        self._hold(run)
         return run
 
-    def assemble(
-        self,
-        number: str,
-        graph: Graph,
-        options: RunOptions,
-        inputs: Mapping[str, Any],
-        *,
-        compiled: Any = None,
-        parent: str | None = None,
-        replay: ReplaySpec | None = None,
-    ) -> Run:
-        """The run called `number`, new or of the history, as it is before anything has happened."""
+    def stored_run(self, stored: Stored, plan: RunPlan) -> Run:
+        """A run of the history, as it was left."""
+        run = self._assemble(stored.id, plan, self._durable(plan))
+        self.services.loop.run(run.wake(stored))
+        self._hold(run)
+        return run
+
+    def _durable(self, plan: RunPlan) -> Any:
+        return self.compiled(plan.graph, plan.options, durable=pauses(plan.graph))
+
+    def _assemble(self, number: str, plan: RunPlan, compiled: Any) -> Run:
+        """The run as it is before anything has happened."""
         from orchmagic.models import images
         from orchmagic.runtime.run import Run
         from orchmagic.runtime.tools import WriteScope
 
         history = self.services.history
-        compiled = compiled or self.compiled(graph, options, durable=pauses(graph))
-        trace = self._trace(number, graph, options)
-        history.follow(trace)
-        replay = replay or ReplaySpec()
-        fresh = replay.fresh(graph)
-        journal = history.store.journal(number, parent, fresh.__contains__)
-        context = self.context(graph, options, trace.add, journal)
-        context.deadline = _TraceDeadline(graph.limits.deadline, trace)
+        trace = self._trace(number, plan.graph, plan.options)
+        if history.audit is not None:
+            history.audit.follow(trace)
+        fresh = plan.replay.fresh(plan.graph)
+        journal = history.store.journal(number, plan.parent, fresh.__contains__)
+        context = self.context(plan.graph, plan.options, trace.add, journal)
         context.fresh = fresh
-        context.has_images = images.among(inputs)
-        context.thread = self._earlier_turns(options.thread, journal)
-        writes = WriteScope(history.store.ledger, number, partial(_remark_served, trace), history.wrote(trace))
-        recorded = RecordedRun(self, graph, options, writes, replay, None if parent else options.thread)
-        return Run(number, context, compiled, trace, inputs, recorded)
+        context.has_images = images.among(plan.inputs)
+        context.thread = self._earlier_turns(plan.options.thread, journal)
+        writes = WriteScope(history.store.ledger, number, _WriteListener(trace, history.audit).on_write)
+        return Run(number, plan, context, compiled, trace, RecordedRun(self, plan, writes))
 
-    def hold(self, run: Run) -> None:
+    def _hold(self, run: Run) -> None:
         """Keep a run at hand; of those that ended only the latest."""
         self.runs.append(run)
         if len(self.runs) > self.services.history.room:
@@ -163,21 +151,18 @@ class RunFactory:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """The history as one run uses it. `thread` is the conversation that its turns are added to."""
+    """The history as one run uses it; the tools of the run write in the scope `writes`."""
 
     factory: RunFactory
-    graph: Graph
-    options: RunOptions
+    plan: RunPlan
     writes: WriteScope
-    replayed: ReplaySpec
-    thread: str | None
 
     def save(self, run: Run) -> None:
         """Keep where the run stands; the turns of a conversation when it is done."""
         history = self.factory.services.history
-        history.save(run.record, run.trace.events if run.status == "waiting" else (), self.thread)
-        if self.thread and run.status == "done":
-            history.store.extend(self.thread, run.id, run.said)
+        history.save(run.record, run.trace.events if run.status == "waiting" else (), self.plan.thread)
+        if self.plan.thread and run.status == "done":
+            history.store.extend(self.plan.thread, run.id, run.turns)
 
     def claim(self, run: Run) -> None:
         """Before a run goes on: no other kernel has gone on with it.
@@ -200,8 +185,8 @@ class RecordedRun:
             self.factory.services.history.forget_checkpoint(run.id)
 
     def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run:
-        """Start a replay of the run: `step` and all behind it, and what `changed` inputs change, asked anew."""
-        spec = ReplaySpec.from_step(run.graph, step, model, self.replayed)
+        """Start a replay of the run: `step` and all after it, and what `changed` inputs change, are asked again."""
+        spec = ReplaySpec.from_step(run.graph, step, model, self.plan.replay)
         inputs = run.inputs
         if changed:
             given = {**inputs, **changed}
@@ -209,25 +194,14 @@ class RecordedRun:
         return self._start(run, spec, inputs)
 
     def retry(self, run: Run, parts: frozenset[str]) -> Run:
-        """Start a replay that asks only these spans anew."""
-        return self._start(run, ReplaySpec(None, tuple(sorted(parts)), self.replayed.models), run.inputs)
+        """Start a replay that asks only these spans again."""
+        return self._start(run, ReplaySpec(None, tuple(sorted(parts)), self.plan.replay.models), run.inputs)
 
     def _start(self, run: Run, spec: ReplaySpec, inputs: Mapping[str, Any]) -> Run:
-        graph = spec.graph(self.graph)
-        found = self.factory.new_run(graph, self.options, inputs, parent=run.id, replay=spec)
-        found.start()
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _TraceDeadline:
-    """No wait is begun that would pass the deadline, in seconds since the run went on."""
-
-    seconds: float | None
-    trace: Trace
-
-    def left(self) -> float | None:
-        return None if self.seconds is None else self.seconds - (self.trace.now - self.trace.began)
+        plan = RunPlan(spec.graph(run.graph), self.plan.options, inputs, run.id, spec)
+        started = self.factory.new_run(plan)
+        started.start()
+        return started
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +219,18 @@ class _UntracedContexts:
         return context
 
 
-def _remark_served(trace: Trace, done: Repeated) -> None:
-    """A write was not done again. What this run did itself before it went on is no news."""
-    if done.run != trace.run:
-        trace.remark(f"{done.call} was done before, by run {done.run}: its result was served")
+@dataclass(frozen=True, slots=True)
+class _WriteListener:
+    """Writes each write of a run to the audit log, and remarks on those that another run had done before."""
+
+    trace: Trace
+    audit: Audit | None
+
+    def on_write(self, write: Write, state: str) -> None:
+        if self.audit is not None:
+            self.audit.wrote(self.trace, write.tool, write.id, state)
+        if state == "served" and write.run != self.trace.run:
+            self.trace.remark(f"{write.call} was done before, by run {write.run}: its result was served")
 
 
 def _ignore(_: Event) -> None:

@@ -10,6 +10,7 @@ from orchmagic.core.portable import as_text
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
 from orchmagic.runtime.context import Context, result
+from orchmagic.runtime.recovery import dead_letters
 from orchmagic.trace.events import Status
 from orchmagic.trace.record import Record, Span
 from orchmagic.trace.run_trace import Trace
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 
 
 class RunResult:
-    """The side of a run that is read; `Run` drives it. `_kept` is its record when it comes from the history."""
+    """The side of a run that is read; `Run` adds what starts, answers and resumes it."""
 
-    id: str
-    inputs: Mapping[str, Any]
-    status: Status
-    trace: Trace
-    _context: Context
-    _kept: Record | None
+    def __init__(self, id_: str, inputs: Mapping[str, Any], context: Context, trace: Trace) -> None:
+        self.id = id_
+        self.inputs = inputs
+        self.status: Status = "running"
+        self.error: str | None = None
+        self.reason: str | None = None
+        self.trace = trace
+        self._context = context
+        self._stored: Record | None = None  # the record of a run of the history
 
     @property
     def graph(self) -> Graph:
@@ -46,14 +50,14 @@ class RunResult:
         """The result: the value of the last result step that ran."""
         name, value = result(self.graph, self._context.values)
         kinds = self._context.kinds
-        if self._kept is not None and kinds.json(name, value) != self._kept.output:  # a person edited it, say
-            return self._kept.output
+        if self._stored is not None and kinds.json(name, value) != self._stored.output:  # a person edited it, say
+            return self._stored.output
         return kinds.typed(name, value) if name else value
 
     @property
     def record(self) -> Record:
         """The run as plain data, for views and files."""
-        return self._kept or self.trace.snapshot()
+        return self._stored or self.trace.snapshot()
 
     @property
     def cost(self) -> float | None:
@@ -124,18 +128,16 @@ class RunResult:
     @property
     def dead_letters(self) -> list[dict[str, Any]]:
         """The items that failed for good: step, item (from 1), input, error, attempts."""
-        from orchmagic.runtime.recovery import dead_letters  # noqa: PLC0415 - read on demand
-
         return dead_letters(self.record)
 
     @property
-    def said(self) -> list[Mapping[str, Any]]:
-        """What this run adds to a conversation: what the step that answered was asked, and its answer."""
+    def turns(self) -> list[Mapping[str, Any]]:
+        """What this run adds to a conversation: the messages of the step that answered, and its answer."""
         name, value = result(self.graph, self._context.values)
         turns = self._context.turns
-        asked = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
-        asked = asked or next(reversed(turns.values()), ())
-        return [*asked, {"role": "assistant", "content": as_text(self._context.kinds.typed(name, value))}]
+        messages = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
+        messages = messages or next(reversed(turns.values()), ())
+        return [*messages, {"role": "assistant", "content": as_text(self._context.kinds.typed(name, value))}]
 
     def _typed(self, name: str) -> Any:
         return self._context.kinds.typed(name, self._context.values.get(name))

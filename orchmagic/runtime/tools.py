@@ -3,7 +3,7 @@
     @orchmagic.tool(writes=True)                                                  the key: all arguments
     @orchmagic.tool(writes=True, key=lambda order_id, **_: order_id)              the key: what it gives
 
-What is to be done is recorded before it is done, what came back after. A second call with the key gets the
+A write is recorded before it is done, its result after. A second call with the key gets the
 recorded result. A function that raised has written nothing and may run again: raise only when that is so. When
 the process died in between, nobody knows, and the next call says so instead of guessing. Outside a run it is the
 plain function.
@@ -37,29 +37,16 @@ _MARK = "__orchmagic_tool__"
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """The write was done before, by `run` at `at` (ISO 8601 in UTC): its recorded result was served."""
-
-    tool: str
-    call: str
-    run: str
-    at: str
-
-    def __str__(self) -> str:
-        return f"{self.call} was done by run {self.run}: its recorded result was served"
-
-
-@dataclass(frozen=True, slots=True)
 class WriteScope:
-    """Under whose name a run writes. `told` hears of each write that was served instead of done again.
+    """Under whose name a run writes.
 
-    `log` hears of all, from any thread: tool, id of the write, and begun, done, failed, unknown or served.
+    `on_write` gets each write and its new state (begun, done, failed, unknown or served), from any thread. Served:
+    it was done before, by `write.run`, and its recorded result is given.
     """
 
     ledger: Ledger
     run: str
-    told: Callable[[Repeated], None] = lambda _: None
-    log: Callable[[str, str, str], None] = lambda *_: None
+    on_write: Callable[[Write, str], None] = lambda _, __: None
 
     @contextmanager
     def during(self) -> Iterator[None]:
@@ -71,7 +58,7 @@ class WriteScope:
             _RUN.reset(token)
 
 
-_RUN: ContextVar[WriteScope | None] = ContextVar("orchmagic_once", default=None)
+_RUN: ContextVar[WriteScope | None] = ContextVar("orchmagic_write_scope", default=None)
 _WRITING: ContextVar[frozenset[tuple[str, str]]] = ContextVar("orchmagic_writing", default=frozenset())
 
 
@@ -113,45 +100,44 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def begun_later(*args: Any, **kwargs: Any) -> Any:
-            deed = WriteCall.of(function, key, args, kwargs)
-            if deed is None:
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            write = WriteCall.of(function, key, args, kwargs)
+            if write is None:
                 return await function(*args, **kwargs)
-            while not deed.claimed():  # noqa: ASYNC110 - the other one may be in another process
+            while not write.claimed():  # noqa: ASYNC110 - the other one may be in another process
                 await asyncio.sleep(_TICK)
-            if deed.found is None:
-                with deed.under_way():
-                    deed.result = await function(*args, **kwargs)
-            return deed.result
+            if not write.served:
+                with write.under_way():
+                    write.result = await function(*args, **kwargs)
+            return write.result
 
-        return begun_later
+        return run_async
 
     @functools.wraps(function)
-    def begun(*args: Any, **kwargs: Any) -> Any:
-        deed = WriteCall.of(function, key, args, kwargs)
-        if deed is None:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        write = WriteCall.of(function, key, args, kwargs)
+        if write is None:
             return function(*args, **kwargs)
-        while not deed.claimed():
-            deed.must_not_block()
+        while not write.claimed():
+            write.must_not_block()
             time.sleep(_TICK)
-        if deed.found is None:
-            with deed.under_way():
-                deed.result = function(*args, **kwargs)
-        return deed.result
+        if not write.served:
+            with write.under_way():
+                write.result = function(*args, **kwargs)
+        return write.result
 
-    return begun
+    return run
 
 
 class WriteCall:
-    """One call of a function that writes, inside a run. `found`: it was done before, and `result` is what it gave."""
+    """One call of a function that writes, inside a run. `served`: it was done before, and `result` is what it gave."""
 
-    def __init__(self, once: WriteScope, function: Callable[..., Any], key: str, call: str) -> None:
-        self.once = once
+    def __init__(self, scope: WriteScope, function: Callable[..., Any], key: str, call: str) -> None:
+        self.scope = scope
         self.function = function
         self.key = key
         self.call = call
-        self.id = ""
-        self.found: Write | None = None
+        self.served = False
         self.result: Any = None
 
     @classmethod
@@ -159,41 +145,36 @@ class WriteCall:
         cls, function: Callable[..., Any], key: Key | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> WriteCall | None:
         """None outside a run, and for a function that calls itself: that is still the same write."""
-        once = _RUN.get()
-        if once is None:
+        scope = _RUN.get()
+        if scope is None:
             return None
-        named = _named(function, args, kwargs)
-        what = named if key is None else key(**named)
-        found = what if isinstance(what, str) else _canonical(function.__name__, what)
-        shown = [repr(what)] if key else [f"{name}={value!r}" for name, value in named.items()]
+        arguments = _named(function, args, kwargs)
+        subject = arguments if key is None else key(**arguments)
+        text = subject if isinstance(subject, str) else _canonical(function.__name__, subject)
+        shown = [repr(subject)] if key else [f"{name}={value!r}" for name, value in arguments.items()]
         call = shorten(f"{function.__name__}({', '.join(shown)})", _SHOWN)
-        return None if (function.__name__, found) in _WRITING.get() else cls(once, function, found, call)
+        return None if (function.__name__, text) in _WRITING.get() else cls(scope, function, text, call)
 
     def claimed(self) -> bool:
-        """True when it is known what to do: run it, or serve what is `found`; False while somebody else runs it.
+        """True when it is known what to do: run it, or give what was `served`; False while somebody else runs it.
 
         Raises:
-            WriteUnknown: it was begun, and nobody knows how that ended.
+            WriteUnknown: it was begun, and its end is unknown.
         """
-        known = self.once.ledger.claim(self.function.__name__, self.key, self.call, self.once.run)
-        self.id = known.id
-        if known.mine:
-            self._log("begun")
+        write = self.write = self.scope.ledger.claim(self.function.__name__, self.key, self.call, self.scope.run)
+        if write.mine:
+            self.scope.on_write(write, "begun")
             return True
-        if known.state == "unknown":
+        if write.state == "unknown":
             raise WriteUnknown(
-                f"{known.call} was begun by run {known.run} and its end is unknown: check whether it was done, then "
-                f"write %orch writes settle {known.id}, or %orch writes forget {known.id} to let it run again"
+                f"{write.call} was begun by run {write.run} and its end is unknown: check whether it was done, then "
+                f"write %orch writes settle {write.id}, or %orch writes forget {write.id} to let it run again"
             )
-        if known.state == "begun":
+        if write.state == "begun":
             return False
-        self.found, self.result = known, _typed(self.function, known.result)
-        self.once.told(Repeated(known.tool, known.call, known.run, known.at))
-        self._log("served")
+        self.served, self.result = True, _typed(self.function, write.result)
+        self.scope.on_write(write, "served")
         return True
-
-    def _log(self, state: str) -> None:
-        self.once.log(self.function.__name__, self.id, state)
 
     def must_not_block(self) -> None:
         """A loop that waits here could never let the other one finish."""
@@ -206,21 +187,21 @@ class WriteCall:
     @contextmanager
     def under_way(self) -> Iterator[None]:
         """Record how it ends, whatever that end is."""
-        ledger = self.once.ledger
+        ledger, on_write = self.scope.ledger, self.scope.on_write
         token = _WRITING.set(_WRITING.get() | {(self.function.__name__, self.key)})
         try:
             yield
         except Exception:
-            ledger.failed(self.id)
-            self._log("failed")
+            ledger.failed(self.write.id)
+            on_write(self.write, "failed")
             raise
         except BaseException:  # cancelled, or interrupted: in the middle
-            ledger.cut_off(self.id)
-            self._log("unknown")
+            ledger.cut_off(self.write.id)
+            on_write(self.write, "unknown")
             raise
         else:
-            ledger.done(self.id, _plain(self.result))
-            self._log("done")
+            ledger.done(self.write.id, _plain(self.result))
+            on_write(self.write, "done")
         finally:
             _WRITING.reset(token)
 
