@@ -220,7 +220,7 @@ def latency(known: dict[str, np.ndarray], entries: int) -> None:
                 exact.append((await ask("How do I cancel the order that I placed?"))[1])
                 text = "How can I cancel the order that I placed?"
                 answer, took = await ask(text[: n % 20].upper() + text[n % 20 :])
-                assert answer.reason.startswith("semantic"), answer
+                assert answer.age is not None, answer
                 near.append(took)
             for name, spent in (("exact hit", exact), (f"semantic hit over {entries} entries", near)):
                 low, high = np.percentile(spent, [50, 95]) * 1e3

@@ -115,21 +115,24 @@ def build(parts: PipelineParts) -> Handler:
     # asked by four layers, and a run keeps its endpoints even when the settings change under it
     resolve, pool = functools.cache(parts.models.deployment), functools.cache(parts.models.pool)
     emit, cache, retry, world = parts.emit, parts.cache, parts.retry, parts.world
-    caching, listening = Caching(cache, resolve, emit, world.clock), FirstTokenTimer(emit)
+    caching, timer = Caching(cache, resolve, emit, world.clock), FirstTokenTimer(emit)
     waits: dict[str, Any] = {"time_left": parts.deadline.left, "sleep": world.sleep, "chance": world.chance}
     answers = _KnownAnswers(caching, parts.flights, resolve)
     guarding = Guarding(parts.guardrails)
+    semantic_caching = []
+    if parts.semantic is not None and cache is not None:
+        semantic_caching.append(SemanticCaching(parts.semantic, cache, resolve, emit, world.clock, world.chance))
     return stack(
-        _ProviderCall(listening, resolve, parts.models),
+        _ProviderCall(timer, resolve, parts.models),
         guarding.check_request,
         Tracing(emit),
         guarding.check_response,
         Journaling(parts.journal, resolve, emit, parts.budget),
         guarding.check_response,
         Fallback(emit),
-        LoadBalancing(pool, parts.health, emit, retry=retry, known=answers.has, listening=listening, **waits),
+        LoadBalancing(pool, parts.health, emit, retry=retry, known=answers.has, timer=timer, **waits),
         caching,
-        SemanticCaching(parts.semantic, cache, resolve, emit, world.clock, world.chance),
+        *semantic_caching,
         guarding.check_response,
         parts.flights.of(resolve, emit),
         Retry(retry, resolve, emit, **waits),

@@ -147,8 +147,7 @@ class ModelResponse:
     """A usable answer of `model` at `provider`. `cost` in US dollars, None = price unknown; `charged`: the endpoint
     itself reported it.
 
-    `age` is None for a fresh answer, else the seconds since the stored one was given; `reason` says why this
-    model answered ("first choice", "fallback after 429 from small").
+    `age` is None for a fresh answer, else the seconds since the stored one was given.
     """
 
     text: str
@@ -160,7 +159,6 @@ class ModelResponse:
     provider: str = ""
     logprobs: tuple[TokenLogprob, ...] | None = None
     age: float | None = None
-    reason: str = "first choice"
     charged: bool = False
 
 

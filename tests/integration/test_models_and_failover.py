@@ -13,7 +13,7 @@ from desk import KEY, Desk, always, story, told
 from orchmagic import Reply
 from orchmagic.errors import SettingsError
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.routing.ranking import Stats, ranked, scores
+from orchmagic.models.routing.ranking import Stats, candidates, scores
 from orchmagic.trace.events import Decided, DeploymentChosen
 
 pytestmark = pytest.mark.slow
@@ -164,7 +164,7 @@ def test_r9_one_question_in_a_hundred_explores():
     members = tuple(Deployment(f"p@{i}", "openai", "m") for i in range(4))
     chance = random.Random(7).random
     table = {m.alias: Stats(price=float(i)) for i, m in enumerate(members, 1)}
-    drawn = [ranked(Pool("p", members, "uptime"), table, chance)[0] for _ in range(10_000)]
+    drawn = [next(candidates(Pool("p", members, "uptime"), table, chance)) for _ in range(10_000)]
     explored = [c for c in drawn if str(c.reason).startswith("explored")]
     assert 70 <= len(explored) <= 130  # 100, three standard deviations of 10 each way
     assert {c.deployment.alias for c in explored} == {m.alias for m in members}

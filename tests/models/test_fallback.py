@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchmagic.core.portable import FAULTS
 from orchmagic.errors import (
     BudgetExceeded,
     CallTimeout,
@@ -16,6 +17,7 @@ from orchmagic.errors import (
 )
 from orchmagic.models import ModelRequest, ModelResponse
 from orchmagic.models.middleware.fallback import Fallback
+from orchmagic.models.wire.http_errors import _ERRORS
 from orchmagic.trace import audit_lines
 from orchmagic.trace.events import FellBack
 
@@ -44,10 +46,10 @@ def limited(attempts=1):
     return error
 
 
-async def test_the_first_choice_needs_no_reason():
+async def test_the_first_choice_needs_no_event():
     models, said = Models(), []
     answer = await Fallback(said.append)(request("small", "large"), models)
-    assert (answer.text, answer.reason) == ("I am small", "first choice")
+    assert answer.text == "I am small"
     assert models.asked == ["small"]
     assert said == []
 
@@ -55,16 +57,19 @@ async def test_the_first_choice_needs_no_reason():
 async def test_the_next_model_answers_and_says_whom_it_stands_for():
     models, said = Models(small=limited(attempts=3)), []
     answer = await Fallback(said.append)(request("small", "large"), models)
-    assert (answer.text, answer.reason) == ("I am large", "fallback from small: 429 after 3 attempts")
+    assert answer.text == "I am large"
     reason = "429 from host: slow down (3 attempts)"
     assert said == [FellBack(call="ask#1.1", source="small", target="large", error=reason, error_kind="429")]
 
 
 async def test_models_are_asked_in_order_and_each_once():
-    models = Models(small=limited(), large=CallTimeout("no answer"))
-    answer = await Fallback(lambda _: None)(request("small", "small", "large", "small", "tiny"), models)
+    models, said = Models(small=limited(), large=CallTimeout("no answer")), []
+    await Fallback(said.append)(request("small", "small", "large", "small", "tiny"), models)
     assert models.asked == ["small", "large", "tiny"]
-    assert answer.reason == "fallback from small: 429; from large: call timeout"
+    assert [(e.source, e.target, e.error_kind) for e in said] == [
+        ("small", "large", "429"),
+        ("large", "tiny", "timeout"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,15 @@ async def test_none_of_these_reaches_the_next_model(error):
     assert caught.value is error
     assert models.asked == ["small"]
     assert said == []
+
+
+UNUSABLE = {"refusal": RefusedReply, "length": TruncatedReply, "empty": EmptyReply, "connection": ConnectionLost}
+
+
+@pytest.mark.parametrize(("fault", "error"), [(f, e) for f, (e, _) in _ERRORS.items()] + list(UNUSABLE.items()))
+def test_an_error_is_retried_and_falls_back_as_the_table_that_exported_modules_share_says(fault, error):
+    assert (error.transient, error.falls_back) == (FAULTS[fault].retried, FAULTS[fault].falls_back)
+    assert {*_ERRORS, *UNUSABLE} == FAULTS.keys()
 
 
 async def test_when_all_fail_the_last_error_names_all_that_were_tried():

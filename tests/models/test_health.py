@@ -51,19 +51,19 @@ def health(clock, tmp_path):
 
 
 def fail(health, error, deployment=HERE):
-    given = health.enter(deployment, 10)
+    given = health.acquire(deployment, 10)
     assert isinstance(given, Permit), given
-    health.left(given, error=error)
+    health.release(given, error=error)
 
 
 def answer(health, deployment=HERE, seconds=1.0, written=10):
-    given = health.enter(deployment, 10)
+    given = health.acquire(deployment, 10)
     assert isinstance(given, Permit), given
-    health.left(given, seconds=seconds, tokens=20, written=written)
+    health.release(given, seconds=seconds, tokens=20, written=written)
 
 
 def closed(health, deployment=HERE):
-    found = health.enter(deployment, 10)
+    found = health.acquire(deployment, 10)
     assert isinstance(found, Unavailable), found
     return found
 
@@ -100,7 +100,7 @@ def test_these_open_it_at_once(health, clock, error, kind, seconds):
 def test_these_say_nothing_of_the_deployment(health, error):
     for _ in range(5):
         fail(health, error)
-    assert isinstance(health.enter(HERE, 10), Permit)
+    assert isinstance(health.acquire(HERE, 10), Permit)
     assert health.stats([HERE])["a"].uptime == 1.0
     assert not is_retryable_elsewhere(error)
 
@@ -108,26 +108,26 @@ def test_these_say_nothing_of_the_deployment(health, error):
 def test_when_the_time_is_over_one_call_probes_and_the_others_stay_away(health, clock):
     fail(health, QuotaExhausted("402"))
     clock.now += 601
-    probe = health.enter(HERE, 10)
+    probe = health.acquire(HERE, 10)
     assert isinstance(probe, Permit)
     assert probe.probe
     assert str(closed(health).reason) == "being tried by another call"
-    health.left(probe, seconds=1.0, written=5)
-    assert not health.enter(HERE, 10).probe
+    health.release(probe, seconds=1.0, written=5)
+    assert not health.acquire(HERE, 10).probe
     assert health.state(HERE) == "ok"
 
 
 def test_who_waits_for_a_probe_looks_again_after_a_second(health, clock):
     fail(health, QuotaExhausted("402"))
     clock.now += 601
-    health.enter(HERE, 10, timeout=60.0)
+    health.acquire(HERE, 10, timeout=60.0)
     assert closed(health).until == clock.now + 1
 
 
 def test_a_later_failure_never_shortens_the_time_of_an_open_circuit(health, clock):
-    early, late = health.enter(HERE, 10), health.enter(HERE, 10)
-    health.left(early, error=QuotaExhausted("402"))
-    health.left(late, error=RateLimited("429", retry_after=1))
+    early, late = health.acquire(HERE, 10), health.acquire(HERE, 10)
+    health.release(early, error=QuotaExhausted("402"))
+    health.release(late, error=RateLimited("429", retry_after=1))
     assert closed(health).until == clock.now + 600
 
 
@@ -143,30 +143,30 @@ def test_a_probe_that_fails_opens_it_again_for_twice_as_long(health, clock):
 def test_a_probe_that_was_cancelled_leaves_room_for_the_next(health, clock):
     fail(health, QuotaExhausted("402"))
     clock.now += 601
-    health.left(health.enter(HERE, 10))
-    assert health.enter(HERE, 10).probe
+    health.release(health.acquire(HERE, 10))
+    assert health.acquire(HERE, 10).probe
 
 
 def test_a_probe_that_never_ends_is_given_up(health, clock):
     fail(health, QuotaExhausted("402"))
     clock.now += 601
-    assert health.enter(HERE, 10, timeout=5.0).probe
+    assert health.acquire(HERE, 10, timeout=5.0).probe
     closed(health)
     clock.now += 36
-    assert health.enter(HERE, 10, timeout=5.0).probe
+    assert health.acquire(HERE, 10, timeout=5.0).probe
 
 
 def test_where_nobody_else_is_left_an_open_circuit_is_passed(health):
     fail(health, QuotaExhausted("402"))
-    assert isinstance(health.enter(HERE, 10, anyway=True), Permit)
+    assert isinstance(health.acquire(HERE, 10, anyway=True), Permit)
 
 
 def test_concurrency_is_a_limit_of_calls_under_way(health):
     two = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1", concurrency=2)
-    first, _ = health.enter(two, 10), health.enter(two, 10)
+    first, _ = health.acquire(two, 10), health.acquire(two, 10)
     assert closed(health, two).kind == "busy"
-    health.left(first, seconds=1.0)
-    assert isinstance(health.enter(two, 10), Permit)
+    health.release(first, seconds=1.0)
+    assert isinstance(health.acquire(two, 10), Permit)
 
 
 def test_requests_a_minute_are_counted_over_the_last_sixty_seconds(health, clock):
@@ -183,22 +183,22 @@ def test_requests_a_minute_are_counted_over_the_last_sixty_seconds(health, clock
 
 def test_tokens_a_minute_are_booked_at_their_worst_and_settled_at_what_was_used(health, clock):
     small = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1", tokens_per_minute=100)
-    given = health.enter(small, 90)
-    assert isinstance(health.enter(small, 20), Unavailable)
-    health.left(given, seconds=1.0, tokens=30)
+    given = health.acquire(small, 90)
+    assert isinstance(health.acquire(small, 20), Unavailable)
+    health.release(given, seconds=1.0, tokens=30)
     clock.now += 10
-    second = health.enter(small, 60)
+    second = health.acquire(small, 60)
     assert isinstance(second, Permit)
-    found = health.enter(small, 20)
+    found = health.acquire(small, 20)
     assert found.until == clock.now + 50  # when the first one's thirty are a minute old
-    health.left(second, sent=False)
-    assert isinstance(health.enter(small, 70), Permit)
+    health.release(second, sent=False)
+    assert isinstance(health.acquire(small, 70), Permit)
 
 
 def test_a_question_larger_than_the_limit_is_asked_when_nothing_else_was(health):
     small = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1", tokens_per_minute=100)
-    assert isinstance(health.enter(small, 500), Permit)
-    assert isinstance(health.enter(small, 1), Unavailable)
+    assert isinstance(health.acquire(small, 500), Permit)
+    assert isinstance(health.acquire(small, 1), Unavailable)
 
 
 def test_figures_are_what_was_seen_and_fade_with_time(health, clock):
@@ -226,13 +226,14 @@ def test_one_slow_spell_is_soon_forgotten_once_it_is_fast_again(health):
     assert found.uptime == 1.0
 
 
-def test_what_was_never_measured_counts_as_good_as_the_best(health):
-    other, third = (Deployment(n, "openai", n, "http://127.0.0.1:1/v1") for n in "bc")
+def test_each_deployment_has_figures_of_its_own_and_one_that_never_answered_is_not_measured(health):
+    other, third, fourth = (Deployment(n, "openai", n, "http://127.0.0.1:1/v1") for n in "bcd")
     answer(health, seconds=2.0, written=100)
     answer(health, other, seconds=0.5, written=10)
-    found = health.stats([HERE, other, third])
-    assert (found["c"].throughput, found["c"].latency) == (50, 0.5)
-    assert (found["b"].throughput, found["b"].latency) == (20, 0.5)
+    fail(health, ServerFailed("500"), third)
+    found = health.stats([HERE, other, third, fourth])
+    assert [(s.throughput, s.latency) for s in (found["a"], found["b"])] == [(50, 2.0), (20, 0.5)]
+    assert [s.measured for s in found.values()] == [True, True, False, False]
 
 
 def test_being_sent_away_is_no_outage(health):
@@ -256,7 +257,7 @@ def test_another_kernel_knows_what_this_one_learned(tmp_path):
         "from orchmagic.models import Deployment\n"
         "from orchmagic.models.routing.health import opened\n"
         "there = opened(pathlib.Path(sys.argv[1]))\n"
-        "print(there.enter(Deployment('x', 'openai', 'm', 'http://127.0.0.1:1/v1'), 1).reason)\n"
+        "print(there.acquire(Deployment('x', 'openai', 'm', 'http://127.0.0.1:1/v1'), 1).reason)\n"
         "there.close()\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
@@ -268,9 +269,9 @@ def test_a_damaged_file_is_a_warning_and_no_call_is_lost(tmp_path):
     (tmp_path / "deployments.sqlite").write_bytes(b"no database at all" * 100)
     health = opened(tmp_path)
     with pytest.warns(StoreWarning, match="record of deployments .* cannot be used"):
-        given = health.enter(HERE, 10)
+        given = health.acquire(HERE, 10)
     assert isinstance(given, Permit)
-    health.left(given, error=QuotaExhausted("402"))
+    health.release(given, error=QuotaExhausted("402"))
     closed(health)
     health.close()
 
@@ -280,17 +281,17 @@ def test_after_closing_nothing_is_kept_and_nothing_breaks(tmp_path):
     health.close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StoreWarning)
-        given = health.enter(HERE, 10)
+        given = health.acquire(HERE, 10)
         assert isinstance(given, Permit)
-        health.left(given, error=ModelError("x"))
+        health.release(given, error=ModelError("x"))
     assert health.stats([HERE])["a"].uptime == 1.0
 
 
 async def test_who_waits_for_a_place_is_woken_when_one_is_free(health):
-    given = health.enter(HERE, 10)
-    waiting = asyncio.create_task(health.freed(60.0))
+    given = health.acquire(HERE, 10)
+    waiting = asyncio.create_task(health.wait_for_release(60.0))
     await asyncio.sleep(0)
-    health.left(given, seconds=1.0)
+    health.release(given, seconds=1.0)
     await asyncio.wait_for(waiting, 5.0)
 
 
@@ -303,7 +304,7 @@ limit = {"rpm": {"requests_per_minute": 7}, "tpm": {"tokens_per_minute": 70}, "b
 there = opened(pathlib.Path(folder))
 asked = Deployment("x", "openai", "m", "http://127.0.0.1:1/v1", **limit)
 sys.stdin.readline()  # both processes begin at once
-got = [there.enter(asked, 10) for _ in range(20)]
+got = [there.acquire(asked, 10) for _ in range(20)]
 print(sum(isinstance(g, Permit) for g in got), flush=True)
 sys.stdin.readline()  # nobody gives a place back before the other has asked
 there.close()
@@ -332,7 +333,7 @@ def test_a_file_of_before_first_tokens_were_measured_is_read_on(tmp_path):
     before.close()
     health = opened(tmp_path)
     assert health.stats([HERE])["a"].latency == 3.0
-    health.left(health.enter(HERE, 10), seconds=1.0, first=0.5)
+    health.release(health.acquire(HERE, 10), seconds=1.0, first=0.5)
     assert health.stats([HERE])["a"].first == 0.5
     health.close()
 
@@ -341,17 +342,17 @@ def test_first_tokens_are_a_figure_of_their_own_and_recent_ones_count_most(healt
     answer(health)
     assert health.stats([HERE])["a"].first is None
     for _ in range(100):
-        health.left(health.enter(HERE, 10), seconds=2.0, first=1.0)
+        health.release(health.acquire(HERE, 10), seconds=2.0, first=1.0)
     for _ in range(10):
-        health.left(health.enter(HERE, 10), seconds=2.0, first=0.1)
+        health.release(health.acquire(HERE, 10), seconds=2.0, first=0.1)
     assert health.stats([HERE])["a"].first == pytest.approx(0.1 + 0.9 * 0.9**10)
 
 
 def test_questions_under_way_are_counted_until_they_end_or_are_given_up(health, clock):
-    passes = [health.enter(HERE, 10, timeout=5.0) for _ in range(3)]
+    passes = [health.acquire(HERE, 10, timeout=5.0) for _ in range(3)]
     assert health.stats([HERE])["a"].under_way == 3
-    health.left(passes[0], seconds=1.0)
-    health.left(passes[1], sent=False)
+    health.release(passes[0], seconds=1.0)
+    health.release(passes[1], sent=False)
     assert health.stats([HERE])["a"].under_way == 1
     clock.now += 36
     assert health.stats([HERE])["a"].under_way == 0

@@ -155,9 +155,8 @@ async def test_a_rate_limit_is_waited_for_as_long_as_it_asks(bench):
 
 async def test_after_the_retries_the_fallback_answers(bench):
     b = bench(lambda _: Reply(fault="500"), ["from large"])
-    answer = await b.ask()
+    assert (await b.ask()).text == "from large"
     assert (b.asked("small"), b.asked("large")) == (3, 1)
-    assert answer.reason == "fallback from small: 500 after 3 attempts"
     (fell,) = [e for e in b.said if isinstance(e, FellBack)]
     assert (fell.source, fell.target) == ("small", "large")
     assert fell.error == "500 from scripted: the server had an error (3 attempts)"

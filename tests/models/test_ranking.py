@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.routing.ranking import EXPLORE, PRICE, SCORED, UPTIME, Stats, penalty, ranked, scores, turns
+from orchmagic.models.routing.ranking import EXPLORE, PRICE, SCORED, UPTIME, Stats, candidates, penalty, scores
 
 # price: (in + out) / 2, US dollars per million tokens
 TABLE = [
@@ -94,28 +94,27 @@ def test_the_scores_by_latency_are_reproduced_by_hand():
 def test_by_latency_what_was_never_measured_is_tried_first_by_one_question_at_a_time():
     known, new = TABLE[0], Stats(measured=False)
     idle = {"p@0": known, "p@1": TABLE[1], "p@2": new}
-    first, second, third = ranked(pool("latency"), idle, never)
+    first, second, third = candidates(pool("latency"), idle, never)
     assert [c.deployment.alias for c in (first, second, third)] == ["p@2", "p@1", "p@0"]
     assert str(first.reason).startswith("not measured yet, tried now, number 1 of 3 (uptime 100%")
     tried = {**idle, "p@2": replace(new, under_way=1)}
-    assert [c.deployment.alias for c in turns(pool("latency"), tried, never)] == ["p@1", "p@0", "p@2"]
+    assert [c.deployment.alias for c in candidates(pool("latency"), tried, never)] == ["p@1", "p@0", "p@2"]
     # measured as a whole, but never while streaming: there it is new
-    assert ranked(pool("latency"), {**idle, "p@0": replace(known, first=1.0)}, never, streaming=True)[
-        0
-    ].deployment.alias in {"p@1", "p@2"}
+    streamed = {**idle, "p@0": replace(known, first=1.0)}
+    assert next(candidates(pool("latency"), streamed, never, streaming=True)).deployment.alias in {"p@1", "p@2"}
 
 
 def test_a_first_wave_by_latency_spreads_over_all():
     asked = Counter()
     for _ in range(30):
         stats = {f"p@{i}": Stats(measured=False, under_way=asked[f"p@{i}"]) for i in range(3)}
-        asked[ranked(pool("latency"), stats, never)[0].deployment.alias] += 1
+        asked[next(candidates(pool("latency"), stats, never)).deployment.alias] += 1
     assert set(asked.values()) == {10}
 
 
 def test_the_best_score_is_asked_first_and_says_why():
     stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
-    found = ranked(pool("price"), stats, never)
+    found = list(candidates(pool("price"), stats, never))
     assert [c.deployment.alias for c in found] == ["p@1", "p@0", "p@2"]
     assert str(found[0].reason) == "score 0.139, number 1 of 3 (uptime 98%, 50 tokens/s, 0.50 s, $1.00/M)"
 
@@ -124,7 +123,7 @@ def test_the_best_score_is_asked_first_and_says_why():
 def test_one_question_in_a_hundred_explores_whatever_the_scores_say(policy, best):
     chance = random.Random(7).random
     stats = dict(zip(("p@0", "p@1", "p@2"), TABLE, strict=True))
-    firsts = [ranked(pool(policy), stats, chance)[0] for _ in range(10_000)]
+    firsts = [next(candidates(pool(policy), stats, chance)) for _ in range(10_000)]
     explored = [c for c in firsts if str(c.reason).startswith("explored")]
     assert 70 <= len(explored) <= 130  # 100 expected, three deviations of 10
     assert set(Counter(c.deployment.alias for c in explored)) == {"p@0", "p@1", "p@2"}
@@ -134,7 +133,7 @@ def test_one_question_in_a_hundred_explores_whatever_the_scores_say(policy, best
 def test_the_same_seed_explores_the_same_questions():
     def run():
         chance = random.Random(3).random
-        return [str(ranked(pool("price"), {}, chance)[0].reason) for _ in range(500)]
+        return [str(next(candidates(pool("price"), {}, chance)).reason) for _ in range(500)]
 
     assert run() == run()
 
@@ -142,15 +141,15 @@ def test_the_same_seed_explores_the_same_questions():
 def test_weights_share_the_questions():
     weighted = Pool("p", (*members(1, weight=3.0), Deployment("p@1", "scripted", "m", weight=1.0)), "weighted")
     chance = random.Random(1).random
-    first = Counter(ranked(weighted, {}, chance)[0].deployment.alias for _ in range(10_000))
+    first = Counter(next(candidates(weighted, {}, chance)).deployment.alias for _ in range(10_000))
     assert first["p@0"] / 10_000 == pytest.approx(0.75, abs=0.02)
-    drawn = ranked(weighted, {}, chance)
+    drawn = list(candidates(weighted, {}, chance))
     assert {c.deployment.alias for c in drawn} == {"p@0", "p@1"}
     assert "of 4" in str(drawn[0].reason)
 
 
 def test_an_ordered_list_stays_in_order():
-    assert [str(c.reason) for c in ranked(pool("order"), {}, never)] == [
+    assert [str(c.reason) for c in candidates(pool("order"), {}, never)] == [
         "first choice",
         "number 2 of 3",
         "number 3 of 3",
@@ -166,33 +165,34 @@ STORM = {
 
 
 def test_who_cannot_be_asked_is_no_yardstick_for_the_others():
-    assert [c.deployment.alias for c in ranked(pool("uptime"), STORM, never)] == ["p@0", "p@2", "p@1"]
-    asked = turns(pool("uptime"), STORM, never)
-    first, second, third = asked
+    all_three = scores(list(STORM.values()), "uptime")
+    assert all_three[0] < all_three[2] < all_three[1]
+    first, second, third = candidates(pool("uptime"), STORM, never)
     assert [c.deployment.alias for c in (first, second, third)] == ["p@0", "p@1", "p@2"]
     # of the two: the dearer one has 0.2 x price against 0.2 x throughput + 0.1 x latency
     assert str(second.reason) == "score 0.200, number 1 of 2 (uptime 100%, 330 tokens/s, 0.30 s, $1.00/M)"
     assert str(third.reason) == "the only one left"
-    assert [c.deployment.alias for c in turns(pool("uptime"), STORM, never, {"p@0"})] == ["p@1", "p@2"]
+    assert [c.deployment.alias for c in candidates(pool("uptime"), STORM, never, {"p@0"})] == ["p@1", "p@2"]
 
 
 def test_a_question_that_passes_closed_deployments_explores_no_more_often():
     chance = random.Random(7).random
     explored = sum(
-        any(str(c.reason).startswith("explored") for c in turns(pool("uptime"), STORM, chance)) for _ in range(10_000)
+        any(str(c.reason).startswith("explored") for c in candidates(pool("uptime"), STORM, chance))
+        for _ in range(10_000)
     )
     assert 70 <= explored <= 130
 
 
 def test_in_an_ordered_list_who_is_passed_keeps_its_number():
-    assert [str(c.reason) for c in turns(pool("order"), {}, never, {"p@0"})] == ["number 2 of 3", "number 3 of 3"]
+    assert [str(c.reason) for c in candidates(pool("order"), {}, never, {"p@0"})] == ["number 2 of 3", "number 3 of 3"]
 
 
-def test_who_is_shut_or_was_never_measured_is_no_yardstick_either():
+def test_who_is_skipped_or_was_never_measured_is_no_yardstick_either():
     fast = STORM["p@0"]
-    shut = {**STORM, "p@0": replace(fast, shut=True)}
-    assert [c.deployment.alias for c in turns(pool("uptime"), shut, never)] == ["p@1", "p@2", "p@0"]
+    skipped = {**STORM, "p@0": replace(fast, circuit_open=True)}
+    assert [c.deployment.alias for c in candidates(pool("uptime"), skipped, never)] == ["p@1", "p@2", "p@0"]
     # nobody knows how fast it is: as good as the best of those that can be asked, not as one that cannot
-    unknown = {**shut, "p@3": Stats(uptime=0.5, throughput=2000, latency=0.05, price=1.0, measured=False)}
-    found = turns(pool("uptime", 4), unknown, never)
+    unknown = {**skipped, "p@3": Stats(uptime=0.5, throughput=2000, latency=0.05, price=1.0, measured=False)}
+    found = candidates(pool("uptime", 4), unknown, never)
     assert [c.deployment.alias for c in found] == ["p@1", "p@2", "p@3", "p@0"]

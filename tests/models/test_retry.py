@@ -179,7 +179,7 @@ async def test_a_cancel_during_a_wait_ends_the_call():
         waiting.set()
         await asyncio.Event().wait()
 
-    world.retry._sleep = forever
+    world.retry.sleep = forever
     task = asyncio.create_task(world.ask())
     await waiting.wait()
     task.cancel()

@@ -23,7 +23,7 @@ def answering(outcome):
 
 async def test_a_call_starts_and_finishes_within_its_step():
     said = []
-    answer = ModelResponse("hello", model="m-1", provider="p", reason="first choice")
+    answer = ModelResponse("hello", model="m-1", provider="p")
     assert await Tracing(said.append)(REQUEST, answering(answer)) is answer
     assert said == [
         CallStarted(call="extract#2.1", span="extract#2", model="small", messages=REQUEST.messages),

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 
 from orchmagic.guards import Finding, GuardPlug
-from orchmagic.guards.detectors._attacks import STRONG, WEAK
 from orchmagic.guards.normalize import NormalizedText, plain
 
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{32,20000}={0,2}")
@@ -22,6 +23,20 @@ _BETWEEN = re.compile(r"[ .\-_*]")
 _BITS = re.compile(r"(?:[01]{8}\s?){8,4000}")
 _FLAG = "\U0001f3f4"  # flags of regions are written with tags
 _LEET = str.maketrans("013457@$!", "oieastasi")
+_ATTACKS = tomllib.loads(files("orchmagic.guards.detectors").joinpath("attacks.toml").read_text(encoding="utf-8"))
+
+
+def _forms(kinds: Mapping[str, list[str]]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((kind, re.compile(_expanded(form))) for kind, forms in kinds.items() for form in forms)
+
+
+def _expanded(form: str) -> str:
+    for name, words in _ATTACKS["parts"].items():
+        form = form.replace(f"<{name}>", words)
+    return form.replace(" ", r"\s+")
+
+
+_STRONG, _WEAK = _forms(_ATTACKS["strong"]), _forms(_ATTACKS["weak"])
 
 
 class Injection:
@@ -41,11 +56,11 @@ def _signs(text: str) -> list[Finding]:
     spellings = (text,) if leet is None else (text, leet)  # of the same length
     strong = [
         Finding(*m.span(), what)
-        for what, pattern in STRONG
+        for what, pattern in _STRONG
         for spelling in spellings
         for m in pattern.finditer(spelling)
     ]
-    weak = [Finding(*m.span(), what) for what, pattern in WEAK for m in pattern.finditer(text)]
+    weak = [Finding(*m.span(), what) for what, pattern in _WEAK for m in pattern.finditer(text)]
     return strong + (weak if len({w.what for w in weak}) > 1 or (strong and weak) else [])
 
 

@@ -6,14 +6,13 @@ Names, addresses and birthdays have no form: they are not found. `pii:email|card
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.guards import Finding, GuardPlug
 from orchmagic.guards.detection import without_overlaps
-from orchmagic.guards.detectors._identities import IDENTITIES, Identity
+from orchmagic.guards.detectors._identities import IDENTITIES
 from orchmagic.guards.normalize import plain
 
 _NEAR = 40  # characters before a number in which its name must stand
@@ -43,18 +42,18 @@ _REGIONS = re.findall(
 
 
 class Pii:
-    """`kinds` are detected in this order; of findings that overlap the first counts."""
+    """`detectors` are asked in this order; of findings that overlap the first counts."""
 
     slow = False
 
-    def __init__(self, kinds: Mapping[str, Callable[[str], Iterator[Finding]]]) -> None:
-        self._kinds = kinds
+    def __init__(self, detectors: Sequence[Callable[[str], Iterator[Finding]]]) -> None:
+        self._detectors = detectors
 
     def find(self, text: str) -> list[Finding]:
         if not any(c.isdigit() or c == "@" for c in text):
             return []
         form = plain(text)
-        return form.to_original(without_overlaps(f for detect in self._kinds.values() for f in detect(form.text)))
+        return form.to_original(without_overlaps(f for detect in self._detectors for f in detect(form.text)))
 
 
 def _emails(text: str) -> Iterator[Finding]:
@@ -83,11 +82,12 @@ def _ibans(text: str) -> Iterator[Finding]:
             number = number[:-1].rstrip(" -")
 
 
-def _identities(text: str, identity: Identity) -> Iterator[Finding]:
-    for match in identity.pattern.finditer(text):
-        before = text[max(0, match.start() - _NEAR) : match.start()]
-        if (identity.named is None or identity.named.search(before)) and _is_valid(identity.module, match[0]):
-            yield Finding(*match.span(), identity.what)
+def _identities(text: str) -> Iterator[Finding]:
+    for identity in IDENTITIES:
+        for match in identity.pattern.finditer(text):
+            before = text[max(0, match.start() - _NEAR) : match.start()]
+            if (identity.named is None or identity.named.search(before)) and _is_valid(identity.module, match[0]):
+                yield Finding(*match.span(), identity.what)
 
 
 def _is_valid(module: str, number: str) -> bool:
@@ -135,30 +135,19 @@ def _addresses(text: str) -> Iterator[Finding]:
             continue
 
 
-_BASE: Mapping[str, Callable[[str], Iterator[Finding]]] = {
-    "email": _emails, "iban": _ibans, "card": _cards, "phone": _phones, "ip": _addresses,
+# An IBAN holds what looks like a card, and a card what looks like a telephone number: the first of these counts.
+_KINDS: Mapping[str, Callable[[str], Iterator[Finding]]] = {
+    "email": _emails, "iban": _ibans, "card": _cards, "id": _identities, "phone": _phones, "ip": _addresses,
 }  # fmt: skip
 _DEFAULT = ("email", "iban", "card", "id", "phone")
 
 
 def _create(argument: str | None, _: Mapping[str, str]) -> Pii:
     _installed()
-    known = (*_BASE, "id")
-    kinds = [k.strip() for k in argument.split("|")] if argument else list(_DEFAULT)
-    if wrong := [k for k in kinds if k not in known]:
-        raise ValueError(f"{wrong[0]!r} is no kind: write some of {'|'.join(known)}{nearest(wrong[0], known)}")
-    chosen: dict[str, Callable[[str], Iterator[Finding]]] = {}
-    for kind in sorted(kinds, key=_order):
-        if kind == "id":
-            chosen |= {f"id {n}": partial(_identities, identity=identity) for n, identity in enumerate(IDENTITIES)}
-        else:
-            chosen[kind] = _BASE[kind]
-    return Pii(chosen)
-
-
-def _order(kind: str) -> int:
-    """An IBAN holds what looks like a card, and a card what looks like a telephone number."""
-    return (*_DEFAULT, "ip").index(kind)
+    kinds = [k.strip() for k in argument.split("|")] if argument else _DEFAULT
+    if wrong := [k for k in kinds if k not in _KINDS]:
+        raise ValueError(f"{wrong[0]!r} is no kind: write some of {'|'.join(_KINDS)}{nearest(wrong[0], _KINDS)}")
+    return Pii([detect for kind, detect in _KINDS.items() if kind in kinds])
 
 
 def _installed() -> None:

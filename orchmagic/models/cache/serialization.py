@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from orchmagic.models.types import ModelResponse, TokenLogprob, ToolCall
@@ -33,11 +33,22 @@ def load(data: Mapping[str, Any]) -> ModelResponse:
     logprobs = None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"])
     calls = tuple(ToolCall(**call) for call in data["tool_calls"])
     usage = Usage(**data["usage"])
-    texts = (data["text"], data["finish_reason"], data["model"], data["provider"], data["reason"])
+    texts = (data["text"], data["finish_reason"], data["model"], data["provider"])
     if not all(isinstance(text, str) for text in (*texts, *(c.name for c in calls), *(c.arguments for c in calls))):
         raise TypeError("text was expected")
     if not all(isinstance(number, int) for number in data["usage"].values()):
         raise TypeError("a number of tokens was expected")
     if not all(isinstance(number, int | float | None) for number in (data["cost"], data["age"])):
         raise TypeError("a cost and an age were expected")
-    return ModelResponse(**{**data, "usage": usage, "tool_calls": calls, "logprobs": logprobs})
+    known = {name: value for name, value in data.items() if name != "reason"}  # which older versions stored
+    return ModelResponse(**{**known, "usage": usage, "tool_calls": calls, "logprobs": logprobs})
+
+
+def load_entry(entry: Mapping[str, Any], ttl: float | None, now: float) -> ModelResponse | None:
+    """The answer in an entry of the cache with its age; None: it is too old for `ttl`, whatever that was when stored.
+
+    Raises:
+        TypeError, KeyError, ValueError: what was stored is none.
+    """
+    age = max(0.0, now - float(entry["stored"]))  # a clock that was set back makes no answer younger than new
+    return None if ttl is not None and age >= ttl else replace(load(entry["answer"]), age=age)

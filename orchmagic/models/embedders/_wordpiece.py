@@ -5,6 +5,7 @@ Our own 60 lines, because the `tokenizers` package brings fifteen others along f
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
@@ -17,7 +18,6 @@ _IDEOGRAPHS = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
     (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
 )  # fmt: skip  # a table of pairs
-_ASCII_MARKS = ((33, 47), (58, 64), (91, 96), (123, 126))
 
 
 def ids(text: str) -> list[int]:
@@ -59,9 +59,7 @@ def _spaced(character: str) -> str:
 
 
 def _is_mark(character: str) -> bool:
-    if any(low <= ord(character) <= high for low, high in _ASCII_MARKS):
-        return True
-    return unicodedata.category(character)[0] == "P"
+    return character in string.punctuation or unicodedata.category(character)[0] == "P"
 
 
 def _pieces(word: str, known: dict[str, int]) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from orchmagic.core import tokens
 from orchmagic.core.numbers import plain
@@ -23,36 +23,35 @@ _MESSAGE = 16  # tokens that a chat template may put around a message
 _TOOLS = 256  # and around the list of tools: some templates explain there how to call them
 
 
+@dataclass(slots=True)
 class Budgeting:
-    """The innermost middleware: every attempt passes here."""
+    """The innermost middleware: every attempt passes here. `unpriced` says what to write where the price is unknown."""
 
-    def __init__(
-        self, budget: Budget, resolve: Callable[[str], Deployment], advice: Callable[[Deployment], str] | None = None
-    ) -> None:
-        self._budget = budget
-        self._resolve = resolve
-        self._advice = advice or (lambda _: "set input_price and output_price, US dollars per million tokens")
+    budget: Budget
+    resolve: Callable[[str], Deployment]
+    unpriced: Callable[[Deployment], str] = lambda _: "set input_price and output_price, US dollars per million"
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        deployment = self._resolve(request.model)
+        deployment = self.resolve(request.model)
         worst = worst_case(request, deployment)
-        bound = next((b for b in self._budget.chain if b.money is not None), None)
+        bound = next((b for b in self.budget.chain if b.money is not None), None)
         if bound is not None and worst.cost is None:
             limit = f"{'notebook ' * bound.shared}budget: limit ${plain(bound.money or 0.0)}"
             name = f"{deployment.alias!r} ({deployment.model})"
-            raise BudgetExceeded(f"{limit}, but the price of {name} is unknown: {self._advice(deployment)}")
-        number = await self._budget.reserve(worst)
+            raise BudgetExceeded(f"{limit}, but the price of {name} is unknown: {self.unpriced(deployment)}")
+        number = await self.budget.reserve(worst)
         spent = replace(worst, guessed=True)  # a cancelled or broken call may have been billed in full
         try:
             answer = await handler(request)
-            spent = _billed(answer.usage, answer.cost, worst)
+            spent = _spend(answer.usage, answer.cost, worst)
         except OrchError as error:
-            spent = _lost(error, worst)
+            if (billed := prices.of_failure(error)) is not None:
+                spent = _spend(*billed, worst)
             raise
         else:
             return answer
         finally:
-            self._budget.settle(number, spent)
+            self.budget.settle(number, spent)
 
 
 def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
@@ -74,13 +73,5 @@ def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
     return Spend(prompt + reply, prices.worst(deployment, prompt, reply, body, **may))
 
 
-def _billed(usage: Usage, cost: float | None, worst: Spend) -> Spend:
+def _spend(usage: Usage, cost: float | None, worst: Spend) -> Spend:
     return Spend(usage.total, worst.cost if cost is None else cost)
-
-
-def _lost(error: OrchError, worst: Spend) -> Spend:
-    """What a failed attempt is billed: the worst case if that is unknown."""
-    usage = getattr(error, "usage", None)
-    if usage is not None:
-        return _billed(usage, getattr(error, "cost", None), worst)
-    return replace(worst, guessed=True) if getattr(error, "may_have_spent", False) else Spend()

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchmagic.models.cache import Cache, Complaints, serialization
@@ -20,6 +20,7 @@ T = TypeVar("T")
 _THREADS = ThreadPoolExecutor(16, "orchmagic-cache")
 
 
+@dataclass(slots=True)
 class Caching:
     """`cache` None switches it off; a stored answer keeps its usage and cost, and `age` says they are not new.
 
@@ -27,58 +28,44 @@ class Caching:
     remote one is read in another thread, so that only the call that needs its answer waits for it.
     """
 
-    def __init__(
-        self,
-        cache: Cache | None,
-        resolve: Callable[[str], Deployment],
-        emit: Emit,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._cache = cache
-        self._resolve = resolve
-        self._emit = emit
-        self._clock = clock
-        self._complain = Complaints()
+    cache: Cache | None
+    resolve: Callable[[str], Deployment]
+    emit: Emit
+    clock: Callable[[], float] = time.time
+    complain: Complaints = field(default_factory=Complaints, init=False)
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        if self._cache is None or request.cache == "off":
+        if self.cache is None or request.cache == "off":
             return await handler(request)
-        name = key(request, self._resolve(request.model))
-        if request.cache == "use" and (stored := await self._read(self._cache, name, request.ttl)) is not None:
-            self._emit(CacheHit(call=request.call, age=stored.age or 0.0, usage=stored.usage, cost=stored.cost))
+        name = key(request, self.resolve(request.model))
+        if request.cache == "use" and (stored := await self._read(self.cache, name, request.ttl)) is not None:
+            self.emit(CacheHit(call=request.call, age=stored.age or 0.0, usage=stored.usage, cost=stored.cost))
             return stored
         answer = await handler(request)
         if answer.age is None:  # else it was shared, and the call that sent the request stores it
-            await self._write(self._cache, name, answer, request.ttl)
+            await self._write(self.cache, name, answer, request.ttl)
         return answer
 
     async def holds(self, request: ModelRequest) -> bool:
         """Whether the cache has an answer to this request."""
-        if self._cache is None or request.cache != "use":
+        if self.cache is None or request.cache != "use":
             return False
-        return await self._read(self._cache, key(request, self._resolve(request.model)), request.ttl) is not None
+        return await self._read(self.cache, key(request, self.resolve(request.model)), request.ttl) is not None
 
     async def _read(self, cache: Cache, name: str, ttl: float | None) -> ModelResponse | None:
         try:
             entry = await _off_loop(cache, lambda: cache.get(name))
-            if entry is None:
-                return None
-            # a clock that was set back makes no answer younger than new
-            age = max(0.0, self._clock() - float(entry["stored"]))
-            # it was stored with the ttl of then; the one of now may be shorter
-            if ttl is not None and age >= ttl:
-                return None
-            return replace(serialization.load(entry["answer"]), age=age, reason="cached")
+            return None if entry is None else serialization.load_entry(entry, ttl, self.clock())
         except Exception as error:  # noqa: BLE001 - a damaged entry or a foreign cache may raise anything
-            self._complain("read", f"a stored answer cannot be read, so the model is called again: {error!r}")
+            self.complain("read", f"a stored answer cannot be read, so the model is called again: {error!r}")
             return None
 
     async def _write(self, cache: Cache, name: str, answer: ModelResponse, ttl: float | None) -> None:
         try:
-            entry = {"stored": self._clock(), "answer": serialization.dump(answer)}
+            entry = {"stored": self.clock(), "answer": serialization.dump(answer)}
             await _off_loop(cache, lambda: cache.set(name, entry, ttl))
         except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
-            self._complain("write", f"an answer cannot be stored: {error!r}")
+            self.complain("write", f"an answer cannot be stored: {error!r}")
 
 
 async def _off_loop(cache: Cache, action: Callable[[], T]) -> T:

@@ -23,42 +23,28 @@ class Fallback:
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         models = tuple(dict.fromkeys((request.model, *request.fallback)))
-        short: list[str] = []
-        long: list[str] = []
-        for number, model in enumerate(models, 1):
+        failures: list[str] = []
+        for model, following in zip(models, (*models[1:], None), strict=True):
             try:
-                answer = await handler(replace(request, model=model))
+                return await handler(replace(request, model=model))
             except ModelError as error:
-                short.append(f"{model}: {kind(error)}{_after(error)}")
-                long.append(f"{kind(error)} from {model}{_after(error)}: {error}")
-                if not error.falls_back or number == len(models):
-                    error.args = (_last_words(error, long),)
+                after = f" after {error.attempts} attempts" if error.attempts > 1 else ""
+                failures.append(f"{kind(error)} from {model}{after}: {error}")
+                if following is None or not error.falls_back:
+                    error.args = (_summary(error, failures),)
                     raise
-                fell = partial(FellBack, call=request.call, source=model, target=models[number])
-                self._emit(fell(error=say(error) + _all(error), error_kind=error_kind(error)))
-            else:
-                if not short:
-                    return answer
-                how = "" if answer.reason == "first choice" else f"; {answer.reason}"
-                return replace(answer, reason=f"fallback from {'; from '.join(short)}{how}")
+                fell_back = partial(FellBack, call=request.call, source=model, target=following)
+                self._emit(fell_back(error=say(error) + _attempts(error), error_kind=error_kind(error)))
         raise AssertionError("unreachable: the last model answers or raises")
 
 
-def _after(error: ModelError) -> str:
-    return f" after {error.attempts} attempts" if error.attempts > 1 else ""
-
-
-def _all(error: ModelError) -> str:
+def _attempts(error: ModelError) -> str:
     return f" ({error.attempts} attempts)" if error.attempts > 1 else ""
 
 
-def _last_words(error: ModelError, tried: list[str]) -> str:
-    if len(tried) == 1:
-        return f"{error}{_all(error)}{_advice(error)}"
-    return f"none of {len(tried)} models answered: {'; '.join(tried)}"
-
-
-def _advice(error: ModelError) -> str:
-    """Where the endpoint asks for a wait: that is for others to answer meanwhile."""
-    asked = isinstance(error, RateLimited) and error.retry_after is not None
-    return ": write --fallback MODEL, or give the alias another deployment" if asked else ""
+def _summary(error: ModelError, failures: list[str]) -> str:
+    if len(failures) > 1:
+        return f"none of {len(failures)} models answered: {'; '.join(failures)}"
+    asks_to_wait = isinstance(error, RateLimited) and error.retry_after is not None
+    advice = ": write --fallback MODEL, or give the alias another deployment" if asks_to_wait else ""
+    return f"{error}{_attempts(error)}{advice}"

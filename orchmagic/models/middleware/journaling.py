@@ -6,7 +6,7 @@ Outside fallback and cache: what the run got for a question is what it gets agai
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache import serialization
@@ -15,9 +15,8 @@ from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, Mode
 from orchmagic.storage.journal import Journal
 from orchmagic.trace.events import JournalHit
 
-REASON = "from the record"
 
-
+@dataclass(slots=True)
 class Journaling:
     """Just inside tracing. What an earlier life of the run paid counts against its budget, as it did then.
 
@@ -25,30 +24,28 @@ class Journaling:
     without a word: its events and costs are in the trace.
     """
 
-    def __init__(self, journal: Journal, resolve: Callable[[str], Deployment], emit: Emit, budget: Budget) -> None:
-        self._journal = journal
-        self._resolve = resolve
-        self._emit = emit
-        self._budget = budget
+    journal: Journal
+    resolve: Callable[[str], Deployment]
+    emit: Emit
+    budget: Budget
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        name = key(request, self._resolve(request.model))
-        found = self._journal.recall(request.call, name)
+        name = key(request, self.resolve(request.model))
+        found = self.journal.recall(request.call, name)
         answer = None if found is None else _read(found.value)
         if found is not None and answer is not None:
             return self._recalled(request.call, answer, own=found.own)
         answer = await handler(request)
-        self._journal.keep(request.call, name, serialization.dump(answer))
-        self._budget.count_once(request.call)
+        self.journal.keep(request.call, name, serialization.dump(answer))
+        self.budget.count_once(request.call)
         return answer
 
     def _recalled(self, call: str, answer: ModelResponse, *, own: bool) -> ModelResponse:
         paid = own and answer.age is None  # else the cache gave it, then as now for nothing
         spent = (answer.usage.total, answer.cost) if paid else ()
-        if self._budget.count_once(call, *spent):
-            return answer
-        self._emit(JournalHit(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
-        return replace(answer, reason=REASON)
+        if not self.budget.count_once(call, *spent):
+            self.emit(JournalHit(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
+        return answer
 
 
 def _read(data: object) -> ModelResponse | None:

@@ -1,4 +1,4 @@
-"""Choose among the deployments of an alias; when one fails ask the next, and say why each was chosen.
+"""Choose among the deployments of an alias; when one fails call the next. An event says why each was chosen.
 
 Just inside fallback: here it is the same model elsewhere, there another model. Just outside the cache: an answer that
 one of them gave before is served without choosing.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from orchmagic.core.portable import is_too_long, retry_wait
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited, error_kind
@@ -18,17 +19,18 @@ from orchmagic.models.routing.capabilities import capable, interchangeable
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, Permit
-from orchmagic.models.routing.ranking import SCORED, Choice, turns
+from orchmagic.models.routing.ranking import SCORED, Choice, candidates
 from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire.chat_completions import prompt_tokens
-from orchmagic.models.wire.http_errors import each, kind, say
+from orchmagic.models.wire.http_errors import each, say
 from orchmagic.trace.events import DeploymentChosen, FellBack
 from orchmagic.trace.reasons import Reason
 
 _TINY = 1e-6  # seconds: an answer takes some time, whatever the clock says
-_LOOK = 0.25  # seconds between looks at a deployment that other kernels keep busy
+_POLL = 0.25  # seconds between checks of a deployment that other kernels keep busy
 
 
+@dataclass(slots=True)
 class LoadBalancing:
     """`pool` finds the deployments behind a name (None: there is nothing to choose or count).
 
@@ -36,268 +38,239 @@ class LoadBalancing:
     be answered without asking (cache, the same question under way). The rest is the world, for tests.
     """
 
-    def __init__(
-        self,
-        pool: Callable[[str], Pool | None],
-        health: Health,
-        emit: Emit,
-        *,
-        retry: int = 0,
-        known: Callable[[ModelRequest], Awaitable[bool]] | None = None,
-        time_left: Callable[[], float | None] = lambda: None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-        listening: FirstTokenTimer | None = None,
-    ) -> None:
-        self.pool = pool
-        self.health = health
-        self.emit = emit
-        self.retry = retry
-        self.known = known
-        self.time_left = time_left
-        self.sleep = sleep
-        self.chance = chance
-        self.listening = listening or FirstTokenTimer(emit)
+    pool: Callable[[str], Pool | None]
+    health: Health
+    emit: Emit
+    _: KW_ONLY
+    timer: FirstTokenTimer
+    retry: int = 0
+    known: Callable[[ModelRequest], Awaitable[bool]] | None = None
+    time_left: Callable[[], float | None] = lambda: None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         pool = self.pool(request.model)
         if pool is None:
             return await handler(request)
         fitting = replace(pool, members=capable(pool, request))
-        while (asked := await self._known(fitting, request)) is not None:
+        while (answered := await self._answered(fitting, request)) is not None:
             try:
-                return await handler(asked)
+                return await handler(answered)
             except ModelError as error:  # it was somebody else's call, who may be asking the next one by now
                 if not is_retryable_elsewhere(error):
                     raise
         return await RoutedCall(self, fitting, request, handler).answer()
 
-    async def _known(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
-        """The request to the deployment that answers it without being asked."""
+    async def _answered(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
+        """The request to the deployment whose answer is known already; None: there is none."""
         for member in interchangeable(pool):
-            asked = replace(request, model=member.alias)
-            if self.known is not None and await self.known(asked):
-                return asked
+            to_member = replace(request, model=member.alias)
+            if self.known is not None and await self.known(to_member):
+                return to_member
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Admitted:
-    choice: Choice
-    given: Permit
-
-    @property
-    def name(self) -> str:
-        return self.choice.deployment.alias
-
-
+@dataclass(slots=True)
 class RoutedCall:
     """One question on its way through the deployments."""
 
-    def __init__(self, balancing: LoadBalancing, pool: Pool, request: ModelRequest, handler: Handler) -> None:
-        self._by = balancing
-        self._pool = pool
-        self._request = request
-        self._handler = handler
-        self._tokens = prompt_tokens(request.messages)
-        self._failed: dict[str, ModelError] = {}  # in this round
-        self._tried: list[tuple[str, ModelError]] = []
-        self._rounds = 0
-        self._busy: set[str] = set()  # deployments that lost a race: they are still at it
+    balancing: LoadBalancing
+    pool: Pool
+    request: ModelRequest
+    handler: Handler
+    failed: dict[str, ModelError] = field(default_factory=dict)  # in this round
+    tried: list[tuple[str, ModelError]] = field(default_factory=list)
+    rounds: int = 0
+    racing: set[str] = field(default_factory=set)  # deployments that were overtaken and have not ended yet
 
     async def answer(self) -> ModelResponse:
         while True:
-            admitted = await self._admit()
+            permit = await self._admit()
             try:
-                admitted, answer = await self._race(admitted)
+                return await self._race(permit)
             except ModelError as error:
                 if not is_retryable_elsewhere(error):
-                    raise self._told(error) from None
-            else:
-                return replace(answer, reason=self._reason(admitted, answer))
+                    raise self._final(error) from None
 
-    async def _admit(self) -> _Admitted:
-        """The best deployment that may be asked now; waits for one where that makes sense.
+    async def _admit(self) -> Permit:
+        """Leave to call the best deployment; waits for one where that makes sense.
 
         Raises:
-            ModelError: none may be asked in time.
+            ModelError: none may be called in time.
         """
         while True:
-            closed: dict[str, Unavailable] = {}
-            if (found := self._enter(closed)) is not None:
-                return found
-            waits = [c for c in closed.values() if c.kind != "circuit"]
-            if waits:
-                await self._wait(waits, closed)
-            elif self._failed:
-                await self._again()
+            skipped: dict[str, Unavailable] = {}
+            if (permit := self._acquire(skipped)) is not None:
+                return permit
+            if waits := [u for u in skipped.values() if u.kind != "circuit"]:
+                await self._wait(waits, skipped)
+            elif self.failed:
+                await self._begin_round()
             else:  # all circuits are open: better to call the one that closes first than none
-                soonest = min(closed, key=lambda name: closed[name].until)
-                why = Reason("deployment", cause="soonest", parts=(closed[soonest].reason,))
-                if (found := self._enter({}, only=soonest, why=why)) is not None:
-                    return found
-                await self._by.sleep(_LOOK)
+                soonest = min(skipped, key=lambda name: skipped[name].until)
+                reason = Reason("deployment", cause="soonest", parts=(skipped[soonest].reason,))
+                if (permit := self._acquire({}, only=soonest, reason=reason)) is not None:
+                    return permit
+                await self.balancing.sleep(_POLL)
 
-    def _enter(
-        self, closed: dict[str, Unavailable], only: str | None = None, why: Reason | None = None
-    ) -> _Admitted | None:
-        """The first that lets us in; why the others do not goes to `closed`. `only`: this one, circuit or not.
+    def _acquire(
+        self, skipped: dict[str, Unavailable], only: str | None = None, reason: Reason | None = None
+    ) -> Permit | None:
+        """Leave to call the first that is available; why the others are not goes to `skipped`.
 
-        `why` stands in the place of its score.
+        `only`: this one, even if its circuit is open. `reason` stands in the place of its score.
         """
-        skip = self._failed.keys() | self._busy
-        pool, streaming = self._pool, self._request.stream
-        skip |= {m.alias for m in pool.members if only not in {None, m.alias}}
-        stats = self._by.health.stats(pool.members) if pool.policy in SCORED else {}
-        for choice in turns(pool, stats, self._by.chance, skip, streaming=streaming, tokens=self._tokens):
-            tokens = self._tokens + self._request.max_tokens
-            entered = self._by.health.enter(choice.deployment, tokens, self._request.timeout, anyway=only is not None)
-            if isinstance(entered, Permit):
-                return self._chosen(_Admitted(choice, entered), closed, why)
-            closed[choice.deployment.alias] = entered
+        for choice in self._candidates(only):
+            deployment = choice.deployment
+            tokens = prompt_tokens(self.request.messages) + self.request.max_tokens
+            permit = self.balancing.health.acquire(deployment, tokens, self.request.timeout, anyway=only is not None)
+            if isinstance(permit, Permit):
+                self._emit_choice(permit, reason or choice.reason, skipped)
+                return permit
+            skipped[deployment.alias] = permit
         return None
 
-    def _chosen(self, found: _Admitted, closed: Mapping[str, Unavailable], why: Reason | None) -> _Admitted:
-        name, error = self._tried[-1] if self._tried else (found.name, None)
-        if error is not None and name != found.name:
-            fell = partial(FellBack, call=self._request.call, source=name, target=found.name)
-            self._by.emit(fell(error=say(error), error_kind=error_kind(error)))
-        if len(self._pool.members) > 1:
-            why = why or found.choice.reason
-            why = replace(why, probe=found.given.probe, parts=(*why.parts, *_named(closed)))
-            found = replace(found, choice=replace(found.choice, reason=why))
-            event = DeploymentChosen(call=self._request.call, alias=self._pool.alias, deployment=found.name, reason=why)
-            self._by.emit(event)
-        return found
+    def _candidates(self, only: str | None) -> Iterator[Choice]:
+        pool = self.pool
+        skip = self.failed.keys() | self.racing | {m.alias for m in pool.members if only not in {None, m.alias}}
+        stats = self.balancing.health.stats(pool.members) if pool.policy in SCORED else {}
+        return candidates(
+            pool,
+            stats,
+            self.balancing.chance,
+            skip,
+            streaming=self.request.stream,
+            tokens=prompt_tokens(self.request.messages),
+        )
 
-    async def _wait(self, waits: list[Unavailable], closed: Mapping[str, Unavailable]) -> None:
-        """Until one of them may be asked.
+    def _emit_choice(self, permit: Permit, reason: Reason, skipped: Mapping[str, Unavailable]) -> None:
+        call, chosen = self.request.call, permit.alias
+        if self.tried and self.tried[-1][0] != chosen:
+            name, error = self.tried[-1]
+            fell_back = partial(FellBack, call=call, source=name, target=chosen)
+            self.balancing.emit(fell_back(error=say(error), error_kind=error_kind(error)))
+        if len(self.pool.members) > 1:
+            reason = replace(reason, probe=permit.probe, parts=(*reason.parts, *_named(skipped)))
+            self.balancing.emit(DeploymentChosen(call=call, alias=self.pool.alias, deployment=chosen, reason=reason))
+
+    async def _wait(self, waits: list[Unavailable], skipped: Mapping[str, Unavailable]) -> None:
+        """Until one of them may be called.
 
         Raises:
             ModelError: that is too late.
         """
-        now = self._by.health.clock()
-        seconds = max(0.0, min(c.until for c in waits) - now)
-        if is_too_long(seconds, self._by.time_left()):
-            if self._tried:
-                raise self._last()
-            why = "; ".join(map(str, _named(closed)))
+        seconds = max(0.0, min(u.until for u in waits) - self.balancing.health.clock())
+        if is_too_long(seconds, self.balancing.time_left()):
+            if self.tried:
+                raise self._final()
+            why = "; ".join(map(str, _named(skipped)))
             raise NoDeployment(
-                f"no deployment of {self._pool.alias!r} can be asked for {seconds:.0f} s: {why}", model=self._pool.alias
+                f"no deployment of {self.pool.alias!r} can be asked for {seconds:.0f} s: {why}", model=self.pool.alias
             )
-        if any(c.kind == "busy" for c in waits):
-            await self._by.health.freed(_LOOK)
+        if any(u.kind == "busy" for u in waits):
+            await self.balancing.health.wait_for_release(_POLL)
         else:
-            await self._by.sleep(max(seconds, _LOOK / 10))
+            await self.balancing.sleep(max(seconds, _POLL / 10))
 
-    async def _race(self, first: _Admitted) -> tuple[_Admitted, ModelResponse]:
-        """Ask it; where the alias says so, a second one too when no answer comes: the first answer is taken."""
-        if self._pool.hedge is None:
-            return first, await self._ask(first, self._request)
-        race = {asyncio.create_task(self._ask(first, self._request)): first}
+    async def _race(self, permit: Permit) -> ModelResponse:
+        """Call it; where the alias has a hedge, a second one too when no answer comes: the first answer is taken."""
+        if self.pool.hedge is None:
+            return await self._call(permit, self.request)
+        race = {asyncio.create_task(self._call(permit, self.request))}
         try:
-            done, _ = await asyncio.wait(race, timeout=self._pool.hedge)
-            if not done and (second := self._hedge(first)) is not None:
+            done, _ = await asyncio.wait(race, timeout=self.pool.hedge)
+            if not done and (second := self._hedge(permit)) is not None:
                 # a stream of two answers at once could not be read
-                race[asyncio.create_task(self._ask(second, replace(self._request, stream=False)))] = second
-            return await self._first(race)
+                race.add(asyncio.create_task(self._call(second, replace(self.request, stream=False))))
+            return await _first_answer(race)
         finally:
             for task in race:
                 task.cancel()
             await asyncio.gather(*race, return_exceptions=True)
-            self._busy.clear()
+            self.racing.clear()
 
-    def _hedge(self, first: _Admitted) -> _Admitted | None:
-        self._busy.add(first.name)
-        why = Reason("deployment", cause="silent", source=first.name, wait=self._pool.hedge)
-        return self._enter({}, why=why)
+    def _hedge(self, silent: Permit) -> Permit | None:
+        self.racing.add(silent.alias)
+        return self._acquire({}, reason=Reason("deployment", cause="silent", source=silent.alias, wait=self.pool.hedge))
 
-    async def _first(self, race: dict[asyncio.Task[ModelResponse], _Admitted]) -> tuple[_Admitted, ModelResponse]:
-        while True:
-            done, _ = await asyncio.wait(race, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                runner, error = race.pop(task), task.exception()
-                if error is None:
-                    return runner, task.result()
-                if not race or not isinstance(error, (ModelError, BudgetExceeded)):
-                    raise error
-
-    async def _ask(self, admitted: _Admitted, request: ModelRequest) -> ModelResponse:
-        """Ask this deployment once; how it went is remembered."""
-        listening = self._by.listening
-        began = listening.begin(request.call)
-        # the next deployment is asked at once: waiting for this one helps only where it is the only one
-        retries = 0 if len(self._pool.members) > 1 else request.retries
-        leave = self._by.health.left
+    async def _call(self, permit: Permit, request: ModelRequest) -> ModelResponse:
+        """Call this deployment once, and record how it went."""
+        began = self.balancing.timer.begin(request.call)
+        # the next deployment is called at once: waiting for this one helps only where it is the only one
+        retries = 0 if len(self.pool.members) > 1 else request.retries
+        outcome: dict[str, Any] = {"sent": False}
         try:
-            answer = await self._handler(replace(request, model=admitted.name, retries=retries))
+            answer = await self.handler(replace(request, model=permit.alias, retries=retries))
+            if answer.age is None:  # else a cache gave it, or somebody else's call
+                outcome = {
+                    "tokens": answer.usage.total,
+                    "written": answer.usage.output,
+                    **self._durations(request, began),
+                }
         except ModelError as error:
-            leave(admitted.given, error=error)
-            self._failed[admitted.name] = error
-            self._tried.append((admitted.name, error))
+            outcome = {"error": error}
+            self.failed[permit.alias] = error
+            self.tried.append((permit.alias, error))
             raise
-        except asyncio.CancelledError:
-            if admitted.name in self._busy:  # a race: silence is a figure too
-                seconds, first = _waits(request, began, *listening.end(request.call))
-                leave(admitted.given, seconds=seconds, first=first)
-            else:
-                leave(admitted.given)
+        except asyncio.CancelledError:  # in a race silence is a figure too
+            outcome = self._durations(request, began) if permit.alias in self.racing else {}
             raise
-        except BaseException:
-            leave(admitted.given, sent=False)
-            raise
-        if answer.age is not None:  # a cache gave it, or somebody else's call
-            leave(admitted.given, sent=False)
+        else:
             return answer
-        seconds, first = _waits(request, began, *listening.end(request.call))
-        leave(admitted.given, seconds=seconds, first=first, tokens=answer.usage.total, written=answer.usage.output)
-        return answer
+        finally:
+            self.balancing.health.release(permit, **outcome)
 
-    async def _again(self) -> None:
+    def _durations(self, request: ModelRequest, began: float) -> dict[str, float]:
+        """Seconds it took, and until the first text: all of them where none came (a tool's call), 0 if not streamed."""
+        first, now = self.balancing.timer.end(request.call)
+        seconds = max(now - began, _TINY)
+        if not request.stream:
+            return {"seconds": seconds, "first": 0.0}
+        return {"seconds": seconds, "first": seconds if first is None else max(first - began, _TINY)}
+
+    async def _begin_round(self) -> None:
         """Another round, for those whose trouble may pass.
 
         Raises:
             ModelError: there is none.
         """
-        again = {name: e for name, e in self._failed.items() if e.transient or isinstance(e, EmptyReply)}
-        retries = self._by.retry if self._request.retries is None else self._request.retries
-        if len(self._pool.members) == 1 or not again or self._rounds >= retries:
-            raise self._last()
-        self._rounds += 1
+        again = {name: e for name, e in self.failed.items() if e.transient or isinstance(e, EmptyReply)}
+        retries = self.balancing.retry if self.request.retries is None else self.request.retries
+        if len(self.pool.members) == 1 or not again or self.rounds >= retries:
+            raise self._final()
+        self.rounds += 1
         asked = [e.retry_after for e in again.values() if isinstance(e, RateLimited) and e.retry_after is not None]
-        wait = retry_wait(self._rounds, self._by.chance(), min(asked) if len(asked) == len(again) else None)
-        if is_too_long(wait, self._by.time_left()):
-            raise self._last()
-        await self._by.sleep(wait)
+        wait = retry_wait(self.rounds, self.balancing.chance(), min(asked) if len(asked) == len(again) else None)
+        if is_too_long(wait, self.balancing.time_left()):
+            raise self._final()
+        await self.balancing.sleep(wait)
         for name in again:
-            del self._failed[name]
+            del self.failed[name]
 
-    def _last(self) -> ModelError:
-        """The error that ends it: one that another model may help against, if there was such a one."""
-        return self._told(next((e for _, e in reversed(self._tried) if e.falls_back), self._tried[-1][1]))
-
-    def _told(self, error: ModelError) -> ModelError:
-        """The same error, which names all that were tried."""
-        if len(self._tried) > 1:
-            error.args = (f"no deployment of {self._pool.alias!r} answered: {each(self._tried)}",)
-        error.attempts = sum(e.attempts for _, e in self._tried)
+    def _final(self, error: ModelError | None = None) -> ModelError:
+        """The error that ends it, which names all that were tried; by default the last one that a fallback follows."""
+        if error is None:
+            error = next((e for _, e in reversed(self.tried) if e.falls_back), self.tried[-1][1])
+        if len(self.tried) > 1:
+            error.args = (f"no deployment of {self.pool.alias!r} answered: {each(self.tried)}",)
+        error.attempts = sum(e.attempts for _, e in self.tried)
         return error
 
-    def _reason(self, admitted: _Admitted, answer: ModelResponse) -> str:
-        if len(self._pool.members) == 1 or answer.age is not None:  # or a cache gave it, and said how
-            return answer.reason
-        after = ", ".join(f"{kind(e)} from {name}" for name, e in self._tried)
-        return f"{admitted.name}: {admitted.choice.reason}" + (f"; after {after}" if after else "")
+
+async def _first_answer(race: set[asyncio.Task[ModelResponse]]) -> ModelResponse:
+    """The answer that comes first; what has failed leaves the `race`, whose last error is raised."""
+    while True:
+        done, _ = await asyncio.wait(race, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            race.remove(task)
+            error = task.exception()
+            if error is None:
+                return task.result()
+            if not race or not isinstance(error, (ModelError, BudgetExceeded)):
+                raise error
 
 
-def _named(closed: Mapping[str, Unavailable]) -> tuple[Reason, ...]:
+def _named(skipped: Mapping[str, Unavailable]) -> tuple[Reason, ...]:
     """Why each of them was skipped."""
-    return tuple(replace(c.reason, deployment=name) for name, c in closed.items())
-
-
-def _waits(request: ModelRequest, began: float, first: float | None, now: float) -> tuple[float, float]:
-    """Seconds it took, and until the first text: the whole where none came (a tool's call), 0 if it is not streamed."""
-    seconds = max(now - began, _TINY)
-    if not request.stream:
-        return seconds, 0.0
-    return seconds, seconds if first is None else max(first - began, _TINY)
+    return tuple(replace(u.reason, deployment=name) for name, u in skipped.items())

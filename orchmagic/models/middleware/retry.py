@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any
 
@@ -18,64 +19,58 @@ from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, Mode
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
 
 
+@dataclass(slots=True)
 class Retry:
     """At most `1 + retry` attempts. `time_left` is what the run still has, in seconds, None = no deadline.
 
     Retry-After is honoured up to a minute; what takes longer fails at once, so that the fallback is asked.
     """
 
-    def __init__(
-        self,
-        retry: int,
-        resolve: Callable[[str], Deployment],
-        emit: Emit,
-        *,
-        time_left: Callable[[], float | None] = lambda: None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        if retry < 0:
-            raise ValueError(f"retry is {retry}: write 0 or more")
-        self._retry = retry
-        self._resolve = resolve
-        self._emit = emit
-        self._time_left = time_left
-        self._sleep = sleep
-        self._chance = chance
+    retry: int
+    resolve: Callable[[str], Deployment]
+    emit: Emit
+    _: KW_ONLY
+    time_left: Callable[[], float | None] = lambda: None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if self.retry < 0:
+            raise ValueError(f"retry is {self.retry}: write 0 or more")
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        deployment = self._resolve(request.model)
+        deployment = self.resolve(request.model)
         who: dict[str, Any] = {"call": request.call, "model": deployment.alias, "provider": deployment.provider}
         attempt = 1
         while True:
             failed = partial(AttemptFailed, attempt=attempt, **who)
-            self._emit(AttemptStarted(attempt=attempt, **who))
+            self.emit(AttemptStarted(attempt=attempt, **who))
             try:
                 answer = await handler(request)
             except ModelError as error:
                 error.attempts = attempt
-                retries = self._retry if request.retries is None else request.retries
+                retries = self.retry if request.retries is None else request.retries
                 wait = self._wait(error, attempt) if attempt <= retries else None
-                usage, cost = _spent(error, deployment)
-                self._emit(failed(error=str(error), error_kind=error_kind(error), wait=wait, usage=usage, cost=cost))
+                usage, cost = prices.of_failure(error) or (Usage(), _unknown(deployment))
+                self.emit(failed(error=str(error), error_kind=error_kind(error), wait=wait, usage=usage, cost=cost))
                 if wait is None:
                     raise
             except asyncio.CancelledError:
-                self._emit(failed(error="cancelled", error_kind="cancelled", cost=_unknown(deployment)))
+                self.emit(failed(error="cancelled", error_kind="cancelled", cost=_unknown(deployment)))
                 raise
             except Exception as error:
                 # one of ours, such as the budget's refusal, comes before anything is sent; a bug may come after
                 cost = 0.0 if isinstance(error, OrchError) else _unknown(deployment)
-                self._emit(failed(error=str(error) or type(error).__name__, error_kind=error_kind(error), cost=cost))
+                self.emit(failed(error=str(error) or type(error).__name__, error_kind=error_kind(error), cost=cost))
                 raise
             else:
-                self._emit(
+                self.emit(
                     AttemptFinished(
                         attempt=attempt, usage=answer.usage, cost=answer.cost, charged=answer.charged, **who
                     )
                 )
                 return answer
-            await self._sleep(wait)
+            await self.sleep(wait)
             attempt += 1
 
     def _wait(self, error: ModelError, attempt: int) -> float | None:
@@ -83,16 +78,8 @@ class Retry:
         if not error.transient:
             return None
         asked = error.retry_after if isinstance(error, RateLimited) else None
-        wait = retry_wait(attempt, self._chance(), asked)
-        return None if is_too_long(wait, self._time_left()) else wait
-
-
-def _spent(error: ModelError, deployment: Deployment) -> tuple[Usage, float | None]:
-    """What a failed attempt is billed, as far as it is known."""
-    usage = getattr(error, "usage", None)
-    if usage is not None:
-        return usage, getattr(error, "cost", None)
-    return Usage(), _unknown(deployment) if error.may_have_spent else 0.0
+        wait = retry_wait(attempt, self.chance(), asked)
+        return None if is_too_long(wait, self.time_left()) else wait
 
 
 def _unknown(deployment: Deployment) -> float | None:

@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -45,130 +45,107 @@ class _Candidate:
         return self.match is not None and self.threshold is not None and self.match.score >= self.threshold
 
 
+@dataclass(slots=True)
 class SemanticCaching:
-    """`memory` None switches it off. Answers are in `cache`, where Caching stores them; `chance` draws the audits."""
+    """`memory` has the questions; answers are in `cache`, where Caching stores them. `chance` draws the audits."""
 
-    def __init__(
-        self,
-        memory: SemanticCache | None,
-        cache: Cache | None,
-        resolve: Callable[[str], Deployment],
-        emit: Emit,
-        clock: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._memory = memory
-        self._cache = cache
-        self._resolve = resolve
-        self._emit = emit
-        self._clock = clock
-        self._chance = chance
-        self._complain = Complaints()
+    memory: SemanticCache
+    cache: Cache
+    resolve: Callable[[str], Deployment]
+    emit: Emit
+    clock: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+    complain: Complaints = field(default_factory=Complaints, init=False)
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        if self._memory is None or self._cache is None or not request.parts or request.tools or request.cache == "off":
+        if not request.parts or request.tools or request.cache == "off":
             return await handler(request)
-        candidate = await self._try("searched", partial(self._find, self._memory, self._cache, request))
+        candidate = await self._try("searched", partial(self._find, request))
         if candidate is None:
             return await handler(request)
-        hit = await self._hit(self._memory, request, handler, candidate)
+        hit = await self._hit(request, handler, candidate)
         if hit is not None:
             return hit
         answer = await handler(request)
         if answer.age is None:  # else it was shared, and the call that sent the request stores it
-            await self._try("written", partial(self._store, self._memory, request, candidate, answer))
+            await self._try("written", partial(self._store, request, candidate, answer))
         return answer
 
-    def _find(self, memory: SemanticCache, cache: Cache, request: ModelRequest) -> _Candidate | None:
-        question = memory.embed(request.parts or {}, partial(_scope, request, self._resolve(request.model)))
+    def _find(self, request: ModelRequest) -> _Candidate | None:
+        question = self.memory.embed(request.parts or {}, partial(_scope, request, self.resolve(request.model)))
         if question is None:
             return None
-        match = memory.nearest(question) if request.cache == "use" else None
+        match = self.memory.nearest(question) if request.cache == "use" else None
         if match is None or match.difference:
             return _Candidate(question)
-        answer = self._stored(cache, match, request.ttl)
-        if answer is None:
-            # gone for all: not only too old for this request, nor in a server that cannot be asked just now
-            if cache.get(match.entry.key) is None and not getattr(cache, "away", False):
-                memory.forget(match.entry.number)
-            return _Candidate(question)
-        return _Candidate(question, match, answer, memory.threshold())
+        stored = self.cache.get(match.entry.key)
+        # gone for all, and not in a server that cannot be asked just now
+        if stored is None and not getattr(self.cache, "away", False):
+            self.memory.forget(match.entry.number)
+        answer = None if stored is None else serialization.load_entry(stored, request.ttl, self.clock())
+        return _Candidate(question) if answer is None else _Candidate(question, match, answer, self.memory.threshold())
 
-    def _stored(self, cache: Cache, match: Match, ttl: float | None) -> ModelResponse | None:
-        entry = cache.get(match.entry.key)
-        if entry is None:
-            return None
-        age = max(0.0, self._clock() - float(entry["stored"]))
-        return None if ttl is not None and age >= ttl else replace(serialization.load(entry["answer"]), age=age)
-
-    async def _hit(
-        self, memory: SemanticCache, request: ModelRequest, handler: Handler, candidate: _Candidate
-    ) -> ModelResponse | None:
+    async def _hit(self, request: ModelRequest, handler: Handler, candidate: _Candidate) -> ModelResponse | None:
         """The stored answer, if it reaches the threshold, the verifier agrees and no audit was drawn."""
         question, match, answer = candidate.question, candidate.match, candidate.answer
         if match is None or answer is None or not candidate.is_hit:
             return None
-        if not await self._verified(memory, request, handler, question, match):
+        if not await self._verified(request, handler, question, match):
             return None
-        if self._chance() < memory.policy.audits:
+        if self.chance() < self.memory.policy.audits:
             return None
-        number = await self._try("written", partial(self._record, memory, question, match, answer))
-        shown = match.entry.question.shown
-        self._emit(
+        number = await self._try("written", partial(self._record, question, match, answer))
+        self.emit(
             CacheHit(
                 call=request.call, age=answer.age or 0.0, usage=answer.usage, cost=answer.cost,
-                matched=shown, score=match.score, hit=number,
+                matched=match.entry.question.shown, score=match.score, hit=number,
             )
         )  # fmt: skip  # one record
-        return replace(
-            answer, reason=f"semantic cache, {match.score:.3f}{f', hit {number}' if number else ''}: {shown}"
-        )
+        return answer
 
-    def _record(self, memory: SemanticCache, question: EmbeddedQuestion, match: Match, answer: ModelResponse) -> int:
-        now = self._clock()
-        return memory.store.hit(match.entry, question.question, question.vector, match.score, now, answer.cost)
+    def _record(self, question: EmbeddedQuestion, match: Match, answer: ModelResponse) -> int:
+        now = self.clock()
+        return self.memory.store.hit(match.entry, question.question, question.vector, match.score, now, answer.cost)
 
     async def _verified(
-        self, memory: SemanticCache, request: ModelRequest, handler: Handler, question: EmbeddedQuestion, match: Match
+        self, request: ModelRequest, handler: Handler, question: EmbeddedQuestion, match: Match
     ) -> bool:
         """Whether the verifier, if there is one, lets the hit pass. Its verdict on a pair is stored."""
-        name = memory.policy.verifier
+        name = self.memory.policy.verifier
         if name is None:
             return True
         pair = (match.entry, question.question, name)
-        same = await self._try("searched", partial(memory.store.verdict, *pair))
+        same = await self._try("searched", partial(self.memory.store.verdict, *pair))
         if same is None:
             verification = verifier.request(request, name, match.entry.question.shown, question.question.shown)
             try:
                 same = verifier.says_same((await handler(verification)).text)
             except OrchError:  # a verifier that does not answer has not agreed
                 return False
-            await self._try("written", partial(memory.store.judged, *pair, same))
+            await self._try("written", partial(self.memory.store.judged, *pair, same))
         return same
 
-    def _store(
-        self, memory: SemanticCache, request: ModelRequest, candidate: _Candidate, answer: ModelResponse
-    ) -> None:
+    def _store(self, request: ModelRequest, candidate: _Candidate, answer: ModelResponse) -> None:
         """Add the question; and label the pair, if there was a stored answer to compare with."""
-        now = self._clock()
+        now = self.clock()
         question, match, stored = candidate.question, candidate.match, candidate.answer
         if match is not None and stored is not None:
-            right = agree(stored, answer, partial(_similarity, memory))
+            right = agree(stored, answer, partial(_similarity, self.memory))
             source = "audit" if candidate.is_hit else "near miss"
-            memory.store.label(match.entry, question.question, match.score, right, source, now)
+            self.memory.store.label(match.entry, question.question, match.score, right, source, now)
             if candidate.is_hit:
                 shown = match.entry.question.shown
-                self._emit(CacheHitChecked(call=request.call, matched=shown, score=match.score, agreed=right))
+                self.emit(CacheHitChecked(call=request.call, matched=shown, score=match.score, agreed=right))
             if not right:
-                memory.store.deny(match.entry, question.question, question.vector, "another answer")
-        memory.add(question, key(request, self._resolve(request.model)), now)
+                self.memory.store.deny(match.entry, question.question, question.vector, "another answer")
+        self.memory.add(question, key(request, self.resolve(request.model)), now)
 
     async def _try(self, doing: str, action: Callable[[], T]) -> T | None:
         """In a thread: it takes some 10 ms, and the event loop has other runs to serve."""
         try:
             return await asyncio.to_thread(action)
         except Exception as error:  # noqa: BLE001 - a damaged file, a missing extra, a foreign embedder: anything
-            self._complain(doing, f"the semantic cache cannot be {doing} ({error}): going on without it")
+            self.complain(doing, f"the semantic cache cannot be {doing} ({error}): going on without it")
             return None
 
 

@@ -42,7 +42,7 @@ class SingleFlight:
                     raise copy.copy(outcome)  # its own: the layers outside add to the text
                 if outcome is not None:
                     emit(CacheHit(call=request.call, age=0.0, usage=outcome.usage, cost=outcome.cost, shared=True))
-                    return replace(outcome, age=0.0, reason="shared with the same question under way")
+                    return replace(outcome, age=0.0)
             return await self._lead(name, request, handler)
 
         return share

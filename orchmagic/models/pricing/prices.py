@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
+from orchmagic.errors import ModelError, OrchError, UnusableReply
 from orchmagic.models.pricing import price_list
-from orchmagic.models.pricing.rates import MILLION, Rate, Rates, flat
+from orchmagic.models.pricing.rates import Rates, at, flat
 from orchmagic.models.types import Deployment, ModelResponse
 from orchmagic.models.wire import billing
 from orchmagic.models.wire.billing import Bill
 from orchmagic.trace.events import Usage
 
 FREE = frozenset({"local", "scripted"})
-_SAMPLE = 1_000  # tokens that are priced to learn a rate: dearer ones of very long prompts do not count
+_SAMPLE = 1_000  # tokens of a prompt whose rate is shown: dearer ones of very long prompts do not count
 _INPUT_PER_OUTPUT = 3  # tokens, about: by this mix one model is called more expensive than another
 _NOTHING = Rates(flat(0.0), flat(0.0))
 
@@ -47,6 +47,13 @@ def with_cost(
     return replace(answer, cost=None if known is None else known.cost(bill))
 
 
+def of_failure(error: OrchError) -> tuple[Usage, float | None] | None:
+    """The tokens that a failed attempt is billed, and US dollars (None: their price is unknown); None: nobody knows."""
+    if isinstance(error, UnusableReply) and error.usage is not None:
+        return error.usage, error.cost
+    return None if isinstance(error, ModelError) and error.may_have_spent else (Usage(), 0.0)
+
+
 def worst(deployment: Deployment, prompt: int, reply: int, body: Mapping[str, Any], **may: bool) -> float | None:
     """The most that a call of at most so many tokens can cost, by the highest prices that may apply to it.
 
@@ -65,14 +72,11 @@ def worst(deployment: Deployment, prompt: int, reply: int, body: Mapping[str, An
 
 def rates(deployment: Deployment) -> tuple[float, float, float] | None:
     """US dollars for a million tokens of input, output and cached input; None when the price is unknown."""
-    sides = (Usage(input=_SAMPLE), Usage(output=_SAMPLE), Usage(input=_SAMPLE, cached=_SAMPLE))
     known = _rates(deployment)
-    if known is None:
+    if known is None or known.input is None or known.output is None:
         return None
-    fresh, output, cached = (replace(known, request=0.0).cost(Bill(usage)) for usage in sides)
-    if fresh is None or output is None or cached is None:
-        return None
-    return fresh * MILLION / _SAMPLE, output * MILLION / _SAMPLE, cached * MILLION / _SAMPLE
+    fresh = at(known.input, _SAMPLE)
+    return fresh, at(known.output, _SAMPLE), at(known.cached, _SAMPLE, fresh)
 
 
 def strongest(large: Deployment | None, used: Iterable[Deployment]) -> dict[str, Any] | None:
@@ -98,22 +102,12 @@ def _rates(deployment: Deployment, context: price_list.Context = (), at: float |
 
 def _configured(deployment: Deployment) -> Rates | None:
     """The prices of the settings, or 0 for models that run here; None: neither."""
-    input_price, output_price = deployment.input_price, deployment.output_price
-    if input_price is not None and output_price is not None:
-        return _from_settings(
-            input_price, output_price, deployment.cached_price, deployment.written_price, deployment.reasoning_price
-        )
+    if deployment.input_price is not None and deployment.output_price is not None:
+        others = (deployment.cached_price, deployment.written_price, deployment.reasoning_price)
+        cached, written, reasoning = (None if price is None else flat(price) for price in others)
+        sums = flat(deployment.input_price), flat(deployment.output_price)
+        return Rates(*sums, cached=cached, written=written, reasoning=reasoning)
     return _NOTHING if deployment.provider in FREE else None
-
-
-@lru_cache(256)
-def _from_settings(input_price: float, output_price: float, *others: float | None) -> Rates:
-    cached, written, reasoning = (_flat(price) for price in others)
-    return Rates(flat(input_price), flat(output_price), cached=cached, written=written, reasoning=reasoning)
-
-
-def _flat(price: float | None) -> Rate | None:
-    return None if price is None else flat(price)
 
 
 def _named(deployment: Deployment, prices: tuple[float | None, float | None, float | None]) -> dict[str, Any]:

@@ -46,14 +46,14 @@ class Rates:
         text = size - usage.cached - usage.written
         if text < 0 or (size and self.input is None) or (usage.output and self.output is None):
             return None
-        plain = _at(self.input, size)
+        plain = at(self.input, size)
         spent = text * plain
         if usage.cached:
-            spent += usage.cached * _at(self.cached, size, plain)
+            spent += usage.cached * at(self.cached, size, plain)
         if usage.written:
-            written = _at(self.written, size, plain)
+            written = at(self.written, size, plain)
             spent += (usage.written - bill.written_long) * written
-            spent += bill.written_long * _at(self.written_long, size, written)
+            spent += bill.written_long * at(self.written_long, size, written)
         if bill.audio_in or bill.image_in:
             spent += self._media_surcharge(bill, text, plain)
         if usage.output:
@@ -65,15 +65,15 @@ class Rates:
         size = bill.usage.input
         image = min(bill.image_in, text)
         audio = min(bill.audio_in, text - image)
-        more = image * (_at(self.image_in, size, plain) - plain) + audio * (_at(self.audio_in, size, plain) - plain)
-        stored, cached = min(bill.audio_in - audio, bill.usage.cached), _at(self.cached, size, plain)
-        return more + stored * (_at(self.cached_audio, size, cached) - cached)
+        more = image * (at(self.image_in, size, plain) - plain) + audio * (at(self.audio_in, size, plain) - plain)
+        stored, cached = min(bill.audio_in - audio, bill.usage.cached), at(self.cached, size, plain)
+        return more + stored * (at(self.cached_audio, size, cached) - cached)
 
     def _output(self, bill: Bill, size: int) -> float:
-        plain = _at(self.output, size)
-        more = min(bill.usage.reasoning, bill.usage.output) * (_at(self.reasoning, size, plain) - plain)
-        more += bill.audio_out * (_at(self.audio_out, size, plain) - plain)
-        more += bill.image_out * (_at(self.image_out, size, plain) - plain)
+        plain = at(self.output, size)
+        more = min(bill.usage.reasoning, bill.usage.output) * (at(self.reasoning, size, plain) - plain)
+        more += bill.audio_out * (at(self.audio_out, size, plain) - plain)
+        more += bill.image_out * (at(self.image_out, size, plain) - plain)
         return bill.usage.output * plain + more
 
     def worst(self, prompt: int, reply: int, *, cache_an_hour: bool, images: bool, audio: bool) -> float | None:
@@ -92,7 +92,7 @@ class Rates:
         return (prompt * _most(inputs, prompt) + reply * _most(outputs, prompt)) / MILLION + self.request
 
 
-def _at(rate: Rate | None, size: int, otherwise: float = 0.0) -> float:
+def at(rate: Rate | None, size: int, otherwise: float = 0.0) -> float:
     """The price for an input of that many tokens."""
     if rate is None:
         return otherwise

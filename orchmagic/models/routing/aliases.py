@@ -32,6 +32,12 @@ OPENAI_MODELS = {
 _NO_VISION = ("gpt-3.5", "o1-mini", "o3-mini")  # OpenAI's models that take no images
 LOCAL_MODEL = "qwen2.5-coder-0.5b"
 NO_KEY = {"local": LOCAL_MODEL, "scripted": "scripted"}
+_PROVIDER_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "local": {"tools": "json", "logprobs": True, "vision": False},
+    "scripted": {"logprobs": True},
+}
+# the same output every time only without sampling and without a prompt cache that changes the sums
+_PARAMETERS = {"local": {"temperature": 0, "seed": 1, "cache_prompt": False}}
 
 
 def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deployment:
@@ -205,15 +211,11 @@ def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str])
 
 
 def _deployment(provider: str, name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
-    match provider:
-        case "openai":
-            return _openai(name, fields, environ)
-        case "local":
-            return _local(name, fields)
-        case "scripted":
-            return _scripted(name, fields)
-        case _:
-            return Deployment(**{"alias": name, "provider": provider, **fields})
+    if provider == "openai":
+        return _openai(name, fields, environ)
+    defaults = {"alias": name, "provider": provider, **_PROVIDER_FIELDS.get(provider, {})}
+    parameters = {**_PARAMETERS.get(provider, {}), **fields.get("parameters", {})}
+    return Deployment(**{**defaults, **fields, "parameters": parameters})
 
 
 def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Deployment:
@@ -227,7 +229,7 @@ def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Depl
     if chosen:  # the only model known to exist at that server: it serves every alias
         return replace(resolve(chosen, settings, environ), alias=name)
     if not configured:
-        return _local(name, {"model": LOCAL_MODEL})
+        return _deployment("local", name, {"model": LOCAL_MODEL}, environ)
     raise SettingsError(
         f"{name!r} names no model at {shown(base(environ))} ({BASE_ENV}): set ORCHMAGIC_MODEL, or write "
         f'[tool.orchmagic.models] {name} = "the-model" in pyproject.toml'
@@ -247,18 +249,6 @@ def _openai(name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) ->
         "max_tokens_field": "max_completion_tokens" if openai else "max_tokens",
     }
     return Deployment(**{**defaults, **fields})
-
-
-def _local(name: str, fields: Mapping[str, Any]) -> Deployment:
-    # the same output every time only without sampling and without a prompt cache that changes the sums
-    deterministic = {"temperature": 0, "seed": 1, "cache_prompt": False}
-    defaults: dict[str, Any] = {"alias": name, "provider": "local", "tools": "json", "logprobs": True, "vision": False}
-    parameters = {**deterministic, **fields.get("parameters", {})}
-    return Deployment(**{**defaults, **fields, "parameters": parameters})
-
-
-def _scripted(name: str, fields: Mapping[str, Any]) -> Deployment:
-    return Deployment(**{"alias": name, "provider": "scripted", "logprobs": True, **fields})
 
 
 def _require_endpoint(name: str, settings: Settings, environ: Mapping[str, str]) -> None:

@@ -47,23 +47,25 @@ def is_retryable_elsewhere(error: ModelError) -> bool:
     return its_own or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
 
 
-def shut(row: Mapping[str, Any], now: float) -> Unavailable | None:
+def open_circuit(row: Mapping[str, Any], now: float) -> Unavailable | None:
     """An open circuit, or one whose probe is under way."""
     kind: Literal["circuit", "asked"] = "asked" if row["limited"] else "circuit"
     if row["open_until"] > now:
-        return Unavailable(kind, skipped(row, now), row["open_until"])
+        return Unavailable(kind, skip_reason(row, now), row["open_until"])
     if row["probe_until"] > now:
         return Unavailable(kind, Reason("unavailable", cause="probe"), min(row["probe_until"], now + 1))
     return None
 
 
-def skipped(row: Mapping[str, Any], now: float) -> Reason:
+def skip_reason(row: Mapping[str, Any], now: float) -> Reason:
     """Why an open circuit is open, and for how long still."""
     cause = "rate_limit" if row["limited"] else "circuit"
     return Reason("unavailable", cause=cause, wait=row["open_until"] - now, text=row["why"])
 
 
-def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
+def limit_reached(
+    calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float
+) -> Unavailable | None:
     """A limit that is met. `calls` are those of the last minute and those under way, oldest first."""
     under_way = sum(row["until"] > now for row in calls)
     if deployment.concurrency is not None and under_way >= deployment.concurrency:
@@ -76,16 +78,16 @@ def full(calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int
     used = sum(row["tokens"] for row in recent)
     if limit is None or not recent or used + tokens <= limit:
         return None  # a question larger than the limit is asked when nothing else was: it would never be asked else
-    left = used
+    remaining = used
     for row in recent:
-        left -= row["tokens"]
-        if left + tokens <= limit:
+        remaining -= row["tokens"]
+        if remaining + tokens <= limit:
             break
     reason = Reason("unavailable", cause="tokens", used=used, limit=limit)
     return Unavailable("limit", reason, row["at"] + MINUTE)
 
 
-def cooling(error: ModelError, row: Mapping[str, Any], *, probe: bool) -> float | None:
+def cool_down(error: ModelError, row: Mapping[str, Any], *, probe: bool) -> float | None:
     """Seconds for which a deployment is skipped after `error`; None: it goes on."""
     if isinstance(error, RateLimited):
         return error.retry_after if error.retry_after is not None else min(MINUTE, 2.0 ** min(row["opened"], 6))

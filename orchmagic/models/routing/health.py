@@ -16,7 +16,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +27,11 @@ from orchmagic.models.pricing import prices
 from orchmagic.models.routing.circuit_breaker import (
     MINUTE,
     Unavailable,
-    cooling,
-    full,
+    cool_down,
     is_retryable_elsewhere,
-    shut,
-    skipped,
+    limit_reached,
+    open_circuit,
+    skip_reason,
 )
 from orchmagic.models.routing.ranking import Stats
 from orchmagic.models.types import Deployment
@@ -48,7 +48,6 @@ CREATE INDEX calls_of ON calls(deployment, at);
 """,
     added=(("deployments", "first", "REAL DEFAULT 0"), ("deployments", "streamed", "REAL DEFAULT 0")),
 )
-UNKNOWN = Stats()
 _HALF = 300.0  # seconds after which a figure counts for half
 _LAST = 10  # answers that say how fast it is now: one slow spell must not be held against it for hours
 _GRACE = 30.0  # seconds after which a call that never ended (a killed kernel) is given up
@@ -57,9 +56,10 @@ _PATIENCE = 600.0  # seconds that a call without a timeout may hold its place
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to ask a deployment once; to be given back by `left`."""
+    """Leave to ask the deployment `alias` once, whose `identity` it holds; given back by `release`."""
 
-    deployment: str
+    alias: str
+    identity: str
     number: int | None = None
     probe: bool = False
 
@@ -82,49 +82,43 @@ class Health:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self.clock = clock
-        self._freed = asyncio.Event()
+        self._released = asyncio.Event()
         self._under_way: dict[str, list[float]] = {}  # when the questions of this kernel are given up
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         self._database.close()
 
-    def stats(self, members: Iterable[Deployment]) -> dict[str, Stats]:
+    def stats(self, members: Collection[Deployment]) -> dict[str, Stats]:
         """The figures of each member, by alias."""
-        named = {m.alias: m for m in members}
-        ids = [identity(m) for m in named.values()]
+        ids = {m.alias: identity(m) for m in members}
         marks = ", ".join("?" * len(ids))
-        rows = self._database.read(f"SELECT * FROM deployments WHERE id IN ({marks})", *ids)  # noqa: S608 - only marks
-        found = {row["id"]: row for row in rows}
-        speeds = [row["tokens"] / row["seconds"] for row in rows if row["seconds"] > 0]
-        waits = [row["seconds"] / row["answered"] for row in rows if row["answered"] > 0]
-        # what was never measured is taken for as good as the best: else it would hardly ever be asked
-        best = Stats(throughput=max(speeds, default=UNKNOWN.throughput), latency=min(waits, default=UNKNOWN.latency))
-        return {alias: self._figures(found.get(identity(m)), m, best) for alias, m in named.items()}
+        rows = self._database.read(f"SELECT * FROM deployments WHERE id IN ({marks})", *ids.values())  # noqa: S608 - only marks
+        by_id = {row["id"]: row for row in rows}
+        return {m.alias: self._figures(by_id.get(ids[m.alias]), m) for m in members}
 
-    def _figures(self, row: Mapping[str, Any] | None, deployment: Deployment, best: Stats) -> Stats:
-        rates = prices.rates(deployment)
-        price = None if rates is None else (rates[0] + rates[1]) / 2
-        cache = rates is not None and rates[2] < rates[0]
-        busy = sum(until > self.clock() for until in self._under_way.get(identity(deployment), ()))
-        known = replace(best, price=price, cache=cache, measured=False, under_way=busy)
+    def _figures(self, row: Mapping[str, Any] | None, deployment: Deployment) -> Stats:
+        rates, now = prices.rates(deployment), self.clock()
+        stats = Stats(
+            price=None if rates is None else (rates[0] + rates[1]) / 2,
+            cache=rates is not None and rates[2] < rates[0],
+            measured=False,
+            under_way=sum(until > now for until in self._under_way.get(identity(deployment), ())),
+        )
         if row is None:
-            return known
-        known = replace(known, shut=row["open_until"] > self.clock())
+            return stats
         fade = self._fade(row)
-        # one good answer is taken for granted, so that old trouble fades to well
-        known = replace(known, uptime=(row["answered"] * fade + 1) / (row["asked"] * fade + 1))
-        if row["streamed"] > 0:
-            known = replace(known, first=row["first"] / row["streamed"])
+        stats = replace(
+            stats,
+            circuit_open=row["open_until"] > now,
+            # one good answer is taken for granted, so that old trouble fades to well
+            uptime=(row["answered"] * fade + 1) / (row["asked"] * fade + 1),
+            first=row["first"] / row["streamed"] if row["streamed"] > 0 else None,
+        )
         if row["answered"] <= 0 or row["seconds"] <= 0:
-            return known
+            return stats
         throughput, latency = row["tokens"] / row["seconds"], row["seconds"] / row["answered"]
-        return replace(known, throughput=throughput, latency=latency, measured=True)
-
-    def seen(self, deployment: Deployment) -> Stats | None:
-        """Its figures; None when it was never measured."""
-        rows = self._database.read("SELECT 1 FROM deployments WHERE id = ? AND answered > 0", identity(deployment))
-        return self.stats([deployment])[deployment.alias] if rows else None
+        return replace(stats, throughput=throughput, latency=latency, measured=True)
 
     def state(self, deployment: Deployment) -> str:
         """For a person: "ok", "unknown", or why it is not asked and for how long."""
@@ -132,9 +126,9 @@ class Health:
         if not rows:
             return "not asked yet"
         now = self.clock()
-        return str(skipped(rows[0], now)) if rows[0]["open_until"] > now else "ok"
+        return str(skip_reason(rows[0], now)) if rows[0]["open_until"] > now else "ok"
 
-    def enter(
+    def acquire(
         self, deployment: Deployment, tokens: int, timeout: float | None = None, *, anyway: bool = False
     ) -> Permit | Unavailable:
         """Leave to ask, with a place among its calls and `tokens` of its minute; or why not now.
@@ -144,23 +138,23 @@ class Health:
         until = self.clock() + (timeout or _PATIENCE) + _GRACE
         try:
             with self._database.exclusive() as do:
-                entered = self._enter(do, deployment, tokens, until, anyway=anyway)
+                permit = self._acquire(do, deployment, tokens, until, anyway=anyway)
         except StoreError as error:
             self._database.complain("written", str(error))
-            entered = Permit(identity(deployment))
-        if isinstance(entered, Permit):
-            self._under_way.setdefault(entered.deployment, []).append(until)
-        return entered
+            permit = Permit(deployment.alias, identity(deployment))
+        if isinstance(permit, Permit):
+            self._under_way.setdefault(permit.identity, []).append(until)
+        return permit
 
-    def _enter(
+    def _acquire(
         self, do: Callable[..., Any], deployment: Deployment, tokens: int, until: float, *, anyway: bool
     ) -> Permit | Unavailable:
         name, now = identity(deployment), self.clock()
         row = do("SELECT * FROM deployments WHERE id = ?", name).fetchone()
         half_open = row is not None and row["open_until"] > 0
-        if half_open and not anyway and (closed := shut(row, now)) is not None:
+        if half_open and not anyway and (closed := open_circuit(row, now)) is not None:
             return closed
-        if deployment.limited and (closed := _full(do, deployment, tokens, now)) is not None:
+        if deployment.limited and (closed := _limit_reached(do, deployment, tokens, now)) is not None:
             return closed
         number = None
         if deployment.limited:
@@ -169,11 +163,11 @@ class Health:
             number = do(sql, name, now, tokens, until).lastrowid
         if half_open:
             do("UPDATE deployments SET probe_until = ? WHERE id = ?", until, name)
-        return Permit(name, number, probe=half_open)
+        return Permit(deployment.alias, name, number, probe=half_open)
 
-    def left(
+    def release(
         self,
-        given: Permit,
+        permit: Permit,
         *,
         seconds: float = 0.0,
         first: float = 0.0,
@@ -189,33 +183,33 @@ class Health:
         """
         try:
             with self._database.exclusive() as do:
-                if given.number is not None and not sent:
-                    do("DELETE FROM calls WHERE number = ?", given.number)
-                elif given.number is not None:
+                if permit.number is not None and not sent:
+                    do("DELETE FROM calls WHERE number = ?", permit.number)
+                elif permit.number is not None:
                     sql = "UPDATE calls SET until = 0, tokens = CASE WHEN ? > 0 THEN ? ELSE tokens END WHERE number = ?"
-                    do(sql, tokens, tokens, given.number)
+                    do(sql, tokens, tokens, permit.number)
                 if error is not None and is_retryable_elsewhere(error):
-                    self._failed(do, given, error)
+                    self._failed(do, permit, error)
                 elif seconds > 0:
-                    self._answered(do, given, {"seconds": seconds, "tokens": written}, first)
-                elif given.probe:
-                    do("UPDATE deployments SET probe_until = 0 WHERE id = ?", given.deployment)
+                    self._answered(do, permit, {"seconds": seconds, "tokens": written}, first)
+                elif permit.probe:
+                    do("UPDATE deployments SET probe_until = 0 WHERE id = ?", permit.identity)
         except StoreError as trouble:
             self._database.complain("written", str(trouble))
         finally:
-            if under_way := self._under_way.get(given.deployment):
+            if under_way := self._under_way.get(permit.identity):
                 under_way.pop(0)
-            self._freed.set()
-            self._freed = asyncio.Event()
+            self._released.set()
+            self._released = asyncio.Event()
 
-    async def freed(self, at_most: float) -> None:
+    async def wait_for_release(self, at_most: float) -> None:
         """Wait until a call of this kernel has ended, or so many seconds: other kernels end theirs unheard."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
-                await self._freed.wait()
+                await self._released.wait()
 
-    def _answered(self, do: Callable[..., Any], given: Permit, news: Mapping[str, float], first: float) -> None:
-        row = self._row(do, given.deployment)
+    def _answered(self, do: Callable[..., Any], permit: Permit, news: Mapping[str, float], first: float) -> None:
+        row = self._row(do, permit.identity)
         fade, streams = self._fade(row), row["streamed"] + (first > 0)
         do(
             "UPDATE deployments SET failures = 0, opened = 0, open_until = 0, probe_until = 0, limited = 0, why = '', "
@@ -223,12 +217,12 @@ class Health:
             *(row["asked"] * fade + 1, row["answered"] * fade + 1),
             *(_recent(row[name] * fade, row["answered"] * fade, new) for name, new in news.items()),
             *(_recent(row["first"], row["streamed"], first) if first > 0 else row["first"], streams),
-            *(self.clock(), given.deployment),
+            *(self.clock(), permit.identity),
         )
 
-    def _failed(self, do: Callable[..., Any], given: Permit, error: ModelError) -> None:
-        row, now = self._row(do, given.deployment), self.clock()
-        cool = cooling(error, row, probe=given.probe)
+    def _failed(self, do: Callable[..., Any], permit: Permit, error: ModelError) -> None:
+        row, now = self._row(do, permit.identity), self.clock()
+        cool = cool_down(error, row, probe=permit.probe)
         opened, until = row["opened"], row["open_until"]
         if cool is not None:
             opened, until = opened + 1, max(until, now + cool)
@@ -240,7 +234,7 @@ class Health:
             *(row["failures"] + (not limited), opened, until, limited, str(error)[:200]),
             # being sent away is no outage: it does not count against the uptime
             *(row["asked"] * fade + (not limited), row["answered"] * fade, row["seconds"] * fade),
-            *(row["tokens"] * fade, now, given.deployment),
+            *(row["tokens"] * fade, now, permit.identity),
         )
 
     def _row(self, do: Callable[..., Any], name: str) -> Mapping[str, Any]:
@@ -259,6 +253,6 @@ def _recent(whole: float, answers: float, new: float) -> float:
     return (mean + (new - mean) * share) * (answers + 1)
 
 
-def _full(do: Callable[..., Any], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
+def _limit_reached(do: Callable[..., Any], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
     sql = "SELECT at, tokens, until FROM calls WHERE deployment = ? AND (at > ? OR until > ?) ORDER BY at"
-    return full(do(sql, identity(deployment), now - MINUTE, now).fetchall(), deployment, tokens, now)
+    return limit_reached(do(sql, identity(deployment), now - MINUTE, now).fetchall(), deployment, tokens, now)

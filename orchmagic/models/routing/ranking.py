@@ -38,7 +38,7 @@ class Stats:
     The defaults stand for one that was never asked, where no other was either. `price` in US dollars
     per million tokens, the mean of input and output, None = unknown; `cache`: it sells cached input for less.
     `first`: seconds until the first token of a streamed answer, None = it never streamed. `measured`: it has answered
-    before; `shut`: it is left alone now; `under_way`: questions of this kernel that it has not answered yet.
+    before; `circuit_open`: it is skipped now; `under_way`: questions of this kernel that it has not answered yet.
     """
 
     uptime: float = 1.0
@@ -47,7 +47,7 @@ class Stats:
     price: float | None = None
     cache: bool = False
     measured: bool = True
-    shut: bool = False
+    circuit_open: bool = False
     first: float | None = None
     under_way: int = 0
 
@@ -119,7 +119,7 @@ def _ratios(table: Sequence[Stats], *, streaming: bool, tokens: int) -> list[flo
     }
     prices, best = _prices(table), max(table, key=lambda s: s.uptime).uptime
     fastest, soonest = max(s.throughput for s in table), min(s.latency for s in table)
-    found = []
+    marks = []
     for stats, price in zip(table, prices, strict=True):
         parts = {
             "price": _more(price, min(prices)),
@@ -128,9 +128,9 @@ def _ratios(table: Sequence[Stats], *, streaming: bool, tokens: int) -> list[flo
             "latency": _more(stats.latency, soonest),
             "cache": 0.0 if stats.cache else 1.0,
         }
-        whole = sum(weight * parts[name] for name, weight in counted.items()) / sum(counted.values())
-        found.append(whole + penalty(stats.uptime))
-    return found
+        mean = sum(weight * parts[name] for name, weight in counted.items()) / sum(counted.values())
+        marks.append(mean + penalty(stats.uptime))
+    return marks
 
 
 def _more(value: float, than: float) -> float:
@@ -144,27 +144,7 @@ def _prices(table: Sequence[Stats]) -> list[float]:
     return [highest if s.price is None else s.price for s in table]
 
 
-def ranked(
-    pool: Pool,
-    stats: Mapping[str, Stats],
-    chance: Callable[[], float],
-    *,
-    streaming: bool = False,
-    tokens: int = 0,
-) -> list[Choice]:
-    """The pool's members in the order in which they are to be asked; `stats` by alias, `chance` from 0 to 1."""
-    if pool.policy == "weighted":
-        return _drawn(pool.members, chance)
-    if pool.policy == "order" or len(pool.members) == 1:
-        number = len(pool.members)
-        return [
-            Choice(m, Reason("deployment", cause="order", place=place, among=number))
-            for place, m in enumerate(pool.members, 1)
-        ]
-    return _scored(pool, stats, chance, streaming=streaming, tokens=tokens)
-
-
-def turns(
+def candidates(
     pool: Pool,
     stats: Mapping[str, Stats],
     chance: Callable[[], float],
@@ -173,54 +153,57 @@ def turns(
     streaming: bool = False,
     tokens: int = 0,
 ) -> Iterator[Choice]:
-    """One after the other, without those to `skip`, until the caller has found one that may be asked.
+    """The members in the order in which they are to be asked, without those to `skip`; `stats` by alias.
 
-    Who is shut comes last, and whoever may not be asked is no yardstick for those that are left: beside one that is
-    very fast and sends us away, one that is fast would look as slow as the slowest. A question explores once.
+    `chance` draws from 0 to 1. Members with an open circuit come last. Whoever is not left is no yardstick for the
+    others: beside one that is very fast and sends us away, one that is fast would look as slow as the slowest. A
+    question explores once.
     """
     if pool.policy not in SCORED:
-        yield from (c for c in ranked(pool, stats, chance) if c.deployment.alias not in skip)
+        order = _drawn(pool.members, chance) if pool.policy == "weighted" else _in_order(pool.members)
+        yield from (c for c in order if c.deployment.alias not in skip)
         return
-    known = {m.alias: stats.get(m.alias, Stats()) for m in pool.members if m.alias not in skip}
-    for group in ({n for n, s in known.items() if not s.shut}, {n for n, s in known.items() if s.shut}):
-        while group:
-            left = replace(pool, members=tuple(m for m in pool.members if m.alias in group))
-            among = _as_good_as_the_best({n: known[n] for n in group})
-            choice = ranked(left, among, chance, streaming=streaming, tokens=tokens)[0]
-            yield choice if len(group) > 1 else Choice(choice.deployment, Reason("deployment", cause="only"))
-            group.remove(choice.deployment.alias)
+    known = {m.alias: stats.get(m.alias, Stats()) for m in pool.members}
+    for circuit_open in (False, True):
+        members = [m for m in pool.members if m.alias not in skip and known[m.alias].circuit_open == circuit_open]
+        while members:
+            table = _as_good_as_the_best([known[m.alias] for m in members])
+            choice = _best(members, table, pool.policy, chance, streaming=streaming, tokens=tokens)
+            yield choice if len(members) > 1 else Choice(choice.deployment, Reason("deployment", cause="only"))
+            members.remove(choice.deployment)
             chance = _never
 
 
-def _as_good_as_the_best(stats: Mapping[str, Stats]) -> dict[str, Stats]:
+def _as_good_as_the_best(table: Sequence[Stats]) -> Sequence[Stats]:
     """What was never measured looks like the best of these: else it would hardly ever be asked."""
-    seen = [s for s in stats.values() if s.measured]
-    if not seen:
-        return dict(stats)
-    fast, soon = max(s.throughput for s in seen), min(s.latency for s in seen)
-    return {n: s if s.measured else replace(s, throughput=fast, latency=soon) for n, s in stats.items()}
+    measured = [s for s in table if s.measured]
+    if not measured:
+        return table
+    fast, soon = max(s.throughput for s in measured), min(s.latency for s in measured)
+    return [s if s.measured else replace(s, throughput=fast, latency=soon) for s in table]
 
 
 def _never() -> float:
     return 1.0
 
 
-def _scored(
-    pool: Pool, stats: Mapping[str, Stats], chance: Callable[[], float], *, streaming: bool, tokens: int
-) -> list[Choice]:
-    table = [stats.get(m.alias, Stats()) for m in pool.members]
-    marks = scores(table, pool.policy, streaming=streaming, tokens=tokens)
+def _best(
+    members: Sequence[Deployment],
+    table: Sequence[Stats],
+    policy: str,
+    chance: Callable[[], float],
+    *,
+    streaming: bool,
+    tokens: int,
+) -> Choice:
+    """The member with the lowest score, or now and then one at random."""
+    marks = scores(table, policy, streaming=streaming, tokens=tokens)
     order = sorted(range(len(table)), key=marks.__getitem__)
-    reasons = [_reason(table[i], marks[i], pool.policy, streaming=streaming) for i in order]
-    choices = [
-        Choice(pool.members[i], replace(reason, place=place, among=len(order)))
-        for place, (i, reason) in enumerate(zip(order, reasons, strict=True), 1)
-    ]
-    if chance() >= EXPLORE:
-        return choices
-    picked = choices[int(chance() * len(choices))]
-    explored = Choice(picked.deployment, replace(picked.reason, explored=EXPLORE))
-    return [explored, *(c for c in choices if c is not picked)]
+    explored = EXPLORE if chance() < EXPLORE else None
+    place = 0 if explored is None else int(chance() * len(order))
+    best = order[place]
+    reason = _reason(table[best], marks[best], policy, streaming=streaming)
+    return Choice(members[best], replace(reason, place=place + 1, among=len(order), explored=explored))
 
 
 def _reason(stats: Stats, mark: float, policy: str, *, streaming: bool) -> Reason:
@@ -236,15 +219,20 @@ def _reason(stats: Stats, mark: float, policy: str, *, streaming: bool) -> Reaso
     return Reason("deployment", cause="untried", used=stats.under_way, figures=figures)
 
 
+def _in_order(members: Sequence[Deployment]) -> list[Choice]:
+    reasons = (Reason("deployment", cause="order", place=n, among=len(members)) for n in range(1, len(members) + 1))
+    return [Choice(*pair) for pair in zip(members, reasons, strict=True)]
+
+
 def _drawn(members: Sequence[Deployment], chance: Callable[[], float]) -> list[Choice]:
-    left, found = list(members), []
-    while left:
-        whole = sum(m.weight for m in left)
-        point = chance() * whole
-        for member in left:
+    remaining, choices = list(members), []
+    while remaining:
+        total = sum(m.weight for m in remaining)
+        point = chance() * total
+        for member in remaining:
             point -= member.weight
             if point < 0:
                 break
-        found.append(Choice(member, Reason("deployment", cause="weight", weight=member.weight, limit=whole)))
-        left.remove(member)
-    return found
+        choices.append(Choice(member, Reason("deployment", cause="weight", weight=member.weight, limit=total)))
+        remaining.remove(member)
+    return choices

@@ -17,14 +17,16 @@ from orchmagic.models.types import Deployment
 from orchmagic.models.wire.urls import base, host, on_loopback
 
 HEADER = ("alias", "model", "endpoint", "$/M in", "$/M out", "key", "reached", "seen", "state")
+_UNREADABLE = "cannot be read"  # a key in a keyring that is locked, say
 
 
 @dataclass(frozen=True, slots=True)
 class AliasAdvice:
-    """What to write for an alias that cannot be used now, or could be used better."""
+    """What to write for an alias that cannot be used now, or could be used better; `key_unset`: it needs a key."""
 
     alias: str
     write: str
+    key_unset: bool = False
 
 
 def deployments(settings: Settings, environ: Mapping[str, str]) -> list[Deployment]:
@@ -49,14 +51,14 @@ def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdv
         except SettingsError as error:
             yield AliasAdvice(name, str(error))
             continue
-        yield from (AliasAdvice(m.alias, write) for m in members if (write := api_keys.missing_key(m, environ)))
+        for member in members:
+            if write := api_keys.missing_key(member, environ):
+                yield AliasAdvice(member.alias, write, key_unset=_key(member, environ) != _UNREADABLE)
 
 
 def unusable_aliases(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdvice]:
     """What the table cannot show of the settings' own aliases: wrong entries, and keys that cannot be looked up."""
-    for advice in missing(settings, environ):
-        if not advice.write.startswith("needs "):  # a key that is not set is shown in the table
-            yield advice
+    return (advice for advice in missing(settings, environ) if not advice.key_unset)
 
 
 def without_fallback(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdvice]:
@@ -81,8 +83,8 @@ def _row(deployment: Deployment, reached: Reachability, environ: Mapping[str, st
     rates = prices.rates(deployment)
     input_price, output_price = ("?", "?") if rates is None else (f"{rates[0]:g}", f"{rates[1]:g}")
     endpoint = host(deployment.base_url) if deployment.base_url else deployment.provider
-    stats = health.seen(deployment)
-    seen = "-" if stats is None else f"{stats.latency:.2f} s, {stats.uptime:.0%} of calls"
+    stats = health.stats([deployment])[deployment.alias]
+    seen = f"{stats.latency:.2f} s, {stats.uptime:.0%} of calls" if stats.measured else "-"
     head = (deployment.alias, deployment.model, endpoint, input_price, output_price, _key(deployment, environ))
     return (*head, reached.note, seen, health.state(deployment))
 
@@ -94,6 +96,6 @@ def _key(deployment: Deployment, environ: Mapping[str, str]) -> str:
     try:
         is_set = bool(environ.get(name))
     except SettingsError:
-        return "cannot be read"
+        return _UNREADABLE
     needed = not on_loopback(deployment.base_url or base(environ))
     return "set" if is_set else f"set {name}" if needed else "none needed"

@@ -15,17 +15,7 @@ _TYPO = 5  # letters; in a shorter word one letter makes another word
 _REPHRASED = 4  # words of content; the meaning of a shorter text can be turned round by a word or two
 _UNSHARED = 3  # words that the other text does not have: with fewer it is the other with words exchanged, as traps are
 _SHARED = 0.7  # of the shorter text's words: as above
-_NEGATING_PREFIXES = (
-    "un",
-    "in",
-    "im",
-    "il",
-    "ir",
-    "dis",
-    "non",
-    "mis",
-    "de",
-)  # and what they are put before is turned round
+_NEGATING_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")
 
 
 def difference(one: str, other: str) -> str:
@@ -90,13 +80,13 @@ def _opposed(left: list[str], right: list[str]) -> str:
     opposites = words().opposites
     for word in left:
         for other in right:
-            if frozenset({word, other}) in opposites or word in _negated(other) or other in _negated(word):
+            if frozenset({word, other}) in opposites or _negates(word, other) or _negates(other, word):
                 return f"opposite: {word} or {other}"
     return ""
 
 
-def _negated(word: str) -> list[str]:
-    return [prefix + word for prefix in _NEGATING_PREFIXES]
+def _negates(word: str, other: str) -> bool:
+    return any(word == prefix + other for prefix in _NEGATING_PREFIXES)
 
 
 def _typos(left: list[str], right: list[str], names: frozenset[str]) -> dict[str, str]:

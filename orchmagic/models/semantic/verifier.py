@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from orchmagic.models.types import ModelRequest, Schema
 
 _PROMPT = """\
@@ -29,19 +27,17 @@ _TOKENS = 32  # room for the object and for a model that says a word too much
 def request(asked: ModelRequest, verifier: str, one: str, other: str) -> ModelRequest:
     """The question to the verifier, in the name of the call whose hit it judges: its cost is that call's."""
     text = _PROMPT.format(one=one, other=other)
-    return replace(
-        asked,
-        model=verifier,
-        messages=({"role": "user", "content": text},),
+    return ModelRequest(
+        asked.call,
+        verifier,
+        ({"role": "user", "content": text},),
         parameters={"temperature": 0},
         max_tokens=_TOKENS,
         schema=_SCHEMA,
-        tools=(),
-        logprobs=False,
-        vote=None,
-        fallback=(),
-        stream=False,
-        parts=None,
+        timeout=asked.timeout,
+        cache=asked.cache,
+        ttl=asked.ttl,
+        retries=asked.retries,
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchmagic.core.portable import FAULTS, fault_of, wait_seconds
+from orchmagic.core.portable import fault_of, wait_seconds
 from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
@@ -61,7 +61,6 @@ def rejected(
         status=status,
         **_who(deployment),
     )
-    error.transient, error.falls_back = FAULTS[fault].retried, FAULTS[fault].falls_back
     if isinstance(error, RateLimited):
         error.retry_after = wait
     if fault == "malformed":

@@ -59,34 +59,21 @@ class DiskCache:
         self._complain = Complaints()
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The stored object, or None."""
         return self._try("read", lambda store: _object(key, _text(store, key)), None)
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
-        """Store for `ttl` seconds."""
         # ASCII escapes: a lone surrogate in a reply has no UTF-8 form to be stored in
         self._try("write", lambda store: store.set(key, _signed(key, json.dumps(dict(value))), expire=ttl), None)
 
     def delete(self, key: str) -> None:
-        """Forget one answer."""
         self._try("write", lambda store: store.delete(key), None)
 
     def clear(self) -> int:
-        """Forget all; how many there were.
-
-        Raises:
-            SettingsError: the folder cannot be used.
-        """
         count = int(self._must(lambda store: store.clear()))
         self._sweep()
         return count
 
     def stats(self) -> dict[str, Any]:
-        """`entries`, `bytes` and `path`.
-
-        Raises:
-            SettingsError: the folder cannot be used.
-        """
         entries, size = self._must(lambda store: (len(store), int(store.volume())))
         return {"entries": entries, "bytes": size, "path": str(self.folder)}
 

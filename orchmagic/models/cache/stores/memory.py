@@ -23,7 +23,6 @@ class MemoryCache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The stored object, or None."""
         with self._lock:
             text, until = self._entries_by_key.get(key, ("null", None))
             if until is not None and self._clock() >= until:
@@ -33,7 +32,6 @@ class MemoryCache:
         return value
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
-        """Keep a copy for `ttl` seconds."""
         text = json.dumps(dict(value))
         with self._lock:
             self._entries_by_key.pop(key, None)  # so that it counts as new
@@ -42,19 +40,16 @@ class MemoryCache:
                 del self._entries_by_key[next(iter(self._entries_by_key))]
 
     def delete(self, key: str) -> None:
-        """Forget one answer."""
         with self._lock:
             self._entries_by_key.pop(key, None)
 
     def clear(self) -> int:
-        """Forget all; how many there were."""
         with self._lock:
             count = len(self._entries_by_key)
             self._entries_by_key.clear()
         return count
 
     def stats(self) -> dict[str, Any]:
-        """`entries`, `bytes` and `path`."""
         with self._lock:
             size = sum(len(key) + len(text) for key, (text, _) in self._entries_by_key.items())
             return {"entries": len(self._entries_by_key), "bytes": size, "path": "memory"}

@@ -31,7 +31,7 @@ _SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 class RedisCache:
     """Answers behind `url`; the server forgets them when their time is over. `clock` in seconds.
 
-    What cannot be read is a miss. Made without asking the server.
+    What cannot be read is a miss. Made without asking the server. `stats` looks at every key of the database.
 
     Raises:
         SettingsError: the URL cannot be read, or the client is not installed.
@@ -54,11 +54,9 @@ class RedisCache:
         return self._clock() < self._skipped_until
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The stored object, or None."""
         return self._try("read", lambda client: _object(client.get(_PREFIX + key)), None)
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
-        """Store for `ttl` seconds."""
         if ttl is not None and ttl <= 0:
             self.delete(key)
             return
@@ -67,28 +65,16 @@ class RedisCache:
         self._try("written", lambda client: client.set(_PREFIX + key, text, px=lasts), None)
 
     def delete(self, key: str) -> None:
-        """Forget one answer."""
         self._try("written", lambda client: client.unlink(_PREFIX + key), None)
 
     def clear(self) -> int:
-        """Forget all answers, and nothing else that the server holds; how many there were.
-
-        Raises:
-            SettingsError: the server cannot be used.
-        """
         return self._must(lambda client: sum(int(client.unlink(*names)) for names in _names(client)))
 
     def stats(self) -> dict[str, Any]:
-        """`entries`, `bytes` (of their text) and `path`. Every key of the database is looked at.
-
-        Raises:
-            SettingsError: the server cannot be used.
-        """
         lengths = self._must(lambda client: [n for names in _names(client) for n in _lengths(client, names)])
         return {"entries": len(lengths), "bytes": sum(lengths), "path": self.place}
 
     def close(self) -> None:
-        """Close the connections; a later use makes new ones."""
         self._client.connection_pool.disconnect()
         with self._lock:
             self._skipped_until, self._greeting = float("-inf"), None
