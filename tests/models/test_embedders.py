@@ -63,7 +63,7 @@ def test_a_text_that_would_be_cut_is_refused(model):
 def test_a_file_that_is_not_the_pinned_one_is_never_loaded(monkeypatch, tmp_path):
     planted = tmp_path / "model.onnx"
     planted.write_bytes(b"something else")
-    monkeypatch.setattr(minilm, "_found", lambda: planted)
+    monkeypatch.setattr(minilm, "_model_file", lambda: planted)
     with pytest.raises(SettingsError, match=r"not the one that was pinned .* it was not loaded"):
         minilm.create()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from functools import partial
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ def create() -> MiniLM:
     Raises:
         SettingsError: a package is missing, or the file is not the pinned one.
     """
-    model = _found().read_bytes()
+    model = _model_file().read_bytes()
     if (got := hashlib.sha256(model).hexdigest()) != SHA256:
         raise SettingsError(
             f"the embedding model in {PACKAGE} is not the one that was pinned (sha256 {got[:16]}..., expected "
@@ -84,17 +84,12 @@ def create() -> MiniLM:
         ) from error
 
 
-def _found() -> Path:
-    missing = partial(
-        SettingsError, f"the semantic cache and router(by=meaning) need an embedding model ({PACKAGE}): {INSTALL}"
-    )
-    try:
+def _model_file() -> Path:
+    with suppress(PackageNotFoundError):
         file = Path(str(distribution(PACKAGE).locate_file(FILE)))
-    except PackageNotFoundError:
-        raise missing() from None
-    if not file.is_file():
-        raise missing()
-    return file
+        if file.is_file():
+            return file
+    raise SettingsError(f"the semantic cache and router(by=meaning) need an embedding model ({PACKAGE}): {INSTALL}")
 
 
 plug = EmbedderPlug("minilm", create)

@@ -36,11 +36,6 @@ class KeyEnvironment(Mapping[str, str]):
             return _from_keyring(name.removeprefix(KEYRING))
         return self._environ[name] if name in self._environ else self._file[name]
 
-    def __contains__(self, name: object) -> bool:
-        if isinstance(name, str) and name.startswith(KEYRING):
-            return self.get(name) is not None
-        return name in self._environ or name in self._file
-
     def __iter__(self) -> Iterator[str]:
         return iter({**self._file, **self._environ})
 

@@ -61,11 +61,10 @@ class SemanticStore:
     def entry(self, number: int) -> Entry | None:
         """One entry; None when it is gone."""
         rows = self._run("SELECT scope, texts, key, stored FROM entries WHERE number = ?", number)
-        return (
-            None
-            if not rows
-            else Entry(number, ComparedQuestion(rows[0][0], json.loads(rows[0][1])), rows[0][2], rows[0][3])
-        )
+        if not rows:
+            return None
+        [(scope, texts, key, stored)] = rows
+        return Entry(number, ComparedQuestion(scope, json.loads(texts)), key, stored)
 
     def entries(self, most: int = 50) -> list[Entry]:
         """The newest entries."""

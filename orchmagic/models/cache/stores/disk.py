@@ -63,10 +63,10 @@ class DiskCache:
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
         # ASCII escapes: a lone surrogate in a reply has no UTF-8 form to be stored in
-        self._try("write", lambda store: store.set(key, _signed(key, json.dumps(dict(value))), expire=ttl), None)
+        self._try("written", lambda store: store.set(key, _signed(key, json.dumps(dict(value))), expire=ttl), None)
 
     def delete(self, key: str) -> None:
-        self._try("write", lambda store: store.delete(key), None)
+        self._try("written", lambda store: store.delete(key), None)
 
     def clear(self) -> int:
         count = int(self._must(lambda store: store.clear()))
@@ -90,7 +90,7 @@ class DiskCache:
             return self._healing(action)
         except _TROUBLE as error:
             self._complain(
-                doing, f"the cache in {self.folder} cannot be {_DONE[doing]} ({_cause(error)}): going on without it"
+                doing, f"the cache in {self.folder} cannot be {doing} ({_cause(error)}): going on without it"
             )
             return otherwise
 
@@ -167,9 +167,6 @@ class DiskCache:
             with contextlib.suppress(OSError):  # somebody else may do the same
                 if time.time() - file.stat().st_mtime > _ORPHAN:
                     file.unlink()
-
-
-_DONE = {"read": "read", "write": "written"}
 
 
 def _text(store: TextStore, key: str) -> str | None:

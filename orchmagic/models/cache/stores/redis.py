@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -146,16 +146,10 @@ def _object(text: bytes | None) -> dict[str, Any] | None:
     return value
 
 
-def _names(client: Any) -> Iterator[list[bytes]]:
+def _names(client: Any) -> list[list[bytes]]:
     """The keys of all answers, some at a time."""
-    names: list[bytes] = []
-    for name in client.scan_iter(match=f"{_PREFIX}*", count=_BATCH):
-        names.append(name)
-        if len(names) == _BATCH:
-            yield names
-            names = []
-    if names:
-        yield names
+    names = list(client.scan_iter(match=f"{_PREFIX}*", count=_BATCH))
+    return [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
 
 
 def _lengths(client: Any, names: list[bytes]) -> list[int]:
