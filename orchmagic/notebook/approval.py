@@ -242,8 +242,8 @@ def _headline(asked: PendingQuestion) -> str:
     """The question and what it is about, on one line: the whole of it stands above the figure."""
     name = f"{asked.value['tool']} " if _is_tool(asked.value) else ""
     value = asked.value["arguments"] if name else asked.value
-    about = "" if value is None else answer.safe(f"{name}{humanize.one_line(value, 120)}")
-    return f"<strong>{answer.safe(humanize.one_line(asked.question, 120))}</strong> {about}"
+    about = "" if value is None else humanize.safe(f"{name}{humanize.one_line(value, 120)}")
+    return f"<strong>{humanize.safe(humanize.one_line(asked.question, 120))}</strong> {about}"
 
 
 def _line(reply: object) -> dict[str, Any]:
@@ -254,5 +254,5 @@ def _line(reply: object) -> dict[str, Any]:
     more = f": {humanize.one_line(said, 200)}" if said else ""
     return {
         "text/plain": head + more,
-        "text/html": f'<div style="{_FONT}">{escape(head)}{answer.safe(more) if more else ""}</div>',
+        "text/html": f'<div style="{_FONT}">{escape(head)}{humanize.safe(more) if more else ""}</div>',
     }

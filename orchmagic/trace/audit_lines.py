@@ -14,8 +14,11 @@ from orchmagic.trace.record import Record, Span
 
 def line(event: events.Event) -> dict[str, Any] | None:
     """A line of the log; None for what is no decision."""
-    found = _LINES.get(type(event))
-    return None if found is None else found(event)
+    if type(event) not in _LINES:
+        return None
+    word, facts = _LINES[type(event)]
+    step = getattr(event, "call", None) or getattr(event, "span", None)
+    return {"event": word, **({"step": step} if step else {}), **facts(event)}
 
 
 def end(record: Record) -> dict[str, Any]:
@@ -59,67 +62,44 @@ def _kind(failed: Record | events.AttemptFailed) -> str:
 def _decided(event: events.Decided) -> dict[str, Any]:
     sure = {} if event.confidence is None else {"confidence": event.confidence, "basis": event.basis}
     choice = None if event.basis == AGREEMENT else event.choice  # what most voted for is an answer
-    why = because(event.reason, quoted=False) or event.choice
-    return {"event": "decided", "step": event.span, "choice": choice, "why": why, **sure}
-
-
-def _asked(event: events.InputRequested) -> dict[str, Any]:
-    """A person is asked: whether a tool may run, or something else."""
-    tool = {"tool": event.tool} if event.tool else {}
-    return {"event": "asked", "step": event.span, "choices": event.choices, **tool}
+    return {"choice": choice, "why": because(event.reason, quoted=False) or event.choice, **sure}
 
 
 def _answered(event: events.InputReceived) -> dict[str, Any]:
     action = event.reply.get("action") if isinstance(event.reply, Mapping) else None
-    return {"event": "answered", "step": event.span, "answer": action if action in DECISIONS else "a text"}
-
-
-def _guarded(event: events.GuardTriggered) -> dict[str, Any]:
-    found = {"rule": event.rule, "action": event.action, "where": event.where, "found": event.what}
-    return {"event": "guarded", "step": event.call, **found}
-
-
-def _chosen(event: events.DeploymentChosen) -> dict[str, Any]:
-    why = words(event.reason, quoted=False)
-    return {"event": "chosen", "step": event.call, "alias": event.alias, "model": event.deployment, "why": why}
-
-
-def _fell_back(event: events.FellBack) -> dict[str, Any]:
-    models = {"from": event.source, "model": event.target}
-    return {"event": "fell back", "step": event.call, **models, "why": event.error_kind}
+    return {"answer": action if action in DECISIONS else "a text"}
 
 
 def _failed(event: events.AttemptFailed) -> dict[str, Any]:
     wait = None if event.wait is None else round(event.wait, 3)
-    failed = {"event": "attempt failed", "step": event.call, "model": event.model}
-    return {**failed, "why": _kind(event), "again_after": wait}
+    return {"model": event.model, "why": _kind(event), "again_after": wait}
 
 
 def _hit(event: events.CacheHit) -> dict[str, Any]:
     how = "semantic" if event.score is not None else "shared" if event.shared else "exact"
-    more = {} if event.score is None else {"score": round(event.score, 4), "hit": event.hit}
-    told = {"how": how, "age": round(event.age, 1), "saved": event.cost, **more}
-    return {"event": "cache hit", "step": event.call, **told}
+    similar = {} if event.score is None else {"score": round(event.score, 4), "hit": event.hit}
+    return {"how": how, "age": round(event.age, 1), "saved": event.cost, **similar}
 
 
-_LINES: Mapping[type[events.Event], Callable[[Any], dict[str, Any]]] = {
-    events.RunStarted: lambda x: {"event": "begun", "inputs": sorted(x.inputs)},
-    events.Decided: _decided,
-    events.NodeSkipped: lambda x: {"event": "skipped", "step": x.span, "why": words(x.reason, quoted=False)},
-    events.InputRequested: _asked,
-    events.InputReceived: _answered,
-    events.GuardTriggered: _guarded,
-    events.DeploymentChosen: _chosen,
-    events.FellBack: _fell_back,
-    events.AttemptFailed: _failed,
-    events.CacheHit: _hit,
-    events.CacheHitChecked: lambda x: {
-        "event": "hit checked",
-        "step": x.call,
-        "score": round(x.score, 4),
-        "agreed": x.agreed,
-    },
-    events.JournalHit: lambda x: {"event": "recalled", "step": x.call, "why": "paid before" if x.paid else "a replay"},
-    events.ToolStarted: lambda x: {"event": "tool begun", "step": x.call, "tool": x.tool},
-    events.ToolFinished: lambda x: {"event": "tool ended", "step": x.call, "failed": x.error is not None},
+_LINES: Mapping[type[events.Event], tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    events.RunStarted: ("begun", lambda x: {"inputs": sorted(x.inputs)}),
+    events.Decided: ("decided", _decided),
+    events.NodeSkipped: ("skipped", lambda x: {"why": words(x.reason, quoted=False)}),
+    events.InputRequested: ("asked", lambda x: {"choices": x.choices, **({"tool": x.tool} if x.tool else {})}),
+    events.InputReceived: ("answered", _answered),
+    events.GuardTriggered: (
+        "guarded",
+        lambda x: {"rule": x.rule, "action": x.action, "where": x.where, "found": x.what},
+    ),
+    events.DeploymentChosen: (
+        "chosen",
+        lambda x: {"alias": x.alias, "model": x.deployment, "why": words(x.reason, quoted=False)},
+    ),
+    events.FellBack: ("fell back", lambda x: {"from": x.source, "model": x.target, "why": x.error_kind}),
+    events.AttemptFailed: ("attempt failed", _failed),
+    events.CacheHit: ("cache hit", _hit),
+    events.CacheHitChecked: ("hit checked", lambda x: {"score": round(x.score, 4), "agreed": x.agreed}),
+    events.JournalHit: ("recalled", lambda x: {"why": "paid before" if x.paid else "a replay"}),
+    events.ToolStarted: ("tool begun", lambda x: {"tool": x.tool}),
+    events.ToolFinished: ("tool ended", lambda x: {"failed": x.error is not None}),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from typing import Any
 
 from orchmagic.core.numbers import counted
@@ -91,6 +92,11 @@ def shown(value: Any, limit: int = 2_000) -> str:
         return clean
     # parts of a value may be cut already: only of a text is the length known
     return clean[:limit] + (cut_note(len(clean)) if isinstance(value, str) else "…")
+
+
+def safe(text: str) -> str:
+    """HTML: escaped, without control characters, and isolated from the direction of the text around it."""
+    return f"<bdi>{escape(shown(text))}</bdi>"
 
 
 def _json(value: Any) -> str:

@@ -22,7 +22,7 @@ from orchmagic.trace.otel_spans import SCHEMA, OTelSpan, to_otel_spans
 from orchmagic.trace.record import Record
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -74,7 +74,7 @@ def flush(seconds: float) -> bool:
 def close() -> None:
     """Send what is left and forget the environment, which is read anew at the next run. For tests."""
     _SENDER.close()
-    _TOLD.clear()
+    _COMPLAINTS.clear()
 
 
 class _Sender:
@@ -134,24 +134,26 @@ class _Line:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra, and heavy
             OTLPSpanExporter,
         )
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import (  # noqa: PLC0415 - as above
+            InMemorySpanExporter,
+        )
 
         self._exporter: SpanExporter = OTLPSpanExporter()
-        self._ended: list[ReadableSpan] = []
+        self._ended = InMemorySpanExporter()  # the sampled spans of the run that is sent
         self._provider = _provider(self._ended)
-        self._said = ""
+        self._logged = ""
         logging.getLogger(_LOGGER).addFilter(self._quiet)
 
     def send(self, record: Record, thread: str | None) -> bool:
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - as above
 
         _trace(self._provider, record, thread)
-        try:
-            for first in range(0, len(self._ended), _BATCH):
-                if self._exporter.export(self._ended[first : first + _BATCH]) is not SpanExportResult.SUCCESS:
-                    _complain(self._said or "the collector took nothing")
-                    return False
-        finally:
-            self._ended.clear()
+        spans = self._ended.get_finished_spans()
+        self._ended.clear()
+        for first in range(0, len(spans), _BATCH):
+            if self._exporter.export(spans[first : first + _BATCH]) is not SpanExportResult.SUCCESS:
+                _complain(self._logged or "the collector took nothing")
+                return False
         return True
 
     def close(self) -> None:
@@ -159,29 +161,25 @@ class _Line:
         self._provider.shutdown()
         logging.getLogger(_LOGGER).removeFilter(self._quiet)
 
-    def _quiet(self, said: logging.LogRecord) -> bool:
+    def _quiet(self, line: logging.LogRecord) -> bool:
         """Its log lines become our one warning; those of a person's own exporter pass."""
         if threading.current_thread().name != _NAME:
             return True
-        self._said = said.getMessage()
+        self._logged = line.getMessage()
         return False
 
 
-def _provider(ended: list[ReadableSpan]) -> TracerProvider:
+def _provider(ended: SpanExporter) -> TracerProvider:
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415 - as above
-    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415 - as above
     from opentelemetry.sdk.version import __version__ as version  # noqa: PLC0415 - as above
-
-    class Collecting(SpanProcessor):
-        def on_end(self, span: ReadableSpan) -> None:
-            if span.context is not None and span.context.trace_flags.sampled:
-                ended.append(span)
 
     sdk = {"telemetry.sdk.language": "python", "telemetry.sdk.name": "opentelemetry", "telemetry.sdk.version": version}
     # not Resource.create: its threads cannot be started any more while Python ends
     resource = Resource({"service.name": "orchmagic", **sdk}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(Collecting())
+    provider.add_span_processor(SimpleSpanProcessor(ended))
     return provider
 
 
@@ -220,12 +218,12 @@ def _zero(record: Record) -> int:
 
 
 _SENDER = _Sender()
-_TOLD: set[str] = set()
+_COMPLAINTS: set[str] = set()
 
 
 def _complain(why: str) -> None:
     """Warn once a session: a collector that is gone must not flood a notebook."""
-    if not _TOLD:
-        _TOLD.add(why)
+    if not _COMPLAINTS:
+        _COMPLAINTS.add(why)
         with suppress(TelemetryWarning):  # where warnings are errors, too, it stays one
             warnings.warn(f"traces are not sent to OpenTelemetry ({why})", TelemetryWarning, stacklevel=2)

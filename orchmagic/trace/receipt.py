@@ -60,12 +60,12 @@ class Receipt(list[dict[str, Any]]):
         """A table of at most that many rows, without scripts; everything in it is escaped."""
         rows = "".join(_tr("td", _cells(row)) for row in self[:most])
         total = _tr("th", _last(self.totals))
-        notes = "".join(f"<div>{_safe(note)}</div>" for note in (*_rest(self, most), *self.notes))
+        notes = "".join(f"<div>{humanize.safe(note)}</div>" for note in (*_rest(self, most), *self.notes))
         table = f"<table{_STYLE}>{_tr('th', _HEADS)}{rows}{total}</table>"
         return f'<div style="overflow-x:auto">{table}</div>{notes}'
 
     def _repr_html_(self) -> str:
-        head = f"<div><strong>{_safe(self._title)}</strong></div>"
+        head = f"<div><strong>{humanize.safe(self._title)}</strong></div>"
         return f"<div {humanize.BLOCK}>{head}{self.html()}</div>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -173,11 +173,7 @@ def _tr(tag: str, cells: Iterable[str]) -> str:
     shown = (
         f"<{tag}>{escape(text).replace(' ', '&nbsp;')}</{tag}>"
         if i in _FIGURES
-        else f'<{tag} style="text-align:left">{_safe(text)}</{tag}>'
+        else f'<{tag} style="text-align:left">{text and humanize.safe(text)}</{tag}>'
         for i, text in enumerate(cells)
     )
     return f"<tr>{''.join(shown)}</tr>"
-
-
-def _safe(text: str) -> str:
-    return text and f"<bdi>{escape(humanize.shown(text))}</bdi>"

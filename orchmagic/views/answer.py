@@ -9,6 +9,7 @@ from typing import Any
 from orchmagic.trace import humanize, summary
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
+from orchmagic.trace.humanize import safe
 from orchmagic.trace.questions import PendingQuestion, answer_target, pending_questions
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import ENDS, Record
@@ -109,11 +110,6 @@ def troubles(record: Record) -> Iterator[str]:
         yield f"its input: {humanize.one_line(humanize.said(step.input), 200)}"
     if record.error and not failed:
         yield humanize.one_line(record.error, 400)
-
-
-def safe(value: str) -> str:
-    """Escaped, without control characters, and isolated from the direction of the text around it."""
-    return f"<bdi>{escape(humanize.shown(value))}</bdi>"
 
 
 def pre(value: Any) -> str:

@@ -38,17 +38,17 @@ _HALF = _WHOLE * _LEFT[1] - 6
 _NAME, _SHORTEST = 24, 6  # characters of the name of a pattern or model, at most and at least
 
 
-def figure(found: Dashboard) -> dict[str, Any]:
+def figure(history: Dashboard) -> dict[str, Any]:
     """`{"data": [...], "layout": {...}, "config": {...}}`."""
-    priced = found.all.cost > 0
+    priced = history.all.cost > 0
     color, word = (GREEN, "Spend") if priced else (BLUE, "Tokens")
-    spent = _cost if priced else _tokens
+    spent = _amount(priced=priced)
     data = [
-        *_by_day(found, spent, color, priced=priced),
-        *_list("3", found.patterns, spent, color, lambda s: f"{_said(s, priced)}, {counted(s.runs, 'run')}"),
-        *_list("4", found.models, spent, color, lambda s: f"{_said(s, priced)}, {counted(s.calls, 'call')}"),
-        *_list("5", found.patterns, _half, BLUE, _took, _most),
-        *_list("6", found.patterns, lambda s: s.hits or 0.0, ORANGE, _hits, lambda _: 1.0),
+        *_by_day(history, spent, color, priced=priced),
+        *_list("3", history.patterns, spent, color, lambda s: f"{_figure(s, priced)}, {counted(s.runs, 'run')}"),
+        *_list("4", history.models, spent, color, lambda s: f"{_figure(s, priced)}, {counted(s.calls, 'call')}"),
+        *_list("5", history.patterns, _half, BLUE, _took, _most),
+        *_list("6", history.patterns, lambda s: s.hits or 0.0, ORANGE, _hits, lambda _: 1.0),
     ]
     titles = (
         f"{word} by day",
@@ -58,26 +58,27 @@ def figure(found: Dashboard) -> dict[str, Any]:
         "Time of a run: p50, p95",
         "Answers from the cache",
     )
-    return {"data": data, "layout": _layout(found, titles), "config": axes.CONFIG}
+    return {"data": data, "layout": _layout(history, titles), "config": axes.CONFIG}
 
 
-def headline(found: Dashboard) -> tuple[str, ...]:
+def headline(history: Dashboard) -> tuple[str, ...]:
     """All in few words: runs, money, tokens, times, cache, failures, who waits."""
-    whole = found.all
+    whole = history.all
     if not whole.runs:
         return ("No run yet: run a cell such as %%chain",)
     p50, p95 = whole.percentile(0.5), whole.percentile(0.95)
+    latest = history.read < whole.runs - history.running
     parts = (
         counted(whole.runs, "run"),
-        humanize.spent(whole.cost, max(whole.unpriced, found.unknown)),
+        humanize.spent(whole.cost, max(whole.unpriced, history.unknown)),
         f"{whole.tokens:,} tokens",
         f"p50 {humanize.seconds(p50)}" if p50 is not None else "",
         f"p95 {humanize.seconds(p95)}" if p95 is not None else "",
         f"{whole.hits:.0%} of answers from the cache" if whole.hits is not None else "",
         f"{whole.failed:,} failed",
-        f"{found.running:,} running" if found.running else "",
-        f"{len(found.waiting):,} waiting for a person: {_names(found.waiting)}" if found.waiting else "",
-        f"models and cache: the latest {counted(found.read, 'run')}" if found.read < whole.runs - found.running else "",
+        f"{history.running:,} running" if history.running else "",
+        f"{len(history.waiting):,} waiting for a person: {_names(history.waiting)}" if history.waiting else "",
+        f"models and cache: the latest {counted(history.read, 'run')}" if latest else "",
     )
     return tuple(p for p in parts if p)
 
@@ -87,15 +88,11 @@ def _names(waiting: Sequence[tuple[str, str, str]]) -> str:
     return f"{said} …" if len(waiting) > 2 else said  # noqa: PLR2004 - as in the line before
 
 
-def _cost(spent: Spent) -> float:
-    return spent.cost
+def _amount(*, priced: bool) -> Amount:
+    return (lambda s: s.cost) if priced else (lambda s: s.tokens)
 
 
-def _tokens(spent: Spent) -> float:
-    return float(spent.tokens)
-
-
-def _said(spent: Spent, priced: bool) -> str:
+def _figure(spent: Spent, priced: bool) -> str:
     return humanize.money(spent.cost, spent.unpriced) if priced else counted(spent.tokens, "token")
 
 
@@ -115,12 +112,12 @@ def _hits(spent: Spent) -> str:
     return "nothing asked" if spent.hits is None else f"{spent.hits:.0%} of {spent.calls + spent.cached:,}"
 
 
-def _by_day(found: Dashboard, amount: Amount, color: str, *, priced: bool) -> Iterator[dict[str, Any]]:
-    days = [day for day, _ in found.days]
-    said = [f"{d.name}: {_said(d, priced)}, {counted(d.runs, 'run')}" for d in days]
+def _by_day(history: Dashboard, amount: Amount, color: str, *, priced: bool) -> Iterator[dict[str, Any]]:
+    days = [day for day, _ in history.days]
+    said = [f"{d.name}: {_figure(d, priced)}, {counted(d.runs, 'run')}" for d in days]
     yield {**_bar("", days, [amount(d) for d in days], color, said), "name": "spend"}
     for name, which, tint, shape in _STATUSES:
-        counts = [sum(n for status, n in statuses.items() if status in which) for _, statuses in found.days]
+        counts = [sum(n for status, n in statuses.items() if status in which) for _, statuses in history.days]
         said = [f"{d.name}: {n:,} {name[2:]}" for d, n in zip(days, counts, strict=True)]
         bar = _bar("2", days, counts, tint, said)
         bar["marker"]["pattern"] = {"shape": shape, "fillmode": "overlay", "fgcolor": PAPER, "size": 6}
@@ -188,11 +185,11 @@ def _named(name: str, figures: str) -> str:
     return f"{short}: {figures}" if len(short) >= min(_SHORTEST, len(name)) else fit(f"{name}: {figures}", _HALF)
 
 
-def _layout(found: Dashboard, titles: Sequence[str]) -> dict[str, Any]:
-    head = [plain(line) for line in pack((fit(part, _WHOLE) for part in headline(found)), _WHOLE)]
-    legend = list(pack(_statuses(found), _HALF, between="  "))
+def _layout(history: Dashboard, titles: Sequence[str]) -> dict[str, Any]:
+    head = [plain(line) for line in pack((fit(part, _WHOLE) for part in headline(history)), _WHOLE)]
+    legend = list(pack(_statuses(history), _HALF, between="  "))
     above_days = _LEGEND * max(1, len(legend)) + 3
-    rows = (above_days + _DAYS + _TICKS, *_heights(found))
+    rows = (above_days + _DAYS + _TICKS, *_heights(history))
     height = len(head) * _HEAD + _GAP + sum(_TITLE + row + _GAP for row in rows)
     layout: dict[str, Any] = {
         **axes.LOOK,
@@ -209,29 +206,26 @@ def _layout(found: Dashboard, titles: Sequence[str]) -> dict[str, Any]:
             above = top + _TITLE + (above_days if number == 0 else 0)
             below = top + _TITLE + row - (_TICKS if number == 0 else 0)
             box = {"x": [left, right], "y": [1 - below / height, 1 - above / height]}
-            layout |= _day_axes(found, place, box) if number == 0 else _axes(found, place, box, row)
+            layout |= _day_axes(history, place, box) if number == 0 else _axes(history, place, box, row)
         if number == 0:
             layout["annotations"].append(_note(_legend(legend), _RIGHT[0], 1 - (top + _TITLE - 3) / height))
         top += _TITLE + row + _GAP
     return layout
 
 
-def _heights(found: Dashboard) -> tuple[int, int]:
+def _heights(history: Dashboard) -> tuple[int, int]:
     """Pixels of the two rows of lists."""
-    spend = max(len(found.patterns), len(found.models), 1)
-    return spend * _LINE, max(len(found.patterns), 1) * _LINE
+    spend = max(len(history.patterns), len(history.models), 1)
+    return spend * _LINE, max(len(history.patterns), 1) * _LINE
 
 
 def _note(text: str, x: float, y: float) -> dict[str, Any]:
-    return {
-        "text": text, "x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top",
-        "showarrow": False, "align": "left",
-    }  # fmt: skip
+    return axes.annotation(text, x=x, y=y, yref="paper", yanchor="top")
 
 
-def _statuses(found: Dashboard) -> list[str]:
+def _statuses(history: Dashboard) -> list[str]:
     """The statuses that occur: Plotly's own legend takes the space of a narrow notebook's charts."""
-    seen = {status for _, statuses in found.days for status, n in statuses.items() if n}
+    seen = {status for _, statuses in history.days for status, n in statuses.items() if n}
     return [name for name, which, _, _ in _STATUSES if seen & which]
 
 
@@ -243,11 +237,11 @@ def _legend(lines: Sequence[str]) -> str:
     return text
 
 
-def _day_axes(found: Dashboard, place: int, box: dict[str, list[float]]) -> dict[str, Any]:
+def _day_axes(history: Dashboard, place: int, box: dict[str, list[float]]) -> dict[str, Any]:
     name = "" if place == 0 else str(place + 1)
-    most = max((day.runs for day, _ in found.days), default=0)
+    most = max((day.runs for day, _ in history.days), default=0)
     grid = {"gridcolor": "rgba(127,127,127,.25)", "zeroline": False, "fixedrange": True}
-    money = {"tickformat": "~f", "tickprefix": "&#36;"} if found.all.cost > 0 else {"tickformat": "~s"}
+    money = {"tickformat": "~f", "tickprefix": "&#36;"} if history.all.cost > 0 else {"tickformat": "~s"}
     ticks = {"nticks": 4, **money} if place == 0 else {"dtick": max(1, -(-most // 2)), "tickformat": "~s"}
     return {
         f"xaxis{name}": {
@@ -261,11 +255,11 @@ def _day_axes(found: Dashboard, place: int, box: dict[str, list[float]]) -> dict
     }  # fmt: skip
 
 
-def _axes(found: Dashboard, place: int, box: dict[str, list[float]], row: int) -> dict[str, Any]:
+def _axes(history: Dashboard, place: int, box: dict[str, list[float]], row: int) -> dict[str, Any]:
     """Of a list: nothing but its range is set; all lines have the same height."""
     name = str(place + 1)
-    group = found.models if place == 3 else found.patterns  # noqa: PLR2004 - the fourth chart
-    of: Amount = {4: _most, 5: lambda _: 1.0}.get(place, _cost if found.all.cost > 0 else _tokens)
+    group = history.models if place == 3 else history.patterns  # noqa: PLR2004 - the fourth chart
+    of: Amount = {4: _most, 5: lambda _: 1.0}.get(place, _amount(priced=history.all.cost > 0))
     flat = {"showgrid": False, "zeroline": False, "fixedrange": True, "showticklabels": False}
     most = max((of(s) for s in group), default=0) or 1
     return {

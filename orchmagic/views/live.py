@@ -14,8 +14,8 @@ from typing import Any
 from orchmagic.core.numbers import counted
 from orchmagic.core.text_format import more
 from orchmagic.trace import humanize, span_id, summary
+from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture, Record, Span
-from orchmagic.views.answer import safe
 from orchmagic.views.palette import GREEN, NOW, PINK, RED
 from orchmagic.views.svg import svg_of
 

@@ -8,7 +8,7 @@ TWO = "%%chain two --no-cache\na\n    A {{ x }}\nb\n    B {{ a }}\n"
 
 
 def told(first, second):
-    return list(lines(first.record, second.record))
+    return [str(line) for line in lines(first.record, second.record)]
 
 
 def test_equal_runs_have_no_step_that_differs(notebook):

@@ -50,7 +50,7 @@ def diff(session: Session, first: str, second: str) -> PlainText:
     """Diff RUN RUN: what two runs of a pattern asked and answered differently, step by step"""
     from orchmagic.views.comparison.diff import lines  # noqa: PLC0415 - only this command needs it
 
-    return PlainText("\n".join(lines(pick(session, first).record, pick(session, second).record)))
+    return PlainText("\n".join(map(str, lines(pick(session, first).record, pick(session, second).record))))
 
 
 def compare(session: Session, *which: str) -> Comparison:

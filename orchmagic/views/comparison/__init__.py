@@ -11,8 +11,8 @@ from typing import Any
 
 from orchmagic.core.numbers import counted
 from orchmagic.errors import InputError
+from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record
-from orchmagic.views.answer import safe
 from orchmagic.views.comparison.comparison_tables import results, run_row, runs_table, steps_table
 from orchmagic.views.comparison.diff import lines
 from orchmagic.views.comparison.figure import LETTERS, figure
@@ -50,7 +50,7 @@ class Comparison:
 
     def diff(self, other: int = 1) -> list[str]:
         """Lines that tell what run `other` (1: the second) asked and answered differently from the first."""
-        return list(lines(self.records[0], self.records[other]))
+        return [str(line) for line in lines(self.records[0], self.records[other])]
 
     def bundle(self) -> dict[str, Any]:
         """All in one MIME bundle: Plotly, static HTML and text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchmagic.core.text_format import more
 from orchmagic.trace import summary
@@ -14,54 +14,57 @@ from orchmagic.trace.record import Record, Span
 _LINES = 40  # of one difference that are shown
 
 
-def lines(a: Record, b: Record) -> Iterator[str]:
-    """A heading, the totals, then each step that differs; steps that are the same share one line."""
-    yield f"{a.run} {a.name} ({a.status}) → {b.run} {b.name} ({b.status})"
+class Line(NamedTuple):
+    """A line of a difference: how far it stands in, and `+` or `-` if only one run has it."""
+
+    depth: int
+    text: str
+    sign: str = ""
+
+    def __str__(self) -> str:
+        return f"{'  ' * self.depth}{self.text}"
+
+
+def lines(a: Record, b: Record) -> Iterator[Line]:
+    """A heading, the totals, then each step that differs; those that are the same, or in one run only, share one."""
+    yield Line(0, f"{a.run} {a.name} ({a.status}) → {b.run} {b.name} ({b.status})")
     spent = f"cost {summary.total(a)} → {summary.total(b)}, tokens {a.usage.total:,} → {b.usage.total:,}"
-    yield f"  {spent}, calls {a.calls} → {b.calls}, seconds {a.seconds:.2f} → {b.seconds:.2f}"
-    same: list[str] = []
-    for name, first, second in _pairs(a, b):
-        found = [] if first and second and _facts(first) == _facts(second) else [*_step(name, first, second)]
-        if found:
-            yield from found
-        else:
-            same.append(name)
-    if same:
-        yield f"the same: {', '.join(same)}"
+    yield Line(1, f"{spent}, calls {a.calls} → {b.calls}, seconds {a.seconds:.2f} → {b.seconds:.2f}")
+    first, second = {s.id: s for s in a.steps}, {s.id: s for s in b.steps}
+    both = [name for name in first if name in second]
+    differ = [name for name in both if _facts(first[name]) != _facts(second[name])]
+    for name in differ:
+        yield from _step(name, first[name], second[name])
+    for which, names in (("first", first.keys() - second), ("second", second.keys() - first)):
+        if names:
+            yield Line(0, f"{', '.join(n for n in (*first, *second) if n in names)}: only in the {which} run")
+    if same := [name for name in both if name not in differ]:
+        yield Line(0, f"the same: {', '.join(same)}")
     if a.output != b.output:
-        yield "output"
+        yield Line(0, "output")
         yield from _text(a.output, b.output)
-
-
-def _pairs(a: Record, b: Record) -> Iterator[tuple[str, Span | None, Span | None]]:
-    left, right = {s.id: s for s in a.steps}, {s.id: s for s in b.steps}
-    for name in dict.fromkeys((*left, *right)):
-        yield name, left.get(name), right.get(name)
 
 
 def _facts(step: Span) -> tuple[Any, ...]:
     return step.status, step.input, step.output, step.error
 
 
-def _step(name: str, first: Span | None, second: Span | None) -> Iterator[str]:
-    if first is None or second is None:
-        yield f"{name}: only in the {'second' if first is None else 'first'} run"
-        return
-    yield name if first.status == second.status else f"{name}: {first.status} → {second.status}"
+def _step(name: str, first: Span, second: Span) -> Iterator[Line]:
+    yield Line(0, name if first.status == second.status else f"{name}: {first.status} → {second.status}")
     for what, one, other in (("asked", first.input, second.input), ("gave", first.output, second.output)):
         if one != other:
-            yield f"  {what}"
+            yield Line(1, what)
             yield from _text(one, other)
     if first.error != second.error:
-        yield f"  error: {first.error or 'none'} → {second.error or 'none'}"
+        yield Line(1, f"error: {first.error or 'none'} → {second.error or 'none'}")
 
 
-def _text(one: Any, other: Any) -> Iterator[str]:
+def _text(one: Any, other: Any) -> Iterator[Line]:
     """The lines that differ, as `diff` marks them."""
     found = [d for d in difflib.ndiff(_shown(one), _shown(other)) if d[0] in "+-"]
-    yield from (f"    {line.rstrip()}" for line in found[:_LINES])
+    yield from (Line(2, line.rstrip(), line[0]) for line in found[:_LINES])
     if len(found) > _LINES:
-        yield f"    {more(len(found) - _LINES, 'lines')}"
+        yield Line(2, more(len(found) - _LINES, "lines"))
 
 
 def _shown(value: Any) -> list[str]:

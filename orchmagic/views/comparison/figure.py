@@ -5,7 +5,7 @@ Which bar is whose is told by its letter, not by its colour alone. Plain JSON; t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,10 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
     layout: dict[str, Any] = {
         **axes.LOOK,
         "height": round(66 + 18 * len(title) + _ROW * max(rows, 3)),
-        "annotations": [*_names(names, left), *_letters(bars)],
+        "annotations": [
+            *(axes.annotation(plain(name), y=y, yref="y", xshift=4 - left) for y, name in names),
+            *(axes.annotation(LETTERS[b.run], y=b.y, yref="y", xshift=-16, font={"size": _SIZE}) for b in bars),
+        ],
         "margin": {"l": left, "r": right, "t": 12 + 18 * len(title), "b": 44},
         "barmode": "overlay",
         "title": axes.title(title),
@@ -67,7 +70,8 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
     for panel, start, end in zip(panels, ends[1::2], ends[2::2], strict=True):
         most = max((panel.of(b) for b in bars if b.span), default=0) or 1
         layout[f"xaxis{panel.axis[1:]}"] = axes.panel_axis(start, end, most)
-        layout["annotations"].append(_under(panel.title, start))
+        under = {"y": 0, "yref": "paper", "yanchor": "top", "yshift": -22}  # on a line without ticks
+        layout["annotations"].append(axes.annotation(panel.title, x=start, **under))
     return {"data": data, "layout": layout, "config": axes.CONFIG}
 
 
@@ -106,7 +110,7 @@ def _shape(bar: Bar) -> str:
 def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str], width: float) -> dict[str, Any]:
     """Words at each bar of a time axis that is `width` pixels wide in a narrow cell."""
     whole = longest(records)
-    places = [_place(b, _said(b, notes), whole, width) for b in bars]
+    places = [_place(b, _words_of(b, notes), whole, width) for b in bars]
     return {
         "type": "scatter",
         "mode": "text",
@@ -139,7 +143,7 @@ def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> tuple[
     return where, end if where == "after" else start, fit(parts[0], room * width - _SPACE, _SIZE)
 
 
-def _said(bar: Bar, notes: Sequence[str]) -> list[str]:
+def _words_of(bar: Bar, notes: Sequence[str]) -> list[str]:
     """How long it took, how it ended if not well, and of a run its quality, of a step its cache hit."""
     status = bar.record.status if bar.span is None else bar.span.status
     more = notes[bar.run] if bar.span is None else summary.cache(bar.record, bar.span, brief=True)
@@ -158,11 +162,7 @@ def _hover(bar: Bar, notes: Sequence[str]) -> str:
         spent = f"{humanize.seconds(bar.seconds)}, {bar.tokens:,} tokens, {humanize.money(bar.cost, bar.unpriced)}"
         lines = [f"{letter} · {bar.span.name} ({bar.span.status})", summary.models(bar.record, bar.span), spent]
         lines += [humanize.one_line(str(w), 90) for w in bar.span.why[:4]]
-        lines += [
-            humanize.one_line(bar.span.error, 90)
-            if bar.span.error
-            else f"out: {humanize.one_line(bar.span.output, 90)}"
-        ]
+        lines.append(humanize.one_line(bar.span.error or f"out: {humanize.one_line(bar.span.output, 90)}", 95))
     return "<br>".join(plain(line) for line in lines if line)
 
 
@@ -183,28 +183,3 @@ def _amounts(bars: Sequence[Bar], panel: _Panel) -> dict[str, Any]:
         "cliponaxis": False,
         "hoverinfo": "skip",
     }
-
-
-def _names(names: Sequence[tuple[float, str]], wide: int) -> Iterator[dict[str, Any]]:
-    for y, name in names:
-        yield _note(plain(name), y, 4 - wide)
-
-
-def _letters(bars: Sequence[Bar]) -> Iterator[dict[str, Any]]:
-    for bar in bars:
-        yield _note(LETTERS[bar.run], bar.y, -16) | {"font": {"size": _SIZE}}
-
-
-def _note(text: str, y: float, shift: int) -> dict[str, Any]:
-    return {
-        "text": text, "y": y, "yref": "y", "x": 0, "xref": "paper", "xanchor": "left", "xshift": shift,
-        "showarrow": False, "align": "left",
-    }  # fmt: skip
-
-
-def _under(title: str, start: float) -> dict[str, Any]:
-    """What a panel shows: below it, on a line without ticks, from where it starts."""
-    return {
-        "text": title, "x": start, "xref": "paper", "xanchor": "left", "y": 0, "yref": "paper", "yanchor": "top",
-        "yshift": -22, "showarrow": False,
-    }  # fmt: skip

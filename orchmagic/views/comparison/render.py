@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
-from itertools import islice
 
 from orchmagic.core.text_format import more, shorten, table
 from orchmagic.trace import humanize
+from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record
-from orchmagic.views.answer import safe
-from orchmagic.views.comparison.diff import lines
+from orchmagic.views.comparison.diff import Line, lines
 from orchmagic.views.comparison.figure import LETTERS
 from orchmagic.views.palette import GREEN, RED, RUNS, translucent
 
@@ -25,31 +23,14 @@ def text_table(rows: Sequence[tuple[str, ...]]) -> str:
 def text_differences(records: Sequence[Record]) -> Iterator[str]:
     """Lines that tell where each other run differs from the first."""
     for other in range(1, len(records)):
-        yield from (_short(line) for line in _shown(records, other))
+        yield from (str(line._replace(text=humanize.one_line(line.text, _LINE))) for line in _shown(records, other))
 
 
-def _short(line: str) -> str:
-    indent = len(line) - len(line.lstrip())
-    return " " * indent + humanize.one_line(line, _LINE)
-
-
-def _shown(records: Sequence[Record], other: int) -> Iterator[str]:
-    found = _folded(list(lines(records[0], records[other])))
-    yield from islice(found, _DIFF)
+def _shown(records: Sequence[Record], other: int) -> Iterator[Line]:
+    found = list(lines(records[0], records[other]))
+    yield from found[:_DIFF]
     if len(found) > _DIFF:
-        yield more(len(found) - _DIFF, f"lines: run.compare(other).diff({other}) has them all")
-
-
-def _folded(found: Sequence[str]) -> list[str]:
-    """Steps that one run alone came to share a line."""
-    for which in ("first", "second"):
-        end = f": only in the {which} run"
-        alone = [line for line in found if line.endswith(end) and not line.startswith(" ")]
-        if len(alone) > 1:
-            place = found.index(alone[0])
-            names = ", ".join(line.removesuffix(end) for line in alone)
-            found = [*found[:place], f"{names}{end}", *(line for line in found[place:] if line not in alone)]
-    return list(found)
+        yield Line(0, more(len(found) - _DIFF, f"lines: run.compare(other).diff({other}) has them all"))
 
 
 def boxed(html: str) -> str:
@@ -89,10 +70,8 @@ def _difference(records: Sequence[Record], other: int) -> Iterator[str]:
     yield "</div></details>"
 
 
-def _colored(line: str) -> str:
+def _colored(line: Line) -> str:
     """A line of the difference; its sign stays, so that it reads without colour."""
-    sign = line.lstrip()[:1] if line.startswith("    ") else ""
-    back = {"-": translucent(RED, 0.18), "+": translucent(GREEN, 0.18)}.get(sign)
-    style = f' style="background:{back}"' if back else ' style="font-weight:600"' if line[:1].strip() else ""
-    indent = "&nbsp;" * (len(line) - len(line.lstrip()))
-    return f"<div{style}>{indent}{safe(shorten(line.strip(), _LINE)) if line.strip() else escape(line)}</div>"
+    back = {"-": translucent(RED, 0.18), "+": translucent(GREEN, 0.18)}.get(line.sign)
+    style = f' style="background:{back}"' if back else "" if line.depth else ' style="font-weight:600"'
+    return f"<div{style}>{'&nbsp;' * 2 * line.depth}{safe(shorten(line.text.strip(), _LINE))}</div>"

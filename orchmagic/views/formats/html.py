@@ -11,9 +11,9 @@ from typing import Any
 
 from orchmagic.core.text_format import more
 from orchmagic.trace import humanize, span_id, summary
+from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
-from orchmagic.views.answer import safe
 from orchmagic.views.palette import span_color
 from orchmagic.views.span_list import lines
 

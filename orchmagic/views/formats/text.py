@@ -20,16 +20,15 @@ def render(record: Record) -> str:
 
 
 def _reasons(record: Record) -> Iterator[str]:
-    told = [f"  {span.id}: {humanize.one_line(w, 200)}" for span in record.spans for w in _said(span)]
-    yield from told[:_ROWS]
-    if len(told) > _ROWS:
-        yield f"  {more(len(told) - _ROWS, 'remarks')}"
-
-
-def _said(span: Span) -> tuple[str, ...]:
-    waits = summary.waits(span, 200)
-    why = tuple(map(str, span.why))
-    return (*why, waits) if waits else why
+    remarks = [
+        f"  {span.id}: {humanize.one_line(remark, 200)}"
+        for span in record.spans
+        for remark in (*map(str, span.why), summary.waits(span, 200))
+        if remark
+    ]
+    yield from remarks[:_ROWS]
+    if len(remarks) > _ROWS:
+        yield f"  {more(len(remarks) - _ROWS, 'remarks')}"
 
 
 def _table(record: Record) -> Iterator[str]:

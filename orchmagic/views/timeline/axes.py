@@ -73,6 +73,11 @@ def hatch(shapes: Sequence[str], size: int) -> dict[str, Any]:
     return {"shape": list(shapes), "fillmode": "overlay", "fgcolor": PAPER, "fgopacity": 0.45, "size": size}
 
 
+def annotation(text: str, **place: Any) -> dict[str, Any]:
+    """Words at a place of the figure, from there to the right; x counts 0..1 of the width if nothing else is said."""
+    return {"text": text, "x": 0, "xref": "paper", "xanchor": "left", "showarrow": False, "align": "left"} | place
+
+
 def title(lines: Sequence[str]) -> dict[str, Any]:
     """Lines above the figure, from its left edge; they are HTML."""
     return {

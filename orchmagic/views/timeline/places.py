@@ -99,12 +99,12 @@ def _placed(record: Record, row: Row, width: float, beyond: float, *, solid: boo
     where = side(start, end, (text_width(text, SMALL) + _AIR) / width, solid=solid)
     if where:
         return LabelPlacement(where, end if where == "after" else start, text)
-    short = _fitting(row.words, beyond * width - _AIR)
+    short = fitting(row.words, beyond * width - _AIR)
     at = min(start, max(0.0, beyond - (text_width(short, SMALL) + _AIR) / width))
     return LabelPlacement("below", at, short)
 
 
-def _fitting(parts: Sequence[str], width: float) -> str:
+def fitting(parts: Sequence[str], width: float) -> str:
     """As many parts as fit, the most important first; at least one, shortened."""
     for count in range(len(parts), 0, -1):
         text = ", ".join(parts[:count])

@@ -56,7 +56,9 @@ def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
         hover = _tool(span) if span.kind == "tool" else plain(span.name)
         return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
     asks = [s for s in record.inside(span) if s.kind == "ask"]
-    tries = _told(tuple(s for ask in asks for s in _tries(record, ask)))
+    tries = tuple(s for ask in asks for s in _tries(record, ask))
+    if len(tries) == 1 and tries[0].status == "done":  # it is its step: it needs no bar of its own
+        tries = ()
     cached = bool(summary.cache(record, span))
     return Row(span, depth, label, _beside(record, span), _hover(record, span, hangs), cached, hangs, tries)
 
@@ -80,11 +82,6 @@ def forks(rows: list[Row]) -> bool:
 def _tries(record: Record, ask: Span) -> tuple[Span, ...]:
     """The attempts of a question; an only one is left out of a record that is bounded, and is the question."""
     return record.inside(ask) or ((ask,) if ask.age is None and not ask.recalled else ())
-
-
-def _told(tries: tuple[Span, ...]) -> tuple[Span, ...]:
-    """One attempt that went well is its step: it needs no bar of its own."""
-    return () if len(tries) == 1 and tries[0].status == "done" else tries
 
 
 def length(record: Record, span: Span) -> float:
@@ -146,14 +143,8 @@ def _tool(tool: Span) -> str:
 
 def attempt_hover(attempt: Span) -> str:
     """What is told of an attempt that failed, or of one of several."""
-    said = f"{attempt.name} at {attempt.model}: {attempt.status} after {humanize.seconds(attempt.seconds)}"
-    return _lines(
-        [
-            said,
-            humanize.one_line(attempt.error, 2 * _LINE),
-            *(humanize.one_line(str(w), 2 * _LINE) for w in attempt.why),
-        ]
-    )
+    head = f"{attempt.name} at {attempt.model}: {attempt.status} after {humanize.seconds(attempt.seconds)}"
+    return _lines([head, *(humanize.one_line(text, 2 * _LINE) for text in (attempt.error, *map(str, attempt.why)))])
 
 
 def _lines(lines: list[str]) -> str:
