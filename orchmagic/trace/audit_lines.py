@@ -14,9 +14,9 @@ from orchmagic.trace.record import Record, Span
 
 def line(event: events.Event) -> dict[str, Any] | None:
     """A line of the log; None for what is no decision."""
-    if type(event) not in _LINES:
+    if type(event) not in LINES:
         return None
-    word, facts = _LINES[type(event)]
+    word, facts = LINES[type(event)]
     step = getattr(event, "call", None) or getattr(event, "span", None)
     return {"event": word, **({"step": step} if step else {}), **facts(event)}
 
@@ -81,7 +81,7 @@ def _hit(event: events.CacheHit) -> dict[str, Any]:
     return {"how": how, "age": round(event.age, 1), "saved": event.cost, **similar}
 
 
-_LINES: Mapping[type[events.Event], tuple[str, Callable[[Any], dict[str, Any]]]] = {
+LINES: Mapping[type[events.Event], tuple[str, Callable[[Any], dict[str, Any]]]] = {
     events.RunStarted: ("begun", lambda x: {"inputs": sorted(x.inputs)}),
     events.Decided: ("decided", _decided),
     events.NodeSkipped: ("skipped", lambda x: {"why": words(x.reason, quoted=False)}),
@@ -103,3 +103,4 @@ _LINES: Mapping[type[events.Event], tuple[str, Callable[[Any], dict[str, Any]]]]
     events.ToolStarted: ("tool begun", lambda x: {"tool": x.tool}),
     events.ToolFinished: ("tool ended", lambda x: {"failed": x.error is not None}),
 }
+"""The word of each event in the log, and what is said of it beside its step."""
