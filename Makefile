@@ -74,7 +74,8 @@ docs: .venv/.project ## write the generated pages of docs/ and the words of the 
 .venv/.project: pyproject.toml .venv/.weights | .venv/.made
 	@echo "installing orchmagic with its development tools"
 	$(PIP) install --editable ".[local,lab,postgres,redis,dev]"
-	@mkdir -p .venv/share/jupyter/labextensions # an editable install brings no data: Jupyter finds the bundle by a link
+	@mkdir -p .venv/share/jupyter/labextensions # pip copies the bundle: a link in its place is never out of date
+	@rm -rf .venv/share/jupyter/labextensions/orchmagic
 	@ln -sfn ../../../../orchmagic/labextension .venv/share/jupyter/labextensions/orchmagic
 	@touch $@
 
