@@ -136,10 +136,7 @@ def models(value: object) -> dict[str, dict[str, Any]]:
         ValueError: it is none; the text says what to write. A ProblemsError: entries are wrong, all of them.
     """
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError('JSON such as {"small": {"model": "gpt-4o-mini"}}') from error
+        value = _parsed(value)
     entries: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for name, entry in validators.table(value).items():
@@ -150,6 +147,18 @@ def models(value: object) -> dict[str, dict[str, Any]]:
     if problems:
         raise ProblemsError(problems)
     return entries
+
+
+def _parsed(text: str) -> object:
+    """The JSON object in the text, which is never repeated in an error: keys stand in it."""
+    try:
+        value = json.loads(text)
+        what = "is no JSON object"
+    except json.JSONDecodeError as error:
+        value, what = None, f"is no JSON at line {error.lineno}, column {error.colno} ({error.msg})"
+    if not isinstance(value, dict):
+        raise UnshownError(f'{what}: write JSON such as {{"small": {{"model": "gpt-4o-mini"}}}}')
+    return value
 
 
 def added(words: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -6,9 +6,9 @@ Read from the run history: the latest thousand runs, and of as many as fit in a 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
 
 from orchmagic.storage.runs import Store, Stored
@@ -18,6 +18,7 @@ _RUNS = 1_000  # latest runs that are read
 _BYTES = 32_000_000  # of records that are looked into
 _WEEK, _DAYS = 7, 14  # latest days with a bar: at least, at most
 _NAMES = 6  # patterns and models with a line; the rest shares one
+_ANSWERS = ("calls", "cached", "unpriced")  # fields of Spent that count answers
 BROKEN = frozenset({"failed", "lost"})
 """Statuses that count as failures; "lost" is a run whose process is gone."""
 
@@ -68,70 +69,31 @@ class Dashboard:
     unknown: int = 0
 
 
-@dataclass(slots=True)
-class _Sum:
-    """A `Spent` that grows."""
-
-    runs: int = 0
-    failed: int = 0
-    tokens: int = 0
-    cost: float = 0.0
-    seconds: list[float] = field(default_factory=list)
-    calls: int = 0
-    cached: int = 0
-    unpriced: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-
-    def add(self, run: Stored, asked: Iterable[_ModelUse]) -> None:
-        self.runs += 1
-        self.failed += run.status in BROKEN
-        self.tokens += run.tokens
-        self.cost += run.cost
-        self.unpriced += run.unpriced
-        self.statuses[run.status] += 1
-        if run.status == "done":
-            self.seconds.append(run.seconds)
-        for one in asked:
-            self.calls += one.calls
-            self.cached += one.cached
-
-    def summary(self, name: str) -> Spent:
-        seconds = tuple(sorted(self.seconds))
-        sums = (self.runs, self.failed, self.tokens, self.cost)
-        return Spent(name, *sums, seconds, self.calls, self.cached, self.unpriced)
-
-
-@dataclass(frozen=True, slots=True)
-class _ModelUse:
-    """What one run asked one model."""
-
-    model: str
-    calls: int
-    cached: int
-    tokens: int
-    cost: float
-    unknown: int
-
-
 def summary(store: Store, under_way: Mapping[str, Record] | None = None, zone: tzinfo | None = None) -> Dashboard:
     """The history in figures. `under_way` are the records of runs that go on, by id; days are those of `zone`."""
     now = under_way or {}
     runs = [_now(run, now.get(run.id)) for run in store.runs(limit=_RUNS)]
-    asked = _model_uses(store) | {id_: _of(record) for id_, record in now.items()}
-    whole, patterns, days = _Sum(), dict[str, _Sum](), dict[str, _Sum]()
-    for run in runs:
-        for one in (whole, patterns.setdefault(run.pattern, _Sum()), days.setdefault(_day(run, zone), _Sum())):
-            one.add(run, asked.get(run.id, ()))
-    here = {run.id for run in runs} & asked.keys()
+    uses = _model_uses(store) | {id_: _of(record) for id_, record in now.items()}
+    spent = [_of_run(run, uses.get(run.id, ())) for run in runs]
+    patterns, days, models = (defaultdict[str, list[Spent]](list) for _ in range(3))
+    statuses = defaultdict[str, Counter[str]](Counter)
+    for run, one in zip(runs, spent, strict=True):
+        day = datetime.fromisoformat(run.started).astimezone(zone).date().isoformat()
+        patterns[run.pattern].append(one)
+        days[day].append(one)
+        statuses[day][run.status] += 1
+    read = {run.id for run in runs} & uses.keys()
+    for use in (use for id_ in read for use in uses[id_]):
+        models[use.name or "unknown"].append(use)
     return Dashboard(
-        all=whole.summary("all"),
-        days=tuple((days[d].summary(d), days[d].statuses) if d in days else (Spent(d), {}) for d in _latest(days)),
-        patterns=_few(s.summary(name) for name, s in patterns.items()),
-        models=_few(_models(asked[id_] for id_ in here)),
+        all=_sum("all", spent),
+        days=tuple((_sum(day, days[day]), statuses[day]) for day in _latest(list(days))),
+        patterns=_few(patterns),
+        models=_few(models),
         waiting=tuple((r.id, r.name, r.updated) for r in runs if r.status == "waiting"),
-        running=whole.statuses["running"],
-        read=len(here),
-        unknown=sum(one.unknown for id_ in here for one in asked[id_]),
+        running=sum(r.status == "running" for r in runs),
+        read=len(read),
+        unknown=sum(use.unpriced for found in models.values() for use in found),
     )
 
 
@@ -143,8 +105,18 @@ def _now(run: Stored, record: Record | None) -> Stored:
     return replace(spent, status=record.status, seconds=record.seconds)
 
 
-def _day(run: Stored, zone: tzinfo | None) -> str:
-    return datetime.fromisoformat(run.started).astimezone(zone).date().isoformat()
+def _of_run(run: Stored, uses: Sequence[Spent]) -> Spent:
+    return Spent(
+        run.pattern,
+        runs=1,
+        failed=int(run.status in BROKEN),
+        tokens=run.tokens,
+        cost=run.cost,
+        seconds=(run.seconds,) if run.status == "done" else (),
+        calls=sum(use.calls for use in uses),
+        cached=sum(use.cached for use in uses),
+        unpriced=run.unpriced,
+    )
 
 
 def _latest(days: Iterable[str]) -> list[str]:
@@ -157,73 +129,48 @@ def _latest(days: Iterable[str]) -> list[str]:
     return [date.fromordinal(n).isoformat() for n in range(first, last + 1)]
 
 
-def _few(rows: Iterable[Spent]) -> tuple[Spent, ...]:
-    """The dearest, and the rest in one."""
+def _few(groups: Mapping[str, Sequence[Spent]]) -> tuple[Spent, ...]:
+    """A line for each group, the dearest first; the last ones share a line."""
+    rows = (_sum(name, group) for name, group in groups.items())
     ranked = sorted(rows, key=lambda s: (-s.cost, -s.tokens, -s.runs, s.name))
     if len(ranked) <= _NAMES:
         return tuple(ranked)
-    return (*ranked[: _NAMES - 1], _together(f"{len(ranked) - _NAMES + 1} others", ranked[_NAMES - 1 :]))
+    return (*ranked[: _NAMES - 1], _sum(f"{len(ranked) - _NAMES + 1} others", ranked[_NAMES - 1 :]))
 
 
-def _together(name: str, rest: Sequence[Spent]) -> Spent:
-    return Spent(
-        name,
-        runs=sum(s.runs for s in rest),
-        failed=sum(s.failed for s in rest),
-        tokens=sum(s.tokens for s in rest),
-        cost=math.fsum(s.cost for s in rest),
-        seconds=tuple(sorted(n for s in rest for n in s.seconds)),
-        calls=sum(s.calls for s in rest),
-        cached=sum(s.cached for s in rest),
-        unpriced=sum(s.unpriced for s in rest),
-    )
+def _sum(name: str, parts: Sequence[Spent]) -> Spent:
+    sums = {key: sum(getattr(part, key) for part in parts) for key in ("runs", "failed", "tokens", *_ANSWERS)}
+    cost = math.fsum(part.cost for part in parts)
+    return Spent(name, cost=cost, seconds=tuple(sorted(n for part in parts for n in part.seconds)), **sums)
 
 
-def _models(uses_by_run: Iterable[Sequence[_ModelUse]]) -> Iterator[Spent]:
-    by: dict[str, list[_ModelUse]] = {}
-    runs: Counter[str] = Counter()
-    for one in uses_by_run:
-        runs.update({a.model for a in one})
-        for a in one:
-            by.setdefault(a.model, []).append(a)
-    for name, all_ in by.items():
-        yield Spent(
-            name or "unknown",
-            runs=runs[name],
-            tokens=sum(a.tokens for a in all_),
-            cost=math.fsum(a.cost for a in all_),
-            calls=sum(a.calls for a in all_),
-            cached=sum(a.cached for a in all_),
-            unpriced=sum(a.unknown for a in all_),
-        )
-
-
-def _of(record: Record) -> tuple[_ModelUse, ...]:
-    """What a run under way asked so far."""
+def _of(record: Record) -> tuple[Spent, ...]:
+    """What a run under way asked each model so far."""
     asks = [s for s in record.spans if s.kind == "ask"]
     return tuple(
-        _ModelUse(
+        Spent(
             model,
+            runs=1,
             calls=sum(s.age is None and s.status in {"done", "retried"} for s in mine),
             cached=sum(s.age is not None for s in mine),
             tokens=sum(s.usage.total for s in mine),
             cost=math.fsum(s.cost or 0.0 for s in mine),
-            unknown=sum(s.unpriced for s in mine),
+            unpriced=sum(s.unpriced for s in mine),
         )
         for model in dict.fromkeys(s.model for s in asks)
         if (mine := [s for s in asks if s.model == model])
     )
 
 
-def _model_uses(store: Store) -> dict[str, tuple[_ModelUse, ...]]:
+def _model_uses(store: Store) -> dict[str, tuple[Spent, ...]]:
     """What each run asked which model, by run; read by SQLite itself, so that no record is held here."""
-    by_run: dict[str, list[_ModelUse]] = {}
+    uses: dict[str, tuple[Spent, ...]] = {}
     for row in store.database.read(_ASKED, _RUNS, _BYTES):
-        mine = by_run.setdefault(f"r{row['number']}", [])
-        if row["model"] is not None:
-            figures = (row["calls"], row["cached"], row["tokens"], row["cost"], row["unknown"])
-            mine.append(_ModelUse(str(row["model"]), *figures))
-    return {run: tuple(asked) for run, asked in by_run.items()}
+        figures = {key: row[key] for key in ("tokens", "cost", *_ANSWERS)}
+        use = () if row["model"] is None else (Spent(str(row["model"]), runs=1, **figures),)
+        run = f"r{row['number']}"
+        uses[run] = (*uses.get(run, ()), *use)
+    return uses
 
 
 _ASKED = """
@@ -241,6 +188,6 @@ SELECT number, json_extract(span, '$.model') AS model,
     sum(json_extract(span, '$.age') IS NOT NULL) AS cached,
     sum(json_extract(span, '$.usage.input') + json_extract(span, '$.usage.output')) AS tokens,
     total(json_extract(span, '$.cost')) AS cost,
-    sum(coalesce(json_extract(span, '$.unpriced'), json_extract(span, '$.cost') IS NULL)) AS unknown
+    sum(coalesce(json_extract(span, '$.unpriced'), json_extract(span, '$.cost') IS NULL)) AS unpriced
 FROM spans GROUP BY number, model
 """

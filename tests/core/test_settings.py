@@ -54,6 +54,21 @@ def test_the_nearest_project_file_with_our_table_is_read(project):
     assert load(None, {}, inner).max_steps == 7
 
 
+@pytest.mark.parametrize(
+    ("written", "where"),
+    [
+        ('{"small": {"model": "m",\n "key": "KEY"', "is no JSON at line 2, column"),
+        ('"KEY"', "is no JSON object"),
+        ('["KEY"]', "is no JSON object"),
+    ],
+)
+def test_models_that_cannot_be_read_say_where_and_never_what_stands_there(tmp_path, written, where):
+    key = "sk-proj-" + "a1b2c3d4" * 5
+    with pytest.raises(SettingsError, match=f"environment: ORCHMAGIC_MODELS {where}.*write JSON such as") as error:
+        load(None, {"ORCHMAGIC_MODELS": written.replace("KEY", key)}, tmp_path)
+    assert key not in str(error.value)
+
+
 def test_models_are_merged_by_alias_and_replaced_whole(project):
     start = project(
         '[tool.orchmagic.models]\nsmall = "qwen2.5:7b"\n'
