@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from types import ModuleType
 
 from orchmagic.core import portable
 from orchmagic.errors import ExportError
@@ -32,6 +31,7 @@ from orchmagic.export.formatting import assigned, formatted, remarked
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
 from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
+from orchmagic.language.builtin_prompts import AGAIN, REASK
 
 _MESSAGES = ["Messages: TypeAlias = list[dict[str, Any]]"]
 _ROOTS = frozenset({"build_graph", "main"})
@@ -57,19 +57,21 @@ def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
     """All blocks that a module may have, in reading order, by section."""
     arguments = classes.arguments(whole)  # first: it may take code along
     plans, outer = whole.plans, whole.outer
-    asks = model_client.asking(whole) if whole.calls else []
+    asks = dict(carried.definitions(call_runtime))
+    head, lone = asks.pop("Model"), asks.pop("Lone")
+    first_usable = [model_client.first_usable(whole)] if whole.calls else []
     types = [block for plan in plans for block in (*classes.outputs(plan), *classes.sure(plan), *classes.votes(plan))]
     return [
-        ("", [model_client.model_class(whole)] if whole.calls else []),
+        ("", [head]),
         ("", ["\n".join(lines) for lines in _constants(whole)]),
         ("Prompts: what each step asks", [block for plan in plans for block in prompts.prompts(plan)]),
         ("From the notebook", whole.copied.blocks),
-        ("Types: what each step returns", [*types, *model_client.loose(whole), *model_client.lone(whole)]),
+        ("Types: what each step returns", [lone, *types]),
         ("State", [state.state(plan) for plan in plans]),
-        ("Replies and failures, as in the notebook", _carried(portable)),
-        ("Asking models", [*_carried(call_runtime), *asks]),
-        ("Tools", [*arguments, *tool_functions.tables(whole), *_carried(tool_runtime)]),
-        ("Side by side", _carried(fan_out)),
+        ("Replies and failures, as in the notebook", [*carried.definitions(portable).values()]),
+        ("Asking models", [*asks.values(), *first_usable]),
+        ("Tools", [*arguments, *tool_functions.tables(whole), *carried.definitions(tool_runtime).values()]),
+        ("Side by side", [*carried.definitions(fan_out).values()]),
         ("Nodes", node_functions.nodes(outer)),
         ("Graph", [*branches.choosers(outer), build_graph.build(outer), build_graph.serve()]),
         *((f"The inner graph {plan.graph.name}", _inside(plan)) for plan in plans[1:]),
@@ -105,9 +107,8 @@ def _constants(whole: ModulePlan) -> list[list[str]]:
         *(row for plan in whole.plans for row in node_functions.checks(plan)),
     ]
     lines = [list(found) for found in dict.fromkeys(map(tuple, lines))]  # graphs may share a limit
-    words = [block.split("\n") for block in model_client.words()]
-    told = [*words, *tool_functions.instruction(whole)]
-    return [*lines, *told, ["logger = logging.getLogger(__name__)"], _MESSAGES, [tool_functions.ALIAS]]
+    texts = [assigned("REASK", REASK), assigned("AGAIN", AGAIN), *tool_functions.instruction(whole)]
+    return [*lines, *texts, ["logger = logging.getLogger(__name__)"], _MESSAGES, [tool_functions.ALIAS]]
 
 
 def _limits(plan: GraphPlan) -> list[list[str]]:
@@ -121,10 +122,6 @@ def _limits(plan: GraphPlan) -> list[list[str]]:
             f"of {whose}, expressions too",
         ),
     ]
-
-
-def _carried(module: ModuleType) -> list[str]:
-    return list(carried.definitions(module).values())
 
 
 def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
@@ -146,14 +143,7 @@ def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
 
 
 def _defined(block: str) -> set[str]:
-    found: set[str] = set()
-    for node in ast.parse(block).body:
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
-            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                found.add(name)
-    return found
+    return {name for node in ast.parse(block).body if (name := carried.defined(node))}
 
 
 def _section(title: str, blocks: Iterable[str], kept: set[str]) -> str:

@@ -49,12 +49,9 @@ def answer(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
 
 def _typed(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
     sure = plan.logprobs(node)
-    target = ("value, choice" if sure else "value, _") if plan.shared.wants_choice else "value"
     tolerant = node.tolerant and not node.each and not node.votes  # an item or a vote that fails is told as one
     indent = "        " if tolerant else "    "
-    lines = call(f"{indent}{target} = await ask(", _arguments(plan, node), ")")
-    if not tolerant and target == _value(plan, node) and leave(target, "    ") == [f"    return {target}"]:
-        return call("    return await ask(", _arguments(plan, node), ")")
+    lines = call(f"{indent}value, {'choice' if sure else '_'} = await ask(", _arguments(plan, node), ")")
     if tolerant:
         lines = ["    try:", *lines, "    except UnfitReplyError:", *leave("None", indent)]
     if sure:
@@ -145,8 +142,8 @@ def _arguments(plan: GraphPlan, node: Call) -> list[str]:
     upper = plan.function[node.name].upper()
     typed = node.name in plan.typed
     found = ["client", "messages", *([plan.kind(node)] if typed else [])]
-    if form := plan.form_name(node):
-        found.append(f"name={literal(form)}")
+    if typed and (form := plan.form(node)):
+        found.append(f"form={literal(form)}")
     if typed and node.retry != plan.shared.reasks:
         found.append(f"reasks={upper}_REASKS")
     if chosen := "models" if judge(plan, node) else models(plan, node):

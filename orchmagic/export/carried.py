@@ -14,20 +14,18 @@ from orchmagic.export import source_text
 from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
 
 _IMPORT_INSIDE = re.compile(r"^ +(?:from \S+ )?import .*# noqa: PLC0415.*\n\n?", re.MULTILINE)
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-SOURCES = (portable, call_runtime, fan_out, tool_runtime)
+_VENDORED = (call_runtime, fan_out, tool_runtime)
+SOURCES = (portable, *_VENDORED)
 
 
 @cache
 def definitions(module: ModuleType) -> Mapping[str, str]:
-    """The source of each function and class of a carried file by name, and of the constants of `portable`.
+    """The source of each definition of a carried file by name; constants of `vendored` are stand-ins, and left out.
 
-    Imports inside functions are left out: a module has them at its head. The constants of the other files are
-    stand-ins for the module's own.
+    So are imports inside functions: a module has them at its head.
     """
-    names = [n.name for n in _tree(module).body if isinstance(n, _DEFINITIONS)]
-    if module is portable:
-        names = [name for n in _tree(module).body if (name := _defined(n))]
+    is_kept = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef) if module in _VENDORED else ast.stmt
+    names = [name for n in _tree(module).body if isinstance(n, is_kept) and (name := defined(n))]
     return {name: _IMPORT_INSIDE.sub("", source_text.of_module(name, module.__name__)) for name in names}
 
 
@@ -48,7 +46,8 @@ def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
             yield from ((alias.name, place) for alias in names)
 
 
-def _defined(node: ast.stmt) -> str | None:
+def defined(node: ast.stmt) -> str | None:
+    """The name that a statement defines."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return name

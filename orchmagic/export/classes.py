@@ -25,7 +25,8 @@ def outputs(plan: GraphPlan) -> list[str]:
             fields.append(("confidence", "Annotated[float, Field(ge=0, le=1)]"))
         user, rename = f"step {node.name!r}", _reply_types(plan)
         rows = [row for name, kind in fields for row in _field(plan, user, name, kind, rename=rename)]
-        blocks.append(_class(plan.class_[node.name], camel(node.name), rows))
+        base = "BaseModel" if plan.types[node.name].kind == "fields" else "Lone"
+        blocks.append(_class(plan.class_[node.name], camel(node.name), rows, base))
     return blocks
 
 
@@ -70,11 +71,11 @@ def arguments(whole: ModulePlan) -> list[str]:
     return blocks
 
 
-def _class(name: str, title: str, rows: Iterable[str]) -> str:
+def _class(name: str, title: str, rows: Iterable[str], base: str = "BaseModel") -> str:
     config = 'extra="forbid"' if name == title else f'extra="forbid", title="{title}"'
     found = list(rows)
     body = ["", *found] if found else []
-    return "\n".join([f"class {name}(BaseModel):", f"    model_config = ConfigDict({config})", *body])
+    return "\n".join([f"class {name}({base}):", f"    model_config = ConfigDict({config})", *body])
 
 
 def _field(

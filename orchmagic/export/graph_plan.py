@@ -16,10 +16,9 @@ from orchmagic.graph.resolution import CallDefaults
 
 @dataclass
 class ModuleFlags:
-    """What all graphs of a module share: the usual `reasks`, whether `ask` returns the choice, tools by table."""
+    """What all graphs of a module share: the usual `reasks`, tools by table."""
 
     reasks: int = 1
-    wants_choice: bool = False
     tables: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
 
@@ -171,19 +170,15 @@ class GraphPlan:
             if self.types[n.name].kind != "text"
         }
 
-    def strict(self, node: Call) -> bool:
-        """Whether the endpoint is asked to enforce the schema token by token."""
-        schema = self.typed[node.name].schema
-        return schema is None or schema.strict
-
     def kind(self, node: Call) -> str:
         """The class of a typed output, as the module names it."""
         return self.class_.get(node.name) or node.output.annotation
 
-    def form_name(self, node: Call) -> str | None:
-        """The name that the schema is sent under, when it is not the name of the class."""
-        own = self.typed.get(node.name)
-        return None if own is None or own.name == self.kind(node) else own.name
+    def form(self, node: Call) -> dict[str, object]:
+        """How the schema of a typed output is sent, where not as usual: by another name, or not enforced."""
+        own = self.typed[node.name]
+        name: dict[str, object] = {} if own.name == self.kind(node) else {"name": own.name}
+        return name if own.schema is None or own.schema.strict else {**name, "strict": False}
 
     def key(self, name: str, word: str) -> str:
         """The state's key for what the module itself must remember of a node."""

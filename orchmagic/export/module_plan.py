@@ -71,11 +71,6 @@ class ModulePlan:
         return any(plan.logprobs(node) for plan, node in self.calls)
 
     @cached_property
-    def wants_choice(self) -> bool:
-        """Whether `ask` must return more than the value: tool calls or log-probabilities."""
-        return any(node.tools or plan.logprobs(node) for plan, node in self.typed)
-
-    @cached_property
     def arguments(self) -> dict[str, str]:
         """The class of each tool's arguments."""
         tools = [t for _, node in self.agents for t in node.tools]
@@ -140,8 +135,7 @@ def whole(
             sub.name: plans[ModelsInUse(sub.graph, asked.defaults.within(sub.graph))] for sub in _subs(asked.graph)
         }
     made = ModulePlan(list(plans.values()), defaults, found, outer.copied)
-    shared = outer.shared
-    shared.reasks, shared.wants_choice, shared.tables = made.reasks, made.wants_choice, made.tables
+    outer.shared.reasks, outer.shared.tables = made.reasks, made.tables
     _take(made)
     if thread is not None:
         made.copied.left.append(f"the conversation {thread!r} (`--thread`): a run does not know of earlier ones")

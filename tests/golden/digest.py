@@ -1,4 +1,4 @@
-# Written by orchmagic (6f872d03a255); exporting again replaces it until you edit it.
+# Written by orchmagic (13cc949d0a3f); exporting again replaces it until you edit it.
 """digest: a text in parts, put together again, exported from a notebook.
 
 chunks  code     -> map
@@ -217,14 +217,14 @@ def split(text: object, size: int, overlap: int = 0) -> list[object]:
 # Types: what each step returns
 
 
-class Map(BaseModel):
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
+
+
+class Map(Lone):
     model_config = ConfigDict(extra="forbid")
 
     value: list[str]
-
-
-# Classes of one value, which may be the whole reply.
-LONE: set[type[Any]] = {Map}
 
 
 # State
@@ -523,6 +523,39 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
@@ -552,32 +585,6 @@ async def first_usable(
             logger.warning("%s: %s", model, error)
             failures.append(error)
     raise ExceptionGroup("no model gave a usable answer", failures)
-
-
-async def ask(
-    client: AsyncOpenAI,
-    messages: Messages,
-    kind: type[Any],
-    *,
-    reasks: int = REASKS,
-    **request: Any,
-) -> Any:
-    """Ask for a reply that fits the class; the model is told what does not."""
-    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
-    form["schema"] = TypeAdapter(kind).json_schema()
-    request["response_format"] = {"type": "json_schema", "json_schema": form}
-    while True:
-        choice = await first_usable(client, messages, **request)
-        reply = choice.message.content or ""
-        try:
-            return read_reply(kind, reply, wraps=kind in LONE)
-        except UnfitReplyError as error:
-            if not reasks:
-                raise
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            said = {"role": "assistant", "content": reply}
-        messages = [*messages, said, wrong]
-        reasks -= 1
 
 
 # Side by side
@@ -631,7 +638,7 @@ async def chunks(state: State) -> State:
 async def map_step_item(state: State, chunk: Any, *, client: AsyncOpenAI) -> Any:
     """Ask a model about one item of map."""
     messages = map_step_prompt(chunk)
-    value = await ask(client, messages, Map)
+    value, _ = await ask(client, messages, Map)
     return value["value"]
 
 

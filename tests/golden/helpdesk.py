@@ -1,4 +1,4 @@
-# Written by orchmagic (ac5ac56efa2e); exporting again replaces it until you edit it.
+# Written by orchmagic (7aec03c1f847); exporting again replaces it until you edit it.
 """helpdesk: a router and its handlers, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -98,6 +98,10 @@ def human_question(question: str) -> str:
 
 
 # Types: what each step returns
+
+
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
 
 
 class Router(BaseModel):
@@ -381,6 +385,39 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
@@ -419,32 +456,6 @@ async def first_usable(
     raise ExceptionGroup("no model gave a usable answer", failures)
 
 
-async def ask(
-    client: AsyncOpenAI,
-    messages: Messages,
-    kind: type[Any],
-    *,
-    reasks: int = REASKS,
-    **request: Any,
-) -> Any:
-    """Ask for a reply that fits the class; the model is told what does not."""
-    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
-    form["schema"] = TypeAdapter(kind).json_schema()
-    request["response_format"] = {"type": "json_schema", "json_schema": form}
-    while True:
-        choice = await first_usable(client, messages, **request)
-        reply = choice.message.content or ""
-        try:
-            return read_reply(kind, reply)
-        except UnfitReplyError as error:
-            if not reasks:
-                raise
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            said = {"role": "assistant", "content": reply}
-        messages = [*messages, said, wrong]
-        reasks -= 1
-
-
 # Nodes
 
 
@@ -453,7 +464,7 @@ async def router(state: State, *, client: AsyncOpenAI) -> State:
     question = state["question"]
     messages = router_prompt(question)
     try:
-        value = await ask(client, messages, Router)
+        value, _ = await ask(client, messages, Router)
     except UnfitReplyError:
         return {"router": None}
     return {"router": value}

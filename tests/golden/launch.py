@@ -1,4 +1,4 @@
-# Written by orchmagic (ac36a88b5315); exporting again replaces it until you edit it.
+# Written by orchmagic (06c017e95ddf); exporting again replaces it until you edit it.
 """launch: a supervisor and its agents, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -148,6 +148,10 @@ def search(query: str) -> str:
 
 
 # Types: what each step returns
+
+
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
 
 
 class Supervisor(BaseModel):
@@ -486,12 +490,62 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
     data, place = find_json(reply)
     data = as_object(data, place, field_names(adapter.json_schema()), wraps=wraps)
     return to_jsonable_python(validate_with(adapter, data), round_trip=True)
+
+
+def environment() -> Environment:
+    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
+    return Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string="\uf8ff{#no comments\uf8ff",
+        comment_end_string="\uf8ffno comments#}\uf8ff",
+        finalize=as_text,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a prompt that has logic."""
+    return environment().from_string(template).render(values)
 
 
 async def first_usable(
@@ -515,51 +569,6 @@ async def first_usable(
             logger.warning("%s: %s", model, error)
             failures.append(error)
     raise ExceptionGroup("no model gave a usable answer", failures)
-
-
-async def ask(
-    client: AsyncOpenAI,
-    messages: Messages,
-    kind: type[Any],
-    *,
-    reasks: int = REASKS,
-    **request: Any,
-) -> Any:
-    """Ask for a reply that fits the class; the model is told what does not."""
-    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
-    form["schema"] = TypeAdapter(kind).json_schema()
-    request["response_format"] = {"type": "json_schema", "json_schema": form}
-    while True:
-        choice = await first_usable(client, messages, **request)
-        if choice.message.tool_calls:
-            return None, choice
-        reply = choice.message.content or ""
-        try:
-            return read_reply(kind, reply)
-        except UnfitReplyError as error:
-            if not reasks:
-                raise
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            said = {"role": "assistant", "content": reply}
-        messages = [*messages, said, wrong]
-        reasks -= 1
-
-
-def environment() -> Environment:
-    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
-    return Environment(
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
-        keep_trailing_newline=True,
-        comment_start_string="\uf8ff{#no comments\uf8ff",
-        comment_end_string="\uf8ffno comments#}\uf8ff",
-        finalize=as_text,
-    )
-
-
-def rendered(template: str, **values: Any) -> str:
-    """Fill in a prompt that has logic."""
-    return environment().from_string(template).render(values)
 
 
 # Tools
@@ -667,7 +676,7 @@ async def supervisor(state: State, *, client: AsyncOpenAI) -> State:
     brief = state["brief"]
     workspace: Any = state.get("workspace")
     messages = supervisor_prompt(brief, workspace)
-    value = await ask(client, messages, Supervisor)
+    value, _ = await ask(client, messages, Supervisor)
     return {
         "supervisor": value,
         "supervisor_visits": state.get("supervisor_visits", 0) + 1,

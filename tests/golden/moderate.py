@@ -1,4 +1,4 @@
-# Written by orchmagic (3b4ca0d9a8a3); exporting again replaces it until you edit it.
+# Written by orchmagic (1ae9adf8782f); exporting again replaces it until you edit it.
 """moderate: steps side by side, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -97,6 +97,10 @@ def merge_prompt(personal: Any, toxicity: Any) -> Messages:
 # Types: what each step returns
 
 
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
+
+
 class Toxicity(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -104,7 +108,7 @@ class Toxicity(BaseModel):
     reason: str
 
 
-class Personal(BaseModel):
+class Personal(Lone):
     model_config = ConfigDict(extra="forbid")
 
     value: bool
@@ -122,10 +126,6 @@ class ToxicityVotes(Toxicity):
     dissent: list[Any]
     tie: bool
     decided: bool
-
-
-# Classes of one value, which may be the whole reply.
-LONE: set[type[Any]] = {Personal}
 
 
 # State
@@ -451,6 +451,39 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
@@ -487,32 +520,6 @@ async def first_usable(
             logger.warning("%s: %s", model, error)
             failures.append(error)
     raise ExceptionGroup("no model gave a usable answer", failures)
-
-
-async def ask(
-    client: AsyncOpenAI,
-    messages: Messages,
-    kind: type[Any],
-    *,
-    reasks: int = REASKS,
-    **request: Any,
-) -> Any:
-    """Ask for a reply that fits the class; the model is told what does not."""
-    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
-    form["schema"] = TypeAdapter(kind).json_schema()
-    request["response_format"] = {"type": "json_schema", "json_schema": form}
-    while True:
-        choice = await first_usable(client, messages, **request)
-        reply = choice.message.content or ""
-        try:
-            return read_reply(kind, reply, wraps=kind in LONE)
-        except UnfitReplyError as error:
-            if not reasks:
-                raise
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            said = {"role": "assistant", "content": reply}
-        messages = [*messages, said, wrong]
-        reasks -= 1
 
 
 # Side by side
@@ -568,7 +575,8 @@ async def toxicity_vote(state: State, *, client: AsyncOpenAI) -> Any:
     """Ask a model for one vote on toxicity."""
     post = state["post"]
     messages = toxicity_prompt(post)
-    return await ask(client, messages, Toxicity, temperature=TOXICITY_TEMPERATURE)
+    value, _ = await ask(client, messages, Toxicity, temperature=TOXICITY_TEMPERATURE)
+    return value
 
 
 async def toxicity(state: State, *, client: AsyncOpenAI) -> State:
@@ -582,7 +590,7 @@ async def personal(state: State, *, client: AsyncOpenAI) -> State:
     """Ask a model for personal."""
     post = state["post"]
     messages = personal_prompt(post)
-    value = await ask(client, messages, Personal)
+    value, _ = await ask(client, messages, Personal)
     return {"personal": value["value"]}
 
 
@@ -603,7 +611,7 @@ async def merge(state: State, *, client: AsyncOpenAI) -> State:
     personal: Any = state.get("personal")
     toxicity = rebuilt(ToxicityVotes, state.get("toxicity"))
     messages = merge_prompt(personal, toxicity)
-    value = await ask(client, messages, Merge, models=(LARGE, *FALLBACK))
+    value, _ = await ask(client, messages, Merge, models=(LARGE, *FALLBACK))
     return {"merge": value}
 
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (ab4f75aafbd7); exporting again replaces it until you edit it.
+# Written by orchmagic (e1c07463f027); exporting again replaces it until you edit it.
 """report: a plan and its steps, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -196,6 +196,10 @@ def ready(
 
 
 # Types: what each step returns
+
+
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
 
 
 class Plan(BaseModel):
@@ -541,6 +545,39 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
@@ -554,6 +591,23 @@ def rebuilt(kind: type[Any], value: object) -> Any:
     if value is None:
         return None
     return TypeAdapter(kind).validate_json(json.dumps(value))
+
+
+def environment() -> Environment:
+    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
+    return Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string="\uf8ff{#no comments\uf8ff",
+        comment_end_string="\uf8ffno comments#}\uf8ff",
+        finalize=as_text,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a prompt that has logic."""
+    return environment().from_string(template).render(values)
 
 
 async def first_usable(
@@ -577,51 +631,6 @@ async def first_usable(
             logger.warning("%s: %s", model, error)
             failures.append(error)
     raise ExceptionGroup("no model gave a usable answer", failures)
-
-
-async def ask(
-    client: AsyncOpenAI,
-    messages: Messages,
-    kind: type[Any],
-    *,
-    reasks: int = REASKS,
-    **request: Any,
-) -> Any:
-    """Ask for a reply that fits the class; the model is told what does not."""
-    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
-    form["schema"] = TypeAdapter(kind).json_schema()
-    request["response_format"] = {"type": "json_schema", "json_schema": form}
-    while True:
-        choice = await first_usable(client, messages, **request)
-        if choice.message.tool_calls:
-            return None, choice
-        reply = choice.message.content or ""
-        try:
-            return read_reply(kind, reply)
-        except UnfitReplyError as error:
-            if not reasks:
-                raise
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            said = {"role": "assistant", "content": reply}
-        messages = [*messages, said, wrong]
-        reasks -= 1
-
-
-def environment() -> Environment:
-    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
-    return Environment(
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
-        keep_trailing_newline=True,
-        comment_start_string="\uf8ff{#no comments\uf8ff",
-        comment_end_string="\uf8ffno comments#}\uf8ff",
-        finalize=as_text,
-    )
-
-
-def rendered(template: str, **values: Any) -> str:
-    """Fill in a prompt that has logic."""
-    return environment().from_string(template).render(values)
 
 
 # Tools
@@ -765,7 +774,7 @@ async def plan(state: State, *, client: AsyncOpenAI) -> State:
     results: Any = state.get("results")
     revise: Any = state.get("revise")
     messages = plan_prompt(goal, results, revise)
-    value = await ask(client, messages, Plan)
+    value, _ = await ask(client, messages, Plan)
     return {"plan": value, "plan_visits": state.get("plan_visits", 0) + 1}
 
 
@@ -831,7 +840,7 @@ async def reflect(state: State, *, client: AsyncOpenAI) -> State:
     goal = state["goal"]
     results: Any = state.get("results")
     messages = reflect_prompt(goal, results)
-    value = await ask(client, messages, Reflect)
+    value, _ = await ask(client, messages, Reflect)
     return {"reflect": value}
 
 

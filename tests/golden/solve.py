@@ -1,4 +1,4 @@
-# Written by orchmagic (620eba4074a8); exporting again replaces it until you edit it.
+# Written by orchmagic (2f4d0db6ce7c); exporting again replaces it until you edit it.
 """solve: cheap models first, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -94,6 +94,10 @@ def judge_prompt(answer_: Any, question: str) -> Messages:
 # Types: what each step returns
 
 
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
+
+
 class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -101,14 +105,10 @@ class Answer(BaseModel):
     value: int
 
 
-class Judge(BaseModel):
+class Judge(Lone):
     model_config = ConfigDict(extra="forbid")
 
     value: float
-
-
-# Classes of one value, which may be the whole reply.
-LONE: set[type[Any]] = {Judge}
 
 
 # State
@@ -390,6 +390,39 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
@@ -428,32 +461,6 @@ async def first_usable(
     raise ExceptionGroup("no model gave a usable answer", failures)
 
 
-async def ask(
-    client: AsyncOpenAI,
-    messages: Messages,
-    kind: type[Any],
-    *,
-    reasks: int = REASKS,
-    **request: Any,
-) -> Any:
-    """Ask for a reply that fits the class; the model is told what does not."""
-    form: dict[str, Any] = {"name": kind.__name__, "strict": True}
-    form["schema"] = TypeAdapter(kind).json_schema()
-    request["response_format"] = {"type": "json_schema", "json_schema": form}
-    while True:
-        choice = await first_usable(client, messages, **request)
-        reply = choice.message.content or ""
-        try:
-            return read_reply(kind, reply, wraps=kind in LONE)
-        except UnfitReplyError as error:
-            if not reasks:
-                raise
-            wrong = {"role": "user", "content": REASK.format(error=error)}
-            said = {"role": "assistant", "content": reply}
-        messages = [*messages, said, wrong]
-        reasks -= 1
-
-
 # Side by side
 
 
@@ -484,7 +491,7 @@ async def answer(state: State, *, client: AsyncOpenAI) -> State:
     messages = answer_prompt(question)
     rung = min(state.get("answer_visits", 0), len(ANSWER_LADDER) - 1)
     models = (ANSWER_LADDER[rung],)
-    value = await ask(client, messages, Answer, models=models)
+    value, _ = await ask(client, messages, Answer, models=models)
     return {"answer": value, "answer_visits": state.get("answer_visits", 0) + 1}
 
 
@@ -500,7 +507,7 @@ async def judge(state: State, *, client: AsyncOpenAI) -> State:
     answer_ = rebuilt(Answer, state.get("answer"))
     question = state["question"]
     messages = judge_prompt(answer_, question)
-    value = await ask(client, messages, Judge, models=(LARGE, *FALLBACK))
+    value, _ = await ask(client, messages, Judge, models=(LARGE, *FALLBACK))
     return {"judge": value["value"]}
 
 

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from jinja2 import Environment, StrictUndefined
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, AsyncOpenAI
 from openai.types.chat.chat_completion import Choice
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from orchmagic.core.portable import (
     FAULTS,
+    UnfitReplyError,
     as_object,
+    as_text,
     fault_of,
     field_names,
     find_json,
@@ -32,8 +37,43 @@ from orchmagic.core.portable import (
     wait_seconds,
 )
 
+REASK = "{error}"
+REASKS = 1
 RETRIES = 2
 Messages: TypeAlias = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, where it is served, and what every request to it carries."""
+
+    name: str
+    base_url: str
+    key: str = "OPENAI_API_KEY"  # the environment variable
+    limit: str = "max_tokens"
+    options: dict[str, Any] = field(default_factory=dict)
+    actions: bool = False  # tools as JSON, not as tool calls
+    logprobs: bool = False
+
+
+MODEL = Model("", "")
+first_usable: Any = None  # a function that is each module's own: model_client writes it
+
+
+class Lone(BaseModel):
+    """A reply of one value, which may stand there without its field."""
+
+
+def key_of(model: Model) -> str:
+    """Return the key of the model's endpoint; servers of your own need none."""
+    return os.environ.get(model.key, "none")
+
+
+def client_of(model: Model, client: AsyncOpenAI) -> AsyncOpenAI:
+    """Return a client of the model's endpoint; the given one is MODEL's."""
+    if (model.base_url, model.key) == (MODEL.base_url, MODEL.key):
+        return client
+    return client.with_options(base_url=model.base_url, api_key=key_of(model))
 
 
 class ModelFailedError(Exception):
@@ -97,6 +137,39 @@ def usable(choice: Choice) -> Choice:
     return choice
 
 
+async def ask(
+    client: AsyncOpenAI,
+    messages: Messages,
+    kind: type[Any],
+    *,
+    form: Mapping[str, Any] | None = None,
+    reasks: int = REASKS,
+    **request: Any,
+) -> tuple[Any, Choice]:
+    """Ask for a reply that fits the class; the model is told what does not.
+
+    Return its JSON (None for tool calls) and the choice that it stood in; `form` is
+    how the schema is sent, where that is not as usual.
+    """
+    schema = {"name": kind.__name__, "strict": True, **(form or {})}
+    schema["schema"] = TypeAdapter(kind).json_schema()
+    request["response_format"] = {"type": "json_schema", "json_schema": schema}
+    while True:
+        choice = await first_usable(client, messages, **request)
+        if "tools" in request and choice.message.tool_calls:
+            return None, choice
+        reply = choice.message.content or ""
+        try:
+            return read_reply(kind, reply, wraps=issubclass(kind, Lone)), choice
+        except UnfitReplyError as error:
+            if not reasks:
+                raise
+            wrong = {"role": "user", "content": REASK.format(error=error)}
+            said = {"role": "assistant", "content": reply}
+        messages = [*messages, said, wrong]
+        reasks -= 1
+
+
 def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     """Return the reply as JSON that fits the class; with `wraps` it may be the lone `value` of the class."""
     adapter = TypeAdapter(kind)
@@ -121,3 +194,20 @@ def how_sure(choice: Choice, field: str, value: object) -> float | None:
     """Return the probability of the tokens that spell the field's value."""
     tokens = (choice.logprobs and choice.logprobs.content) or []
     return token_confidence(choice.message.content or "", field, value, tokens)
+
+
+def environment() -> Environment:
+    """Return Jinja for prompts: no HTML, no comments, missing names are errors."""
+    return Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - prompts are text for a model, not HTML
+        keep_trailing_newline=True,
+        comment_start_string="\uf8ff{#no comments\uf8ff",
+        comment_end_string="\uf8ffno comments#}\uf8ff",
+        finalize=as_text,
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fill in a prompt that has logic."""
+    return environment().from_string(template).render(values)
