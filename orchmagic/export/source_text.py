@@ -38,7 +38,7 @@ def of_module(name: str, module: str) -> str:
     for node in ast.parse(text).body:
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
-            start = node.lineno - 1
+            start = min(n.lineno for n in (node, *getattr(node, "decorator_list", ()))) - 1
             while rows[start - 1].startswith("#"):
                 start -= 1
             return "\n".join(rows[start : node.end_lineno])
