@@ -75,7 +75,7 @@ def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
         ("Nodes", node_functions.nodes(outer)),
         ("Graph", [*branches.choosers(outer), build_graph.build(outer), build_graph.serve()]),
         *((f"The inner graph {plan.graph.name}", _inside(plan)) for plan in plans[1:]),
-        ("Command line", [cli.result(outer), cli.run(outer), cli.answered(whole), cli.main(outer)]),
+        ("Command line", [subgraphs.result(outer), cli.run(outer), cli.answered(whole), cli.main(outer)]),
     ]
 
 
@@ -143,7 +143,7 @@ def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
 
 
 def _defined(block: str) -> set[str]:
-    return {name for node in ast.parse(block).body if (name := carried.defined(node))}
+    return {name for node in ast.parse(block).body if (name := source_text.defined(node))}
 
 
 def _section(title: str, blocks: Iterable[str], kept: set[str]) -> str:

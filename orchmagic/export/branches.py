@@ -80,33 +80,27 @@ def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
         return [f"    if {chosen} in {_labels(plan, link)}:", f"        return str({chosen})"]
     lines: list[str] = []
     done: set[str | bool] = set()
+    may_be_none = _may_be_none(plan, link)
     for arm in link.arms:
+        parts: list[str] = []
+        if arm.label is False and may_be_none:
+            parts.append(f"{ast.unparse(test)} is False")
         # once every run with True has left, what remains is False
-        rest = isinstance(arm.label, bool) and (not arm.label) in done and not _may_be_none(plan, link)
-        parts = (
-            [] if rest else [f"{ast.unparse(test)} is False"] if _is_strict(plan, link, arm) else [_holds(test, arm)]
-        )
-        if arm.limit is not None:
-            parts.append(_within(plan, link, arm))
+        elif not isinstance(arm.label, bool) or (not arm.label) not in done:
+            parts.append(_holds(test, arm))
         if arm.limit is None:
             done.add(arm.label)
+        else:
+            parts.append(_within(plan, link, arm))
         goes = f"return {target(arm.target)}"
-        lines += [*_if(parts), f"        {goes}"] if parts else [f"    {goes}"]
+        lines += [f"    if {' and '.join(parts)}:", f"        {goes}"] if parts else [f"    {goes}"]
     return lines
-
-
-def _if(parts: list[str]) -> list[str]:
-    return [f"    if {' and '.join(parts)}:"]
 
 
 def _may_be_none(plan: GraphPlan, link: Branch) -> bool:
     """Whether the branch goes by a check that may have failed itself: then it is neither true nor false."""
     name = link.on.strip()
     return name in plan.function and plan.nullable(name)
-
-
-def _is_strict(plan: GraphPlan, link: Branch, arm: Arm) -> bool:
-    return arm.label is False and _may_be_none(plan, link)
 
 
 def _holds(test: ast.expr, arm: Arm) -> str:

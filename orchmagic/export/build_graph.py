@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from orchmagic.export import endpoints
@@ -28,13 +27,7 @@ def build(plan: GraphPlan) -> str:
 
 def _head(plan: GraphPlan) -> list[str]:
     kind = f"CompiledStateGraph[{plan.named('State')}]"
-    given = (
-        []
-        if not plan.asks_models
-        else ["client: AsyncOpenAI"]
-        if plan.prefix
-        else ["client: AsyncOpenAI | None = None"]
-    )
+    given = ["client: AsyncOpenAI" if plan.prefix else "client: AsyncOpenAI | None = None"] if plan.asks_models else []
     lines = call(f"def {plan.build}(", given, f") -> {kind}:")
     if plan.prefix:
         return [*lines, f'    """Return the graph of {plan.graph.name}."""']
@@ -70,7 +63,8 @@ def _linked(plan: GraphPlan, source: str) -> list[str]:
             return call("    builder.add_edge(", [literal(source), target(link.target)], ")")
         case Branch():
             arrows = [target(t) for t in targets(link) if t != FAIL]
-            return _conditional(plan, source, list(dict.fromkeys(arrows)))
+            given = [literal(source), f"after_{plan.function[source]}", f"[{', '.join(dict.fromkeys(arrows))}]"]
+            return call("    builder.add_conditional_edges(", given, ")")
         case Fork():
             return [f"    builder.add_edge({literal(source)}, {target(t)})" for t in link.targets if source != START]
         case Join():
@@ -80,11 +74,6 @@ def _linked(plan: GraphPlan, source: str) -> list[str]:
             return call("    builder.add_edge(", [literal(list(link.sources)), target(link.target)], ")")
         case _:
             assert_never(link)
-
-
-def _conditional(plan: GraphPlan, source: str, targets: Sequence[str]) -> list[str]:
-    after = f"after_{plan.function[source]}"
-    return call("    builder.add_conditional_edges(", [literal(source), after, f"[{', '.join(targets)}]"], ")")
 
 
 def serve() -> str:

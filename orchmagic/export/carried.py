@@ -25,7 +25,7 @@ def definitions(module: ModuleType) -> Mapping[str, str]:
     So are imports inside functions: a module has them at its head.
     """
     is_kept = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef) if module in _VENDORED else ast.stmt
-    names = [name for n in _tree(module).body if isinstance(n, is_kept) and (name := defined(n))]
+    names = [name for n in _tree(module).body if isinstance(n, is_kept) and (name := source_text.defined(n))]
     return {name: _IMPORT_INSIDE.sub("", source_text.of_module(name, module.__name__)) for name in names}
 
 
@@ -44,16 +44,6 @@ def _imported(node: ast.AST) -> Iterator[tuple[str, str]]:
             "__future__",
         }:
             yield from ((alias.name, place) for alias in names)
-
-
-def defined(node: ast.stmt) -> str | None:
-    """The name that a statement defines."""
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return name
-        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-            return name
-    return None
 
 
 def _tree(module: ModuleType) -> ast.Module:

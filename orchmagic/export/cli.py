@@ -1,60 +1,31 @@
-"""How a module is run: `result`, `run`, and `main` for the command line."""
+"""How a module is run: `run`, and `main` for the command line."""
 
 from __future__ import annotations
 
-from orchmagic.export import state, subgraphs
+from orchmagic.export import state
 from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
-from orchmagic.graph.model import Approve, Call
+from orchmagic.graph.model import Approve
 
 _RESERVED = frozenset({"help", "h"})
 
 
-def result(plan: GraphPlan) -> str:
-    """The function that picks the run's result out of the state."""
-    names = [subgraphs.of_run(plan, n) for n in reversed(plan.graph.results)]
-    lines = [
-        "def result(state: Mapping[str, Any]) -> Any:",
-        '    """Return the run\'s result: the last of these values that there is."""',
-    ]
-    if _transcribed(plan):
-        lines += [
-            '    said = [m["content"] for m in state.get("messages", []) if m.get("content")]',
-            *call("    values = [", [*names, "*reversed(said)"], "]"),
-        ]
-    else:
-        lines += call("    values = [", names, "]")
-    return "\n".join([*lines, "    return next((value for value in values if value is not None), None)"])
-
-
-def _transcribed(plan: GraphPlan) -> bool:
-    return any(isinstance(n, Call) and n.transcript for n in plan.graph.nodes)
-
-
 def run(plan: GraphPlan) -> str:
     """The function that runs the graph once."""
-    asks = plan.pauses
-    deadline = plan.graph.limits.deadline
-    lines = ["async def run(inputs: State) -> Any:"]
-    lines.append('    """Run the graph once and return its result."""')
-    body = _asking() if asks else ["state = await build_graph().ainvoke(inputs)"]
-    if deadline is not None and not asks:
-        lines += ["    async with asyncio.timeout(DEADLINE):", *(f"        {row}" for row in body)]
-    else:
-        lines += [f"    {row}" for row in body]
-    return "\n".join([*lines, "    return result(state)"])
-
-
-def _asking() -> list[str]:
-    """A person has all the time in the world: no deadline here."""
-    return [
-        'graph = build_graph().with_config(configurable={"thread_id": "main"})',
-        "state = await graph.ainvoke(inputs)",
-        'while pauses := state.get("__interrupt__"):',
-        "    answer = await asyncio.to_thread(answered, pauses[0].value)",
-        "    state = await graph.ainvoke(Command(resume={pauses[0].id: answer}))",
-    ]
+    body = ["    state = await build_graph().ainvoke(inputs)"]
+    if plan.pauses:  # a person has all the time in the world: no deadline
+        body = [
+            '    graph = build_graph().with_config(configurable={"thread_id": "main"})',
+            "    state = await graph.ainvoke(inputs)",
+            '    while pauses := state.get("__interrupt__"):',
+            "        answer = await asyncio.to_thread(answered, pauses[0].value)",
+            "        state = await graph.ainvoke(Command(resume={pauses[0].id: answer}))",
+        ]
+    elif plan.graph.limits.deadline is not None:
+        body = ["    async with asyncio.timeout(DEADLINE):", f"    {body[0]}"]
+    head = ["async def run(inputs: State) -> Any:", '    """Run the graph once and return its result."""']
+    return "\n".join([*head, *body, "    return result(state)"])
 
 
 def answered(whole: ModulePlan) -> str:
@@ -78,10 +49,11 @@ def answered(whole: ModulePlan) -> str:
 
 def main(plan: GraphPlan) -> str:
     """The function behind `python FILE`."""
+    title = f"{plan.graph.name}: run it once and print the result."
     lines = [
         "def main() -> None:",
         '    """Run it from the command line and print the result."""',
-        *call("    parser = argparse.ArgumentParser(", [f"description={literal(_title(plan))}"], ")"),
+        *call("    parser = argparse.ArgumentParser(", [f"description={literal(title)}"], ")"),
     ]
     for name in plan.inputs:
         lines += call("    parser.add_argument(", _option(plan, name), ")")
@@ -97,10 +69,6 @@ def main(plan: GraphPlan) -> str:
             "    print(found)",
         ]
     )
-
-
-def _title(plan: GraphPlan) -> str:
-    return f"{plan.graph.name}: run it once and print the result."
 
 
 def _option(plan: GraphPlan, name: str) -> list[str]:

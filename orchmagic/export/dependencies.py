@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from orchmagic.export import fstrings, source_text
+from orchmagic.export import source_text
 from orchmagic.graph import checks
 from orchmagic.graph.model import Node
+from orchmagic.language import template
 
 # Names that every expression and template may use besides inputs and steps.
 ALWAYS = ("messages", "visits", "errors")
@@ -48,12 +49,12 @@ def names(node: Node) -> list[str]:
 
 def in_texts(node: Node) -> list[str]:
     """The names that a node's templates read."""
-    return [n for text in texts(node) for n in sorted(fstrings.names(text))]
+    return [n for text in texts(node) for n in sorted(template.names(text))]
 
 
 def visited(expressions: Sequence[str], texts: Sequence[str], nodes: Sequence[str]) -> set[str]:
     """The nodes whose visits are read: `visits["plan"]` names one, anything else may read all."""
-    if any("visits" in fstrings.names(t) for t in texts):
+    if any("visits" in template.names(t) for t in texts):
         return set(nodes)
     found: set[str] = set()
     for tree in (ast.parse(e.strip(), mode="eval") for e in expressions if "visits" in needs(e)):

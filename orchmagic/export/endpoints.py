@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from orchmagic.errors import ExportError
 from orchmagic.export import naming
@@ -17,13 +16,10 @@ from orchmagic.export.formatting import assigned, call, literal, remarked
 from orchmagic.graph.model import Call, Graph
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models import Deployment, Pool
-from orchmagic.models.wire.urls import host
+from orchmagic.models.wire import urls
 
-_OPENAI = "https://api.openai.com/v1"
-_KEY = "OPENAI_API_KEY"
 _ELSEWHERE = "http://127.0.0.1:8080/v1"
 _SPOKEN = frozenset({"openai", "local", "scripted"})
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 # Parameters that the openai client knows by name; all others travel in `extra_body`.
 _KNOWN = frozenset(
@@ -106,8 +102,8 @@ def endpoints(
             )
         if found.schemas != "native" and (typed := next((n for n in calls if n.output.kind != "text"), None)):
             raise ExportError(
-                f"model {alias!r} at {host(found.base_url or '')} takes no JSON schema, and a module sends one for "
-                f"step {typed.name!r}: choose another model for it"
+                f"model {alias!r} at {urls.host(found.base_url or '')} takes no JSON schema, and a module sends one "
+                f"for step {typed.name!r}: choose another model for it"
             )
     uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
     named_ = {**naming.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
@@ -118,7 +114,7 @@ def endpoints(
 def unasked(found: Endpoints) -> Iterator[str]:
     """What the module does not know of the aliases that have several deployments, or limits."""
     for alias, pool in found.pools.items():
-        others = [f"{m.model} at {host(m.base_url or m.provider)}" for m in pool.members[1:]]
+        others = [f"{m.model} at {urls.host(m.base_url or m.provider)}" for m in pool.members[1:]]
         hedge = "" if pool.hedge is None else f", a second one after {pool.hedge:g} s of silence"
         if others:
             yield (
@@ -143,7 +139,7 @@ def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:
     """What must be the same for two models to differ in name only."""
     parts: list[object] = [
         address(deployment),
-        deployment.key_env or _KEY,
+        deployment.key_env or urls.KEY_ENV,
         deployment.parameters,
         deployment.max_tokens_field,
         any(n.tools for n in calls) and deployment.tools,
@@ -154,10 +150,8 @@ def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:
 
 def address(deployment: Deployment) -> str | None:
     """The base URL without user, password and query, which are nobody's business; None: the client's own."""
-    parts = urlsplit(deployment.base_url or "")
-    if not parts.netloc:
-        return None
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    base = deployment.base_url or ""
+    return urls.shown(base) if urls.is_address(base) else None
 
 
 def options(deployment: Deployment) -> dict[str, Any]:
@@ -184,7 +178,7 @@ def _model(found: Endpoints, alias: str) -> list[str]:
     if found.uniform:
         return assigned(name, deployment.model)
     arguments = [literal(deployment.model), f"base_url={literal(address(deployment) or _ELSEWHERE)}"]
-    if (deployment.key_env or _KEY) != _KEY:
+    if (deployment.key_env or urls.KEY_ENV) != urls.KEY_ENV:
         arguments.append(f"key={literal(deployment.key_env)}")
     if deployment.max_tokens_field != "max_tokens":
         arguments.append(f"limit={literal(deployment.max_tokens_field)}")
@@ -199,9 +193,9 @@ def _model(found: Endpoints, alias: str) -> list[str]:
 
 def _shared(found: Endpoints) -> list[list[str]]:
     lines = []
-    if (base := address(found.first)) not in {None, _OPENAI}:
+    if (base := address(found.first)) not in {None, urls.OPENAI}:
         lines.append(assigned("BASE_URL", base))
-    if (key := found.first.key_env or _KEY) != _KEY:
+    if (key := found.first.key_env or urls.KEY_ENV) != urls.KEY_ENV:
         lines.append(remarked(assigned("KEY", key), "the environment variable that holds the key"))
     if chosen := options(found.first):
         lines.append(remarked(assigned("OPTIONS: dict[str, Any]", chosen), "what every request carries"))
@@ -213,11 +207,11 @@ def client(found: Endpoints) -> list[str]:
     arguments = ["timeout=TIMEOUT"]
     if not found.uniform:
         return ["base_url=MODEL.base_url", "api_key=key_of(MODEL)", *arguments]
-    base, key = address(found.first), found.first.key_env or _KEY
-    if key != _KEY:
+    base, key = address(found.first), found.first.key_env or urls.KEY_ENV
+    if key != urls.KEY_ENV:
         arguments.insert(0, "api_key=os.environ[KEY]")
-    elif base and urlsplit(base).hostname in _LOOPBACK:  # servers on this machine rarely ask for a key
-        arguments.insert(0, f'api_key=os.environ.get("{_KEY}", "none")')
-    if base not in {None, _OPENAI}:
+    elif base and urls.on_loopback(base):
+        arguments.insert(0, f'api_key=os.environ.get("{urls.KEY_ENV}", "none")')
+    if base not in {None, urls.OPENAI}:
         arguments.insert(0, "base_url=BASE_URL")
     return arguments

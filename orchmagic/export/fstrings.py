@@ -30,15 +30,10 @@ class JSON:
     """Stands for "any JSON value"."""
 
 
-def names(text: str) -> frozenset[str]:
-    """The names that a template takes from the state or from the notebook."""
-    return template.names(text)
-
-
 def called_builtins(text: str) -> list[str]:
     """Builtins that a template calls: Jinja does not know them by itself."""
     used = {n.name for n in template.tree(text).find_all(nodes.Name)}
-    return sorted(n for n in used - names(text) if hasattr(builtins, n) and n not in {"range", "dict"})
+    return sorted(n for n in used - template.names(text) if hasattr(builtins, n) and n not in {"range", "dict"})
 
 
 def parts(text: str, known: Mapping[str, Known]) -> list[str | Filled] | None:

@@ -53,11 +53,6 @@ class GraphPlan:
         """The steps that ask a model."""
         return self.asked.calls
 
-    @cached_property
-    def subs(self) -> list[Sub]:
-        """The steps that run another graph."""
-        return [n for n in self.graph.nodes if isinstance(n, Sub)]
-
     @property
     def asks_models(self) -> bool:
         """Whether it, or a graph in it, asks a model."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from collections.abc import Iterator
-from dataclasses import replace
 
 from orchmagic.export import state
 from orchmagic.export.endpoints import unasked
@@ -13,7 +12,7 @@ from orchmagic.export.formatting import WIDTH
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.draw import outline
-from orchmagic.graph.model import Graph
+from orchmagic.graph.model import Graph, Limits
 
 MARK = "# Written by orchmagic"
 
@@ -40,6 +39,9 @@ _KINDS = {
 def header(whole: ModulePlan) -> list[str]:
     """The mark, remarks for the linters, and the docstring."""
     graph, plan = whole.outer.graph, whole.outer
+    inputs = ", ".join(f'"{n}": ...' for n in plan.inputs)
+    pauses = " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
+    then = pauses if plan.pauses else ""
     lines = [
         MARK,
         *([] if whole.copied.typed else _UNTYPED),
@@ -49,7 +51,7 @@ def header(whole: ModulePlan) -> list[str]:
         *(row for inner in whole.plans[1:] for row in ("", f"Inside, {inner.graph.name}:", "", *_outline(inner.graph))),
         "",
         *_filled(f"Run it: {_command(plan)}"),
-        *_filled(f"Or: `await build_graph().ainvoke({{{_inputs(plan)}}})` returns the final state.{_thread(plan)}"),
+        *_filled(f"Or: `await build_graph().ainvoke({{{inputs}}})` returns the final state.{then}"),
         "",
         "Stayed behind in the notebook:",
         *(row for text in _behind(whole) for row in _filled(text, "- ")),
@@ -69,14 +71,8 @@ def _drawn(line: str) -> list[str]:
 
 
 def _filled(text: str, bullet: str = "") -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=bullet,
-        subsequent_indent=" " * len(bullet),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    rows = textwrap.wrap(text, WIDTH - len(bullet), break_long_words=False, break_on_hyphens=False)
+    return [f"{' ' * len(bullet) if number else bullet}{row}" for number, row in enumerate(rows)]
 
 
 def _command(plan: GraphPlan) -> str:
@@ -84,25 +80,17 @@ def _command(plan: GraphPlan) -> str:
     return " ".join([f"`python {plan.graph.name}.py", *given]) + "`"
 
 
-def _inputs(plan: GraphPlan) -> str:
-    return ", ".join(f'"{n}": ...' for n in plan.inputs)
-
-
-def _thread(plan: GraphPlan) -> str:
-    if not plan.pauses:
-        return ""
-    return " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
-
-
 def _behind(whole: ModulePlan) -> Iterator[str]:
     graph = whole.outer.graph
     yield "the cache of answers, guards, the trace and the live view"
-    yield from _limits(graph, "a run")
+    yield from _limits(graph, "a run", Limits(max_tokens=None))
     if graph.limits.deadline is not None:
         asks = whole.outer.pauses
         yield f"the deadline of {graph.limits.deadline:g} s a run" + ("" if asks else ": only `run` keeps it")
     for plan in whole.plans[1:]:
-        yield from _inner_limits(plan, graph)
+        yield from _limits(plan.graph, f"inside {plan.graph.name}", graph.limits)
+        if plan.graph.limits.deadline not in {None, graph.limits.deadline}:
+            yield f"the deadline of {plan.graph.limits.deadline:g} s inside {plan.graph.name}"
     yield f"the status `capped` after {graph.limits.max_steps} steps: here LangGraph raises GraphRecursionError, later"
     if whole.typed:
         yield "mending JSON that is broken in itself: here the model is asked again at once, as for a wrong reply"
@@ -116,29 +104,13 @@ def _behind(whole: ModulePlan) -> Iterator[str]:
     yield from _endpoint(whole)
 
 
-def _limits(graph: Graph, what: str) -> Iterator[str]:
+def _limits(graph: Graph, what: str, above: Limits) -> Iterator[str]:
+    """The limits of tokens and money that are not those `above`."""
     limits = graph.limits
-    if limits.max_tokens is not None:
+    if limits.max_tokens not in {None, above.max_tokens}:
         yield f"the limit of {limits.max_tokens:,} tokens {what}"
-    if limits.budget is not None:
+    if limits.budget not in {None, above.budget}:
         yield f"the budget of {limits.budget:g} US dollars {what}"
-
-
-def _inner_limits(plan: GraphPlan, outer: Graph) -> Iterator[str]:
-    """Limits of an inner graph that the outer one has not."""
-    limits, above = plan.graph.limits, outer.limits
-    inside = f"inside {plan.graph.name}"
-    tighter = replace(
-        plan.graph,
-        limits=replace(
-            limits,
-            max_tokens=None if limits.max_tokens == above.max_tokens else limits.max_tokens,
-            budget=None if limits.budget == above.budget else limits.budget,
-        ),
-    )
-    yield from _limits(tighter, inside)
-    if limits.deadline not in {None, above.deadline}:
-        yield f"the deadline of {limits.deadline:g} s {inside}"
 
 
 def _endpoint(whole: ModulePlan) -> Iterator[str]:

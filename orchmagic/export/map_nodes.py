@@ -10,9 +10,9 @@ from orchmagic.export.call_nodes import answer, judge, models
 from orchmagic.export.dependencies import in_texts, inside, needs
 from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
-from orchmagic.export.state import counted
+from orchmagic.export.state import returned
 from orchmagic.export.subgraphs import inner_value
-from orchmagic.graph.model import Call, Sub
+from orchmagic.graph.model import Call, Node, Sub
 
 
 def is_fanned(node: object) -> bool:
@@ -32,16 +32,16 @@ def constants(plan: GraphPlan) -> list[list[str]]:
     return found
 
 
-def functions(plan: GraphPlan, node: Call | Sub) -> list[list[str]]:
-    """The functions of one vote and of one item."""
-    blocks = []
+def functions(plan: GraphPlan, node: Node) -> list[list[str]]:
+    """The functions of one vote and of one item, if there are many."""
+    blocks: list[list[str]] = []
     if isinstance(node, Call) and node.votes:
         blocks.append(_one(plan, node, "vote", f"Ask a model for one vote on {node.name}."))
         if node.each:
             lines, value = _voted(plan, node)
             said = f"Take the vote on one item of {node.name}."
             blocks.append(_function(plan, node, "item", said, [*lines, f"    return {value}"]))
-    elif node.each:
+    elif isinstance(node, Call | Sub) and node.each:
         said = f"Run {node.graph.name} for" if isinstance(node, Sub) else "Ask a model about"
         blocks.append(_one(plan, node, "item", f"{said} one item of {node.name}."))
     return blocks
@@ -52,7 +52,7 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
     if node.each is None:
         assert isinstance(node, Call)
         gathered, value = _voted(plan, node)
-        return [*gathered, *_left(plan, node, value)]
+        return [*gathered, *returned(plan, node, value)]
     passed = "client=client" if isinstance(node, Call) else "graph=graph"
     tree = expression_source.threaded(plan, node.each.over)
     if expression_source.json_of(plan, node.each.over) == "as_json":
@@ -65,11 +65,7 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
     at_once = plan.limit("concurrency")
     given = ["one", items, *([f"at_once={at_once}"] if at_once != "CONCURRENCY" else [])]
     lines += call("    found, failed = await for_each(", given, ")")
-    return [*lines, *_left(plan, node, "found", f'"errors": {{"{node.name}": failed}}')]
-
-
-def _left(plan: GraphPlan, node: Call | Sub, value: str, *more: str) -> list[str]:
-    return call("    return {", [f'"{node.name}": {value}', *more, *counted(plan, node)], "}")
+    return [*lines, *returned(plan, node, "found", more=[f'"errors": {{"{node.name}": failed}}'])]
 
 
 def _one(plan: GraphPlan, node: Call | Sub, word: str, said: str) -> list[str]:

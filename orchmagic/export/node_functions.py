@@ -19,19 +19,14 @@ _LONGEST = 76  # of a docstring: 88 less indentation and quotes
 
 def nodes(plan: GraphPlan) -> list[str]:
     """The functions of each node: of one vote or item, where there are many, and its own."""
-    return ["\n".join(block) for node in plan.graph.nodes for block in _functions(plan, node)]
+    blocks = [block for n in plan.graph.nodes for block in (*map_nodes.functions(plan, n), _node(plan, n))]
+    return ["\n".join(block) for block in blocks]
 
 
 def checks(plan: GraphPlan) -> list[list[str]]:
     """The gates that send a step back, as text: its model reads it when the check failed."""
     back = [n for n in plan.graph.nodes if isinstance(n, Code) and n.again]
     return [assigned(f"{plan.function[n.name].upper()}_CHECK", n.expression) for n in back]
-
-
-def _functions(plan: GraphPlan, node: Node) -> list[list[str]]:
-    if isinstance(node, Call | Sub) and map_nodes.is_fanned(node):
-        return [*map_nodes.functions(plan, node), _node(plan, node)]
-    return [_node(plan, node)]
 
 
 def _node(plan: GraphPlan, node: Node) -> list[str]:
@@ -137,7 +132,7 @@ def _approve(plan: GraphPlan, node: Approve) -> list[str]:
     lines += _interrupt([*shown, '"choices": CHOICES', '"value": value'])
     edited = 'answer["value"]'
     if subgraphs.is_labelled(plan, node.subject):
-        edited = f'{{**state["{node.subject}"], "value": {edited}}}'
+        edited = f'{{**(state.get("{node.subject}") or {{"step": ""}}), "value": {edited}}}'
     lines.append('    if answer["action"] == "edit":')
     lines += returned(plan, node, '"approve"', more=[f'"{node.subject}": {edited}'], indent="        ")
     return [*lines, *returned(plan, node, 'answer["action"]')]

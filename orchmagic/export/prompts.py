@@ -8,9 +8,8 @@ from orchmagic.export.formatting import Filled, assigned, call, literal, texts
 from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Call, Node
+from orchmagic.language import template
 from orchmagic.language.template import Message
-
-_STEP = "    "
 
 
 def prompts(plan: GraphPlan) -> list[str]:
@@ -51,7 +50,7 @@ def _call(plan: GraphPlan, node: Call) -> list[str]:
         constants += constant
         shown.append(f'{{"role": {literal(message.role)}, "content": {name}}}')
     head = [*_signature(plan, node, "prompt", "Messages"), f'    """Say what {node.name} asks."""']
-    return [*constants, "\n".join([*head, *body, *_returned(shown)])]
+    return [*constants, "\n".join([*head, *body, *call("    return [", shown, "]")])]
 
 
 def _variable(role: str, number: int, taken: set[str]) -> str:
@@ -59,10 +58,6 @@ def _variable(role: str, number: int, taken: set[str]) -> str:
     while name in taken:
         name = f"{role}_{number + 1}" if name == role else f"{name}_"
     return name
-
-
-def _returned(shown: list[str]) -> list[str]:
-    return call("    return [", shown, "]")
 
 
 def _question(plan: GraphPlan, node: Approve) -> list[str]:
@@ -73,8 +68,8 @@ def _question(plan: GraphPlan, node: Approve) -> list[str]:
 
 def _content(plan: GraphPlan, node: Node, message: Message, name: str, number: int) -> tuple[list[str], list[str]]:
     """(lines that fill in the text, constants): assigned to `name`, or returned when it is empty."""
-    before = f"{_STEP}{name} = " if name else f"{_STEP}return "
-    wanted = fstrings.names(message.text)
+    before = f"    {name} = " if name else "    return "
+    wanted = template.names(message.text)
     known = {n: _known(plan, n, node) for n in wanted if n in plan.variable or n in plan.constants}
     parts = fstrings.parts(message.text, known)
     if parts is not None:

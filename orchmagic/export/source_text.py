@@ -36,13 +36,22 @@ def of_module(name: str, module: str) -> str:
     text = inspect.getsource(sys.modules[module])
     rows = text.split("\n")
     for node in ast.parse(text).body:
-        targets = getattr(node, "targets", [getattr(node, "target", None)])
-        if getattr(node, "name", None) == name or any(isinstance(t, ast.Name) and t.id == name for t in targets):
+        if defined(node) == name:
             start = min(n.lineno for n in (node, *getattr(node, "decorator_list", ()))) - 1
             while rows[start - 1].startswith("#"):
                 start -= 1
             return "\n".join(rows[start : node.end_lineno])
     raise LookupError(f"{module} does not define {name}")
+
+
+def defined(node: ast.stmt) -> str | None:
+    """The name that a statement defines."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return None
 
 
 def unmarked(source: str, scope: Mapping[str, object]) -> tuple[str, list[str]]:

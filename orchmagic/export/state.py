@@ -6,12 +6,13 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from orchmagic.export import dependencies, expression_source, fstrings
+from orchmagic.export import dependencies, expression_source
 from orchmagic.export.formatting import call
 from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Branch, Call, Code, Node, Sub, Tools
 from orchmagic.graph.output_types import OutputType, annotation_names
+from orchmagic.language import template
 
 _SCALARS: dict[type, str] = {str: "str", bool: "bool", int: "int", float: "float"}
 _ALWAYS: Mapping[str, str] = {"messages": 'state.get("messages", [])', "errors": 'state.get("errors", {})'}
@@ -131,7 +132,7 @@ def _visits(plan: GraphPlan, at: str, *, ran: bool) -> str:
     sources = [link.on] if ran and isinstance(link, Branch) else dependencies.expressions(node)
     texts = [] if ran else dependencies.texts(node)
     wanted = dependencies.visited(sources, texts, list(plan.function))
-    by_name = not any("visits" in fstrings.names(t) for t in texts) and all(map(dependencies.counts_by_name, sources))
+    by_name = not any("visits" in template.names(t) for t in texts) and all(map(dependencies.counts_by_name, sources))
     counts = (f'"{n}": state.get("{plan.key(n, "visits")}", 0)' for n in plan.function if n in wanted)
     every = f"{{{', '.join(counts)}}}"
     # as in the notebook: only nodes that were visited stand in it
@@ -149,15 +150,11 @@ def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str
 def returned(
     plan: GraphPlan, node: Node, value: str | None, *, more: Sequence[str] = (), indent: str = "    "
 ) -> list[str]:
-    """The return statement; `value` is an expression, None when the node leaves no value of its own."""
+    """The return statement: the node's value (an expression, None if it has none), `more`, and visits that are read."""
     own = [] if value is None else [f'"{node.name}": {value}']
-    return call(f"{indent}return {{", [*own, *more, *counted(plan, node)], "}")
-
-
-def counted(plan: GraphPlan, node: Node) -> list[str]:
-    """The node's visits, one more than before; nothing where nobody reads them."""
     key = plan.key(node.name, "visits")
-    return [f'"{key}": state.get("{key}", 0) + 1'] if node.name in plan.counted else []
+    counted = [f'"{key}": state.get("{key}", 0) + 1'] if node.name in plan.counted else []
+    return call(f"{indent}return {{", [*own, *more, *counted], "}")
 
 
 def seen_class(plan: GraphPlan, node: Call) -> str:

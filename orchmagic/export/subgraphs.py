@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from orchmagic.export import expression_source, state
-from orchmagic.export.formatting import call, fits, literal
+from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Sub
 
@@ -49,39 +49,25 @@ def _is_json(plan: GraphPlan, source: str) -> bool:
 
 
 def result(plan: GraphPlan) -> str:
-    """The function that picks the result of an inner graph out of its state."""
-    labelled = state.labelled(plan)
+    """The function that picks the result of a graph out of its state; `labelled`: with the step that gave it."""
+    labelled = bool(plan.prefix) and state.labelled(plan)
+    names = list(reversed(plan.graph.results))
+    values = [f'state.get("{n}")' if plan.prefix else of_run(plan, n) for n in names]
+    said = "*reversed(said)"
+    if labelled:
+        values = [f"({literal(name)}, {value})" for name, value in zip(names, values, strict=True)]
+        said = '*(("", text) for text in reversed(said))'
     lines = [
         f"def {plan.result}(state: Mapping[str, Any]) -> Any:",
-        *_docstring(f"Return what {plan.graph.name} found: the last of these values that there is."),
-        *_found(list(reversed(plan.graph.results)), labelled),
+        '    """Return the result: the last of these values that there is."""',
     ]
-    last = "None"
     if any(n.transcript for n in plan.calls):
         lines.append('    said = [m["content"] for m in state.get("messages", []) if m.get("content")]')
-        last = "said[-1] if said else None"
-    return "\n".join([*lines, f"    return {_shown(literal(''), last) if labelled else last}"])
-
-
-def _found(names: list[str], labelled: bool) -> list[str]:
-    if len(names) == 1:
-        stored = f'state["{names[0]}"]'
-        shown = _shown(literal(names[0]), stored) if labelled else stored
-        return [f'    if state.get("{names[0]}") is not None:', f"        return {shown}"]
-    return [
-        *call("    for step in (", [literal(n) for n in names], "):"),
-        "        if state.get(step) is not None:",
-        f"            return {_shown('step', 'state[step]') if labelled else 'state[step]'}",
-    ]
-
-
-def _shown(step: str, value: str) -> str:
-    return f'{{"step": {step}, "value": {value}}}'
-
-
-def _docstring(said: str) -> list[str]:
-    line = f'    """{said}"""'
-    return [line] if fits(line) else ['    """Return the last of these values that there is."""']
+        values.append(said)
+    lines += call("    values = [", values, "]")
+    shown = '{"step": step, "value": value} for step, value' if labelled else "value for value"
+    picked = [f"({shown} in values if value is not None)", "None"]
+    return "\n".join([*lines, *call("    return next(", picked, ")")])
 
 
 def seen(plan: GraphPlan) -> list[str]:

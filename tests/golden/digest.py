@@ -1,4 +1,4 @@
-# Written by orchmagic (13cc949d0a3f); exporting again replaces it until you edit it.
+# Written by orchmagic (463da69449ac); exporting again replaces it until you edit it.
 """digest: a text in parts, put together again, exported from a notebook.
 
 chunks  code     -> map
@@ -723,7 +723,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("result")]
     return next((value for value in values if value is not None), None)
 

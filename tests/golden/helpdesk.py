@@ -1,4 +1,4 @@
-# Written by orchmagic (7aec03c1f847); exporting again replaces it until you edit it.
+# Written by orchmagic (880f9eea601d); exporting again replaces it until you edit it.
 """helpdesk: a router and its handlers, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -532,7 +532,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("human"), state.get("technical"), state.get("billing")]
     return next((value for value in values if value is not None), None)
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (06c017e95ddf); exporting again replaces it until you edit it.
+# Written by orchmagic (81c44c28451f); exporting again replaces it until you edit it.
 """launch: a supervisor and its agents, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -804,11 +804,10 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result_of_researcher(state: Mapping[str, Any]) -> Any:
-    """Return what launch.researcher found: the last of these values that there is."""
-    if state.get("agent") is not None:
-        return state["agent"]
+    """Return the result: the last of these values that there is."""
     said = [m["content"] for m in state.get("messages", []) if m.get("content")]
-    return said[-1] if said else None
+    values = [state.get("agent"), *reversed(said)]
+    return next((value for value in values if value is not None), None)
 
 
 async def researcher_agent(
@@ -871,7 +870,7 @@ def build_researcher(client: AsyncOpenAI) -> CompiledStateGraph[ResearcherState]
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("answer"), state.get("latest"), state.get("workspace")]
     return next((value for value in values if value is not None), None)
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (1ae9adf8782f); exporting again replaces it until you edit it.
+# Written by orchmagic (f9c5dd3d42d3); exporting again replaces it until you edit it.
 """moderate: steps side by side, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -654,7 +654,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("merge")]
     return next((value for value in values if value is not None), None)
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (a85e077d0490); exporting again replaces it until you edit it.
+# Written by orchmagic (13c3b8c8c3e2); exporting again replaces it until you edit it.
 """orders: an agent with tools, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -622,7 +622,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     said = [m["content"] for m in state.get("messages", []) if m.get("content")]
     values = [state.get("agent"), *reversed(said)]
     return next((value for value in values if value is not None), None)

@@ -1,4 +1,4 @@
-# Written by orchmagic (e1c07463f027); exporting again replaces it until you edit it.
+# Written by orchmagic (c085c0888609); exporting again replaces it until you edit it.
 """report: a plan and its steps, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -968,11 +968,10 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result_of_execute(state: Mapping[str, Any]) -> Any:
-    """Return what report.execute found: the last of these values that there is."""
-    if state.get("agent") is not None:
-        return state["agent"]
+    """Return the result: the last of these values that there is."""
     said = [m["content"] for m in state.get("messages", []) if m.get("content")]
-    return said[-1] if said else None
+    values = [state.get("agent"), *reversed(said)]
+    return next((value for value in values if value is not None), None)
 
 
 async def execute_agent(state: ExecuteState, *, client: AsyncOpenAI) -> ExecuteState:
@@ -1031,7 +1030,7 @@ def build_execute(client: AsyncOpenAI) -> CompiledStateGraph[ExecuteState]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("results")]
     return next((value for value in values if value is not None), None)
 

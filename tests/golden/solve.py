@@ -1,4 +1,4 @@
-# Written by orchmagic (2f4d0db6ce7c); exporting again replaces it until you edit it.
+# Written by orchmagic (0dccf82d2c70); exporting again replaces it until you edit it.
 """solve: cheap models first, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -613,7 +613,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("answer")]
     return next((value for value in values if value is not None), None)
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (5391054d5f81); exporting again replaces it until you edit it.
+# Written by orchmagic (1862e1ed4b2d); exporting again replaces it until you edit it.
 """tagline: drafts that are judged and improved, exported from a notebook.
 
 generate  call     -> evaluate
@@ -570,7 +570,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("best"), state.get("generate")]
     return next((value for value in values if value is not None), None)
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (13a6fd9d6a53); exporting again replaces it until you edit it.
+# Written by orchmagic (c1d3bfdaa7b7); exporting again replaces it until you edit it.
 """triage: a chain of steps, exported from a notebook.
 
 extract  call     -> gate_1
@@ -530,7 +530,7 @@ def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
 
 
 def result(state: Mapping[str, Any]) -> Any:
-    """Return the run's result: the last of these values that there is."""
+    """Return the result: the last of these values that there is."""
     values = [state.get("reply"), state.get("extract")]
     return next((value for value in values if value is not None), None)
 
