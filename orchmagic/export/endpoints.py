@@ -106,7 +106,7 @@ def endpoints(
                 f"for step {typed.name!r}: choose another model for it"
             )
     uniform = len({_shape(d, calls) for d in deployments.values()}) <= 1
-    named_ = {**naming.constants(aliases[1:], ()), **dict.fromkeys(aliases[:1], "MODEL")}
+    named_ = {**naming.constants(aliases[1:]), **dict.fromkeys(aliases[:1], "MODEL")}
     pools = {a: several for a in aliases if (several := pool(a)) is not None}
     return Endpoints(aliases, rest, deployments, named_, uniform, pools)
 

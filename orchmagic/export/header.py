@@ -1,4 +1,4 @@
-"""The first lines of a module: what it is, a picture of its graph, what stayed behind in the notebook."""
+"""The first lines of a module: what it is, a picture of its graph, what is not exported."""
 
 from __future__ import annotations
 
@@ -23,19 +23,6 @@ _UNTYPED = [
 ]
 
 
-_KINDS = {
-    "chain": "a chain of steps",
-    "route": "a router and its handlers",
-    "react": "an agent with tools",
-    "parallel": "steps side by side",
-    "mapreduce": "a text in parts, put together again",
-    "plan": "a plan and its steps",
-    "refine": "drafts that are judged and improved",
-    "cascade": "cheap models first",
-    "team": "a supervisor and its agents",
-}
-
-
 def header(whole: ModulePlan) -> list[str]:
     """The mark, remarks for the linters, and the docstring."""
     graph, plan = whole.outer.graph, whole.outer
@@ -45,7 +32,7 @@ def header(whole: ModulePlan) -> list[str]:
     lines = [
         MARK,
         *([] if whole.copied.typed else _UNTYPED),
-        f'"""{graph.name}: {_KINDS.get(graph.pattern, graph.pattern)}, exported from a notebook.',
+        f'"""{graph.name}: a %%{graph.pattern} cell, exported from a notebook.',
         "",
         *_outline(graph),
         *(row for inner in whole.plans[1:] for row in ("", f"Inside, {inner.graph.name}:", "", *_outline(inner.graph))),
@@ -53,7 +40,7 @@ def header(whole: ModulePlan) -> list[str]:
         *_filled(f"Run it: {_command(plan)}"),
         *_filled(f"Or: `await build_graph().ainvoke({{{inputs}}})` returns the final state.{then}"),
         "",
-        "Stayed behind in the notebook:",
+        "Not exported:",
         *(row for text in _behind(whole) for row in _filled(text, "- ")),
         '"""',
     ]
@@ -82,7 +69,7 @@ def _command(plan: GraphPlan) -> str:
 
 def _behind(whole: ModulePlan) -> Iterator[str]:
     graph = whole.outer.graph
-    yield "the cache of answers, guards, the trace and the live view"
+    yield "the answer cache, guards, the trace and the live view"
     yield from _limits(graph, "a run", Limits(max_tokens=None))
     if graph.limits.deadline is not None:
         asks = whole.outer.pauses
@@ -91,11 +78,11 @@ def _behind(whole: ModulePlan) -> Iterator[str]:
         yield from _limits(plan.graph, f"inside {plan.graph.name}", graph.limits)
         if plan.graph.limits.deadline not in {None, graph.limits.deadline}:
             yield f"the deadline of {plan.graph.limits.deadline:g} s inside {plan.graph.name}"
-    yield f"the status `capped` after {graph.limits.max_steps} steps: here LangGraph raises GraphRecursionError, later"
+    yield f"the status `capped` after {graph.limits.max_steps} steps: LangGraph raises GraphRecursionError, at MAX_STEPS"
     if whole.typed:
-        yield "mending JSON that is broken in itself: here the model is asked again at once, as for a wrong reply"
+        yield "the repair of invalid JSON: the model is called again at once, as after a reply that does not fit"
     if whole.calls:
-        yield "timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the network"
+        yield "the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the network"
     if any(n.cache for _, n in whole.calls):
         yield "`cache=` of single steps"
     if any(plan.reads_errors for plan in whole.plans):

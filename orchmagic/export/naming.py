@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from orchmagic.export import carried
 from orchmagic.graph import reply_types
@@ -71,40 +71,52 @@ def taken(name: str) -> bool:
     return name in IMPORTS or name in OWN or name in _BUILTINS
 
 
-def constants(words: Iterable[str], used: Iterable[str]) -> dict[str, str]:
-    """A constant's name for each word: `gpt-4o-mini` -> `GPT_4O_MINI`."""
+def _free(
+    words: Iterable[str],
+    used: Iterable[str],
+    name_of: Callable[[str], str],
+    longer: Callable[[str], str],
+    also: Callable[[str], set[str]] = lambda name: {name},
+) -> dict[str, str]:
+    """A name for each word, made `longer` until it is free; with a name, those of `also` are taken."""
     known, found = set(used), {}
     for word in words:
-        bare = re.sub(r"\W+", "_", word.upper(), flags=re.ASCII).strip("_") or "OTHER"
-        name = f"MODEL_{bare}" if bare[0].isdigit() else bare
-        while name in known or taken(name):
-            name += "_"
-        known.add(name)
+        name = name_of(word)
+        while taken(name) or name in known:
+            name = longer(name)
+        known |= also(name)
         found[word] = name
     return found
 
 
+def constants(words: Iterable[str]) -> dict[str, str]:
+    """A constant's name for each word: `gpt-4o-mini` -> `GPT_4O_MINI`."""
+
+    def name_of(word: str) -> str:
+        bare = re.sub(r"\W+", "_", word.upper(), flags=re.ASCII).strip("_") or "OTHER"
+        return f"MODEL_{bare}" if bare[0].isdigit() else bare
+
+    return _free(words, (), name_of, "{}_".format)
+
+
 def local(names: Iterable[str], used: Collection[str]) -> dict[str, str]:
     """The variable that holds a value of the state inside a function; `used` are names that functions call."""
-    found: dict[str, str] = {}
-    for name in names:
-        chosen = name if name.islower() else name.lower()
-        while taken(chosen) or chosen in LOCALS or chosen in used or chosen in found.values():
-            chosen += "_"
-        found[name] = chosen
-    return found
+    return _free(names, LOCALS.union(used), str.lower, "{}_".format)
 
 
 def functions(nodes: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
     """The function of each node; those of an inner graph begin with `prefix`."""
-    known, found = set(code), {}
-    for node in nodes:
-        name = prefixed(node.lower(), prefix)
-        while taken(name) or name in known:
-            name = f"{name}_step"
-        known |= derived(name)
-        found[node] = name
-    return found
+    return _free(nodes, code, lambda node: prefixed(node.lower(), prefix), "{}_step".format, derived)
+
+
+def classes(steps: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """The class of each step's output, or of each tool's arguments."""
+
+    def name_of(step: str) -> str:
+        name = camel(prefixed(step, prefix))
+        return name if name.isidentifier() else f"Form{name}"
+
+    return _free(steps, code, name_of, "{}Form".format)
 
 
 def derived(function: str) -> set[str]:
@@ -122,15 +134,3 @@ def prefix(graph: str, known: Collection[str]) -> str:
     bare = re.sub(r"\W+", "_", graph.lower(), flags=re.ASCII).strip("_") or "inner"
     found = next(n for n in itertools.chain([bare], (f"{bare}_{i}" for i in itertools.count(2))) if n not in known)
     return found if found.isidentifier() else f"inner_{found}"
-
-
-def classes(steps: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
-    """The class of each step's output, or of each tool's arguments."""
-    known, found = set(code), {}
-    for step in steps:
-        name = camel(prefixed(step, prefix))
-        while taken(name) or name in known or not name.isidentifier():
-            name = f"{name}Form" if name.isidentifier() else f"Form{name}"
-        known.add(name)
-        found[step] = name
-    return found

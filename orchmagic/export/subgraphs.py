@@ -14,29 +14,14 @@ def inner_value(plan: GraphPlan, node: Sub) -> list[str]:
     """The lines that run the inner graph; the last one is the expression of its result."""
     inner = plan.inner[node.name]
     given = dict(node.given)
-    lines: list[str] = []
     arguments = []
     for name in inner.inputs:
         tree = expression_source.threaded(plan, given.get(name, name))
         if not _is_json(plan, given.get(name, name)):
             tree = ast.Call(ast.Name(expression_source.json_of(plan, given.get(name, name))), [tree], [])
-        source = ast.unparse(tree)
-        if len(source) > _LONGEST:
-            lines.append(f"    {_variable(plan, name)} = {source}")
-            source = _variable(plan, name)
-        arguments.append(f"{name}={source}")
-    lines += call(f"    inputs = {inner.named('State')}(", arguments, ")")
+        arguments.append(f"{name}={ast.unparse(tree)}")
+    lines = call(f"    inputs = {inner.named('State')}(", arguments, ")")
     return [*lines, "    ended = await graph.ainvoke(inputs)", f"{inner.result}(ended)"]
-
-
-_LONGEST = 70  # characters of an expression among others
-
-
-def _variable(plan: GraphPlan, name: str) -> str:
-    found = f"{name}_given"
-    while found in plan.variable.values():
-        found += "_"
-    return found
 
 
 def _is_json(plan: GraphPlan, source: str) -> bool:

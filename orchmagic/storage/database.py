@@ -188,19 +188,32 @@ def put_aside(file: Path, aside: Path) -> None:
             Path(f"{file}{ending}").replace(f"{aside}{ending}")
 
 
-class Database:
-    """One connection for all threads, behind a lock: every statement here takes less than handing it over.
+class _Shared:
+    """One connection for all threads, behind a lock. `path` None keeps everything in memory."""
 
-    `path` None keeps everything in memory, `what` is its name in warnings. `close` is final: what comes later is not
-    kept, and nobody is told.
-    """
-
-    def __init__(self, path: Path | None, schema: DatabaseSchema, what: str) -> None:
+    def __init__(self, path: Path | None, schema: DatabaseSchema) -> None:
         self.path = path
-        self.what = what
         self._schema = schema
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice, from any thread."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+
+class Database(_Shared):
+    """Every statement here takes less time than handing it to another thread.
+
+    `what` is the file's name in warnings. `close` is final: what is written later is dropped without a warning.
+    """
+
+    def __init__(self, path: Path | None, schema: DatabaseSchema, what: str) -> None:
+        super().__init__(path, schema)
+        self.what = what
         self._warned: set[str] = set()
         self._closed = False
 
@@ -256,11 +269,10 @@ class Database:
             warnings.warn(f"the {self.what} {self.path} cannot be {done} ({why})", StoreWarning, stacklevel=4)
 
     def close(self) -> None:
-        """Close the file. Safe to call twice, from any thread."""
+        """Close the file for good. Safe to call twice, from any thread."""
         with self._lock:
-            connection, self._connection, self._closed = self._connection, None, True
-            if connection is not None:
-                connection.close()
+            self._closed = True
+            super().close()
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -282,21 +294,18 @@ class Database:
             return None
 
 
-class RenewableDatabase:
-    """One connection for all threads, behind a lock. `path` None keeps everything in memory.
+class RenewableDatabase(_Shared):
+    """Calls `damaged(why, aside)` when a file was put aside; after `close` the next use opens the file again.
 
-    `damaged(why, aside)` is called when a file was put aside. Every method may raise sqlite3.Error or OSError: who
-    asks decides what a broken disk costs. `opened` counts how often a file was opened: a new one numbers its rows anew.
+    Every method may raise sqlite3.Error or OSError: the caller decides what a broken disk costs. `opened` counts how
+    often a file was opened: a new one numbers its rows anew.
     """
 
     def __init__(self, path: Path | None, schema: DatabaseSchema, damaged: Callable[[str, Path], None]) -> None:
-        self.path = path
+        super().__init__(path, schema)
         self.opened = 0
-        self._schema = schema
         self._damaged = damaged
-        self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._lock = threading.RLock()
 
     def run(self, sql: str, *values: object) -> list[Any]:
         """One statement, committed at once; its rows."""
@@ -334,13 +343,6 @@ class RenewableDatabase:
                 self.opened += 1
                 weakref.finalize(self, self._connection.close)  # one that nobody closed
             return self._connection
-
-    def close(self) -> None:
-        """Close the file; a later use opens it again."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         path = self.path

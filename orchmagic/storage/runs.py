@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -196,14 +196,12 @@ class Store:
 
 
 def _stored(row: Any) -> Stored:
-    fields = dict(row)
-    who = process.Process(fields["pid"], fields["host"], fields.pop("life"))
-    if fields["status"] == "running" and who.gone:
-        fields["status"] = "lost"
-    for name, empty in _JSON.items():
-        if name in fields:
-            fields[name] = _json(fields[name], empty)
-    return Stored(id=f"r{fields.pop('number')}", **fields)
+    values = dict(row)
+    who = process.Process(values["pid"], values["host"], values.pop("life"))
+    if values["status"] == "running" and who.gone:
+        values["status"] = "lost"
+    values |= {name: _json(values[name], empty) for name, empty in _JSON.items() if name in values}
+    return Stored(id=f"r{values.pop('number')}", **values)
 
 
 def _json(text: str | None, otherwise: Any) -> Any:
@@ -214,10 +212,7 @@ def _json(text: str | None, otherwise: Any) -> Any:
 
 
 _JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": ()}
-_LIGHT = (
-    "number, name, pattern, status, started, updated, pid, host, life, notebook, user, parent, cost, unpriced, tokens, "
-    "seconds"
-)
+_LIGHT = ", ".join(["number", "life", *(f.name for f in fields(Stored) if f.name not in {"id", *_JSON})])
 _WHOLE = f"SELECT {_LIGHT}, {', '.join(_JSON)} FROM runs WHERE number = ?"  # noqa: S608 - made of constants
 _ONE = f"SELECT {_LIGHT} FROM runs WHERE number = ?"  # noqa: S608 - as above
 _LATEST = f"SELECT {_LIGHT} FROM runs WHERE ? IS NULL OR name = ? ORDER BY number DESC LIMIT ?"  # noqa: S608 - as above

@@ -1,5 +1,5 @@
-# Written by orchmagic (463da69449ac); exporting again replaces it until you edit it.
-"""digest: a text in parts, put together again, exported from a notebook.
+# Written by orchmagic (62264507fa98); exporting again replaces it until you edit it.
+"""digest: a %%mapreduce cell, exported from a notebook.
 
 chunks  code     -> map
 map     call     -> groups  [each chunk]
@@ -10,14 +10,14 @@ result  code     -> done
 Run it: `python digest.py --document ...`
 Or: `await build_graph().ainvoke({"document": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 """
 

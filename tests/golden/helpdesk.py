@@ -1,5 +1,5 @@
-# Written by orchmagic (880f9eea601d); exporting again replaces it until you edit it.
-"""helpdesk: a router and its handlers, exported from a notebook.
+# Written by orchmagic (0c2cd73355ba); exporting again replaces it until you edit it.
+"""helpdesk: a %%route cell, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
 billing    call     -> done
@@ -10,14 +10,14 @@ Run it: `python helpdesk.py --question ...`
 Or: `await build_graph().ainvoke({"question": ...})` returns the final state. It pauses
 for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 """
 

@@ -1,5 +1,5 @@
-# Written by orchmagic (81c44c28451f); exporting again replaces it until you edit it.
-"""launch: a supervisor and its agents, exported from a notebook.
+# Written by orchmagic (7eb2cb1ccf55); exporting again replaces it until you edit it.
+"""launch: a %%team cell, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
                         (else)
@@ -17,14 +17,14 @@ tools  tools    -> agent
 Run it: `python launch.py --brief ...`
 Or: `await build_graph().ainvoke({"brief": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 - the wording of what went wrong: `errors` holds what Python and the openai client say
 """

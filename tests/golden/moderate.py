@@ -1,5 +1,5 @@
-# Written by orchmagic (f9c5dd3d42d3); exporting again replaces it until you edit it.
-"""moderate: steps side by side, exported from a notebook.
+# Written by orchmagic (bdb668c4f711); exporting again replaces it until you edit it.
+"""moderate: a %%parallel cell, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
 toxicity  call     -> gathered  [x5 votes]
@@ -10,14 +10,14 @@ merge     call     -> done
 Run it: `python moderate.py --post ...`
 Or: `await build_graph().ainvoke({"post": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 """
 

@@ -1,5 +1,5 @@
-# Written by orchmagic (13c3b8c8c3e2); exporting again replaces it until you edit it.
-"""orders: an agent with tools, exported from a notebook.
+# Written by orchmagic (4c2260adf48c); exporting again replaces it until you edit it.
+"""orders: a %%react cell, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
 tools  tools    -> agent
@@ -7,14 +7,14 @@ tools  tools    -> agent
 Run it: `python orders.py --question ...`
 Or: `await build_graph().ainvoke({"question": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 """
 

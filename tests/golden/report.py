@@ -1,5 +1,5 @@
-# Written by orchmagic (c085c0888609); exporting again replaces it until you edit it.
-"""report: a plan and its steps, exported from a notebook.
+# Written by orchmagic (4c318816bd7d); exporting again replaces it until you edit it.
+"""report: a %%plan cell, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
 wave     code     -> execute (yes), revise (no)
@@ -17,14 +17,14 @@ tools  tools    -> agent
 Run it: `python report.py --goal ...`
 Or: `await build_graph().ainvoke({"goal": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 90 s a run: only `run` keeps it
-- the status `capped` after 30 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 30 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 - the wording of what went wrong: `errors` holds what Python and the openai client say
 """

@@ -1,5 +1,5 @@
-# Written by orchmagic (1862e1ed4b2d); exporting again replaces it until you edit it.
-"""tagline: drafts that are judged and improved, exported from a notebook.
+# Written by orchmagic (c6c11c42f792); exporting again replaces it until you edit it.
+"""tagline: a %%refine cell, exported from a notebook.
 
 generate  call     -> evaluate
 evaluate  call     -> rounds
@@ -9,14 +9,14 @@ best      code     -> done (yes), generate (no <= 3), capped (else)
 Run it: `python tagline.py --product ...`
 Or: `await build_graph().ainvoke({"product": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 """
 

@@ -1,5 +1,5 @@
-# Written by orchmagic (c1d3bfdaa7b7); exporting again replaces it until you edit it.
-"""triage: a chain of steps, exported from a notebook.
+# Written by orchmagic (1b8f5ae7eb81); exporting again replaces it until you edit it.
+"""triage: a %%chain cell, exported from a notebook.
 
 extract  call     -> gate_1
 gate_1   gate     -> reply (yes), extract (no <= 2), failed (else)
@@ -8,14 +8,14 @@ reply    call     -> done
 Run it: `python triage.py --ticket ...`
 Or: `await build_graph().ainvoke({"ticket": ...})` returns the final state.
 
-Stayed behind in the notebook:
-- the cache of answers, guards, the trace and the live view
+Not exported:
+- the answer cache, guards, the trace and the live view
 - the limit of 200,000 tokens a run
 - the deadline of 600 s a run: only `run` keeps it
-- the status `capped` after 50 steps: here LangGraph raises GraphRecursionError, later
-- mending JSON that is broken in itself: here the model is asked again at once, as for a
-  wrong reply
-- timeouts of a whole answer: TIMEOUT is the openai client's, for every wait on the
+- the status `capped` after 50 steps: LangGraph raises GraphRecursionError, at MAX_STEPS
+- the repair of invalid JSON: the model is called again at once, as after a reply that
+  does not fit
+- the timeout of a whole answer: TIMEOUT is the openai client's, for each wait on the
   network
 """
 
