@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -137,16 +137,8 @@ def models(value: object) -> dict[str, dict[str, Any]]:
     """
     if isinstance(value, str):
         value = _parsed(value)
-    entries: dict[str, dict[str, Any]] = {}
-    problems: list[str] = []
-    for name, entry in validators.table(value).items():
-        try:
-            entries[name] = _entry(f"models.{name}", entry)
-        except ProblemsError as error:
-            problems += error.problems
-    if problems:
-        raise ProblemsError(problems)
-    return entries
+    entries = validators.table(value)
+    return dict(zip(entries, _each(_entry, {f"models.{n}": entry for n, entry in entries.items()}), strict=True))
 
 
 def _parsed(text: str) -> object:
@@ -194,35 +186,36 @@ def _entry(where: str, entry: object) -> dict[str, Any]:
         entry = {"model": entry}
     if isinstance(entry, (list, tuple)):
         entry = {"deployments": entry}
-    fields = _table(where, entry, '{ model = "gpt-4o-mini" }')
-    return _pool(where, fields) if "deployments" in fields else _given(DeploymentEntry, where, fields)
+    if isinstance(entry, Mapping) and "deployments" in entry:
+        pool = _given(PoolEntry, where, entry)
+        members = {f"{where}.deployments[{n}]": member for n, member in enumerate(pool["deployments"], 1)}
+        return {**pool, "deployments": tuple(_each(_member, members))}
+    return _given(DeploymentEntry, where, entry)
 
 
-def _pool(where: str, fields: Mapping[str, object]) -> dict[str, Any]:
-    pool = _given(PoolEntry, where, fields)
+def _member(where: str, entry: object) -> dict[str, Any]:
+    return _given(MemberEntry, where, {"use": entry} if isinstance(entry, str) else entry)
+
+
+def _each(read: Callable[[str, object], dict[str, Any]], entries: Mapping[str, object]) -> list[dict[str, Any]]:
+    """All entries as `read` gives them, by where they stand.
+
+    Raises:
+        ProblemsError: what is wrong with any of them.
+    """
+    found: list[dict[str, Any]] = []
     problems: list[str] = []
-    members: list[dict[str, Any]] = []
-    for number, entry in enumerate(pool["deployments"], 1):
-        place = f"{where}.deployments[{number}]"
+    for where, entry in entries.items():
         try:
-            members.append(_given(MemberEntry, place, _member(place, entry)))
+            found.append(read(where, entry))
         except ProblemsError as error:
             problems += error.problems
     if problems:
         raise ProblemsError(problems)
-    return {**pool, "deployments": tuple(members)}
+    return found
 
 
-def _member(where: str, entry: object) -> dict[str, Any]:
-    return {"use": entry} if isinstance(entry, str) else _table(where, entry, '{ endpoint = "groq", model = "m" }')
-
-
-def _table(where: str, entry: object, example: str) -> dict[str, Any]:
-    try:
-        return validators.table(entry)
-    except ValueError as error:
-        raise ProblemsError([f"{where} is {entry!r}: write a table such as {example}"]) from error
-
-
-def _given(kind: type[_Entry], where: str, fields: Mapping[str, object]) -> dict[str, Any]:
-    return checked(kind, fields, lambda key: f"{where}.{key}" if key else where).given
+def _given(kind: type[_Entry], where: str, entry: object) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise ProblemsError([f'{where} is {entry!r}: write a table such as {{ endpoint = "groq", model = "m" }}'])
+    return checked(kind, validators.table(entry), lambda key: f"{where}.{key}" if key else where).given

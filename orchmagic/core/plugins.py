@@ -44,14 +44,12 @@ class Registry(Generic[T]):
             SettingsError: there is none, or it is not what it should be.
         """
         if name not in self._loaded:
-            self._loaded[name] = self._load(name)
+            plug = self._find(name)
+            if not isinstance(plug, self._kind):
+                kinds = f"a {type(plug).__name__}, not a {self._kind.__name__}"
+                raise SettingsError(f"{name!r} in {self._group} is {kinds}")
+            self._loaded[name] = plug
         return self._loaded[name]
-
-    def _load(self, name: str) -> T:
-        plug = self._find(name)
-        if not isinstance(plug, self._kind):
-            raise SettingsError(f"{name!r} in {self._group} is a {type(plug).__name__}, not a {self._kind.__name__}")
-        return plug
 
     def _find(self, name: str) -> object:
         paths = import_module(self._package).__path__

@@ -106,12 +106,6 @@ def optional(reader: Reader) -> Reader:
 AGES = (10.0, YEAR)  # seconds that an answer may be kept, at least and at most
 
 
-def cache_age(value: object) -> str:
-    written = text(value)
-    cache_policy(written)
-    return written
-
-
 def written(parse: Callable[[str], object]) -> Reader:
     """The text itself, once `parse` can read it."""
 

@@ -160,21 +160,11 @@ def _is_constant(block: str) -> bool:
 
 
 def _imports(body: str, copied: Mapping[str, tuple[str, str]]) -> str:
-    """The import block that the body needs."""
-    lines: set[str] = set()
-    from_: dict[str, list[str]] = {}
-    for name in source_text.needs(body):
-        if name in copied:
-            module, own = copied[name]
-            if own == name:
-                from_.setdefault(module, []).append(name)
-            elif own:
-                lines.add(f"from {module} import {own} as {name}")
-            else:
-                lines.add(f"import {module}" if module == name else f"import {module} as {name}")
-        elif place := naming.IMPORTS.get(name):
-            from_.setdefault(place, []).append(name)
-        elif name in naming.IMPORTS:
-            lines.add(f"import {name}")
-    lines |= {f"from {module} import {', '.join(names)}" for module, names in from_.items()}
-    return "\n".join(sorted(lines))
+    """The imports that the body needs, a line for each name; ruff puts those of a module together."""
+    known = {name: (place, name) if place else (name, "") for name, place in naming.IMPORTS.items()} | dict(copied)
+    return "\n".join(sorted(_import(name, *known[name]) for name in source_text.needs(body) if name in known))
+
+
+def _import(name: str, module: str, own: str) -> str:
+    said = f"from {module} import {own}" if own else f"import {module}"
+    return said if name in {own, module} else f"{said} as {name}"

@@ -64,13 +64,6 @@ def visited(expressions: Sequence[str], texts: Sequence[str], nodes: Sequence[st
     return found
 
 
-def counts_by_name(expression: str) -> bool:
-    """Whether `visits` is only read as `visits["plan"]`."""
-    nodes = list(ast.walk(ast.parse(expression.strip(), mode="eval")))
-    uses = sum(isinstance(n, ast.Name) and n.id == "visits" for n in nodes)
-    return uses == sum(isinstance(n, ast.Subscript) and _one_visit(n) is not None for n in nodes)
-
-
 def _one_visit(tree: ast.AST) -> str | None:
     match tree:
         case ast.Subscript(value=ast.Name(id="visits"), slice=ast.Constant(value=str() as name)):

@@ -163,8 +163,7 @@ def options(deployment: Deployment) -> dict[str, Any]:
 
 def constants(found: Endpoints, limit: int) -> list[list[str]]:
     """MODEL, FALLBACK and what belongs to them, one list of lines each."""
-    rest = [found.constants[a] for a in dict.fromkeys(found.fallback) if a != found.aliases[0]]
-    after = f"({', '.join(rest)}{',' if len(rest) == 1 else ''})"
+    after = found.tuple_of(a for a in dict.fromkeys(found.fallback) if a != found.aliases[0])
     kind = "str" if found.uniform else "Model"
     lines = [_model(found, alias) for alias in found.aliases]
     turn = "asked in turn when a model fails, refuses or is cut off"

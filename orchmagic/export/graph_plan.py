@@ -151,11 +151,6 @@ class GraphPlan:
         read += [name for source in expressions_of(self.graph) for name in dependencies.needs(source)]
         return "errors" in read
 
-    @property
-    def has_tools(self) -> bool:
-        """Whether a step may call tools."""
-        return any(n.tools for n in self.calls)
-
     @cached_property
     def typed(self) -> dict[str, OutputType]:
         """What the model is asked for, for each call that asks for more than text."""

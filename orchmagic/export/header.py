@@ -68,17 +68,16 @@ def _command(plan: GraphPlan) -> str:
 
 
 def _behind(whole: ModulePlan) -> Iterator[str]:
-    graph = whole.outer.graph
+    graph, limits = whole.outer.graph, whole.outer.graph.limits
     yield "the answer cache, guards, the trace and the live view"
     yield from _limits(graph, "a run", Limits(max_tokens=None))
-    if graph.limits.deadline is not None:
-        asks = whole.outer.pauses
-        yield f"the deadline of {graph.limits.deadline:g} s a run" + ("" if asks else ": only `run` keeps it")
+    if limits.deadline is not None:
+        yield f"the deadline of {limits.deadline:g} s a run" + ("" if whole.outer.pauses else ": only `run` keeps it")
     for plan in whole.plans[1:]:
         yield from _limits(plan.graph, f"inside {plan.graph.name}", graph.limits)
         if plan.graph.limits.deadline not in {None, graph.limits.deadline}:
             yield f"the deadline of {plan.graph.limits.deadline:g} s inside {plan.graph.name}"
-    yield f"the status `capped` after {graph.limits.max_steps} steps: LangGraph raises GraphRecursionError, at MAX_STEPS"
+    yield f"the status `capped` after {limits.max_steps} steps: LangGraph raises GraphRecursionError, at MAX_STEPS"
     if whole.typed:
         yield "the repair of invalid JSON: the model is called again at once, as after a reply that does not fit"
     if whole.calls:

@@ -56,14 +56,10 @@ class ModulePlan:
         return max(sorted(set(retries)), key=retries.count, default=1)
 
     @cached_property
-    def has_tools(self) -> bool:
-        """Whether a step may call tools."""
-        return any(plan.has_tools for plan in self.plans)
-
-    @cached_property
     def actions(self) -> bool:
         """Whether a model that is asked with tools needs them spelled as JSON actions."""
-        return self.has_tools and any(d.tools == "json" for d in self.endpoints.deployments.values())
+        asked = any(node.tools for _, node in self.calls)
+        return asked and any(d.tools == "json" for d in self.endpoints.deployments.values())
 
     @cached_property
     def logprobs(self) -> bool:

@@ -12,7 +12,6 @@ from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Branch, Call, Code, Node, Sub, Tools
 from orchmagic.graph.output_types import OutputType, annotation_names
-from orchmagic.language import template
 
 _SCALARS: dict[type, str] = {str: "str", bool: "bool", int: "int", float: "float"}
 _ALWAYS: Mapping[str, str] = {"messages": 'state.get("messages", [])', "errors": 'state.get("errors", {})'}
@@ -132,11 +131,9 @@ def _visits(plan: GraphPlan, at: str, *, ran: bool) -> str:
     sources = [link.on] if ran and isinstance(link, Branch) else dependencies.expressions(node)
     texts = [] if ran else dependencies.texts(node)
     wanted = dependencies.visited(sources, texts, list(plan.function))
-    by_name = not any("visits" in template.names(t) for t in texts) and all(map(dependencies.counts_by_name, sources))
     counts = (f'"{n}": state.get("{plan.key(n, "visits")}", 0)' for n in plan.function if n in wanted)
-    every = f"{{{', '.join(counts)}}}"
     # as in the notebook: only nodes that were visited stand in it
-    return every if by_name else f"{{step: n for step, n in {every}.items() if n}}"
+    return f"{{step: n for step, n in {{{', '.join(counts)}}}.items() if n}}"
 
 
 def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str]:

@@ -27,14 +27,9 @@ async def open_saver(where: str | Path) -> tuple[Any, Close]:
             return await _sqlite(where)
         case str(url) if url.startswith(_SCHEMES):
             return await _postgres(url)
-    raise _unknown(str(where))
-
-
-def _unknown(url: str) -> SettingsError:
-    scheme = url.partition("://")[0]  # behind it may stand a password
-    return SettingsError(
-        f"checkpoints is {scheme!r}: write postgresql://user@host/database, or leave it out for SQLite"
-    )
+    scheme = str(where).partition("://")[0]  # after it there may be a password
+    write = "write postgresql://user@host/database, or leave it out for SQLite"
+    raise SettingsError(f"checkpoints is {scheme!r}: {write}")
 
 
 async def _sqlite(file: Path) -> tuple[Any, Close]:
@@ -42,7 +37,8 @@ async def _sqlite(file: Path) -> tuple[Any, Close]:
         with closing(await asyncio.to_thread(retry_while_locked, lambda: _held(file))):
             return await _set_up(file)
     except (OSError, sqlite3.Error) as error:
-        raise _unusable(file, error) from None
+        write = "move the file away to begin a new one"
+        raise SettingsError(f"the checkpoints {file} cannot be used ({error}): {write}") from None
 
 
 async def _set_up(file: Path) -> tuple[Any, Close]:
@@ -58,10 +54,6 @@ async def _set_up(file: Path) -> tuple[Any, Close]:
         await connection.close()
         raise
     return saver, connection.close
-
-
-def _unusable(file: Path, error: Exception) -> SettingsError:
-    return SettingsError(f"the checkpoints {file} cannot be used ({error}): move the file away to begin a new one")
 
 
 def _held(file: Path) -> sqlite3.Connection:

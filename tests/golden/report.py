@@ -1,4 +1,4 @@
-# Written by orchmagic (4c318816bd7d); exporting again replaces it until you edit it.
+# Written by orchmagic (ce6a5ef6be5a); exporting again replaces it until you edit it.
 """report: a %%plan cell, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -782,7 +782,7 @@ async def wave(state: State) -> State:
     """Compute wave."""
     plan = Plan.model_validate(state["plan"])
     results: Any = state.get("results")
-    visits = {"plan": state.get("plan_visits", 0)}
+    visits = {step: n for step, n in {"plan": state.get("plan_visits", 0)}.items() if n}
     value = ready(plan.steps, results, visits["plan"])
     return {"wave": to_jsonable_python(value)}
 
@@ -815,7 +815,7 @@ async def results(state: State) -> State:
     execute: Any = state.get("execute")
     plan = Plan.model_validate(state["plan"])
     results: Any = state.get("results")
-    visits = {"plan": state.get("plan_visits", 0)}
+    visits = {step: n for step, n in {"plan": state.get("plan_visits", 0)}.items() if n}
     wave = state["wave"]
     value = [
         *(results or []),
@@ -850,7 +850,7 @@ async def revise(state: State) -> State:
     plan = Plan.model_validate(state["plan"])
     reflect = rebuilt(Reflect, state.get("reflect"))
     results: Any = state.get("results")
-    visits = {"plan": state.get("plan_visits", 0)}
+    visits = {step: n for step, n in {"plan": state.get("plan_visits", 0)}.items() if n}
     value = (
         flaws(plan.steps, results, visits["plan"], errors.get("execute"))
         or reflect.feedback
@@ -897,7 +897,7 @@ def after_results(state: State) -> str:
     execute: Any = state.get("execute")
     plan = Plan.model_validate(state["plan"])
     results = state["results"]
-    visits = {"plan": state.get("plan_visits", 0)}
+    visits = {step: n for step, n in {"plan": state.get("plan_visits", 0)}.items() if n}
     choice = (
         "failed"
         if None in (execute or [None])

@@ -183,6 +183,13 @@ async def test_a_graph_without_models_needs_no_client(tmp_path):
     assert made.result(await made.build_graph().ainvoke({"numbers": [1]})) == [2]
 
 
+async def test_visits_hold_only_the_steps_that_ran_as_in_the_notebook(tmp_path):
+    graph = graph_of('%%chain early\nfirst = visits["late"]\nlate = 1\n', {})
+    made = loaded(module(graph, {}, served(), CallDefaults()), tmp_path, "early")
+    with pytest.raises(KeyError, match="late"):
+        await made.build_graph().ainvoke({})
+
+
 ZZ = {
     "%%chain zz_a --fallback large\nzz_b -> list[str]\n    {% if zz_in %}{{ zz_in }}{% endif %}\n"
     "gate zz_b else retry 2\nzz_c(over=zz_b, votes=3) -> bool\n    {{ item }}\nzz_d -> zz_e: str, zz_f: dict[str, int]\n    a\n": "zz_in = ''\n",
