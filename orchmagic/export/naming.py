@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from orchmagic.export import carried
-from orchmagic.graph import reply_types
 from orchmagic.graph.output_types import camel
+from orchmagic.graph.standard_types import STANDARD_TYPES
 
 # What generated code imports, by name; what carried code imports is added. A test imports them all.
 IMPORTS: Mapping[str, str] = {
@@ -55,8 +55,8 @@ IMPORTS: Mapping[str, str] = {
 OWN = frozenset(
     """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL
     Messages OPTIONS REASK REASKS RETRIES State TIMEOUT TOOLS TOOL_TIMEOUT Tools answered build_graph first_usable
-    logger main result run serve""".split()  # noqa: SIM905 - a list of words reads as one
-).union(*map(carried.definitions, (*carried.SOURCES, reply_types)))
+    exact_number iso_text logger main result run serve""".split()  # noqa: SIM905 - a list of words reads as one
+).union((row.reply for row in STANDARD_TYPES.values()), *map(carried.definitions, carried.SOURCES))
 
 # What functions of modules call their own variables.
 LOCALS = frozenset(
