@@ -14,6 +14,7 @@ from orchmagic.core.portable import (
     find_json,
     is_too_long,
     retry_wait,
+    unusable,
     validate_with,
 )
 from orchmagic.errors import ModelError
@@ -86,3 +87,18 @@ def test_a_status_or_a_code_is_a_row_of_the_table_and_the_error_does_what_the_ro
     assert isinstance(error, ModelError)
     assert (error.transient, error.falls_back) == (FAULTS[row].retried, FAULTS[row].falls_back)
     assert (type(error).transient, type(error).falls_back) == (error.transient, error.falls_back)
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "text", "calls", "fault"),
+    [
+        ("refusal", "", None, "refusal"),
+        ("content_filter", "", None, "content_filter"),
+        ("length", "half an ans", None, "length"),
+        ("stop", " \n", None, "empty"),
+        ("tool_calls", "", [{}], None),
+        ("stop", "an answer", None, None),
+    ],
+)
+def test_an_answer_that_cannot_be_used_has_one_fault(finish_reason, text, calls, fault):
+    assert unusable(finish_reason, text, calls) == fault
