@@ -57,7 +57,7 @@ def test_every_policy_that_can_be_written_is_known_to_the_balance(policy):
     from orchmagic.models import Deployment  # noqa: PLC0415 - beside its use
 
     members = (Deployment("p@a", "scripted", "a"), Deployment("p@b", "scripted", "b"))
-    assert len(candidates(Pool("p", members, policy), {}, lambda: 0.5)) == 2
+    assert len(list(candidates(Pool("p", members, policy), {}, lambda: 0.5))) == 2
 
 
 def test_an_alias_can_be_added_by_a_line():
