@@ -17,7 +17,7 @@ import statistics
 import time
 from pathlib import Path
 
-from orchmagic.graph.functions.classify import by_meaning
+from orchmagic.graph.functions.semantic_routing import by_meaning
 
 KINDS, DRAWS, FAR = 8, 20, 60  # intents of a draw, draws, questions of no kind in each
 LEAST = 0.5

@@ -155,7 +155,7 @@ class GraphPlan:
     def typed(self) -> dict[str, OutputType]:
         """What the model is asked for, for each call that asks for more than text."""
         return {
-            n.name: self.types[n.name].asked(self_report=bool(n.confidence) and not self.logprobs(n))
+            n.name: self.types[n.name].requested(self_report=bool(n.confidence) and not self.logprobs(n))
             for n in self.calls
             if self.types[n.name].kind != "text"
         }

@@ -17,9 +17,9 @@ from orchmagic.graph.output_types import resolve
 from orchmagic.graph.resolution import run_limits
 from orchmagic.graph.standard_types import is_constructor, standard_names
 from orchmagic.language import expression, template
+from orchmagic.language.annotations import TEXT
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
-from orchmagic.language.output_spec import TEXT
 from orchmagic.language.step_options import CALL_OPTIONS, PARAMETERS, STEP_OPTIONS, SUBGRAPH_OPTIONS, StepOption
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Approve, Call, Graph, Sub, Tools
 from orchmagic.language import expression
-from orchmagic.language.call_line import CallLine, read_call
 
 
 def definition(found: object) -> Graph | None:
@@ -27,32 +27,33 @@ def called(name: str, source: str, namespace: Mapping[str, object]) -> Sub | Non
     inner = {n: g for n in sorted(expression.names(source)) if (g := definition(namespace.get(n)))}
     if not inner:
         return None
-    call = read_call(source)
+    call = ast.parse(source.strip(), mode="eval").body
     first, graph = next(iter(inner.items()))
-    if call is None or call.function not in inner:
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in inner):
         raise InputError(f"{first!r} is an orchestration: write `{name} = {first}({_form(graph)})`, or a step with "
                          f"`run={first}` (and `over=` for one run per item)")  # fmt: skip
-    graph = inner.pop(call.function)
+    graph = inner.pop(call.func.id)
     if inner:
         raise InputError(f"{next(iter(inner))!r} is an orchestration too: give it a line of its own above")
     return Sub(name, graph, given=tuple(_given(call, graph)))
 
 
-def _given(call: CallLine, graph: Graph) -> Iterator[tuple[str, str]]:
+def _given(call: ast.Call, graph: Graph) -> Iterator[tuple[str, str]]:
     """The inputs that the call passes, as (name, expression)."""
     form = f"write {graph.name}({_form(graph)})"
-    if len(call.positional) > len(graph.inputs):
-        raise InputError(f"{graph.name} is given {len(call.positional)} inputs: {form}")
-    if call.unpacks:
+    if len(call.args) > len(graph.inputs):
+        raise InputError(f"{graph.name} is given {len(call.args)} inputs: {form}")
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
         raise InputError(f"{graph.name} takes its inputs by name: {form}")
     seen: set[str] = set()
-    for name, value in (*zip(graph.inputs, call.positional, strict=False), *call.named):
+    named = ((str(k.arg), k.value) for k in call.keywords)
+    for name, value in (*zip(graph.inputs, call.args, strict=False), *named):
         if name not in graph.inputs:
             raise InputError(f"{graph.name} has no input {name!r}: {form}{nearest(name, graph.inputs)}")
         if name in seen:
             raise InputError(f"{graph.name} is given {name!r} twice: {form}")
         seen.add(name)
-        yield name, value
+        yield name, ast.unparse(value)
 
 
 def _form(graph: Graph) -> str:

@@ -7,24 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from orchmagic.graph.model import (
-    CAP,
-    END,
-    FAIL,
-    START,
-    STOP,
-    Approve,
-    Branch,
-    Call,
-    Code,
-    Edge,
-    Fork,
-    Graph,
-    Join,
-    Node,
-    Sub,
-    Tools,
-)
+from orchmagic.graph.model import CAP, END, FAIL, START, STOP, Branch, Call, Code, Edge, Fork, Graph, Join, Node, Sub
 from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture
 from orchmagic.views.svg import svg_of
 
@@ -38,19 +21,7 @@ _RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "class", "click"
 
 def kind(node: Node) -> str:
     """The word for a node: call, tools, code, gate, approve or sub."""
-    match node:
-        case Call():
-            return "call"
-        case Tools():
-            return "tools"
-        case Code():
-            return "gate" if node.gate else "code"
-        case Approve():
-            return "approve"
-        case Sub():
-            return "sub"
-        case _:
-            assert_never(node)
+    return "gate" if isinstance(node, Code) and node.gate else type(node).__name__.lower()
 
 
 def note(node: Node) -> str:

@@ -20,7 +20,7 @@ from typing import TypeAlias, assert_never
 
 from orchmagic.core import limits
 from orchmagic.errors import nearest
-from orchmagic.language.output_spec import TEXT, Output
+from orchmagic.language.annotations import TEXT, Output
 from orchmagic.language.template import Message
 
 START = "__start__"

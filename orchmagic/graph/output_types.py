@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel, TypeAdapter
 
-    from orchmagic.language.output_spec import Output
+    from orchmagic.language.annotations import Output
 
 __all__ = ["OutputType", "annotation_names", "camel", "parse_output", "resolve", "voted"]
 
@@ -64,7 +64,7 @@ class OutputType:
 
         return TypeAdapter(self.type)
 
-    def asked(self, *, self_report: bool) -> OutputType:
+    def requested(self, *, self_report: bool) -> OutputType:
         """What to ask the model for: without `.confidence`, or with it as a required number from 0 to 1."""
         if self.confidence is None:
             return self

@@ -10,26 +10,26 @@ from orchmagic.graph.model import Call, Code, Graph, Node, Sub
 from orchmagic.graph.output_types import OutputType, resolve, voted
 
 
-class Kinds:
-    """Output types by node, and the Kinds of inner graphs; made once for all runs of a definition.
+class ValueTypes:
+    """The types of a graph's values by node, and those of inner graphs; made once for all runs of a definition.
 
-    `asked` is what one question of a call asks for; its node's value may be more (votes), or a list of it.
+    `requested` is the type of one reply of a call. The value of its node may have more fields (votes) or be a list.
     """
 
     def __init__(self, graph: Graph, namespace: Mapping[str, object]) -> None:
         self._nodes: dict[str, Node] = {n.name: n for n in graph.nodes}
-        self.asked: dict[str, OutputType] = {}
-        self.inner: dict[str, Kinds] = {}
+        self.requested: dict[str, OutputType] = {}
+        self.inner: dict[str, ValueTypes] = {}
         self._voted: dict[str, OutputType] = {}
         for node in graph.nodes:
             match node:
                 case Call():
                     found = resolve(node.name, node.output, namespace, confidence=node.confidence)
-                    self.asked[node.name] = found
+                    self.requested[node.name] = found
                     if node.votes:
                         self._voted[node.name] = voted(found)
                 case Sub():
-                    self.inner[node.name] = Kinds(node.graph, namespace)
+                    self.inner[node.name] = ValueTypes(node.graph, namespace)
                 case _:
                     pass
 
@@ -50,7 +50,7 @@ class Kinds:
             return None
         if name in self.inner:
             return self.inner[name].typed(value["step"], value["value"])
-        kind = self._voted.get(name) or self.asked.get(name)
+        kind = self._voted.get(name) or self.requested.get(name)
         return value if kind is None else kind.rebuild(value)
 
     def accept(self, name: str, value: Any, like: Any = None) -> None:

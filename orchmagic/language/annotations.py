@@ -1,4 +1,9 @@
-"""The text behind `->` as an Output: Python types, in which a quoted string is always a label.
+"""What a step returns: the text after `->` as an Output. It holds Python types; a quoted string is always a label.
+
+    (nothing), str          TEXT      free text
+    score: float, why: str  fields    an object with these attributes
+    list[str], "a" | "b"    value     one JSON value (asked for as {"value": ...})
+    Ticket                  value     a Pydantic model, dataclass or Enum of the notebook
 
 `"low" | "high"` becomes `Literal['low', 'high']`, at any depth; `Literal[...]` may be written as well.
 """
@@ -7,10 +12,10 @@ from __future__ import annotations
 
 import ast
 import warnings
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from orchmagic.language import expression
-from orchmagic.language.output_spec import TEXT, Field, Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +24,26 @@ TYPING = ("Literal", "Annotated", "Any", "Optional", "Union")  # always known in
 _BUILT_IN = frozenset({"str", "int", "float", "bool", "list", "dict", "tuple", "set", "None", "Literal"})
 _SHOWN = 40
 _FORM = 'write a type (`list[str]`, `"a" | "b"`, `Ticket`) or named ones (`score: float, why: str`)'
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One named output; `annotation` is Python source (`"low" | "high"` is normalised to `Literal[...]`)."""
+
+    name: str
+    annotation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """`fields` is set for kind "fields", `annotation` for kind "value"; "text" needs neither."""
+
+    kind: Literal["text", "fields", "value"]
+    fields: tuple[Field, ...] = ()
+    annotation: str = ""
+
+
+TEXT = Output("text")
 
 
 class NotAnOutput(ValueError):

@@ -17,8 +17,8 @@ from orchmagic.language.syntax import CodeStep, Item, Step, Value
 
 if TYPE_CHECKING:
     from orchmagic.errors import Problem
+    from orchmagic.language.annotations import Output
     from orchmagic.language.lines import Block, SourceLine
-    from orchmagic.language.output_spec import Output
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _OPTION = re.compile(r"\s*([^\s=]*)\s*=(?!=)\s*")

@@ -14,8 +14,8 @@ from orchmagic.language.scanner import pieces
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchmagic.language.annotations import Output
     from orchmagic.language.control_words import ActionKind, Keyword
-    from orchmagic.language.output_spec import Output
     from orchmagic.language.template import Message
 
 # Names of models are no Python: gpt-4o-mini, openai/gpt-4o, qwen2.5:7b.

@@ -8,9 +8,9 @@ from dataclasses import replace
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import END, FAIL, Arm, Branch, Call, Code, Edge, Graph, Link, Node
 from orchmagic.language import expression
+from orchmagic.language.annotations import Output
 from orchmagic.language.cell import Cell, Control, Step
 from orchmagic.language.magic_line import Option, RunOptions
-from orchmagic.language.output_spec import Output
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import task

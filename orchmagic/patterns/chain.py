@@ -7,22 +7,7 @@ from dataclasses import dataclass, field
 
 from orchmagic.core.numbers import counted
 from orchmagic.graph.builder import GraphBuilder
-from orchmagic.graph.model import (
-    CAP,
-    END,
-    FAIL,
-    STOP,
-    Approve,
-    Arm,
-    Branch,
-    Call,
-    Code,
-    Edge,
-    Graph,
-    Link,
-    Node,
-    Sub,
-)
+from orchmagic.graph.model import CAP, END, FAIL, STOP, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node, Sub
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.template import Message

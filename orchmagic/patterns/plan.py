@@ -10,9 +10,9 @@ from orchmagic.core.numbers import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
 from orchmagic.graph.output_types import resolve
+from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, Step
 from orchmagic.language.magic_line import Option, RunOptions
-from orchmagic.language.output_spec import Field, Output
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._agent import as_agent, check

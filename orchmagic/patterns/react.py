@@ -11,9 +11,9 @@ from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Edge, Graph
 from orchmagic.graph.model import Tools as ToolsNode
 from orchmagic.graph.output_types import parse_output
 from orchmagic.graph.resolution import bound
+from orchmagic.language.annotations import TEXT, Output
 from orchmagic.language.cell import Cell
 from orchmagic.language.magic_line import Option, RunOptions
-from orchmagic.language.output_spec import TEXT, Output
 from orchmagic.language.step_options import PARAMETERS
 from orchmagic.language.syntax import Value
 from orchmagic.patterns import Pattern

@@ -9,9 +9,9 @@ from typing import Any
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Graph, Node, Sub
 from orchmagic.graph.output_types import resolve
+from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
-from orchmagic.language.output_spec import Field, Output
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import append_context, task

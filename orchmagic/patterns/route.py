@@ -9,10 +9,10 @@ from itertools import pairwise
 from orchmagic.errors import nearest
 from orchmagic.graph.builder import GraphBuilder, literal
 from orchmagic.graph.model import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
+from orchmagic.language.annotations import Field, Output
 from orchmagic.language.builtin_prompts import LABELS
 from orchmagic.language.cell import Cell, CodeStep, Step
 from orchmagic.language.magic_line import Option, RunOptions
-from orchmagic.language.output_spec import Field, Output
 from orchmagic.language.step_options import StepOption, expression, text, without, word
 from orchmagic.language.template import Message, check, names
 from orchmagic.patterns import Pattern

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from orchmagic.graph.builder import GraphBuilder, literal
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Edge, Graph, Link, Sub
+from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, CodeStep, Step
 from orchmagic.language.magic_line import Option, RunOptions
-from orchmagic.language.output_spec import Field, Output
 from orchmagic.language.step_options import STEP_OPTIONS, StepOption, words
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern

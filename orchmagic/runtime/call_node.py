@@ -145,7 +145,7 @@ def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType,
         fallback = tuple(others)
     logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
     self_report = bool(node.confidence) and not logprobs
-    kind = ctx.kinds.asked[node.name].asked(self_report=self_report)
+    kind = ctx.kinds.requested[node.name].requested(self_report=self_report)
     kept = _keep(node, ctx)
     cache = "off" if kept.how == "off" else defaults.cache
     if cache == "use" and asked.span in ctx.fresh:

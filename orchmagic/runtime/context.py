@@ -13,7 +13,7 @@ from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Sub
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.standard_types import standard_classes
-from orchmagic.graph.value_types import Kinds
+from orchmagic.graph.value_types import ValueTypes
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
 from orchmagic.models import Deployment, Emit, Handler, images, pipeline
@@ -49,7 +49,7 @@ class Context:
     services: Services
     emit: Emit
     budget: Budget
-    kinds: Kinds
+    kinds: ValueTypes
     defaults: CallDefaults = field(default_factory=CallDefaults)
     guardrails: Guardrails = field(default_factory=Guardrails)
     journal: Journal = field(default_factory=NoJournal)

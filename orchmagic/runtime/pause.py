@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from orchmagic.errors import InputError, OrchError
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Approve, Node, Sub, Tools
-from orchmagic.graph.value_types import Kinds
+from orchmagic.graph.value_types import ValueTypes
 from orchmagic.runtime.context import Context
 from orchmagic.runtime.json_state import as_json
 from orchmagic.trace.decisions import DECISIONS, EDIT
@@ -58,7 +58,7 @@ def _edited(reply: dict[str, Any], asked: PendingQuestion, ctx: Context) -> Any:
     return value
 
 
-def _asker(span: str, ctx: Context) -> tuple[Node | None, Kinds]:
+def _asker(span: str, ctx: Context) -> tuple[Node | None, ValueTypes]:
     """The node that asks, on whatever level it is ("each#1/3/tools#1.2"), and the types of its graph."""
     graph, kinds, node = ctx.graph, ctx.kinds, None
     for part in span.split("/"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.graph.composition import pauses
 from orchmagic.graph.model import Graph
-from orchmagic.graph.value_types import Kinds
+from orchmagic.graph.value_types import ValueTypes
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.routing import api_keys
 from orchmagic.runtime.cost_reference import cost_reference, models_of
@@ -112,7 +112,7 @@ class RunFactory:
             services=services,
             emit=emit,
             budget=Budget(limits.max_tokens, limits.budget, parent=services.budget.of(graph.name)),
-            kinds=Kinds(graph, services.namespace),
+            kinds=ValueTypes(graph, services.namespace),
             defaults=services.call_defaults(options).within(graph),
             guardrails=Guardrails(services.guard_rules(options), emit),
             journal=journal,

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from orchmagic import Reply
-from orchmagic.graph.estimate import paths
+from orchmagic.graph import paths
 from orchmagic.graph.model import END, START, Code, Edge, Fork, Graph, Join
 from orchmagic.models.scripting.server import serve
 

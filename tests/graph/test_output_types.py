@@ -270,7 +270,7 @@ def test_confidence_is_an_attribute_that_the_model_need_not_give() -> None:
 
 def test_the_model_is_asked_for_its_confidence_only_when_told_to() -> None:
     kind = output('label: "a" | "b"', confidence="label")
-    silent, reporting = kind.asked(self_report=False), kind.asked(self_report=True)
+    silent, reporting = kind.requested(self_report=False), kind.requested(self_report=True)
     assert silent.schema is not None
     assert reporting.schema is not None
     assert silent.schema.strict
@@ -285,7 +285,7 @@ def test_the_model_is_asked_for_its_confidence_only_when_told_to() -> None:
 
 def test_asking_for_confidence_keeps_what_fields_declare() -> None:
     source = "label: str, score: Annotated[int, Field(le=10, description='0 to 10')]"
-    asked = output(source, confidence="label").asked(self_report=True)
+    asked = output(source, confidence="label").requested(self_report=True)
     plain = output(source)
     assert asked.schema is not None
     assert plain.schema is not None
@@ -302,7 +302,7 @@ def test_computed_fields_are_seen_and_not_stored() -> None:
 
 def test_a_declared_confidence_is_left_to_the_model() -> None:
     kind = output("label: str, confidence: float", confidence="label")
-    assert kind.asked(self_report=True) is kind.asked(self_report=False) is kind
+    assert kind.requested(self_report=True) is kind.requested(self_report=False) is kind
 
 
 def test_field_names_may_be_those_of_pydantic_methods() -> None:

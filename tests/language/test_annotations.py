@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchmagic.language.annotations import NotAnOutput, annotation_names, parse_output
-from orchmagic.language.output_spec import TEXT, Field, Output
+from orchmagic.language.annotations import TEXT, Field, NotAnOutput, Output, annotation_names, parse_output
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 

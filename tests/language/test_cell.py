@@ -9,8 +9,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from orchmagic.errors import CellError, Problem
+from orchmagic.language.annotations import TEXT, Field, Output
 from orchmagic.language.cell import Action, Cell, CodeStep, Control, Message, Step, Value, parse
-from orchmagic.language.output_spec import TEXT, Field, Output
 from orchmagic.language.template import render
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchmagic.graph.functions.chunking import pack, split
-from orchmagic.graph.functions.classify import by_meaning
 from orchmagic.graph.functions.planning import flaws, ready
+from orchmagic.graph.functions.semantic_routing import by_meaning
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "split": split,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from orchmagic.errors import CellError, ExportError
-from orchmagic.graph.functions.classify import NOTHING, SHARPNESS, by_meaning
+from orchmagic.graph.functions.semantic_routing import NOTHING, SHARPNESS, by_meaning
 from orchmagic.trace.events import Decided
 
 CELL = """%%route helpdesk{options}

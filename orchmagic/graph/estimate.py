@@ -16,11 +16,11 @@ from orchmagic.core.numbers import counted
 from orchmagic.core.settings import Settings
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
-from orchmagic.graph.estimate.known_values import given, items, known_values
-from orchmagic.graph.estimate.paths import repeats, way
-from orchmagic.graph.model import Approve, Call, Code, Graph, Node, Sub, Tools
+from orchmagic.graph.functions import FUNCTIONS
+from orchmagic.graph.model import Approve, Call, Code, Each, Graph, Node, Sub, Tools
+from orchmagic.graph.paths import repeats, way
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.language import template
+from orchmagic.language import expression, template
 from orchmagic.models import Deployment, Pool, images
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing import alias_advice
@@ -30,6 +30,7 @@ from orchmagic.trace.events import Usage
 
 _TOOL = 200  # tokens of one tool's result, a guess
 _SHORT = 5  # tokens of the shortest sensible reply
+_LONG = 1_000_000  # characters: an expression that reads more is not evaluated for an estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class _GraphReader:
         self, graph: Graph, known: Mapping[str, object], defaults: CallDefaults, path: str = "", often: Range = _ONCE
     ) -> tuple[list[StepEstimate], list[StepEstimate]]:
         """The steps of the lightest and of the heaviest way through a graph that runs `often`."""
-        values = known_values(graph, known)
+        values = _known_values(graph, known)
         visits = repeats(graph)
         found = {n.name: self._node(n, defaults, values, visits[n.name], path, often) for n in graph.nodes}
         light = {n: sum(r.tokens.low for r in few) for n, (few, _) in found.items()}
@@ -190,7 +191,7 @@ class _GraphReader:
                 self.steps[step.name] = step
                 return [step], [step]
             case Sub():
-                inputs = {} if visits > 1 else given(node.graph, node.given, known)
+                inputs = {} if visits > 1 else _given(node.graph, node.given, known)
                 runs, inner = often.times(_runs(node, known, visits)), defaults.within(node.graph)
                 return self.rows(node.graph, inputs, inner, f"{path}{node.name}/", runs)
             case Tools() | Code() | Approve():
@@ -224,7 +225,7 @@ def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:
     """How often a node runs: its visits, times its items, times its votes; at least never when it has a `when`."""
     found = Range(0 if node.when else 1, visits)
     if node.each:
-        count = items(node.each, known)
+        count = _items(node.each, known)
         found = found.times(Range(0, math.inf) if count is None else Range(count, count))
     votes = node.votes if isinstance(node, Call) else None
     if votes:
@@ -291,3 +292,41 @@ def _dollars(span: Range | None) -> str:
     if math.isinf(span.high):
         return f"{humanize.money(span.low)} or more"
     return "$0" if span.high == 0 else f"{humanize.money(span.low)} to {humanize.money(span.high)}"
+
+
+def _known_values(graph: Graph, known: Mapping[str, object]) -> dict[str, object]:
+    """`known`, and the values of code steps that read nothing else and call no notebook code."""
+    found = dict(known)
+    for node in graph.nodes:
+        if isinstance(node, Code) and not node.gate and node.when is None and node.name not in known:
+            found |= dict(_value(node.name, node.expression, found))
+    return found
+
+
+def _given(inner: Graph, pairs: tuple[tuple[str, str], ...], known: Mapping[str, object]) -> dict[str, object]:
+    """The inputs of an inner graph that are known."""
+    named = dict(pairs)
+    found = {n: known[n] for n in inner.inputs if n not in named and n in known}
+    return found | {k: v for n, source in named.items() for k, v in _value(n, source, known)}
+
+
+def _items(each: Each, known: Mapping[str, object]) -> int | None:
+    """How many items there will be; None when nobody knows yet."""
+    for _, value in _value("items", each.over, known):
+        try:
+            return len(value)  # type: ignore[arg-type]  # what has no length is not known
+        except TypeError:
+            return None
+    return None
+
+
+def _value(name: str, source: str, known: Mapping[str, object]) -> list[tuple[str, object]]:
+    """(name, value), or nothing when it does not follow from `known`."""
+    scope = {**FUNCTIONS, **known}
+    reads = expression.names(source)
+    if not reads <= scope.keys() or sum(len(str(known[n])) for n in reads & known.keys()) > _LONG:
+        return []
+    try:
+        return [(name, expression.evaluate(source, scope))]
+    except Exception:  # noqa: BLE001 - then it is not known; the run will say what is wrong
+        return []
