@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -44,18 +43,32 @@ class GraphBuilder:
             return self._run(step, also, settings)
         given = self.read(step, (*STEP_OPTIONS, *also))
         each, votes = self._each(step, given), self._votes(step, given)
-        return self._called(step, {**_call_fields(given), "each": each, "votes": votes, **settings})
+        return self._called(step, given, {"each": each, "votes": votes, **settings})
 
     def call(self, step: Step, *, also: Iterable[StepOption] = (), **settings: Any) -> Call:
         """A step that can only be one prompt. `also` names options that the pattern reads itself."""
-        given = self.read(step, (*CALL_OPTIONS, *also))
-        return self._called(step, {**_call_fields(given), **settings})
+        return self._called(step, self.read(step, (*CALL_OPTIONS, *also)), settings)
 
-    def _called(self, step: Step, settings: dict[str, Any]) -> Call:
+    def node(self, item: Step | CodeStep) -> Call | Sub | Code:
+        """A step or a `name = expression` line."""
+        return self.step(item) if isinstance(item, Step) else self.code(item)
+
+    def number(self, key: str, default: int) -> int:
+        """A whole number among the pattern's own options of the magic line."""
+        value = self.options.extra.get(key)
+        return value if isinstance(value, int) else default
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """The names that one of the pattern's own options lists; () if it is not given."""
+        value = self.options.extra.get(key)
+        return tuple(map(str, value)) if isinstance(value, tuple) else ()
+
+    def _called(self, step: Step, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Call:
         self._lines[step.name] = step.line
-        retry = {} if self.options.retry is None else {"retry": self.options.retry}
-        fields = {"output": step.output or TEXT, **retry, **settings}
-        return Call(step.name, settings.get("messages") or step.messages, **_without_messages(fields))
+        fields: dict[str, Any] = {"messages": step.messages, "output": step.output or TEXT}
+        if self.options.retry is not None:
+            fields["retry"] = self.options.retry
+        return Call(step.name, **{**fields, **_call_fields(given), **settings})
 
     def _run(self, step: Step, also: Iterable[StepOption], settings: Mapping[str, Any]) -> Sub:
         self._lines[step.name] = step.line
@@ -190,12 +203,9 @@ class GraphBuilder:
     def _check_cycles(self, nodes: list[Node]) -> None:
         name = self.options.name or self.cell.magic
         for node in nodes:
-            if isinstance(node, Sub):
-                inner = node.graph
-                way = inner.name if inner.name == name else composition.cycle(name, inner)
-                if way:
-                    write = "Leave one of them out: an orchestration cannot be inside itself"
-                    self.problem(self._lines.get(node.name, 1), f"{name} → {way} is a circle", write)
+            if isinstance(node, Sub) and (way := composition.cycle(name, node.graph)):
+                write = "Leave one of them out: an orchestration cannot be inside itself"
+                self.problem(self._lines.get(node.name, 1), f"{name} → {way} is a circle", write)
 
     def _names(self, nodes: list[Node], links: list[Link]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         own = {n.name for n in nodes} | {"messages", "visits", "errors"} | FUNCTIONS.keys()
@@ -210,8 +220,9 @@ class GraphBuilder:
         code = tuple(n for n in free if is_code(self.namespace.get(n)) or (used[n] and n not in self.namespace))
         inputs = tuple(n for n in free if n not in code)
         self._check_near_misses(inputs, own)
+        tools = (name for node in nodes if isinstance(node, Tools) for name in node.tools)
         inner = (n for node in nodes if isinstance(node, Sub) for n in node.graph.code)
-        return self._chosen(inputs), tuple(dict.fromkeys((*code, *_tools(nodes), *inner)))
+        return self._chosen(inputs), tuple(dict.fromkeys((*code, *tools, *inner)))
 
     def _check_near_misses(self, inputs: Iterable[str], own: set[str]) -> None:
         for name in inputs:
@@ -222,9 +233,6 @@ class GraphBuilder:
                     f"{name!r} is no step and no notebook variable",
                     f"Write a known name{hint}",
                 )
-
-    def _text(self) -> list[str]:
-        return ["", *self.cell.body.split("\n")]
 
     def _chosen(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
         chosen = self.options.inputs
@@ -247,16 +255,12 @@ class GraphBuilder:
                     )
 
     def _line_of(self, piece: str) -> int:
-        return next((i + 1 for i, t in enumerate(self._text()) if piece in t), 1)
+        return next((i for i, text in enumerate(self.cell.body.split("\n"), 2) if piece in text), 1)
 
 
 def is_code(value: object) -> bool:
     """Functions, classes and modules are code; all else that a cell names is a value."""
-    return (
-        isinstance(value, type | ModuleType)
-        or inspect.isroutine(value)
-        or (callable(value) and not isinstance(value, str))
-    )
+    return isinstance(value, ModuleType) or callable(value)
 
 
 def literal(words: str) -> str:
@@ -286,11 +290,3 @@ def _call_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     rows = [option for option in CALL_OPTIONS if option.name in given]
     fields = {o.field or o.name: given[o.name] for o in rows if o not in PARAMETERS}
     return fields | {"parameters": tuple((o.name, given[o.name]) for o in PARAMETERS if o.name in given)}
-
-
-def _without_messages(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in fields.items() if k != "messages"}
-
-
-def _tools(nodes: Iterable[Node]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(t for n in nodes if isinstance(n, Tools) for t in n.tools))

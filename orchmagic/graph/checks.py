@@ -12,12 +12,12 @@ from typing import TypeAlias
 from orchmagic.errors import nearest
 from orchmagic.graph.composition import definition, free
 from orchmagic.graph.functions import FUNCTIONS
-from orchmagic.graph.model import Approve, Call, Code, Link, Node, Sub, Tools, targets
-from orchmagic.graph.model import sources as link_sources
+from orchmagic.graph.model import Approve, Call, Code, Link, Node, Sub, Tools, arrows
 from orchmagic.graph.output_types import annotation_names
 from orchmagic.language import expression, template
 
 Finding: TypeAlias = tuple[str, str, str]
+_OUTCOME = {"agreement", "dissent", "tie", "decided"}  # fields that votes add
 
 
 def sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
@@ -64,7 +64,7 @@ def name(chosen: str | None, inputs: Sequence[str], code: Sequence[str]) -> Iter
 def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
     """A step that reads a later one (or itself) finds nothing there, unless a loop leads back."""
     at = {n.name: i for i, n in enumerate(nodes)}
-    backs = [(at[s], at[t]) for s, t in _arrows(links) if s in at and t in at and at[t] <= at[s]]
+    backs = [(at[s], at[t]) for s, t in arrows(links) if s in at and t in at and at[t] <= at[s]]
     for i, node in enumerate(nodes):
         for later in sorted(n for n in reads(node) if at.get(n, -1) >= i):
             if not any(target <= i and at[later] <= source for source, target in backs):
@@ -74,7 +74,9 @@ def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
 def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
     """`extract.qoute` is found here, before a call is paid."""
     known: Mapping[str, set[str]] = {
-        n.name: {f.name for f in n.output.fields} | ({"confidence"} if n.confidence else set()) | _outcome(n)
+        n.name: {f.name for f in n.output.fields}
+        | ({"confidence"} if n.confidence else set())
+        | (_OUTCOME if n.votes else set())
         for n in nodes
         if isinstance(n, Call) and n.output.kind == "fields" and n.each is None
     }
@@ -108,12 +110,3 @@ def twice(nodes: Sequence[Node]) -> Iterator[Finding]:
     names = [n.name for n in nodes]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield name, f"{name!r} is also the name of a step that the pattern makes itself", "Give the step another name"
-
-
-def _outcome(node: Call) -> set[str]:
-    return {"agreement", "dissent", "tie", "decided"} if node.votes else set()
-
-
-def _arrows(links: Sequence[Link]) -> Iterator[tuple[str, str]]:
-    for link in links:
-        yield from ((source, target) for source in link_sources(link) for target in targets(link))

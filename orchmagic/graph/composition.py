@@ -75,14 +75,12 @@ def nested(graph: Graph) -> Iterator[Graph]:
 
 
 def cycle(name: str, graph: Graph) -> str | None:
-    """The way on which `graph` leads back to an orchestration called `name`: `a → b → a`."""
-    for node in graph.nodes:
-        if isinstance(node, Sub):
-            inner = node.graph
-            way = inner.name if inner.name == name else cycle(name, inner)
-            if way:
-                return f"{graph.name} → {way}"
-    return None
+    """How `graph` is or leads to an orchestration called `name`, as `a → b → name`; None if it does not."""
+    if graph.name == name:
+        return name
+    inner = (node.graph for node in graph.nodes if isinstance(node, Sub))
+    ways = (way for g in inner if (way := cycle(name, g)))
+    return next((f"{graph.name} → {way}" for way in ways), None)
 
 
 def downstream(graph: Graph, name: str) -> frozenset[str]:

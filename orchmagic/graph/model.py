@@ -14,7 +14,7 @@ The state of a run is one JSON object with a key per input and per node; `visits
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
@@ -283,8 +283,12 @@ class Graph:
 
     def arrows(self) -> Iterator[tuple[str, str]]:
         """All (source, target) pairs."""
-        for link in self.links:
-            yield from ((source, target) for source in sources(link) for target in targets(link))
+        return arrows(self.links)
+
+
+def arrows(links: Iterable[Link]) -> Iterator[tuple[str, str]]:
+    """All (source, target) pairs of the links."""
+    return ((source, target) for link in links for source in sources(link) for target in targets(link))
 
 
 def sources(link: Link) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ table; a pattern adds rows of its own (`Pattern.step_options`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,39 +68,18 @@ def text(value: Value) -> str:
     return literal
 
 
-def _number(value: Value) -> float:
-    literal = value.literal
-    if isinstance(literal, bool) or not isinstance(literal, int | float) or not 0 <= literal < float("inf"):
-        raise ValueError(value.source)
-    return literal
+def _number(least: float = 0, most: float = sys.float_info.max, *, whole: bool = False) -> Callable[[Value], Any]:
+    """A reader of numbers within these bounds."""
 
+    def read(value: Value) -> Any:
+        number = value.literal
+        if isinstance(number, bool) or not isinstance(number, int | float) or not least <= number <= most:
+            raise ValueError(value.source)
+        if whole and number % 1:
+            raise ValueError(value.source)
+        return int(number) if whole else number
 
-def _integer(value: Value) -> int:
-    number = _number(value)
-    if number != int(number):
-        raise ValueError(value.source)
-    return int(number)
-
-
-def _positive(value: Value) -> float:
-    number = _number(value)
-    if not number:
-        raise ValueError(value.source)
-    return number
-
-
-def _share(value: Value) -> float:
-    number = _number(value)
-    if number > 1:
-        raise ValueError(value.source)
-    return number
-
-
-def _count(value: Value) -> int:
-    number = _integer(value)
-    if not number:
-        raise ValueError(value.source)
-    return number
+    return read
 
 
 def _stops(value: Value) -> tuple[str, ...]:
@@ -120,23 +100,24 @@ def _cache_policy(value: Value) -> str:
     return value.word
 
 
+_whole = _number(whole=True)
 _STOPS = 4  # texts that endpoints take
 _EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 STEP_OPTIONS = (
     StepOption("model", word, "a model or alias", "large", "the model that is asked, instead of the run's"),
     StepOption("fallback", words, "one or more models", "large", "models to try when that one fails"),
-    StepOption("temperature", _number, "a number", "0.2", "how freely the model chooses its words", "parameters"),
-    StepOption("top_p", _share, "a number from 0 to 1", "0.9", "only the likeliest words", "parameters"),
-    StepOption("seed", _integer, "a whole number", "7", "repeatable replies, if the endpoint can", "parameters"),
+    StepOption("temperature", _number(), "a number", "0.2", "how freely the model chooses its words", "parameters"),
+    StepOption("top_p", _number(most=1), "a number from 0 to 1", "0.9", "only the likeliest words", "parameters"),
+    StepOption("seed", _whole, "a whole number", "7", "repeatable replies, if the endpoint can", "parameters"),
     StepOption("stop", _stops, "a quoted text, or a list of at most 4", '"END"', "ends the reply", "parameters"),
     StepOption(
         "reasoning_effort", _effort, "none, minimal, low, medium or high", "low", "how long the model thinks",
         "parameters", _EFFORTS,
     ),
-    StepOption("max_tokens", _count, "a whole number, 1 or more", "300", "most tokens of the reply"),
-    StepOption("timeout", _positive, "seconds, more than 0", "30", "of one model call"),
-    StepOption("retry", _integer, "a whole number", "2", "how often a reply that does not fit is asked again"),
+    StepOption("max_tokens", _number(1, whole=True), "a whole number, 1 or more", "300", "most tokens of the reply"),
+    StepOption("timeout", _number(sys.float_info.min), "seconds, more than 0", "30", "of one model call"),
+    StepOption("retry", _whole, "a whole number", "2", "how often a reply that does not fit is asked again"),
     StepOption(
         "cache", _cache_policy, "a time, semantic, exact or off", "1d", "how long its answer may be reused",
         choices=("semantic", "exact", "off"),
@@ -144,9 +125,9 @@ STEP_OPTIONS = (
     StepOption("when", expression, "a Python expression", "extract.score > 3", "false: the step is skipped"),
     StepOption("over", expression, "a list, or what gives one", "tickets", "runs the step once per item", "each"),
     StepOption("item", word, "a name for the item", "ticket", "what one item of over= is called", "each"),
-    StepOption("votes", _integer, "a whole number, 2 or more", "5", "asks so often; the majority wins", "votes"),
+    StepOption("votes", _whole, "a whole number, 2 or more", "5", "asks so often; the majority wins", "votes"),
     StepOption("by", word, "the output that is compared", "label", "what the votes are compared by", "votes"),
-    StepOption("min", _number, "the share that must agree, 0 to 1", "0.6", "below it a fallback decides", "votes"),
+    StepOption("min", _number(), "the share that must agree, 0 to 1", "0.6", "below it a fallback decides", "votes"),
     StepOption("run", word, "an orchestration of the notebook", "triage", "runs it instead of a prompt", "graph"),
 )  # fmt: skip
 CALL_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field not in {"each", "votes", "graph"})

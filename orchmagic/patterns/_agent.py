@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchmagic.errors import nearest
-from orchmagic.graph import tool_schema
+from orchmagic.graph import checks, tool_schema
 from orchmagic.graph.builder import GraphBuilder, is_code
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Edge, Graph, Limits, Link, Sub, Tools
 from orchmagic.graph.resolution import bound
-from orchmagic.language import template
+from orchmagic.patterns._prompts import read
 
 TRANSCRIPT = "messages"
 _STATE = frozenset({"supervisor", "workspace", "results", "plan", "reflect"})  # of the patterns that have agents
@@ -29,6 +29,14 @@ def check(builder: GraphBuilder, names: Iterable[str], line: int, where: str) ->
     return tools
 
 
+def turns(cap: int) -> list[Link]:
+    """The loop of an agent: its tools run and it reads what they return, until it answers or `cap` is reached."""
+    calls_tools = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
+    arms = (Arm(True, "tools", cap - 1), Arm(False, END))
+    why = f"{cap} iterations were not enough for an answer"
+    return [Branch("agent", calls_tools, arms, CAP, why), Edge("tools", "agent")]
+
+
 def as_agent(builder: GraphBuilder, call: Call, names: tuple[str, ...]) -> Sub:
     """The call with tools: it asks and reads until it answers, at most `--max-iterations` times."""
     cap = builder.limits.max_iterations
@@ -36,24 +44,16 @@ def as_agent(builder: GraphBuilder, call: Call, names: tuple[str, ...]) -> Sub:
         call, name="agent", tools=names, transcript=TRANSCRIPT, each=None, when=None, isolated=False, role="agent"
     )
     act = Tools("tools", names, TRANSCRIPT, bound(builder.options.timeout))
-    on = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
-    why = f"{cap} iterations were not enough for an answer"
-    links: tuple[Link, ...] = (
-        Branch("agent", on, (Arm(True, "tools", cap - 1), Arm(False, END)), CAP, why),
-        Edge("tools", "agent"),
-    )
-    read = sorted({n for m in call.messages for n in template.names(m.text)})
-    own = (
-        {getattr(item, "name", "") for item in builder.cell.items} | _STATE | ({call.each.item} if call.each else set())
-    )
-    code = [n for n in read if n not in own and is_code(builder.namespace.get(n))]
+    names_read = sorted(read(call.messages))
+    steps = {getattr(item, "name", "") for item in builder.cell.items} | _STATE | checks.own(call)
+    code = [n for n in names_read if n not in steps and is_code(builder.namespace.get(n))]
     graph = Graph(
         name=f"{builder.options.name or builder.cell.magic}.{call.name}",
         pattern="react",
         nodes=(agent, act),
-        links=links,
+        links=tuple(turns(cap)),
         results=("agent",),
-        inputs=tuple(n for n in read if n not in code),
+        inputs=tuple(n for n in names_read if n not in code),
         code=(*code, *names),
         limits=Limits(cap, _TURN * cap, max_tokens=None, deadline=None),
         model=builder.options.model,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 from orchmagic.errors import nearest
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import Call, Code, Edge, Link, Node, Sub
+from orchmagic.graph.output_types import resolve
 from orchmagic.language.cell import CodeStep, Control, Step
 
 
@@ -17,8 +19,8 @@ def steps(builder: GraphBuilder, taken: Collection[str] = ()) -> list[Step | Cod
     items = [item for item in builder.cell.items if not isinstance(item, Control)]
     for item in items:
         if item.name in taken:
-            write = f"Give the step another name than {', '.join(sorted(taken))}"
-            builder.problem(item.line, f"%%{builder.cell.magic} has a step {item.name!r} of its own", write)
+            what = f"{item.name!r} is a name of %%{builder.cell.magic} itself"
+            builder.problem(item.line, what, f"Write another name: `my_{item.name}`")
     return [item for item in items if item.name not in taken]
 
 
@@ -75,6 +77,20 @@ def call(builder: GraphBuilder, node: Node) -> Call:
 def row(nodes: Sequence[Node]) -> Iterator[Link]:
     """One after the other."""
     yield from (Edge(a.name, b.name) for a, b in pairwise(nodes))
+
+
+def output_fields(builder: GraphBuilder, node: Call, wanted: Callable[[Mapping[str, Any]], bool]) -> list[str] | None:
+    """The expressions of the outputs of a call whose JSON schema is `wanted`.
+
+    None if a class of the output cannot be read: `builder.build` reports it.
+    """
+    try:
+        output = resolve(node.name, node.output, builder.namespace)
+    except Exception:  # noqa: BLE001 - classes of the notebook raise anything
+        return None
+    properties = output.schema.schema.get("properties", {}) if output.schema else {}
+    names = [name for name, schema in properties.items() if wanted(schema)]
+    return [node.name][: len(names)] if output.kind == "value" else [f"{node.name}.{name}" for name in names]
 
 
 def bind_input(builder: GraphBuilder, sub: Sub, name: str, source: str, shared: Collection[str], line: int) -> Sub:

@@ -14,7 +14,7 @@ from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import task
-from orchmagic.patterns._roles import call, code, controls, need, only, row, steps
+from orchmagic.patterns._roles import call, code, controls, default_step, need, only, row, steps
 
 ANSWER, JUDGE, VERIFIED, ANSWERED = "answer", "judge", "verified", "answered"
 _LEAST = 2  # models that make a ladder
@@ -42,8 +42,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _models(builder: GraphBuilder) -> tuple[str, ...]:
-    given = builder.options.extra.get("models")
-    models = tuple(map(str, given)) if isinstance(given, tuple) else ()
+    models = builder.names("models")
     if len(models) < _LEAST:
         write = "Add --models and names from the cheapest to the strongest: --models small,large"
         builder.problem(1, "a cascade needs at least two models", write)
@@ -83,7 +82,7 @@ def _judge(builder: GraphBuilder, item: Control, step: Step, models: Sequence[st
     chosen = builder.options.extra.get("judge") or (models[1] if len(models) >= _LEAST else None)
     prompt = item.messages or (Message("user", f"Task:\n{task(step.messages)}\n\nProposed answer:\n{{{{ answer }}}}"),)
     return builder.call(
-        Step(JUDGE, {}, None, None, (), item.line),
+        replace(default_step(JUDGE), line=item.line),
         messages=(Message("system", _PROBABILITY), *prompt),
         output=Output("value", annotation="float"),
         model=chosen,

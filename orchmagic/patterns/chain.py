@@ -20,10 +20,8 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     row = _Row()
     for item in cell.items:
         match item:
-            case Step():
-                row.nodes.append(builder.step(item))
-            case CodeStep():
-                row.nodes.append(builder.code(item))
+            case Step() | CodeStep():
+                row.nodes.append(builder.node(item))
             case Control(keyword="gate"):
                 _add_gate(builder, item, row)
             case Control(keyword="approve"):
@@ -52,7 +50,12 @@ class _Row:
 
 
 def _add_gate(builder: GraphBuilder, item: Control, row: _Row) -> None:
-    gate = _gate(builder, item, row.nodes, len(row.gates) + 1)
+    again = None
+    if item.action and item.action.kind == "retry":
+        again = next((n.name for n in reversed(row.nodes) if isinstance(n, Call)), None)
+        if again is None:
+            builder.problem(item.line, "`else retry` has no step to retry", "Put the gate after a step with a prompt")
+    gate = Code(f"gate_{len(row.gates) + 1}", item.expression, gate=True, again=again)
     row.gates[gate.name] = item
     row.nodes.append(gate)
     if item.action and item.action.kind == "ask":
@@ -69,15 +72,6 @@ def _add_approval(builder: GraphBuilder, item: Control, row: _Row) -> None:
         )
     number = 1 + sum(isinstance(n, Approve) and n.subject is not None for n in row.nodes)
     row.nodes.append(Approve(f"approval_{number}", item.messages[0], subject or row.nodes[0].name if row.nodes else ""))
-
-
-def _gate(builder: GraphBuilder, item: Control, before: list[Node], number: int) -> Code:
-    again = None
-    if item.action and item.action.kind == "retry":
-        again = next((n.name for n in reversed(before) if isinstance(n, Call)), None)
-        if again is None:
-            builder.problem(item.line, "`else retry` has no step to retry", "Put the gate behind a step with a prompt")
-    return Code(f"gate_{number}", item.expression, gate=True, again=again)
 
 
 def _links(builder: GraphBuilder, row: _Row) -> list[Link]:

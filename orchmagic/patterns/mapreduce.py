@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.functions.chunking import estimated_tokens
-from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
+from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Each, Edge, Graph, Node, Sub
 from orchmagic.language import expression
-from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.cell import Cell, Step
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.step_options import without
-from orchmagic.language.template import Message, names
+from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
+from orchmagic.patterns._prompts import read
+from orchmagic.patterns._roles import code, controls, default_step, need, only, row, steps
 
 MAP, REDUCE = "map", "reduce"
 CHUNKS, GROUPS, RESULT = "chunks", "groups", "result"
@@ -30,51 +31,26 @@ _LEVELS = 24  # of merging: `pack` leaves two thirds at most, so that these are 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Chunks -> map (each) -> groups -> reduce (each), back to groups while more than one is left -> result."""
     builder = GraphBuilder(cell, options, namespace)
-    before: list[Node] = []
-    steps: dict[str, Step] = {}
-    for item in cell.items:
-        match item:
-            case Step(name="map" | "reduce"):
-                steps[item.name] = item
-            case CodeStep() if item.name not in {MAP, REDUCE}:
-                before.append(builder.code(item))
-            case _:
-                _refuse(builder, item)
-    size, overlap = _sizes(builder)
+    controls(builder, None, "Write `map` and `reduce` with their prompts")
+    items = steps(builder, _OWN | FUNCTIONS.keys())
+    roles = only(builder, items, (MAP, REDUCE))
+    before = code(builder, [item for item in items if item.name not in {MAP, REDUCE}])
+    size, overlap = builder.number("chunk", _SIZE), builder.number("overlap", -1)
+    overlap = int(size * _SHARE) if overlap < 0 else overlap
+    if 2 * overlap >= size:
+        builder.problem(1, f"--overlap {overlap} is too much for chunks of {size} tokens", "Write less than half of it")
     chunks = Code(CHUNKS, f"split({_over(builder)}, {size}, {overlap})")
-    mapped = _step(builder, steps.get(MAP), MAP, Each(CHUNKS, CHUNK))
-    reduced = _step(builder, steps.get(REDUCE) or _DEFAULT, REDUCE, Each(GROUPS, PARTS))
+    mapped = _step(builder, need(builder, roles, MAP, "what to do with {{ chunk }}"), Each(CHUNKS, CHUNK))
+    merge = need(builder, {REDUCE: _DEFAULT, **roles}, REDUCE, "how to merge {{ parts }}")
+    reduced = _step(builder, merge, Each(GROUPS, PARTS))
     groups = Code(GROUPS, f"pack({', '.join([f'{REDUCE} or {MAP}', *_room(builder, reduced, size)])})")
     typed = REDUCE if isinstance(reduced, Call) else None
     result = Code(RESULT, f"{REDUCE}[0] if {REDUCE} else None", like=typed)
-    nodes = [*before, chunks, mapped, groups, reduced, result]
-    _check_names(builder, cell, before)
-    links: list[Link] = [Edge(a.name, b.name) for a, b in pairwise(nodes[:-1])]
+    nodes: list[Node] = [*before, chunks, mapped, groups, reduced, result]
     arms = (Arm(True, GROUPS, _LEVELS), Arm(False, RESULT))
-    links.append(Branch(REDUCE, f"len({REDUCE}) > 1", arms, CAP, f"{_LEVELS} levels of merging were not enough"))
-    links.append(Edge(RESULT, END))
+    why = f"{_LEVELS} levels of merging were not enough"
+    links = [*row(nodes[:-1]), Branch(REDUCE, f"len({REDUCE}) > 1", arms, CAP, why), Edge(RESULT, END)]
     return builder.build(nodes, links, [RESULT])
-
-
-def _refuse(builder: GraphBuilder, item: Step | CodeStep | Control) -> None:
-    match item:
-        case Control():
-            builder.refuse(item, f"`{item.keyword}` line", "Write `map` and `reduce` with their prompts")
-        case CodeStep():
-            write = f"Write `{item.name}` with a prompt below it, or {item.name}(run=NAME)"
-            builder.refuse(item, f"`{item.name} = …` line", write)
-        case Step():
-            builder.refuse(item, f"step {item.name!r}", "Its steps are `map` and `reduce`; `name = …` may stand before")
-
-
-def _sizes(builder: GraphBuilder) -> tuple[int, int]:
-    """Tokens of a chunk and of the overlap."""
-    extra = builder.options.extra
-    size = int(str(extra.get("chunk", _SIZE)))
-    overlap = int(str(extra.get("overlap", int(size * _SHARE))))
-    if 2 * overlap >= size:
-        builder.problem(1, f"--overlap {overlap} is too much for chunks of {size} tokens", "Write less than half of it")
-    return size, overlap
 
 
 def _over(builder: GraphBuilder) -> str:
@@ -93,21 +69,16 @@ def _over(builder: GraphBuilder) -> str:
     return "None"
 
 
-def _step(builder: GraphBuilder, step: Step | None, name: str, each: Each) -> Call | Sub:
-    if step is None:
-        builder.problem(
-            1, f"the cell has no step `{name}`", f"Write `{name}` and, below it, what to do with {{{{ chunk }}}}"
-        )
-        return Call(name, ())
+def _step(builder: GraphBuilder, step: Step, each: Each) -> Call | Sub:
     for option in _NOT_TAKEN:
         if option in step.options:
             column = step.options[option].column
-            write = f"{name} always runs, once for each of {each.over}"
-            builder.problem(step.line, f"step {name!r} takes no {option}=", write, column)
+            write = f"{step.name} always runs, once for each of {each.over}"
+            builder.problem(step.line, f"step {step.name!r} takes no {option}=", write, column)
     node = replace(builder.step(step), each=each)
-    if isinstance(node, Call) and each.item not in {n for m in node.messages for n in names(m.text)}:
+    if isinstance(node, Call) and step.messages and each.item not in read(step.messages):
         write = f"Put {{{{ {each.item} }}}} into its prompt"
-        builder.problem(step.line, f"step {name!r} never reads {each.item!r}", write)
+        builder.problem(step.line, f"step {step.name!r} never reads {each.item!r}", write)
     return node
 
 
@@ -118,32 +89,14 @@ def _room(builder: GraphBuilder, reduced: Call | Sub, size: int) -> list[str]:
     own = sum(estimated_tokens(message.text) for message in reduced.messages)
     if own > size // 2:
         builder.problem(1, f"the prompt of {REDUCE!r} fills half of a chunk ({own} tokens)", f"Write --chunk {4 * own}")
-    beside = {n for message in reduced.messages for n in names(message.text)} - {PARTS}
-    return [str(size - own), *sorted(beside)]
+    return [str(size - own), *sorted(read(reduced.messages) - {PARTS})]
 
 
-def _check_names(builder: GraphBuilder, cell: Cell, before: list[Node]) -> None:
-    lines = {item.name: item.line for item in cell.items if not isinstance(item, Control)}
-    for node in before:
-        if node.name in _OWN | FUNCTIONS.keys():
-            write = f"Write another name: `my_{node.name}`"
-            builder.problem(lines[node.name], f"{node.name!r} is a name of the pattern itself", write)
-
-
-_DEFAULT = Step(
-    REDUCE,
-    {},
-    None,
-    None,
-    (
-        Message(
-            "user",
-            "These are parts of one result, in the order of their source. Merge them into one: keep every fact, say "
-            "nothing twice, add nothing.\n\n{{ parts }}",
-        ),
-    ),
-    1,
+_MERGE = (
+    "These are parts of one result, in the order of their source. Merge them into one: keep every fact, say "
+    "nothing twice, add nothing.\n\n{{ parts }}"
 )
+_DEFAULT = replace(default_step(REDUCE), messages=(Message("user", _MERGE),))
 
 pattern = Pattern(
     name="mapreduce",

@@ -12,6 +12,7 @@ from orchmagic.graph.model import END, FAIL, START, Arm, Branch, Call, Code, Edg
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.patterns import Pattern
+from orchmagic.patterns._roles import controls, steps
 
 MERGE = "merge"
 GATHERED = "gathered"
@@ -20,25 +21,14 @@ GATHERED = "gathered"
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Every step but `merge` is a section; the merge runs when all have ended and at least one has a value."""
     builder = GraphBuilder(cell, options, namespace)
-    merge: Step | CodeStep | None = None
-    sections: list[Call | Sub | Code] = []
-    for item in cell.items:
-        if isinstance(item, Control):
-            builder.refuse(item, f"`{item.keyword}` line", "Write sections; checks stand in %%chain")
-        elif item.name == MERGE:
-            merge = item
-        elif item.name == GATHERED:
-            builder.problem(item.line, f"{GATHERED!r} is the pattern's own step", "Give the section another name")
-        else:
-            sections.append(_node(builder, item))
+    controls(builder, None, "Write sections; checks stand in %%chain")
+    items = steps(builder, (GATHERED,))
+    merge = next((item for item in items if item.name == MERGE), None)
+    sections = [builder.node(item) for item in items if item.name != MERGE]
     _check(builder, cell, sections)
     if len(sections) == 1:
         return _alone(builder, sections[0], merge)
     return _side_by_side(builder, sections, merge)
-
-
-def _node(builder: GraphBuilder, item: Step | CodeStep) -> Call | Sub | Code:
-    return builder.step(item) if isinstance(item, Step) else builder.code(item)
 
 
 def _check(builder: GraphBuilder, cell: Cell, sections: Sequence[Node]) -> None:
@@ -65,7 +55,7 @@ def _alone(builder: GraphBuilder, section: Call | Sub | Code, merge: Step | Code
     """One section with votes: its value is the output, unless there is a merge."""
     if merge is None:
         return builder.build([section], [Edge(section.name, END)], [section.name])
-    nodes: list[Node] = [section, _node(builder, merge)]
+    nodes: list[Node] = [section, builder.node(merge)]
     return builder.build(nodes, [Edge(section.name, MERGE), Edge(MERGE, END)], [MERGE])
 
 
@@ -75,7 +65,7 @@ def _side_by_side(builder: GraphBuilder, sections: Sequence[Call | Sub | Code], 
     apart = [replace(s, isolated=True) for s in sections]
     values = ", ".join(f"{name!r}: {name}" for name in names)
     there = Code(GATHERED, f"[name for name, value in {{{values}}}.items() if value is not None]")
-    end = _node(builder, merge) if merge else Code(MERGE, f"{{{values}}}")
+    end = builder.node(merge) if merge else Code(MERGE, f"{{{values}}}")
     links: list[Link] = [
         Fork(START, names),
         Join(names, GATHERED),

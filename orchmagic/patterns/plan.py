@@ -9,7 +9,6 @@ from typing import Any
 from orchmagic.core.numbers import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
-from orchmagic.graph.output_types import resolve
 from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, Step
 from orchmagic.language.magic_line import Option, RunOptions
@@ -17,7 +16,18 @@ from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._agent import as_agent, check
 from orchmagic.patterns._prompts import append_context, task
-from orchmagic.patterns._roles import bind_input, call, code, controls, default_step, need, only, row, steps
+from orchmagic.patterns._roles import (
+    bind_input,
+    call,
+    code,
+    controls,
+    default_step,
+    need,
+    only,
+    output_fields,
+    row,
+    steps,
+)
 
 PLAN, EXECUTE, REFLECT, ANSWER = "plan", "execute", "reflect", "answer"
 WAVE, RESULTS, REVISE = "wave", "results", "revise"
@@ -38,8 +48,8 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         good=_field(builder, reflect, "boolean", "ok", "reflect -> ok: bool, feedback: str") if reflect else "",
         feedback=_feedback(reflect) if reflect else "",
         answers=ANSWER in roles,
-        replans=_most(builder, "max_replans", _REPLANS),
-        tasks=_most(builder, "max_tasks", _TASKS),
+        replans=builder.number("max_replans", _REPLANS),
+        tasks=builder.number("max_tasks", _TASKS),
         parallel=bool(builder.options.extra.get("parallel")),
     )
     before = code(builder, items)
@@ -104,11 +114,6 @@ class _Shape:
         return [*links, Edge(ANSWER, END)] if self.answers else links
 
 
-def _most(builder: GraphBuilder, key: str, default: int) -> int:
-    given = builder.options.extra.get(key)
-    return given if isinstance(given, int) else default
-
-
 def _planner(builder: GraphBuilder, goal: Step) -> Call:
     listed = Output("fields", (Field("steps", "list[str]"),))
     planner = call(builder, builder.step(goal, output=goal.output or listed))
@@ -117,20 +122,15 @@ def _planner(builder: GraphBuilder, goal: Step) -> Call:
 
 def _field(builder: GraphBuilder, node: Call, kind: str, usual: str, write: str) -> str:
     """The expression of the output that has the JSON type `kind`: the usual one, else the first."""
-    try:
-        output = resolve(node.name, node.output, builder.namespace)
-    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `builder.build`
+    fields = output_fields(builder, node, lambda schema: schema.get("type") == kind)
+    if fields is None:
         return node.name
-    properties: Mapping[str, Any] = output.schema.schema.get("properties", {}) if output.schema else {}
-    names = [name for name, schema in properties.items() if schema.get("type") == kind]
-    if not names:
+    if not fields:
         what = "list of steps" if kind == "array" else "verdict (a bool)"
         line = next((i.line for i in builder.cell.items if getattr(i, "name", "") == node.name), 1)
         builder.problem(line, f"{node.name!r} returns no {what}", f"Write `{write}`")
         return node.name
-    if output.kind == "value":
-        return node.name
-    return f"{node.name}.{usual if usual in names else names[0]}"
+    return f"{node.name}.{usual}" if f"{node.name}.{usual}" in fields else fields[0]
 
 
 def _execute(builder: GraphBuilder, roles: Mapping[str, Step], written: str) -> Node:
@@ -143,13 +143,12 @@ def _execute(builder: GraphBuilder, roles: Mapping[str, Step], written: str) -> 
         node = bind_input(builder, node, "step", "step", (RESULTS,), item.line)
     if node.each is not None:
         builder.problem(item.line, "`over=` of `execute`", "Leave it out: execute runs once for each step of the plan")
-    names = builder.options.extra.get("tools")
     node = replace(node, each=each, isolated=True)
     if isinstance(node, Call):
         node = replace(node, messages=append_context(node.messages, ("step",), "\n\nStep: {{ step }}"))
-    if not isinstance(names, tuple):
+    if not (names := builder.names("tools")):
         return node
-    return as_agent(builder, call(builder, node), check(builder, map(str, names), 1, "--tools"))
+    return as_agent(builder, call(builder, node), check(builder, names, 1, "--tools"))
 
 
 def _reflect(builder: GraphBuilder, step: Step, goal: Step) -> Call:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from orchmagic.errors import nearest
-from orchmagic.graph import tool_schema
 from orchmagic.graph.builder import GraphBuilder
-from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Edge, Graph
-from orchmagic.graph.model import Tools as ToolsNode
+from orchmagic.graph.model import Call, Graph, Tools
 from orchmagic.graph.output_types import parse_output
 from orchmagic.graph.resolution import bound
 from orchmagic.language.annotations import TEXT, Output
@@ -17,49 +15,28 @@ from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.step_options import PARAMETERS
 from orchmagic.language.syntax import Value
 from orchmagic.patterns import Pattern
-
-TRANSCRIPT = "messages"
+from orchmagic.patterns._agent import TRANSCRIPT, check, turns
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """Two nodes in a loop: the agent asks for tools until it answers or the cap is reached."""
     builder = GraphBuilder(cell, options, namespace)
-    names = tuple(str(n) for n in _words(options.extra.get("tools")))
+    names = check(builder, builder.names("tools"), 1, "--tools")
     if not names:
-        builder.problem(
-            1,
-            "an agent needs tools",
-            "Add --tools and names of notebook functions: --tools search,refund",
-        )
+        builder.problem(1, "an agent needs tools", "Add --tools and names of notebook functions: --tools search,refund")
     if not cell.prompt:
         builder.problem(1, "the cell has no prompt", "Write below the magic line what the agent should do")
-    for name in names:
-        if trouble := tool_schema.problem(name, namespace.get(name)):
-            known = [n for n, v in namespace.items() if not n.startswith("_") and tool_schema.problem(n, v) is None]
-            builder.problem(1, trouble, f"--tools takes functions defined in the notebook{nearest(name, known)}")
-    approve = tuple(str(n) for n in _words(options.extra.get("approve")))
+    approve = builder.names("approve")
     for name in (n for n in approve if n not in names):
         builder.problem(
             1, f"--approve {name} is none of --tools", f"Name one of {', '.join(names)}{nearest(name, names)}"
         )
-    cap = builder.limits.max_iterations
     agent = Call(
-        "agent",
-        cell.prompt,
-        _returns(builder),
-        tools=names,
-        transcript=TRANSCRIPT,
+        "agent", cell.prompt, _returns(builder), tools=names, transcript=TRANSCRIPT,
         parameters=tuple(_parameters(builder)),
-    )
-    act = ToolsNode("tools", names, TRANSCRIPT, bound(options.timeout), approve)
-    wants = Branch(
-        "agent",
-        f"bool({TRANSCRIPT}[-1].get('tool_calls'))",
-        (Arm(True, "tools", cap - 1), Arm(False, END)),
-        CAP,
-        f"{cap} iterations were not enough for an answer",
-    )
-    return builder.build([agent, act], [wants, Edge("tools", "agent")], ["agent"])
+    )  # fmt: skip
+    act = Tools("tools", names, TRANSCRIPT, bound(options.timeout), approve)
+    return builder.build([agent, act], turns(builder.limits.max_iterations), ["agent"])
 
 
 def _parameters(builder: GraphBuilder) -> Iterator[tuple[str, object]]:
@@ -78,10 +55,6 @@ def _parameters(builder: GraphBuilder) -> Iterator[tuple[str, object]]:
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _words(value: object) -> Sequence[object]:
-    return value if isinstance(value, tuple | list) else ()
 
 
 def _returns(builder: GraphBuilder) -> Output:

@@ -8,14 +8,13 @@ from typing import Any
 
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Graph, Node, Sub
-from orchmagic.graph.output_types import resolve
 from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
 from orchmagic.patterns._prompts import append_context, task
-from orchmagic.patterns._roles import controls, default_step, row, steps
+from orchmagic.patterns._roles import controls, default_step, output_fields, row, steps
 
 GENERATE, EVALUATE, ROUNDS, BEST = "generate", "evaluate", "rounds", "best"
 
@@ -103,17 +102,12 @@ def _score(builder: GraphBuilder, node: Node, met: str) -> str:
         return _score(builder, replace(last, name=node.name), met) if known else 'getattr(evaluate, "score")'
     if not isinstance(node, Call):  # a function of the notebook: a number, or a dict that holds it
         return '(evaluate["score"] if isinstance(evaluate, dict) else evaluate)'
-    try:
-        output = resolve(node.name, node.output, builder.namespace)
-    except Exception:  # noqa: BLE001 - whatever a class of the notebook raises is told by `builder.build`
+    fields = output_fields(builder, node, _is_number)
+    if fields is None:
         return "0"
-    properties = output.schema.schema.get("properties", {}) if output.schema else {}
-    numbers = [name for name, schema in properties.items() if _is_number(schema)]
-    if not numbers:
+    if not fields:
         return f"int(bool({met}))"
-    if output.kind == "value":
-        return EVALUATE
-    return f"{EVALUATE}.{'score' if 'score' in numbers else numbers[0]}"
+    return f"{EVALUATE}.score" if f"{EVALUATE}.score" in fields else fields[0]
 
 
 def _is_number(schema: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.step_options import StepOption, expression, text, without, word
 from orchmagic.language.template import Message, check, names
 from orchmagic.patterns import Pattern
+from orchmagic.patterns._roles import code, controls, default_step, steps
 
 ROUTER = "router"
 
@@ -31,18 +32,11 @@ _BY_MEANING = "by_meaning"
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
     """The router's label branches to a handler; a label that is not known, or not sure enough, to `--otherwise`."""
     builder = GraphBuilder(cell, options, namespace)
-    before: list[Node] = []
-    router: Step | CodeStep | None = None
-    handlers: list[Step] = []
-    for item in cell.items:
-        if isinstance(item, Step | CodeStep) and item.name == ROUTER:
-            router = item
-        elif isinstance(item, CodeStep):
-            before.append(builder.code(item))
-        elif isinstance(item, Step):
-            handlers.append(item)
-        else:
-            builder.refuse(item, f"`{item.keyword}` line", "Write handlers: `name: when to use it` and a prompt below")
+    controls(builder, None, "Write handlers: `name: when to use it` and a prompt below")
+    items = steps(builder)
+    router = next((item for item in items if item.name == ROUTER), None)
+    before = code(builder, [item for item in items if item.name != ROUTER])
+    handlers = [item for item in items if isinstance(item, Step) and item.name != ROUTER]
     if len(handlers) <= 1:
         builder.problem(
             1, "a route needs at least two handlers", "Write `billing: refunds, invoices` and a prompt below"
@@ -91,7 +85,7 @@ def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Seq
             builder.problem(handler.line, what, "Write `router(by=meaning)`, or put them into the router's prompt")
     if rules := [h for h in handlers if "match" in h.options]:
         return _by_regex(builder, router, rules)
-    step = router or Step(ROUTER, {}, None, None, (), 1)
+    step = router or default_step(ROUTER)
     labels = [h.name for h in handlers] or ["none"]
     made = builder.call(
         step,

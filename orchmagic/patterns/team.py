@@ -43,13 +43,8 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     turn = f'"agent": {SUPERVISOR}.next, "task": {SUPERVISOR}.task, "result": {LATEST}, "error": {error}'
     workspace = Code(WORKSPACE, f"[*({WORKSPACE} or []), {{{turn}}}]")
     answer = Code(ANSWER, f"{SUPERVISOR}.answer or {LATEST}")
-    links = [*row([*before, boss]), *_links(members, _turns(builder))]
+    links = [*row([*before, boss]), *_links(members, builder.number("max_turns", _TURNS))]
     return builder.build([*before, boss, *agents, latest, workspace, answer], links, [WORKSPACE, LATEST, ANSWER])
-
-
-def _turns(builder: GraphBuilder) -> int:
-    given = builder.options.extra.get("max_turns")
-    return given if isinstance(given, int) else _TURNS
 
 
 def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:

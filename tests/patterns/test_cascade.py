@@ -214,7 +214,7 @@ def test_the_budget_still_ends_the_run(notebook, ladder):
         (f" {LADDER}\nanswer\nverify 1\n", "step 'answer' has no prompt"),
         (f" {LADDER}\nanswer(model=large)\n    x\n", "`model=` beside --models"),
         (f" {LADDER}\nanswer\n    x\nanswr\n    y\n", "no step 'answr'"),
-        (f" {LADDER}\nanswer\n    x\nverified = 1\n", "a step 'verified' of its own"),
+        (f" {LADDER}\nanswer\n    x\nverified = 1\n", "'verified' is a name of %%cascade itself"),
         (f" {LADDER}\nanswer\n    x\nverify answer > 0.8\n    Is it right?\n", "its expression asks no judge"),
         (f" {LADDER}\nanswer\n    x\nverify judge > 1\nverify judge > 2\n", "a second judge"),
         (f" {LADDER}\nanswer\n    x\ngate True\n", "no `gate` line"),

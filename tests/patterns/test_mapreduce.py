@@ -193,14 +193,18 @@ PLAIN = CELL.format(chunk=400, options="")
         (PLAIN.replace("map\n", "map(over=document)\n"), "takes no over="),
         (PLAIN.replace("map\n", "map(when=document)\n"), "takes no when="),
         (PLAIN.replace("map\n", "mapp\n"), "no step 'mapp'"),
+        (PLAIN.replace("    Merge: {{ parts }}\n", ""), "step 'reduce' has no prompt"),
         (PLAIN + "extra\n    x\n", "no step 'extra'"),
         (PLAIN + "gate reduce\n", "no `gate` line"),
-        (PLAIN + "chunks = 3\n", "'chunks' is a name of the pattern itself"),
-        (PLAIN + "split = 3\n", "'split' is a name of the pattern itself"),
+        (PLAIN + "chunks = 3\n", "'chunks' is a name of %%mapreduce itself"),
+        (PLAIN + "split = 3\n", "'split' is a name of %%mapreduce itself"),
         (PLAIN + "after = reduce\n", "step 'after' reads 'reduce', which runs later"),
         (PLAIN.replace("    Merge", "    " + "Merge well. " * 80 + "Merge"), "fills half of a chunk"),
-        ("%%mapreduce --over document\nmap = f(document)\nreduce\n    {{ parts }}\n", "no `map = …` line"),
-        ("%%mapreduce --over document\nreduce\n    {{ parts }}\n", "the cell has no step `map`"),
+        (
+            "%%mapreduce --over document\nmap = f(document)\nreduce\n    {{ parts }}\n",
+            "'map' is a prompt in %%mapreduce",
+        ),
+        ("%%mapreduce --over document\nreduce\n    {{ parts }}\n", "the cell has no step 'map'"),
     ],
 )
 def test_a_wrong_cell_is_one_clear_line(notebook, cell, told):

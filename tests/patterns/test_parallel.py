@@ -179,7 +179,7 @@ def test_the_example_runs(notebook):
         (TWO + "third = merge\n", "section 'third' reads 'merge'"),
         (TWO + "gate first\n", "%%parallel has no `gate` line"),
         (TWO + "until first max 3\n", "%%parallel has no `until` line"),
-        (TWO + "gathered\n    x\n", "'gathered' is the pattern's own step"),
+        (TWO + "gathered\n    x\n", "'gathered' is a name of %%parallel itself"),
         (VOTE.format(options="").replace("votes=5", "votes=1"), "votes=1"),
         (VOTE.format(options="").replace("by=label", "by=lable"), "did you mean 'label'"),
         (VOTE.format(options="").replace("min=0.6", "min=6"), "min="),

@@ -198,7 +198,7 @@ def test_steps_between_run_in_every_round(notebook):
     [
         ("generate\n    x\nevaluate -> score: float\n    y\n", "no `until` line"),
         ("evaluate -> score: float\n    y\nuntil evaluate.score > 2\n", "no step 'generate'"),
-        ("generate\n    x\nrounds = 1\nuntil evaluate.score > 2\n", "a step 'rounds' of its own"),
+        ("generate\n    x\nrounds = 1\nuntil evaluate.score > 2\n", "'rounds' is a name of %%refine itself"),
         ("evaluate -> score: int\n    x\ngenerate\n    y\nuntil evaluate.score > 2\n", "not the last step"),
         ("generate\n    x\nuntil evaluate.scor > 2\n", "no output 'scor'"),
         ("generate\n    x\nuntil evaluate.score > 2\nuntil evaluate.score > 3\n", "a second `until`"),
