@@ -1,6 +1,6 @@
 """What can be wrong with a graph that was read well: its name, steps that read later steps, fields that are not there.
 
-Each check yields (what to look for in the cell, what was found, what to write); lowering puts the line to it.
+Each check yields (text to find in the cell, what was found, what to write); the builder adds the line.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
     for i, node in enumerate(nodes):
         for later in sorted(n for n in reads(node) if at.get(n, -1) >= i):
             if not any(target <= i and at[later] <= source for source, target in backs):
-                yield later, f"step {node.name!r} reads {later!r}, which runs later", "Put it behind that step"
+                yield later, f"step {node.name!r} reads {later!r}, which runs later", "Put it after that step"
 
 
 def fields(nodes: Sequence[Node]) -> Iterator[Finding]:

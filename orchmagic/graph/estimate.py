@@ -35,7 +35,7 @@ _LONG = 1_000_000  # characters: an expression that reads more is not evaluated 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """From `low` to `high` (infinite: nobody knows)."""
+    """From `low` to `high` (infinite if unknown)."""
 
     low: float
     high: float
@@ -65,14 +65,6 @@ class Models:
         found = self.pool(name)
         return found.members if found else (self.deployment(name),)
 
-    def attempts(self, name: str, retries: int) -> int:
-        """The most that one question to a name is asked: each deployment in each round, hedged or not."""
-        return len(self.members(name)) * (1 + retries)
-
-    def alone(self, name: str, fallback: Sequence[str]) -> str | None:
-        """What to write where nobody stands in for a model; None: somebody does."""
-        return alias_advice.no_fallback(name, fallback, self.settings, self.environ)
-
 
 @dataclass(frozen=True, slots=True)
 class StepEstimate:
@@ -94,7 +86,7 @@ class StepEstimate:
 class Estimate:
     """One run. `attempts` is the most that retries, deployments and fallbacks can make of the calls; `cost` in US
     dollars, None when the price of `unknown` models is not known; `least` is what the others take at least.
-    `notes` say for which models nobody stands in.
+    `notes` name the models without a fallback.
     """
 
     calls: Range
@@ -161,7 +153,7 @@ def estimate(
 
 
 class _GraphReader:
-    """Reads a graph and those inside it. `steps` are all call steps met, `notes` what is to be said of their models."""
+    """Reads a graph and those inside it. `steps` are all call steps, `notes` the advice on their models."""
 
     def __init__(self, namespace: Mapping[str, object], models: Models) -> None:
         self.namespace, self.models = namespace, models
@@ -202,11 +194,14 @@ class _GraphReader:
     def _call(
         self, node: Call, defaults: CallDefaults, known: Mapping[str, object], visits: int, often: Range
     ) -> StepEstimate:
-        """`often`: how many times the node asks its question anew (visits, items, votes)."""
+        """`often`: how many times the node calls its model (visits, items, votes)."""
         names, fallback = defaults.models(node)[:visits], defaults.fallbacks(node)
         models = [self.models.members(name) for name in names]
-        attempts = {name: self.models.attempts(name, defaults.retries) for name in (*names, *fallback)}
-        self.notes |= {said: None for name in names if (said := self.models.alone(name, (*names, *fallback)))}
+        # at most each deployment in each round, hedged or not
+        attempts = {n: len(self.models.members(n)) * (1 + defaults.retries) for n in (*names, *fallback)}
+        for name in names:
+            note = alias_advice.no_fallback(name, (*names, *fallback), self.models.settings, self.models.environ)
+            self.notes |= {note: None} if note else {}
         reply = defaults.reply_tokens(node)
         prompt, open_ = _prompt(node, {**self.namespace, **known})
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
@@ -311,7 +306,7 @@ def _given(inner: Graph, pairs: tuple[tuple[str, str], ...], known: Mapping[str,
 
 
 def _items(each: Each, known: Mapping[str, object]) -> int | None:
-    """How many items there will be; None when nobody knows yet."""
+    """How many items there will be; None if that is not known yet."""
     for _, value in _value("items", each.over, known):
         try:
             return len(value)  # type: ignore[arg-type]  # what has no length is not known

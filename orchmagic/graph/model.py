@@ -220,7 +220,7 @@ class Limits:
 
     @property
     def supersteps(self) -> int:
-        """LangGraph's own limit, which counts expressions too: behind ours, so that ours is the one that is met."""
+        """LangGraph's own limit, which counts expressions too: higher than ours, so that ours is reached first."""
         return 6 * self.max_steps + 50
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import re
+import typing
 import warnings
 from copy import copy
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
+from pydantic_core import to_jsonable_python
 
 from orchmagic.core.portable import FENCE, UnfitReplyError, as_object, field_names, find_json, validate_with
 from orchmagic.errors import InputError, OutputError, nearest
@@ -24,11 +28,11 @@ from orchmagic.models import Schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import BaseModel, TypeAdapter
-
     from orchmagic.language.annotations import Output
 
 __all__ = ["OutputType", "annotation_names", "camel", "parse_output", "resolve", "voted"]
+
+_SHARE = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,6 @@ class OutputType:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        from pydantic import TypeAdapter  # noqa: PLC0415 - heavy
-
         return TypeAdapter(self.type)
 
     def requested(self, *, self_report: bool) -> OutputType:
@@ -71,7 +73,7 @@ class OutputType:
         declared = self.type.model_fields.items()
         fields: dict[str, Any] = {n: (f.annotation, copy(f)) for n, f in declared if n != "confidence"}
         if self_report:
-            fields["confidence"] = (_share(), ...)
+            fields["confidence"] = (_SHARE, ...)
         return OutputType(self.name, "fields", _create(self.name, fields))
 
     def parse(self, reply: str) -> tuple[object, str | None]:
@@ -107,8 +109,6 @@ class OutputType:
 
     def dump(self, value: object) -> Any:
         """JSON for the run's state."""
-        from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy
-
         return to_jsonable_python(value, round_trip=True)  # computed fields are not read back
 
 
@@ -132,7 +132,7 @@ def resolve(name: str, output: Output, namespace: Mapping[str, object], confiden
     fields: dict[str, Any] = {f.name: (_evaluate(name, f.annotation, namespace), ...) for f in output.fields}
     if confidence is None or "confidence" in fields:
         return OutputType(title, "fields", _define(name, title, fields))
-    fields["confidence"] = (_share() | None, None)
+    fields["confidence"] = (_SHARE | None, None)
     return OutputType(title, "fields", _define(name, title, fields), confidence)
 
 
@@ -151,8 +151,6 @@ def voted(of: OutputType) -> OutputType:
 
 
 def _evaluate(name: str, annotation: str, namespace: Mapping[str, object]) -> Any:
-    import typing  # noqa: PLC0415 - only here
-
     scope = {n: getattr(typing, n) for n in TYPING} | dict(namespace)
     for standard in standard_types.standard_names(namespace):
         scope[standard] = getattr(standard_types, standard_types.STANDARD_TYPES[standard].reply)
@@ -175,26 +173,14 @@ def _define(name: str, title: str, fields: Mapping[str, Any]) -> type[BaseModel]
 
 
 def _create(title: str, fields: Mapping[str, Any]) -> type[BaseModel]:
-    from pydantic import ConfigDict, create_model  # noqa: PLC0415 - heavy
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a field may be called `schema` or `copy`
         config = ConfigDict(extra="forbid", protected_namespaces=())
         return create_model(title, __config__=config, **dict(fields))
 
 
-def _share() -> Any:
-    from typing import Annotated  # noqa: PLC0415 - beside its use
-
-    from pydantic import Field  # noqa: PLC0415 - heavy
-
-    return Annotated[float, Field(ge=0, le=1)]
-
-
 def _is_record(found: object) -> bool:
     """A class whose JSON is an object with named fields, so that it needs no wrapping."""
-    from pydantic import BaseModel, RootModel  # noqa: PLC0415 - heavy
-
     if not isinstance(found, type):
         return False
     return is_dataclass(found) or (issubclass(found, BaseModel) and not issubclass(found, RootModel))

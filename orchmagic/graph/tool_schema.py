@@ -8,14 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
 
 from orchmagic.core.portable import read_arguments
 from orchmagic.graph.output_types import camel
 from orchmagic.models import ToolSpec
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -62,8 +61,6 @@ def problem(name: str, value: object) -> str | None:
 
 def tool(name: str, function: Callable[..., object]) -> Tool:
     """Make a tool of a function that has no `problem`."""
-    from pydantic import ConfigDict, create_model  # noqa: PLC0415 - heavy
-
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         p.name: (hints[p.name], ... if p.default is p.empty else p.default)

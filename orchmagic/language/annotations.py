@@ -15,6 +15,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import BaseModel
+
 from orchmagic.language import expression
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class NotAnOutput(ValueError):
 
 
 def parse_output(source: str) -> Output:
-    """The output that the text behind `->` declares.
+    """The output that the text after `->` declares.
 
     Raises:
         NotAnOutput: a ValueError; its text says what to write.
@@ -106,17 +108,13 @@ def _fields(source: str) -> Iterator[Field]:
         if argument.arg in seen:
             raise NotAnOutput(f"{argument.arg!r} is named twice", "give each output a name of its own")
         seen.add(argument.arg)
-        yield Field(_checked(argument.arg), _typed(argument))
+        if argument.annotation is None:
+            raise NotAnOutput(f"{argument.arg!r} needs a type", f"write `{argument.arg}: str`")
+        yield Field(_checked(argument.arg), _written(argument.annotation))
 
 
 def _cut(source: str) -> str:
     return repr(source if len(source) <= _SHOWN else source[: _SHOWN - 1] + "…")
-
-
-def _typed(argument: ast.arg) -> str:
-    if argument.annotation is None:
-        raise NotAnOutput(f"{argument.arg!r} needs a type", f"write `{argument.arg}: str`")
-    return _written(argument.annotation)
 
 
 def _checked(name: str) -> str:
@@ -124,11 +122,8 @@ def _checked(name: str) -> str:
         raise NotAnOutput(f"{name!r} is a type", f"name the output, as in `result: {name}`")
     if name.startswith("_"):
         raise NotAnOutput(f"{name!r} begins with `_`", f"write `{name.lstrip('_') or 'result'}`")
-    if name.startswith("model_"):
-        from pydantic import BaseModel  # noqa: PLC0415 - heavy
-
-        if hasattr(BaseModel, name):
-            raise NotAnOutput(f"{name!r} is taken by Pydantic", "write another name")
+    if name.startswith("model_") and hasattr(BaseModel, name):
+        raise NotAnOutput(f"{name!r} is taken by Pydantic", "write another name")
     return name
 
 
@@ -190,16 +185,12 @@ def _members(node: ast.expr) -> Iterator[ast.expr]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         yield from _members(node.left)
         yield from _members(node.right)
-    elif _is_label(node) or _is_none(node):
+    elif _is_label(node) or (isinstance(node, ast.Constant) and node.value is None):
         yield node
     elif isinstance(node, ast.Constant | ast.UnaryOp):
         raise NotAnOutput(f"{ast.unparse(node)} is no type and no label", "labels are text or whole numbers")
     else:
         yield _type(node)
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _is_label(node: ast.expr) -> bool:

@@ -1,4 +1,4 @@
-"""The words that begin a control line, and those behind its `else`: one row each.
+"""The words that begin a control line, and those after its `else`: one row each.
 
 The parser, the messages of errors, completion, the docs and JupyterLab's highlighting read these tables.
 """
@@ -26,7 +26,7 @@ CONTROLS: dict[str, ControlWord[Keyword]] = {
     row.name: row
     for row in (
         ControlWord[Keyword]("gate", "gate EXPRESSION else retry 2", "goes on only if the expression is true"),
-        ControlWord[Keyword]("until", "until score >= 8 max 4", "ends the loop when true, or after so many rounds"),
+        ControlWord[Keyword]("until", "until score >= 8 max 4", "ends the loop when true, or after this many rounds"),
         ControlWord[Keyword]("verify", "verify EXPRESSION", "an answer is taken only if it is true"),
         ControlWord[Keyword]("approve", 'approve "Send it?"', "a person approves, edits or rejects the step above"),
     )
@@ -34,7 +34,7 @@ CONTROLS: dict[str, ControlWord[Keyword]] = {
 ACTIONS: dict[str, ControlWord[ActionKind]] = {
     row.name: row
     for row in (
-        ControlWord[ActionKind]("retry", "else retry 2", "asks the step above again, so often"),
+        ControlWord[ActionKind]("retry", "else retry 2", "asks the step above again, at most this often"),
         ControlWord[ActionKind]("stop", 'else stop "why"', "ends the run with a reason"),
         ControlWord[ActionKind]("goto", "else goto STEP", "goes on at another step"),
         ControlWord[ActionKind]("ask", 'else ask "question"', "asks a person"),

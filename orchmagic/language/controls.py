@@ -60,7 +60,7 @@ def _split_action(head: SourceLine, source: str, start: int, problems: list[Prob
     for at, tail in reversed(tails):
         if tail and expression.check(source[:at]) is None:
             name = tail.group(1)
-            found = f"{name!r} is no action" if name else "no action behind `else`"
+            found = f"{name!r} is no action" if name else "no action after `else`"
             write = f"Write {_action_forms()}{nearest(name, ACTIONS)}"
             problems.append(head.problem(start + at + tail.start(1), found, write))
             return source[:at], None
@@ -99,7 +99,7 @@ def _question(head: SourceLine, at: int, source: str, problems: list[Problem], f
         problems.append(head.problem(at, "no question in quotes", f'Write `{form} "Is this right?"`'))
         return ""
     if problem := template.check(question):
-        problems.append(head.problem(at, problem.text, "Write `{{ name }}` for a value"))
+        problems.append(head.problem(at, problem[0], "Write `{{ name }}` for a value"))
     return question
 
 

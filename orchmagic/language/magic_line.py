@@ -17,7 +17,7 @@ from orchmagic.core.validators import CachePolicy, cache_policy, number, seconds
 from orchmagic.errors import CellError, Problem, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchmagic.language.step_options import StepOption
 
@@ -216,7 +216,7 @@ class _OptionReader:
 
     def _read_name(self, token: _Token, found: dict[str, object]) -> None:
         if "name" in found:
-            write = "A value stands behind its option, in quotes when it has spaces: --model large"
+            write = "Write a value after its option, in quotes if it has spaces: --model large"
             self._problem(token.column, f"{token.text!r} belongs to no option", write)
         elif not token.text.isidentifier() or keyword.iskeyword(token.text):
             better = re.sub(r"\W", "_", token.text).strip("_")
@@ -296,10 +296,8 @@ def usage(magic: str, own: Sequence[Option] = (), steps: Sequence[StepOption] = 
         "Options of a step, as in extract(model=small, retry=2)": [(f"{o.name}={o.example}", o.help) for o in steps],
     }
     width = max(len(shown) for rows in tables.values() for shown, _ in rows)
-    sections = [line for title, rows in tables.items() for line in _section(title, rows, width)]
-    return "\n".join([f"%%{magic} [NAME] [OPTIONS]", *sections])
-
-
-def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> list[str]:
-    lines = [f"  {shown:<{width}}  {text}" for shown, text in rows]
-    return ["", title, *lines] if lines else []
+    lines = [f"%%{magic} [NAME] [OPTIONS]"]
+    for title, rows in tables.items():
+        lines += ["", title] if rows else []
+        lines += [f"  {shown:<{width}}  {text}" for shown, text in rows]
+    return "\n".join(lines)

@@ -74,8 +74,8 @@ def _message(role: str, text: Sequence[SourceLine], lines: Sequence[SourceLine],
     if not text:
         problems.append(lines[0].problem(0, f"the {role} message is empty", "Write its text, or delete it"))
     if problem := template.check(message.text):
-        number = text[min(problem.line, len(text) - 1)].number
+        number = text[min(problem[1], len(text) - 1)].number
         line = next(line for line in lines if line.number == number)
         write = "Write `{{ name }}`; braces that are text stand as {{ '{{' }}"
-        problems.append(line.problem(len(_margin(line)), problem.text, write))
+        problems.append(line.problem(len(_margin(line)), problem[0], write))
     return message

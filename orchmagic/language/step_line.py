@@ -65,7 +65,7 @@ def _read_step(block: Block, name: str, problems: list[Problem]) -> Step:
     if head.text.startswith("(", at):
         end = closing(head.text[at:])
         if end < 0:
-            problems.append(head.problem(at, "the options are not closed", "Write `)` behind the last option"))
+            problems.append(head.problem(at, "the options are not closed", "Write `)` after the last option"))
             at = len(head.text)
         else:
             options = _read_options(head, at + 1, at + end, problems)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from orchmagic.core.validators import cache_policy
@@ -45,19 +46,10 @@ class StepOption:
             return None
 
 
-def word(value: Value) -> str:
-    """A name, bare or quoted."""
-    return value.word
-
-
-def words(value: Value) -> tuple[str, ...]:
-    """Names: one, or several in brackets."""
-    return value.words
-
-
-def expression(value: Value) -> str:
-    """A Python expression."""
-    return value.expression
+# Readers of a name (bare or quoted), of names (one, or several in brackets), and of a Python expression.
+word: Callable[[Value], str] = attrgetter("word")
+words: Callable[[Value], tuple[str, ...]] = attrgetter("words")
+expression: Callable[[Value], str] = attrgetter("expression")
 
 
 def text(value: Value) -> str:
@@ -125,7 +117,7 @@ STEP_OPTIONS = (
     StepOption("when", expression, "a Python expression", "extract.score > 3", "false: the step is skipped"),
     StepOption("over", expression, "a list, or what gives one", "tickets", "runs the step once per item", "each"),
     StepOption("item", word, "a name for the item", "ticket", "what one item of over= is called", "each"),
-    StepOption("votes", _whole, "a whole number, 2 or more", "5", "asks so often; the majority wins", "votes"),
+    StepOption("votes", _whole, "a whole number, 2 or more", "5", "asks this often; the majority wins", "votes"),
     StepOption("by", word, "the output that is compared", "label", "what the votes are compared by", "votes"),
     StepOption("min", _number(), "the share that must agree, 0 to 1", "0.6", "below it a fallback decides", "votes"),
     StepOption("run", word, "an orchestration of the notebook", "triage", "runs it instead of a prompt", "graph"),

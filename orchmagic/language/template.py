@@ -33,14 +33,6 @@ class Message:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateProblem:
-    """Why a template cannot be read; `line` counts from 0 within it."""
-
-    text: str
-    line: int
-
-
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     import jinja2  # noqa: PLC0415 - heavy
@@ -67,8 +59,8 @@ def tree(template: str) -> nodes.Template:
     return _environment().parse(template)
 
 
-def check(template: str) -> TemplateProblem | None:
-    """What is wrong with the template's syntax, or None."""
+def check(template: str) -> tuple[str, int] | None:
+    """What is wrong with the template's syntax and in which of its lines (from 0), or None."""
     import jinja2  # noqa: PLC0415 - heavy
     from jinja2 import nodes  # noqa: PLC0415 - as above
 
@@ -78,11 +70,11 @@ def check(template: str) -> TemplateProblem | None:
         foreign = next(tree(template).find_all(kinds), None)
     except jinja2.TemplateSyntaxError as error:
         message = (error.message or "syntax error").splitlines()[0]
-        return TemplateProblem(message.rstrip("."), max(error.lineno - 1, 0))
+        return message.rstrip("."), max(error.lineno - 1, 0)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return TemplateProblem(_TOO_DEEP, 0)
+        return _TOO_DEEP, 0
     if foreign is not None:
-        return TemplateProblem("a prompt cannot take in other templates", foreign.lineno - 1)
+        return "a prompt cannot take in other templates", foreign.lineno - 1
     return None
 
 

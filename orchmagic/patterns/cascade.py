@@ -1,4 +1,4 @@
-"""%%cascade: the cheap model answers first; only an answer that fails its checks goes to the next, stronger model."""
+"""%%cascade: the cheapest model answers first; an answer that fails its checks goes to the next, stronger model."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ _PROBABILITY = (
 
 pattern = Pattern(
     name="cascade",
-    summary="The cheapest model answers; only what fails its checks goes up to a stronger one.",
+    summary="The cheapest model answers first. A stronger model is called only if the answer fails its checks.",
     when="Most requests are easy, a few are hard, and a check costs much less than the strong model: code, arithmetic, "
     "extraction, anything with a schema or a test.",
-    breaks="Nothing can check the answer: the cheap model's mistakes then pass; most requests are hard, so that each "
-    "pays for every model. A judge sees less than a test does: measure how often it is wrong.",
+    breaks="Nothing can check the answer, so the cheap model's mistakes pass. Most requests are hard, so each pays for "
+    "every model. A judge is less reliable than a test: measure how often it is wrong.",
     dollars=(0.0005, 0.03),
     seconds=(1, 15),
     example="""\
@@ -139,7 +139,9 @@ verify judge >= 0.8
     build=build,
     controls=("verify",),
     options=(
-        Option("--models", "words", "who answers, from the cheapest to the strongest", "A,B,…"),
-        Option("--judge", "text", "who judges for `verify judge …` (default: the second of --models)", "MODEL"),
+        Option("--models", "words", "the models that answer, from the cheapest to the strongest", "A,B,…"),
+        Option(
+            "--judge", "text", "the model that judges for `verify judge …` (default: the second of --models)", "MODEL"
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""%%chain: steps in order, with checks between them. The cheapest pattern to build and to debug."""
+"""%%chain: steps in order, with gates between them. The cheapest pattern to build and to debug."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchmagic.patterns import Pattern
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """Steps become nodes in a row; a gate becomes a code node with a branch behind it."""
+    """Steps become nodes in a row; a gate becomes a code node with a branch after it."""
     builder = GraphBuilder(cell, options, namespace)
     row = _Row()
     for item in cell.items:
@@ -42,7 +42,7 @@ _WORK = (Call, Code, Sub)
 
 @dataclass
 class _Row:
-    """The nodes in order, and what stands behind a gate: its line, and the node that asks when it is false."""
+    """The nodes in order; by gate its control line, and the node that asks a person when it is false."""
 
     nodes: list[Node] = field(default_factory=list)
     gates: dict[str, Control] = field(default_factory=dict)
@@ -67,9 +67,7 @@ def _add_approval(builder: GraphBuilder, item: Control, row: _Row) -> None:
     """A person approves, edits or rejects what the step above found."""
     subject = next((n.name for n in reversed(row.nodes) if isinstance(n, _WORK) and n.name not in row.gates), None)
     if subject is None:
-        builder.problem(
-            item.line, "`approve` has nothing to approve", "Put it behind the step that a person should see"
-        )
+        builder.problem(item.line, "`approve` has nothing to approve", "Put it after the step that a person should see")
     number = 1 + sum(isinstance(n, Approve) and n.subject is not None for n in row.nodes)
     row.nodes.append(Approve(f"approval_{number}", item.messages[0], subject or row.nodes[0].name if row.nodes else ""))
 
@@ -112,10 +110,10 @@ def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, as
 
 pattern = Pattern(
     name="chain",
-    summary="Steps in a fixed order, each reading what the steps before it found, with checks between them.",
+    summary="Steps in a fixed order. Each reads the outputs of earlier steps; gates check them in between.",
     when="The task always has the same steps: extract then write, draft then polish, look up then answer.",
-    breaks="Inputs differ so much that they need different steps (use %%route); an early wrong step poisons the rest "
-    "unless a gate stands behind it; latency adds up with every step.",
+    breaks="Inputs need different steps (use %%route). A wrong early step makes all later ones wrong unless a gate "
+    "follows it. Every step adds its latency.",
     dollars=(0.001, 0.02),
     seconds=(1, 5),
     example="""\

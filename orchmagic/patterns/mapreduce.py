@@ -22,7 +22,7 @@ MAP, REDUCE = "map", "reduce"
 CHUNKS, GROUPS, RESULT = "chunks", "groups", "result"
 CHUNK, PARTS = "chunk", "parts"
 _OWN = frozenset({CHUNKS, GROUPS, RESULT, CHUNK, PARTS})
-_SIZE = 3500  # tokens: below the 4,000 from which on models overlook what stands in the middle
+_SIZE = 3500  # tokens: from 4,000 on models overlook the middle of a prompt
 _SHARE = 0.05  # of a chunk that the next one repeats
 _NOT_TAKEN = ("over", "item", "when")  # options: both steps always run, once for each of their items
 _LEVELS = 24  # of merging: `pack` leaves two thirds at most, so that these are enough for 16,000 chunks
@@ -57,9 +57,7 @@ def _over(builder: GraphBuilder) -> str:
     """The expression that gives the text or the list."""
     source = str(builder.options.extra.get("over", "")).strip()
     if not source:
-        builder.problem(
-            1, "it is not said what to split", "Add --over and the name of a text or a list: --over document"
-        )
+        builder.problem(1, "there is nothing to split", "Add --over and the name of a text or a list: --over document")
     elif trouble := expression.check(source):
         builder.problem(1, f"--over {source!r} is no expression: {trouble[0]}", "Write a name: --over document")
     elif own := sorted(expression.names(source) & (_OWN | {MAP, REDUCE})):
@@ -100,12 +98,12 @@ _DEFAULT = replace(default_step(REDUCE), messages=(Message("user", _MERGE),))
 
 pattern = Pattern(
     name="mapreduce",
-    summary="Splits a long text at paragraphs and sentences, runs `map` on all chunks side by side and merges what "
-    "they give with `reduce`, in levels when it is too much for one prompt.",
-    when="One input is too long for a prompt that is read well (4,000 tokens), or a list has many items, and each "
-    "piece can be worked on alone.",
-    breaks="What matters is spread over chunks that never meet; the merge is the hard part: every level loses detail; "
-    "parts that stay larger than half a chunk are merged in twos, past the limit.",
+    summary="Splits a long text at paragraphs and sentences and runs `map` on all chunks at once. `reduce` merges the "
+    "results, level by level if they do not fit one prompt.",
+    when="An input is longer than models read reliably (4,000 tokens), or a list has many items, and each piece can be "
+    "processed on its own.",
+    breaks="The answer depends on facts in different chunks. Every level of merging loses detail. Parts larger than "
+    "half a chunk are merged two at a time, even past the limit.",
     dollars=(0.01, 0.5),
     seconds=(5, 60),
     example="""\
@@ -118,8 +116,8 @@ reduce
     build=build,
     step_options=without(*_NOT_TAKEN),
     options=(
-        Option("--over", "text", "the text (or list) to work through, a name or an expression", "NAME"),
+        Option("--over", "text", "the text or list to process: a name or an expression", "NAME"),
         Option("--chunk", "int", "most tokens of a chunk (default 3500)", "TOKENS", least=50),
-        Option("--overlap", "int", "tokens that a chunk repeats of the one before (default 5 %)", "TOKENS"),
+        Option("--overlap", "int", "tokens that a chunk repeats from the one before (default 5 %)", "TOKENS"),
     ),
 )

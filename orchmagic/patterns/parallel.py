@@ -77,12 +77,12 @@ def _side_by_side(builder: GraphBuilder, sections: Sequence[Call | Sub | Code], 
 
 pattern = Pattern(
     name="parallel",
-    summary="Independent sections run side by side, each on its own prompt and model; a merge reads them all. "
-    "With votes= one question is asked several times and the majority wins.",
-    when="Parts of a task do not need each other (checks, aspects, sources) and time matters; or one judgement must "
-    "be more reliable than a single answer (votes).",
-    breaks="A part needs what another one finds (use %%chain); the merge must weigh contradictions it cannot judge; "
-    "votes of one model share its blind spots, and each vote is paid.",
+    summary="Independent sections run at the same time, each with its own prompt and model; `merge` reads them all. "
+    "With votes= a question is asked several times and the majority wins.",
+    when="Parts of a task do not depend on each other (checks, aspects, sources) and latency matters; or one judgement "
+    "must be more reliable than a single answer (votes).",
+    breaks="A part needs the output of another (use %%chain). The merge cannot resolve contradictions between sections. "
+    "Votes of one model share its blind spots, and every vote costs a call.",
     dollars=(0.003, 0.05),
     seconds=(1, 8),
     example="""\

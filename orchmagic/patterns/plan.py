@@ -1,4 +1,4 @@
-"""%%plan: plan typed steps, do those that wait for nothing side by side, look at the results, revise; bounded."""
+"""%%plan: plan typed steps, execute independent ones at the same time, check the results, revise; bounded."""
 
 from __future__ import annotations
 
@@ -188,12 +188,12 @@ _WRITE = "Carry out the task with these results. Use nothing that they do not su
 
 pattern = Pattern(
     name="plan",
-    summary="Plan typed steps, carry them out (side by side where they wait for nothing), reflect, and plan again.",
-    when="The task falls into steps that only show when it is read; which workers are needed is the planner's to say "
-    "(orchestrator and workers: --parallel). Thinker, worker and verifier are plan, execute and reflect with a model "
-    "each.",
-    breaks="The steps are always the same (use %%chain); a weak planner (give it the strongest model and execute a "
-    "cheaper one); each revision pays for a new plan and its steps; the results grow and are sent each time.",
+    summary="A model plans typed steps. They are executed, independent ones at the same time. The results are checked, "
+    "and the plan is revised if needed.",
+    when="The steps depend on the input, so a model must plan them. For orchestrator and workers add --parallel; for "
+    "thinker, worker and verifier give plan, execute and reflect a model each.",
+    breaks="The steps are always the same (use %%chain). The planner is weak: give it the strongest model, and execute "
+    "a cheaper one. Each revision costs a new plan and its steps. All results are sent with every step.",
     dollars=(0.05, 1.5),
     seconds=(5, 90),
     example="""\

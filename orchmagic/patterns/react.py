@@ -74,10 +74,11 @@ def _returns(builder: GraphBuilder) -> Output:
 
 pattern = Pattern(
     name="react",
-    summary="Reason, call a notebook function, read the result, repeat, answer; at most 8 times by default.",
-    when="Which look-ups are needed, and in which order, is only known while the work goes on.",
-    breaks="The path is known beforehand (use %%chain: cheaper, testable); many tools that look alike; small "
-    "models pick wrong tools; every turn sends the whole conversation again.",
+    summary="The model reasons, calls notebook functions, reads their results and repeats until it answers; at most 8 "
+    "iterations by default.",
+    when="The model must decide which look-ups it needs, and in which order, from earlier results.",
+    breaks="The path is known beforehand (use %%chain: cheaper, testable). Many tools are alike. Small models choose "
+    "wrong tools. Every turn sends the whole conversation again.",
     dollars=(0.005, 0.2),
     seconds=(3, 40),
     example="""\
@@ -89,7 +90,7 @@ You help with orders. Cite the order id of every fact.
     options=(
         Option("--tools", "words", "notebook functions that the model may call", "F,G"),
         Option("--approve", "words", "those of them that a person approves before each call", "F,G"),
-        Option("--returns", "text", "the type of the final answer, as behind -> in a step", "TYPE"),
+        Option("--returns", "text", "the type of the final answer, as after -> in a step", "TYPE"),
         *(Option(_flag(o.name), "text", f"{o.help} ({o.kind})", o.example) for o in PARAMETERS),
     ),
     step_options=(),

@@ -40,7 +40,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _like(nodes: Sequence[Node]) -> str | None:
-    """The call whose type the result has; what an inner graph gave stands in the rounds as plain JSON."""
+    """The call whose type the result has; None for an inner graph, whose values are plain JSON."""
     made = next(n for n in nodes if n.name == GENERATE)
     return GENERATE if isinstance(made, Call) and made.each is None else None
 
@@ -55,7 +55,7 @@ def _until(builder: GraphBuilder) -> Control | None:
 
 
 def _nodes(builder: GraphBuilder) -> list[Node]:
-    """The steps in their order, with `generate` told what was wrong and `evaluate` asking for a score."""
+    """The steps in their order: `generate` reads the last feedback, `evaluate` asks for a score."""
     items = steps(builder, (ROUNDS, BEST))
     names = [item.name for item in items]
     if GENERATE not in names:
@@ -132,11 +132,12 @@ _JUDGE = (
 
 pattern = Pattern(
     name="refine",
-    summary="Generate, score, try again with the criticism, until it is good enough; the best round is the result.",
-    when="There are clear criteria, and criticism makes the answer measurably better: texts, translations, code with "
+    summary="Generates an answer, scores it and tries again with the feedback until it is good enough. The best round "
+    "is the result.",
+    when="There are clear criteria, and feedback makes the answer measurably better: texts, translations, code with "
     "tests (`tests = run_tests(generate)` between generate and evaluate).",
-    breaks="The score is vague or the evaluator is as weak as the generator: it then rewards what sounds good; every "
-    "round costs two calls; the first answer is mostly good enough (use %%cascade or a gate).",
+    breaks="The score is vague, or the evaluator is as weak as the generator and rewards what sounds good. Every round "
+    "costs two calls. The first answer is usually good enough (use %%cascade or a gate).",
     dollars=(0.005, 0.1),
     seconds=(4, 40),
     example="""\

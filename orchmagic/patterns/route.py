@@ -1,4 +1,4 @@
-"""%%route: a small classifier picks the one handler that fits; only that handler is paid for."""
+"""%%route: a cheap classifier chooses one handler; only that handler runs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _handler(builder: GraphBuilder, step: Step) -> Node:
 
 def _question(builder: GraphBuilder, step: Step, question: str) -> str:
     if problem := check(question):
-        builder.problem(step.line, problem.text, "Write `{{ name }}` for a value", step.options["ask"].column)
+        builder.problem(step.line, problem[0], "Write `{{ name }}` for a value", step.options["ask"].column)
         return ""
     return question
 
@@ -199,7 +199,7 @@ MORE = """\
 ## Routers that ask no model
 
 - `router = pick(question)`: a function of the notebook that returns the name of a handler.
-- `billing(match="refund|invoice"): …`: regular expressions, in the order of the handlers; upper and lower case are one.
+- `billing(match="refund|invoice"): …`: regular expressions, tried in the order of the handlers; case is ignored.
 - `router(by=meaning)`: the handler whose description is nearest to the question, by embeddings on this machine.
   It needs `pip install "orchmagic[semantic]"`, costs nothing and takes 5 to 20 ms. English only.
 
@@ -215,15 +215,15 @@ human(ask="Please answer: {{ question }}"): anything legal, angry or unclear
 
 `on=` may be left out where the handlers read only one value. `examples=` is a list, or a variable of the notebook.
 
-**The confidence** is the softmax (at 0.05) of the handlers' likenesses and of a fixed 0.35 for "none of them".
-Likeness is half the cosine to the nearest of description and examples, half that to their mean. Below
-`--min-confidence` comes `--otherwise`. What a handler is *not* ("anything else") is no description to compare with:
+**The confidence** is the softmax (temperature 0.05) of the handlers' similarities and of a fixed 0.35 for "none of
+them". The similarity is the mean of two cosines: to the nearest of description and examples, and to their average.
+Below `--min-confidence` the request goes to `--otherwise`. "Anything else" describes no meaning that can be compared:
 leave such questions to `--otherwise`.
 
 Measured by `benchmarks/routing.py` on Banking77 (questions to a bank): eight of its 77 intents at a time, 20 draws,
-the intent's name as description. The two constants were chosen on other draws of the same data, so expect a little
-less. The last columns are what has a confidence of 0.5 though no handler is for it: Quora's questions, and questions
-of eight other intents.
+the intent's name as description. The two constants were chosen on other draws of the same data, so expect slightly
+lower figures. The last two columns are false accepts: the share of questions that no handler is for (Quora's
+questions, and questions of eight other intents) but that got a confidence of 0.5.
 
 | examples a handler | right | confidence of 0.5 | right of these | of another topic | of a neighbour |
 |---|---|---|---|---|---|
@@ -231,18 +231,18 @@ of eight other intents.
 | 3 | 94 % | 97 % | 95 % | 1 % | 60 % |
 | 5 | 95 % | 97 % | 96 % | 1 % | 61 % |
 
-So what is near to a handler and not meant for it is often taken for it; with all 77 intents at once 62 % are right
-without examples, 79 % with five. Measure it on your own questions before you trust it.
+So a question that is close to a handler but not meant for it is often accepted. With all 77 intents at once 62 % are
+right without examples, 79 % with five. Measure it on your own questions first.
 
-The export of such a route is refused: a module would need the embedding model. The other routers leave the notebook.
+Such a route cannot be exported: a module would need the embedding model. Routes with the other routers can.
 """
 
 pattern = Pattern(
     name="route",
-    summary="A cheap classifier picks one of several handlers; each handler has its own prompt and model.",
+    summary="A cheap classifier chooses one of several handlers. Each handler has its own prompt and model.",
     when="Requests fall into a few kinds that need different prompts, models or people.",
-    breaks="The router is a single point of failure: measure it (95 % or more); kinds that overlap; "
-    "requests of two kinds at once.",
+    breaks="The router is a single point of failure: measure it (95 % or more). Kinds overlap, or one request is of "
+    "two kinds.",
     dollars=(0.002, 0.03),
     seconds=(1, 6),
     example="""\
@@ -259,7 +259,7 @@ human(ask="Please answer: {{ question }}"): anything legal, angry or unclear
     build=build,
     step_options=(*without("votes", "by", "min"), *_OWN, _BY, _ON),
     options=(
-        Option("--otherwise", "text", "the handler for what no label fits, or too unsure a label", "HANDLER"),
+        Option("--otherwise", "text", "the handler if no label fits or the router is too unsure", "HANDLER"),
         Option("--min-confidence", "float", "below this confidence (0..1) --otherwise takes over", "P"),
     ),
 )

@@ -1,4 +1,4 @@
-"""%%team: a supervisor says who of several agents works next, on what; all they find stands in one workspace."""
+"""%%team: a supervisor gives the next task to one of several agents; all results are in one shared workspace."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:
-    """A prompt, a prompt with tools of its own, or another orchestration. Its failure is told to the supervisor."""
+    """A prompt, a prompt with tools of its own, or another orchestration. The supervisor reads its failure."""
     if "run" in step.options:
         node = builder.step(step, also=(_TOOLS,))
         if isinstance(node, Sub):
@@ -63,10 +63,12 @@ def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:
 
 def _briefing(step: Step) -> tuple[Message, ...]:
     """What the agent is, and what it is asked now."""
-    said = step.messages or (Message("system", literal(f"You are the {step.name}: {step.description or step.name}")),)
-    if len(said) == 1:
-        said = (replace(said[0], role="system"),)
-    return said if SUPERVISOR in read(said) else (*said, Message("user", _TASK))
+    briefing = step.messages or (
+        Message("system", literal(f"You are the {step.name}: {step.description or step.name}")),
+    )
+    if len(briefing) == 1:
+        briefing = (replace(briefing[0], role="system"),)
+    return briefing if SUPERVISOR in read(briefing) else (*briefing, Message("user", _TASK))
 
 
 def _supervisor(builder: GraphBuilder, step: Step, members: Sequence[Step]) -> Call:
@@ -125,12 +127,12 @@ _TASK = (
 
 pattern = Pattern(
     name="team",
-    summary="A supervisor gives tasks to agents with their own prompts, models and tools, over one shared workspace.",
-    when="The work needs different skills or tools in an order that only shows while it goes on, and no agent should "
-    "hold the tools of another.",
-    breaks="The order is known: write it down with %%chain or %%plan. Fixed roles (thinker, worker, verifier) are a "
-    "%%plan with three models: `plan(model=…)` thinks, `execute(model=…)` works, `reflect(model=…)` verifies and sends "
-    "work back. The workspace grows with every turn, and all of it is sent each time.",
+    summary="A supervisor gives tasks to agents with their own prompts, models and tools. They share one workspace.",
+    when="The work needs different skills or tools, the order depends on earlier results, and no agent should have the "
+    "tools of another.",
+    breaks="The order is known: use %%chain or %%plan. Fixed roles (thinker, worker, verifier) are a %%plan with three "
+    "models: `plan(model=…)` thinks, `execute(model=…)` works, `reflect(model=…)` verifies and sends work back. The "
+    "workspace grows with every turn, and all of it is sent each time.",
     dollars=(0.02, 1.0),
     seconds=(10, 120),
     example="""\

@@ -321,7 +321,7 @@ def test_verify_may_have_a_prompt_and_approve_has_a_question() -> None:
         ("a\n\tx\n    y", 4, 0, "tabs and spaces mixed"),
         ("a\n    system:\n    user: x", 3, 0, "the system message is empty"),
         ("gate", 2, 4, "an expression is missing. Write `gate EXPRESSION else retry 2`"),
-        ("gate x else", 2, 11, "no action behind `else`"),
+        ("gate x else", 2, 11, "no action after `else`"),
         ("gate x else retyr 2", 2, 12, "'retyr' is no action"),
         ("gate x else retyr 2", 2, 12, "did you mean 'retry'?"),
         ("gate x else retry", 2, 17, "`retry` needs a number"),

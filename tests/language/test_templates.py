@@ -113,9 +113,9 @@ def test_any_text_is_read_or_refused(source: str) -> None:
 def test_a_syntax_problem_names_its_line(source: str, line: int, words: str) -> None:
     problem = check(source)
     assert problem is not None
-    assert problem.line == line
-    assert words in problem.text
-    assert "\n" not in problem.text
+    assert problem[1] == line
+    assert words in problem[0]
+    assert "\n" not in problem[0]
 
 
 def test_reading_a_template_computes_nothing() -> None:
