@@ -81,7 +81,7 @@ pattern = Pattern(
     "With votes= a question is asked several times and the majority wins.",
     when="Parts of a task do not depend on each other (checks, aspects, sources) and latency matters; or one judgement "
     "must be more reliable than a single answer (votes).",
-    breaks="A part needs the output of another (use %%chain). The merge cannot resolve contradictions between sections. "
+    breaks="A part needs the output of another (use %%chain). The merge cannot resolve contradictions of sections. "
     "Votes of one model share its blind spots, and every vote costs a call.",
     dollars=(0.003, 0.05),
     seconds=(1, 8),
