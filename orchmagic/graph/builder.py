@@ -96,22 +96,18 @@ class GraphBuilder:
     def _votes(self, step: Step, given: Mapping[str, Any]) -> Votes | None:
         if "votes" not in given:
             for name in ("by", "min"):
-                if name in given:
+                if name in given and "votes" not in step.options:
                     self.problem(step.line, f"{name}= needs votes=", "Write for example votes=5")
             return None
         fields = [f.name for f in (step.output or TEXT).fields]
         by, count, least = given.get("by", fields[0] if fields else ""), given["votes"], given.get("min", 0.0)
         column = step.options["votes"].column
-        if count <= 1:
-            self.problem(step.line, f"votes={count} is no vote", "Write 2 or more: votes=5", column)
         if by and by not in fields:
             write = f"Write one of its outputs: {', '.join(fields) or 'it has one value, so leave by= out'}"
             self.problem(step.line, f"by={by} is no output of {step.name!r}", f"{write}{nearest(by, fields)}", column)
         if "seed" in given:
             found = "seed= beside votes=, so that all votes may be the same answer"
             self.problem(step.line, found, "Leave seed= out", step.options["seed"].column)
-        if not 0 <= least <= 1:
-            self.problem(step.line, f"min={least:g} is no share", "Write 0 to 1, such as min=0.6", column)
         return Votes(count, by, least)
 
     def read(self, step: Step, options: Iterable[StepOption]) -> dict[str, Any]:

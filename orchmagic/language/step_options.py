@@ -93,6 +93,8 @@ def _cache_policy(value: Value) -> str:
 
 
 _whole = _number(whole=True)
+_several = _number(2, whole=True)
+_share = _number(most=1)
 _STOPS = 4  # texts that endpoints take
 _EFFORTS = ("none", "minimal", "low", "medium", "high")
 
@@ -100,7 +102,7 @@ STEP_OPTIONS = (
     StepOption("model", word, "a model or alias", "large", "the model that is asked, instead of the run's"),
     StepOption("fallback", words, "one or more models", "large", "models to try when that one fails"),
     StepOption("temperature", _number(), "a number", "0.2", "how freely the model chooses its words", "parameters"),
-    StepOption("top_p", _number(most=1), "a number from 0 to 1", "0.9", "only the likeliest words", "parameters"),
+    StepOption("top_p", _share, "a number from 0 to 1", "0.9", "only the likeliest words", "parameters"),
     StepOption("seed", _whole, "a whole number", "7", "repeatable replies, if the endpoint can", "parameters"),
     StepOption("stop", _stops, "a quoted text, or a list of at most 4", '"END"', "ends the reply", "parameters"),
     StepOption(
@@ -117,9 +119,9 @@ STEP_OPTIONS = (
     StepOption("when", expression, "a Python expression", "extract.score > 3", "false: the step is skipped"),
     StepOption("over", expression, "a list, or what gives one", "tickets", "runs the step once per item", "each"),
     StepOption("item", word, "a name for the item", "ticket", "what one item of over= is called", "each"),
-    StepOption("votes", _whole, "a whole number, 2 or more", "5", "asks this often; the majority wins", "votes"),
+    StepOption("votes", _several, "a whole number, 2 or more", "5", "asks this often; the majority wins", "votes"),
     StepOption("by", word, "the output that is compared", "label", "what the votes are compared by", "votes"),
-    StepOption("min", _number(), "the share that must agree, 0 to 1", "0.6", "below it a fallback decides", "votes"),
+    StepOption("min", _share, "the share that must agree, 0 to 1", "0.6", "below it a fallback decides", "votes"),
     StepOption("run", word, "an orchestration of the notebook", "triage", "runs it instead of a prompt", "graph"),
 )  # fmt: skip
 CALL_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field not in {"each", "votes", "graph"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from orchmagic.core.numbers import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, FAIL, STOP, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node, Sub
-from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.cell import Action, Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
@@ -90,22 +90,20 @@ def _links(builder: GraphBuilder, row: _Row) -> list[Link]:
 
 
 def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, ask: str | None) -> Branch:
-    passed = Arm(True, following)
-    why = f"gate {gate.expression}"
-    kind = item.action.kind if item.action else "fail"
-    argument = item.action.argument if item.action else ""
-    if kind == "stop":
-        return Branch(gate.name, gate.name, (passed,), STOP, str(argument))
-    if kind == "ask":
-        assert ask is not None
-        return Branch(gate.name, gate.name, (passed,), ask, why)
-    if kind == "retry" and gate.again:
-        return Branch(gate.name, gate.name, (passed, Arm(False, gate.again, int(argument))), FAIL, why)
-    if kind == "goto":
-        limit = builder.limits.max_iterations
-        cap = f"`goto {argument}` was taken {counted(limit, 'time')}"
-        return Branch(gate.name, gate.name, (passed, Arm(False, str(argument), limit)), CAP, cap)
-    return Branch(gate.name, gate.name, (passed,), FAIL, why)
+    arms = [Arm(True, following)]
+    otherwise, why = FAIL, f"gate {gate.expression}"
+    match item.action:
+        case Action("stop", reason):
+            otherwise, why = STOP, str(reason)
+        case Action("ask") if ask:
+            otherwise = ask
+        case Action("retry", times) if gate.again:
+            arms.append(Arm(False, gate.again, int(times)))
+        case Action("goto", step):
+            limit = builder.limits.max_iterations
+            arms.append(Arm(False, str(step), limit))
+            otherwise, why = CAP, f"`goto {step}` was taken {counted(limit, 'time')}"
+    return Branch(gate.name, gate.name, tuple(arms), otherwise, why)
 
 
 pattern = Pattern(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,23 +26,18 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     limit = (until.maximum if until else None) or builder.limits.max_iterations
     nodes = _nodes(builder)
     names = [n.name for n in nodes]
-    evaluate = nodes[names.index(EVALUATE)]
+    made, evaluate = nodes[names.index(GENERATE)], nodes[names.index(EVALUATE)]
     met = until.expression if until else "True"
     score = _score(builder, evaluate, met)
     entry = f'"round": len({ROUNDS} or []) + 1, "score": {score}, "met": bool({met}), "value": {GENERATE}'
     rounds = Code(ROUNDS, f"[*({ROUNDS} or []), {{{entry}}}]")
     # among equals the latest: it has read the most criticism
-    best = Code(BEST, 'max(reversed(rounds), key=lambda r: (r["met"], r["score"]))["value"]', like=_like(nodes))
+    like = GENERATE if isinstance(made, Call) and made.each is None else None  # values of an inner graph are plain JSON
+    best = Code(BEST, 'max(reversed(rounds), key=lambda r: (r["met"], r["score"]))["value"]', like=like)
     nodes += [rounds, best]
     why = f"{limit} round{'s were' if limit > 1 else ' was'} not enough; the best one is the result"
     end = Branch(BEST, 'rounds[-1]["met"]', (Arm(True, END), Arm(False, GENERATE, limit - 1)), CAP, why)
     return builder.build(nodes, [*row(nodes), end], [GENERATE, BEST])
-
-
-def _like(nodes: Sequence[Node]) -> str | None:
-    """The call whose type the result has; None for an inner graph, whose values are plain JSON."""
-    made = next(n for n in nodes if n.name == GENERATE)
-    return GENERATE if isinstance(made, Call) and made.each is None else None
 
 
 def _until(builder: GraphBuilder) -> Control | None:
@@ -75,23 +70,17 @@ def _node(builder: GraphBuilder, item: Step | CodeStep, made: Step | CodeStep) -
     if isinstance(item, CodeStep):
         return builder.code(item)
     settings: dict[str, Any] = {}
-    if item.name == EVALUATE and "run" not in item.options:
-        settings = _evaluating(item, made)
+    if item.name == EVALUATE and "run" not in item.options and not item.messages:
+        question = f"Task:\n{task(made.messages)}\n\n" if isinstance(made, Step) and made.messages else ""
+        score = Output("fields", (Field("score", "float"), Field("feedback", "str")))
+        messages = (Message("system", _JUDGE), Message("user", f"{question}Answer:\n{{{{ generate }}}}"))
+        settings = {"messages": messages, "output": item.output or score}
     node = builder.step(item, **settings)
     if item.name == EVALUATE and node.each is not None:
         builder.problem(item.line, "`over=` of `evaluate`", "Leave it out: a round has one score")
     if item.name == GENERATE and isinstance(node, Call):
         return replace(node, messages=append_context(node.messages, (EVALUATE,), _AGAIN))
     return node
-
-
-def _evaluating(item: Step, made: Step | CodeStep) -> dict[str, Any]:
-    if item.messages:
-        return {}
-    question = f"Task:\n{task(made.messages)}\n\n" if isinstance(made, Step) and made.messages else ""
-    score = Output("fields", (Field("score", "float"), Field("feedback", "str")))
-    messages = (Message("system", _JUDGE), Message("user", f"{question}Answer:\n{{{{ generate }}}}"))
-    return {"messages": messages, "output": item.output or score}
 
 
 def _score(builder: GraphBuilder, node: Node, met: str) -> str:

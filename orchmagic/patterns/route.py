@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from orchmagic.errors import nearest
 from orchmagic.graph.builder import GraphBuilder, literal
-from orchmagic.graph.model import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node
+from orchmagic.graph.model import END, FAIL, Approve, Arm, Branch, Call, Code, Edge, Graph, Node
 from orchmagic.language.annotations import Field, Output
 from orchmagic.language.builtin_prompts import LABELS
 from orchmagic.language.cell import Cell, CodeStep, Step
@@ -16,7 +15,7 @@ from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.step_options import StepOption, expression, text, without, word
 from orchmagic.language.template import Message, check, names
 from orchmagic.patterns import Pattern
-from orchmagic.patterns._roles import code, controls, default_step, steps
+from orchmagic.patterns._roles import code, controls, default_step, row, steps
 
 ROUTER = "router"
 
@@ -45,29 +44,22 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     decide = _router(builder, router, handlers)
     otherwise = _otherwise(builder, [n.name for n in ends])
     chain = [*before, decide]
-    links: list[Link] = [Edge(a.name, b.name) for a, b in pairwise(chain)]
-    links.append(_branch(builder, decide, ends, otherwise))
-    links += [Edge(n.name, END) for n in ends]
+    links = [*row(chain), _branch(builder, decide, ends, otherwise), *(Edge(n.name, END) for n in ends)]
     return builder.build([*chain, *ends], links, [n.name for n in ends])
 
 
 def _handler(builder: GraphBuilder, step: Step) -> Node:
     if "ask" in step.options:
         question = builder.read(step, _OWN).get("ask", "")
-        return Approve(step.name, Message("user", _question(builder, step, question)))
+        if problem := check(question):
+            builder.problem(step.line, problem[0], "Write `{{ name }}` for a value", step.options["ask"].column)
+        return Approve(step.name, Message("user", "" if problem else question))
     if "run" in step.options:
         return builder.step(step, also=(_MATCH, _EXAMPLES))
     if not step.messages:
         write = 'Write one below it, indented, or ask="…", or run=ORCHESTRATION'
         builder.problem(step.line, f"handler {step.name!r} has no prompt", write)
     return builder.call(step, also=_OWN)
-
-
-def _question(builder: GraphBuilder, step: Step, question: str) -> str:
-    if problem := check(question):
-        builder.problem(step.line, problem[0], "Write `{{ name }}` for a value", step.options["ask"].column)
-        return ""
-    return question
 
 
 def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Sequence[Step]) -> Call | Code:

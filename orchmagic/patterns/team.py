@@ -38,7 +38,8 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         builder.problem(1, "a team needs agents", "Write `writer: writes and revises the copy` and a prompt below")
     agents = [_agent(builder, step) for step in members]
     boss = _supervisor(builder, lead, members)
-    latest = Code(LATEST, _result(members))
+    values = ", ".join(f'"{m.name}": {m.name}' for m in members)
+    latest = Code(LATEST, f"{{{values}}}[{SUPERVISOR}.next]")
     error = f"errors.get({SUPERVISOR}.next) if {LATEST} is None else None"
     turn = f'"agent": {SUPERVISOR}.next, "task": {SUPERVISOR}.task, "result": {LATEST}, "error": {error}'
     workspace = Code(WORKSPACE, f"[*({WORKSPACE} or []), {{{turn}}}]")
@@ -98,11 +99,6 @@ def _goal(builder: GraphBuilder, members: Sequence[Step]) -> tuple[Message, ...]
             1, "the supervisor has no goal", "Write `supervisor` and, indented below it, `Goal: {{ brief }}`"
         )
     return (Message("user", "\n".join(f"{{{{ {n} }}}}" for n in names)),)
-
-
-def _result(members: Sequence[Step]) -> str:
-    values = ", ".join(f'"{m.name}": {m.name}' for m in members)
-    return f"{{{values}}}[{SUPERVISOR}.next]"
 
 
 def _links(members: Sequence[Step], turns: int) -> list[Link]:
