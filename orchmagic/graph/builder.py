@@ -94,13 +94,13 @@ class GraphBuilder:
         return Each(given["over"], given.get("item", "item"))
 
     def _votes(self, step: Step, given: Mapping[str, Any]) -> Votes | None:
-        if "votes" not in given:
+        if "votes" not in step.options:
             for name in ("by", "min"):
-                if name in given and "votes" not in step.options:
+                if name in given:
                     self.problem(step.line, f"{name}= needs votes=", "Write for example votes=5")
             return None
         fields = [f.name for f in (step.output or TEXT).fields]
-        by, count, least = given.get("by", fields[0] if fields else ""), given["votes"], given.get("min", 0.0)
+        by, count, least = given.get("by", fields[0] if fields else ""), given.get("votes", 2), given.get("min", 0.0)
         column = step.options["votes"].column
         if by and by not in fields:
             write = f"Write one of its outputs: {', '.join(fields) or 'it has one value, so leave by= out'}"

@@ -182,7 +182,7 @@ PLAIN = CELL.format(chunk=400, options="")
 @pytest.mark.parametrize(
     ("cell", "told"),
     [
-        (PLAIN.replace("--over document ", ""), "it is not said what to split"),
+        (PLAIN.replace("--over document ", ""), "there is nothing to split"),
         (PLAIN.replace("--over document", "--over 'a b'"), "is no expression"),
         (PLAIN.replace("--over document", "--over chunks"), "a name of the pattern itself"),
         (PLAIN.replace("--over document", "--over chunk"), "a name of the pattern itself"),
