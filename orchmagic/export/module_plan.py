@@ -14,9 +14,9 @@ from orchmagic.export.notebook_code import Copied
 from orchmagic.graph import standard_types
 from orchmagic.graph.functions import FUNCTIONS, STAYS
 from orchmagic.graph.model import Call, Graph, Sub, Tools
-from orchmagic.graph.output_types import annotation_names
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.standard_types import STANDARD_TYPES, standard_classes, standard_names
+from orchmagic.language.annotations import annotation_names
 from orchmagic.models import Deployment, Pool, images
 
 

@@ -11,7 +11,8 @@ from orchmagic.export.formatting import call
 from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.graph.model import Approve, Branch, Call, Code, Node, Sub, Tools
-from orchmagic.graph.output_types import OutputType, annotation_names
+from orchmagic.graph.output_types import OutputType
+from orchmagic.language.annotations import annotation_names
 
 _SCALARS: dict[type, str] = {str: "str", bool: "bool", int: "int", float: "float"}
 _ALWAYS: Mapping[str, str] = {"messages": 'state.get("messages", [])', "errors": 'state.get("errors", {})'}

@@ -224,11 +224,8 @@ class GraphBuilder:
         for name in inputs:
             hint = nearest(name, own - {"messages", "visits", "errors"})
             if name not in self.namespace and hint and name not in (self.options.inputs or ()):
-                self.problem(
-                    self._line_of(name),
-                    f"{name!r} is no step and no notebook variable",
-                    f"Write a known name{hint}",
-                )
+                what = f"{name!r} is no step and no notebook variable"
+                self.problem(self._line_of(name), what, f"Write a known name{hint}")
 
     def _chosen(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
         chosen = self.options.inputs
@@ -244,11 +241,9 @@ class GraphBuilder:
                 try:
                     resolve(node.name, node.output, self.namespace, confidence=node.confidence)
                 except Exception as error:  # noqa: BLE001 - Pydantic and user classes raise anything; all become one line
-                    self.problem(
-                        self._lines.get(node.name, 1),
-                        f"the output of {node.name!r} cannot be used: {str(error).splitlines()[0]}",
-                        "Write Python types, a Pydantic model, a dataclass or an Enum of the notebook",
-                    )
+                    what = f"the output of {node.name!r} cannot be used: {str(error).splitlines()[0]}"
+                    write = "Write Python types, a Pydantic model, a dataclass or an Enum of the notebook"
+                    self.problem(self._lines.get(node.name, 1), what, write)
 
     def _line_of(self, piece: str) -> int:
         return next((i for i, text in enumerate(self.cell.body.split("\n"), 2) if piece in text), 1)

@@ -13,8 +13,8 @@ from orchmagic.errors import nearest
 from orchmagic.graph.composition import definition, free
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Approve, Call, Code, Link, Node, Sub, Tools, arrows
-from orchmagic.graph.output_types import annotation_names
 from orchmagic.language import expression, template
+from orchmagic.language.annotations import annotation_names
 
 Finding: TypeAlias = tuple[str, str, str]
 _OUTCOME = {"agreement", "dissent", "tie", "decided"}  # fields that votes add

@@ -294,7 +294,7 @@ def _known_values(graph: Graph, known: Mapping[str, object]) -> dict[str, object
     found = dict(known)
     for node in graph.nodes:
         if isinstance(node, Code) and not node.gate and node.when is None and node.name not in known:
-            found |= dict(_value(node.name, node.expression, found))
+            found |= _value(node.name, node.expression, found)
     return found
 
 
@@ -302,26 +302,26 @@ def _given(inner: Graph, pairs: tuple[tuple[str, str], ...], known: Mapping[str,
     """The inputs of an inner graph that are known."""
     named = dict(pairs)
     found = {n: known[n] for n in inner.inputs if n not in named and n in known}
-    return found | {k: v for n, source in named.items() for k, v in _value(n, source, known)}
+    for name, source in pairs:
+        found |= _value(name, source, known)
+    return found
 
 
 def _items(each: Each, known: Mapping[str, object]) -> int | None:
     """How many items there will be; None if that is not known yet."""
-    for _, value in _value("items", each.over, known):
-        try:
-            return len(value)  # type: ignore[arg-type]  # what has no length is not known
-        except TypeError:
-            return None
-    return None
+    try:
+        return len(_value("items", each.over, known)["items"])  # type: ignore[arg-type]  # its TypeError is caught
+    except (KeyError, TypeError):  # not known, or without a length
+        return None
 
 
-def _value(name: str, source: str, known: Mapping[str, object]) -> list[tuple[str, object]]:
-    """(name, value), or nothing when it does not follow from `known`."""
+def _value(name: str, source: str, known: Mapping[str, object]) -> dict[str, object]:
+    """The value by its name; empty if it does not follow from `known`."""
     scope = {**FUNCTIONS, **known}
     reads = expression.names(source)
     if not reads <= scope.keys() or sum(len(str(known[n])) for n in reads & known.keys()) > _LONG:
-        return []
+        return {}
     try:
-        return [(name, expression.evaluate(source, scope))]
+        return {name: expression.evaluate(source, scope)}
     except Exception:  # noqa: BLE001 - then it is not known; the run will say what is wrong
-        return []
+        return {}

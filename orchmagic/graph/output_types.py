@@ -22,15 +22,13 @@ from orchmagic.core.portable import FENCE, UnfitReplyError, as_object, field_nam
 from orchmagic.errors import InputError, OutputError, nearest
 from orchmagic.graph import standard_types
 from orchmagic.language import expression
-from orchmagic.language.annotations import TYPING, annotation_names, parse_output
+from orchmagic.language.annotations import TYPING
 from orchmagic.models import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchmagic.language.annotations import Output
-
-__all__ = ["OutputType", "annotation_names", "camel", "parse_output", "resolve", "voted"]
 
 _SHARE = Annotated[float, Field(ge=0, le=1)]
 

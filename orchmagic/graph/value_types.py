@@ -20,14 +20,13 @@ class ValueTypes:
         self._nodes: dict[str, Node] = {n.name: n for n in graph.nodes}
         self.requested: dict[str, OutputType] = {}
         self.inner: dict[str, ValueTypes] = {}
-        self._voted: dict[str, OutputType] = {}
+        self._values: dict[str, OutputType] = {}
         for node in graph.nodes:
             match node:
                 case Call():
                     found = resolve(node.name, node.output, namespace, confidence=node.confidence)
                     self.requested[node.name] = found
-                    if node.votes:
-                        self._voted[node.name] = voted(found)
+                    self._values[node.name] = voted(found) if node.votes else found
                 case Sub():
                     self.inner[node.name] = ValueTypes(node.graph, namespace)
                 case _:
@@ -50,7 +49,7 @@ class ValueTypes:
             return None
         if name in self.inner:
             return self.inner[name].typed(value["step"], value["value"])
-        kind = self._voted.get(name) or self.requested.get(name)
+        kind = self._values.get(name)
         return value if kind is None else kind.rebuild(value)
 
     def accept(self, name: str, value: Any, like: Any = None) -> None:

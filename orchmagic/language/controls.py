@@ -61,15 +61,11 @@ def _split_action(head: SourceLine, source: str, start: int, problems: list[Prob
         if tail and expression.check(source[:at]) is None:
             name = tail.group(1)
             found = f"{name!r} is no action" if name else "no action after `else`"
-            write = f"Write {_action_forms()}{nearest(name, ACTIONS)}"
+            *forms, last = (f"`{action.example}`" for action in ACTIONS.values())
+            write = f"Write {', '.join(forms)} or {last}{nearest(name, ACTIONS)}"
             problems.append(head.problem(start + at + tail.start(1), found, write))
             return source[:at], None
     return source, None
-
-
-def _action_forms() -> str:
-    *forms, last = (f"`{action.example}`" for action in ACTIONS.values())
-    return f"{', '.join(forms)} or {last}"
 
 
 def _read_action(head: SourceLine, kind: ActionKind, source: str, at: int, problems: list[Problem]) -> Action | None:

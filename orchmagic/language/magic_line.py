@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from orchmagic.language.step_options import StepOption
 
-__all__ = ["BASE", "HelpRequested", "Option", "RunOptions", "parse_options", "seconds", "usage"]
-
 Kind: TypeAlias = Literal["flag", "text", "words", "int", "float", "seconds", "keep", "money"]
 
 # An open quote runs to the end of the line.

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from orchmagic.errors import nearest
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import Call, Graph, Tools
-from orchmagic.graph.output_types import parse_output
 from orchmagic.graph.resolution import bound
-from orchmagic.language.annotations import TEXT, Output
+from orchmagic.language.annotations import TEXT, Output, parse_output
 from orchmagic.language.cell import Cell
 from orchmagic.language.magic_line import Option, RunOptions
 from orchmagic.language.step_options import PARAMETERS
@@ -64,11 +63,8 @@ def _returns(builder: GraphBuilder) -> Output:
     try:
         return parse_output(str(source))
     except ValueError as error:
-        builder.problem(
-            1,
-            f"--returns {source!r} cannot be read: {error}",
-            'Write --returns "answer: str, ids: list[str]"',
-        )
+        write = 'Write --returns "answer: str, ids: list[str]"'
+        builder.problem(1, f"--returns {source!r} cannot be read: {error}", write)
         return TEXT
 
 

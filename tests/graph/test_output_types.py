@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, computed_field
 
 from orchmagic.errors import InputError, OutputError
-from orchmagic.graph.output_types import OutputType, parse_output, resolve
+from orchmagic.graph.output_types import OutputType, resolve
+from orchmagic.language.annotations import parse_output
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 

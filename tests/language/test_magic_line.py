@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchmagic.core.validators import CachePolicy, cache_policy
+from orchmagic.core.validators import CachePolicy, cache_policy, seconds
 from orchmagic.errors import CellError, Problem
-from orchmagic.language.magic_line import BASE, HelpRequested, Option, RunOptions, parse_options, seconds, usage
+from orchmagic.language.magic_line import BASE, HelpRequested, Option, RunOptions, parse_options, usage
 
 PATIENT = settings(deadline=None)  # the first example pays for the imports
 
