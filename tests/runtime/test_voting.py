@@ -161,12 +161,12 @@ def test_a_vote_that_does_not_fit_is_asked_again_by_itself(notebook):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("x(votes=1) -> a: str", "votes=1 is no vote"),
-        ("x(votes=0) -> a: str", "votes=0 is no vote"),
+        ("x(votes=1) -> a: str", "votes=1 cannot be read"),
+        ("x(votes=0) -> a: str", "votes=0 cannot be read"),
         ("x(votes=2.5) -> a: str", "votes=2.5 cannot be read"),
         ("x(votes=3, by=b) -> a: str", "by=b is no output of 'x'"),
         ("x(votes=3, by=a) -> str", "it has one value, so leave by= out"),
-        ("x(votes=3, min=2) -> a: str", "min=2 is no share"),
+        ("x(votes=3, min=2) -> a: str", "min=2 cannot be read"),
         ("x(by=a) -> a: str", "by= needs votes="),
         ("x(min=0.5) -> a: str", "min= needs votes="),
     ],
