@@ -107,6 +107,11 @@ def test_a_known_list_tells_how_many_items_there_will_be(notebook):
     assert (found.calls.low, found.calls.high) == (4, 4)
 
 
+def test_what_has_no_length_is_an_unknown_number_of_items(notebook):
+    found = of(notebook, MAP.replace("over=docs", "over=reversed(docs)"), docs=["a", "b"])
+    assert (found.calls.low, found.calls.high) == (1, math.inf)
+
+
 @pytest.mark.parametrize(("characters", "most"), [(900_000, 3), (1_100_000, math.inf)])
 def test_a_code_step_is_worked_out_beforehand_up_to_a_million_characters(notebook, characters, most):
     cell = "%%chain\nparts = [docs[:9]] * 2\nlines(over=parts, max_tokens=1)\n    {{ item }}\nreply(max_tokens=1)\n    Hi\n"
