@@ -97,10 +97,10 @@ class Audit:
             return
         self._complained = True
         with suppress(AuditWarning):  # where warnings are errors, too, the run goes on
-            told = (
+            problem = (
                 f"the audit log {self.path} cannot be written ({error.strerror or error}) and lacks lines from now on"
             )
-            warnings.warn(f"{told}: mend it, or {_OFF}", AuditWarning, stacklevel=2)
+            warnings.warn(f"{problem}: mend it, or {_OFF}", AuditWarning, stacklevel=2)
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:

@@ -77,17 +77,17 @@ def remarks(record: Record, *, above: bool = False) -> Iterator[str]:
         return
     since = record.usual["since"]
     cost, seconds = humanize.money(record.cost, record.unpriced), humanize.seconds(record.seconds)
-    told = (
+    measures = (
         ("cost", record.cost, cost, "dollars", humanize.money),
         ("took", record.seconds, seconds, "seconds", humanize.seconds),
     )
-    for verb, value, said, side, say in told:
+    for verb, value, amount, side, written in measures:
         low, high = record.usual[side]
         fresh = value and record.calls and not record.cached and not record.recalled and not record.unpriced
         if value > high or (value < low and fresh and not above):
             way = "more" if value > high else "less"
             yield (
-                f"It {verb} {said}, {way} than the {say(low)} to {say(high)} "
+                f"It {verb} {amount}, {way} than the {written(low)} to {written(high)} "
                 f"that are usual for {record.pattern} ({since})"
             )
 

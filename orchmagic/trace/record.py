@@ -158,8 +158,8 @@ class Record:
         from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy; five times as fast as `asdict`
 
         data = to_jsonable_python(self, fallback=repr)
-        for told, span in zip(data["spans"], self.spans, strict=True):
-            told["why"] = [reasons.to_json(reason) for reason in span.why]
+        for item, span in zip(data["spans"], self.spans, strict=True):
+            item["why"] = [reasons.to_json(reason) for reason in span.why]
         return {"version": VERSION, **data}
 
     @classmethod

@@ -90,8 +90,8 @@ def again(record: Record, step: Span) -> str:
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     retried = sum(s.status == "retried" for ask in asks for s in record.inside(ask))
     asked = sum(s.status == "retried" for s in asks)
-    told = [counted(retried, "retry", "retries")] if retried else []
-    return ", ".join(told + ([counted(asked, "re-ask")] if asked else []))
+    counts = [counted(retried, "retry", "retries")] if retried else []
+    return ", ".join(counts + ([counted(asked, "re-ask")] if asked else []))
 
 
 def story(record: Record, step: Span) -> tuple[str, ...]:

@@ -53,12 +53,12 @@ def _header(record: Record) -> str:
     calls = counted(record.calls, "model call")
     calls += f", {record.cached} cached" if record.cached else ""
     figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), summary.total(record), calls)
-    told = "".join(
+    columns = "".join(
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)
     )
     name = f"{_mark(record.status)} <strong>{safe(record.name)}</strong> {escape(record.status)}"
-    return f'<div style="{_CUT}">{name}<span style="margin-left:1.2em">{told}</span></div>'
+    return f'<div style="{_CUT}">{name}<span style="margin-left:1.2em">{columns}</span></div>'
 
 
 def _mark(status: str) -> str:
@@ -127,7 +127,7 @@ def _bars(record: Record) -> str:
     return f'<div style="display:flex;column-gap:18px;margin-top:8px;height:26px">{"".join(bars)}</div>'
 
 
-def _bar(name: str, used: float, most: float | None, say: Callable[[float], str], told: str = "") -> str:
+def _bar(name: str, used: float, most: float | None, say: Callable[[float], str], figure: str = "") -> str:
     if not most:
         return ""
     part = min(100.0, 100 * used / most)
@@ -135,7 +135,7 @@ def _bar(name: str, used: float, most: float | None, say: Callable[[float], str]
     shape = "display:block;height:5px;border-radius:2px"
     return (
         '<span style="flex:0 1 200px;min-width:0;font-size:11px;line-height:16px">'
-        f'<span style="display:block;{_CUT}"><span style="opacity:.7">{name}</span> {escape(told or say(used))} of '
+        f'<span style="display:block;{_CUT}"><span style="opacity:.7">{name}</span> {escape(figure or say(used))} of '
         f'{escape(say(most).removesuffix(" 0 s"))}</span><span style="{shape};background:rgba(127,127,127,.25)">'
         f'<span style="{shape};width:{part:.1f}%;background:{color}"></span></span></span>'
     )
@@ -189,9 +189,9 @@ def progress(record: Record, step: Span) -> str:
 
 def _total(record: Record, step: Span) -> int:
     """How many items the step was given, or votes it will ask; 0 for a plain step."""
-    told: Any = step.input
-    if isinstance(told, dict) and told.keys() == {"over", "items"} and isinstance(told["items"], int):
-        return told["items"]
+    value: Any = step.input
+    if isinstance(value, dict) and value.keys() == {"over", "items"} and isinstance(value["items"], int):
+        return value["items"]
     return _votes(record, step)
 
 

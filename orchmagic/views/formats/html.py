@@ -28,9 +28,9 @@ def render(record: Record) -> str:
     heads = _cells("th", ("", "step", "", "time", "tokens", "cost", "model"))
     rows = "".join(_line(record, span, depth) for span, depth in shown)
     note = f"<div>{more(left, 'rows')}</div>" if left else ""
-    told = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
-    failed = "".join(_details(record, s, 0, opened=True) for s, _ in told if s.status == "failed")
-    others = "".join(_details(record, s, d, opened=False) for s, d in told if s.status != "failed")
+    detailed = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
+    failed = "".join(_details(record, s, 0, opened=True) for s, _ in detailed if s.status == "failed")
+    others = "".join(_details(record, s, d, opened=False) for s, d in detailed if s.status != "failed")
     inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
     table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
     return (
@@ -119,8 +119,8 @@ def _story(record: Record, step: Span) -> Iterator[str]:
     for ask in asks:
         if len(asks) > 1 or ask.why:
             spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {humanize.money(ask.cost, ask.unpriced)}"
-            told = "; ".join((*map(str, ask.why), *summary.choices(record, ask))) or "first choice"
-            yield f"{ask.model or ask.name}: {humanize.seconds(ask.seconds)}, {spent}, {told}"
+            why = "; ".join((*map(str, ask.why), *summary.choices(record, ask))) or "first choice"
+            yield f"{ask.model or ask.name}: {humanize.seconds(ask.seconds)}, {spent}, {why}"
     for tool in (s for s in record.inside(step) if s.kind == "tool"):
         yield f"{tool.name}({humanize.one_line(tool.input)}) → {humanize.one_line(tool.error or tool.output, 200)}"
     yield from map(str, step.why)

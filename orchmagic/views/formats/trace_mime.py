@@ -19,12 +19,12 @@ def render(record: Record) -> dict[str, Any]:
 
 
 def _span(span: Span) -> dict[str, Any]:
-    told = {f.name: getattr(span, f.name) for f in fields(span) if getattr(span, f.name) != _default(f)}
-    if "usage" in told:
-        told["usage"] = {f.name: n for f in fields(span.usage) if (n := getattr(span.usage, f.name))}
-    if "why" in told:
-        told["why"] = [reasons.to_json(reason) for reason in span.why]
-    return told
+    data = {f.name: getattr(span, f.name) for f in fields(span) if getattr(span, f.name) != _default(f)}
+    if "usage" in data:
+        data["usage"] = {f.name: n for f in fields(span.usage) if (n := getattr(span.usage, f.name))}
+    if "why" in data:
+        data["why"] = [reasons.to_json(reason) for reason in span.why]
+    return data
 
 
 def _default(field: Field[Any]) -> Any:

@@ -115,7 +115,7 @@ def _hover(record: Record, step: Span, on_path: bool) -> str:
     models = summary.models(record, step)
     took, cost = humanize.seconds(length(record, step)), humanize.money(step.cost, step.unpriced)
     figures = f"{took}, {step.usage.total:,} tokens, {cost}"
-    told = [
+    texts = [
         f"{summary.label(record, step)} ({step.kind}, {step.status})",
         f"{figures}, {models}" if models else figures,
         summary.cache(record, step),
@@ -123,11 +123,11 @@ def _hover(record: Record, step: Span, on_path: bool) -> str:
     ]
     inside = record.inside(step)
     whys = [str(w) for a in (step, *inside) for w in a.why] + [w for a in inside for w in summary.choices(record, a)]
-    told += [humanize.one_line(w, _LINE) for w in whys][:_WHYS]
-    told += _wrapped("error: ", step.error)
-    told += _wrapped("in: ", humanize.said(step.input))
-    told += _wrapped("out: ", step.output)
-    return _lines(told)
+    texts += [humanize.one_line(w, _LINE) for w in whys][:_WHYS]
+    texts += _wrapped("error: ", step.error)
+    texts += _wrapped("in: ", humanize.said(step.input))
+    texts += _wrapped("out: ", step.output)
+    return _lines(texts)
 
 
 def _wrapped(word: str, value: object) -> list[str]:
