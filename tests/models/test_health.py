@@ -191,6 +191,7 @@ def test_tokens_a_minute_are_booked_at_their_worst_and_settled_at_what_was_used(
     assert isinstance(second, Permit)
     found = health.acquire(small, 20)
     assert found.until == clock.now + 50  # when the first one's thirty are a minute old
+    assert health.acquire(small, 50).until == clock.now + 60  # not before the second one's sixty are too
     health.release(second, sent=False)
     assert isinstance(health.acquire(small, 70), Permit)
 
