@@ -147,7 +147,7 @@ def test_runs_beside_each_other(book, run):
     assert WHOLE in repr(found)
     assert "price unknown" in repr(found)
     assert LEAST.replace("$", "&#36;") in json.dumps(found.bundle()["application/vnd.plotly.v1+json"])
-    assert f"cost {WHOLE} → {WHOLE}" in "\n".join(lines(run.record, again.record))
+    assert f"cost {WHOLE} → {WHOLE}" in "\n".join(map(str, lines(run.record, again.record)))
 
 
 def test_telemetry(run):
