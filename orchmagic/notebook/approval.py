@@ -11,11 +11,11 @@ import json
 import threading
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from orchmagic import views
 from orchmagic.errors import OrchError
-from orchmagic.notebook.live_display import LiveDisplay
+from orchmagic.notebook.live_display import EMPTY, DisplayHandle, LiveDisplay, Screen
 from orchmagic.trace import humanize
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.views import answer
@@ -25,24 +25,17 @@ if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.trace.questions import PendingQuestion
 
-_EMPTY = {"text/plain": "", "text/html": ""}
 _DONE = {APPROVE: "✓ Approved", EDIT: "✎ Edited", REJECT: "✗ Rejected"}
 _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
 _LINES = 12  # of a text area at most
 
 
-class ResultSlot(Protocol):
-    """Where something is shown and shown anew: IPython's display handle."""
-
-    def update(self, data: dict[str, Any], /) -> None: ...
-
-
 def show(run: Run) -> None:
-    """Offer to answer what `run` waits with; without widgets the words of its result must do."""
+    """Offer to answer what `run` waits with; without widgets its result says how."""
     if run.waiting is None or not widgets():
         return
-    first = _Notebook()  # places stand on the page in the order in which they are made
-    Panel(run, first, ResultArea(_Notebook(), _Notebook(), _Notebook(), _Notebook())).offer()
+    buttons = DisplayHandle()  # displays stand on the page in the order in which they are made
+    Panel(run, buttons, ResultArea(*(DisplayHandle() for _ in range(4)))).offer()
 
 
 def widgets() -> bool:
@@ -56,28 +49,16 @@ def widgets() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-class _Notebook:
-    """A display of the cell that runs now, empty at first."""
-
-    def __init__(self) -> None:
-        from IPython.display import display  # noqa: PLC0415 - in a kernel only
-
-        self._handle: Any = display(_EMPTY, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # untyped there
-
-    def update(self, data: dict[str, Any], /) -> None:
-        self._handle.update(data, raw=True)
-
-
 class ResultArea:
     """The places under the buttons: progress, the result, its figure, and the buttons of the next question."""
 
-    def __init__(self, live: ResultSlot, result: ResultSlot, figure: ResultSlot, buttons: ResultSlot) -> None:
+    def __init__(self, live: Screen, result: Screen, figure: Screen, buttons: Screen) -> None:
         self.live, self.result, self.figure, self.buttons = live, result, figure, buttons
 
     def clear(self) -> None:
         # the front end does not draw a figure over another: it is taken away first
         for place in (self.result, self.figure):
-            place.update(_EMPTY)
+            place.update(EMPTY)
 
     def fill(self, run: Run) -> None:
         record = run.record
@@ -88,7 +69,7 @@ class ResultArea:
 class Panel:
     """The buttons of one question; once answered, a line that says how."""
 
-    def __init__(self, run: Run, place: ResultSlot, below: ResultArea) -> None:
+    def __init__(self, run: Run, place: Screen, below: ResultArea) -> None:
         assert run.waiting is not None
         self._run = run
         self._question = run.waiting
@@ -128,10 +109,10 @@ class Panel:
         self._below.clear()
         threading.Thread(target=self._finish, args=(live.on_event,), name="orchmagic-answer", daemon=True).start()
 
-    def _finish(self, heard: Callable[..., None]) -> None:
+    def _finish(self, listener: Callable[..., None]) -> None:
         """Wait for the end and show it; the next question gets buttons of its own."""
         self._run.wait()
-        self._run.trace.listeners.remove(heard)
+        self._run.trace.listeners.remove(listener)
         self._below.fill(self._run)
         self.controls.close()
         if self._run.waiting is not None:
@@ -141,39 +122,38 @@ class Panel:
 class _Controls:
     """The widgets. `send` gets the reply; what they show is text, never markup."""
 
-    def __init__(self, asked: PendingQuestion, send: Callable[[object], None]) -> None:
+    def __init__(self, question: PendingQuestion, send: Callable[[object], None]) -> None:
         import ipywidgets as w  # noqa: PLC0415 - slow to import
 
         self._send = send
-        self._value = asked.value["arguments"] if _is_tool(asked.value) else asked.value
-        self.action = "" if asked.choices else "answer"
+        _, self._value = _subject(question)
+        self.action = "" if question.choices else "answer"
         self.text: Any = w.Textarea(layout=w.Layout(width="min(640px, 95%)"))
         self.submit = _button("Send", "primary", self._submitted)
-        self.cancel = _button("Cancel", "", lambda _: self._close())
+        self.cancel = _button("Cancel", "", self._close)
         self.note: Any = w.HTML()
         self.editor: Any = w.VBox([self.text, w.HBox([self.submit, self.cancel])])
-        self.buttons = {c: _button(c.capitalize(), _STYLES.get(c, ""), self._clicked(c)) for c in asked.choices}
+        clicked = {APPROVE: self._approve, EDIT: self._edit, REJECT: self._reject}
+        self.buttons = {c: _button(c.capitalize(), _STYLES[c], clicked[c]) for c in question.choices}
         self.row: Any = w.HBox(list(self.buttons.values()))
-        self.box: Any = w.VBox([w.HTML(_headline(asked)), self.row, self.editor, self.note])
-        if asked.choices:
+        self.box: Any = w.VBox([w.HTML(_headline(question)), self.row, self.editor, self.note])
+        if question.choices:
             self._close()
         else:
             self._open(rows=2, placeholder="Your answer")
             self.cancel.layout.display = "none"
 
-    def _clicked(self, choice: str) -> Callable[[Any], None]:
-        if choice == APPROVE:
-            return lambda _: self._send({"action": APPROVE})
-        return lambda _: self._edit() if choice == EDIT else self._reject()
+    def _approve(self, _: object) -> None:
+        self._send({"action": APPROVE})
 
-    def _edit(self) -> None:
+    def _edit(self, _: object) -> None:
         self.action = EDIT
         text = self._value
         if not isinstance(text, str):
             text = json.dumps(text, ensure_ascii=False, indent=2)
         self._open(rows=min(_LINES, text.count("\n") + 2), value=text, label="Send the edit")
 
-    def _reject(self) -> None:
+    def _reject(self, _: object) -> None:
         self.action = REJECT
         self._open(rows=2, placeholder="Why? (may be empty)", label="Reject")
 
@@ -183,7 +163,7 @@ class _Controls:
         self.editor.layout.display, self.row.layout.display = None, "none"
         self.note.value = ""
 
-    def _close(self) -> None:
+    def _close(self, _: object = None) -> None:
         self.editor.layout.display, self.row.layout.display = "none", None
         self.note.value = ""
 
@@ -234,24 +214,26 @@ def _button(label: str, style: str, clicked: Callable[[Any], None]) -> Any:
     return button
 
 
-def _is_tool(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"tool", "arguments"}
+def _subject(question: PendingQuestion) -> tuple[str, Any]:
+    """What a question is about: (tool, its arguments), or ("", the value)."""
+    value = question.value
+    is_call = isinstance(value, dict) and value.keys() == {"tool", "arguments"}
+    return (value["tool"], value["arguments"]) if is_call else ("", value)
 
 
-def _headline(asked: PendingQuestion) -> str:
-    """The question and what it is about, on one line: the whole of it stands above the figure."""
-    name = f"{asked.value['tool']} " if _is_tool(asked.value) else ""
-    value = asked.value["arguments"] if name else asked.value
-    about = "" if value is None else humanize.safe(f"{name}{humanize.one_line(value, 120)}")
-    return f"<strong>{humanize.safe(humanize.one_line(asked.question, 120))}</strong> {about}"
+def _headline(question: PendingQuestion) -> str:
+    """The question and what it is about, on one line; the full text stands above the figure."""
+    tool, value = _subject(question)
+    about = "" if value is None else humanize.safe(f"{tool} {humanize.one_line(value, 120)}".lstrip())
+    return f"<strong>{humanize.safe(humanize.one_line(question.question, 120))}</strong> {about}"
 
 
 def _line(reply: object) -> dict[str, Any]:
     """What stays in the notebook of an answer."""
-    found: dict[str, Any] = reply if isinstance(reply, dict) else {"action": "answer", "value": reply}
-    said = found.get("why") or (found.get("value") if found["action"] != APPROVE else "")
-    head = _DONE.get(found["action"], "✓ Answered")
-    more = f": {humanize.one_line(said, 200)}" if said else ""
+    fields: dict[str, Any] = reply if isinstance(reply, dict) else {"action": "answer", "value": reply}
+    text = fields.get("why") or (fields.get("value") if fields["action"] != APPROVE else "")
+    head = _DONE.get(fields["action"], "✓ Answered")
+    more = f": {humanize.one_line(text, 200)}" if text else ""
     return {
         "text/plain": head + more,
         "text/html": f'<div style="{_FONT}">{escape(head)}{humanize.safe(more) if more else ""}</div>',

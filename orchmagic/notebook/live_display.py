@@ -32,7 +32,7 @@ _MOST, _KEPT = 4_000, 2_000  # characters of an answer under way: at most, and w
 class Screen(Protocol):
     """Where a live view draws: IPython's display handle, or a terminal's line."""
 
-    def update(self, data: dict[str, str]) -> None: ...
+    def update(self, data: dict[str, Any], /) -> None: ...
 
 
 class LiveDisplay:
@@ -52,13 +52,13 @@ class LiveDisplay:
         self._cost = 0.0
         self._timer: Any = None
         self._soon = False  # the timer waits for a turn, not for the clock to move
-        self._voices = StreamedText()
+        self._streamed = StreamedText()
         self.shown = False
         self._ended = False
 
     def on_event(self, event: Event) -> None:
         """An event of the run: draw soon; the end: clear."""
-        self._voices.on_event(event)
+        self._streamed.on_event(event)
         if isinstance(event, RunFinished):
             self._ended = True
             self._stop()
@@ -101,7 +101,7 @@ class LiveDisplay:
         if self._ended:
             return
         began = self._clock()
-        self._show(frame(self._record, *self._voices.heard))
+        self._show(frame(self._record, *self._streamed.current))
         self.shown = True
         self._drawn = self._clock()
         self._cost = self._drawn - began
@@ -115,15 +115,15 @@ class LiveDisplay:
 
 
 class StreamedText:
-    """The answers under way. One is shown until it ends, then another: who reads is not torn away."""
+    """The answers under way. One is shown until it ends, then the next, so that a reader can follow."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._last = ("", "")
 
     @property
-    def heard(self) -> tuple[str, str]:
-        """(call, its text so far); the last one while nobody speaks."""
+    def current(self) -> tuple[str, str]:
+        """(call, its text so far); the last answer if none is under way."""
         return next(iter(self._texts.items()), self._last)
 
     def on_event(self, event: Event) -> None:
@@ -156,7 +156,7 @@ class DisplayHandle:
 class _Terminal:
     """One line that is written over."""
 
-    def update(self, data: dict[str, str]) -> None:
+    def update(self, data: dict[str, Any], /) -> None:
         line = data["text/plain"][: shutil.get_terminal_size().columns - 1]
         sys.stdout.write(f"\r\x1b[2K{line}")
         sys.stdout.flush()

@@ -20,11 +20,11 @@ from orchmagic.trace.questions import pending_questions, question_to_answer
 from orchmagic.trace.record import MIME, Record
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.run import Run
     from orchmagic.runtime.session import Session
     from orchmagic.storage.runs import Stored
 
 _SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are looked through for today's cost
+_FIELDS = ("id", "name", "pattern", "status", "started", "parent", "seconds", "tokens", "cost", "unpriced")
 _CUT = 2_000  # characters of a value in the list; `asked` has the whole
 
 
@@ -56,12 +56,12 @@ def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
     """The latest runs, newest first, and what the runs that began today (local time) cost, in US dollars as far as
     prices are known; `unpriced` counts the calls of today whose price is not.
     """
-    stored = session.services.history.store.runs(limit=_LOOKED)
-    here = {run.id: run for run in session.runs}
+    latest = session.lookup.latest(_LOOKED)
     today = (now or datetime.now(UTC)).astimezone().date()
-    spent = [_cost(s, here) for s in stored if datetime.fromisoformat(s.started).astimezone().date() == today]
-    sums = {"today": sum(cost for cost, _ in spent), "unpriced": sum(unpriced for _, unpriced in spent)}
-    return {"version": 1, **sums, "runs": [_told(session, s, here.get(s.id)) for s in stored[:_SHOWN]]}
+    begun = [r for r in latest if datetime.fromisoformat(r.started).astimezone().date() == today]
+    sums = {"today": sum(r.cost for r in begun), "unpriced": sum(r.unpriced for r in begun)}
+    here = {run.id for run in session.runs}
+    return {"version": 1, **sums, "runs": [_row(session, r, here=r.id in here) for r in latest[:_SHOWN]]}
 
 
 def record(session: Session, which: str) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def record(session: Session, which: str) -> dict[str, Any]:
     Raises:
         InputError: there is no such run, or it ended before anything was recorded.
     """
-    found: dict[str, Any] = views.bundle(_record(session, which))[MIME]
-    return found
+    trace: dict[str, Any] = views.bundle(_record(session, which))[MIME]
+    return trace
 
 
 def asked(session: Session, which: str, span: str | None = None) -> dict[str, Any]:
@@ -130,35 +130,15 @@ def _record(session: Session, which: str) -> Record:
     return Record.from_json(stored.record)
 
 
-def _told(session: Session, stored: Stored, run: Run | None) -> dict[str, Any]:
-    """One line of the list; a run of this kernel as it stands now."""
-    now = None if run is None else run.record
-    status = stored.status if now is None else now.status
-    told: dict[str, Any] = {
-        "id": stored.id,
-        "name": stored.name,
-        "pattern": stored.pattern,
-        "status": status,
-        "started": stored.started,
-        "parent": stored.parent,
-        "here": run is not None,
-        "seconds": stored.seconds if now is None else now.seconds,
-        "tokens": stored.tokens if now is None else now.usage.total,
-        "cost": stored.cost if now is None else now.cost,
-        "unpriced": stored.unpriced if now is None else now.unpriced,
-    }
-    if status == "waiting" and (waiting := pending_questions(now or _record(session, stored.id))):
-        first = waiting[0]
-        told["asked"] = {
+def _row(session: Session, run: Stored, *, here: bool) -> dict[str, Any]:
+    """One line of the list; `here`: the run is at hand in this kernel."""
+    row = {**{name: getattr(run, name) for name in _FIELDS}, "here": here}
+    if run.status == "waiting" and (questions := pending_questions(_record(session, run.id))):
+        first = questions[0]
+        row["asked"] = {
             "span": first.span,
             "question": first.question,
             "choices": first.choices,
             "shown": humanize.shown(first.value, _CUT),
         }
-    return told
-
-
-def _cost(stored: Stored, here: dict[str, Run]) -> tuple[float, int]:
-    """US dollars, and how many calls are not in them because their price is unknown."""
-    now = here[stored.id].record if stored.id in here else stored
-    return now.cost, now.unpriced
+    return row

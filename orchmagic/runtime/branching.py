@@ -28,10 +28,10 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     reason = _reason(link, arm, value, seen, ctx)
     if reason is None:
         return target, ""
-    found = seen.get(link.source)
-    sure, choice = _part(found, "confidence"), _WORDS.get(target, target)
-    basis = _told(found, "basis") or _basis(link, sure, ctx)
-    ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=sure, basis=basis))
+    routed = seen.get(link.source)
+    confidence, choice = _part(routed, "confidence"), _WORDS.get(target, target)
+    basis = _code_text(routed, "basis") or _basis(link, confidence, ctx)
+    ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=confidence, basis=basis))
     return target, because(reason)
 
 
@@ -40,11 +40,11 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
     source = ctx.graph.node(link.source)
     if isinstance(source, Code) and source.gate:
         return None if value else _gate_reason(link, arm, source, seen)
-    found = seen.get(link.source)
+    routed = seen.get(link.source)
     if arm is not None:
         if not isinstance(value, str):
             return None
-        explained = _told(found, "why")
+        explained = _code_text(routed, "why")
         return Reason("decision", cause="explained" if explained else "label", text=explained)
     if link.otherwise in EXITS:
         errors = seen.get("errors")
@@ -52,7 +52,7 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
         failed = "; ".join(f"{name}: {e}" for name, e in known.items() if isinstance(e, str))
         return Reason("decision", cause="limit", detail=link.why, text=failed)
     if value is None:
-        label = _part(found, "label")
+        label = _part(routed, "label")
         return Reason("decision", cause="unsure" if label else "no_label", text=str(label or ""))
     return Reason("decision", cause="no_arm", text=repr(value))
 
@@ -64,17 +64,17 @@ def _gate_reason(link: Branch, arm: Arm | None, source: Code, seen: Mapping[str,
 
 
 def _part(value: object, name: str) -> Any:
-    """What a router says beside its label: a model's in an attribute, code's in a dict."""
+    """A value beside the label of a router: an attribute of a model's reply, a key of code's dict."""
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
-def _told(value: object, name: str) -> str:
-    """What code says of its own choice; fields of a model's reply have these names for other things."""
+def _code_text(value: object, name: str) -> str:
+    """What code gives as a reason for its choice; in a model's reply these names mean other things."""
     return str(value.get(name) or "") if isinstance(value, dict) else ""
 
 
-def _basis(link: Branch, sure: float | None, ctx: Context) -> str:
-    if sure is None:
+def _basis(link: Branch, confidence: float | None, ctx: Context) -> str:
+    if confidence is None:
         return ""
     node = ctx.graph.node(link.source)
     measured = isinstance(node, Call) and ctx.deployment(ctx.defaults.models(node)[0]).logprobs

@@ -1,4 +1,4 @@
-"""Ask a model for one value: render, ask, read; a reply that does not fit is asked again with what is wrong."""
+"""Ask a model for one value: render, ask, read; if a reply does not fit, ask again with what is wrong."""
 
 from __future__ import annotations
 
@@ -50,31 +50,23 @@ class CallPrompt:
 
 @dataclass(frozen=True, slots=True)
 class CallReply:
-    """`said` is what the model added to the transcript; with tool calls there is no value yet."""
+    """`message` is what the model added to the transcript; with tool calls there is no value yet."""
 
     value: Any
-    said: Message
-    acts: bool = False
+    message: Message
 
 
-def question(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> CallPrompt:
-    """The messages of a call: prompt, earlier turns of the thread, transcript, and what a failed gate had to say."""
+def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> CallPrompt:
+    """The messages of a call: prompt, earlier turns of the thread, transcript, and the check of a failed gate."""
     prompt = [{"role": m.role, "content": images.content(template.render(m.text, seen))} for m in node.messages]
     leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
     thread = [dict(m) for m in ctx.thread]
     own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
     ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
-    return CallPrompt(
-        node, span, messages, model=_rung(node, span), varied=_compared(node, [*thread, _HERE, *own], seen, ctx)
-    )
-
-
-def _compared(node: Call, turns: Sequence[Message], seen: Mapping[str, object], ctx: Context) -> PromptVariables | None:
-    """The prompt's values apart from its text, for the semantic cache; a step with tools is never compared."""
-    if node.tools or _keep(node, ctx).how != "semantic":
-        return None
-    return prompt_variables(node.messages, turns, seen)
+    is_compared = not node.tools and _cache_policy(node, ctx).how == "semantic"  # a step with tools never is
+    varied = prompt_variables(node.messages, [*thread, _HERE, *own], seen) if is_compared else None
+    return CallPrompt(node, span, messages, model=_rung(node, span), varied=varied)
 
 
 def prompt_variables(
@@ -95,24 +87,24 @@ def prompt_variables(
     return PromptVariables(frame, parts)
 
 
-def _keep(node: Call, ctx: Context) -> CachePolicy:
+def _cache_policy(node: Call, ctx: Context) -> CachePolicy:
     return cache_policy(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
 
 
-async def ask(asked: CallPrompt, ctx: Context) -> CallReply:
+async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
     """One value.
 
     Raises:
-        OutputError: no reply fitted, however often it was asked again.
+        OutputError: no reply fitted, in as many attempts as the step has.
         ModelError: no model answered.
     """
-    node, messages = asked.node, list(asked.messages)
-    request, kind, self_report = _request(asked, ctx)
+    node, messages = prompt.node, list(prompt.messages)
+    request, kind, self_report = _request(prompt, ctx)
     for attempt in range(node.retry + 1):
-        call = f"{asked.span}.{attempt + 1}"
+        call = f"{prompt.span}.{attempt + 1}"
         response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
         if response.tool_calls and node.transcript:
-            return CallReply(None, _assistant(response), acts=True)
+            return CallReply(None, _assistant(response))
         try:
             value, repaired = kind.parse(response.text)
         except OutputError as error:
@@ -137,23 +129,23 @@ def _rung(node: Call, span: str) -> str | None:
     return node.ladder[min(visit, len(node.ladder)) - 1]
 
 
-def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
-    defaults, node = ctx.defaults, asked.node
-    model, fallback = asked.model or defaults.models(node)[0], defaults.fallbacks(node)
-    if images.inside(asked.messages):
+def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
+    defaults, node = ctx.defaults, prompt.node
+    model, fallback = prompt.model or defaults.models(node)[0], defaults.fallbacks(node)
+    if images.inside(prompt.messages):
         model, *others = _sighted(node, (model, *fallback), ctx)
         fallback = tuple(others)
     logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
     self_report = bool(node.confidence) and not logprobs
     kind = ctx.kinds.requested[node.name].requested(self_report=self_report)
-    kept = _keep(node, ctx)
-    cache = "off" if kept.how == "off" else defaults.cache
-    if cache == "use" and asked.span in ctx.fresh:
+    policy = _cache_policy(node, ctx)
+    cache = "off" if policy.how == "off" else defaults.cache
+    if cache == "use" and prompt.span in ctx.fresh:
         cache = "refresh"
     request = ModelRequest(
-        call=asked.span,
+        call=prompt.span,
         model=model,
-        messages=asked.messages,
+        messages=prompt.messages,
         parameters=node.request_parameters,
         max_tokens=defaults.reply_tokens(node),
         schema=kind.schema,
@@ -163,11 +155,11 @@ def _request(asked: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType,
         timeout=defaults.timeout_of(node),
         retries=defaults.retries,
         cache=cache,
-        ttl=kept.ttl,
-        vote=asked.vote,
+        ttl=policy.ttl,
+        vote=prompt.vote,
         stream=defaults.stream,
-        parts=asked.varied.parts if asked.varied else None,
-        frame=asked.varied.frame if asked.varied else "",
+        parts=prompt.varied.parts if prompt.varied else None,
+        frame=prompt.varied.frame if prompt.varied else "",
     )
     return request, kind, self_report
 
@@ -178,13 +170,13 @@ def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:
     Raises:
         InputError: none does; nothing was sent.
     """
-    found = [m for m in models if ctx.deployment(m).vision]
-    if not found:
+    able = [m for m in models if ctx.deployment(m).vision]
+    if not able:
         raise InputError(
             f"step {node.name!r} sends an image, and {' and '.join(map(repr, models))} takes none: name a model with "
             "vision (model=…), or write vision = true in the settings of its alias"
         )
-    return found
+    return able
 
 
 def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool) -> Any:
@@ -206,10 +198,10 @@ def _assistant(response: ModelResponse) -> Message:
 
 
 def _again(node: Call, state: State, ctx: Context) -> list[Message]:
-    """After a failed gate: what the step said last, and the check that it did not pass."""
+    """After a failed gate: the last answer of the step, and the check that it did not pass."""
     checks = state.get("feedback", {}).get(node.name)
     if not checks:
         return []
     last = ctx.kinds.typed(node.name, state.get(node.name))
-    said = {"role": "assistant", "content": as_text(last)}
-    return [said, {"role": "user", "content": AGAIN.format(check=checks)}]
+    answer = {"role": "assistant", "content": as_text(last)}
+    return [answer, {"role": "user", "content": AGAIN.format(check=checks)}]

@@ -48,23 +48,23 @@ class CellReader:
         plug = PATTERNS.get(pattern)
         options = parse_options(pattern, line, plug.options)
         _check_result(options)
-        self._services.guard_rules(options)  # a wrong one is told before anything runs
+        self._services.guard_rules(options)  # raises before anything runs
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
         graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
         return CellDefinition(graph, options)
 
     def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
         """The definition of a cell's whole text, or, by a `name` such as "triage.extract", that step of it alone."""
-        found = self.read(*split(source), namespace)
+        cell = self.read(*split(source), namespace)
         _, _, step = name.rpartition(".")
-        return found.step(step) if name == f"{found.definition.name}.{step}" else found
+        return cell.step(step) if name == f"{cell.definition.name}.{step}" else cell
 
     def current(self, graph: Graph) -> Graph:
         """The graph with the orchestrations that it names as they are now: a cell below may have been edited."""
         namespace = self._services.namespace
         inner = {g.name: g for g in nested(graph)}
         now = {n: definition(namespace.get(n)) for n in inner}
-        if all(found is None or found is inner[n] for n, found in now.items()):
+        if all(graph_now is None or graph_now is inner[n] for n, graph_now in now.items()):
             return graph
         return self.read_source(graph.source, graph.name, namespace).definition
 

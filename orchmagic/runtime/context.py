@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting
+from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting, error_kind
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Sub
 from orchmagic.graph.resolution import CallDefaults
@@ -22,7 +23,7 @@ from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal
-from orchmagic.trace.events import InputRequested
+from orchmagic.trace.events import InputRequested, NodeFailed
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
@@ -121,8 +122,8 @@ class Context:
         for span in unfit:
             self.journal.forget(span)
         self.visits = 0
-        for kept in (self.values, self.met, self.asked, self.turns):
-            kept.clear()
+        for memory in (self.values, self.met, self.asked, self.turns):
+            memory.clear()
         self.budget.reset()
 
     def child(self, node: Sub, path: str, *, counts: bool) -> Context:
@@ -150,9 +151,9 @@ class Context:
         Raises:
             Waiting: nobody did yet; the run ends as waiting.
         """
-        found = self.journal.recall(waiting.span, waiting.key)
-        if found is not None:
-            return found.value
+        answered = self.journal.recall(waiting.span, waiting.key)
+        if answered is not None:
+            return answered.value
         is_new, self.asked[waiting.span] = waiting.span not in self.asked, waiting
         if is_new:
             about = {"choices": waiting.choices, "value": waiting.value, "tool": waiting.tool}
@@ -160,21 +161,30 @@ class Context:
         raise waiting
 
 
+@contextmanager
+def failure_recorded(span: str, ctx: Context, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """What is raised inside is recorded as the failure of the span, and raised; `but` these end or pause the run."""
+    try:
+        yield
+    except but:
+        raise
+    except Exception as error:
+        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__, error_kind=error_kind(error)))
+        raise
+
+
 def scope(state: State, ctx: Context) -> dict[str, object]:
     """What templates and expressions see: the notebook's code, inputs, and typed values of the nodes so far."""
     seen: dict[str, object] = {**FUNCTIONS}
     seen |= {n: standard for n, standard in standard_classes().items() if n in ctx.graph.code}
     seen |= {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
-    shown = images.seen if ctx.has_images else _as_it_is
-    seen |= {name: shown(state.get(name)) for name in ctx.graph.inputs}
-    for node in ctx.graph.nodes:
-        seen[node.name] = ctx.kinds.typed(node.name, shown(state.get(node.name)))
+    values = {name: state.get(name) for name in (*ctx.graph.inputs, *(n.name for n in ctx.graph.nodes))}
+    if ctx.has_images:
+        values = {name: images.seen(value) for name, value in values.items()}
+    seen |= values
+    seen |= {n.name: ctx.kinds.typed(n.name, values[n.name]) for n in ctx.graph.nodes}
     seen |= {"messages": state.get("messages", []), "visits": state.get("visits", {})}
     return seen | {"errors": state.get("errors", {})}
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
@@ -182,18 +192,18 @@ def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
     for name in reversed(graph.results):
         if values.get(name) is not None:
             return name, values[name]
-    said = [m.get("content") for m in values.get("messages", []) if m.get("content")]
-    return "", said[-1] if said else None
+    texts = [m.get("content") for m in values.get("messages", []) if m.get("content")]
+    return "", texts[-1] if texts else None
 
 
 async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
     """Calls of notebook functions run in a thread, so that a slow one never blocks the loop or a cancel."""
     try:
         if expression.called(source):
-            found = await asyncio.to_thread(expression.evaluate, source, seen)
+            value = await asyncio.to_thread(expression.evaluate, source, seen)
         else:
-            found = expression.evaluate(source, seen)
-        return await found if inspect.isawaitable(found) else found
+            value = expression.evaluate(source, seen)
+        return await value if inspect.isawaitable(value) else value
     except Exception as error:
         if isinstance(error, InputError | SettingsError):  # of our own functions: they say what to write
             raise

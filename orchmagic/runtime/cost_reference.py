@@ -35,13 +35,13 @@ def cost_reference(pattern: str, models: Iterable[str], resolve: Callable[[str],
 def models_of(graph: Graph, defaults: CallDefaults) -> list[str]:
     """The models that a run may ask, fallbacks too; `defaults` hold around the graph."""
     defaults = defaults.within(graph)
-    found: list[str] = []
+    models: list[str] = []
     for node in graph.nodes:
         if isinstance(node, Sub):
-            found += models_of(node.graph, defaults)
+            models += models_of(node.graph, defaults)
         elif isinstance(node, Call):
-            found += [*defaults.models(node), *defaults.fallbacks(node)]
-    return found
+            models += [*defaults.models(node), *defaults.fallbacks(node)]
+    return models
 
 
 def _known(name: str, resolve: Callable[[str], Deployment]) -> Deployment | None:

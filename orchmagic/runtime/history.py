@@ -94,8 +94,8 @@ class History:
             from orchmagic.storage.runs import DAYS, KEPT  # noqa: PLC0415 - as above
 
             gone = self.store.prune(KEPT, DAYS)
-            if gone and self.saver is not None:
-                self._loop.run(_deleting(self.saver, gone))
+            for run in gone:
+                self.forget_checkpoint(run)
         graph = plan.graph
         return self.store.begin(
             graph.name,
@@ -119,8 +119,8 @@ class History:
         if self.audit is not None:
             self.audit.ended(record)
         # what is kept in memory only is shown from the run itself
-        whole = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
-        self.store.save(record.run, record.status, whole, [to_json(e) for e in events])
+        content = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
+        self.store.save(record.run, record.status, content, [to_json(e) for e in events])
         if self._settings.now.otel == "on":
             otel.export(record, thread)
 
@@ -152,11 +152,6 @@ class History:
 
 def _places(chosen: Settings) -> tuple[object, ...]:
     return chosen.history, chosen.history_dir, chosen.checkpoints
-
-
-async def _deleting(saver: Any, runs: list[str]) -> None:
-    for run in runs:
-        await saver.adelete_thread(run)
 
 
 async def _closing(close: Close) -> None:

@@ -8,23 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from orchmagic.core.portable import as_text
 from orchmagic.core.text_format import shorten
-from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting, error_kind
+from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
 from orchmagic.models import images
 from orchmagic.runtime import call_node
-from orchmagic.runtime.context import Context, State, Update, evaluate, mirror, scope
+from orchmagic.runtime.context import Context, State, Update, evaluate, failure_recorded, mirror, scope
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
 from orchmagic.runtime.tool_node import run_tools
 from orchmagic.runtime.voting import vote
 from orchmagic.trace.decisions import APPROVE, DECISIONS, EDIT
-from orchmagic.trace.events import InputReceived, NodeFailed, NodeFinished, NodeSkipped, NodeStarted
+from orchmagic.trace.events import InputReceived, NodeFinished, NodeSkipped, NodeStarted
 from orchmagic.trace.reasons import Reason
 
 _SHOWN = 80  # characters of a value in a reason
@@ -53,11 +54,11 @@ async def _traced(
     node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
 ) -> Update:
     try:
-        update = await _run(node, span, state, seen, ctx, inner)
+        with failure_recorded(span, ctx, but=_ENDS):
+            update = await _run(node, span, state, seen, ctx, inner)
     except _ENDS:
         raise
     except Exception as error:
-        ctx.emit(NodeFailed(span=span, error=str(error) or type(error).__name__, error_kind=error_kind(error)))
         if getattr(node, "isolated", False):
             return {node.name: None, "errors": {node.name: str(error)}}
         raise
@@ -80,56 +81,53 @@ async def _run(
         case Sub():
             assert inner is not None
             if node.each:
-                return await fan_out(node, span, seen, ctx, lambda at, there: run_inner(node, at, there, ctx, inner))
-            return {node.name: await run_inner(node, span, seen, ctx, inner)}
+                return await fan_out(node, span, seen, ctx, partial(run_inner, node, ctx, inner))
+            return {node.name: await run_inner(node, ctx, inner, span, seen)}
 
 
 async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
-    """Ask once (or once per item, or per vote); with a transcript, what was said is appended to it."""
+    """Ask once (or once per item, or per vote); with a transcript, the reply is appended to it."""
     if node.each:
-        return await fan_out(node, span, seen, ctx, lambda at, there: _value(node, at, state, there, ctx))
-    asked = call_node.question(node, span, state, seen, ctx)
-    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.describe_images(asked.messages)))
+        return await fan_out(node, span, seen, ctx, partial(_item_value, node, ctx, state))
+    prompt = call_node.call_prompt(node, span, state, seen, ctx)
+    ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.describe_images(prompt.messages)))
     if node.votes:
-        return {node.name: await vote(asked, node.votes, ctx)}
+        return {node.name: await vote(prompt, node.votes, ctx)}
     try:
-        answer = await call_node.ask(asked, ctx)
+        reply = await call_node.ask(prompt, ctx)
     except OutputError:
         if node.tolerant:
             return {node.name: None}
         raise
-    if answer.acts:
-        return {str(node.transcript): [answer.said]}
-    update: Update = {node.name: answer.value}
-    return update | {node.transcript: [answer.said]} if node.transcript else update
+    transcript: Update = {node.transcript: [reply.message]} if node.transcript else {}
+    return transcript if "tool_calls" in reply.message else {node.name: reply.value, **transcript}
 
 
-async def _value(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Any:
-    """The value of one item."""
-    asked = call_node.question(node, span, state, seen, ctx)
-    return await vote(asked, node.votes, ctx) if node.votes else (await call_node.ask(asked, ctx)).value
+async def _item_value(node: Call, ctx: Context, state: State, span: str, seen: Mapping[str, object]) -> Any:
+    prompt = call_node.call_prompt(node, span, state, seen, ctx)
+    return await vote(prompt, node.votes, ctx) if node.votes else (await call_node.ask(prompt, ctx)).value
 
 
 async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Context) -> Update:
-    """Evaluate; a gate's value is a bool, and a failed one tells the step it sends back to what was checked.
+    """Evaluate. A gate's value is a bool; the step that a failed gate sends back to gets the expression as feedback.
 
-    What the notebook's own code gave is recorded: a run that goes on or is replayed does not do it again.
+    The value of the notebook's own code is recorded: a run that is resumed or replayed does not compute it again.
     """
     kind = "gate" if node.gate else "code"
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=node.expression))
     key = _key(node, seen, ctx)
-    kept = ctx.journal.recall(span, key) if key else None
-    if kept is not None:
-        found = kept.value
+    recorded = ctx.journal.recall(span, key) if key else None
+    if recorded is not None:
+        value = recorded.value
     else:
         value = await evaluate(node.expression, seen, node.name)
-        found = bool(value) if node.gate else as_json(value, node.name)
+        value = bool(value) if node.gate else as_json(value, node.name)
         if key:
-            ctx.journal.keep(span, key, found)
-    ctx.has_images = ctx.has_images or images.among(found)
-    update: Update = {node.name: found}
+            ctx.journal.keep(span, key, value)
+    ctx.has_images = ctx.has_images or images.among(value)
+    update: Update = {node.name: value}
     if node.again:
-        update["feedback"] = {node.again: None if found else node.expression}
+        update["feedback"] = {node.again: None if value else node.expression}
     return update
 
 
@@ -139,8 +137,8 @@ def _key(node: Code, seen: Mapping[str, object], ctx: Context) -> str | None:
     if not names & set(ctx.graph.code):
         return None
     values = {n: _plain(seen[n]) for n in sorted(names - set(ctx.graph.code)) if n in seen}
-    whole = json.dumps([node.expression, values])
-    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+    text = json.dumps([node.expression, values])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _plain(value: object) -> str:
@@ -155,7 +153,7 @@ def because(node: Node, seen: Mapping[str, object]) -> str:
     if not (isinstance(node, Code) and node.gate):
         return ""
     parts = expression.parts(node.expression, seen)
-    return ", ".join(f"{k} = {_short(v)}" for k, v in parts.items() if not callable(v))
+    return ", ".join(f"{k} = {shorten(repr(v), _SHOWN)}" for k, v in parts.items() if not callable(v))
 
 
 def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
@@ -174,7 +172,3 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
     inner = node.subject in ctx.kinds.inner
     edited = wrapped(state[node.subject], reply["value"]) if inner else reply["value"]
     return {node.name: APPROVE, node.subject: edited}
-
-
-def _short(value: object) -> str:
-    return shorten(repr(value), _SHOWN)

@@ -27,13 +27,13 @@ def checked_reply(reply: object, asked: PendingQuestion, ctx: Context, run: str)
         if _decides(reply):  # said of another question: as an answer it would end the run with nonsense
             raise InputError(f"{run} asks for an answer: write %orch resume {run} YOUR ANSWER, or run.resume(answer)")
         return as_json(reply, "answer")
-    found = {"action": reply} if isinstance(reply, str) else reply
-    action = found.get("action") if isinstance(found, dict) else None
-    if action not in asked.choices or not isinstance(found, dict):
+    decision = {"action": reply} if isinstance(reply, str) else reply
+    action = decision.get("action") if isinstance(decision, dict) else None
+    if action not in asked.choices or not isinstance(decision, dict):
         raise InputError(f"{reply!r} is no answer: write run.approve(), run.edit(value) or run.reject(why)")
     if action == EDIT:
-        found = {**found, "value": _edited(found, asked, ctx)}
-    return as_json(found, "answer")
+        decision = {**decision, "value": _edited(decision, asked, ctx)}
+    return as_json(decision, "answer")
 
 
 def _decides(reply: object) -> TypeGuard[dict[str, Any]]:

@@ -16,6 +16,7 @@ from orchmagic.runtime.run_plan import RunPlan
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.storage.runs import Stored
+    from orchmagic.trace.record import Record
 
 
 class RunLookup:
@@ -43,6 +44,12 @@ class RunLookup:
         plan = RunPlan(replay.graph(cell.definition), cell.options, stored.inputs, stored.parent, replay)
         return self._factory.stored_run(stored, plan)
 
+    def latest(self, limit: int = 50, name: str | None = None) -> list[Stored]:
+        """The latest runs of the history, newest first; those at hand as they stand now."""
+        at_hand = {run.id: run for run in self._factory.runs}
+        rows = self._factory.services.history.store.runs(limit, name)
+        return [_now(row, at_hand[row.id].record) if row.id in at_hand else row for row in rows]
+
     def _definition(self, stored: Stored) -> CellDefinition:
         """What its cell defines; orchestrations nested in it that the notebook lacks are defined for it alone."""
         namespace = self._factory.services.namespace
@@ -55,3 +62,14 @@ class RunLookup:
         except CellError as error:
             problems = "; ".join(p.found for p in error.problems)
             raise InputError(f"run {stored.id} ({stored.name}) does not fit this notebook: {problems}") from None
+
+
+def _now(stored: Stored, record: Record) -> Stored:
+    return replace(
+        stored,
+        status=record.status,
+        seconds=record.seconds,
+        tokens=record.usage.total,
+        cost=record.cost,
+        unpriced=record.unpriced,
+    )

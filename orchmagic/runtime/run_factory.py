@@ -136,8 +136,8 @@ class RunFactory:
         """The conversation as it was when the run began; one that goes on, or replays it, reads just that."""
         if thread is None:
             return ()
-        found = journal.recall("#thread", thread)
-        turns = self.services.history.store.thread(thread) if found is None else found.value
+        recorded = journal.recall("#thread", thread)
+        turns = self.services.history.store.thread(thread) if recorded is None else recorded.value
         journal.keep("#thread", thread, turns)
         return tuple(turns)
 

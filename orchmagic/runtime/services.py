@@ -38,7 +38,7 @@ _LOCAL = (
 class SessionModels:
     """Finds deployments, pools and providers by the settings of now, and knows how they do.
 
-    `notify` is told once that the small local model stands for one that cannot be asked.
+    `notify` gets one line when the small local model answers instead of one that has no key.
     """
 
     def __init__(self, settings: LiveSettings, notify: Callable[[str], None] = print) -> None:
@@ -54,14 +54,14 @@ class SessionModels:
         Raises:
             SettingsError: there is no such model.
         """
-        found = self.resolve(name)
-        if found.provider == "local" and not name.startswith("local") and not self._has_notified:
+        deployment = self.resolve(name)
+        if deployment.provider == "local" and not name.startswith("local") and not self._has_notified:
             self._has_notified = True
             self._notify(_LOCAL)
-        return found
+        return deployment
 
     def resolve(self, name: str) -> Deployment:
-        """The same, only looked up: nothing is said to the user."""
+        """The same, only looked up: the user is not notified."""
         return aliases.resolve(name, self._settings.now, self._settings.environ)
 
     def pool(self, name: str) -> Pool | None:
@@ -151,7 +151,7 @@ class Caches:
 class KernelBudget:
     """What all runs of a kernel spend together: a budget above that of each run, and one for each name between them.
 
-    The limit is that of the settings or of `limit`, whichever was said last.
+    The limit is that of the settings or of `limit`, whichever was set last.
     """
 
     def __init__(self, settings: LiveSettings) -> None:

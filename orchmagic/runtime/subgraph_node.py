@@ -18,7 +18,7 @@ Inner: TypeAlias = Callable[[dict[str, Any], Context], Awaitable[Any]]
 """Runs the inner graph from its inputs, with the context of the inner run."""
 
 
-async def run_inner(node: Sub, span: str, seen: Mapping[str, object], ctx: Context, inner: Inner) -> Any:
+async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapping[str, object]) -> Any:
     """The output of the inner graph: `{"step": the node that gave it, "value": its JSON}`."""
     inputs = await _inputs(node, seen)
     if node.each is None:
@@ -65,10 +65,10 @@ def wrapped(before: Any, value: Any) -> Any:
 
 async def _inputs(node: Sub, seen: Mapping[str, object]) -> dict[str, Any]:
     given = dict(node.given)
-    found: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     for name in node.graph.inputs:
         if name not in given and name not in seen:
             raise InputError(f"step {node.name!r} needs {name!r}: write {node.graph.name}({name}=…)")
         value = await evaluate(given[name], seen, node.name) if name in given else seen[name]
-        found[name] = as_json(value, name)
-    return found
+        inputs[name] = as_json(value, name)
+    return inputs

@@ -1,4 +1,4 @@
-"""Run the tool calls of a model side by side. What goes wrong is told to the model; a tool never fails a run."""
+"""Run the tool calls of a model side by side. The model reads what goes wrong; a tool never fails a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, Too
 
 
 async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
-    """Run the tool calls of the last message side by side; what goes wrong is told to the model."""
+    """Run the tool calls of the last message side by side; the model reads what goes wrong."""
     calls = state[node.transcript][-1]["tool_calls"]
     ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
     uses = (_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1))
@@ -38,15 +38,15 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
     id_ = f"{span}.{number}"
     ctx.emit(ToolStarted(call=id_, span=span, tool=name, arguments=written))
     key = json.dumps([name, written])
-    kept = ctx.journal.recall(id_, key)
+    recorded = ctx.journal.recall(id_, key)
     try:
-        result = kept.value if kept else readable(await _use(node, name, written, id_, ctx))
+        result = recorded.value if recorded else readable(await _use(node, name, written, id_, ctx))
         result = await ctx.guardrails.check(result, "tools", id_)
     except (Waiting, WriteUnknown, StoreError):
         raise  # not for the model, which would find another way to write
     except Exception as error:  # noqa: BLE001 - whatever a tool raises is for the model to read
-        told = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
-        result = TOOL_ERROR.format(error=told.strip("'\"") if isinstance(error, KeyError) else told)
+        text = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
+        result = TOOL_ERROR.format(error=text.strip("'\"") if isinstance(error, KeyError) else text)
         result = await ctx.guardrails.check_or_explain(result, "tools", id_)
         ctx.emit(ToolFinished(call=id_, error=result, error_kind=error_kind(error)))
     else:

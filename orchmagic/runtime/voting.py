@@ -8,65 +8,56 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.core.portable import count_votes
-from orchmagic.errors import BudgetExceeded, error_kind
+from orchmagic.errors import BudgetExceeded
 from orchmagic.graph.model import Votes
 from orchmagic.models import images
 from orchmagic.runtime.call_node import CallPrompt, ask
-from orchmagic.runtime.context import Context
-from orchmagic.trace.events import Decided, NodeFailed, NodeFinished, NodeStarted
+from orchmagic.runtime.context import Context, failure_recorded
+from orchmagic.trace.events import Decided, NodeFinished, NodeStarted
 from orchmagic.trace.reasons import AGREEMENT, Reason
 
 
-async def vote(asked: CallPrompt, votes: Votes, ctx: Context) -> Any:
+async def vote(prompt: CallPrompt, votes: Votes, ctx: Context) -> Any:
     """The outcome as JSON: the winner with agreement, dissent, tie and decided.
 
     Raises:
         OrchError: not one vote was given; the first failure.
     """
-    ballots = [_ballot(asked, i, ctx) for i in range(1, votes.count + 1)]
-    found = await asyncio.gather(*ballots, return_exceptions=True)
-    if stop := next((f for f in found if isinstance(f, BaseException) and not isinstance(f, Exception)), None):
-        raise stop
-    if limit := next((f for f in found if isinstance(f, BudgetExceeded)), None):
-        raise limit
-    given = [f for f in found if not isinstance(f, BaseException)]
-    if not given:
-        raise next(f for f in found if isinstance(f, BaseException))
-    winner, told = count_votes(given, votes.count, votes.by)
-    agreement = told["agreement"]
+    ballots = [_ballot(prompt, i, ctx) for i in range(1, votes.count + 1)]
+    outcomes = await asyncio.gather(*ballots, return_exceptions=True)
+    errors = [o for o in outcomes if isinstance(o, BaseException)]
+    stops = [e for e in errors if not isinstance(e, Exception)] + [e for e in errors if isinstance(e, BudgetExceeded)]
+    if stops or len(errors) == len(outcomes):
+        raise (stops or errors)[0]
+    given = [o for o in outcomes if not isinstance(o, BaseException)]
+    winner, outcome = count_votes(given, votes.count, votes.by)
+    agreement = outcome["agreement"]
     decided = agreement >= votes.least
-    judge = "" if decided else _judge(asked, ctx) or ""
+    judge = "" if decided else next(iter(ctx.defaults.fallbacks(prompt.node)), "")
     if judge:
-        winner = await _ballot(replace(asked, model=judge), votes.count + 1, ctx)
+        winner = await _ballot(replace(prompt, model=judge), votes.count + 1, ctx)
     reason = Reason(
         "decision",
         cause="votes",
         used=round(agreement * votes.count),
         among=votes.count,
-        tie=told["tie"],
+        tie=outcome["tie"],
         limit=0 if decided else votes.least,
         source=judge,
     )
     decided = decided or bool(judge)
-    choice, sure = _shown(winner, votes), agreement
-    ctx.emit(Decided(span=asked.span, choice=choice, reason=reason, confidence=sure, basis=AGREEMENT))
-    return {**(winner if asked.node.output.kind == "fields" else {"value": winner}), **told, "decided": decided}
+    choice = _shown(winner, votes)
+    ctx.emit(Decided(span=prompt.span, choice=choice, reason=reason, confidence=agreement, basis=AGREEMENT))
+    return {**(winner if prompt.node.output.kind == "fields" else {"value": winner}), **outcome, "decided": decided}
 
 
-async def _ballot(asked: CallPrompt, number: int, ctx: Context) -> Any:
-    span = f"{asked.span}/v{number}"
-    ctx.emit(NodeStarted(span=span, node=asked.node.name, kind="vote", input=images.describe_images(asked.messages)))
-    try:
-        answer = await ask(replace(asked, span=span, vote=number), ctx)
-    except Exception as error:
-        ctx.emit(NodeFailed(span=span, error=str(error), error_kind=error_kind(error)))
-        raise
-    ctx.emit(NodeFinished(span=span, output=answer.value))
-    return answer.value
-
-
-def _judge(asked: CallPrompt, ctx: Context) -> str | None:
-    return next(iter(ctx.defaults.fallbacks(asked.node)), None)
+async def _ballot(prompt: CallPrompt, number: int, ctx: Context) -> Any:
+    span = f"{prompt.span}/v{number}"
+    ctx.emit(NodeStarted(span=span, node=prompt.node.name, kind="vote", input=images.describe_images(prompt.messages)))
+    with failure_recorded(span, ctx):
+        reply = await ask(replace(prompt, span=span, vote=number), ctx)
+    ctx.emit(NodeFinished(span=span, output=reply.value))
+    return reply.value
 
 
 def _shown(winner: Any, votes: Votes) -> str:

@@ -169,11 +169,11 @@ def test_one_voice_is_shown_until_it_ends():
     voices = StreamedText()
     for call, text in (("a", "one "), ("b", "other "), ("a", "two")):
         voices.on_event(TextStreamed(call=call, text=text))
-    assert voices.heard == ("a", "one two")
+    assert voices.current == ("a", "one two")
     voices.on_event(AttemptStarted(call="a", attempt=2, model="m", provider="p"))
-    assert voices.heard == ("b", "other ")
+    assert voices.current == ("b", "other ")
     voices.on_event(CallFinished(call="b", text="other ", model="m", provider="p"))
-    assert voices.heard == ("b", "other ")  # the last one stays while nobody speaks
+    assert voices.current == ("b", "other ")  # the last one stays while nobody speaks
 
 
 def test_a_long_answer_is_cut_seldom():
@@ -181,8 +181,8 @@ def test_a_long_answer_is_cut_seldom():
     starts = set()
     for i in range(3_000):
         voices.on_event(TextStreamed(call="a", text=f"w{i} "))
-        starts.add(voices.heard[1].split(" ")[0])
-        assert len(voices.heard[1]) <= 4_000
+        starts.add(voices.current[1].split(" ")[0])
+        assert len(voices.current[1]) <= 4_000
     assert len(starts) < 12
     assert starts <= {f"w{i}" for i in range(3_000)}
 

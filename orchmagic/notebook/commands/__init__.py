@@ -1,28 +1,25 @@
-"""`%orch`: what a person asks about models, runs, cache and set-up. Each command is also a function here."""
+"""`%orch`: what a person asks about models, runs, cache and set-up. A command is a function of a module here."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.errors import InputError, OrchError, SettingsError, nearest
+from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.language.magic_line import usage
-from orchmagic.notebook.commands.approvals import approve, edit, reject, resume
-from orchmagic.notebook.commands.budget_limits import budget
-from orchmagic.notebook.commands.cache_admin import cache
 from orchmagic.notebook.commands.plain_text import PlainText
-from orchmagic.notebook.commands.run_history import compare, dash, dead, diff, replay, runs, show, thread, writes
-from orchmagic.notebook.commands.setup import doctor, export, models
+from orchmagic.notebook.commands.registry import AS_TYPED, COMMANDS
 from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
 
-_TYPED = frozenset({"resume", "edit", "reject"})  # the words behind the run are a person's own
-_RUNS = (runs, show, resume, approve, edit, reject, replay, diff, compare, dash, dead, thread, writes)
-_ALL = (models, *_RUNS, export, cache, budget, doctor)
-COMMANDS: dict[str, Callable[..., Any]] = {f.__name__: f for f in _ALL}
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def run(session: Session, line: str) -> Any:
@@ -31,13 +28,9 @@ def run(session: Session, line: str) -> Any:
     Raises:
         OrchError: unknown command, or wrong arguments; says what to write.
     """
+    head = line.split(maxsplit=1)[:1]
     try:
-        # a person's answer is taken as it was typed, apostrophes and all
-        words = (
-            line.split(maxsplit=2)
-            if line.split(maxsplit=1)[0:1] and line.split(maxsplit=1)[0] in _TYPED
-            else shlex.split(line)
-        )
+        words = line.split(maxsplit=2) if AS_TYPED.intersection(head) else shlex.split(line)
     except ValueError as error:
         raise InputError(f"%orch {line}: {error}") from None
     if not words or words[0] in {"help", "-h", "--help"}:
@@ -46,20 +39,11 @@ def run(session: Session, line: str) -> Any:
         raise SettingsError(f"no command %orch {words[0]} (known: {', '.join(COMMANDS)}){nearest(words[0], COMMANDS)}")
     command = COMMANDS[words[0]]
     try:
-        _check_count(command, words[1:])
-        found = command(session, *words[1:])
-    except TypeError as error:
-        raise OrchError(f"%orch {words[0]}: {error}. Write %orch {_doc(command).split(':')[0]}") from error
-    return PlainText(found) if isinstance(found, str) else found
-
-
-def _check_count(command: Callable[..., Any], words: list[str]) -> None:
-    import inspect  # noqa: PLC0415 - only to check a line
-
-    try:
-        inspect.signature(command).bind(None, *words)
+        inspect.signature(command).bind(session, *words[1:])
     except TypeError:
         raise InputError(f"wrong arguments. Write %orch {_doc(command).split(':')[0]}") from None
+    answer = command(session, *words[1:])
+    return PlainText(answer) if isinstance(answer, str) else answer
 
 
 def overview() -> str:

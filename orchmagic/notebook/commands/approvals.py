@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.lookup import pick
+from orchmagic.notebook.commands.registry import answering_command, command
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.session import Session
 
 
+@answering_command
 def resume(session: Session, which: str, *words: str) -> Run:
     """Resume RUN [ANSWER]: answer what a run asks, or go on where it broke off; nothing is paid twice"""
     name, span = _target(which)
     return pick(session, name).resume(" ".join(words) or None, span=span)
 
 
+@command
 def approve(session: Session, which: str = "") -> Run:
     """Approve [RUN]: let what a waiting run asks about pass"""
     name, span = _target(which)
     return pick(session, name, waiting=True).approve(span=span)
 
 
+@answering_command
 def edit(session: Session, which: str, *words: str) -> Run:
     """Edit RUN VALUE: let it pass with this value (JSON or text) in its place"""
     name, span = _target(which)
@@ -34,6 +38,7 @@ def edit(session: Session, which: str, *words: str) -> Run:
     return run.edit(_value(" ".join(words)), span=span)
 
 
+@answering_command
 def reject(session: Session, which: str = "", *words: str) -> Run:
     """Reject [RUN [WHY]]: do not let it pass"""
     name, span = _target(which)

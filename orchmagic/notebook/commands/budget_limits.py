@@ -10,6 +10,7 @@ from orchmagic.core.money import spend_limit
 from orchmagic.core.numbers import counted
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
+from orchmagic.notebook.commands.registry import command
 from orchmagic.trace.humanize import money, spent
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _RUNS = 1_000  # latest runs of the history that are looked at
 
 
+@command
 def budget(session: Session, *words: str) -> str:
     """Budget [0.50 | 100k tokens | off]: what this kernel spent and may spend; or set its limit"""
     kernel = session.services.budget

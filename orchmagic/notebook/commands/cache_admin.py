@@ -10,6 +10,7 @@ from orchmagic.core.numbers import counted
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.plain_text import cell
+from orchmagic.notebook.commands.registry import command
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
 
 
+@command
 def cache(session: Session, action: str = "", number: str = "") -> str:
     """Cache [hits | entries | wrong HIT | remove ENTRY | clear]: answers, what they saved, their error"""
     store, semantic = session.services.caches.answers, session.services.caches.semantic

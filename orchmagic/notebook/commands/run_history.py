@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
 from orchmagic.notebook.commands.plain_text import PlainText, cell
+from orchmagic.notebook.commands.registry import command
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.session import Session
+    from orchmagic.storage.runs import Stored
     from orchmagic.views.comparison import Comparison
 
 
+_COLUMNS: dict[str, Callable[[Stored], str]] = {
+    "run": lambda run: run.id,
+    "name": lambda run: run.name,
+    "pattern": lambda run: run.pattern,
+    "status": lambda run: run.status,
+    "started": lambda run: run.started[:16].replace("T", " "),
+    "seconds": lambda run: f"{run.seconds:.2f}",
+    "tokens": lambda run: str(run.tokens),
+    "cost": lambda run: money(run.cost, run.unpriced),
+    "replays": lambda run: run.parent or "",
+}
+"""The table of `%orch runs`: a column's heading, and what it shows of a run."""
+
+
+@command
 def runs(session: Session, which: str = "") -> str:
     """Runs [NAME]: the runs of this and earlier kernels, newest last; a lost one can be resumed"""
-    found = session.services.history.store.runs(name=which or None)
-    if not found:
+    latest = session.lookup.latest(name=which or None)
+    if not latest:
         return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."
-    under_way = {r.id: r for r in session.runs}
-    rows = [("run", "name", "pattern", "status", "started", "seconds", "tokens", "cost", "replays")]
-    for run in reversed(found):
-        record = under_way[run.id].record if run.id in under_way else None
-        tokens = record.usage.total if record else run.tokens
-        spent = money(*(record.cost, record.unpriced) if record else (run.cost, run.unpriced))
-        status, seconds = (record.status, record.seconds) if record else (run.status, run.seconds)
-        told = (run.id, run.name, run.pattern, status, run.started[:16].replace("T", " "))
-        rows.append((*told, f"{seconds:.2f}", str(tokens), spent, run.parent or ""))
-    return table(rows)
+    return table([tuple(_COLUMNS), *(tuple(text(run) for text in _COLUMNS.values()) for run in reversed(latest))])
 
 
+@command
 def show(session: Session, which: str = "") -> Run:
     """Show [RUN | NAME]: a run again (the last one without a name)"""
     return pick(session, which)
 
 
+@command
 def replay(session: Session, which: str, *words: str) -> Run:
     """Replay RUN [from=STEP] [model=MODEL]: a run again from its record; or a fork of it"""
     given = dict(word.partition("=")[::2] for word in words)
@@ -46,6 +57,7 @@ def replay(session: Session, which: str, *words: str) -> Run:
     return pick(session, which).replay(from_step=given.get("from"), model=given.get("model"))
 
 
+@command
 def diff(session: Session, first: str, second: str) -> PlainText:
     """Diff RUN RUN: what two runs of a pattern asked and answered differently, step by step"""
     from orchmagic.views.comparison.diff import lines  # noqa: PLC0415 - only this command needs it
@@ -53,6 +65,7 @@ def diff(session: Session, first: str, second: str) -> PlainText:
     return PlainText("\n".join(map(str, lines(pick(session, first).record, pick(session, second).record))))
 
 
+@command
 def compare(session: Session, *which: str) -> Comparison:
     """Compare RUN RUN …: two to six runs side by side: timelines, cost, quality, what differs"""
     from orchmagic.views.comparison import compare as compared  # noqa: PLC0415 - only this command needs it
@@ -60,16 +73,19 @@ def compare(session: Session, *which: str) -> Comparison:
     return compared([pick(session, name).record for name in which])
 
 
+@command
 def dash(session: Session) -> Any:
     """dash: spend, latency, cache hits and failures by pattern, model and day; live in a notebook"""
     from orchmagic.notebook import dashboard  # noqa: PLC0415 - only this command needs it
     from orchmagic.notebook.approval import widgets  # noqa: PLC0415 - as above
+    from orchmagic.storage.statistics import summary  # noqa: PLC0415 - as above
 
     if widgets():
         return dashboard.live(session)
-    return PlainText(dashboard.text(dashboard.summary(session.services.history.store)))
+    return PlainText(dashboard.text(summary(session.services.history.store)))
 
 
+@command
 def dead(session: Session, which: str = "") -> str:
     """Dead [RUN]: the items that failed for good; run.retry() runs only them again"""
     run = pick(session, which)
@@ -81,6 +97,7 @@ def dead(session: Session, which: str = "") -> str:
     return table(rows)
 
 
+@command
 def thread(session: Session, action: str = "", name: str = "") -> str:
     """Thread [show NAME | clear NAME]: the conversations of --thread, one of them, or forget it"""
     store = session.services.history.store
@@ -96,12 +113,14 @@ def thread(session: Session, action: str = "", name: str = "") -> str:
     return "\n".join(f"{m.get('role')}: {m.get('content')}" for m in store.thread(name))
 
 
+@command
 def writes(session: Session, action: str = "", key: str = "") -> str:
     """Writes [forget WRITE | settle WRITE]: what marked tools did; let one be done again, or not"""
     ledger = session.services.history.store.ledger
     if action in {"forget", "settle"} and key:
-        found = ledger.forget(key) if action == "forget" else ledger.settle(key)
-        return f"{found.call} may be done again." if action == "forget" else f"{found.call} counts as done."
+        if action == "forget":
+            return f"{ledger.forget(key).call} may be done again."
+        return f"{ledger.settle(key).call} counts as done."
     if action:
         raise InputError("write %orch writes, %orch writes forget w7 or %orch writes settle w7")
     rows = [(w.id, w.call, w.state, w.run, w.at[:16].replace("T", " ")) for w in reversed(ledger.writes())]

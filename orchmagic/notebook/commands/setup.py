@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError
+from orchmagic.notebook.commands.registry import command
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
 
 
+@command
 def models(session: Session, action: str = "", *words: str) -> str:
     """Models [add NAME DEPLOYMENT … policy=… | remove NAME]: what is reachable, prices, latency"""
     from orchmagic.models.pricing import price_list  # noqa: PLC0415 - only this command needs it
@@ -49,6 +51,7 @@ def _change(session: Session, action: str, words: Sequence[str]) -> str:
     raise InputError(f"unknown command {' '.join((action, *words))!r}: write {write}")
 
 
+@command
 def export(session: Session, name: str, file: str, *options: str) -> str:
     """Export NAME FILE [--force] [--langgraph-json]: a module that runs without orchmagic"""
     if unknown := [o for o in options if o not in {"--force", "--langgraph-json"}]:
@@ -60,6 +63,7 @@ def export(session: Session, name: str, file: str, *options: str) -> str:
     return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip() + f".{needs}"
 
 
+@command
 def doctor(session: Session) -> str:
     """doctor: check the set-up, and say what to write where something is missing"""
     from orchmagic.notebook.doctor import checks  # noqa: PLC0415 - only this command needs it
