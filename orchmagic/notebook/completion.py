@@ -22,15 +22,15 @@ _WORD = re.compile(r"[\w.%-]*$")
 
 
 def matches(session: Session, context: CompletionContext) -> dict[str, Any]:
-    """What IPython's completer is told (matcher API v2); silent outside of our cells."""
+    """The completions for IPython (matcher API v2); none outside of our cells."""
     from IPython.core.completer import SimpleCompletion  # noqa: PLC0415 - IPython only
 
     before = "\n".join(context.full_text.split("\n")[: context.cursor_line + 1])
     line = before.split("\n")[-1][: context.cursor_position]
-    found = list(complete(session, context.full_text, context.cursor_line, line))
+    words = list(complete(session, context.full_text, context.cursor_line, line))
     return {
-        "completions": [SimpleCompletion(text=text, type=kind) for text, kind in found],
-        "suppress": bool(found),
+        "completions": [SimpleCompletion(text=text, type=kind) for text, kind in words],
+        "suppress": bool(words),
         "matched_fragment": _fragment(line),
     }
 
@@ -49,8 +49,8 @@ def complete(session: Session, text: str, number: int, line: str) -> Iterator[tu
 
 
 def _fragment(line: str) -> str:
-    found = _WORD.search(line)
-    return found[0] if found else ""
+    word = _WORD.search(line)
+    return word[0] if word else ""
 
 
 def _magic_line(pattern: Pattern, session: Session, line: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`%orch dash`: what all runs together tell, as text, as a figure, or as the one widget that follows what runs."""
+"""`%orch dash`: all runs together, as text, or as the one widget that follows what runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.text_format import table
@@ -17,21 +17,14 @@ from orchmagic.views.dashboard_figure import figure, headline
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
 
-__all__ = ["Dashboard", "bundle", "figure", "live", "summary", "text"]
-
 _NAME = 40  # characters of a name
 _FIT = {"autosize": True, "template": "none"}  # as wide as its cell; and not Plotly's own look
 _PERIOD, _SHARE = 1.0, 20  # seconds between two looks at what runs; drawing may take this part of the time: 1/20
 
 
-def bundle(found: Dashboard) -> dict[str, Any]:
-    """The MIME bundle: Plotly and text."""
-    return {"application/vnd.plotly.v1+json": figure(found), "text/plain": text(found)}
-
-
-def text(found: Dashboard) -> str:
-    """The same for a terminal: a line per pattern, model and day, and who waits."""
-    return "\n".join(_text(found))
+def text(totals: Dashboard) -> str:
+    """The dashboard for a terminal: a line per pattern, model and day, and the runs that wait."""
+    return "\n".join(_text(totals))
 
 
 def live(session: Session) -> Any:
@@ -83,8 +76,8 @@ class _Watch:
 
     async def _draw(self) -> None:
         now = {r.id: r.record for r in self._session.runs if r.status == "running"}
-        found = await asyncio.to_thread(summary, self._session.services.history.store, now)
-        shown = figure(found)
+        totals = await asyncio.to_thread(summary, self._session.services.history.store, now)
+        shown = figure(totals)
         with self.widget.batch_update():
             for old, new in zip(self.widget.data, shown["data"], strict=True):
                 old.update(new, overwrite=True)
@@ -94,24 +87,17 @@ class _Watch:
 _WATCHES: weakref.WeakKeyDictionary[Session, _Watch] = weakref.WeakKeyDictionary()
 
 
-def _text(found: Dashboard) -> Iterator[str]:
-    yield " · ".join(headline(found))
-    for title, group in (("pattern", found.patterns), ("model", found.models)):
-        if group:
-            yield ""
-            yield from _lines(title, group)
-    if found.days:
+def _text(totals: Dashboard) -> Iterator[str]:
+    yield " · ".join(headline(totals))
+    days = [day for day, _ in totals.days if day.runs]
+    for title, group in (("pattern", totals.patterns), ("model", totals.models), ("day", days)):
+        if group or (title == "day" and totals.days):
+            heading = (title, "runs", "failed", "cost", "tokens", "p50", "p95", "cached")
+            yield f"\n{table([heading, *map(_line, group)])}"
+    if totals.waiting:
         yield ""
-        yield from _lines("day", [day for day, _ in found.days if day.runs])
-    if found.waiting:
-        yield ""
-        for run, name, since in found.waiting:
-            yield f"? {run} {humanize.one_line(name, _NAME)} waits for a person since {since[:16]}"
-
-
-def _lines(title: str, group: Sequence[Spent]) -> Iterator[str]:
-    rows = [(title, "runs", "failed", "cost", "tokens", "p50", "p95", "cached"), *(_line(s) for s in group)]
-    yield table(rows)
+    for run, name, since in totals.waiting:
+        yield f"? {run} {humanize.one_line(name, _NAME)} waits for a person since {since[:16]}"
 
 
 def _line(spent: Spent) -> tuple[str, ...]:

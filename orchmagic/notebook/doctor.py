@@ -63,11 +63,13 @@ def _installed(package: str, write: str) -> Check:
 def _model(session: Session) -> Check:
     name = session.settings.model
     try:
-        found = session.services.models.deployment(name)
+        deployment = session.services.models.deployment(name)
     except OrchError as error:
         return Check("default model", fine=False, found=str(error))
-    where = found.base_url or ("in this kernel" if found.provider == "local" else "the provider's own endpoint")
-    return Check("default model", fine=True, found=f"{name} = {found.model} ({found.provider}, {where})")
+    where = deployment.base_url or (
+        "in this kernel" if deployment.provider == "local" else "the provider's own endpoint"
+    )
+    return Check("default model", fine=True, found=f"{name} = {deployment.model} ({deployment.provider}, {where})")
 
 
 def _local() -> Check:
@@ -98,8 +100,9 @@ def _folder(folder: Path) -> Check:
 def _shared(session: Session) -> Check:
     """The cache behind `cache_url`; what it is called has no password in it."""
     try:
-        found = session.services.caches.answers.stats() if session.services.caches.answers is not None else None
+        answers = session.services.caches.answers
+        stats = None if answers is None else answers.stats()
     except OrchError as error:
         return Check("shared cache", fine=False, found=str(error))
-    said = "switched off" if found is None else f"{found['path']}, {found['entries']} answers"
-    return Check("shared cache", fine=True, found=said)
+    state = "switched off" if stats is None else f"{stats['path']}, {stats['entries']} answers"
+    return Check("shared cache", fine=True, found=state)

@@ -118,7 +118,7 @@ class PatternMagic:
         if cell is None:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
             return None
-        with self._told():
+        with self._reported():
             begun = _begin(self.__name__, line, cell, self._face, awaited=False)
             if begun is not None and not begun.background:
                 begun.run.settled()
@@ -127,16 +127,16 @@ class PatternMagic:
 
     async def awaited(self, line: str, cell: str) -> Run | None:
         """The same in a kernel, which is free meanwhile."""
-        with self._told():
+        with self._reported():
             begun = _begin(self.__name__, line, cell, self._face, awaited=True)
             if begun is not None and not begun.background:
-                with suppress(CancelledError):  # an interrupt: told as a run that was cancelled
+                with suppress(CancelledError):  # an interrupt: the run is reported as cancelled
                     await begun.run.ended()
             return None if begun is None else _end(begun, self._face)
         return None
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         """Help that was asked for is shown; an error of ours is one line, and the cell has failed."""
         from orchmagic.language.magic_line import HelpRequested
 

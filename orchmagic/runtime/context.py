@@ -40,8 +40,8 @@ class Context:
         values: mirror of the state, so that a partial result survives any end.
         path: stands before the span ids of an inner graph; `outer` is the context around it.
         asked: the questions that wait for a person, by span.
-        thread: the earlier turns of the conversation; `turns` what each call asked.
-        fresh: spans that are asked anew, whatever the cache has.
+        thread: the earlier turns of the conversation; `turns` the messages of each call.
+        fresh: spans that are asked again, whatever the cache has.
         has_images: there is one among its values.
         on_foreign_loop: its graph is driven by somebody else; model calls still run on the session's loop.
     """
@@ -116,7 +116,7 @@ class Context:
     def reset(self, unfit: frozenset[str] = frozenset()) -> None:
         """Forget a life that ended: the next one starts with what the journal holds, but for answers that were `unfit`.
 
-        Their spans are asked anew, of the model and not of the cache.
+        Their spans are asked again, of the model and not of the cache.
         """
         self.fresh = self.fresh.with_exact(unfit)
         for span in unfit:
@@ -188,7 +188,7 @@ def scope(state: State, ctx: Context) -> dict[str, object]:
 
 
 def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
-    """(node, JSON) of the output: the last result node that has a value, else what was said last."""
+    """(node, JSON) of the output: the last result node that has a value, else the last message."""
     for name in reversed(graph.results):
         if values.get(name) is not None:
             return name, values[name]

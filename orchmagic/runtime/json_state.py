@@ -37,10 +37,12 @@ def as_json(value: object, name: str) -> Any:
 def _odd_key(value: object) -> object:
     """A key that is no text, which JSON would change without a word; None when there is none."""
     if isinstance(value, dict):
-        found = next((k for k in value if not isinstance(k, str) and not hasattr(k, "value")), None)
-        return found if found is not None else next((o for v in value.values() if (o := _odd_key(v)) is not None), None)
+        odd = next((k for k in value if not isinstance(k, str) and not hasattr(k, "value")), None)
+        if odd is not None:
+            return odd
+        value = list(value.values())
     if isinstance(value, list | tuple):
-        return next((o for v in value if (o := _odd_key(v)) is not None), None)
+        return next((odd for item in value if (odd := _odd_key(item)) is not None), None)
     return None
 
 

@@ -33,7 +33,7 @@ class LiveSettings:
         return self._read
 
     def forget(self) -> Settings | None:
-        """Read them again at their next use; what they were, if anybody asked."""
+        """Read them again at their next use; returns the settings before, None if they were not read."""
         before, self._read = self._read, None
         return before
 

@@ -15,24 +15,24 @@ from orchmagic.trace.decisions import DECISIONS, EDIT
 from orchmagic.trace.questions import PendingQuestion
 
 
-def checked_reply(reply: object, asked: PendingQuestion, ctx: Context, run: str) -> Any:
+def checked_reply(reply: object, question: PendingQuestion, ctx: Context, run: str) -> Any:
     """The reply as JSON, in the form that the question of `run` asks for: an answer, or `{"action": …}`.
 
     Raises:
         InputError: it is none; the run still waits.
     """
     if reply is None:
-        raise InputError(f"an answer is missing: {asked.question} Write run.resume(answer)")
-    if not asked.choices:
-        if _decides(reply):  # said of another question: as an answer it would end the run with nonsense
+        raise InputError(f"an answer is missing: {question.question} Write run.resume(answer)")
+    if not question.choices:
+        if _decides(reply):  # meant for another question: as an answer it would be nonsense
             raise InputError(f"{run} asks for an answer: write %orch resume {run} YOUR ANSWER, or run.resume(answer)")
         return as_json(reply, "answer")
     decision = {"action": reply} if isinstance(reply, str) else reply
     action = decision.get("action") if isinstance(decision, dict) else None
-    if action not in asked.choices or not isinstance(decision, dict):
+    if action not in question.choices or not isinstance(decision, dict):
         raise InputError(f"{reply!r} is no answer: write run.approve(), run.edit(value) or run.reject(why)")
     if action == EDIT:
-        decision = {**decision, "value": _edited(decision, asked, ctx)}
+        decision = {**decision, "value": _edited(decision, question, ctx)}
     return as_json(decision, "answer")
 
 
@@ -41,24 +41,24 @@ def _decides(reply: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(reply, dict) and reply.get("action") in DECISIONS and reply.keys() <= {"action", "value", "why"}
 
 
-def _edited(reply: dict[str, Any], asked: PendingQuestion, ctx: Context) -> Any:
+def _edited(reply: dict[str, Any], question: PendingQuestion, ctx: Context) -> Any:
     """The edited value as JSON: arguments of a tool, or what takes the place of a step's value."""
     if "value" not in reply:
         raise InputError("an edit needs a value: write run.edit(value)")
     value = as_json(reply["value"], "value")
-    node, kinds = _asker(asked.span, ctx)
+    node, kinds = _asking_node(question.span, ctx)
     try:
         if isinstance(node, Tools):
-            return _arguments(value, asked, ctx)
+            return _arguments(value, question, ctx)
         if isinstance(node, Approve) and node.subject:
-            kinds.accept(node.subject, value, asked.value)
+            kinds.accept(node.subject, value, question.value)
     except (OrchError, ValueError) as error:
-        what = f"{asked.value['tool']!r}" if isinstance(node, Tools) else repr(getattr(node, "subject", ""))
+        what = f"{question.value['tool']!r}" if isinstance(node, Tools) else repr(getattr(node, "subject", ""))
         raise InputError(f"the edit does not fit {what}: {' '.join(str(error).split())}") from None
     return value
 
 
-def _asker(span: str, ctx: Context) -> tuple[Node | None, ValueTypes]:
+def _asking_node(span: str, ctx: Context) -> tuple[Node | None, ValueTypes]:
     """The node that asks, on whatever level it is ("each#1/3/tools#1.2"), and the types of its graph."""
     graph, kinds, node = ctx.graph, ctx.kinds, None
     for part in span.split("/"):
@@ -70,10 +70,10 @@ def _asker(span: str, ctx: Context) -> tuple[Node | None, ValueTypes]:
     return node, kinds
 
 
-def _arguments(value: Any, asked: PendingQuestion, ctx: Context) -> Any:
+def _arguments(value: Any, question: PendingQuestion, ctx: Context) -> Any:
     """The arguments alone, also when all that was shown is given back."""
-    name = asked.value["tool"]
-    if isinstance(value, dict) and value.keys() == asked.value.keys() and value["tool"] == name:
+    name = question.value["tool"]
+    if isinstance(value, dict) and value.keys() == question.value.keys() and value["tool"] == name:
         value = value["arguments"]
     tool_schema.tool(name, ctx.namespace[name]).read(json.dumps(value))  # type: ignore[arg-type]  # checked when the cell was read
     return value

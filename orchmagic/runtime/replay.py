@@ -1,4 +1,4 @@
-"""How a replay differs from the run that it replays; kept with it, so that it can go on after a restart."""
+"""How a replay differs from the run that it replays; stored with it, so that it can be resumed after a restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchmagic.trace import span_id
 
 @dataclass(frozen=True, slots=True)
 class FreshSpans:
-    """What happens anew, whatever cache and journal have: `span in fresh`.
+    """What is asked again, whatever cache and journal have: `span in fresh`.
 
     `steps` are top-level steps and `parts` spans, each with what is inside; `exact` are spans without it.
     """
@@ -44,7 +44,7 @@ class ReplaySpec:
 
     @classmethod
     def from_step(cls, graph: Graph, step: str | None, model: str | None, before: ReplaySpec) -> ReplaySpec:
-        """A replay of a run of `graph` (itself a replay by `before`), with `step` and all behind it asked anew.
+        """A replay of a run of `graph` (itself a replay by `before`), with `step` and all after it asked again.
 
         Raises:
             InputError: there is no such step.

@@ -107,7 +107,7 @@ class Run(RunResult):
         return self
 
     def cancel(self) -> None:
-        """Stop the run; what it found so far stays."""
+        """Stop the run; its partial result stays."""
         if self._future is not None and not self._done.is_set():
             self._future.cancel()
             settle(self._done)
@@ -192,7 +192,7 @@ class Run(RunResult):
 
     @property
     def checkpoint(self) -> dict[str, Any]:
-        """What LangGraph is told: a bound above our own, and where the checkpoints are."""
+        """LangGraph's config: a bound on steps above our own, and the id of the checkpoints."""
         return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.id}}
 
     async def _drive(self, payload: Any) -> None:
@@ -231,7 +231,7 @@ class Run(RunResult):
         return "done", None, None
 
     def _wait_for_person(self, interrupts: Sequence[Any]) -> PendingQuestion:
-        """The first question that waits. LangGraph has one interrupt a node, however many questions that asked."""
+        """The first question that waits. LangGraph has one interrupt for a node, which may ask several questions."""
         self._interrupts = {i.value["span"].partition("#")[0]: i.id for i in interrupts}
         self.waiting = question_to_answer(self.trace.snapshot())
         return self.waiting
@@ -269,5 +269,5 @@ class Run(RunResult):
             self._done.set()
 
 
-def _waiting(asked: PendingQuestion) -> Waiting:
-    return Waiting(asked.question, span=asked.span, choices=asked.choices, value=asked.value)
+def _waiting(question: PendingQuestion) -> Waiting:
+    return Waiting(question.question, span=question.span, choices=question.choices, value=question.value)

@@ -16,11 +16,12 @@ from orchmagic.notebook import dashboard, panel
 from orchmagic.notebook.commands.run_history import runs
 from orchmagic.notebook.commands.setup import models
 from orchmagic.notebook.doctor import checks
+from orchmagic.storage import statistics
 from orchmagic.trace import humanize, otel_spans, summary
 from orchmagic.trace.events import Usage
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import Record
-from orchmagic.views import bundle
+from orchmagic.views import bundle, dashboard_figure
 from orchmagic.views.comparison import compare
 from orchmagic.views.comparison.diff import lines
 from orchmagic.views.live import frame
@@ -131,13 +132,13 @@ def test_the_history_its_dashboard_and_the_panel(book, run):
     assert (overview["runs"][0]["cost"], overview["runs"][0]["unpriced"]) == (pytest.approx(0.002), 1)
     stored = book.session.services.history.store.run(run.id)
     assert (stored.cost, stored.unpriced) == (pytest.approx(0.002), 1)
-    found = dashboard.summary(book.session.services.history.store)
+    found = statistics.summary(book.session.services.history.store)
     assert (found.all.unpriced, found.unknown) == (1, 1)
     assert {s.name: s.unpriced for s in found.models} == {"scripted": 0, "two": 1}
     text = dashboard.text(found)
     assert WHOLE in text
     assert SHORT in text
-    assert SHORT.replace("$", "&#36;") in json.dumps(dashboard.figure(found))
+    assert SHORT.replace("$", "&#36;") in json.dumps(dashboard_figure.figure(found))
 
 
 def test_runs_beside_each_other(book, run):

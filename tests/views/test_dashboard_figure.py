@@ -10,9 +10,11 @@ import pytest
 
 from orchmagic import Reply
 from orchmagic.notebook import dashboard
-from orchmagic.notebook.dashboard import bundle, figure, summary, text
+from orchmagic.notebook.dashboard import text
 from orchmagic.storage import statistics
 from orchmagic.storage.runs import Store
+from orchmagic.storage.statistics import summary
+from orchmagic.views.dashboard_figure import figure
 
 HOSTILE = "<script>alert(1)</script><b>x</b>\x1b[31m\u202e$a$"
 CHAIN = "%%chain greet\nhello\n    Say {{ word }}\n"
@@ -229,11 +231,11 @@ def test_statuses_are_told_by_pattern_and_by_name(store):
 
 def test_hostile_names_stay_texts(store):
     enter(store, HOSTILE, ask(HOSTILE), name=HOSTILE, status="waiting")
-    shown = bundle(summary(store))
-    told = json.dumps(shown["application/vnd.plotly.v1+json"], ensure_ascii=False)
+    totals = summary(store)
+    told = json.dumps(figure(totals), ensure_ascii=False)
     assert "<script" not in told
     assert "<b>x" not in told
-    assert not {"\x1b", "\u202e"} & {*told, *shown["text/plain"]}
+    assert not {"\x1b", "\u202e"} & {*told, *text(totals)}
 
 
 def test_a_thousand_runs_are_read_fast_and_drawn_small(store):

@@ -32,11 +32,11 @@ def budget(session: Session, *words: str) -> str:
     whole, rows = kernel.whole, [("name", "spent", "tokens")]
     for name, own in sorted(kernel.names.items(), key=lambda n: (-n[1].spent_cost, -n[1].spent_tokens)):
         rows.append((name, spent(own.spent_cost, own.unpriced), f"{own.spent_tokens:,}"))
-    said = [_told(whole), *([table(rows)] if len(rows) > 1 else []), _today(session)]
-    return "\n".join(line for line in said if line)
+    parts = [_kernel(whole), table(rows) if len(rows) > 1 else "", _today(session)]
+    return "\n".join(filter(None, parts))
 
 
-def _told(whole: SharedBudget) -> str:
+def _kernel(whole: SharedBudget) -> str:
     limits, left = [], []
     if whole.money is not None:
         limits.append(money(whole.money))

@@ -20,17 +20,17 @@ def models(session: Session, action: str = "", *words: str) -> str:
     from orchmagic.models.pricing import price_list  # noqa: PLC0415 - only this command needs it
     from orchmagic.models.routing import status  # noqa: PLC0415 - only this command needs it
 
-    said = _change(session, action, words) if action else ""
+    notice = _change(session, action, words) if action else ""
     services, settings = session.services, session.settings
     rows = services.loop.run(status.rows(settings, services.environ, services.models.health))
     wrong = "".join(
         f"\n!! {advice.alias}: {advice.write}" for advice in status.unusable_aliases(settings, services.environ)
     )
-    return f"{said}{table(rows)}{wrong}\nPrices not in the settings are those of {price_list.edition()}."
+    return f"{notice}{table(rows)}{wrong}\nPrices not in the settings are those of {price_list.edition()}."
 
 
 def _change(session: Session, action: str, words: Sequence[str]) -> str:
-    """Add or remove an alias of this kernel; what is to be said of it.
+    """Add or remove an alias of this kernel; a line for the user.
 
     Raises:
         InputError, SettingsError: that cannot be done, and nothing was.
@@ -45,8 +45,8 @@ def _change(session: Session, action: str, words: Sequence[str]) -> str:
         return ""
     if action == "remove" and len(words) == 1:
         session.remove_model(words[0])
-        kept = words[0] in session.settings.models
-        return f"{words[0]!r} is again what the settings say.\n" if kept else f"{words[0]!r} is removed.\n"
+        is_set = words[0] in session.settings.models
+        return f"{words[0]!r} is again what the settings say.\n" if is_set else f"{words[0]!r} is removed.\n"
     write = "%orch models, %orch models add NAME DEPLOYMENT … or %orch models remove NAME"
     raise InputError(f"unknown command {' '.join((action, *words))!r}: write {write}")
 
