@@ -77,11 +77,11 @@ class Awaited:
 
     def _request(self) -> str | None:
         """The request to run a cell that the kernel works on; None in a terminal, and while it handles a click."""
-        header = asked(self._shell).get("header", {})
+        header = current_request(self._shell).get("header", {})
         return header.get("msg_id") if header.get("msg_type") == "execute_request" else None
 
 
-def asked(shell: InteractiveShell) -> dict[str, Any]:
+def current_request(shell: InteractiveShell) -> dict[str, Any]:
     """The message that the kernel answers now; empty where there is no kernel."""
     kernel = getattr(shell, "kernel", None)
     return (kernel.get_parent("shell") or {}) if kernel is not None else {}

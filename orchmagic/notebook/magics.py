@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
 from orchmagic.errors import OrchError
-from orchmagic.notebook.async_cells import Awaited, asked
+from orchmagic.notebook.async_cells import Awaited, current_request
 from orchmagic.notebook.config import OrchMagic
 from orchmagic.patterns import PATTERNS
 
@@ -64,10 +64,10 @@ class Face:
 
     @property
     def has_buttons(self) -> bool:
-        """Whether somebody sits there who can press one: nobody does where nothing could be asked, as in nbclient."""
+        """Whether a person can press one: not where the front end allows no input, as in nbclient."""
         from importlib.util import find_spec
 
-        person = asked(self.shell).get("content", {}).get("allow_stdin", True)
+        person = current_request(self.shell).get("content", {}).get("allow_stdin", True)
         return self.in_kernel and bool(person) and find_spec("ipywidgets") is not None
 
     def _awaits(self, name: str) -> bool:
@@ -121,7 +121,8 @@ class PatternMagic:
         with self._reported():
             begun = _begin(self.__name__, line, cell, self._face, awaited=False)
             if begun is not None and not begun.background:
-                begun.run.settled()
+                with suppress(KeyboardInterrupt):  # the run is reported as cancelled
+                    begun.run.wait()
             return None if begun is None else _end(begun, self._face)
         return None
 
@@ -130,7 +131,7 @@ class PatternMagic:
         with self._reported():
             begun = _begin(self.__name__, line, cell, self._face, awaited=True)
             if begun is not None and not begun.background:
-                with suppress(CancelledError):  # an interrupt: the run is reported as cancelled
+                with suppress(CancelledError):  # as above
                     await begun.run.ended()
             return None if begun is None else _end(begun, self._face)
         return None

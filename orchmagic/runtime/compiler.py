@@ -89,21 +89,21 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
             except Waiting as waiting:
                 if ctx.outer is not None:
                     raise  # the outermost graph is the one that pauses
-                _hear(waiting, ctx, interrupt)
+                _pause(waiting, ctx, interrupt)
 
     # LangGraph reads annotations at run time; ours are text naming a local import
     run.__annotations__ = {"state": dict, "runtime": Runtime, "return": dict}
     return run
 
 
-def _hear(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> None:
+def _pause(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> None:
     """Pause for a reply to this question, or to another one that the node waits with: the reply names its span."""
     question = {"span": waiting.span, "question": waiting.question, "choices": waiting.choices, "value": waiting.value}
-    while True:  # replies of earlier pauses come first: their questions wait no more
+    while True:  # replies of earlier pauses come first; their questions no longer wait
         reply = interrupt(question)
         if not (isinstance(reply, dict) and "span" in reply):
-            reply = {"span": waiting.span, "reply": reply}  # of who drives the compiled graph without us
-        answered = ctx.asked.pop(reply["span"], None)
+            reply = {"span": waiting.span, "reply": reply}  # from a caller that drives the compiled graph itself
+        answered = ctx.questions.pop(reply["span"], None)
         if answered is not None:
             ctx.journal.keep(answered.span, answered.key, reply["reply"])
             return

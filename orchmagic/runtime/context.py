@@ -39,7 +39,7 @@ class Context:
         guardrails: judge questions, answers, and what tools return.
         values: mirror of the state, so that a partial result survives any end.
         path: stands before the span ids of an inner graph; `outer` is the context around it.
-        asked: the questions that wait for a person, by span.
+        questions: those that wait for a person, by span.
         thread: the earlier turns of the conversation; `turns` the messages of each call.
         fresh: spans that are asked again, whatever the cache has.
         has_images: there is one among its values.
@@ -58,7 +58,7 @@ class Context:
     values: dict[str, Any] = field(default_factory=dict)
     visits: int = 0
     met: set[str] = field(default_factory=set)
-    asked: dict[str, Waiting] = field(default_factory=dict)
+    questions: dict[str, Waiting] = field(default_factory=dict)
     path: str = ""
     outer: Context | None = None
     thread: tuple[Mapping[str, Any], ...] = ()
@@ -122,7 +122,7 @@ class Context:
         for span in unfit:
             self.journal.forget(span)
         self.visits = 0
-        for memory in (self.values, self.met, self.asked, self.turns):
+        for memory in (self.values, self.met, self.questions, self.turns):
             memory.clear()
         self.budget.reset()
 
@@ -154,7 +154,7 @@ class Context:
         answered = self.journal.recall(waiting.span, waiting.key)
         if answered is not None:
             return answered.value
-        is_new, self.asked[waiting.span] = waiting.span not in self.asked, waiting
+        is_new, self.questions[waiting.span] = waiting.span not in self.questions, waiting
         if is_new:
             about = {"choices": waiting.choices, "value": waiting.value, "tool": waiting.tool}
             self.emit(InputRequested(span=waiting.span, question=waiting.question, **about))

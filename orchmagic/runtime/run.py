@@ -10,7 +10,6 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +85,6 @@ class Run(RunResult):
             except KeyboardInterrupt:
                 settle(self._done)
                 raise
-        return self
-
-    def settled(self) -> Run:
-        """`wait`, but an interrupt ends it with status cancelled instead of being raised again."""
-        with suppress(KeyboardInterrupt):
-            self.wait()
         return self
 
     async def ended(self) -> Run:
@@ -253,7 +246,7 @@ class Run(RunResult):
         self._context.values.update(state.values)
         self._context.visits = sum(state.values.get("visits", {}).values())
         self._wait_for_person(state.interrupts)
-        self._context.asked.update({q.span: _waiting(q) for q in pending_questions(self.trace.snapshot())})
+        self._context.questions.update({q.span: _waiting(q) for q in pending_questions(self.trace.snapshot())})
 
     def _finish(self, status: Status, error: str | None, reason: str | None, kind: str = "") -> None:
         reason = reason or "; ".join(self.trace.remarks) or None

@@ -169,11 +169,6 @@ class KernelBudget:
             self._whole.money, self._whole.max_tokens = now.money, now.tokens
         return self._whole
 
-    @property
-    def allowance(self) -> SpendLimit:
-        """The limit as it is."""
-        return SpendLimit(self.whole.money, self.whole.max_tokens)
-
     def of(self, name: str) -> SharedBudget:
         """The budget above that of a run called `name`."""
         whole = self.whole
