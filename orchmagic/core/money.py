@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orchmagic.core.numbers import counted, plain
+from orchmagic.core.text_format import counted, plain
 from orchmagic.core.validators import finite
 
 _TOKENS = re.compile(r"([\d,_]+(?:\.\d+)?)\s*([km]?)\s*(?:tokens?|tok)", re.IGNORECASE)

@@ -1,8 +1,19 @@
-"""Text for people: shortened with an ellipsis, with a note of what is left out, and in columns."""
+"""Text for people: numbers in words, shortened with an ellipsis, with a note of what is left out, and in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from decimal import Decimal
+
+
+def counted(number: int, noun: str, many: str | None = None) -> str:
+    """`many` where an s is not enough: replies, entries."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+
+
+def plain(number: float, digits: int = 6) -> str:
+    """As people write it: 0.000001, not 1e-06."""
+    return f"{Decimal(f'{number:.{digits}g}'):f}"
 
 
 def shorten(text: str, limit: int) -> str:

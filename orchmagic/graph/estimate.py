@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from orchmagic.core.numbers import counted
 from orchmagic.core.settings import Settings
-from orchmagic.core.text_format import table
+from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Approve, Call, Code, Each, Graph, Node, Sub, Tools

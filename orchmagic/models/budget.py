@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import NoReturn
 
-from orchmagic.core.numbers import plain
+from orchmagic.core.text_format import plain
 from orchmagic.errors import BudgetExceeded
 
 _DUST = 1e-9  # US dollars: sums of floats are not exact

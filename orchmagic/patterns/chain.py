@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, FAIL, STOP, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node, Sub
 from orchmagic.language.cell import Action, Cell, CodeStep, Control, Step

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, FAIL, Arm, Branch, Call, Code, Each, Edge, Graph, Link, Node, Sub
 from orchmagic.language.annotations import Field, Output

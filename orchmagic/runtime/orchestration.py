@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 from orchmagic.graph.composition import pauses
 from orchmagic.graph.model import Call, Sub
 from orchmagic.runtime.cell_reader import CellDefinition, CellReader

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting, error_kind
 from orchmagic.models import images
@@ -29,9 +29,21 @@ from orchmagic.trace.record import Record
 from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
-    from orchmagic.runtime.run_factory import RecordedRun
     from orchmagic.runtime.run_plan import RunPlan
+    from orchmagic.runtime.tools import WriteScope
     from orchmagic.storage.runs import Stored
+
+
+class RunHistory(Protocol):
+    """The history as one run uses it; the tools of the run write in the scope `writes`."""
+
+    @property
+    def writes(self) -> WriteScope: ...
+    def save(self, run: Run) -> None: ...
+    def claim(self, run: Run) -> None: ...
+    def forget_checkpoint(self, run: Run) -> None: ...
+    def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run: ...
+    def retry(self, run: Run, parts: frozenset[str]) -> Run: ...
 
 
 class Run(RunResult):
@@ -42,14 +54,14 @@ class Run(RunResult):
         inputs: what it was started with (JSON).
         status: running, done, capped, failed, cancelled or waiting.
         output: the result, typed as the cell declared; the partial result when capped.
-        cost: US dollars, None when no price is known (`words.money(run.cost)` says it); `tokens` in and out.
+        cost: US dollars, None when no price is known (`orchmagic.money(run.cost)` says it); `tokens` in and out.
         error: what went wrong, in one line, or None.
         reason: why it ended as it did, when it did not simply end.
         waiting: the first question that it waits with, or None; `questions` are all of them.
     """
 
     def __init__(
-        self, id_: str, plan: RunPlan, context: Context, compiled: Any, trace: Trace, history: RecordedRun
+        self, id_: str, plan: RunPlan, context: Context, compiled: Any, trace: Trace, history: RunHistory
     ) -> None:
         super().__init__(id_, plan.inputs, context, trace)
         self.waiting: PendingQuestion | None = None

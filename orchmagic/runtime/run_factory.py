@@ -151,7 +151,7 @@ class RunFactory:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """The history as one run uses it; the tools of the run write in the scope `writes`."""
+    """A `RunHistory` of the session's history."""
 
     factory: RunFactory
     plan: RunPlan

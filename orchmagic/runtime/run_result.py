@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.numbers import counted
 from orchmagic.core.portable import as_text
+from orchmagic.core.text_format import counted
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
 from orchmagic.runtime.context import Context, result

@@ -7,8 +7,7 @@ import re
 from html import escape
 from typing import Any
 
-from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import cut_note, shorten
+from orchmagic.core.text_format import counted, cut_note, shorten
 
 MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
@@ -18,9 +17,8 @@ BLOCK = (  # attributes of what is shown as HTML: between two prices a page woul
     'class="tex2jax_ignore mathjax_ignore" '
     'style="font:13px system-ui,sans-serif;line-height:1.5;overflow-wrap:break-word"'
 )
-_SLACK = (
-    40  # characters that a text may be over its limit: a saved record holds it cut at that, and a note of its length
-)
+# characters that a text may be over its limit: a saved record holds it cut at that, and a note of its length
+_SLACK = 40
 _LINES = 40  # of a value that is shown with a line for each entry
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CONTROL = re.compile(

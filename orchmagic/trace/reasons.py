@@ -31,8 +31,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
-from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import shorten
+from orchmagic.core.text_format import counted, shorten
 from orchmagic.trace.decisions import DECIDED
 
 AGREEMENT = "vote agreement"

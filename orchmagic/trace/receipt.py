@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import more, table
+from orchmagic.core.text_format import counted, more, table
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.baseline import Baseline, baseline, remarks
 from orchmagic.trace.record import Record, Span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 from orchmagic.trace import humanize
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Record, Span

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 from orchmagic.trace import humanize
 from orchmagic.views.palette import BLUE, GREEN, GREY, ORANGE, PAPER, PINK, RED
 from orchmagic.views.text_width import fit, pack, text_width

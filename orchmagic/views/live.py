@@ -11,8 +11,7 @@ from functools import lru_cache
 from html import escape
 from typing import Any
 
-from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import more
+from orchmagic.core.text_format import counted, more
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture, Record, Span

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 
 
 @pytest.mark.parametrize(

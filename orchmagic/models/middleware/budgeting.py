@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from orchmagic.core import tokens
-from orchmagic.core.numbers import plain
+from orchmagic.core.text_format import plain
 from orchmagic.errors import BudgetExceeded, OrchError
 from orchmagic.models import images
 from orchmagic.models.budget import Budget, Spend

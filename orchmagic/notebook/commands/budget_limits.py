@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchmagic.core.money import spend_limit
-from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import table
+from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.registry import command
 from orchmagic.trace.humanize import money, spent

@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.numbers import counted
-from orchmagic.core.text_format import table
+from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.plain_text import cell
 from orchmagic.notebook.commands.registry import command

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.core.numbers import counted
+from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError
 from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record
