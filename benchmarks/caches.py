@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic.errors import SettingsError
-from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.cache import Cache, at
 from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.middleware.caching import Caching
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse
 
 TURNS = 40
 ASKS = 50

@@ -127,11 +127,11 @@ def quantile(ordered: list[float], share: float) -> float:
 
 
 async def orchmagic(urls: dict[str, str], calls: int, policy: str, hedge: float | None = None) -> dict[str, Any]:
-    from orchmagic.models import ModelRequest
     from orchmagic.models.budget import Budget
     from orchmagic.models.middleware.single_flight import SingleFlight
     from orchmagic.models.pipeline import PipelineParts, World, build
     from orchmagic.models.routing.health import opened
+    from orchmagic.models.types import ModelRequest
     from orchmagic.runtime.live_settings import LiveSettings
     from orchmagic.runtime.services import SessionModels
     from orchmagic.storage.journal import NoJournal

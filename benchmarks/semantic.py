@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from orchmagic.core.semantic_policy import THRESHOLD, SemanticCacheConfig
-from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.embedders import TooLongError
 from orchmagic.models.embedders.minilm import create
@@ -31,6 +30,7 @@ from orchmagic.models.pipeline import stack
 from orchmagic.models.semantic.differences import difference
 from orchmagic.models.semantic.semantic_cache import SemanticCache, comparable
 from orchmagic.models.semantic.store import SemanticStore
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse
 
 PEERS = {"GPTCache's default, cosine >= .60": 0.60, "LiteLLM's example, cosine >= .80": 0.80}
 _OFTEN = 10  # labels from one learning to the next: the bench would take hours else

@@ -18,10 +18,10 @@ from pathlib import Path
 from semantic import ours, scored, vectors
 
 from orchmagic.core.semantic_policy import THRESHOLD
-from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.local_engine import weights
 from orchmagic.models.providers.local import LocalProvider
 from orchmagic.models.semantic import verifier
+from orchmagic.models.types import Deployment, ModelRequest
 
 AT_ONCE = 2
 PATIENCE = 600.0  # seconds for a verdict: the machine may be busy

@@ -15,7 +15,7 @@ from pathlib import Path
 from orchmagic.errors import ExportError
 from orchmagic.graph.model import Graph
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.models import Deployment, Pool
+from orchmagic.models.types import Deployment, Pool
 
 __all__ = ["module", "write"]
 

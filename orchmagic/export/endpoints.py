@@ -15,7 +15,7 @@ from orchmagic.export import naming
 from orchmagic.export.formatting import assigned, call, literal, remarked
 from orchmagic.graph.model import Call, Graph
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.models import Deployment, Pool
+from orchmagic.models.types import Deployment, Pool
 from orchmagic.models.wire import urls
 
 _ELSEWHERE = "http://127.0.0.1:8080/v1"

@@ -17,7 +17,8 @@ from orchmagic.graph.model import Call, Graph, Sub, Tools
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.standard_types import STANDARD_TYPES, standard_classes, standard_names
 from orchmagic.language.annotations import annotation_names
-from orchmagic.models import Deployment, Pool, images
+from orchmagic.models import images
+from orchmagic.models.types import Deployment, Pool
 
 
 @dataclass

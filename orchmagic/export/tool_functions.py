@@ -9,7 +9,7 @@ from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
 from orchmagic.graph.model import Call
 from orchmagic.graph.tool_schema import tool
-from orchmagic.models import ModelRequest
+from orchmagic.models.types import ModelRequest
 from orchmagic.models.wire import json_tools
 
 ALIAS = "Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]"

@@ -20,9 +20,10 @@ from orchmagic.graph.model import Approve, Call, Code, Each, Graph, Node, Sub, T
 from orchmagic.graph.paths import repeats, way
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.language import expression, template
-from orchmagic.models import Deployment, Pool, images
+from orchmagic.models import images
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing import alias_advice
+from orchmagic.models.types import Deployment, Pool
 from orchmagic.models.wire.chat_completions import prompt_tokens
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage

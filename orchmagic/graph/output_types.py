@@ -23,7 +23,7 @@ from orchmagic.errors import InputError, OutputError, nearest
 from orchmagic.graph import standard_types
 from orchmagic.language import expression
 from orchmagic.language.annotations import TYPING
-from orchmagic.models import Schema
+from orchmagic.models.types import Schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from orchmagic.core.portable import read_arguments
 from orchmagic.graph.output_types import camel
-from orchmagic.models import ToolSpec
+from orchmagic.models.types import ToolSpec
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 

@@ -1,4 +1,4 @@
-"""The model call, and the socket for providers. The types of a call are in `types`, and offered here to other rooms."""
+"""The model call, and the socket for providers. The types of a call are in `types`."""
 
 from __future__ import annotations
 
@@ -7,36 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchmagic.core.plugins import Registry
-from orchmagic.models.types import (
-    Deployment,
-    Emit,
-    Handler,
-    Middleware,
-    ModelRequest,
-    ModelResponse,
-    Pool,
-    Schema,
-    TokenLogprob,
-    ToolCall,
-    ToolSpec,
-)
-
-__all__ = [
-    "PROVIDERS",
-    "Deployment",
-    "Emit",
-    "Handler",
-    "Middleware",
-    "ModelRequest",
-    "ModelResponse",
-    "Pool",
-    "Provider",
-    "ProviderPlug",
-    "Schema",
-    "TokenLogprob",
-    "ToolCall",
-    "ToolSpec",
-]
+from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 
 
 class Provider(Protocol):

@@ -15,7 +15,8 @@ from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import OutputType
 from orchmagic.language import template
 from orchmagic.language.builtin_prompts import AGAIN, REASK
-from orchmagic.models import ModelRequest, ModelResponse, images
+from orchmagic.models import images
+from orchmagic.models.types import ModelRequest, ModelResponse
 from orchmagic.runtime.context import Context, State
 from orchmagic.trace.events import ReplyRepaired
 

@@ -17,9 +17,10 @@ from orchmagic.graph.standard_types import standard_classes
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
-from orchmagic.models import Deployment, Emit, Handler, images, pipeline
+from orchmagic.models import images, pipeline
 from orchmagic.models.budget import Budget
 from orchmagic.models.pipeline import Deadline
+from orchmagic.models.types import Deployment, Emit, Handler
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal

@@ -11,8 +11,8 @@ from typing import Any, TypedDict
 from orchmagic.errors import SettingsError
 from orchmagic.graph.model import Call, Graph, Sub
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.models import Deployment
 from orchmagic.models.pricing import prices
+from orchmagic.models.types import Deployment
 from orchmagic.patterns import PATTERNS
 
 SINCE = "Q2 2026, illustrative"

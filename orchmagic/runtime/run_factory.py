@@ -23,7 +23,7 @@ from orchmagic.trace.events import Event
 from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
-    from orchmagic.models import Emit
+    from orchmagic.models.types import Emit
     from orchmagic.runtime.context import Context
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.tools import WriteScope

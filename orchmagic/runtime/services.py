@@ -16,10 +16,11 @@ from orchmagic.graph.resolution import CallDefaults, call_defaults
 from orchmagic.guards import rules
 from orchmagic.guards.rules import Rule
 from orchmagic.language.magic_line import RunOptions
-from orchmagic.models import PROVIDERS, Deployment, Pool, Provider
+from orchmagic.models import PROVIDERS, Provider
 from orchmagic.models.budget import SharedBudget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.routing import aliases
+from orchmagic.models.types import Deployment, Pool
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.history import History
 from orchmagic.runtime.live_settings import LiveSettings

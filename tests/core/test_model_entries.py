@@ -6,8 +6,8 @@ import pytest
 
 from orchmagic.core.model_entries import POLICIES, ProblemsError, added, models
 from orchmagic.errors import InputError
-from orchmagic.models import Pool
 from orchmagic.models.routing.ranking import candidates
+from orchmagic.models.types import Pool
 
 
 def test_a_name_a_table_and_a_list_are_entries():
@@ -54,7 +54,7 @@ def test_a_wrong_alias_says_what_to_write(entry, said):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_policy_that_can_be_written_is_known_to_the_balance(policy):
-    from orchmagic.models import Deployment  # noqa: PLC0415 - beside its use
+    from orchmagic.models.types import Deployment  # noqa: PLC0415 - beside its use
 
     members = (Deployment("p@a", "scripted", "a"), Deployment("p@b", "scripted", "b"))
     assert len(list(candidates(Pool("p", members, policy), {}, lambda: 0.5))) == 2

@@ -11,7 +11,7 @@ from orchmagic.core.model_entries import DeploymentEntry, MemberEntry
 from orchmagic.core.settings import Settings, load
 from orchmagic.core.validators import duration
 from orchmagic.errors import SettingsError
-from orchmagic.models import Deployment
+from orchmagic.models.types import Deployment
 from orchmagic.notebook.config import OrchMagic
 
 

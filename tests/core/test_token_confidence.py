@@ -3,7 +3,7 @@
 import math
 
 from orchmagic.core.portable import token_confidence
-from orchmagic.models import TokenLogprob
+from orchmagic.models.types import TokenLogprob
 
 
 def tokens(*pairs):

@@ -12,7 +12,6 @@ from orchmagic import Script
 from orchmagic.errors import GuardBlocked, OrchError
 from orchmagic.guards.guardrails import CheckedText, Guardrails
 from orchmagic.guards.rules import parse
-from orchmagic.models import Deployment, ModelRequest, Schema, ToolSpec
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.middleware.guarding import Guarding
@@ -20,6 +19,7 @@ from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import PipelineParts, build
 from orchmagic.models.providers import scripted
 from orchmagic.models.scripting.reply import Reply
+from orchmagic.models.types import Deployment, ModelRequest, Schema, ToolSpec
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import CallFinished, CallStarted, GuardTriggered, from_json, to_json
 

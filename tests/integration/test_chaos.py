@@ -14,7 +14,6 @@ import pytest
 from model_table import ModelTable
 
 from orchmagic.core.settings import load
-from orchmagic.models import ModelRequest
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.middleware.single_flight import SingleFlight
@@ -25,6 +24,7 @@ from orchmagic.models.routing.health import opened
 from orchmagic.models.routing.status import HEADER, missing, rows
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
+from orchmagic.models.types import ModelRequest
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import CacheHit, CallFinished, DeploymentChosen, FellBack
 

@@ -7,8 +7,8 @@ from lives import asked, bind, restarted, spans
 
 from orchmagic import Reply, Script, install
 from orchmagic.errors import InputError, OrchError
-from orchmagic.models import ToolCall
 from orchmagic.models.providers.scripted import remove
+from orchmagic.models.types import ToolCall
 from orchmagic.runtime.tools import tool
 
 pytestmark = pytest.mark.slow

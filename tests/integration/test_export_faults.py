@@ -15,11 +15,11 @@ from openai import AsyncOpenAI
 from orchmagic.core.portable import FAULTS
 from orchmagic.errors import ModelError
 from orchmagic.export.vendored.call_runtime import ModelFailedError, call_model, call_once
-from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.scripting import reply as scripted
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
+from orchmagic.models.types import Deployment, ModelRequest
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from exporting import graph_of, loaded, ran, served
 from orchmagic.errors import ExportError
 from orchmagic.export import module, naming
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.models import Deployment, Pool
+from orchmagic.models.types import Deployment, Pool
 
 pytestmark = pytest.mark.slow
 

@@ -21,10 +21,10 @@ from orchmagic.errors import (
     TruncatedReply,
     UnusableReply,
 )
-from orchmagic.models import Deployment, ModelRequest, Schema
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
+from orchmagic.models.types import Deployment, ModelRequest, Schema
 from orchmagic.trace.events import Usage
 
 pytestmark = pytest.mark.slow

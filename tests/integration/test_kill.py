@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from orchmagic import Reply, Script, serve
-from orchmagic.models import ToolCall
+from orchmagic.models.types import ToolCall
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,8 +12,8 @@ from desk import KEY, Desk, always, story, told
 
 from orchmagic import Reply
 from orchmagic.errors import SettingsError
-from orchmagic.models import Deployment, Pool
 from orchmagic.models.routing.ranking import Stats, candidates, scores
+from orchmagic.models.types import Deployment, Pool
 from orchmagic.trace.events import Decided, DeploymentChosen
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,6 @@ from model_table import ModelTable
 from orchmagic import Reply
 from orchmagic.core.settings import load
 from orchmagic.errors import InputError, OrchError, SettingsError
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool
 from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import PipelineParts, World, build
@@ -21,6 +20,7 @@ from orchmagic.models.routing import reachability
 from orchmagic.models.routing.aliases import pool, resolve
 from orchmagic.models.routing.api_keys import key_environment
 from orchmagic.models.routing.health import opened
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire import http_errors
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import TextStreamed, Usage

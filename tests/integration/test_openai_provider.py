@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.errors import CallTimeout, ConnectionLost, ModelError, RequestRejected, ServerFailed, SettingsError
-from orchmagic.models import PROVIDERS, Deployment, ModelRequest, Schema, TokenLogprob, ToolCall, ToolSpec
+from orchmagic.models import PROVIDERS
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.server import serve
+from orchmagic.models.types import Deployment, ModelRequest, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 

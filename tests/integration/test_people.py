@@ -7,7 +7,7 @@ from lives import bind, restarted, spans
 
 from orchmagic import Reply
 from orchmagic.errors import CellError, InputError
-from orchmagic.models import ToolCall
+from orchmagic.models.types import ToolCall
 from orchmagic.notebook.commands import run as orch
 from orchmagic.runtime.tools import tool
 

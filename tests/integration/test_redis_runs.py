@@ -15,9 +15,9 @@ from lives import restarted
 from redis_server import Server, needs_redis, served
 
 from orchmagic import Script, serve
-from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.cache import CacheWarning
 from orchmagic.models.middleware.caching import Caching
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse
 
 pytestmark = [pytest.mark.slow, needs_redis]
 TWO = "%%chain two {options}\na\n    A {{{{ x }}}}\nb\n    B {{{{ a }}}}\n"

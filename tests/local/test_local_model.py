@@ -16,9 +16,10 @@ import psutil
 import pytest
 
 from orchmagic.errors import ConnectionLost, RequestRejected, WeightsError
-from orchmagic.models import PROVIDERS, Deployment, ModelRequest, Schema
+from orchmagic.models import PROVIDERS
 from orchmagic.models.local_engine import engine, weights
 from orchmagic.models.providers.local import LocalProvider, endpoint
+from orchmagic.models.types import Deployment, ModelRequest, Schema
 from orchmagic.trace.events import Event, TextStreamed
 
 pytestmark = [pytest.mark.local_model, pytest.mark.usefixtures("local_weights")]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchmagic.models import ModelResponse
 from orchmagic.models.semantic.agreement import agree
+from orchmagic.models.types import ModelResponse
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError
-from orchmagic.models import Deployment
 from orchmagic.models.routing.aliases import LOCAL_MODEL, has_key, resolvable, resolve
+from orchmagic.models.types import Deployment
 from orchmagic.models.wire.urls import OPENAI, at_openai, host, on_loopback, shown
 
 KEY = {"OPENAI_API_KEY": "sk-test-000000"}

@@ -12,9 +12,9 @@ import keyring.errors
 import pytest
 
 from orchmagic.errors import ServerFailed, SettingsError
-from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.routing.api_keys import key_environment, read
+from orchmagic.models.types import Deployment, ModelRequest
 
 
 def test_a_env_file_adds_to_the_environment_which_wins(tmp_path):

@@ -19,9 +19,9 @@ from orchmagic.errors import (
     ServerFailed,
     SettingsError,
 )
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.middleware.budgeting import Budgeting, worst_case
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 

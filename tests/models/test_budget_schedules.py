@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchmagic.errors import BudgetExceeded
-from orchmagic.models import ModelRequest
 from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.budgeting import Budgeting
 from orchmagic.models.middleware.fallback import Fallback
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.pipeline import stack
+from orchmagic.models.types import ModelRequest
 
 
 async def play(endpoint, budget, planned):

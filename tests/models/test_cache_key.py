@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchmagic.models import Deployment, ModelRequest, Schema, ToolSpec
 from orchmagic.models.cache.key import key
+from orchmagic.models.types import Deployment, ModelRequest, Schema, ToolSpec
 
 HERE = Deployment("small", "openai", "m", base_url="https://a.example/v1")
 REQUEST = ModelRequest(

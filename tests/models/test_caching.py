@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.errors import EmptyReply, ServerFailed
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.cache import CacheWarning
 from orchmagic.models.cache.key import key
 from orchmagic.models.cache.stores.memory import MemoryCache
 from orchmagic.models.middleware.caching import Caching
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.trace.events import CacheHit, Usage
 
 HERE = Deployment("small", "openai", "m", base_url="https://a.example/v1")

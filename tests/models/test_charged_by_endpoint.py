@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from orchmagic.models import Deployment
 from orchmagic.models.pricing.prices import with_cost
+from orchmagic.models.types import Deployment
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.record import Record
 from orchmagic.views.formats.trace_mime import render

@@ -8,7 +8,7 @@ import pytest
 
 from orchmagic.core.tokens import IMAGE
 from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 

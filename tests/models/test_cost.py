@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchmagic.models import Deployment
 from orchmagic.models.pricing.prices import cost
+from orchmagic.models.types import Deployment
 from orchmagic.models.wire.urls import OPENAI
 from orchmagic.trace.events import Usage
 

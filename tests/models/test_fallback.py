@@ -15,8 +15,8 @@ from orchmagic.errors import (
     ServerFailed,
     TruncatedReply,
 )
-from orchmagic.models import ModelRequest, ModelResponse
 from orchmagic.models.middleware.fallback import Fallback
+from orchmagic.models.types import ModelRequest, ModelResponse
 from orchmagic.models.wire.http_errors import _ERRORS
 from orchmagic.trace import audit_lines
 from orchmagic.trace.events import FellBack

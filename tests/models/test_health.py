@@ -21,9 +21,9 @@ from orchmagic.errors import (
     ServerFailed,
     TruncatedReply,
 )
-from orchmagic.models import Deployment
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.health import SCHEMA, Permit, identity, opened
+from orchmagic.models.types import Deployment
 from orchmagic.storage.database import Database, DatabaseSchema, StoreWarning
 
 HERE = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1")
@@ -298,7 +298,7 @@ async def test_who_waits_for_a_place_is_woken_when_one_is_free(health):
 
 ASKING = """
 import pathlib, sys
-from orchmagic.models import Deployment
+from orchmagic.models.types import Deployment
 from orchmagic.models.routing.health import Permit, opened
 kind, folder = sys.argv[1:]
 limit = {"rpm": {"requests_per_minute": 7}, "tpm": {"tokens_per_minute": 70}, "busy": {"concurrency": 7}}[kind]

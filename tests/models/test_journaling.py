@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.errors import BudgetExceeded, EmptyReply
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall
 from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.cache.key import key
 from orchmagic.models.middleware.journaling import Journaling
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall
 from orchmagic.storage.journal import JournalEntry, NoJournal
 from orchmagic.storage.runs import Store
 from orchmagic.trace.events import JournalHit, Usage

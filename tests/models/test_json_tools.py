@@ -8,7 +8,7 @@ import pytest
 
 from orchmagic.core.portable import OBSERVED
 from orchmagic.errors import EmptyReply
-from orchmagic.models import ModelRequest, ModelResponse, Schema, ToolSpec
+from orchmagic.models.types import ModelRequest, ModelResponse, Schema, ToolSpec
 from orchmagic.models.wire.json_tools import decode, encode
 
 ORDER = {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}

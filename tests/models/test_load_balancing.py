@@ -17,10 +17,10 @@ from orchmagic.errors import (
     RequestRejected,
     ServerFailed,
 )
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, Pool, ToolSpec
 from orchmagic.models.middleware.load_balancing import LoadBalancing
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Permit, opened
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Pool, ToolSpec
 from orchmagic.trace.events import DeploymentChosen, FellBack, TextStreamed, Usage
 from orchmagic.trace.reasons import Reason
 

@@ -8,7 +8,6 @@ from model_table import ModelTable
 
 from orchmagic import Script
 from orchmagic.errors import BudgetExceeded, EmptyReply, RateLimited, RequestRejected, TruncatedReply
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache.stores.disk import DiskCache
 from orchmagic.models.cache.stores.memory import MemoryCache
@@ -16,6 +15,7 @@ from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.pipeline import PipelineParts, World, build, stack
 from orchmagic.models.providers import scripted
 from orchmagic.models.scripting.reply import Reply
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import (
     AttemptFailed,

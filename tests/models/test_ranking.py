@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchmagic.models import Deployment, Pool
 from orchmagic.models.routing.ranking import EXPLORE, PRICE, SCORED, UPTIME, Stats, candidates, penalty, scores
+from orchmagic.models.types import Deployment, Pool
 
 # price: (in + out) / 2, US dollars per million tokens
 TABLE = [

@@ -9,10 +9,10 @@ import pytest
 from genai_prices import Usage as Theirs
 from genai_prices.data_snapshot import get_snapshot
 
-from orchmagic.models import Deployment, ModelRequest
 from orchmagic.models.middleware.budgeting import worst_case
 from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.pricing.rates import Rates, flat
+from orchmagic.models.types import Deployment, ModelRequest
 from orchmagic.models.wire.billing import Bill
 from orchmagic.models.wire.urls import OPENAI
 from orchmagic.trace.events import Usage

@@ -19,8 +19,8 @@ from orchmagic.errors import (
     ServerFailed,
     TruncatedReply,
 )
-from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.middleware.retry import Retry
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
 
 REQUEST = ModelRequest(call="ask#1.1", model="small", messages=())

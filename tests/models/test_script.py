@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from orchmagic.models import ToolCall
 from orchmagic.models.scripting.reply import Reply, completion, http_error, pieces
 from orchmagic.models.scripting.script import Script
+from orchmagic.models.types import ToolCall
 from orchmagic.models.wire.schema_example import instance, misfit
 from orchmagic.trace.events import Usage
 

@@ -19,10 +19,11 @@ from orchmagic.errors import (
     SettingsError,
     TruncatedReply,
 )
-from orchmagic.models import PROVIDERS, Deployment, ModelRequest
+from orchmagic.models import PROVIDERS
 from orchmagic.models.providers.scripted import ScriptedProvider, find, install, remove
 from orchmagic.models.scripting.reply import Reply
 from orchmagic.models.scripting.script import Script
+from orchmagic.models.types import Deployment, ModelRequest
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 

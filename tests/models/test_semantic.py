@@ -13,7 +13,6 @@ from model_table import ModelTable
 
 from orchmagic.core.semantic_policy import SemanticCacheConfig, parse
 from orchmagic.errors import ServerFailed, SettingsError
-from orchmagic.models import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache import CacheWarning
 from orchmagic.models.cache.key import key
@@ -26,6 +25,7 @@ from orchmagic.models.pipeline import PipelineParts, build, stack
 from orchmagic.models.semantic import ComparedQuestion
 from orchmagic.models.semantic.semantic_cache import SemanticCache, opened
 from orchmagic.models.semantic.store import SemanticStore
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.storage.journal import NoJournal
 from orchmagic.trace.events import CacheHit, CacheHitChecked, Usage, from_json, to_json
 

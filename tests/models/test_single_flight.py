@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from orchmagic.errors import BudgetExceeded, ServerFailed
-from orchmagic.models import Deployment, ModelRequest, ModelResponse
 from orchmagic.models.middleware.single_flight import SingleFlight
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse
 from orchmagic.trace.events import CacheHit, Usage
 
 REQUEST = ModelRequest(call="a#1.1", model="small", messages=({"role": "user", "content": "hi"},))

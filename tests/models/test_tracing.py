@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from orchmagic.errors import ServerFailed
-from orchmagic.models import ModelRequest, ModelResponse, ToolCall
 from orchmagic.models.middleware.tracing import Tracing
+from orchmagic.models.types import ModelRequest, ModelResponse, ToolCall
 from orchmagic.trace.events import CallFailed, CallFinished, CallStarted
 
 REQUEST = ModelRequest(call="extract#2.1", model="small", messages=({"role": "user", "content": "hi"},))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchmagic.models import Deployment
 from orchmagic.models.pricing.prices import with_cost
+from orchmagic.models.types import Deployment
 from orchmagic.models.wire import billing, chat_completions
 from orchmagic.trace.events import Usage
 

@@ -5,7 +5,7 @@ from lives import restarted
 
 from orchmagic import Reply
 from orchmagic.errors import OrchError
-from orchmagic.models import ToolCall
+from orchmagic.models.types import ToolCall
 from orchmagic.notebook import commands
 from orchmagic.runtime.tools import tool
 

@@ -4,7 +4,7 @@ import pytest
 
 from orchmagic import Reply
 from orchmagic.errors import CellError
-from orchmagic.models import ToolCall
+from orchmagic.models.types import ToolCall
 
 OPTIONS = 'temperature=0.5, top_p=0.9, seed=7, stop=["END", "."], reasoning_effort=low'
 BODY = {"temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["END", "."], "reasoning_effort": "low"}

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from orchmagic import Script, Session, install
 from orchmagic.core.money import SpendLimit, spend_limit
 from orchmagic.errors import InputError, SettingsError
-from orchmagic.models import ModelRequest
 from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.budgeting import Budgeting
 from orchmagic.models.middleware.retry import Retry
 from orchmagic.models.pipeline import stack
 from orchmagic.models.scripting.server import serve
+from orchmagic.models.types import ModelRequest
 from orchmagic.notebook.commands import run as orch
 from orchmagic.runtime.live_settings import LiveSettings
 from orchmagic.runtime.services import KernelBudget

@@ -5,7 +5,7 @@ from lives import bind, restarted
 
 from orchmagic import Reply
 from orchmagic.errors import InputError
-from orchmagic.models import ToolCall
+from orchmagic.models.types import ToolCall
 from orchmagic.notebook import commands
 
 ASK = "%%chain ask --no-cache --thread talk\nreply\n    system: Be kind.\n    user: {{ q }}\n"

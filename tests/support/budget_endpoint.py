@@ -13,8 +13,8 @@ from orchmagic.errors import (
     RequestRejected,
     ServerFailed,
 )
-from orchmagic.models import Deployment, ModelResponse
 from orchmagic.models.pricing import prices
+from orchmagic.models.types import Deployment, ModelResponse
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
 

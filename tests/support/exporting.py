@@ -20,8 +20,8 @@ from orchmagic import Script, Session
 from orchmagic.graph.model import Graph
 from orchmagic.language.cell import parse
 from orchmagic.language.magic_line import parse_options
-from orchmagic.models import Deployment
 from orchmagic.models.scripting.server import ScriptedServer, serve
+from orchmagic.models.types import Deployment
 from orchmagic.patterns import PATTERNS
 from orchmagic.runtime.orchestration import Orchestration
 

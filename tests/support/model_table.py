@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.models import Deployment, Pool
+from orchmagic.models.types import Deployment, Pool
 
 
 @dataclass

@@ -7,8 +7,8 @@ import pytest
 
 from orchmagic.errors import SettingsError
 from orchmagic.graph.resolution import CallDefaults
-from orchmagic.models import Deployment
 from orchmagic.models.pricing import prices
+from orchmagic.models.types import Deployment
 from orchmagic.runtime.cost_reference import cost_reference, models_of
 from orchmagic.trace.baseline import baseline, pinned, remarks
 from orchmagic.trace.events import Usage
