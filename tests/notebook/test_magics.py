@@ -14,6 +14,7 @@ from traitlets.config import Config
 from orchmagic import Script, install
 from orchmagic.errors import InputError
 from orchmagic.models.providers.scripted import remove
+from orchmagic.patterns import PATTERNS
 
 CHAIN = "%%chain triage --model scripted\nextract -> product: str\n    Read {{ ticket }}\nreply\n    About {{ extract.product }}\n"
 
@@ -206,6 +207,27 @@ def test_completion_of_options_models_steps_and_names(shell):
     typed = "%%chain\nextract -> product: str\n    x\ngate extract.pro"
     assert complete(shell, typed, 3) == ["extract.product"]
     assert "ticket" in complete(shell, "%%chain\nextract\n    Read {{ tic", 2)
+
+
+OPTIONS = {
+    f"{name}="
+    for name in ("model", "fallback", "temperature", "max_tokens", "timeout", "retry", "cache", "when", "over")
+}
+
+
+def test_completion_offers_every_option_of_a_step(shell):
+    assert set(complete(shell, "%%chain\nextract(", 1)) >= OPTIONS
+    assert complete(shell, "%%chain\nextract(temperature=0, wh", 1) == ["when="]
+    for name in PATTERNS.names():
+        known = {f"{option.name}=" for option in PATTERNS.get(name).step_options}
+        assert set(complete(shell, f"%%{name}\nextract(", 1)) >= known
+
+
+def test_completion_offers_the_actions_of_a_gate_and_the_control_words_of_a_pattern(shell):
+    assert set(complete(shell, "%%chain\na\n    x\ngate a else ", 3)) >= {"retry", "goto", "ask", "stop"}
+    assert complete(shell, "%%chain\na\n    x\ngat", 3) == ["gate"]
+    for name in PATTERNS.names():
+        assert set(complete(shell, f"%%{name}\n", 1)) >= set(PATTERNS.get(name).controls)
 
 
 def test_completion_keeps_out_of_prose_and_other_cells(shell):

@@ -7,7 +7,6 @@ import pytest
 from orchmagic.views import bundle
 from orchmagic.views.truncate import bound
 
-
 LONG = {
     "a text": "x" * 100_000,
     "a list": ["word"] * 20_000,
