@@ -302,6 +302,12 @@ end = visits
     assert output == {"draft": 2, "gate_1": 2}
 
 
+async def test_every_step_is_counted_where_an_expression_reads_all_counts(both):
+    cell = "%%chain v\nfirst = topic\ndraft\n    Draft {{ first }}\nend = sum(visits.values()) + len(visits)\n"
+    _, output, _ = await both.compare(Case(cell, ["a"], topic="t"))
+    assert output == 4
+
+
 async def test_code_that_raises_in_a_section_leaves_the_others_alone(both):
     code = "def boom(x: str) -> str:\n    raise ValueError(x)\n\n\ndef fine(x: str) -> str:\n    return x\n"
     cell = "%%parallel p\na = boom(x)\nb = fine(x)\nc\n    C {{ x }}\n"

@@ -166,7 +166,9 @@ async def test_a_key_that_is_wrong_everywhere_does_not_loop():
 async def test_the_waits_between_rounds_double_up_to_a_cap_however_many_rounds_there_are():
     errors = {name: [ServerFailed("500")] * 1200 for name in "ab"}
     world = World("ab", retry=1100, **errors)
-    world.health.enter = lambda deployment, *_, **__: Permit(deployment.alias)  # no circuit: the rounds are looked at
+    world.health.acquire = lambda deployment, *_, **__: Permit(
+        deployment.alias, deployment.alias
+    )  # no circuit: the rounds are looked at
     with pytest.raises(ServerFailed, match="no deployment"):
         await world.ask()
     assert world.waits[:7] == [0.25, 0.5, 1, 2, 4, 8, 10]
@@ -203,6 +205,12 @@ async def test_when_all_send_us_away_the_shortest_wait_is_taken():
     world = World("ab", a=[RateLimited("429", retry_after=9)], b=[RateLimited("429", retry_after=4)])
     assert (await world.ask()).text == "p@b"
     assert world.waits == [4]
+
+
+async def test_where_one_sends_us_away_and_another_failed_the_failed_one_is_soon_asked_again():
+    world = World("ab", a=[RateLimited("429", retry_after=9)], b=[ServerFailed("500")])
+    assert (await world.ask()).text == "p@b"
+    assert world.waits == [0.25]
 
 
 @pytest.mark.parametrize(("retry_after", "left"), [(90, None), (20, 10.0)])
@@ -303,7 +311,9 @@ async def test_the_retries_of_a_request_win_over_those_of_the_run(retries, calls
     world = World(
         a=ServerFailed("500", status=500), b=ServerFailed("500", status=500), c=ServerFailed("500", status=500)
     )
-    world.health.enter = lambda deployment, *_, **__: Permit(deployment.alias)  # no circuit: the rounds are looked at
+    world.health.acquire = lambda deployment, *_, **__: Permit(
+        deployment.alias, deployment.alias
+    )  # no circuit: the rounds are looked at
     with pytest.raises(ServerFailed, match="no deployment"):
         await world.ask(retries=retries)
     assert len(world.asked) == calls

@@ -193,6 +193,17 @@ def test_a_limit_of_the_run_ends_it_and_not_only_an_item(notebook):
     assert "max-tokens" in run.reason
 
 
+def test_a_run_whose_budget_is_spent_ends_although_some_items_wait_for_a_person(notebook):
+    notebook.script(lambda _: Reply("x", usage=Usage(input=300, output=500)))
+    bind(notebook, '%%chain one\ndraft\n    Say {{ item }}\napprove "Fine?"\n')
+    run = notebook.run(
+        cell("--max-tokens 2000", ", run=one").replace("    Say {{ item }}\n", ""), items=["a", "b", "c"]
+    )
+    assert run.status == "capped"
+    assert "max-tokens" in run.reason
+    assert not run.questions
+
+
 def test_a_cancel_ends_all_items(notebook):
     notebook.script(lambda _: Reply("never", latency=60))
     notebook.space["items"] = list(range(20))
