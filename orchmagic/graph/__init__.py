@@ -1,1 +1,1 @@
-"""The graph: its data, its types, and all that can be said of it without running it."""
+"""The graph: its data model, its types, and static checks, drawings and estimates. Nothing here runs a graph."""

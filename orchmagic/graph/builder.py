@@ -1,4 +1,4 @@
-"""From the items of a cell to the nodes of a graph. Patterns use it; it collects every problem before it raises."""
+"""Builds a graph from the items of a cell, for the patterns. Collects all problems, then raises one CellError."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchmagic.language.step_options import CALL_OPTIONS, PARAMETERS, STEP_OPTIO
 
 
 class GraphBuilder:
-    """One cell on its way to a graph. `namespace` is the notebook's, only looked at; `limits` are the run's."""
+    """Builds the graph of one cell. `namespace` is the notebook's and is only read; `limits` are those of a run."""
 
     def __init__(self, cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> None:
         self.cell = cell
@@ -34,11 +34,11 @@ class GraphBuilder:
         self._lines: dict[str, int] = {}
 
     def problem(self, line: int, found: str, write: str, column: int = 0) -> None:
-        """Note what is wrong; `build` raises all of it at once."""
+        """Records a problem; `build` raises all of them together."""
         self.problems.append(self.cell.problem(line, column, found, write))
 
     def step(self, step: Step, *, also: Iterable[StepOption] = (), **settings: Any) -> Call | Sub:
-        """A step: a prompt for a model, or with `run=` another orchestration; with `over=` once per item."""
+        """Builds the node of a step: a model call, or with `run=` another orchestration. `settings` are node fields."""
         if "run" in step.options:
             return self._run(step, also, settings)
         given = self.read(step, (*STEP_OPTIONS, *also))
@@ -46,20 +46,20 @@ class GraphBuilder:
         return self._called(step, given, {"each": each, "votes": votes, **settings})
 
     def call(self, step: Step, *, also: Iterable[StepOption] = (), **settings: Any) -> Call:
-        """A step that can only be one prompt. `also` names options that the pattern reads itself."""
+        """Builds the node of a step that must be one model call. `also` are the pattern's own step options."""
         return self._called(step, self.read(step, (*CALL_OPTIONS, *also)), settings)
 
     def node(self, item: Step | CodeStep) -> Call | Sub | Code:
-        """A step or a `name = expression` line."""
+        """Builds the node of a step or of a `name = expression` line."""
         return self.step(item) if isinstance(item, Step) else self.code(item)
 
     def number(self, key: str, default: int) -> int:
-        """A whole number among the pattern's own options of the magic line."""
+        """Returns a whole number from the pattern's own options of the magic line."""
         value = self.options.extra.get(key)
         return value if isinstance(value, int) else default
 
     def names(self, key: str) -> tuple[str, ...]:
-        """The names that one of the pattern's own options lists; () if it is not given."""
+        """Returns the names in one of the pattern's own options of the magic line; () if it is not given."""
         value = self.options.extra.get(key)
         return tuple(map(str, value)) if isinstance(value, tuple) else ()
 
@@ -111,7 +111,7 @@ class GraphBuilder:
         return Votes(count, by, least)
 
     def read(self, step: Step, options: Iterable[StepOption]) -> dict[str, Any]:
-        """The step's options by name, as Python values; unknown and unreadable ones are problems."""
+        """Returns the step's options by name as Python values; records unknown and invalid ones as problems."""
         known = {option.name: option for option in options}
         values: dict[str, Any] = {}
         for name, value in step.options.items():
@@ -131,7 +131,7 @@ class GraphBuilder:
         return values
 
     def code(self, item: CodeStep) -> Code | Sub:
-        """A `name = expression` line; `name = triage(…)` runs another orchestration."""
+        """Builds the node of a `name = expression` line; `name = triage(…)` runs another orchestration."""
         self._lines[item.name] = item.line
         try:
             node = composition.called(item.name, item.expression, self._besides(item))
@@ -142,16 +142,16 @@ class GraphBuilder:
         return node or Code(item.name, item.expression)
 
     def _besides(self, item: CodeStep) -> dict[str, object]:
-        """The notebook as this line sees it: a step hides what has its name there."""
+        """Returns the notebook's names without those of other steps, which hide them in this line."""
         steps = {i.name for i in self.cell.items if not isinstance(i, Control) and i is not item}
         return {n: v for n, v in self.namespace.items() if n not in steps}
 
     def refuse(self, item: Step | CodeStep | Control, what: str, write: str) -> None:
-        """The pattern has no place for this item."""
+        """Records that the pattern does not support this item."""
         self.problem(item.line, f"%%{self.cell.magic} has no {what}", write)
 
     def build(self, nodes: list[Node], links: list[Link], results: Iterable[str]) -> Graph:
-        """The finished graph.
+        """Checks the nodes and links and returns the graph.
 
         Raises:
             CellError: with all problems of the cell.
@@ -188,7 +188,7 @@ class GraphBuilder:
         )
 
     def _check_functions(self) -> None:
-        """A notebook function that has the name of one of ours would never be called."""
+        """Rejects a notebook function with the name of a built-in cell function, which would hide it."""
         for name in FUNCTIONS:
             match = re.search(rf"(?<![.\w]){name}\s*\(", self.cell.body)
             if match and is_code(self.namespace.get(name)):
@@ -250,19 +250,19 @@ class GraphBuilder:
 
 
 def is_code(value: object) -> bool:
-    """Functions, classes and modules are code; all else that a cell names is a value."""
+    """Whether a notebook value is code (a function, class or module) and not an input."""
     return isinstance(value, ModuleType) or callable(value)
 
 
 def literal(words: str) -> str:
-    """Words as a template that renders to just these words."""
+    """Returns a template that renders to exactly this text."""
     return words.replace("{{", "{{ '{{' }}").replace("{%", "{{ '{%' }}")
 
 
 def _used(node: Node, standard: frozenset[str]) -> dict[str, bool]:
-    """The names that a node needs, in the order they are met, and whether it calls them (or they are types).
+    """Maps each name that a node uses, in order of use, to whether the node calls it or uses it as a type.
 
-    `standard` are those that mean the class of the standard library where a type stands: these are always there.
+    `standard` are the names of standard library classes that are always available as types.
     """
     texts, expressions, types = checks.sources(node)
     used: dict[str, bool] = {}
@@ -277,7 +277,7 @@ def _used(node: Node, standard: frozenset[str]) -> dict[str, bool]:
 
 
 def _call_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of options as fields of a Call; what belongs into the body of the request is one of them."""
+    """Maps option values to fields of a Call; request parameters are collected in the field `parameters`."""
     rows = [option for option in CALL_OPTIONS if option.name in given]
     fields = {o.field or o.name: given[o.name] for o in rows if o not in PARAMETERS}
     return fields | {"parameters": tuple((o.name, given[o.name]) for o in PARAMETERS if o.name in given)}

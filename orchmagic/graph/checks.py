@@ -1,4 +1,4 @@
-"""What can be wrong with a graph that was read well: its name, steps that read later steps, fields that are not there.
+"""Static checks of a parsed graph: its name, steps that read later steps, fields that do not exist.
 
 Each check yields (text to find in the cell, what was found, what to write); the builder adds the line.
 """
@@ -21,7 +21,7 @@ _OUTCOME = {"agreement", "dissent", "tie", "decided"}  # fields that votes add
 
 
 def sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
-    """The templates, the expressions and the type names of a node."""
+    """Returns the templates, the expressions and the type names of a node."""
     when = getattr(node, "when", None)
     each = getattr(node, "each", None)
     around = (*((when,) if when else ()), *((each.over,) if each else ()))
@@ -39,20 +39,20 @@ def sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str
 
 
 def own(node: Node) -> frozenset[str]:
-    """The name that a node gives to its item: inside it is no input."""
+    """Returns the name of a node's item, which is not an input inside the node."""
     each = getattr(node, "each", None)
     return frozenset({each.item}) if each else frozenset()
 
 
 def reads(node: Node) -> frozenset[str]:
-    """The names that a node's prompts and expressions use: inputs, steps and notebook code."""
+    """Returns the names that a node's prompts and expressions use: inputs, steps and notebook code."""
     templates, expressions, _ = sources(node)
     name_sets = [template.names(t) for t in templates] + [expression.names(e) for e in expressions]
     return frozenset().union(*name_sets) - own(node) - FUNCTIONS.keys()
 
 
 def name(chosen: str | None, inputs: Sequence[str], code: Sequence[str]) -> Iterator[Finding]:
-    """The name of the cell is bound in the notebook: it must not take a place that is in use."""
+    """Checks that the cell's name, which is bound in the notebook, is neither read by the cell nor a builtin."""
     if chosen is None:
         return
     if chosen in inputs or chosen in code:
@@ -62,7 +62,7 @@ def name(chosen: str | None, inputs: Sequence[str], code: Sequence[str]) -> Iter
 
 
 def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
-    """A step that reads a later one (or itself) finds nothing there, unless a loop leads back."""
+    """Checks that no step reads a later step or itself, except inside a loop."""
     at = {n.name: i for i, n in enumerate(nodes)}
     backs = [(at[s], at[t]) for s, t in arrows(links) if s in at and t in at and at[t] <= at[s]]
     for i, node in enumerate(nodes):
@@ -72,7 +72,7 @@ def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
 
 
 def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
-    """`extract.qoute` is found here, before a call is paid."""
+    """Checks that the fields which expressions read exist: finds the typo `extract.qoute` before a run."""
     known: Mapping[str, set[str]] = {
         n.name: {f.name for f in n.output.fields}
         | ({"confidence"} if n.confidence else set())
@@ -89,7 +89,7 @@ def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
 
 
 def inner(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:
-    """An orchestration runs as a step: called in a check, an option or a prompt it would be outside of this run."""
+    """Checks that orchestrations are used only as steps: called in an expression, one would run outside this run."""
     conditions = (expression.names(on) for link in links if (on := getattr(link, "on", None)))
     used = frozenset().union(*map(reads, nodes), *conditions) - {n.name for n in nodes}
     for name in sorted(n for n in used if definition(namespace.get(n))):
@@ -97,7 +97,7 @@ def inner(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, 
 
 
 def items(nodes: Sequence[Node]) -> Iterator[Finding]:
-    """The name of an item must not hide the list that it is an item of, nor what the run counts."""
+    """Checks that an item's name hides neither a name in its `over=` nor `visits`, `errors` or `messages`."""
     for node in nodes:
         each = getattr(node, "each", None)
         if each is not None and each.item in expression.names(each.over) | {"visits", "errors", "messages"}:
@@ -106,7 +106,7 @@ def items(nodes: Sequence[Node]) -> Iterator[Finding]:
 
 
 def twice(nodes: Sequence[Node]) -> Iterator[Finding]:
-    """A step must not have the name of one that the pattern makes itself, such as the `answer` to a question."""
+    """Checks that no step has the name of one that the pattern adds, such as the `answer` to a question."""
     names = [n.name for n in nodes]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield name, f"{name!r} is also the name of a step that the pattern makes itself", "Give the step another name"

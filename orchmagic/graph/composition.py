@@ -1,4 +1,4 @@
-"""An orchestration as a step of another: `x = triage(ticket=t)`, or a step with `run=triage`."""
+"""Orchestrations inside orchestrations: `x = triage(ticket=t)`, or a step with `run=triage`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from orchmagic.language import expression
 
 
 def definition(found: object) -> Graph | None:
-    """The graph behind a notebook name, when an orchestration stands there."""
+    """Returns the graph of a notebook value that is an orchestration, else None."""
     graph = getattr(found, "definition", None)
     return graph if isinstance(graph, Graph) else None
 
 
 def called(name: str, source: str, namespace: Mapping[str, object]) -> Sub | None:
-    """`triage(ticket=t)` as a node; None for an expression that names no orchestration.
+    """Returns the node for `triage(ticket=t)`; None for an expression that uses no orchestration.
 
     Raises:
-        InputError: an orchestration is used in another way, or its inputs are wrong.
+        InputError: an orchestration is used other than in such a call, or its inputs are wrong.
     """
     inner = {n: g for n in sorted(expression.names(source)) if (g := definition(namespace.get(n)))}
     if not inner:
@@ -39,7 +39,7 @@ def called(name: str, source: str, namespace: Mapping[str, object]) -> Sub | Non
 
 
 def _given(call: ast.Call, graph: Graph) -> Iterator[tuple[str, str]]:
-    """The inputs that the call passes, as (name, expression)."""
+    """Yields the inputs that the call passes, as (name, expression)."""
     form = f"write {graph.name}({_form(graph)})"
     if len(call.args) > len(graph.inputs):
         raise InputError(f"{graph.name} is given {len(call.args)} inputs: {form}")
@@ -61,13 +61,13 @@ def _form(graph: Graph) -> str:
 
 
 def free(node: Sub) -> tuple[str, ...]:
-    """The inputs of the inner graph that come from names of the outer one."""
+    """Returns the inputs of the inner graph that are not passed: they come from outer names that are the same."""
     given = dict(node.given)
     return tuple(n for n in node.graph.inputs if n not in given)
 
 
 def nested(graph: Graph) -> Iterator[Graph]:
-    """All graphs inside, the deepest first."""
+    """Yields all inner graphs, the deepest first."""
     for node in graph.nodes:
         if isinstance(node, Sub):
             yield from nested(node.graph)
@@ -75,7 +75,7 @@ def nested(graph: Graph) -> Iterator[Graph]:
 
 
 def cycle(name: str, graph: Graph) -> str | None:
-    """How `graph` is or leads to an orchestration called `name`, as `a → b → name`; None if it does not."""
+    """Returns the path from `graph` to an orchestration called `name`, as `a → b → name`; None if there is none."""
     if graph.name == name:
         return name
     inner = (node.graph for node in graph.nodes if isinstance(node, Sub))
@@ -84,16 +84,16 @@ def cycle(name: str, graph: Graph) -> str | None:
 
 
 def downstream(graph: Graph, name: str) -> frozenset[str]:
-    """`name` and the later nodes that a path leads to from it; what a loop leads back to is not later."""
+    """Returns `name` and all later nodes that can be reached from it. Nodes that a loop returns to are not later."""
     order = [n.name for n in graph.nodes]
     reached = {name}
-    for _ in order:  # links need not stand in the order of their nodes
+    for _ in order:  # links need not be in the order of their nodes
         reached |= {target for source, target in graph.arrows() if source in reached and target in order}
     return frozenset(n for n in order[order.index(name) :] if n in reached)
 
 
 def with_model(graph: Graph, model: str, names: frozenset[str] | None = None) -> Graph:
-    """The graph with all calls (or those of these nodes) asked of another model."""
+    """Returns the graph with `model` for all calls, or for those of the nodes `names`."""
     nodes: list[Any] = []
     for node in graph.nodes:
         if names is not None and node.name not in names:
@@ -106,7 +106,7 @@ def with_model(graph: Graph, model: str, names: frozenset[str] | None = None) ->
 
 
 def pauses(graph: Graph) -> bool:
-    """Whether a run of it may wait for a person."""
+    """Whether a run of the graph may wait for a person."""
     return any(
         isinstance(n, Approve) or (isinstance(n, Tools) and n.approve) or (isinstance(n, Sub) and pauses(n.graph))
         for n in graph.nodes

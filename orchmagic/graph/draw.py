@@ -1,4 +1,4 @@
-"""Graph -> pictures, all offline: SVG, Mermaid text, an outline in ASCII, and the Picture that views draw."""
+"""Draws a graph: as SVG, as Mermaid text, as an ASCII outline, and as the Picture that views draw."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _RESERVED = frozenset({"end", "graph", "subgraph", "flowchart", "class", "click"
 
 
 def kind(node: Node) -> str:
-    """The word for a node: call, tools, code, gate, approve or sub."""
+    """Returns the kind of a node: call, tools, code, gate, approve or sub."""
     return "gate" if isinstance(node, Code) and node.gate else type(node).__name__.lower()
 
 
 def note(node: Node) -> str:
-    """What else a picture says of a node: with how many models it runs, or what is inside; often nothing."""
+    """Returns the note under a node: the number of its models, or the name of its inner graph; often empty."""
     if isinstance(node, Call) and len(node.ladder) > 1:
         return f"{len(node.ladder)} models"
-    if isinstance(node, Sub):  # an agent of a team or plan is named after it: what it is says more
+    if isinstance(node, Sub):  # an agent's graph is named after its node: its pattern says more
         return node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
     return ""
 
@@ -41,9 +41,9 @@ def _repeats(node: Node) -> Iterator[tuple[str, str, int]]:
 
 
 def picture(graph: Graph) -> Picture:
-    """What a view needs to draw the graph; its ways out are nodes of kind end, fail, stop and cap.
+    """Returns the Picture of a graph. Its exits are nodes of kind end, fail, stop and cap.
 
-    A graph that starts with several nodes at once has one of kind start before them.
+    If several nodes start at once, a node of kind start precedes them.
     """
     arrows = tuple(_arrows(graph))
     reached = {target for _, target, _ in arrows}
@@ -80,7 +80,7 @@ def _label(label: str | bool, limit: int | None, target: str) -> str:
 
 
 def mermaid(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
-    """The graph as a Mermaid flowchart; arrows in `taken` are thick."""
+    """Returns the graph as a Mermaid flowchart; arrows in `taken`, as (source, target), are thick."""
     drawn = picture(graph)
     lines = ["flowchart LR"]
     for name, what in drawn.nodes:
@@ -100,12 +100,12 @@ def _id(name: str) -> str:
 
 
 def _plain(label: str) -> str:
-    """Mermaid reads brackets, quotes and bars: anything but words goes as its number."""
+    """Escapes brackets, quotes, bars and the like as character codes, which Mermaid would parse."""
     return re.sub(rf"[^\w ≤{TIMES}.,-]", lambda character: f"#{ord(character[0])};", label)
 
 
 def outline(graph: Graph) -> str:
-    """A line per node and where it leads, in ASCII, for terminals and docstrings."""
+    """Returns one line per node with its targets, in ASCII, for terminals and docstrings."""
     width = max(len(n.name) for n in graph.nodes)
     drawn = picture(graph)
     arrows = drawn.arrows
@@ -124,5 +124,5 @@ def _leads(arrows: Collection[tuple[str, str, str]], source: str) -> str:
 
 
 def svg(graph: Graph, taken: Collection[tuple[str, str]] = ()) -> str:
-    """The graph as an SVG picture that reads on light and dark; arrows in `taken` are thick."""
+    """Returns the graph as SVG for light and dark backgrounds; arrows in `taken` are thick."""
     return svg_of(replace(picture(graph), taken=tuple(taken)))

@@ -1,8 +1,8 @@
-"""What a run may take before anything is asked: calls, tokens and dollars, at least and at most.
+"""Estimates the calls, tokens and dollars of a run, at least and at most, without calling a model.
 
-At least: the shortest way to a done end, each answer right at once. At most: the longest way, with every loop,
-every re-ask and the longest replies, cut at the run's own limits. Tokens are estimated at four bytes each. How many
-items a step will have is known when its list is; else there may be none, or as many as the limits let pass.
+At least: the cheapest path to a done end, with no model called again. At most: the dearest path, with every loop,
+every repeated call and the longest replies, capped at the run's limits. A token is estimated at four bytes.
+If the list of a step with `over=` is not known yet, the step has from 0 to infinitely many items.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LONG = 1_000_000  # characters: an expression that reads more is not evaluated 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """From `low` to `high` (infinite if unknown)."""
+    """A range of a quantity; `high` is infinite if unknown."""
 
     low: float
     high: float
@@ -44,7 +44,7 @@ class Range:
         return Range(self.low + other.low, self.high + other.high)
 
     def times(self, other: Range) -> Range:
-        """As often as `other`; nothing stays nothing, however often."""
+        """Multiplies two ranges; 0 times infinity is 0."""
         return Range(self.low * other.low, self.high * other.high if self.high and other.high else 0.0)
 
 
@@ -53,7 +53,7 @@ _ONCE = Range(1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What is known of the models: `deployment` behind a name, the `pool` of an alias that has several."""
+    """Looks up models: the `deployment` of a name, and the `pool` of an alias with several deployments."""
 
     deployment: Callable[[str], Deployment]
     pool: Callable[[str], Pool | None]
@@ -61,17 +61,17 @@ class Models:
     environ: Mapping[str, str]
 
     def members(self, name: str) -> tuple[Deployment, ...]:
-        """All that may answer for a name."""
+        """Returns all deployments of a name."""
         found = self.pool(name)
         return found.members if found else (self.deployment(name),)
 
 
 @dataclass(frozen=True, slots=True)
 class StepEstimate:
-    """One call step: how often it may be asked, and the tokens and dollars (None: price unknown) of all of it.
+    """The estimate of one call step: calls, and all their tokens and dollars (None: price unknown).
 
-    `name` is the way to it: `digest/map` is step map of the graph inside digest. `attempts` are the most that one of
-    its calls can make, by model: first its own, then its fallbacks.
+    `name` is a path: `digest/map` is step map of the graph inside digest. `attempts` is the most that one call can
+    make, by model: first the step's own, then its fallbacks.
     """
 
     name: str
@@ -84,8 +84,9 @@ class StepEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One run. `attempts` is the most that retries, deployments and fallbacks can make of the calls; `cost` in US
-    dollars, None when the price of `unknown` models is not known; `least` is what the others take at least.
+    """The estimate of one run. `attempts` is the most with all retries, deployments and fallbacks.
+
+    `cost` is in US dollars, None if there are models of `unknown` price; `least` is the minimum for all others.
     `notes` name the models without a fallback.
     """
 
@@ -100,7 +101,7 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """For a person: a line per step, then the whole run."""
+        """Returns text for the user: a line per step, then the whole run."""
         lines = ["Dry run: no model was called. Tokens are estimated at four bytes each."]
         figures = [f"{_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}" for s in self.steps]
         rows = [(f"  {s.name}", f"{s.model}: {said}") for s, said in zip(self.steps, figures, strict=True)]
@@ -116,7 +117,7 @@ class Estimate:
         return "\n".join((*lines, *self.notes))
 
     def _each(self) -> str:
-        """How many of them one call makes, model by model."""
+        """Returns the most attempts of one call, by model."""
         most: dict[str, int] = {}
         for step in self.steps:
             most |= step.attempts
@@ -130,7 +131,7 @@ def estimate(
     models: Models,
     defaults: CallDefaults,
 ) -> Estimate:
-    """The range of one run. `known` are the inputs that have a value."""
+    """Estimates one run. `known` are the inputs that have a value."""
     reader = _GraphReader(namespace, models)
     few, many = reader.rows(graph, known, defaults.within(graph))
     top = graph.limits.max_tokens or math.inf
@@ -153,7 +154,7 @@ def estimate(
 
 
 class _GraphReader:
-    """Reads a graph and those inside it. `steps` are all call steps, `notes` the advice on their models."""
+    """Estimates a graph and its inner graphs. `steps` are all call steps, `notes` the advice on their models."""
 
     def __init__(self, namespace: Mapping[str, object], models: Models) -> None:
         self.namespace, self.models = namespace, models
@@ -163,7 +164,7 @@ class _GraphReader:
     def rows(
         self, graph: Graph, known: Mapping[str, object], defaults: CallDefaults, path: str = "", often: Range = _ONCE
     ) -> tuple[list[StepEstimate], list[StepEstimate]]:
-        """The steps of the lightest and of the heaviest way through a graph that runs `often`."""
+        """Returns the steps on the cheapest and on the dearest path (by tokens) of a graph that runs `often`."""
         values = _known_values(graph, known)
         visits = repeats(graph)
         found = {n.name: self._node(n, defaults, values, visits[n.name], path, often) for n in graph.nodes}
@@ -194,10 +195,10 @@ class _GraphReader:
     def _call(
         self, node: Call, defaults: CallDefaults, known: Mapping[str, object], visits: int, often: Range
     ) -> StepEstimate:
-        """`often`: how many times the node calls its model (visits, items, votes)."""
+        """Estimates one call step; `often` is how many times it calls its model (visits, items, votes)."""
         names, fallback = defaults.models(node)[:visits], defaults.fallbacks(node)
         models = [self.models.members(name) for name in names]
-        # at most each deployment in each round, hedged or not
+        # each round makes at most one attempt per deployment, hedged or not
         attempts = {n: len(self.models.members(n)) * (1 + defaults.retries) for n in (*names, *fallback)}
         for name in names:
             note = alias_advice.no_fallback(name, (*names, *fallback), self.models.settings, self.models.environ)
@@ -207,29 +208,29 @@ class _GraphReader:
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
         least = Usage(input=prompt, output=_SHORT)
         most = Usage(input=int(prompt + open_ * reply + grown), output=reply)
-        asked = 1 if node.output.kind == "text" else 1 + node.retry  # a text always fits: it is never asked again
+        asked = 1 if node.output.kind == "text" else 1 + node.retry  # text fits any output: no second call
         calls = often.times(Range(1, asked))
         tokens = calls.times(Range(least.total, most.total))
-        # of a ladder one rung is asked in a visit: the one that tries most often bounds the others
+        # a visit calls one model of the ladder: the one with the most attempts is the bound
         rungs = {name: attempts[name] for name in [max(names, key=attempts.__getitem__), *fallback]}
         model = ", ".join(dict.fromkeys(self.models.deployment(name).alias for name in names))
         return StepEstimate(node.name, model, calls, tokens, _cost(models, least, most, calls), rungs)
 
 
 def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:
-    """How often a node runs: its visits, times its items, times its votes; at least never when it has a `when`."""
+    """Returns how often a node runs: visits times items times votes; from 0 if it has a `when`."""
     found = Range(0 if node.when else 1, visits)
     if node.each:
         count = _items(node.each, known)
         found = found.times(Range(0, math.inf) if count is None else Range(count, count))
     votes = node.votes if isinstance(node, Call) else None
     if votes:
-        found = found.times(Range(votes.count, votes.count + bool(votes.least)))  # one more may decide
+        found = found.times(Range(votes.count, votes.count + bool(votes.least)))  # a fallback may decide
     return found
 
 
 def _cost(models: Sequence[Sequence[Deployment]], least: Usage, most: Usage, calls: Range) -> Range | None:
-    """Dollars of all calls: the first visit is of the first model, the dearest may answer all others."""
+    """Returns the dollars of all calls: at least at the first model's price, at most at the dearest's, or None."""
     lows = [prices.cost(m, least) for m in models[0]]
     highs = [prices.cost(m, most) for members in models for m in members]
     known = [h for h in highs if h is not None]
@@ -239,7 +240,7 @@ def _cost(models: Sequence[Sequence[Deployment]], least: Usage, most: Usage, cal
 
 
 def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
-    """(tokens of the prompt as far as it is known, how many values are not known yet)."""
+    """Returns (tokens of the known part of the prompt, number of unknown values)."""
     messages, open_ = [], 0
     for message in node.messages:
         names = template.names(message.text)
@@ -256,7 +257,7 @@ def _prompt(node: Call, scope: Mapping[str, object]) -> tuple[int, int]:
 
 
 def _as_sent(value: object) -> object:
-    """An image as the prompt of a run holds it."""
+    """Returns an image as a run would put it into the prompt; other values unchanged."""
     found = images.encode(value)
     return value if found is None else images.seen(found)
 
@@ -299,7 +300,7 @@ def _known_values(graph: Graph, known: Mapping[str, object]) -> dict[str, object
 
 
 def _given(inner: Graph, pairs: tuple[tuple[str, str], ...], known: Mapping[str, object]) -> dict[str, object]:
-    """The inputs of an inner graph that are known."""
+    """Returns the known inputs of an inner graph."""
     named = dict(pairs)
     found = {n: known[n] for n in inner.inputs if n not in named and n in known}
     for name, source in pairs:
@@ -308,7 +309,7 @@ def _given(inner: Graph, pairs: tuple[tuple[str, str], ...], known: Mapping[str,
 
 
 def _items(each: Each, known: Mapping[str, object]) -> int | None:
-    """How many items there will be; None if that is not known yet."""
+    """Returns the number of items; None if it is not known yet."""
     try:
         return len(_value("items", each.over, known)["items"])  # type: ignore[arg-type]  # its TypeError is caught
     except (KeyError, TypeError):  # not known, or without a length
@@ -316,12 +317,12 @@ def _items(each: Each, known: Mapping[str, object]) -> int | None:
 
 
 def _value(name: str, source: str, known: Mapping[str, object]) -> dict[str, object]:
-    """The value by its name; empty if it does not follow from `known`."""
+    """Returns {name: value of the expression}; empty if `known` is not enough to evaluate it."""
     scope = {**FUNCTIONS, **known}
     reads = expression.names(source)
     if not reads <= scope.keys() or sum(len(str(known[n])) for n in reads & known.keys()) > _LONG:
         return {}
     try:
         return {name: expression.evaluate(source, scope)}
-    except Exception:  # noqa: BLE001 - then it is not known; the run will say what is wrong
+    except Exception:  # noqa: BLE001 - counts as unknown; the run will report the error
         return {}

@@ -1,14 +1,14 @@
-"""Graph: the waist of the hourglass. Patterns lower to it; compile, export, draw and estimate read it.
+"""The graph, the intermediate representation: patterns build it; compile, export, draw and estimate read it.
 
     graph    = inputs, nodes, links, first nodes, results, limits
     node     = Call (ask a model) | Tools (run its tool calls) | Code (an expression) | Approve (ask a person)
              | Sub (another graph)
     link     = Edge (always) | Branch (by the value of an expression, each arm with a limit)
-             | Fork (to several nodes, side by side) | Join (when all of several have ended)
-    target   = a node's name | END (done) | FAIL (a gate failed) | STOP (ended on purpose) | CAP (a limit reached)
+             | Fork (to several nodes in parallel) | Join (when all of several nodes have ended)
+    target   = a node's name | END (done) | FAIL (a gate failed) | STOP (ended by a stop action) | CAP (a limit reached)
 
-Plain frozen data: no model, no notebook object and nothing of LangGraph. Expressions and annotations are source
-text; the notebook's functions and classes they name are looked up when the graph is compiled or exported.
+Plain frozen data, without models, notebook objects or LangGraph. Expressions and annotations are source text; the
+notebook's functions and classes in them are looked up when the graph is compiled or exported.
 The state of a run is one JSON object with a key per input and per node; `visits` counts each node's visits.
 """
 
@@ -33,9 +33,9 @@ TARGETS = frozenset({END, FAIL, STOP, CAP})
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """Run a node for each item of the list that `over` gives, side by side; `item` is its name in the node.
+    """Runs a node for each item of the list `over` (an expression) in parallel; `item` is the item's name in it.
 
-    Its value is the list of theirs, in order; None for an item that failed. When all fail, the node fails.
+    The node's value is the list of results, in order; None for an item that failed. If all fail, the node fails.
     """
 
     over: str
@@ -44,11 +44,12 @@ class Each:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """Ask `count` times, each vote its own answer, and take the value that most votes have in field `by`.
+    """Calls the model `count` times and takes the majority of the votes by their field `by`.
 
-    Without `by` the whole value is compared. On a tie the value that was voted first wins. The node's value is the
-    winner's with `agreement` (0..1), `dissent` (the other votes), `tie` and `decided` (see `schema.voted`). When
-    less than the share `least` agrees, the first fallback model is asked once and decides; without one, nobody.
+    Without `by` the whole values are compared. On a tie the value that was voted first wins. The node's value is the
+    winner with `agreement` (0..1), `dissent` (the other votes), `tie` and `decided` (see `output_types.voted`). If
+    the agreement is below `least`, the first fallback model is called once and decides; if there is none, `decided`
+    is False.
     """
 
     count: int
@@ -58,16 +59,16 @@ class Votes:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Ask a model; the node's value is its typed output.
+    """Calls a model; the node's value is its typed output.
 
-    `model` is an alias or a model name (None: the run's). `retry` is how often a reply that does not fit
-    `output` is asked again with the error. `when` is an expression: false skips the node, its value is None.
-    `confidence` adds `.confidence` (0..1, or None when the endpoint gave none) to the value, for the field it
-    names: from logprobs where the endpoint has them, else reported by the model itself.
-    `tools` names notebook functions; `transcript` is the state key that then keeps the conversation.
-    `tolerant`: a reply that never fits makes the value None instead of failing the run; `isolated`: so does any
-    failure of the step (limits of the run still end it). `ladder` are the models of the first, second … visit,
-    the last one for all that follow. `parameters` (temperature …) go into the body of the request as they are.
+    `model` is an alias or a model name (None: the run's). `retry`: if a reply does not fit `output`, the model is
+    called again with the error, at most this often. `when` is an expression: if false, the node is skipped and its
+    value is None. `confidence` names a field; the value gets `.confidence` (0..1, None if the endpoint gave none) for
+    it: from logprobs if the endpoint has them, else reported by the model itself.
+    `tools` names notebook functions; `transcript` is the state key of the conversation, used with tools.
+    `tolerant`: if no reply fits, the value is None and the run goes on; `isolated`: the same for any failure of the
+    step (limits of the run still end it). `ladder` are the models of the first, second … visit; the last one also
+    serves all later visits. `parameters` (temperature …) are sent in the request body unchanged.
     """
 
     name: str
@@ -93,15 +94,15 @@ class Call:
 
     @property
     def request_parameters(self) -> dict[str, object]:
-        """`parameters` as the body of a request has them."""
+        """`parameters` as JSON for the request body."""
         return {name: [*value] if isinstance(value, tuple) else value for name, value in self.parameters}
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Run the tool calls of the last message in `transcript`, side by side, and append what they return.
+    """Runs the tool calls of the last message in `transcript` in parallel and appends their results to it.
 
-    A person approves each call of the tools in `approve` before it runs.
+    A person approves each call of the tools in `approve` before it runs. `timeout` is in seconds.
     """
 
     name: str
@@ -113,11 +114,11 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Evaluate a Python expression over state and notebook; `gate` marks a check (its value is a bool).
+    """Evaluates a Python expression over state and notebook; `gate` marks a check (its value is a bool).
 
-    A gate that sends its run back to an earlier call (`again`) gives that call its own last reply and the
-    failed check to read, so that the second request differs from the first. `like` names the call whose type the
-    value has (the best of its values, say). `isolated`: when it raises, its value is None and the run goes on.
+    If a gate sends the run back to an earlier call (`again`), that call's next prompt contains its last reply and
+    the failed check. `like` names the call whose type the value has (for example the best of its values).
+    `isolated`: if the expression raises, the value is None and the run goes on.
     """
 
     name: str
@@ -131,9 +132,9 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Pause for a person: the run ends as `waiting`; the reply becomes the value of the node.
+    """Pauses for a person: the run ends with status `waiting`; the person's answer becomes the node's value.
 
-    With a `subject` the person approves that node's value, edits it, or rejects: "approve" or "reject".
+    With a `subject` the person approves, edits or rejects that node's value; the answer is "approve" or "reject".
     """
 
     name: str
@@ -143,9 +144,10 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Sub:
-    """Run another graph and take its output: `given` are (input, expression) pairs, other inputs have the same name.
+    """Runs another graph; its output is the node's value.
 
-    Budget, deadline, steps, cancel, cache and trace are this run's. The inner graph's own limits hold inside it: when
+    `given` are (input, expression) pairs; other inputs are taken from names that are the same. Budget, deadline,
+    steps, cancellation, cache and trace are the outer run's. The inner graph's own limits also apply inside it: if
     it reaches one, its partial result is the value.
     """
 
@@ -162,7 +164,7 @@ Node: TypeAlias = Call | Tools | Code | Approve | Sub
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Always."""
+    """Always goes from `source` to `target`."""
 
     source: str
     target: str
@@ -170,7 +172,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Taken when the branch's expression equals `label`, while `source` was visited at most `limit` times."""
+    """One arm of a Branch: taken if its expression equals `label` and its source has at most `limit` visits."""
 
     label: str | bool
     target: str
@@ -179,7 +181,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """To the first arm whose label equals the value of `on`; else, or past its limit, to `otherwise`, and why."""
+    """Goes to the first arm that matches the value of expression `on`, else to `otherwise` with the reason `why`."""
 
     source: str
     on: str
@@ -190,7 +192,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """From `source` (START: the beginning) to all `targets`, side by side."""
+    """Goes from `source` (START: the start of the run) to all `targets` in parallel."""
 
     source: str
     targets: tuple[str, ...]
@@ -198,7 +200,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """When all `sources` have ended, to `target`; a way that leads to a Join has no other link."""
+    """Goes to `target` when all `sources` have ended; a source of a Join has no other link."""
 
     sources: tuple[str, ...]
     target: str
@@ -209,7 +211,10 @@ Link: TypeAlias = Edge | Branch | Fork | Join
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a run (None: open): steps but for Code, seconds, US dollars; `concurrency` items at once."""
+    """The limits of a run; None: no limit. `deadline` is in seconds, `budget` in US dollars.
+
+    `max_steps` does not count Code nodes; `concurrency` is the number of items that run at once.
+    """
 
     max_iterations: int = limits.MAX_ITERATIONS
     max_steps: int = limits.MAX_STEPS
@@ -220,7 +225,7 @@ class Limits:
 
     @property
     def supersteps(self) -> int:
-        """LangGraph's own limit, which counts expressions too: higher than ours, so that ours is reached first."""
+        """LangGraph's recursion limit. It counts Code nodes too, so it is set higher, to reach `max_steps` first."""
         return 6 * self.max_steps + 50
 
 
@@ -229,10 +234,10 @@ DEFAULTS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One orchestration. `results` are the nodes whose value can be the run's output: the last that ran counts.
+    """One orchestration. `results` are the nodes whose value can be the run's output: that of the last one that ran.
 
-    `inputs` are looked up in the notebook (or passed); `code` are the functions, classes and modules that
-    expressions and annotations use. `first` is the node that starts.
+    `inputs` are looked up in the notebook (or passed); `code` names the functions, classes and modules of the
+    notebook that the cell uses. `source` is the cell's text.
     """
 
     name: str
@@ -266,10 +271,10 @@ class Graph:
         return forks[0] if forks else (self.nodes[0].name,)
 
     def node(self, name: str) -> Node:
-        """The node called `name`.
+        """Returns the node called `name`.
 
         Raises:
-            KeyError: there is none; the text offers the nearest name.
+            KeyError: there is none; the text suggests the nearest name.
         """
         for node in self.nodes:
             if node.name == name:
@@ -282,22 +287,22 @@ class Graph:
         return next((link for link in self.links if source in sources(link)), None)
 
     def arrows(self) -> Iterator[tuple[str, str]]:
-        """All (source, target) pairs."""
+        """Yields all (source, target) pairs."""
         return arrows(self.links)
 
 
 def arrows(links: Iterable[Link]) -> Iterator[tuple[str, str]]:
-    """All (source, target) pairs of the links."""
+    """Yields all (source, target) pairs of the links."""
     return ((source, target) for link in links for source in sources(link) for target in targets(link))
 
 
 def sources(link: Link) -> tuple[str, ...]:
-    """The nodes that a link leaves."""
+    """Returns the nodes that a link leaves."""
     return link.sources if isinstance(link, Join) else (link.source,)
 
 
 def targets(link: Link) -> tuple[str, ...]:
-    """The nodes and ends that a link leads to."""
+    """Returns the nodes and ends that a link leads to."""
     match link:
         case Edge() | Join():
             return (link.target,)

@@ -1,7 +1,7 @@
-"""Outputs as Pydantic models: what the model is asked for, and how its reply is read, repaired and rebuilt.
+"""Output types as Pydantic models: the JSON schema to request, and how replies are parsed, repaired and rebuilt.
 
-Each form of a value: the reply's text -> JSON (`parse`), JSON -> what templates and expressions see (`rebuild`),
-and back (`dump`). A repair never guesses: a repaired reply must fit the declared output like any other.
+Conversions of a value: the reply's text -> JSON (`parse`), JSON -> the Python value that templates and expressions
+use (`rebuild`), and back (`dump`). A repaired reply must fit the declared output like any other.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _SHARE = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class OutputType:
-    """A declared output with its classes found.
+    """A declared output with its classes resolved.
 
-    `kind` is "text", "fields" (one class of ours), "class" (one of the notebook's) or "value" (ours, with the
-    single field `value`). `model` is the Pydantic class, None for text and for dataclasses.
+    `kind` is "text", "fields" (a generated class), "class" (a class of the notebook) or "value" (a generated class
+    with the single field `value`). `model` is the Pydantic class, None for text and for dataclasses.
     """
 
     name: str
@@ -48,16 +48,15 @@ class OutputType:
 
     @property
     def model(self) -> type[BaseModel] | None:
-        """The Pydantic class, if there is one."""
         return None if self.kind == "text" or is_dataclass(self.type) else self.type
 
     @cached_property
     def schema(self) -> Schema | None:
-        """What the reply must fit, as the request carries it; None for text."""
+        """The JSON schema for the request; None for text."""
         if self.kind == "text":
             return None
         found = self.model.model_json_schema() if self.model else self._adapter.json_schema()
-        # Endpoints refuse to enforce open schemas, and the notebook's own classes are not ours to judge.
+        # Endpoints refuse strict mode for open schemas; classes of the notebook are never sent as strict.
         return Schema(self.name, found, strict=self.kind != "class" and _is_closed(found))
 
     @cached_property
@@ -65,7 +64,7 @@ class OutputType:
         return TypeAdapter(self.type)
 
     def requested(self, *, self_report: bool) -> OutputType:
-        """What to ask the model for: without `.confidence`, or with it as a required number from 0 to 1."""
+        """Returns the type to request: without `confidence`, or (self-reported) with it as a number from 0 to 1."""
         if self.confidence is None:
             return self
         declared = self.type.model_fields.items()
@@ -75,10 +74,10 @@ class OutputType:
         return OutputType(self.name, "fields", _create(self.name, fields))
 
     def parse(self, reply: str) -> tuple[object, str | None]:
-        """The reply as a JSON value, and what had to be repaired ("code fence", "broken JSON" ...) or None.
+        """Returns the reply as a JSON value, and the repair ("code fence", "broken JSON" ...) or None.
 
         Raises:
-            OutputError: it does not fit; the text tells the model what is wrong.
+            OutputError: the reply does not fit; the text tells the model what is wrong.
         """
         if self.kind == "text":
             return reply, None
@@ -96,7 +95,7 @@ class OutputType:
         return found.value if self.kind == "value" else found
 
     def rebuild(self, value: object) -> Any:
-        """What templates and expressions see: an instance, an Enum member, a plain value; None stays None."""
+        """Returns the Python value for templates and expressions: an instance, Enum member or plain value, or None."""
         if self.kind == "text" or value is None:
             return value
         data = {"value": value} if self.kind == "value" else value
@@ -106,18 +105,18 @@ class OutputType:
             raise OutputError(str(error), reply=json.dumps(data)) from error
 
     def dump(self, value: object) -> Any:
-        """JSON for the run's state."""
-        return to_jsonable_python(value, round_trip=True)  # computed fields are not read back
+        """Returns the value as JSON for the run's state."""
+        return to_jsonable_python(value, round_trip=True)  # round_trip leaves computed fields out
 
 
 def resolve(name: str, output: Output, namespace: Mapping[str, object], confidence: str | None = None) -> OutputType:
-    """The output of step `name` with the notebook's classes of `namespace`.
+    """Resolves the output of step `name` with the notebook's classes in `namespace`.
 
-    `confidence` names the field whose certainty is wanted: values get the attribute `.confidence`, a number
-    from 0 to 1 or None. An output that declares such a field itself keeps its own.
+    `confidence` names the field whose confidence is wanted: values get the attribute `.confidence`, a number
+    from 0 to 1 or None. If the output declares a field `confidence` itself, that one is kept.
 
     Raises:
-        InputError: a class is not defined, or is no type.
+        InputError: a class is not defined, or is not a type.
     """
     title = camel(name)
     if output.kind == "text":
@@ -135,10 +134,10 @@ def resolve(name: str, output: Output, namespace: Mapping[str, object], confiden
 
 
 def voted(of: OutputType) -> OutputType:
-    """The outcome of a vote on `of`: the winner's fields (or `.value`) with what the votes said.
+    """Returns the type of a vote's outcome: the winner's fields (or `value`) and four more.
 
-    `agreement` is the winner's share (0..1), `dissent` the other votes as JSON, `tie` whether another had as many,
-    `decided` whether enough agreed (or a fallback decided).
+    `agreement` is the winner's share (0..1), `dissent` the other votes as JSON, `tie` whether another value had as
+    many votes, `decided` whether enough votes agreed or a fallback decided.
     """
     if of.kind == "fields":
         fields: dict[str, Any] = {n: (f.annotation, copy(f)) for n, f in of.type.model_fields.items()}
@@ -166,7 +165,7 @@ def _evaluate(name: str, annotation: str, namespace: Mapping[str, object]) -> An
 def _define(name: str, title: str, fields: Mapping[str, Any]) -> type[BaseModel]:
     try:
         return _create(title, fields)
-    except Exception as error:  # Pydantic meets the user's classes: several kinds of its errors, and theirs
+    except Exception as error:  # Pydantic and the user's classes may raise anything
         raise InputError(f"step {name!r} cannot return this: {str(error).splitlines()[0]}") from error
 
 
@@ -178,20 +177,20 @@ def _create(title: str, fields: Mapping[str, Any]) -> type[BaseModel]:
 
 
 def _is_record(found: object) -> bool:
-    """A class whose JSON is an object with named fields, so that it needs no wrapping."""
+    """Whether it is a class whose JSON is an object with named fields; others are wrapped in `value`."""
     if not isinstance(found, type):
         return False
     return is_dataclass(found) or (issubclass(found, BaseModel) and not issubclass(found, RootModel))
 
 
 def camel(name: str) -> str:
-    """`find_order` -> `FindOrder`; endpoints take ASCII names of at most 64 characters."""
+    """Converts `find_order` to `FindOrder`; endpoints take ASCII names of at most 64 characters."""
     words = re.split(r"[^a-zA-Z0-9]+", name)
     return "".join(w[:1].upper() + w[1:] for w in words)[:64] or "Output"
 
 
 def _is_closed(schema: object) -> bool:
-    """Every object names all its fields and requires them, and every value has a type."""
+    """Whether every object of the schema lists all its fields as required, and every value has a type."""
     if isinstance(schema, list):
         return all(_is_closed(s) for s in schema)
     if not isinstance(schema, dict):
@@ -208,10 +207,10 @@ def _is_closed(schema: object) -> bool:
 
 
 def _find_or_mend(reply: str) -> tuple[Any, str | None]:
-    """The JSON in a reply and where it was found; an object that is no valid JSON is mended ("broken JSON").
+    """Returns the JSON in a reply and where it was found; repairs an object with invalid JSON ("broken JSON").
 
     Raises:
-        UnfitReplyError: there is none.
+        UnfitReplyError: the reply contains no JSON.
     """
     try:
         return find_json(reply)
@@ -219,7 +218,7 @@ def _find_or_mend(reply: str) -> tuple[Any, str | None]:
         start = reply.find("{")
         if start < 0:
             raise
-        import json_repair  # noqa: PLC0415 - heavy, and seldom needed; an exported module does without
+        import json_repair  # noqa: PLC0415 - heavy and seldom needed; exported modules do not use it
 
         fences = [m.group(1) for m in FENCE.finditer(reply) if "{" in m.group(1)]
         try:

@@ -1,4 +1,4 @@
-"""Ways through a graph before it runs: the lightest, the heaviest, and how often each node may be visited."""
+"""Paths through a graph for the estimate: the cheapest, the dearest, and how often each node may be visited."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Best: TypeAlias = Callable[..., Nodes]
 
 
 def repeats(graph: Graph) -> dict[str, int]:
-    """How often each node may be visited: once, times the loops it stands in."""
+    """Returns the most visits of each node: 1, multiplied by the limit of each loop that contains it."""
     order = {n.name: i for i, n in enumerate(graph.nodes)}
     times = dict.fromkeys(order, 1)
     for source, target in dict.fromkeys(graph.arrows()):
@@ -31,9 +31,9 @@ def repeats(graph: Graph) -> dict[str, int]:
 
 
 def way(graph: Graph, weight: Mapping[str, float], best: Best) -> Nodes:
-    """The nodes of the lightest (`best` is min) or heaviest (max) way forward from the start to a done end.
+    """Returns the nodes of the lightest (`best` is min) or heaviest (max) forward path from the start to END.
 
-    A fork takes all its branches; what they share after their join counts once.
+    A fork takes all its branches; nodes that they share after the join count once.
     """
     order = {n.name: i for i, n in enumerate(graph.nodes)}
     ways: dict[str, Nodes] = {END: ()}
@@ -56,7 +56,7 @@ def way(graph: Graph, weight: Mapping[str, float], best: Best) -> Nodes:
 
 
 def _sides(link: Link | None) -> list[tuple[str, ...]]:
-    """Where a way goes on: to one of each tuple, and to all tuples."""
+    """Returns the next nodes of a path as tuples: it continues in every tuple, to one node of each."""
     match link:
         case Edge(target=target) | Join(target=target):
             return [(target,)]

@@ -1,4 +1,4 @@
-"""Which value holds when several places give one: for the limits of a run, for a call, for the models that it asks.
+"""Resolves limits, call settings and models that are set in several places (step, magic line, settings).
 
 The nearest place wins. From near to far:
 
@@ -6,8 +6,8 @@ The nearest place wins. From near to far:
     values of a call  the option of the step, the magic line, the settings, the built-in value
     models, fallback  the option of the step, the line of its cell, of the cells around it, of the run, the settings
 
-The settings are themselves merged from notebook, environment and project (see core.settings). "none" is a value like
-any other: a line that says `--deadline none` opens a deadline of the settings. Which limits may be open: core.limits.
+The settings are themselves merged from notebook, environment and project (see core.settings). "none" is a value:
+`--deadline none` removes the deadline of the settings. core.limits lists the limits that may be removed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LIMITS = ("max_iterations", "max_steps", "max_tokens", "budget", "deadline", "c
 
 
 def options_with_settings(options: RunOptions, settings: Settings) -> RunOptions:
-    """The options of a magic line; what it leaves out is the settings'. An open limit of the settings is "none"."""
+    """Fills options that the magic line does not give from the settings. No limit in the settings becomes "none"."""
     unsaid = [name for name in _LIMITS if getattr(options, name) is None]
     values = {name: getattr(settings, name) for name in unsaid}
     given: dict[str, Any] = {name: OPEN if value is None else value for name, value in values.items()}
@@ -44,23 +44,23 @@ def options_with_settings(options: RunOptions, settings: Settings) -> RunOptions
 
 
 def run_limits(options: RunOptions) -> Limits:
-    """The limits of a run. What neither line nor settings say is the built-in value."""
+    """Returns the limits of a run; a limit that the options do not give has its built-in value."""
     said = ((name, getattr(options, name)) for name in _LIMITS)
     given: dict[str, Any] = {name: bound(value) for name, value in said if value is not None}
     return replace(DEFAULTS, **given)
 
 
 def bound(value: T | Open | None) -> T | None:
-    """A limit as the runtime uses it: None is open."""
+    """Converts a limit to the runtime's form, where None means no limit."""
     return None if value == OPEN else value
 
 
 @dataclass(frozen=True, slots=True)
 class CallDefaults:
-    """What a call uses when its step says nothing. `timeout` in seconds, None: open.
+    """What a call uses if its step does not set it. `timeout` is in seconds, None: no limit.
 
-    `cache` is what --no-cache and --refresh say of this one run, `keep` how answers are kept otherwise.
-    `retries` counts attempts after a failed one: the pipeline makes them, exported modules name them.
+    `cache` is set by --no-cache and --refresh for this run, `keep` is the cache policy otherwise.
+    `retries` is the number of attempts after a failed one, in the pipeline and in exported modules.
     """
 
     model: str = "default"
@@ -73,28 +73,28 @@ class CallDefaults:
     retries: int = limits.RETRY
 
     def within(self, graph: Graph) -> CallDefaults:
-        """The defaults of the calls of `graph`, which runs where these hold."""
+        """Returns the defaults for the calls of `graph`: its own model and fallback replace these."""
         return replace(self, model=graph.model or self.model, fallback=graph.fallback or self.fallback)
 
     def models(self, node: Call) -> tuple[str, ...]:
-        """The models that a call of this graph asks: one, or for each visit one (the last for all that follow)."""
+        """Returns the models of a call: one, or one per visit (the last one for all later visits)."""
         return node.ladder or (node.model or self.model,)
 
     def fallbacks(self, node: Call) -> tuple[str, ...]:
-        """The models that it asks after these have failed; a step that says `fallback=` has no others."""
+        """Returns the fallback models of a call; a step's own `fallback=` replaces the default."""
         return self.fallback if node.fallback is None else node.fallback
 
     def timeout_of(self, node: Call | Tools) -> float | None:
-        """Seconds that an attempt of a call, or a tool, may take; None: open."""
+        """Returns the seconds that an attempt of a call, or a tool, may take; None: no limit."""
         return self.timeout if node.timeout is None else node.timeout
 
     def reply_tokens(self, node: Call) -> int:
-        """The most tokens of one reply."""
+        """Returns the most tokens of one reply."""
         return self.max_tokens if node.max_tokens is None else node.max_tokens
 
 
 def call_defaults(options: RunOptions, settings: Settings) -> CallDefaults:
-    """What the calls of a run use: the magic line's word, else the settings'."""
+    """Returns the defaults for the calls of a run: from the magic line, else from the settings."""
     return CallDefaults(
         model=options.model or settings.model,
         fallback=options.fallback or settings.fallback,

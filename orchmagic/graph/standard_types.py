@@ -1,7 +1,7 @@
-"""Classes of the standard library that outputs and expressions may name though the notebook does not import them.
+"""Standard library classes that outputs and expressions may use without an import in the notebook.
 
-`STANDARD_TYPES` has a row for each. Expressions, output types, the export and the docs read this one table; exported
-modules carry the definitions below it as they stand here.
+Expressions, output types, the export and the docs read the table `STANDARD_TYPES`. The definitions below it are
+copied into exported modules unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 @dataclass(frozen=True, slots=True)
 class StandardType:
-    """A class; the definition of this module that reads it from a reply; what the docs say of replies."""
+    """A class; `reply` names the definition in this module that validates it in a reply; `help` is for the docs."""
 
     type: type
     reply: str
@@ -61,12 +61,11 @@ ExactDecimal: TypeAlias = Annotated[
 
 
 def standard_classes() -> Mapping[str, type]:
-    """The classes by name."""
     return {name: row.type for name, row in STANDARD_TYPES.items()}
 
 
 def standard_names(namespace: Mapping[str, object]) -> frozenset[str]:
-    """The names that mean the standard class as a type: all that no other class of the notebook has."""
+    """Returns the names that mean the standard class as a type: those without another class in the notebook."""
     return frozenset(
         name
         for name, row in STANDARD_TYPES.items()
@@ -75,7 +74,7 @@ def standard_names(namespace: Mapping[str, object]) -> frozenset[str]:
 
 
 def is_constructor(name: str, attribute: str) -> bool:
-    """Whether `date.today` or `date.max` makes or is a value of the class, so that `date` is the class itself."""
+    """Whether the attribute makes or is a value of the class (`date.today`, `date.max`): `date` is the class then."""
     standard = standard_classes().get(name)
     member = getattr(standard, attribute, None)
     return standard is not None and (isinstance(member, standard) or getattr(member, "__self__", None) is standard)

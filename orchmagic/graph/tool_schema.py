@@ -1,6 +1,6 @@
-"""Notebook functions as tools: schema from type hints and docstring, arguments validated, errors for the model.
+"""Turns notebook functions into tools: schema from type hints and docstring, validation of the arguments.
 
-A tool never fails a run: what goes wrong comes back as text that the model can act on.
+A failed tool call does not fail the run: the error is returned to the model as text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWOR
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that a model may call. `arguments` is the Pydantic class that its arguments must fit."""
+    """A function that a model may call. `arguments` is the Pydantic class of its arguments."""
 
     name: str
     function: Callable[..., object]
@@ -29,20 +29,20 @@ class Tool:
 
     @property
     def spec(self) -> ToolSpec:
-        """The tool as the model sees it."""
+        """The tool's name, description and JSON schema for the request."""
         return ToolSpec(self.name, description(self.function), self.arguments.model_json_schema())
 
     def read(self, arguments: str) -> Mapping[str, Any]:
-        """Keyword arguments from the text that the model wrote.
+        """Parses the model's JSON text into keyword arguments.
 
         Raises:
-            ValueError: it is no JSON object, or does not fit; the text is for the model.
+            ValueError: it is not a JSON object, or does not fit; the text is for the model.
         """
         return read_arguments(self.name, self.arguments, arguments)
 
 
 def problem(name: str, value: object) -> str | None:
-    """Why `value` cannot be a tool, in words; None when it can."""
+    """Returns why `value` cannot be a tool, as text; None if it can."""
     if value is None:
         return f"there is no function {name!r} in the notebook"
     if isinstance(value, type) or not callable(value):
@@ -60,7 +60,7 @@ def problem(name: str, value: object) -> str | None:
 
 
 def tool(name: str, function: Callable[..., object]) -> Tool:
-    """Make a tool of a function that has no `problem`."""
+    """Makes a tool of a function for which `problem` returns None."""
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         p.name: (hints[p.name], ... if p.default is p.empty else p.default)
@@ -71,7 +71,7 @@ def tool(name: str, function: Callable[..., object]) -> Tool:
 
 
 def description(function: Callable[..., object]) -> str:
-    """The docstring as one text, or the function's name in words when there is none."""
+    """Returns the docstring, or the function's name with spaces if there is none."""
     return inspect.getdoc(function) or getattr(function, "__name__", "tool").replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""The types of a graph's values: JSON of the state on one side, what templates and expressions see on the other."""
+"""Converts the values of a graph's nodes from JSON in the state to what templates and expressions see, and back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchmagic.graph.output_types import OutputType, resolve, voted
 
 
 class ValueTypes:
-    """The types of a graph's values by node, and those of inner graphs; made once for all runs of a definition.
+    """The value types of a graph's nodes and of its inner graphs; built once for all runs of a definition.
 
-    `requested` is the type of one reply of a call. The value of its node may have more fields (votes) or be a list.
+    `requested` is the type of one reply of a call. The node's value may have more fields (votes) or be a list.
     """
 
     def __init__(self, graph: Graph, namespace: Mapping[str, object]) -> None:
@@ -33,7 +33,7 @@ class ValueTypes:
                     pass
 
     def typed(self, name: str, value: Any) -> Any:
-        """The value of a node as the cell declared it."""
+        """Converts the JSON value of a node to its declared type."""
         node = self._nodes.get(name)
         if value is None or node is None:
             return value
@@ -44,7 +44,7 @@ class ValueTypes:
         return self.one(name, value)
 
     def one(self, name: str, value: Any) -> Any:
-        """One value of a node: of an item, when the node has many."""
+        """Converts one JSON value of a node; with `each`, that of one item."""
         if value is None:
             return None
         if name in self.inner:
@@ -53,10 +53,10 @@ class ValueTypes:
         return value if kind is None else kind.rebuild(value)
 
     def accept(self, name: str, value: Any, like: Any = None) -> None:
-        """Check that a value can stand in place of a node's; `like` is the one that it had.
+        """Checks that `value` (JSON) can replace a node's value; `like` is the current one.
 
         Raises:
-            OrchError: it does not fit its type (of an inner graph: the type of none of its results).
+            OrchError: it does not fit the node's type (for an inner graph: none of its result types).
         """
         if getattr(self._nodes.get(name), "each", None) is None:
             self._accept_one(name, value)
@@ -83,7 +83,7 @@ class ValueTypes:
         return None
 
     def json(self, name: str, value: Any) -> Any:
-        """The value of a node as plain JSON: without the step that an inner graph's value names."""
+        """Returns the value of a node as plain JSON: an inner graph's value without the name of its step."""
         node = self._nodes.get(name)
         if not isinstance(node, Sub) or value is None:
             return value

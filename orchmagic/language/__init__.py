@@ -1,1 +1,1 @@
-"""The cell language: text in, frozen data out. Knows no graph, no model and no notebook."""
+"""Parser of the cell language: cell text in, frozen dataclasses out. Imports neither graph, models nor notebook."""

@@ -1,4 +1,4 @@
-"""What a step returns: the text after `->` as an Output. It holds Python types; a quoted string is always a label.
+"""Parses the text after `->`, a step's output declaration, into an `Output`. Quoted strings are labels, not types.
 
     (nothing), str          TEXT      free text
     score: float, why: str  fields    an object with these attributes
@@ -30,7 +30,7 @@ _FORM = 'write a type (`list[str]`, `"a" | "b"`, `Ticket`) or named ones (`score
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One named output; `annotation` is Python source (`"low" | "high"` is normalised to `Literal[...]`)."""
+    """One named output; `annotation` is its type as Python source, with labels as `Literal[...]`."""
 
     name: str
     annotation: str
@@ -38,7 +38,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`fields` is set for kind "fields", `annotation` for kind "value"; "text" needs neither."""
+    """A step's declared output. `fields` is set for kind "fields", `annotation` for kind "value"."""
 
     kind: Literal["text", "fields", "value"]
     fields: tuple[Field, ...] = ()
@@ -49,7 +49,7 @@ TEXT = Output("text")
 
 
 class NotAnOutput(ValueError):
-    """Says what was `found` and what to `write`."""
+    """The text after `->` is not a valid output: what was `found`, and what to `write` instead."""
 
     def __init__(self, found: str, write: str = _FORM) -> None:
         super().__init__(f"{found}: {write}")
@@ -58,10 +58,10 @@ class NotAnOutput(ValueError):
 
 
 def parse_output(source: str) -> Output:
-    """The output that the text after `->` declares.
+    """Parses the text after `->`.
 
     Raises:
-        NotAnOutput: a ValueError; its text says what to write.
+        NotAnOutput: the text is not a valid output.
     """
     if not source.strip():
         raise NotAnOutput("nothing follows `->`")
@@ -74,7 +74,7 @@ def parse_output(source: str) -> Output:
 
 
 def annotation_names(output: Output) -> frozenset[str]:
-    """The names an output takes from the notebook, such as `Ticket`."""
+    """Returns the names that an output's types use from the notebook, such as `Ticket`."""
     annotations = [output.annotation] if output.kind == "value" else [f.annotation for f in output.fields]
     return frozenset().union(*(expression.names(a) for a in annotations)) - frozenset(TYPING)
 
@@ -91,7 +91,7 @@ def _read(source: str) -> Output:
 
 
 def _fields(source: str) -> Iterator[Field]:
-    """A Python signature has the grammar of named outputs, so Python reads it."""
+    """Parses named outputs as the parameters of a Python function: both have the same grammar."""
     try:
         tree = ast.parse(f"def _(\n{source}\n): pass")
     except (SyntaxError, ValueError) as error:
@@ -132,10 +132,10 @@ def _written(node: ast.expr) -> str:
 
 
 def _type(node: ast.expr) -> ast.expr:
-    """The annotation with its labels as `Literal`.
+    """Returns the annotation with its labels as `Literal`.
 
     Raises:
-        NotAnOutput: it is no type.
+        NotAnOutput: the node is not a type.
     """
     match node:
         case ast.BinOp(op=ast.BitOr()) | ast.Constant() | ast.UnaryOp():
@@ -160,12 +160,12 @@ def _type(node: ast.expr) -> ast.expr:
 
 
 def _inner(node: ast.expr) -> ast.expr:
-    """Inside brackets `...` stands for itself, as in `tuple[int, ...]`."""
+    """Converts a type inside brackets, where `...` is allowed too, as in `tuple[int, ...]`."""
     return node if isinstance(node, ast.Constant) and node.value is Ellipsis else _type(node)
 
 
 def _union(node: ast.expr) -> ast.expr:
-    """`"a" | "b" | None` -> `Literal['a', 'b'] | None`: the labels stand together where the first one stood."""
+    """Merges all labels of a union at the first label's place: `"a" | "b" | None` -> `Literal['a', 'b'] | None`."""
     members = list(_members(node))
     labels = [m for m in members if _is_label(m)]
     if labels:

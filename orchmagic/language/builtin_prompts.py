@@ -1,4 +1,4 @@
-"""What orchmagic itself says to a model. Exported modules carry the same words, so both send the same requests."""
+"""Prompt texts of orchmagic itself. Exported modules contain the same texts, so both send the same requests."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""The cell language: text in, frozen data out, or one CellError with everything that is wrong.
+"""Parses a cell into a frozen `Cell`, or raises one CellError with all problems. The grammar:
 
-    cell     = lines; column 0 is structure, indented lines are the text of what stands above them
+    cell     = lines; a line at column 0 is structure, indented lines are the text of the line above them
     line     = step | code step | control | `# comment`
     step     = name [ "(" option "=" value, ... ")" ] [ "->" outputs  |  ":" description ]
     code     = name "=" expression
     control  = gate EXPR [else ACTION] | until EXPR [max N] | verify EXPR | approve "question"
     ACTION   = retry N | stop "why" | goto STEP | ask "question"
 
-A prompt loses its common indentation and the blank lines around it; every other character stays. A comment at
-column 0 may stand inside a prompt and is no part of it. When a prompt's first line begins with a role (`system:`,
-`user:`, `assistant:`, then a space or nothing), each line at the prompt's own indentation that begins with one
-starts a new message. What follows the role belongs to the message; where nothing does, the lines below it are
-dedented by themselves. A prompt that does not begin with a role is one user message, whatever its lines say.
+A prompt loses its common indentation and the blank lines around it; every other character is kept. A comment at
+column 0 inside a prompt is not part of the prompt. If a prompt's first line begins with a role (`system:`, `user:`,
+`assistant:`, followed by a space or the line end), each line at the prompt's own indentation that begins with a role
+starts a new message. Text after the role is the message's first line; if there is none, the lines below the role
+are dedented separately. A prompt that does not begin with a role is one user message.
 
-A step may share its name with a builtin (`map`, `filter`): inside the cell the step is meant.
+A step may have the name of a builtin (`map`, `filter`): inside the cell the name means the step.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FORMS = "`name(options) -> outputs`, `name: description`, `name = expression` o
 
 
 def parse(magic: str, line: str, body: str, *, one_prompt: bool = False) -> Cell:
-    """Read a cell. With `one_prompt` the whole body is the prompt, at column 0 (`%%react`).
+    """Parses a cell. With `one_prompt` the whole body is one prompt that starts at column 0 (`%%react`).
 
     Raises:
         CellError: with all problems, each with its line in the cell (the magic line is line 1).
@@ -81,7 +81,7 @@ def _read_items(structure: Sequence[Block], problems: list[Problem]) -> tuple[It
         item = read_item(block, fresh)
         if item is not None:
             items.append(item)
-        elif not fresh and readable:  # of a prompt that stands at column 0 the first line says it all
+        elif not fresh and readable:  # for a prompt at column 0, one problem is enough
             problems.append(_unreadable(block.head))
         readable = item is not None or bool(fresh)
         problems.extend(fresh)
@@ -97,7 +97,7 @@ def _unreadable(head: SourceLine) -> Problem:
 
 
 def _check_names(items: Sequence[Item], heads: dict[int, SourceLine]) -> list[Problem]:
-    """Names are unique, and `goto` leads to one of them."""
+    """Checks that step names are unique and that every `goto` names a step."""
     problems: list[Problem] = []
     first: dict[str, int] = {}
     for item in items:

@@ -1,6 +1,6 @@
-"""The words that begin a control line, and those after its `else`: one row each.
+"""Tables of the control keywords (`gate`, `until` …) and of the actions after `else`.
 
-The parser, the messages of errors, completion, the docs and JupyterLab's highlighting read these tables.
+The parser, error messages, completion, the docs and JupyterLab's highlighting read these tables.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Name = TypeVar("Name", bound=str)
 
 @dataclass(frozen=True)
 class ControlWord(Generic[Name]):
-    """A word, an example of what to write, and what it does."""
+    """A keyword, an example line and a short description."""
 
     name: Name
     example: str

@@ -1,4 +1,4 @@
-"""Controls: `gate EXPR else ACTION`, `until EXPR max N`, `verify EXPR`, `approve "question"`."""
+"""Parses control lines: `gate EXPR else ACTION`, `until EXPR max N`, `verify EXPR`, `approve "question"`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_control(block: Block, word: Keyword, problems: list[Problem]) -> Control:
-    """The control that `block` begins with."""
+    """Parses the control line `block.head`, which begins with `word`; appends to `problems`."""
     head, start = block.head, len(word)
     source = uncommented(head.text)[start:]
     messages: tuple[Message, ...] = ()
@@ -50,7 +50,7 @@ def _refuse_text(block: Block, word: str, problems: list[Problem]) -> None:
 
 
 def _split_action(head: SourceLine, source: str, start: int, problems: list[Problem]) -> tuple[str, Action | None]:
-    """Expression and action. An `else` that makes the whole line an expression belongs to the expression."""
+    """Splits into expression and action. If the whole line is a valid expression, its `else` is part of it."""
     if expression.check(source) is None:
         return source, None
     tails = [(at, re.match(r"else\s*(\w*)(.*)", source[at:])) for at in outer_words(source, "else")]
@@ -89,7 +89,7 @@ def _read_action(head: SourceLine, kind: ActionKind, source: str, at: int, probl
 
 
 def _question(head: SourceLine, at: int, source: str, problems: list[Problem], form: str) -> str:
-    """A quoted template."""
+    """Returns the quoted template in `source`, or "" and a problem."""
     question = _text(source)
     if not question:
         problems.append(head.problem(at, "no question in quotes", f'Write `{form} "Is this right?"`'))
@@ -108,7 +108,7 @@ def _text(source: str) -> str | None:
 
 
 def _split_maximum(head: SourceLine, source: str, start: int, problems: list[Problem]) -> tuple[str, int | None]:
-    """Expression and bound; `max(a, b)` is a function, `max 4` is the bound."""
+    """Splits into expression and bound: `max 4` is the bound, `max(a, b)` a call in the expression."""
     words = [at for at in outer_words(source, "max") if not source[at + 3 :].lstrip().startswith("(")]
     if not words or expression.check(source) is None:
         return source, None
@@ -121,5 +121,5 @@ def _split_maximum(head: SourceLine, source: str, start: int, problems: list[Pro
 
 
 def _count(source: str) -> int | None:
-    """A whole number from 1 on."""
+    """Parses a whole number, 1 or more; None if it is not one."""
     return int(source) if re.fullmatch(r"\s*[0-9]{1,6}\s*", source) and int(source) else None

@@ -1,6 +1,6 @@
-"""Python expressions of a cell: gates, code steps, `when=`. They are the user's own notebook code.
+"""Checks, analyses and evaluates the Python expressions of a cell: gates, code steps, `when=`.
 
-A scope maps names to values; builtins and the module `re` are always there. Nothing is run before `evaluate`.
+A scope maps names to values; builtins and the module `re` are always available. Only `evaluate` and `parts` run code.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _TOO_DEEP = "the expression is nested too deeply"
 
 @lru_cache(maxsize=1024)
 def _read(source: str) -> tuple[ast.Expression, CodeType, frozenset[str]]:
-    """Tree, code and free names (builtins included)."""
+    """Returns the syntax tree, the compiled code and the free names (builtins included)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("error", category=SyntaxWarning)  # `x is "a"` is a mistake, not a remark
-        warnings.filterwarnings("ignore", message=".*invalid escape")  # "\d" in a pattern is none
+        warnings.filterwarnings("error", category=SyntaxWarning)  # `x is "a"` counts as an error
+        warnings.filterwarnings("ignore", message=".*invalid escape")  # "\d" in a regular expression is fine
         tree = ast.parse(source.strip(), mode="eval")
         code = compile(tree, "<cell>", "eval")
         table = symtable.symtable(source.strip(), "<cell>", "eval")
-    walrus = {n.target.id for n in ast.walk(tree) if isinstance(n, ast.NamedExpr)}  # 3.12 on hides them in its tables
+    walrus = {n.target.id for n in ast.walk(tree) if isinstance(n, ast.NamedExpr)}  # not in symtable from 3.12 on
     return tree, code, frozenset(_free(table) - walrus)
 
 
@@ -41,12 +41,12 @@ def _free(table: symtable.SymbolTable) -> set[str]:
     for inner in tables:
         tables.extend(inner.get_children())
     symbols = [s for t in tables for s in t.get_symbols() if s.is_global() or t is table]
-    bound = {s.get_name() for s in symbols if s.is_assigned()}  # by `:=`, which leaves comprehensions
+    bound = {s.get_name() for s in symbols if s.is_assigned()}  # by `:=`, whose names outlive a comprehension
     return {s.get_name() for s in symbols if s.is_referenced()} - bound
 
 
 def check(source: str) -> tuple[str, int] | None:
-    """What is wrong with the syntax and in which column (from 0), or None."""
+    """Returns the syntax error and its column (from 0), or None if the expression is valid."""
     if not source.strip():
         return "an expression is missing", 0
     if "\0" in source:
@@ -65,18 +65,18 @@ def check(source: str) -> tuple[str, int] | None:
 
 
 def names(source: str) -> frozenset[str]:
-    """The names that must be given: neither bound inside the expression, nor builtins, nor `re`."""
+    """Returns the free names that a scope must supply: without builtins and `re`."""
     return _read(source)[2] - _ALWAYS
 
 
 def called(source: str) -> frozenset[str]:
-    """Those of `names` that the expression calls, as in `search(query)`."""
+    """Returns the free names that the expression calls, as in `search(query)`."""
     calls = (node.func for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Call))
     return names(source) & {function.id for function in calls if isinstance(function, ast.Name)}
 
 
 def attributes(source: str) -> tuple[tuple[str, str], ...]:
-    """The (name, attribute) pairs of `names` in it, as in `extract.quote`."""
+    """Returns the (free name, attribute) pairs, such as ("extract", "quote") for `extract.quote`; sorted."""
     free = names(source)
     nodes = [node for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Attribute)]
     pairs = {(n.value.id, n.attr) for n in nodes if isinstance(n.value, ast.Name) and n.value.id in free}
@@ -84,15 +84,15 @@ def attributes(source: str) -> tuple[tuple[str, str], ...]:
 
 
 def evaluate(source: str, scope: Mapping[str, object]) -> object:
-    """The expression's value; whatever it raises is the caller's to explain."""
+    """Returns the expression's value. Exceptions of the expression are not caught."""
     _, code, free = _read(source)
-    # One dict of globals: comprehensions and lambdas inside the expression see no locals of eval.
+    # Passed as globals: comprehensions and lambdas inside the expression cannot see the locals of eval.
     known = {"re": re} | {name: scope[name] for name in free if name in scope}
     return eval(code, known)  # noqa: S307 - the user's own code, typed into the user's own kernel
 
 
 def parts(source: str, scope: Mapping[str, object]) -> dict[str, object]:
-    """The values inside an expression by their source (`extract.quote`), to say why a gate was false."""
+    """Maps the source of each part (`extract.quote`) to its value, to explain why a gate was false."""
     tree, _, free = _read(source)
     values: dict[str, object] = {}
     try:
@@ -101,21 +101,21 @@ def parts(source: str, scope: Mapping[str, object]) -> dict[str, object]:
             if root.id in free and root.id in scope:
                 _note(ast.unparse(node), scope, values)
     except RecursionError:
-        pass  # a telling message about a monstrous expression is not worth failing for
+        pass  # only the message about a very deep expression gets shorter
     return values
 
 
 def _note(source: str, scope: Mapping[str, object], values: dict[str, object]) -> None:
     try:
         value = evaluate(source, scope)
-    except Exception:  # noqa: BLE001 - a part that cannot be read (an attribute of None) is left out
+    except Exception:  # noqa: BLE001 - a part that raises (an attribute of None) is left out
         return
     if not (inspect.isroutine(value) or inspect.isclass(value) or inspect.ismodule(value)):
         values[source] = value
 
 
 def _chains(node: ast.AST) -> Iterator[ast.expr]:
-    """Names with their attributes and constant subscripts; of `a.b.lower()` only `a.b`."""
+    """Yields names with their attributes and constant subscripts; for `a.b.lower()` only `a.b`."""
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute):
             yield from _chains(node.func.value)

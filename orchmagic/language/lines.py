@@ -1,4 +1,4 @@
-"""Lines and blocks: a line at column 0, and the indented lines under it."""
+"""Splits a cell into blocks: a line at column 0 and the indented lines below it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SHOWN = 40
-_WIDEST = 160  # a caret under a longer line points nowhere
+_WIDEST = 160  # longer lines wrap, so that a caret below them would be misplaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +23,27 @@ class SourceLine:
 
     @property
     def blank(self) -> bool:
-        """Nothing but whitespace."""
         return not self.text.strip()
 
     @property
     def shown(self) -> str:
-        """The line, cut for a message."""
+        """The line, shortened for a message."""
         return self.text if len(self.text) <= _SHOWN else self.text[: _SHOWN - 1] + "…"
 
     def problem(self, column: int, found: str, write: str) -> Problem:
-        """A problem in this line."""
         return Problem(self.number, column, found, write, self.text if len(self.text) <= _WIDEST else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A line at column 0 with the lines that belong to it, blank ones included."""
+    """A line at column 0 (`head`) and the indented or blank lines below it (`text`)."""
 
     head: SourceLine
     text: list[SourceLine] = field(default_factory=list)
 
 
 def blocks(lines: Iterable[SourceLine], problems: list[Problem]) -> list[Block]:
-    """The blocks of a cell without its comments."""
+    """Groups lines into blocks, without comments; indented text before the first block is a problem."""
     result: list[Block] = []
     stray = False
     for line in lines:

@@ -1,7 +1,7 @@
-"""The magic line: `%%chain triage --model small --budget 0.01`.
+"""Parses the magic line, `%%chain triage --model small --budget 0.01`, into `RunOptions`.
 
-Words are split as a shell does, but nothing is expanded and each keeps its column. argparse stops at the first
-error and knows no columns; a person wants all errors at once with a caret under each, so the table is read here.
+Words are split as a shell splits them, without expansion; each word keeps its column. argparse is not used: it stops
+at the first error and has no columns, while a CellError lists all problems, each with a caret.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _METAVARS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of the magic line. `least` bounds numbers from below; `short` is a second spelling (`-i`).
+    """One option of the magic line. `least` is the minimum of a number; `short` is a second spelling (`-i`).
 
-    `may_be_open`: "none" is a value, for no limit.
+    `may_be_open`: the option also takes "none", for no limit.
     """
 
     flag: str
@@ -90,7 +90,7 @@ BASE: tuple[Option, ...] = (
 
 
 class HelpRequested(Exception):
-    """`--help` or `-h`; `text` is what to show."""
+    """The line contains `--help` or `-h`; `text` is the help to show."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -99,11 +99,11 @@ class HelpRequested(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The magic line as it was read; None where it says nothing, "none" where it opens a limit.
+    """The parsed magic line. None: not given; "none": no limit.
 
-    Times are seconds, `budget` is US dollars, `max_tokens` counts the whole run, `cache` is how answers are
-    kept. `light` is the model of steps that only classify. `extra` holds a pattern's own options by key
-    (`min_confidence`), those that were given.
+    Times are in seconds, `budget` in US dollars, `max_tokens` counts the whole run, `cache` is the cache policy of
+    answers. `light` is the model of steps that only classify. `extra` holds the pattern's own options that were
+    given, by key (`min_confidence`).
     """
 
     name: str | None = None
@@ -139,11 +139,11 @@ class _Token:
 
 
 def parse_options(magic: str, line: str, own: Sequence[Option] = ()) -> RunOptions:
-    """Read the magic line; `own` are the pattern's options beside BASE.
+    """Parses the magic line; `own` are the pattern's options in addition to BASE.
 
     Raises:
-        CellError: with every problem of the line.
-        HelpRequested: the line asks for help.
+        CellError: with all problems of the line.
+        HelpRequested: the line contains `--help` or `-h`.
     """
     reader = _OptionReader(magic, line, _table(own))
     tokens = reader.tokens()
@@ -157,7 +157,7 @@ def parse_options(magic: str, line: str, own: Sequence[Option] = ()) -> RunOptio
 
 
 def _table(own: Sequence[Option]) -> dict[str, Option]:
-    """Options by spelling; a pattern adds to BASE and replaces nothing."""
+    """Maps each spelling to its option; ValueError if a pattern's option repeats one of BASE."""
     table: dict[str, Option] = {}
     taken = {field.name for field in fields(RunOptions)} - {option.key for option in BASE}
     for option in (*BASE, *own):
@@ -169,7 +169,7 @@ def _table(own: Sequence[Option]) -> dict[str, Option]:
 
 
 class _OptionReader:
-    """One reading of one line; collects problems."""
+    """Reads one magic line and collects its problems."""
 
     def __init__(self, magic: str, line: str, options: Mapping[str, Option]) -> None:
         self.problems: list[Problem] = []
@@ -180,7 +180,7 @@ class _OptionReader:
         self._flags = [flag for flag, option in options.items() if option.kind == "flag"]
 
     def tokens(self) -> list[_Token]:
-        """The words of the line."""
+        """Splits the line into words without their quotes."""
         found = []
         for match in _WORD.finditer(self._line):
             word, closed = _unquoted(match.group())
@@ -190,7 +190,7 @@ class _OptionReader:
         return found
 
     def read(self, tokens: list[_Token]) -> dict[str, Any]:
-        """Values by key."""
+        """Returns the options' values by key; the name of the orchestration has the key "name"."""
         found: dict[str, Any] = {}
         rest = list(reversed(tokens))
         while rest:
@@ -254,7 +254,7 @@ class _OptionReader:
 
 
 def _unquoted(word: str) -> tuple[str, bool]:
-    """The word without its quotes, and whether they are all closed. Only inside "…" a backslash escapes."""
+    """Returns the word without quotes, and whether all quotes are closed. A backslash escapes only inside "…"."""
     found = ""
     closed = True
     for part in _PART.finditer(word):
@@ -275,7 +275,7 @@ _READERS: Mapping[Kind, Callable[[str], object]] = {
 
 
 def _read(option: Option, written: str) -> object:
-    """The value; the text of a ValueError says what to write."""
+    """Converts the written text to the option's value; the text of a ValueError says what to write."""
     if option.may_be_open and written == OPEN:
         return OPEN
     found = whole_number(int(option.least))(written) if option.kind == "int" else _READERS[option.kind](written)
@@ -287,7 +287,7 @@ def _read(option: Option, written: str) -> object:
 
 
 def usage(magic: str, own: Sequence[Option] = (), steps: Sequence[StepOption] = ()) -> str:
-    """What `--help` shows."""
+    """Returns the text that `--help` shows."""
     tables = {
         f"Options of %%{magic}": [(o.shown, o.help) for o in own],
         "Options of every pattern": [(o.shown, o.help) for o in BASE],

@@ -1,4 +1,4 @@
-"""The text under a step as messages; the rule for roles stands in the docstring of the package."""
+"""Parses the text under a step into chat messages. The docstring of `cell.py` states the rules for roles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROLE = re.compile(r"(system|user|assistant):(?:[ \t]|$)")
 
 
 def read_messages(lines: Sequence[SourceLine], problems: list[Problem]) -> tuple[Message, ...]:
-    """The messages of a prompt; () when there is none."""
+    """Returns the messages of a prompt, () if it has no text; appends to `problems`."""
     lines = _trimmed(lines)
     text = _dedented(lines, problems)
     if not text:
@@ -53,7 +53,7 @@ def _margin(line: SourceLine) -> str:
 
 
 def _without(margin: str, text: str) -> str:
-    """A blank line may be shorter than the margin."""
+    """Removes the margin; a blank line may be shorter than it."""
     return text[len(margin) :] if text.startswith(margin) else text.lstrip(" \t")
 
 
@@ -69,7 +69,7 @@ def _role_message(text: Sequence[SourceLine], lines: Sequence[SourceLine], probl
 
 
 def _message(role: str, text: Sequence[SourceLine], lines: Sequence[SourceLine], problems: list[Problem]) -> Message:
-    """`lines` are the cell's, for the caret."""
+    """Builds a message and checks its template. `lines` are the cell's own lines, where a caret can point."""
     message = Message(role, "\n".join(line.text for line in text))
     if not text:
         problems.append(lines[0].problem(0, f"the {role} message is empty", "Write its text, or delete it"))

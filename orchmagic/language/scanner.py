@@ -1,4 +1,4 @@
-"""Find brackets, commas and words of a line of Python outside its quoted texts, before it is known to be Python."""
+"""Finds brackets, commas and words outside quotes in a line that need not be valid Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OPEN, _CLOSE, _QUOTES = "([{", ")]}", "\"'"
 
 
 def plain(source: str) -> Iterator[tuple[int, str, int]]:
-    """Index, character and bracket depth of what is not inside quotes; a pair of brackets has its outer depth."""
+    """Yields (index, character, bracket depth) outside quotes; both brackets of a pair have the depth around them."""
     depth = 0
     quote = ""
     escaped = False
@@ -31,12 +31,12 @@ def plain(source: str) -> Iterator[tuple[int, str, int]]:
 
 
 def closing(source: str) -> int:
-    """Where the bracket that opens `source` closes, or -1."""
+    """Returns the index of the bracket that closes the one at the start of `source`, or -1."""
     return next((i for i, char, depth in plain(source) if i and depth == 0 and char in _CLOSE), -1)
 
 
 def pieces(source: str) -> Iterator[tuple[int, str]]:
-    """What stands between the outer commas, each with its offset."""
+    """Splits at commas outside brackets and quotes; yields (offset, text)."""
     start = 0
     for index, char, depth in plain(source):
         if char == "," and depth == 0:
@@ -46,12 +46,12 @@ def pieces(source: str) -> Iterator[tuple[int, str]]:
 
 
 def outer_words(source: str, word: str) -> list[int]:
-    """Where `word` stands as a whole word outside brackets and quotes."""
+    """Returns the indices of `word` as a whole word outside brackets and quotes."""
     outside = {index for index, _, depth in plain(source) if depth == 0}
     return [m.start() for m in re.finditer(rf"\b{word}\b", source) if m.start() in outside]
 
 
 def uncommented(source: str) -> str:
-    """The source without a comment at its end."""
+    """Returns the source without a trailing comment."""
     end = next((index for index, char, _ in plain(source) if char == "#"), len(source))
     return source[:end].rstrip()

@@ -1,4 +1,4 @@
-"""A line at column 0 as a step, a code step or a control."""
+"""Parses a block into a step, a code step or a control."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROLES = frozenset({"system", "user", "assistant"})
 
 
 def read_item(block: Block, problems: list[Problem]) -> Item | None:
-    """The block's item; None without a problem when its first line is none of the three."""
+    """Parses a block; returns None, and adds no problem, if its first line is no step, code step or control."""
     name = _NAME.match(block.head.text)
     if name is None:
         return None
@@ -79,7 +79,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _read_end(head: SourceLine, at: int, problems: list[Problem]) -> tuple[Output | None, str | None]:
-    """What follows name and options: `-> outputs`, `: description` or nothing."""
+    """Parses the text after name and options: `-> outputs`, `: description` or nothing."""
     rest = head.text[at:]
     if rest.startswith("->"):
         try:
@@ -120,7 +120,7 @@ def _option_form(name: str) -> str:
 
 
 def _check_value(head: SourceLine, value: Value, problems: list[Problem]) -> None:
-    """Readable in some way: as a name, as names in brackets, or as Python."""
+    """Checks that a value is a name, names in brackets or a Python expression."""
     problem = expression.check(value.source)
     if problem is None or (value.source and _is_words(value)):
         return
@@ -137,7 +137,7 @@ def _is_words(value: Value) -> bool:
 
 
 def _check_name(head: SourceLine, name: str, problems: list[Problem]) -> None:
-    """A name must be usable as a Python name, as a key of the state and in templates."""
+    """Checks that a name is valid in Python, as a key of the state and in templates."""
     normal = unicodedata.normalize("NFKC", name)
     if not name.isidentifier() or keyword.iskeyword(name):
         problems.append(head.problem(0, f"{name!r} is no Python name", f"Write another one: `{name}_step`"))

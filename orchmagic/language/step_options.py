@@ -1,7 +1,7 @@
-"""The options of a step, as in `extract(model=small, retry=2)`: one row each.
+"""Table of the options of a step, as in `extract(model=small, retry=2)`.
 
-The parser's checks, the messages of errors, completion, `--help`, the docs and JupyterLab's highlighting read this
-table; a pattern adds rows of its own (`Pattern.step_options`).
+The parser, error messages, completion, `--help`, the docs and JupyterLab's highlighting read this table. A pattern
+adds its own rows (`Pattern.step_options`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from orchmagic.language.syntax import Value
 class StepOption:
     """One option of a step.
 
-    `read` makes its value of what was written, or raises a ValueError. `kind` says what to write, `example` shows it.
-    `field` is the field of the node that takes the value: the option's own name unless it says otherwise;
-    "parameters" for what goes into the body of the request as it is. `choices` are all its values, if they are few.
+    `read` converts the written value or raises a ValueError. `kind` describes the value, `example` is one.
+    `field` is the node's field that takes the value (empty: the option's name); "parameters" means that the value
+    is sent in the request body unchanged. `choices` are all allowed values, if there are only a few.
     """
 
     name: str
@@ -35,25 +35,25 @@ class StepOption:
 
     @property
     def form(self) -> str:
-        """What to write: `a number: temperature=0.2`."""
+        """Description and example: `a number: temperature=0.2`."""
         return f"{self.kind}: {self.name}={self.example}"
 
     def value_in(self, options: Mapping[str, Value]) -> Any:
-        """The value among a step's options; None if it is missing or cannot be read (`GraphBuilder.read` says so)."""
+        """Returns the converted value; None if it is missing or invalid (`GraphBuilder.read` reports invalid ones)."""
         try:
             return self.read(options[self.name]) if self.name in options else None
         except (ValueError, TypeError):
             return None
 
 
-# Readers of a name (bare or quoted), of names (one, or several in brackets), and of a Python expression.
+# Read a name (bare or quoted), names (one, or several in brackets), and a Python expression.
 word: Callable[[Value], str] = attrgetter("word")
 words: Callable[[Value], tuple[str, ...]] = attrgetter("words")
 expression: Callable[[Value], str] = attrgetter("expression")
 
 
 def text(value: Value) -> str:
-    """A quoted text."""
+    """Reads a quoted text."""
     literal = value.literal
     if not isinstance(literal, str):
         raise ValueError(value.source)  # noqa: TRY004 - a wrong value, whatever its type
@@ -61,7 +61,7 @@ def text(value: Value) -> str:
 
 
 def _number(least: float = 0, most: float = sys.float_info.max, *, whole: bool = False) -> Callable[[Value], Any]:
-    """A reader of numbers within these bounds."""
+    """Returns a reader of numbers within these bounds (inclusive)."""
 
     def read(value: Value) -> Any:
         number = value.literal
@@ -95,7 +95,7 @@ def _cache_policy(value: Value) -> str:
 _whole = _number(whole=True)
 _several = _number(2, whole=True)
 _share = _number(most=1)
-_STOPS = 4  # texts that endpoints take
+_STOPS = 4  # most stop texts that endpoints accept
 _EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 STEP_OPTIONS = (
@@ -127,11 +127,11 @@ STEP_OPTIONS = (
 CALL_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field not in {"each", "votes", "graph"})
 """Options of a step that is one prompt."""
 PARAMETERS = tuple(o for o in CALL_OPTIONS if o.field == "parameters")
-"""Options that go into the body of the request as they are."""
+"""Options that are sent in the request body unchanged."""
 SUBGRAPH_OPTIONS = tuple(o for o in STEP_OPTIONS if o.field in {"each", "graph"} or o.name == "when")
 """Options of a step that runs an orchestration."""
 
 
 def without(*names: str) -> tuple[StepOption, ...]:
-    """The options of every step but these."""
+    """Returns all options of a step except the named ones."""
     return tuple(o for o in STEP_OPTIONS if o.name not in names)

@@ -1,4 +1,4 @@
-"""What a cell is made of, as frozen data. `line` is the line in the cell; the magic line is line 1."""
+"""Frozen dataclasses of a parsed cell. `line` is the line number in the cell; the magic line is line 1."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from orchmagic.language.control_words import ActionKind, Keyword
     from orchmagic.language.template import Message
 
-# Names of models are no Python: gpt-4o-mini, openai/gpt-4o, qwen2.5:7b.
+# Model names need not be valid Python: gpt-4o-mini, openai/gpt-4o, qwen2.5:7b.
 _WORD = re.compile(r"(?![\d.]+$)\w[\w./:+@-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """An option's value as it was written; what it means is for the reader of the option to say.
+    """An option's value as written; the option's reader interprets it through one of the properties.
 
-    `column` counts characters from 0 in the cell's line. Each view raises a ValueError that says what to write.
+    `column` counts characters from 0 in the cell's line. Each property raises a ValueError for a wrong value.
     """
 
     source: str
@@ -44,18 +44,18 @@ class Value:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Names: one, or several in brackets."""
+        """One name, or several in brackets."""
         inner = self.source[1:-1] if self.source[:1] + self.source[-1:] in {"[]", "()"} else self.source
         return tuple(Value(piece.strip()).word for _, piece in pieces(inner) if piece.strip())
 
     @property
     def literal(self) -> object:
-        """A Python literal."""
+        """The value of a Python literal."""
         return self._read("a literal such as 3, 0.5, True or a quoted text")
 
     @property
     def expression(self) -> str:
-        """A Python expression."""
+        """The source of a valid Python expression."""
         if problem := expression.check(self.source):
             raise ValueError(f"{self.source} is no expression: {problem[0]}")
         return self.source
@@ -69,7 +69,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`output` is None when the header has no arrow; `description` is the text after the colon, if any."""
+    """A step with a prompt. `output` is None without `->`; `description` is the text after the colon, if any."""
 
     name: str
     options: Mapping[str, Value]
@@ -81,7 +81,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class CodeStep:
-    """`name = expression`."""
+    """A line `name = expression`."""
 
     name: str
     expression: str
@@ -90,7 +90,7 @@ class CodeStep:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a gate does when it is false: `retry` times, `stop` with a reason, `goto` a step, `ask` a question."""
+    """The action of a false gate: `retry` N times, `stop` with a reason, `goto` a step, `ask` a question."""
 
     kind: ActionKind
     argument: str | int
@@ -98,9 +98,9 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """`action` is a gate's, `maximum` that of `until`, `messages` the text under `verify`.
+    """A control line. Only `gate` has an `action`, only `until` a `maximum`; `messages` is the text under `verify`.
 
-    `approve` has no expression: its question is the only message.
+    `approve` has no expression; its question is the only message.
     """
 
     keyword: Keyword
@@ -116,7 +116,7 @@ Item: TypeAlias = Step | CodeStep | Control
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell as it was read. `prompt` is the whole body of patterns that are one prompt; they have no items."""
+    """A parsed cell. For a pattern whose body is one prompt (`%%react`), `prompt` holds it and `items` is empty."""
 
     magic: str
     line: str
@@ -125,7 +125,7 @@ class Cell:
     prompt: tuple[Message, ...] = ()
 
     def problem(self, line: int, column: int, found: str, write: str) -> Problem:
-        """A problem that shows its line of this cell, for readers of the cell that find more."""
+        """Returns a problem that quotes its line of this cell."""
         lines = [
             f"%%{self.magic} {self.line}",
             *self.body.replace("\r\n", "\n").replace("\r", "\n").split("\n"),

@@ -1,7 +1,7 @@
-"""Prompt text: Jinja, filled in once and never read again, so a value holding `{{ x }}` arrives byte for byte.
+"""Checks and renders prompt templates (Jinja). They are rendered once: `{{ x }}` inside a value is plain text.
 
 Only `{{ }}` and `{% %}` are special. `{#` is text (bash's `${#a}`, LaTeX's `{#1}`): a prompt has no comments.
-What a value looks like in a prompt is `core.portable.as_text`, which exported modules carry.
+`core.portable.as_text`, which exported modules contain too, formats the values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import jinja2
     from jinja2 import nodes
 
-# Jinja cannot switch comments off, so they start with what no keyboard writes.
+# Jinja cannot switch comments off, so their markers are private-use characters that no prompt contains.
 _NO_COMMENT = ("\uf8ff{#no comments\uf8ff", "\uf8ffno comments#}\uf8ff")
 _TOO_DEEP = "the template is nested too deeply"
 
@@ -43,7 +43,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         comment_start_string=_NO_COMMENT[0],
         comment_end_string=_NO_COMMENT[1],
-        optimized=False,  # reading a template computes nothing
+        optimized=False,  # no constant folding: compiling must not evaluate anything
         finalize=as_text,
     )
 
@@ -55,12 +55,12 @@ def _compiled(template: str) -> jinja2.Template:
 
 @lru_cache(maxsize=1024)
 def tree(template: str) -> nodes.Template:
-    """The template as Jinja reads it, for who writes it in another form."""
+    """Returns the template's syntax tree, for the export to f-strings."""
     return _environment().parse(template)
 
 
 def check(template: str) -> tuple[str, int] | None:
-    """What is wrong with the template's syntax and in which of its lines (from 0), or None."""
+    """Returns the syntax error and its line in the template (from 0), or None if the template is valid."""
     import jinja2  # noqa: PLC0415 - heavy
     from jinja2 import nodes  # noqa: PLC0415 - as above
 
@@ -80,7 +80,7 @@ def check(template: str) -> tuple[str, int] | None:
 
 @lru_cache(maxsize=1024)
 def names(template: str) -> frozenset[str]:
-    """The names that must be given. A builtin that is only called, as in `{{ len(docs) }}`, need not be."""
+    """Returns the names that a scope must supply: without builtins that are only called, as in `{{ len(docs) }}`."""
     from jinja2 import meta  # noqa: PLC0415 - heavy
 
     free = meta.find_undeclared_variables(tree(template))
@@ -99,10 +99,10 @@ def _builtin_calls(template: str) -> frozenset[str]:
 
 
 def render(template: str, scope: Mapping[str, object]) -> str:
-    """The template with the scope's values in it.
+    """Renders the template with the scope's values.
 
     Raises:
-        InputError: a name is missing, or a value cannot be written.
+        InputError: a name is missing, or rendering raises.
     """
     import jinja2  # noqa: PLC0415 - heavy
 
