@@ -1,9 +1,9 @@
-"""A graph as a module that runs without orchmagic: langgraph, openai and pydantic are all it needs.
+"""Exports a graph as a Python module that needs langgraph, openai and pydantic, but not orchmagic.
 
     module = mark, docstring, imports, constants, prompts, notebook code, types, state, model calls, nodes, graph,
-             the same for each graph inside it, main
+             the same for each inner graph, main
 
-The same requests in the same order and the same values as in the notebook: one test compares the two.
+The module sends the same requests in the same order and gives the same values as the notebook; a test compares them.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def module(
     thread: str | None = None,
     pool: Callable[[str], Pool | None] = lambda _: None,
 ) -> str:
-    """The source of the module: the same bytes for the same graph, notebook code and settings.
+    """Returns the source of the module: the same bytes for the same graph, notebook code and settings.
 
-    `served` adds the function that a `langgraph.json` names; `thread` is a conversation that stays behind, and
-    so are the deployments of a `pool` beside its first.
+    `served` adds the function that a `langgraph.json` names. Not exported, but listed in the module's docstring: the
+    conversation `thread`, and all deployments of a `pool` but the first.
 
     Raises:
-        ExportError: names everything that cannot leave the notebook.
+        ExportError: lists everything that cannot be exported.
     """
     from orchmagic.export.assemble import assembled  # noqa: PLC0415 - heavy: jinja2, openai
     from orchmagic.export.module_plan import whole  # noqa: PLC0415 - as above
@@ -56,12 +56,12 @@ def write(
     langgraph_json: bool = False,
     thread: str | None = None,
 ) -> Path:
-    """Write the module to `file`; a file that orchmagic did not write, or that was edited, stays unless `overwrite`.
+    """Writes the module to `file`. Replaces a file that orchmagic did not write, or was edited, only if `overwrite`.
 
-    `langgraph_json` writes that file beside it, for LangGraph's server; graphs that it names already stay.
+    `langgraph_json` adds the graph to the `langgraph.json` in the same folder, for LangGraph's server.
 
     Raises:
-        ExportError: the file is no place for it, or something cannot leave the notebook.
+        ExportError: the file may not or cannot be written, or something cannot be exported.
     """
     from orchmagic.export.header import is_ours  # noqa: PLC0415 - as above
     from orchmagic.export.langgraph_json import FILE, named  # noqa: PLC0415 - as above
@@ -83,10 +83,10 @@ def write(
 
 
 def _keyless(text: str) -> None:
-    """A module is written to be committed: whoever reads it would have the key.
+    """Checks that the module, which may be committed, contains no API key.
 
     Raises:
-        ExportError: there is one in it, in a prompt or in a value of the notebook.
+        ExportError: a prompt or a notebook value contains one.
     """
     from orchmagic.guards.detectors.secrets import published  # noqa: PLC0415 - on demand
 
@@ -96,7 +96,7 @@ def _keyless(text: str) -> None:
 
 
 def _place(file: Path, text: str) -> None:
-    """Write it whole or not at all."""
+    """Writes the file atomically."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     beside.replace(file)

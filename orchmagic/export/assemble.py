@@ -1,4 +1,4 @@
-"""From blocks to a module: what nothing needs is left out, imports are what the rest uses."""
+"""Assembles the module from blocks of source: drops unused blocks and adds the imports of the others."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _ROOTS = frozenset({"build_graph", "main"})
 
 
 def assembled(whole: ModulePlan, *, served: bool = False) -> str:
-    """The module's text; `served`: with a function for LangGraph's server.
+    """Returns the module's source; `served` adds a function for LangGraph's server.
 
     Raises:
-        ExportError: something cannot be said in a module.
+        ExportError: something cannot be exported.
     """
     sections = _sections(whole)
-    whole.copied.check()  # again: every section may have met a problem
+    whole.copied.check()  # again: building the sections may have recorded problems
     kept = _kept([block for _, blocks in sections for block in blocks], _ROOTS | {"serve"} if served else _ROOTS)
     body = "\n\n\n".join(text for title, blocks in sections if (text := _section(title, blocks, kept)))
     body += '\n\n\nif __name__ == "__main__":\n    main()\n'
@@ -54,8 +54,8 @@ def assembled(whole: ModulePlan, *, served: bool = False) -> str:
 
 
 def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
-    """All blocks that a module may have, in reading order, by section."""
-    arguments = classes.arguments(whole)  # first: it may take code along
+    """Returns all possible blocks as (section title, blocks), in the order of the module."""
+    arguments = classes.arguments(whole)  # first: it may copy more notebook code
     plans, outer = whole.plans, whole.outer
     asks = dict(carried.definitions(call_runtime))
     head, lone = asks.pop("Model"), asks.pop("Lone")
@@ -80,7 +80,7 @@ def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
 
 
 def _inside(plan: GraphPlan) -> list[str]:
-    """An inner graph: what it returns, its nodes, how they are linked."""
+    """Returns the blocks of an inner graph: result, nodes, branches, graph."""
     return [
         subgraphs.result(plan),
         *subgraphs.seen(plan),
@@ -91,7 +91,7 @@ def _inside(plan: GraphPlan) -> list[str]:
 
 
 def _constants(whole: ModulePlan) -> list[list[str]]:
-    """What a reader may want to tune, then what the module says in words."""
+    """Returns the constants as lists of lines: first the tunable ones, then texts for the model."""
     outer, seconds = whole.outer, whole.defaults.timeout
     lines = endpoints.constants(whole.endpoints, whole.defaults.max_tokens) if whole.calls else []
     lines += [
@@ -125,7 +125,7 @@ def _limits(plan: GraphPlan) -> list[list[str]]:
 
 
 def _kept(blocks: Sequence[str], roots: Iterable[str]) -> set[str]:
-    """The names that are reached from the roots."""
+    """Returns the names that the roots need, directly or indirectly."""
     found = {block: (_defined(block), source_text.needs(block)) for block in blocks}
     by_name: dict[str, str] = {}
     for block, (defined, _) in found.items():
@@ -147,7 +147,7 @@ def _defined(block: str) -> set[str]:
 
 
 def _section(title: str, blocks: Iterable[str], kept: set[str]) -> str:
-    """The blocks that stay; constants stand together, all else two lines apart."""
+    """Joins the blocks that define a kept name: constants without blank lines, all else two blank lines apart."""
     stay = [b for b in blocks if _defined(b) & kept]
     groups = [(constant, list(group)) for constant, group in groupby(stay, key=_is_constant)]
     texts = [("\n" if constant else "\n\n\n").join(group) for constant, group in groups]
@@ -160,7 +160,7 @@ def _is_constant(block: str) -> bool:
 
 
 def _imports(body: str, copied: Mapping[str, tuple[str, str]]) -> str:
-    """The imports that the body needs, a line for each name; ruff puts those of a module together."""
+    """Returns the imports that the body needs, one name per line; ruff merges those of one module."""
     known = {name: (place, name) if place else (name, "") for name, place in naming.IMPORTS.items()} | dict(copied)
     return "\n".join(sorted(_import(name, *known[name]) for name in source_text.needs(body) if name in known))
 

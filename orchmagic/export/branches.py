@@ -1,4 +1,4 @@
-"""Where a module's run goes after a branch: a function each, with limits as constants."""
+"""Generates a function per Branch that returns the next node, and its limits as constants."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch
 
 
 def choosers(plan: GraphPlan) -> list[str]:
-    """A function for each branch."""
+    """Returns the source of one function per branch."""
     return ["\n".join(_chooser(plan, link)) for link in plan.graph.links if isinstance(link, Branch)]
 
 
 def limits(plan: GraphPlan) -> list[list[str]]:
-    """The constants that branches compare with: how often an arm is taken, and the labels of a route."""
+    """Returns the constants of branches: the most times an arm is taken, and the labels of a route."""
     found = [
         remarked([f"{_limit_name(plan, link, arm)} = {arm.limit}"], f"times that {link.source} may send back")
         for link in plan.graph.links
@@ -32,7 +32,7 @@ def limits(plan: GraphPlan) -> list[list[str]]:
 
 
 def _is_iteration(plan: GraphPlan, arm: Arm) -> bool:
-    """Whether the limit is the run's own: that many visits, or one less since the last must end the run."""
+    """Whether the arm's limit is the graph's `max_iterations`, or one less (the last visit must end the run)."""
     most = plan.graph.limits.max_iterations
     return arm.limit in {most, most - 1}
 
@@ -47,7 +47,7 @@ def _labels(plan: GraphPlan, link: Branch) -> str:
 
 
 def is_route(link: Branch) -> bool:
-    """Whether every label is the node that it leads to."""
+    """Whether every label is the name of its target."""
     return all(isinstance(a.label, str) and a.label == a.target and a.limit is None for a in link.arms)
 
 
@@ -85,7 +85,7 @@ def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
         parts: list[str] = []
         if arm.label is False and may_be_none:
             parts.append(f"{ast.unparse(test)} is False")
-        # once every run with True has left, what remains is False
+        # after an unlimited arm for True, only False is left
         elif not isinstance(arm.label, bool) or (not arm.label) not in done:
             parts.append(_holds(test, arm))
         if arm.limit is None:
@@ -98,7 +98,7 @@ def _arms(plan: GraphPlan, link: Branch, test: ast.expr) -> list[str]:
 
 
 def _may_be_none(plan: GraphPlan, link: Branch) -> bool:
-    """Whether the branch goes by a check that may have failed itself: then it is neither true nor false."""
+    """Whether the branch tests a check whose value may be None, because it was skipped or failed."""
     name = link.on.strip()
     return name in plan.function and plan.nullable(name)
 
@@ -118,12 +118,12 @@ def _within(plan: GraphPlan, link: Branch, arm: Arm) -> str:
 
 
 def target(name: str) -> str:
-    """A node, or the end: a run that stops or is capped ends with what it has."""
+    """Returns the source of a link's target; STOP and CAP become END: the run returns its partial result."""
     return "END" if name in {END, STOP, CAP} else literal(name)
 
 
 def _otherwise(plan: GraphPlan, link: Branch) -> list[str]:
-    """What happens when no arm is left; nothing when that cannot be."""
+    """Returns the lines for the case that no arm matches; none if an arm always does."""
     free = {a.label for a in link.arms if a.limit is None}
     if {True, False} <= free and not _may_be_none(plan, link):
         return []

@@ -1,4 +1,4 @@
-"""`build_graph` of a module, and the same for each inner graph."""
+"""Generates `build_graph`, and the same function for each inner graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchmagic.graph.model import FAIL, START, Branch, Call, Edge, Fork, Join, N
 
 
 def build(plan: GraphPlan) -> str:
-    """The function that makes the graph."""
+    """Returns the source of the function that builds the LangGraph graph."""
     graph, state = plan.graph, plan.named("State")
     lines = [*_head(plan), f"    builder = StateGraph({state})"]
     for node in graph.nodes:
@@ -39,7 +39,7 @@ def _head(plan: GraphPlan) -> list[str]:
 
 
 def _action(plan: GraphPlan, node: Node) -> str:
-    """The function behind a node, with what it is given besides the state."""
+    """Returns the source of a node's function with its arguments other than the state bound (`partial`)."""
     function = plan.function[node.name]
     if isinstance(node, Call):
         function = f"partial({function}, client=client)"
@@ -69,7 +69,7 @@ def _linked(plan: GraphPlan, source: str) -> list[str]:
             return [f"    builder.add_edge({literal(source)}, {target(t)})" for t in link.targets if source != START]
         case Join():
             last = [n.name for n in plan.graph.nodes if n.name in link.sources][-1]
-            if source != last:  # written once, behind the last of them
+            if source != last:  # written once, after the last source
                 return []
             return call("    builder.add_edge(", [literal(list(link.sources)), target(link.target)], ")")
         case _:
@@ -77,7 +77,7 @@ def _linked(plan: GraphPlan, source: str) -> list[str]:
 
 
 def serve() -> str:
-    """What `langgraph.json` names: LangGraph's server calls it without arguments and keeps checkpoints itself."""
+    """Returns the source of the function for `langgraph.json`: LangGraph's server calls it without arguments."""
     return '''\
 def serve() -> CompiledStateGraph[State]:
     """Return the graph for LangGraph's server."""

@@ -1,4 +1,4 @@
-"""The part of a node's function that asks a model: prompt, request, reply, and what becomes of it."""
+"""Generates the lines of a node's function that call a model: prompt, request and reply."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from orchmagic.export.state import returned
 from orchmagic.graph.model import Call
 
 Leave = Callable[[str, str], list[str]]
-"""Says how a function ends with a value: (expression, indentation) -> its last statement."""
+"""Writes the last statement of a function: (expression of its value, indentation) -> lines."""
 
 
 def _own_arguments(node: Call) -> dict[str, object]:
-    """What a step's requests carry that others do not."""
+    """Returns the request arguments that the step sets itself."""
     limits = {"max_tokens": node.max_tokens, "timeout": node.timeout}
     return node.request_parameters | {name: value for name, value in limits.items() if value is not None}
 
 
 def tuned(plan: GraphPlan) -> list[list[str]]:
-    """Constants of single steps: what `_arguments` names."""
+    """Returns the constants of single steps that `_arguments` refers to."""
     found = []
     for node in plan.calls:
         upper = plan.function[node.name].upper()
@@ -32,14 +32,14 @@ def tuned(plan: GraphPlan) -> list[list[str]]:
 
 
 def asking(plan: GraphPlan, node: Call) -> list[str]:
-    """The lines of the function of a node that asks once a visit."""
+    """Returns the body of a node that calls a model once per visit."""
     if node.tools:
         return [*_messages(plan, node), *_agent(plan, node)]
     return answer(plan, node, lambda value, indent: returned(plan, node, value, indent=indent))
 
 
 def answer(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
-    """The lines that ask for one value."""
+    """Returns the lines that get one value from a model; `leave` writes the return."""
     lines = _messages(plan, node)
     if node.name in plan.typed:
         return [*lines, *_typed(plan, node, leave)]
@@ -49,7 +49,7 @@ def answer(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
 
 def _typed(plan: GraphPlan, node: Call, leave: Leave) -> list[str]:
     sure = plan.logprobs(node)
-    tolerant = node.tolerant and not node.each and not node.votes  # an item or a vote that fails is told as one
+    tolerant = node.tolerant and not node.each and not node.votes  # a failed item or vote is recorded as failed
     indent = "        " if tolerant else "    "
     lines = call(f"{indent}value, {'choice' if sure else '_'} = await ask(", _arguments(plan, node), ")")
     if tolerant:
@@ -98,7 +98,7 @@ def _messages(plan: GraphPlan, node: Call) -> list[str]:
 
 
 def _rung(plan: GraphPlan, node: Call) -> list[str]:
-    """The models of this visit, when a node climbs a ladder of them."""
+    """Returns the lines that choose the models of this visit, for a node with a ladder of models."""
     if not node.ladder:
         return []
     ladder = f"{plan.function[node.name].upper()}_LADDER"
@@ -112,7 +112,7 @@ def _rung(plan: GraphPlan, node: Call) -> list[str]:
 
 
 def ladders(plan: GraphPlan) -> list[list[str]]:
-    """The models of the first, second … visit of a step, as constants."""
+    """Returns the constants with the models of a step's first, second … visit."""
     found = []
     for node in plan.calls:
         if node.ladder:
@@ -123,14 +123,14 @@ def ladders(plan: GraphPlan) -> list[list[str]]:
 
 
 def models(plan: GraphPlan, node: Call) -> str | None:
-    """The argument `models=`; None when the default is meant."""
+    """Returns the argument `models=` of a call; None for the default."""
     if node.ladder:
         return "models"
     return plan.endpoints.models(plan.asked.defaults.models(node)[0], plan.fallback(node))
 
 
 def judge(plan: GraphPlan, node: Call) -> str | None:
-    """The models that decide when too few votes agree; None when nobody does."""
+    """Returns the models that decide if too few votes agree; None if there are none."""
     rest = plan.fallback(node)
     if not node.votes or not node.votes.least or not rest:
         return None
@@ -138,7 +138,7 @@ def judge(plan: GraphPlan, node: Call) -> str | None:
 
 
 def _arguments(plan: GraphPlan, node: Call) -> list[str]:
-    """The arguments of `ask` or `first_usable`."""
+    """Returns the arguments of `ask` or `first_usable`."""
     upper = plan.function[node.name].upper()
     typed = node.name in plan.typed
     found = ["client", "messages", *([plan.kind(node)] if typed else [])]

@@ -1,4 +1,4 @@
-"""The code that modules carry as it stands in orchmagic: its source, the names that it defines, what it imports."""
+"""Reads the source files whose definitions are copied into modules unchanged: definitions and imports."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SOURCES = (portable, *_VENDORED)
 
 @cache
 def definitions(module: ModuleType) -> Mapping[str, str]:
-    """The source of each definition of a carried file by name; constants of `vendored` are stand-ins, and left out.
+    """Returns the source of each definition of a copied file by name, without imports inside functions.
 
-    So are imports inside functions: a module has them at its head.
+    Constants of `vendored` are left out: they are placeholders for those of the module.
     """
     is_kept = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef) if module in _VENDORED else ast.stmt
     names = [name for n in _tree(module).body if isinstance(n, is_kept) and (name := source_text.defined(n))]
@@ -31,7 +31,7 @@ def definitions(module: ModuleType) -> Mapping[str, str]:
 
 @cache
 def imports() -> Mapping[str, str]:
-    """What carried code imports from elsewhere: name -> module, "" for a module itself."""
+    """Returns what copied code imports from outside orchmagic: name -> module, "" if the name is a module."""
     return dict(pair for module in SOURCES for node in ast.walk(_tree(module)) for pair in _imported(node))
 
 

@@ -15,7 +15,7 @@ from orchmagic.graph.standard_types import STANDARD_TYPES, standard_names
 
 
 def outputs(plan: GraphPlan) -> list[str]:
-    """A class for each output that is not one of the notebook's own."""
+    """Returns a class for each output that is not a class of the notebook."""
     blocks = []
     for node in plan.calls:
         if node.name not in plan.class_:
@@ -31,7 +31,7 @@ def outputs(plan: GraphPlan) -> list[str]:
 
 
 def sure(plan: GraphPlan) -> list[str]:
-    """For confidence from log-probabilities: the output as later steps see it."""
+    """Returns, for confidence from log-probabilities, the class that later steps see."""
     return [
         f"class Sure{plan.class_[n.name]}({plan.class_[n.name]}):\n    confidence: float | None = None"
         for n in plan.calls
@@ -40,7 +40,7 @@ def sure(plan: GraphPlan) -> list[str]:
 
 
 def votes(plan: GraphPlan) -> list[str]:
-    """The outcome of each vote: the winner with what the votes said."""
+    """Returns the class of each vote's outcome: the winner's fields with agreement, dissent, tie and decided."""
     blocks = []
     for name, title in plan.votes_class.items():
         node = plan.graph.node(name)
@@ -61,7 +61,7 @@ def votes(plan: GraphPlan) -> list[str]:
 
 
 def arguments(whole: ModulePlan) -> list[str]:
-    """A class for the arguments of each tool, from its signature."""
+    """Returns a class for the arguments of each tool, from its signature."""
     plan, blocks = whole.outer, []
     for name, title in whole.arguments.items():
         function = _definition(plan, name)
@@ -95,7 +95,7 @@ def _field(
 
 
 def _reply_types(plan: GraphPlan) -> dict[str, str]:
-    """The names in outputs that mean a class of the standard library, and what reads it from a reply."""
+    """Maps each name in outputs that means a standard library class to the type that validates it in a reply."""
     return {name: STANDARD_TYPES[name].reply for name in standard_names(plan.namespace)}
 
 
@@ -114,7 +114,7 @@ def _definition(plan: GraphPlan, name: str) -> ast.FunctionDef | ast.AsyncFuncti
 
 
 def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[tuple[str, str, str | None]]:
-    """(name, annotation, default) of each parameter, as written."""
+    """Returns (name, annotation, default) of each parameter, as source."""
     positional = function.args.args
     missing = len(positional) - len(function.args.defaults)
     defaults = [*[None] * missing, *function.args.defaults, *function.args.kw_defaults]

@@ -1,4 +1,4 @@
-"""How a module is run: `run`, and `main` for the command line."""
+"""Generates the functions that run a module: `run`, and `main` for the command line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _RESERVED = frozenset({"help", "h"})
 
 
 def run(plan: GraphPlan) -> str:
-    """The function that runs the graph once."""
+    """Returns the source of the function that runs the graph once."""
     body = ["    state = await build_graph().ainvoke(inputs)"]
-    if plan.pauses:  # a person has all the time in the world: no deadline
+    if plan.pauses:  # no deadline while a person answers
         body = [
             '    graph = build_graph().with_config(configurable={"thread_id": "main"})',
             "    state = await graph.ainvoke(inputs)",
@@ -29,7 +29,7 @@ def run(plan: GraphPlan) -> str:
 
 
 def answered(whole: ModulePlan) -> str:
-    """The function that asks a person at the terminal."""
+    """Returns the source of the function that asks a person at the terminal."""
     lines = ["def answered(asked: Mapping[str, Any]) -> Any:", '    """Ask a person at the terminal."""']
     approves = any(n.approve for _, n in whole.agents) or any(
         isinstance(n, Approve) and n.subject for plan in whole.plans for n in plan.graph.nodes
@@ -48,7 +48,7 @@ def answered(whole: ModulePlan) -> str:
 
 
 def main(plan: GraphPlan) -> str:
-    """The function behind `python FILE`."""
+    """Returns the source of the function that `python FILE` runs."""
     title = f"{plan.graph.name}: run it once and print the result."
     lines = [
         "def main() -> None:",

@@ -1,4 +1,4 @@
-"""What the nodes of a graph read: their templates, their expressions, the names in both."""
+"""Finds what the nodes of a graph read: their templates, their expressions, and the names in both."""
 
 from __future__ import annotations
 
@@ -15,45 +15,43 @@ ALWAYS = ("messages", "visits", "errors")
 
 
 def texts(node: Node) -> tuple[str, ...]:
-    """The templates of a node."""
     return checks.sources(node)[0]
 
 
 def before(node: Node) -> list[str]:
-    """The expressions that are evaluated once, whatever the number of items: `when` and `over`."""
+    """Returns the expressions that are evaluated once, before the items: `when` and `over`."""
     each = getattr(node, "each", None)
     return [e for e in (getattr(node, "when", None), each.over if each else None) if e]
 
 
 def inside(node: Node) -> tuple[str, ...]:
-    """The expressions that are evaluated for each item: those of code, and what an inner graph is given."""
+    """Returns the expressions that are evaluated for each item: a Code node's, and the inputs of an inner graph."""
     found = expressions(node)
     return found[: len(found) - len(before(node))]
 
 
 def expressions(node: Node) -> tuple[str, ...]:
-    """The expressions of a node."""
     return checks.sources(node)[1]
 
 
 def needs(source: str) -> list[str]:
-    """The names that an expression reads."""
-    return source_text.needs(source.strip())  # a step may be called as a builtin is
+    """Returns the names that an expression reads."""
+    return source_text.needs(source.strip())  # builtins included: a step may have a builtin's name
 
 
 def names(node: Node) -> list[str]:
-    """The names that a node's templates and expressions read, in their order; not its item."""
+    """Returns the names that a node's templates and expressions read, in order, without its item."""
     inner = [n for n in [*in_texts(node), *(n for e in inside(node) for n in needs(e))] if n not in checks.own(node)]
     return [*inner, *(n for e in before(node) for n in needs(e))]
 
 
 def in_texts(node: Node) -> list[str]:
-    """The names that a node's templates read."""
+    """Returns the names that a node's templates read."""
     return [n for text in texts(node) for n in sorted(template.names(text))]
 
 
 def visited(expressions: Sequence[str], texts: Sequence[str], nodes: Sequence[str]) -> set[str]:
-    """The nodes whose visits are read: `visits["plan"]` names one, anything else may read all."""
+    """Returns the nodes whose visits are read: `visits["plan"]` reads one, any other use may read all."""
     if any("visits" in template.names(t) for t in texts):
         return set(nodes)
     found: set[str] = set()

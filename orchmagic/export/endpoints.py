@@ -1,6 +1,6 @@
-"""The models of a graph as constants of a module: a name each, and where they are served.
+"""Generates the constants of a module's models: their names and endpoints.
 
-Most graphs ask one endpoint: then a model is its name. Where endpoints or parameters differ, it is a `Model`.
+If all models have the same endpoint and parameters, a model is a string (its name), else a `Model`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orchmagic.models.wire import urls
 _ELSEWHERE = "http://127.0.0.1:8080/v1"
 _SPOKEN = frozenset({"openai", "local", "scripted"})
 
-# Parameters that the openai client knows by name; all others travel in `extra_body`.
+# Parameters that the openai client has as arguments; all others are sent in `extra_body`.
 _KNOWN = frozenset(
     """frequency_penalty logit_bias max_completion_tokens max_tokens metadata n parallel_tool_calls prediction
     presence_penalty reasoning_effort seed service_tier stop store temperature tool_choice top_logprobs top_p
@@ -31,9 +31,9 @@ _KNOWN = frozenset(
 
 @dataclass
 class Endpoints:
-    """The deployments that a graph asks, by alias; the first is the one that a step asks unless it says more.
+    """The deployments that a module calls, by alias; the first alias is the default of a step.
 
-    `pools` are the aliases that have several, or limits.
+    `pools` are the aliases with several deployments, or with limits.
     """
 
     aliases: tuple[str, ...]
@@ -45,11 +45,11 @@ class Endpoints:
 
     @property
     def first(self) -> Deployment:
-        """What `MODEL` stands for."""
+        """The deployment of the constant `MODEL`."""
         return self.deployments[self.aliases[0]]
 
     def models(self, own: str, rest: Sequence[str]) -> str | None:
-        """The argument `models=` of a call that asks `own`, then `rest`; None when the default is meant."""
+        """Returns the argument `models=` for model `own` with fallbacks `rest`; None for the default."""
         if tuple(rest) == self.fallback:
             if own == self.aliases[0]:
                 return None
@@ -58,26 +58,26 @@ class Endpoints:
         return self.tuple_of(dict.fromkeys((own, *rest)))
 
     def tuple_of(self, aliases: Iterable[str]) -> str:
-        """The models as source."""
+        """Returns the source of a tuple of the models' constants."""
         chosen = [self.constants[a] for a in aliases]
         return f"({', '.join(chosen)}{',' if len(chosen) == 1 else ''})"
 
 
 @dataclass(frozen=True)
 class ModelsInUse:
-    """A graph and what its calls use unless they say more."""
+    """A graph and the defaults of its calls."""
 
     graph: Graph
     defaults: CallDefaults
 
     @property
     def calls(self) -> list[Call]:
-        """The steps that ask a model."""
+        """The steps that call a model."""
         return [n for n in self.graph.nodes if isinstance(n, Call)]
 
     @property
     def aliases(self) -> list[str]:
-        """All models that it may ask, in order."""
+        """All models that the graph may call, in order, with repetitions."""
         own = [self.defaults.model, *self.defaults.fallback] if self.calls else []
         named = [(*((n.model,) if n.model else ()), *n.ladder, *(n.fallback or ())) for n in self.calls]
         return [*own, *(a for found in named for a in found)]
@@ -88,7 +88,11 @@ def endpoints(
     resolve: Callable[[str], Deployment],
     pool: Callable[[str], Pool | None] = lambda _: None,
 ) -> Endpoints:
-    """The endpoints of all calls of the graphs; the first one that asks has the defaults."""
+    """Returns the endpoints of all calls; the defaults are those of the first graph that calls a model.
+
+    Raises:
+        ExportError: a module cannot call one of the models.
+    """
     asking = [g for g in graphs if g.calls]
     calls = [n for g in asking for n in g.calls]
     aliases = tuple(dict.fromkeys(a for g in asking for a in g.aliases))
@@ -112,7 +116,7 @@ def endpoints(
 
 
 def unasked(found: Endpoints) -> Iterator[str]:
-    """What the module does not know of the aliases that have several deployments, or limits."""
+    """Yields what is not exported of aliases with several deployments or limits, as text."""
     for alias, pool in found.pools.items():
         others = [f"{m.model} at {urls.host(m.base_url or m.provider)}" for m in pool.members[1:]]
         hedge = "" if pool.hedge is None else f", a second one after {pool.hedge:g} s of silence"
@@ -136,7 +140,7 @@ def _limits(deployment: Deployment) -> str:
 
 
 def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:
-    """What must be the same for two models to differ in name only."""
+    """Returns all settings but the name as text, to compare models."""
     parts: list[object] = [
         address(deployment),
         deployment.key_env or urls.KEY_ENV,
@@ -149,20 +153,20 @@ def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:
 
 
 def address(deployment: Deployment) -> str | None:
-    """The base URL without user, password and query, which are nobody's business; None: the client's own."""
+    """Returns the base URL without user, password and query, which may be secret; None: the client's default."""
     base = deployment.base_url or ""
     return urls.shown(base) if urls.is_address(base) else None
 
 
 def options(deployment: Deployment) -> dict[str, Any]:
-    """The deployment's parameters as arguments of the client."""
+    """Returns the deployment's parameters as arguments of the openai client."""
     known = {k: v for k, v in deployment.parameters.items() if k in _KNOWN}
     extra = {k: v for k, v in deployment.parameters.items() if k not in _KNOWN}
     return {**known, "extra_body": extra} if extra else known
 
 
 def constants(found: Endpoints, limit: int) -> list[list[str]]:
-    """MODEL, FALLBACK and what belongs to them, one list of lines each."""
+    """Returns MODEL, FALLBACK and the related constants, as a list of lines each."""
     after = found.tuple_of(a for a in dict.fromkeys(found.fallback) if a != found.aliases[0])
     kind = "str" if found.uniform else "Model"
     lines = [_model(found, alias) for alias in found.aliases]
@@ -202,7 +206,7 @@ def _shared(found: Endpoints) -> list[list[str]]:
 
 
 def client(found: Endpoints) -> list[str]:
-    """The arguments of the client that a module makes when it is given none."""
+    """Returns the arguments of the client that a module creates by default."""
     arguments = ["timeout=TIMEOUT"]
     if not found.uniform:
         return ["base_url=MODEL.base_url", "api_key=key_of(MODEL)", *arguments]

@@ -1,4 +1,4 @@
-"""Python expressions of a cell as source of a module: names changed, the notebook's functions called in a thread."""
+"""Rewrites a cell's expressions for the module: renames names, calls the notebook's functions in a thread."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _OPPOSITES: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 def read(source: str, rename: Mapping[str, str] | None = None) -> ast.expr:
-    """The expression's tree, with the names of the cell changed to those of the module."""
+    """Returns the expression's tree with the cell's names replaced by those in `rename`."""
     tree: ast.expr = _Renamed(rename or {}).visit(ast.parse(source.strip(), mode="eval").body)
     return tree
 
 
 def opposite(tree: ast.expr) -> ast.expr:
-    """False where `tree` is true; a comparison instead of a `not` where one says it."""
+    """Returns the negation of `tree`: the opposite comparison if there is one, else `not`."""
     match tree:
         case ast.Compare(left=left, ops=[op], comparators=right) if type(op) in _OPPOSITES:
             return ast.Compare(left, [_OPPOSITES[type(op)]()], right)
@@ -37,7 +37,7 @@ def opposite(tree: ast.expr) -> ast.expr:
 
 
 def threaded(plan: GraphPlan, source: str) -> ast.expr:
-    """The expression with the module's names; awaited, in a thread, when it calls the notebook's code."""
+    """Returns the expression with the module's names; if it calls notebook code, it is awaited in a thread."""
     tree = read(source, plan.variable)
     code = set(plan.graph.code)
     if not expression.called(source) & code:
@@ -54,7 +54,7 @@ def threaded(plan: GraphPlan, source: str) -> ast.expr:
 
 
 def json_of(plan: GraphPlan, source: str) -> str:
-    """The function that makes JSON of the expression's value: the notebook's code may give a table."""
+    """Returns the name of the function that converts the value to JSON; notebook code may return a table."""
     return "as_json" if set(dependencies.needs(source)) & set(plan.graph.code) else "to_jsonable_python"
 
 

@@ -1,6 +1,6 @@
-"""Source text of a module: literals and statements in a plain layout, then the layout of `ruff` where it is installed.
+"""Formats source text of a module: literals and statements in a plain layout, then `ruff format` if installed.
 
-Lines are lists of source lines; `indent`, or what a `before` begins with, stands in front of each.
+Functions return lists of source lines; each line begins with `indent`, or with the indentation of `before`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 WIDTH = 88
 STEP = "    "
-_TEXT_WIDTH = 72  # of one row of a long text: the indentation and the quotes have room
+_TEXT_WIDTH = 72  # of one row of a long text, without indentation and quotes
 _RUFF = ("--isolated", "--no-cache", "--quiet", "--target-version=py311")
 _FIX = ("check", "--fix-only", "--select=I,UP034", "--config=src=[]")  # imports sorted, no doubled parentheses
 
 
 def formatted(source: str) -> str:
-    """The module as `ruff format` lays it out; as it is where ruff is not installed."""
+    """Returns the module as formatted by ruff, or unchanged if ruff is not installed or fails."""
     ruff = find_ruff()
     if ruff is None:
         return source
@@ -39,17 +39,16 @@ def formatted(source: str) -> str:
 
 
 def find_ruff() -> str | None:
-    """The program `ruff`, beside this Python's own or on the path; None where there is none."""
+    """Returns the path of `ruff`, from this Python's scripts folder or PATH; None if it is not installed."""
     return shutil.which("ruff", path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
 
 
 def fits(line: str) -> bool:
-    """Whether the line stays within the width."""
     return len(line) <= WIDTH
 
 
 def literal(value: object) -> str:
-    """A JSON-like constant as source; sets are sorted, so that the bytes are the same every time."""
+    """Returns the source of a JSON-like constant; sets are sorted, so that the output is deterministic."""
     match value:
         case str():
             return f'"{value}"' if re.fullmatch(r"[\w .,:-]*", value, re.ASCII) else repr(value)
@@ -67,7 +66,7 @@ def literal(value: object) -> str:
 
 
 def assigned(name: str, value: object, indent: str = "") -> list[str]:
-    """`name = constant`; a long text has a row for each of its lines, a long dict a row for each key."""
+    """Returns `name = constant`, with one row per line of a long text and per key of a long dict."""
     before = f"{indent}{name} = "
     if isinstance(value, str):
         return texts(before, [value])
@@ -81,13 +80,13 @@ def _nested(value: object) -> str:
 
 
 def remarked(lines: list[str], remark: str) -> list[str]:
-    """The lines with a remark: behind one that has room, else above the first."""
+    """Adds a comment: at the end of a single line if it fits, else above the first line."""
     behind = f"{lines[0]}  # {remark}"
     return [behind] if len(lines) == 1 and fits(behind) else [f"# {remark[0].upper()}{remark[1:]}.", *lines]
 
 
 def call(before: str, arguments: Sequence[str], after: str) -> list[str]:
-    """A call or a signature: `before` ends with its opening bracket, `after` begins with the closing one."""
+    """Returns a call or signature; `before` ends with the opening bracket, `after` begins with the closing one."""
     line = before + ", ".join(arguments) + after
     if fits(line) or not arguments:
         return [line]
@@ -97,13 +96,13 @@ def call(before: str, arguments: Sequence[str], after: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A place in a text that an expression fills in; its own strings hold no quotes, braces or backslashes."""
+    """An expression inside an f-string; its own strings contain no quotes, braces or backslashes."""
 
     source: str
 
 
 def texts(before: str, parts: Sequence[str | Filled]) -> list[str]:
-    """One string, after `before` (which holds the indentation): a literal, or several one below the other."""
+    """Returns a string after `before` (which has the indentation): one literal, or several on separate lines."""
     whole = before + _joined(parts)
     rows = list(_rows(parts))
     if fits(whole) or len(rows) == 1:
@@ -113,7 +112,7 @@ def texts(before: str, parts: Sequence[str | Filled]) -> list[str]:
 
 
 def _joined(parts: Sequence[str | Filled]) -> str:
-    """All parts as one literal."""
+    """Returns all parts as one string literal or f-string."""
     if not any(isinstance(p, Filled) for p in parts):
         return literal("".join(map(str, parts)))
     plain = "".join(p for p in parts if isinstance(p, str))
@@ -123,13 +122,13 @@ def _joined(parts: Sequence[str | Filled]) -> str:
 
 
 def _escaped(text: str, quote: str) -> str:
-    """Text between the quotes of an f-string."""
+    """Escapes text for an f-string."""
     characters = (f"\\{c}" if c == quote else c if c in "\"'" else repr(c)[1:-1] for c in text)
     return "".join(characters).replace("{", "{{").replace("}", "}}")
 
 
 def _rows(parts: Sequence[str | Filled]) -> Iterator[list[str | Filled]]:
-    """Parts cut into rows: after every line end, and before the word that does not fit any more."""
+    """Splits the parts into rows: after every line end, and before a word that does not fit."""
     row: list[str | Filled] = []
     size = 0
     words = (

@@ -1,4 +1,4 @@
-"""Prompt templates as f-strings where an f-string says the same, else as Jinja."""
+"""Converts prompt templates to f-strings if the result is the same; other templates stay Jinja."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _WRITTEN = (str, int, float, bool)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A value as templates find it: the variable that holds it, and its type (`JSON` when only JSON is known)."""
+    """A value that a template reads: the expression of it, and its type (`JSON` if no more is known)."""
 
     variable: str
     type: Any
 
 
 class JSON:
-    """Stands for "any JSON value"."""
+    """Marker type: any JSON value."""
 
 
 def called_builtins(text: str) -> list[str]:
-    """Builtins that a template calls: Jinja does not know them by itself."""
+    """Returns the builtins that a template calls and Jinja does not provide, sorted."""
     used = {n.name for n in template.tree(text).find_all(nodes.Name)}
     return sorted(n for n in used - template.names(text) if hasattr(builtins, n) and n not in {"range", "dict"})
 
 
 def parts(text: str, known: Mapping[str, Known]) -> list[str | Filled] | None:
-    """Text and places to fill in; None when it takes Jinja: logic, filters, calls, or values of unknown shape."""
+    """Returns the parts of an f-string; None if Jinja is needed (logic, filters, calls, values of unknown type)."""
     found: list[str | Filled] = []
     for output in template.tree(text).body:
         if not isinstance(output, nodes.Output):
@@ -75,7 +75,7 @@ def _chain(node: nodes.Node, known: Mapping[str, Known]) -> Known | None:
 
 
 def _step(inner: Known, key: str | int) -> Known | None:
-    """What `.key` or `[key]` is: an attribute of a record, an element of JSON."""
+    """Resolves `.key` or `[key]`: an attribute of a record, or an element of JSON."""
     if isinstance(key, str) and not key.replace(" ", "_").isidentifier():
         return None  # quotes and braces inside the braces of an f-string
     kind = _without_none(inner.type)
@@ -111,7 +111,7 @@ def _without_none(kind: Any) -> Any:
 
 
 def _is_written(kind: Any) -> bool:
-    """Whether an f-string writes a value of this type as a template does."""
+    """Whether an f-string formats a value of this type as a template does."""
     if get_origin(kind) is Literal:
         return all(type(a) in _WRITTEN for a in get_args(kind))
     return kind in _WRITTEN

@@ -1,4 +1,4 @@
-"""What must be known of a graph before a line is written: names, types, models, and which values may be missing."""
+"""Plans the export of one graph: names, types, models, and which values may be missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchmagic.graph.resolution import CallDefaults
 
 @dataclass
 class ModuleFlags:
-    """What all graphs of a module share: the usual `reasks`, tools by table."""
+    """Settings that all graphs of a module share: the default of `reasks`, and the table of each set of tools."""
 
     reasks: int = 1
     tables: Mapping[tuple[str, ...], str] = field(default_factory=dict)
@@ -24,10 +24,10 @@ class ModuleFlags:
 
 @dataclass
 class GraphPlan:
-    """One graph on its way into a module.
+    """The export plan of one graph.
 
-    `prefix` begins the names of an inner graph, and is empty for the outer one; `used` are the names that other
-    graphs of the module took before; `inner` are the plans of the graphs that Sub nodes run, by node.
+    `prefix` begins the names of an inner graph and is empty for the outer one; `used` are the names of earlier
+    graphs of the module; `inner` are the plans of the graphs that Sub nodes run, by node.
     """
 
     graph: Graph
@@ -45,38 +45,38 @@ class GraphPlan:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """What a run of the graph is given."""
+        """The graph's inputs that are not constants of the module."""
         return tuple(n for n in self.graph.inputs if n not in self.constants)
 
     @cached_property
     def calls(self) -> list[Call]:
-        """The steps that ask a model."""
+        """The steps that call a model."""
         return self.asked.calls
 
     @property
     def asks_models(self) -> bool:
-        """Whether it, or a graph in it, asks a model."""
+        """Whether the graph, or an inner graph, calls a model."""
         return bool(self.calls) or any(p.asks_models for p in self.inner.values())
 
     @property
     def pauses(self) -> bool:
-        """Whether it, or a graph in it, may wait for a person."""
+        """Whether the graph, or an inner graph, may wait for a person."""
         own = any(isinstance(n, Approve) or (isinstance(n, Tools) and n.approve) for n in self.graph.nodes)
         return own or any(p.pauses for p in self.inner.values())
 
     @cached_property
     def types(self) -> dict[str, OutputType]:
-        """What one question of each call asks for."""
+        """The output type of one reply of each call."""
         return {n.name: resolve(n.name, n.output, self.namespace, confidence=n.confidence) for n in self.calls}
 
     @cached_property
     def voted(self) -> dict[str, OutputType]:
-        """The outcome of each call that is asked several times."""
+        """The outcome type of each call with votes."""
         return {n.name: voted(self.types[n.name]) for n in self.calls if n.votes}
 
     @cached_property
     def variable(self) -> dict[str, str]:
-        """The local variable of each value of the state (constants keep their name) and of each item."""
+        """The local variable of each value of the state and of each item."""
         called = {f"{f}_{word}" for f in self.function.values() for word in ("prompt", "question")}
         items = [n.each.item for n in self.graph.nodes if isinstance(n, Call | Sub) and n.each]
         own = dict.fromkeys([*self.inputs, *(n.name for n in self.graph.nodes), *items])
@@ -84,52 +84,52 @@ class GraphPlan:
 
     @cached_property
     def function(self) -> dict[str, str]:
-        """The function of each node."""
+        """The function name of each node."""
         known = [*self.graph.code, *self.used, self.build, self.result, self.seen]
         return naming.functions((n.name for n in self.graph.nodes), known, self.prefix)
 
     @cached_property
     def class_(self) -> dict[str, str]:
-        """The class of each output that needs one of its own."""
+        """The class name of each output that needs a generated class."""
         own = [n.name for n in self.calls if self.types[n.name].kind in {"fields", "value"}]
         return naming.classes(own, [*self.graph.code, *self.constants, *self.used], self.prefix)
 
     @cached_property
     def votes_class(self) -> dict[str, str]:
-        """The class of the outcome of each vote."""
+        """The class name of each vote's outcome."""
         own = [f"{n}_votes" for n in self.voted]
         known = [*self.graph.code, *self.constants, *self.used, *self.class_.values()]
         return {name.removesuffix("_votes"): c for name, c in naming.classes(own, known, self.prefix).items()}
 
     def named(self, word: str) -> str:
-        """`word`, for an inner graph behind its prefix: State -> HelpdeskState, MAX_STEPS -> HELPDESK_MAX_STEPS."""
+        """Adds an inner graph's prefix to `word`: State -> HelpdeskState, MAX_STEPS -> HELPDESK_MAX_STEPS."""
         if not self.prefix:
             return word
         return f"{self.prefix.upper()}_{word}" if word.isupper() else camel(f"{self.prefix}_{word}")
 
     @property
     def build(self) -> str:
-        """The function that makes the graph."""
+        """The name of the function that builds the graph."""
         return f"build_{self.prefix or 'graph'}"
 
     @property
     def result(self) -> str:
-        """The function that picks the result out of the state."""
+        """The name of the function that takes the result from the state."""
         return f"result_of_{self.prefix}" if self.prefix else "result"
 
     @property
     def seen(self) -> str:
-        """The function that reads a result as the class of the step that gave it."""
+        """The name of the function that converts a result to the class of its step."""
         return f"typed_{self.prefix}"
 
     def limit(self, name: str) -> str:
-        """The constant of a limit: the module's own where the graph has the same."""
+        """Returns the constant of a limit: the outer graph's if both limits are equal."""
         mine = getattr(self.graph.limits, name) == getattr(self.limits, name)
         return name.upper() if mine else self.named(name.upper())
 
     @cached_property
     def counted(self) -> frozenset[str]:
-        """Nodes whose visits something reads: a branch, a ladder of models, an expression."""
+        """The nodes whose visits a branch, a ladder of models, a template or an expression reads."""
         links = [link for link in self.graph.links if isinstance(link, Branch)]
         arms = {link.source for link in links if any(a.limit is not None for a in link.arms)}
         ladders = {n.name for n in self.calls if n.ladder}
@@ -140,20 +140,20 @@ class GraphPlan:
 
     @cached_property
     def may_fail(self) -> bool:
-        """Whether a step may fail without ending the run: then the state tells what went wrong."""
+        """Whether the state needs `errors`: a step may fail without ending the run, or `errors` is read."""
         fails = any(getattr(n, "isolated", False) or getattr(n, "each", None) for n in self.graph.nodes)
         return fails or self.reads_errors
 
     @cached_property
     def reads_errors(self) -> bool:
-        """Whether a prompt or an expression reads what went wrong."""
+        """Whether a prompt or an expression reads `errors`."""
         read = [name for n in self.graph.nodes for name in dependencies.names(n)]
         read += [name for source in expressions_of(self.graph) for name in dependencies.needs(source)]
         return "errors" in read
 
     @cached_property
     def typed(self) -> dict[str, OutputType]:
-        """What the model is asked for, for each call that asks for more than text."""
+        """The type to request, for each call whose output is not text."""
         return {
             n.name: self.types[n.name].requested(self_report=bool(n.confidence) and not self.logprobs(n))
             for n in self.calls
@@ -161,32 +161,32 @@ class GraphPlan:
         }
 
     def kind(self, node: Call) -> str:
-        """The class of a typed output, as the module names it."""
+        """Returns the class of a typed output, as source."""
         return self.class_.get(node.name) or node.output.annotation
 
     def form(self, node: Call) -> dict[str, object]:
-        """How the schema of a typed output is sent, where not as usual: by another name, or not enforced."""
+        """Returns what differs from the default in the request's schema: another name, or not strict."""
         own = self.typed[node.name]
         name: dict[str, object] = {} if own.name == self.kind(node) else {"name": own.name}
         return name if own.schema is None or own.schema.strict else {**name, "strict": False}
 
     def key(self, name: str, word: str) -> str:
-        """The state's key for what the module itself must remember of a node."""
+        """Returns a free key of the state for internal data of a node, such as its visits."""
         found = f"{name}_{word}"
         while found in self.variable:
             found += "_"
         return found
 
     def fallback(self, node: Call) -> tuple[str, ...]:
-        """The models that a call asks when its own fails."""
+        """Returns the fallback models of a call."""
         return self.asked.defaults.fallbacks(node)
 
     def logprobs(self, node: Call) -> bool:
-        """Whether the confidence of a call comes from log-probabilities; else the model reports it."""
+        """Whether a call has a confidence from log-probabilities and not from the model's own report."""
         return bool(node.confidence) and self.endpoints.deployments[self.asked.defaults.models(node)[0]].logprobs
 
     def nullable(self, name: str) -> bool:
-        """Whether a node that ran may have left nothing."""
+        """Whether the value of a node that ran may be None."""
         node = self.graph.node(name)
         if getattr(node, "when", None) is not None or getattr(node, "isolated", False):
             return True
@@ -195,7 +195,7 @@ class GraphPlan:
         return isinstance(node, Call) and node.tolerant and not node.each and not node.votes
 
     def always(self, name: str, at: str, *, ran: bool = False) -> bool:
-        """Whether `name` surely has a value when `at` begins; with `ran`, when it has ended."""
+        """Whether `name` always has a value when node `at` begins; with `ran`, when `at` has ended."""
         if name in self.graph.inputs:
             return True
         if self.nullable(name):
@@ -207,30 +207,30 @@ class GraphPlan:
         return _dominators(self.graph)
 
     def known(self, found: list[str]) -> list[str]:
-        """Those of the names that a function must take from the state."""
+        """Returns the names that a function must read from the state, without repetitions."""
         return [n for n in dict.fromkeys(found) if n in self.variable and n not in self.constants]
 
     def reads(self, node: Node) -> list[str]:
-        """The values of the state that a node's texts and expressions read, in their order."""
+        """Returns the values of the state that a node's templates and expressions read, in order."""
         return self.known(dependencies.names(node))
 
 
 def made_constant(graph: Graph, namespace: Mapping[str, object]) -> dict[str, object]:
-    """Inputs that are constants by their name and value: PRODUCTS = ["disk", "printer"]."""
+    """Returns the inputs that become constants: an uppercase name and a literal value (PRODUCTS = ["disk"])."""
     named = {n: namespace.get(n) for n in graph.inputs if n.isupper() and n in namespace}
     return {n: v for n, v in named.items() if is_constant(v)}
 
 
 def expressions_of(graph: Graph) -> list[str]:
-    """All expressions of a graph."""
+    """Returns all expressions of a graph's nodes and branches."""
     own = [e for n in graph.nodes for e in dependencies.expressions(n)]
     return [*own, *(link.on for link in graph.links if isinstance(link, Branch))]
 
 
 def _dominators(graph: Graph) -> Mapping[str, frozenset[str]]:
-    """For each node, those that every way from the start leads through (its dominators).
+    """Returns the dominators of each node: the nodes on every path from the start to it.
 
-    A node behind a Join has all of the joined ones before it.
+    All sources of a Join dominate its target.
     """
     nodes = [n.name for n in graph.nodes]
     starts = set(graph.starts)
@@ -248,7 +248,7 @@ def _dominators(graph: Graph) -> Mapping[str, frozenset[str]]:
 
 
 def _sources(graph: Graph, nodes: list[str]) -> tuple[dict[str, set[str]], dict[str, list[tuple[str, ...]]]]:
-    """(nodes that lead to a node by themselves, sets of nodes that lead to it together)."""
+    """Returns, for each node, (its sources by single links, the source sets of its Joins)."""
     single: dict[str, set[str]] = {n: set() for n in nodes}
     joined: dict[str, list[tuple[str, ...]]] = {n: [] for n in nodes}
     for link in graph.links:

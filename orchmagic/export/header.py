@@ -1,4 +1,4 @@
-"""The first lines of a module: what it is, a picture of its graph, what is not exported."""
+"""Generates a module's first lines: mark, outline of the graph, and what is not exported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNTYPED = [
 
 
 def header(whole: ModulePlan) -> list[str]:
-    """The mark, remarks for the linters, and the docstring."""
+    """Returns the mark, comments for the linters, and the docstring."""
     graph, plan = whole.outer.graph, whole.outer
     inputs = ", ".join(f'"{n}": ...' for n in plan.inputs)
     pauses = " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
@@ -52,7 +52,7 @@ def _outline(graph: Graph) -> list[str]:
 
 
 def _drawn(line: str) -> list[str]:
-    """A line of the picture; what leads to many nodes goes on below its arrow."""
+    """Wraps a line of the outline; further targets continue below the arrow."""
     after = line.find("-> ") + len("-> ")
     return textwrap.wrap(line, WIDTH - 4, subsequent_indent=" " * after, initial_indent="", drop_whitespace=True)
 
@@ -91,7 +91,7 @@ def _behind(whole: ModulePlan) -> Iterator[str]:
 
 
 def _limits(graph: Graph, what: str, above: Limits) -> Iterator[str]:
-    """The limits of tokens and money that are not those `above`."""
+    """Yields the limits of tokens and dollars that differ from those of `above`, as text."""
     limits = graph.limits
     if limits.max_tokens not in {None, above.max_tokens}:
         yield f"the limit of {limits.max_tokens:,} tokens {what}"
@@ -108,13 +108,13 @@ def _endpoint(whole: ModulePlan) -> Iterator[str]:
 
 
 def sealed(text: str) -> str:
-    """The module with a hash of its body in the first line, so that a person's edits are seen."""
+    """Returns the module with a hash of its body in the first line, which shows later edits."""
     body = text.partition("\n")[2]
     return f"{MARK} ({_seal(body)}); exporting again replaces it until you edit it.\n{body}"
 
 
 def is_ours(text: str) -> bool:
-    """Whether the file is as orchmagic wrote it, so that it may write it again."""
+    """Whether orchmagic wrote the file and nobody edited it since, so that it may be replaced."""
     first, _, body = text.partition("\n")
     return first.startswith(f"{MARK} ({_seal(body)});")
 

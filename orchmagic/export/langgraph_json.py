@@ -1,4 +1,4 @@
-"""`langgraph.json`: which graphs LangGraph's server serves, and from which modules."""
+"""Generates the text of `langgraph.json`, which lists the graphs of LangGraph's server and their modules."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FILE = "langgraph.json"
 
 
 def named(module: Path, name: str) -> str:
-    """The text of the file beside `module`, with the graph in it; what it held before stays.
+    """Returns the text of the `langgraph.json` in the folder of `module` with graph `name` added.
 
     Raises:
-        ExportError: there is such a file, and it cannot be read.
+        ExportError: the file exists and cannot be parsed.
     """
     file = module.with_name(FILE)
     found: dict[str, Any] = {"dependencies": ["."], "graphs": {}}

@@ -1,4 +1,4 @@
-"""Functions for a node that asks several times: a function for one vote or item, and the node that gathers them."""
+"""Generates the functions of a node with votes or items: one for a single vote or item, one that gathers them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchmagic.graph.model import Call, Node, Sub
 
 
 def is_fanned(node: object) -> bool:
-    """Whether the node needs more than one function."""
+    """Whether the node has votes or items and needs more than one function."""
     return isinstance(node, Call | Sub) and bool(node.each or getattr(node, "votes", None))
 
 
 def constants(plan: GraphPlan) -> list[list[str]]:
-    """How many votes, and the share that must agree."""
+    """Returns the constants of votes: their number, and the share that must agree."""
     found = []
     for node in plan.calls:
         if node.votes:
@@ -33,7 +33,7 @@ def constants(plan: GraphPlan) -> list[list[str]]:
 
 
 def functions(plan: GraphPlan, node: Node) -> list[list[str]]:
-    """The functions of one vote and of one item, if there are many."""
+    """Returns the functions of one vote and of one item, as lists of lines."""
     blocks: list[list[str]] = []
     if isinstance(node, Call) and node.votes:
         blocks.append(_one(plan, node, "vote", f"Ask a model for one vote on {node.name}."))
@@ -48,7 +48,7 @@ def functions(plan: GraphPlan, node: Node) -> list[list[str]]:
 
 
 def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
-    """The lines of the node's own function, behind its `when`."""
+    """Returns the body of the node's own function, after its `when`."""
     if node.each is None:
         assert isinstance(node, Call)
         gathered, value = _voted(plan, node)
@@ -69,7 +69,7 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
 
 
 def _one(plan: GraphPlan, node: Call | Sub, word: str, said: str) -> list[str]:
-    """The function that gives one value."""
+    """Returns the function that computes one vote or item."""
     item = node.each.item if node.each else None
     names = [*in_texts(node), *(n for e in inside(node) for n in needs(e))]
     reads = [row for n in plan.known(names) if n != item for row in values.local(plan, n, node.name)]
@@ -95,7 +95,7 @@ def _function(plan: GraphPlan, node: Call | Sub, word: str, said: str, body: lis
 
 
 def _voted(plan: GraphPlan, node: Call) -> tuple[list[str], str]:
-    """The lines that gather votes, and the expression of what they say."""
+    """Returns the lines that gather votes, and the expression of their outcome."""
     assert node.votes is not None
     upper = plan.function[node.name].upper()
     item = [plan.variable[node.each.item]] if node.each else []

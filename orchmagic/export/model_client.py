@@ -1,4 +1,4 @@
-"""`first_usable` of a module: it asks models in turn, and is written for the models and tools of its graph."""
+"""Generates `first_usable`, which calls models in turn, for the models and tools of the graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from orchmagic.export.module_plan import ModulePlan
 
 
 def first_usable(whole: ModulePlan) -> str:
-    """The function that asks models in turn."""
+    """Returns the source of `first_usable`."""
     uniform = whole.endpoints.uniform
     kind, name, client = ("str", "model", "client") if uniform else ("Model", "model.name", "client_of(model, client)")
     lines = [
@@ -37,7 +37,7 @@ def first_usable(whole: ModulePlan) -> str:
 
 
 def _limits(whole: ModulePlan) -> list[str]:
-    """The limit of a reply, then what an endpoint wants besides (and may set otherwise)."""
+    """Returns the body's first entries: the token limit, then the endpoint's parameters, which may override it."""
     if not whole.endpoints.uniform:
         return ["model.limit: max_tokens", "**model.options"]
     first = whole.endpoints.first
@@ -45,7 +45,7 @@ def _limits(whole: ModulePlan) -> list[str]:
 
 
 def _adapted(whole: ModulePlan) -> list[str]:
-    """Changes to the body for models that cannot do everything."""
+    """Returns the lines that adapt the body to models without logprobs or tool calls."""
     lines: list[str] = []
     if not whole.endpoints.uniform and whole.logprobs:
         lines += ["        if not model.logprobs:", '            body.pop("logprobs", None)']

@@ -1,4 +1,4 @@
-"""All graphs of a module: the outer one, and those that run inside it, each once."""
+"""Plans the export of a module: the outer graph and all inner graphs, each once, and the code that they need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchmagic.models.types import Deployment, Pool
 
 @dataclass
 class ModulePlan:
-    """What a module is made of. `plans` begin with the outer graph; an inner one stands behind its first user."""
+    """The plan of a module. `plans` begins with the outer graph; an inner graph follows the first one that uses it."""
 
     plans: list[GraphPlan]
     defaults: CallDefaults
@@ -37,7 +37,7 @@ class ModulePlan:
 
     @cached_property
     def calls(self) -> list[tuple[GraphPlan, Call]]:
-        """All steps that ask a model."""
+        """All steps that call a model."""
         return [(plan, node) for plan in self.plans for node in plan.calls]
 
     @cached_property
@@ -47,36 +47,36 @@ class ModulePlan:
 
     @cached_property
     def typed(self) -> list[tuple[GraphPlan, Call]]:
-        """The calls that ask for more than text."""
+        """The calls whose output is not text."""
         return [(plan, node) for plan, node in self.calls if node.name in plan.typed]
 
     @cached_property
     def reasks(self) -> int:
-        """How often most typed steps ask again."""
+        """The most frequent `retry` of typed steps."""
         retries = [node.retry for _, node in self.typed]
         return max(sorted(set(retries)), key=retries.count, default=1)
 
     @cached_property
     def actions(self) -> bool:
-        """Whether a model that is asked with tools needs them spelled as JSON actions."""
+        """Whether a model without tool calls is called with tools, so that it needs JSON actions."""
         asked = any(node.tools for _, node in self.calls)
         return asked and any(d.tools == "json" for d in self.endpoints.deployments.values())
 
     @cached_property
     def logprobs(self) -> bool:
-        """Whether a confidence comes from log-probabilities."""
+        """Whether any confidence comes from log-probabilities."""
         return any(plan.logprobs(node) for plan, node in self.calls)
 
     @cached_property
     def arguments(self) -> dict[str, str]:
-        """The class of each tool's arguments."""
+        """The class name of each tool's arguments."""
         tools = [t for _, node in self.agents for t in node.tools]
         used = [name for plan in self.plans for name in (*plan.graph.code, *_taken(plan))]
         return naming.classes(dict.fromkeys(tools), used)
 
     @cached_property
     def tables(self) -> dict[tuple[str, ...], str]:
-        """The constant that holds the tools of each agent; the first are TOOLS."""
+        """The constant of each set of tools; the first one is TOOLS."""
         found: dict[tuple[str, ...], str] = {}
         for plan, node in self.agents:
             own = plan.function[node.name].upper()
@@ -86,7 +86,7 @@ class ModulePlan:
 
 
 def _taken(plan: GraphPlan) -> Iterator[str]:
-    """The names that a graph takes in the module."""
+    """Yields the names that a graph uses in the module."""
     for function in plan.function.values():
         yield from naming.derived(function)
     yield from (*plan.class_.values(), *plan.votes_class.values())
@@ -103,10 +103,10 @@ def whole(
     thread: str | None = None,
     pool: Callable[[str], Pool | None] = lambda _: None,
 ) -> ModulePlan:
-    """Everything there is to know, with the notebook's code collected.
+    """Plans the module and collects the notebook's code for it.
 
     Raises:
-        ExportError: names what cannot leave the notebook.
+        ExportError: lists everything that cannot be exported.
     """
     graphs = list(dict.fromkeys(_graphs(graph, defaults)))
     found = endpoints(graphs, deployments, pool)
@@ -140,7 +140,7 @@ def whole(
 
 
 def _graphs(graph: Graph, defaults: CallDefaults) -> Iterator[ModelsInUse]:
-    """A graph and all inside it, with the models that each asks: what a graph leaves open comes from outside."""
+    """Yields a graph and its inner graphs with their call defaults, which they inherit from the outer graph."""
     asked = ModelsInUse(graph, defaults.within(graph))
     yield asked
     for sub in _subs(graph):
@@ -152,7 +152,7 @@ def _subs(graph: Graph) -> list[Sub]:
 
 
 def _take(made: ModulePlan) -> None:
-    """Collect the notebook's code, and ours that expressions call."""
+    """Collects the notebook's code, and orchmagic's functions that expressions call."""
     copied = made.copied
     for name in made.outer.inputs:
         if _is_image(made.outer.namespace.get(name)):

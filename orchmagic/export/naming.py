@@ -1,4 +1,4 @@
-"""Names of a module: the cell's own wherever Python, LangGraph and the linters leave them free."""
+"""Chooses names for a module: the cell's own names, changed if they are already used in the module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchmagic.export import carried
 from orchmagic.graph.output_types import camel
 from orchmagic.graph.standard_types import STANDARD_TYPES
 
-# What generated code imports, by name; what carried code imports is added. A test imports them all.
+# Imports of generated code, name -> module, and those of copied code. A test imports them all.
 IMPORTS: Mapping[str, str] = {
     "Annotated": "typing",
     "Any": "typing",
@@ -51,14 +51,14 @@ IMPORTS: Mapping[str, str] = {
     **carried.imports(),
 }
 
-# What modules define for themselves, whatever the cell says: generated names, then those of carried code.
+# Names that modules define independently of the cell: generated names, then those of copied code.
 OWN = frozenset(
     """AGAIN BASE_URL CHOICES CONCURRENCY DEADLINE FALLBACK INSTRUCTIONS KEY MAX_ITERATIONS MAX_STEPS MAX_TOKENS MODEL
     Messages OPTIONS REASK REASKS RETRIES State TIMEOUT TOOLS TOOL_TIMEOUT Tools answered build_graph first_usable
     exact_number iso_text logger main result run serve""".split()  # noqa: SIM905 - a list of words reads as one
 ).union((row.reply for row in STANDARD_TYPES.values()), *map(carried.definitions, carried.SOURCES))
 
-# What functions of modules call their own variables.
+# Names of local variables in generated functions.
 LOCALS = frozenset(
     """again answer asked builder calls check choice client ended failed found graph inputs items last messages
     models one passed pause replies reply rung said state told uses value vote why winner""".split()  # noqa: SIM905 - a list of words reads as one
@@ -67,7 +67,7 @@ _BUILTINS = frozenset(dir(builtins))
 
 
 def taken(name: str) -> bool:
-    """Whether the module needs the name for itself."""
+    """Whether the module uses the name itself."""
     return name in IMPORTS or name in OWN or name in _BUILTINS
 
 
@@ -78,7 +78,7 @@ def _free(
     longer: Callable[[str], str],
     also: Callable[[str], set[str]] = lambda name: {name},
 ) -> dict[str, str]:
-    """A name for each word, made `longer` until it is free; with a name, those of `also` are taken."""
+    """Returns a name for each word, made `longer` until it is free; `also` are the names that it occupies."""
     known, found = set(used), {}
     for word in words:
         name = name_of(word)
@@ -90,7 +90,7 @@ def _free(
 
 
 def constants(words: Iterable[str]) -> dict[str, str]:
-    """A constant's name for each word: `gpt-4o-mini` -> `GPT_4O_MINI`."""
+    """Returns a constant's name for each word: `gpt-4o-mini` -> `GPT_4O_MINI`."""
 
     def name_of(word: str) -> str:
         bare = re.sub(r"\W+", "_", word.upper(), flags=re.ASCII).strip("_") or "OTHER"
@@ -100,17 +100,17 @@ def constants(words: Iterable[str]) -> dict[str, str]:
 
 
 def local(names: Iterable[str], used: Collection[str]) -> dict[str, str]:
-    """The variable that holds a value of the state inside a function; `used` are names that functions call."""
+    """Returns the local variable of each value of the state; `used` are names that functions call."""
     return _free(names, LOCALS.union(used), str.lower, "{}_".format)
 
 
 def functions(nodes: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
-    """The function of each node; those of an inner graph begin with `prefix`."""
+    """Returns the function name of each node; those of an inner graph begin with `prefix`."""
     return _free(nodes, code, lambda node: prefixed(node.lower(), prefix), "{}_step".format, derived)
 
 
 def classes(steps: Iterable[str], code: Iterable[str], prefix: str = "") -> dict[str, str]:
-    """The class of each step's output, or of each tool's arguments."""
+    """Returns the class name of each step's output, or of each tool's arguments."""
 
     def name_of(step: str) -> str:
         name = camel(prefixed(step, prefix))
@@ -120,17 +120,17 @@ def classes(steps: Iterable[str], code: Iterable[str], prefix: str = "") -> dict
 
 
 def derived(function: str) -> set[str]:
-    """The function of a node and all that is named after it."""
+    """Returns the name of a node's function and all names that derive from it."""
     return {function, f"after_{function}", *(f"{function}_{word}" for word in ("prompt", "question", "item", "vote"))}
 
 
 def prefixed(name: str, prefix: str) -> str:
-    """The name with the prefix, unless it begins with it."""
+    """Adds the prefix to a name that does not begin with it."""
     return name if not prefix or name == prefix or name.startswith(f"{prefix}_") else f"{prefix}_{name}"
 
 
 def prefix(graph: str, known: Collection[str]) -> str:
-    """What the names of an inner graph begin with."""
+    """Returns the prefix for the names of an inner graph; `known` are the prefixes already used."""
     bare = re.sub(r"\W+", "_", graph.lower(), flags=re.ASCII).strip("_") or "inner"
     found = next(n for n in itertools.chain([bare], (f"{bare}_{i}" for i in itertools.count(2))) if n not in known)
     return found if found.isidentifier() else f"inner_{found}"

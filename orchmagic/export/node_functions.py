@@ -1,4 +1,4 @@
-"""The nodes of a module: an async function each, state in, update out."""
+"""Generates an async function per node, which takes the state and returns an update of it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.state import returned
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 
-_LONGEST = 76  # of a docstring: 88 less indentation and quotes
+_LONGEST = 76  # longest docstring: 88 minus indentation and quotes
 
 
 def nodes(plan: GraphPlan) -> list[str]:
-    """The functions of each node: of one vote or item, where there are many, and its own."""
+    """Returns the functions of each node: of one vote or item, if it has several, and its own."""
     blocks = [block for n in plan.graph.nodes for block in (*map_nodes.functions(plan, n), _node(plan, n))]
     return ["\n".join(block) for block in blocks]
 
 
 def checks(plan: GraphPlan) -> list[list[str]]:
-    """The gates that send a step back, as text: its model reads it when the check failed."""
+    """Returns the expressions of gates that repeat a call, as constants: its next prompt quotes the failed check."""
     back = [n for n in plan.graph.nodes if isinstance(n, Code) and n.again]
     return [assigned(f"{plan.function[n.name].upper()}_CHECK", n.expression) for n in back]
 

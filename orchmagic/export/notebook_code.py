@@ -1,6 +1,6 @@
-"""The notebook's code inside a module: functions and classes as they were written, imports, small constants.
+"""Copies the notebook's code into a module: functions and classes as written, imports, small constants.
 
-What a definition needs is taken along, and what that needs; what cannot be taken is named, all of it at once.
+Copies also everything that a definition needs, recursively. One ExportError lists all that cannot be copied.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from orchmagic.errors import ExportError
 from orchmagic.export import naming, source_text
 from orchmagic.export.formatting import assigned, literal
 
-_LARGEST = 20_000  # characters of a constant: more is data, and data belongs into a file
+_LARGEST = 20_000  # characters of a constant; larger values belong into a data file
 _PLAIN = (str, int, float, bool, type(None))
 
 
 class Copied:
-    """Collects what a module takes along. `imports` maps a name to (module, name there); `blocks` are in order.
+    """The code copied into a module: `imports` maps a name to (module, name there), `blocks` are definitions.
 
-    `left` says what of it stays behind, `problems` what stands in the way.
+    `left` lists what is not exported, `problems` what prevents the export.
     """
 
     def __init__(self, namespace: Mapping[str, object]) -> None:
@@ -38,20 +38,20 @@ class Copied:
         self._ours: set[tuple[str, str]] = set()
 
     def take(self, wanted: Iterable[str], user: str, scope: Mapping[str, object] | None = None) -> None:
-        """Take along what `user` (a step or a function, for messages) calls by these names."""
+        """Copies the definitions of these names, which `user` (a step or function, for messages) uses."""
         for name in wanted:
             found = self._find(name, scope or {})
-            if found is builtins:  # stands for "nothing to take"
+            if found is builtins:  # a builtin: nothing to copy
                 continue
             if name not in self._seen:
                 self._seen.add(name)
                 self._take(name, found, user)
 
     def take_ours(self, wanted: Iterable[str], module: str) -> None:
-        """Take along what a module of orchmagic has by these names, with all that it needs."""
+        """Copies these names from a module of orchmagic, with all that they need."""
         space = vars(sys.modules[module])
         for name in wanted:
-            if (module, name) in self._ours or name not in space:  # what it has not is a builtin
+            if (module, name) in self._ours or name not in space:  # other names are builtins
                 continue
             self._ours.add((module, name))
             origin = _origin(name, space[name])
@@ -63,16 +63,15 @@ class Copied:
             self.blocks.append(source)
 
     def check(self) -> None:
-        """Say what cannot leave the notebook.
+        """Raises if something cannot be exported.
 
         Raises:
-            ExportError: with all of it.
+            ExportError: with all problems.
         """
         if self.problems:
             raise ExportError("; ".join(dict.fromkeys(self.problems)))
 
     def problem(self, text: str) -> None:
-        """Note what stands in the way."""
         self.problems.append(text)
 
     def _find(self, name: str, scope: Mapping[str, object]) -> object:
@@ -153,7 +152,7 @@ class Copied:
             )
 
     def _alias(self, found: object) -> str | None:
-        """`Literal["low", "high"]`, `list[Ticket] | None` as source; None when it is no type."""
+        """Returns the source of a type such as `Literal["low"]` or `list[Ticket] | None`; None if it is not a type."""
         origin, args = get_origin(found), get_args(found)
         if origin is Literal:
             self.take(["Literal"], "a type", {"Literal": Literal})
@@ -173,11 +172,11 @@ class Copied:
 
 
 class _Missing:
-    """Stands for a name that nothing has."""
+    """Marker: the name is not defined."""
 
 
 def is_constant(value: object) -> bool:
-    """Whether a literal can say it: text, numbers, None and plain containers of them."""
+    """Whether a literal can represent it: text, numbers, None and plain containers of them."""
     match value:
         case dict():
             return type(value) is dict and all(is_constant(part) for pair in value.items() for part in pair)
@@ -187,7 +186,7 @@ def is_constant(value: object) -> bool:
 
 
 def _origin(name: str, found: object) -> tuple[str, str] | None:
-    """(module, name there) to import it from, the shortest module that has it; ("numpy", "") is the module itself."""
+    """Returns (shortest module to import it from, name there); ("numpy", "") for a module; None: not importable."""
     if isinstance(found, ModuleType):
         parent, _, last = found.__name__.rpartition(".")
         return (parent, last) if parent and last == name else (found.__name__, "")

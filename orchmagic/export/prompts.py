@@ -1,4 +1,4 @@
-"""The prompts of a module: a function for each step, its arguments what the prompt reads."""
+"""Generates the prompts of a module: a function per step, whose arguments are the values that the prompt reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchmagic.language.template import Message
 
 
 def prompts(plan: GraphPlan) -> list[str]:
-    """The functions, with the Jinja templates that they need above them."""
+    """Returns the functions, each after the constants with its Jinja templates."""
     blocks: list[str] = []
     for node in plan.graph.nodes:
         match node:
@@ -27,7 +27,7 @@ def prompts(plan: GraphPlan) -> list[str]:
 
 
 def read_by(plan: GraphPlan, node: Node) -> list[str]:
-    """The values of the state that the prompt of a node takes, in the order of its arguments."""
+    """Returns the values of the state that a node's prompt reads, in the order of its arguments."""
     return plan.known(in_texts(node))
 
 
@@ -67,7 +67,7 @@ def _question(plan: GraphPlan, node: Approve) -> list[str]:
 
 
 def _content(plan: GraphPlan, node: Node, message: Message, name: str, number: int) -> tuple[list[str], list[str]]:
-    """(lines that fill in the text, constants): assigned to `name`, or returned when it is empty."""
+    """Returns (lines that render the text, constants); the text is assigned to `name`, or returned if that is empty."""
     before = f"    {name} = " if name else "    return "
     wanted = template.names(message.text)
     known = {n: _known(plan, n, node) for n in wanted if n in plan.variable or n in plan.constants}
@@ -83,7 +83,7 @@ def _content(plan: GraphPlan, node: Node, message: Message, name: str, number: i
 
 
 def _item(node: Node) -> str | None:
-    """The name of an item inside the node: it hides a step or input of that name."""
+    """Returns the name of the node's item, which hides a step or input of that name."""
     return node.each.item if isinstance(node, Call) and node.each else None
 
 
@@ -92,7 +92,7 @@ def _known(plan: GraphPlan, name: str, node: Node) -> Known:
 
 
 def _merged(parts: list[str | Filled]) -> list[str | Filled]:
-    """Neighbouring texts as one."""
+    """Joins neighbouring texts and drops empty ones."""
     found: list[str | Filled] = []
     for part in parts:
         if found and isinstance(part, str) and isinstance(found[-1], str):

@@ -1,7 +1,7 @@
-"""Where the text of a notebook's function or class stands, and which names that text needs.
+"""Finds the source of a notebook's function or class, and the names that the source needs.
 
-IPython keeps cells in linecache, so `inspect` finds functions; classes of a notebook it does not find, since
-`__main__` has no file: those are looked up among the cells that ran, the latest first.
+IPython keeps cells in linecache, so `inspect` finds functions. It does not find classes of a notebook, since
+`__main__` has no file: those are searched in the cells that ran, the latest first.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def of_function(function: object) -> str | None:
         found = ast.parse(text).body[0]
     except (OSError, TypeError, SyntaxError, IndexError):
         return None
-    # Python 3.13 knows the text of `python -c`, and takes what was exec'd for a part of it
+    # Python 3.13 knows the source of `python -c` and returns a part of it for exec'd functions
     own = getattr(getattr(inner, "__code__", None), "co_name", inner.__name__)
     return text if getattr(found, "name", "") == own else None
 
 
 def of_module(name: str, module: str) -> str:
-    """The statement of a module of ours that defines a name, with the remarks above it."""
+    """Returns the statement of an orchmagic module that defines a name, with the comments above it."""
     text = inspect.getsource(sys.modules[module])
     rows = text.split("\n")
     for node in ast.parse(text).body:
@@ -45,7 +45,7 @@ def of_module(name: str, module: str) -> str:
 
 
 def defined(node: ast.stmt) -> str | None:
-    """The name that a statement defines."""
+    """Returns the name that a statement defines, or None."""
     match node:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return name
@@ -55,7 +55,7 @@ def defined(node: ast.stmt) -> str | None:
 
 
 def unmarked(source: str, scope: Mapping[str, object]) -> tuple[str, list[str]]:
-    """The function without orchmagic's own decorators, and those."""
+    """Returns the function without orchmagic's decorators, and those decorators."""
     tree = ast.parse(source).body[0]
     rows = source.split("\n")
     found: list[str] = []
@@ -96,7 +96,7 @@ def _cells(found: type, namespace: Mapping[str, object]) -> Iterator[str]:
 
 
 def _segment(cell: str, found: type) -> str | None:
-    """The definition in the cell, if there is one with the class's own fields."""
+    """Returns the definition of the class in the cell, if it has the same fields."""
     try:
         tree = ast.parse(cell)
     except (SyntaxError, ValueError, RecursionError):  # a magic, or no Python at all
@@ -114,7 +114,7 @@ def _fields(node: ast.ClassDef) -> set[str]:
 
 
 def needs(source: str) -> list[str]:
-    """The global names that code reads and does not define itself, sorted; builtins included."""
+    """Returns the global names that code reads and does not define, sorted; builtins included."""
     outer = symtable.symtable(source, "<cell>", "exec")
     tables = [outer]
     found = set(_quoted_annotations(ast.parse(source)))
@@ -127,7 +127,7 @@ def needs(source: str) -> list[str]:
 
 
 def _quoted_annotations(tree: ast.AST) -> Iterator[str]:
-    """Names inside annotations that are written as text: `def f(ticket: "Ticket")`."""
+    """Yields the names inside quoted annotations: `def f(ticket: "Ticket")`."""
     for node in ast.walk(tree):
         for written in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if isinstance(written, ast.expr):
@@ -135,7 +135,7 @@ def _quoted_annotations(tree: ast.AST) -> Iterator[str]:
 
 
 def _texts(annotation: ast.expr) -> Iterator[str]:
-    """Text that stands for a type; labels of a Literal and remarks of an Annotated do not."""
+    """Yields quoted types, without labels of a Literal and metadata of an Annotated."""
     match annotation:
         case ast.Constant(value=str() as text):
             yield text

@@ -1,4 +1,4 @@
-"""The values of a run: how the state holds them (as JSON), how functions read and return them."""
+"""Generates the state class (values as JSON), and how functions read, convert and return its values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALWAYS: Mapping[str, str] = {"messages": 'state.get("messages", [])', "errors":
 
 
 def state(plan: GraphPlan) -> str:
-    """The class of the state."""
+    """Returns the source of the state class."""
     lines = [f"class {plan.named('State')}(TypedDict, total=False):", '    """What the steps share, as JSON."""', ""]
     lines += [f"    {name}: {input_type(plan, name)}" for name in plan.inputs]
     for node in plan.graph.nodes:
@@ -35,15 +35,15 @@ def state(plan: GraphPlan) -> str:
 
 
 def checked(plan: GraphPlan) -> list[str]:
-    """The calls that a failed gate sends back to."""
+    """Returns the calls that a failed gate repeats."""
     found = (n.again for n in plan.graph.nodes if isinstance(n, Code) and n.again)
     return list(dict.fromkeys(found))
 
 
 def input_type(plan: GraphPlan, name: str) -> str:
-    """The type of an input, as far as the notebook's value tells; text when there is none."""
+    """Returns the type of an input, from the notebook's value; `str` if there is none."""
     if plan.prefix:
-        return "Any"  # whatever the outer graph gives
+        return "Any"  # the outer graph may pass anything
     if name not in plan.namespace:
         return "str"
     found = plan.namespace[name]
@@ -55,7 +55,7 @@ def input_type(plan: GraphPlan, name: str) -> str:
 
 
 def held(plan: GraphPlan, name: str) -> str:
-    """The type of a node's value in the state."""
+    """Returns the type of a node's value in the state, as source."""
     node = plan.graph.node(name)
     match node:
         case Code(gate=True):
@@ -71,24 +71,24 @@ def held(plan: GraphPlan, name: str) -> str:
 
 
 def declared(plan: GraphPlan, name: str) -> Node:
-    """The node whose type a node's value has: itself, or the one that code says it is `like`."""
+    """Returns the node that defines the value's type: the node itself, or the call that its `like` names."""
     node = plan.graph.node(name)
     like = plan.graph.node(node.like) if isinstance(node, Code) and node.like else node
     return like if isinstance(like, Call) else node
 
 
 def is_many(plan: GraphPlan, name: str) -> bool:
-    """Whether the value is a list, one for each item."""
+    """Whether the value is a list with one element per item."""
     return getattr(plan.graph.node(name), "each", None) is not None
 
 
 def labelled(plan: GraphPlan) -> bool:
-    """Whether the result of a graph must tell which step gave it: some have a class that others have not."""
+    """Whether a graph's result is stored with its step's name, because results have different classes."""
     return any(typed(plan, name, "value") for name in plan.graph.results)
 
 
 def typed(plan: GraphPlan, name: str, stored: str, *, sure: bool = False) -> str:
-    """The expression that makes one value of a node what the cell sees; empty where JSON is the same."""
+    """Returns the expression that converts one stored value to its declared type; empty if JSON is the same."""
     node = declared(plan, name)
     if isinstance(node, Sub):
         inner = plan.inner[node.name]
@@ -105,7 +105,7 @@ def typed(plan: GraphPlan, name: str, stored: str, *, sure: bool = False) -> str
 
 
 def read(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> str:
-    """The expression that reads a value inside the function of `at`."""
+    """Returns the expression that reads a value inside the function of node `at`."""
     if name in _ALWAYS:
         return _ALWAYS[name]
     if name == "visits":
@@ -121,26 +121,26 @@ def read(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> str:
             (strict if sure else loose) if not one else every if sure else f"{every} if {loose} is not None else None"
         )
     one = typed(plan, name, strict if sure else loose, sure=sure)
-    # what a conditional has found is there
+    # inside the conditional the key exists
     return one.replace(f'{{"value": {loose}}}', f'{{"value": {strict}}}') or (strict if sure else loose)
 
 
 def _visits(plan: GraphPlan, at: str, *, ran: bool) -> str:
-    """The counts that the function of `at` (or with `ran`, of the branch behind it) reads."""
+    """Returns the expression of the `visits` that the function of `at` (with `ran`: of the branch after it) reads."""
     link = plan.graph.link(at)
     node = plan.graph.node(at)
     sources = [link.on] if ran and isinstance(link, Branch) else dependencies.expressions(node)
     texts = [] if ran else dependencies.texts(node)
     wanted = dependencies.visited(sources, texts, list(plan.function))
     counts = (f'"{n}": state.get("{plan.key(n, "visits")}", 0)' for n in plan.function if n in wanted)
-    # as in the notebook: only nodes that were visited stand in it
+    # as in the notebook: without nodes that were not visited
     return f"{{step: n for step, n in {{{', '.join(counts)}}}.items() if n}}"
 
 
 def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str]:
-    """The statement that gives a function its variable for a value of the state."""
+    """Returns the statement that assigns a value of the state to its local variable."""
     source = read(plan, name, at, ran=ran)
-    # Any for what may be missing: the cell's expressions say themselves what holds then
+    # Any for a value that may be missing: the cell's expressions handle None themselves
     kind = ": Any" if source.startswith("state.get(") and name not in _ALWAYS else ""
     return [f"    {plan.variable[name]}{kind} = {source}"]
 
@@ -148,7 +148,7 @@ def local(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> list[str
 def returned(
     plan: GraphPlan, node: Node, value: str | None, *, more: Sequence[str] = (), indent: str = "    "
 ) -> list[str]:
-    """The return statement: the node's value (an expression, None if it has none), `more`, and visits that are read."""
+    """Returns the return statement: the node's value (an expression or None), `more`, and its visits if read."""
     own = [] if value is None else [f'"{node.name}": {value}']
     key = plan.key(node.name, "visits")
     counted = [f'"{key}": state.get("{key}", 0) + 1'] if node.name in plan.counted else []
@@ -156,7 +156,7 @@ def returned(
 
 
 def seen_class(plan: GraphPlan, node: Call) -> str:
-    """The class that expressions and prompts see."""
+    """Returns the class of a call's value in expressions and prompts."""
     if node.votes:
         return plan.votes_class[node.name]
     sure = plan.types[node.name].confidence and plan.logprobs(node)
@@ -164,7 +164,7 @@ def seen_class(plan: GraphPlan, node: Call) -> str:
 
 
 def parameter(plan: GraphPlan, name: str, at: str) -> str:
-    """The type of a value as an argument of the prompt of `at`."""
+    """Returns the type of a value as an argument of the prompt of `at`, as source."""
     if name in plan.inputs:
         return input_type(plan, name)
     if name not in plan.function:
@@ -183,12 +183,12 @@ def _one_parameter(plan: GraphPlan, node: Call) -> str:
         return f'"{seen_class(plan, node)}"'
     if kind == "text":
         return "str"
-    plain = not annotation_names(node.output)  # prompts stand above the classes
+    plain = not annotation_names(node.output)  # prompts precede the classes in the module
     return ast.unparse(expression_source.read(node.output.annotation)) if plain else "Any"
 
 
 def known(plan: GraphPlan, name: str, at: str) -> Known:
-    """The value as templates find it."""
+    """Returns variable and type of a value, for the conversion of templates."""
     variable = name if name in plan.constants else plan.variable[name]
     if name in plan.constants:
         return Known(variable, type(plan.constants[name]) if type(plan.constants[name]) in _SCALARS else JSON)
@@ -206,7 +206,7 @@ def _type(plan: GraphPlan, name: str) -> Any:
 
 
 def _one(plan: GraphPlan, name: str) -> Any:
-    """The Python type of one value of a node."""
+    """Returns the Python type of one value of a node."""
     node = declared(plan, name)
     if isinstance(node, Sub):
         return Any if labelled(plan.inner[node.name]) else JSON
@@ -217,7 +217,7 @@ def _one(plan: GraphPlan, name: str) -> Any:
 
 
 def _is_json(kind: Any) -> bool:
-    """Whether the value is the same as JSON and as Python."""
+    """Whether values of this type are the same in JSON and in Python."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal:
         return True

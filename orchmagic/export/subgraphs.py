@@ -1,4 +1,4 @@
-"""A graph inside a graph: what it is given, what it returns, and how later steps see that."""
+"""Generates the code that runs an inner graph: its inputs, its result, and the type of that for later steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchmagic.graph.model import Sub
 
 
 def inner_value(plan: GraphPlan, node: Sub) -> list[str]:
-    """The lines that run the inner graph; the last one is the expression of its result."""
+    """Returns the lines that run the inner graph; the last one is the expression of its result."""
     inner = plan.inner[node.name]
     given = dict(node.given)
     arguments = []
@@ -25,7 +25,7 @@ def inner_value(plan: GraphPlan, node: Sub) -> list[str]:
 
 
 def _is_json(plan: GraphPlan, source: str) -> bool:
-    """Whether the expression is a value of the state as it stands there."""
+    """Whether the expression is a value that the state holds as JSON unchanged."""
     if not source.isidentifier() or source in plan.graph.code:
         return False
     if source not in plan.function or source in plan.inputs:
@@ -34,7 +34,7 @@ def _is_json(plan: GraphPlan, source: str) -> bool:
 
 
 def result(plan: GraphPlan) -> str:
-    """The function that picks the result of a graph out of its state; `labelled`: with the step that gave it."""
+    """Returns the function that takes a graph's result from its state, with its step's name if `labelled`."""
     labelled = bool(plan.prefix) and state.labelled(plan)
     names = list(reversed(plan.graph.results))
     values = [f'state.get("{n}")' if plan.prefix else of_run(plan, n) for n in names]
@@ -56,7 +56,7 @@ def result(plan: GraphPlan) -> str:
 
 
 def seen(plan: GraphPlan) -> list[str]:
-    """The function that reads a result as the class of the step that gave it; nothing where JSON is the same."""
+    """Returns the function that converts a result to the class of its step; none if JSON is the same."""
     if not state.labelled(plan):
         return []
     lines = [
@@ -77,7 +77,7 @@ def seen(plan: GraphPlan) -> list[str]:
 
 
 def of_run(plan: GraphPlan, name: str) -> str:
-    """A value of the outer graph as the run's result: that of an inner graph without the step that gave it."""
+    """Returns the expression of an outer value as the run's result: without the step name of an inner graph."""
     stored = f'state.get("{name}")'
     node = plan.graph.node(name)
     if not isinstance(node, Sub) or not (one := state.typed(plan, name, "item" if node.each else stored)):
@@ -86,6 +86,6 @@ def of_run(plan: GraphPlan, name: str) -> str:
 
 
 def is_labelled(plan: GraphPlan, name: str) -> bool:
-    """Whether the state holds the value with the step that gave it."""
+    """Whether the state holds the value with its step's name."""
     node = plan.graph.node(name)
     return isinstance(node, Sub) and state.labelled(plan.inner[node.name])

@@ -1,4 +1,4 @@
-"""The tools of a module: the notebook's functions by name, and how their calls are run."""
+"""Generates a module's tool tables, their limits, and the instruction for models without tool calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIAS = "Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]
 
 
 def tables(whole: ModulePlan) -> list[str]:
-    """The tables of tools."""
+    """Returns one table per set of tools: name -> (function, class of its arguments)."""
     found = []
     for names, table in whole.tables.items():
         pairs = [f'"{name}": ({name}, {whole.arguments[name]})' for name in names]
@@ -25,7 +25,7 @@ def tables(whole: ModulePlan) -> list[str]:
 
 
 def limits(whole: ModulePlan) -> list[list[str]]:
-    """The seconds of one tool call, and the tools whose calls a person approves."""
+    """Returns the constants of tools: timeouts in seconds, and the tools whose calls a person approves."""
     seconds = whole.defaults.timeout
     found = [[f"TOOL_TIMEOUT: float | None = {seconds!r}"]] if whole.agents else []
     for plan, node in whole.agents:
@@ -39,7 +39,7 @@ def limits(whole: ModulePlan) -> list[list[str]]:
 
 
 def instruction(whole: ModulePlan) -> Iterator[list[str]]:
-    """What a model that cannot call tools is told about them."""
+    """Yields the constant with the instructions for models that cannot call tools."""
     told: dict[tuple[str, ...], str] = {}
     for plan, node in whole.calls:
         if whole.actions and node.tools:
