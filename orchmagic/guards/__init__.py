@@ -1,4 +1,4 @@
-"""The socket for guards: a guard looks at a text and returns findings; a rule says what is done about them.
+"""The guard plug-in interface: a guard returns findings in a text; a rule says which action they trigger.
 
 --guard secrets=block,pii=redact,injection=warn@tools       name[:argument]=action[@place+place], see `rules`
 """
@@ -20,7 +20,7 @@ PLACES: tuple[Place, ...] = get_args(Place)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """Characters `start` to `end` of a text are a `what` ("card", "aws access key"): the kind, never the text."""
+    """A span of a text, characters `start` to `end` (exclusive); `what` is its kind ("card"), never the text."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class Finding:
 
 
 class Guard(Protocol):
-    """Finds what must not be in a text. A `slow` guard (a function of the notebook) runs in a thread."""
+    """Finds spans that must not be in a text. A guard with `slow` set (a notebook function) runs in a thread."""
 
     slow: bool
 
@@ -37,10 +37,10 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GuardPlug:
-    """A guard as the registry finds it.
+    """The registry entry of a guard.
 
-    `create(argument, environ)` makes one; its ValueError says what to write. `places` hold if the rule names none;
-    `roles` are the roles of the messages that it reads: what the author of a cell tells a model is no injection.
+    `create(argument, environ)` builds the guard, or raises a ValueError that says what to write. `places` are the
+    default of a rule. The guard reads only messages with these `roles`: the cell's own system messages may be exempt.
     """
 
     name: str

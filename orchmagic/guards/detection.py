@@ -1,4 +1,4 @@
-"""What a guard finds in a text as it is written, and as it is meant if it holds escapes of JSON."""
+"""Runs a guard on a text and on its JSON-unescaped forms, and merges the findings."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from orchmagic.guards.normalize import unescaped
 
 
 def find(guard: Guard, text: str) -> list[Finding]:
-    """The findings, in the order of the guard. Of two that overlap in different forms of the text the wider counts."""
+    """Return the guard's findings in `text`. With findings in unescaped forms, those inside a wider one are dropped."""
     written = _clipped(guard.find(text), text)
     meant = [f for form in unescaped(text) for f in form.to_original(_clipped(guard.find(form.text), form.text))]
     return _widest([*written, *meant]) if meant else written
 
 
 def _clipped(findings: Iterable[Finding], text: str) -> list[Finding]:
-    """The findings inside the text, without those that are empty."""
+    """Cut findings to the bounds of the text, and drop empty ones."""
     inside = (Finding(max(0, f.start), min(len(text), f.end), f.what) for f in findings)
     return [f for f in inside if f.start < f.end]
 
 
 def _widest(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that lie in no other."""
+    """Drop findings that lie inside another one; the rest in text order."""
     widest: list[Finding] = []
     for finding in sorted(findings, key=lambda f: (f.start, -f.end)):
         if not widest or finding.end > widest[-1].end:
@@ -32,7 +32,7 @@ def _widest(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
-    """Of findings that overlap the first one given; in the order of the text."""
+    """Drop each finding that overlaps an earlier one of the input; the rest in text order."""
     accepted: list[Finding] = []  # sorted, no two overlap: only the neighbours of an index can overlap it
     for finding in findings:
         index = bisect_right(accepted, finding)

@@ -1,6 +1,6 @@
-"""The rules of a run at work: texts are checked, findings become events, and a text is blocked, redacted or passed.
+"""Applies the guard rules of a run: checks texts, emits findings as events, and blocks, redacts or passes each text.
 
-The text of a finding is in no event and no error: those name the rule, the kind and the place.
+Events and errors never contain the text that was found: they name the rule, the kind and the place.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from orchmagic.guards.detection import find
 from orchmagic.guards.rules import Rule
 from orchmagic.trace.events import Event, GuardTriggered
 
-_MEMOIZED = 512  # texts whose findings are kept: a transcript is sent again at every turn
-_LONG = 20_000  # characters: a text that takes longer than some 20 ms is checked in a thread
+_MEMOIZED = 512  # texts whose findings are cached: a transcript is sent again at every turn
+_LONG = 20_000  # characters; a longer text takes more than 20 ms, so it is checked in a thread
 _PLACEHOLDER = re.compile(r"\[([^\[\]\n]{1,200} \d{1,9})\]")
 _ECHOED = re.compile(r"\\?\[([^\[\]\\\n]{1,200} \d{1,9})\\?\]")  # some models put backslashes before brackets
 _CONSEQUENCES = {
@@ -30,7 +30,7 @@ _CONSEQUENCES = {
 
 @dataclass(frozen=True, slots=True)
 class CheckedText:
-    """A text to check; `role` is the message's, None if it is none, and `place` says where the text is."""
+    """A text to check; `role`: of its message, None = not in a message; `place`: where it is, for error texts."""
 
     text: str
     role: str | None = None
@@ -39,7 +39,7 @@ class CheckedText:
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
-    """The texts as they may pass, in order; `values` by placeholder, for those that are to be restored."""
+    """The checked texts, in the order of the input; `values`: the original value of each placeholder to restore."""
 
     texts: tuple[str, ...]
     values: Mapping[str, str] = field(default_factory=dict)
@@ -55,26 +55,26 @@ class Guardrails:
         self._emitted: set[GuardTriggered] = set()
 
     def apply_to(self, where: Place) -> bool:
-        """Whether a rule holds there."""
+        """Whether any rule applies to `where`."""
         return any(where in rule.places for rule in self.rules)
 
     async def check(self, text: str, where: Place, call: str) -> str:
-        """One text as it may pass.
+        """Check one text; returns it, redacted if a rule says so.
 
         Raises:
-            GuardBlocked: it may not.
+            GuardBlocked: a rule blocks it.
         """
         return (await self.check_all([CheckedText(text)], where, call)).texts[0]
 
     async def check_or_explain(self, text: str, where: Place, call: str) -> str:
-        """One text as it may pass; for a blocked one the reason, which a model can go on with."""
+        """Check one text like `check`; if it is blocked, return the reason, so that the model can go on."""
         try:
             return await self.check(text, where, call)
         except GuardBlocked as blocked:
             return str(blocked)
 
     async def redact(self, text: str, where: Place) -> str:
-        """A text that must be shown, such as an error, without what may not pass."""
+        """Replace the findings of all blocking and redacting rules, for a text that must be shown (an error)."""
         redaction = _Redaction([text])
         for number, rule in enumerate(self.rules):
             if where in rule.places and rule.action != "warn":
@@ -82,10 +82,10 @@ class Guardrails:
         return redaction.result().texts[0]
 
     async def check_all(self, texts: Sequence[CheckedText], where: Place, call: str) -> GuardResult:
-        """All texts of a question or an answer; the same value gets the same placeholder in each.
+        """Check all texts of a request or an answer; equal values get the same placeholder.
 
         Raises:
-            GuardBlocked: one of them may not pass, or a guard of a rule that blocks failed.
+            GuardBlocked: a blocking rule has a finding, or its guard failed.
         """
         redaction = _Redaction(t.text for t in texts)
         blocked: list[str] = []
@@ -113,7 +113,7 @@ class Guardrails:
         return redaction.result()
 
     async def _find(self, number: int, rule: Rule, text: str) -> list[Finding]:
-        """The findings of a rule in a text; if the guard fails, the whole text is one."""
+        """Return the findings of a rule in a text; if the guard raises, one finding covers the whole text."""
         if (memoized := self._findings.get((number, text))) is not None:
             return memoized
         try:
@@ -132,7 +132,7 @@ class Guardrails:
 
 
 def _described(where: Place, places: Sequence[str]) -> str:
-    """`the input (message 2, user)`."""
+    """Describe a place for an error: `the input (message 2, user)`."""
     details = f" ({'; '.join(dict.fromkeys(places))})" if places else ""
     return f"the {'result of a tool' if where == 'tools' else where}{details}"
 
@@ -140,8 +140,8 @@ def _described(where: Place, places: Sequence[str]) -> str:
 class _Redaction:
     """Replaces findings by placeholders such as `[email 1]`, numbered in the order of the texts.
 
-    The numbers depend on nothing but the texts: the same question is redacted in the same way, so the cache has it. A
-    placeholder that is already in a text is not used.
+    The numbers depend on the texts alone, so equal requests stay equal after redaction and hit the cache. A
+    placeholder that already occurs in a text is not used.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -182,7 +182,7 @@ class _Redaction:
 
 
 def _merged(findings: Iterable[tuple[Finding, bool]]) -> list[tuple[Finding, bool]]:
-    """Overlapping findings as one, named after the longest; restored only if all of them are."""
+    """Merge overlapping findings; the longest names the result, which is restored only if all of them are."""
     merged: list[tuple[Finding, bool]] = []
     longest = 0
     for finding, restore in sorted(findings, key=lambda f: (f[0].start, -f[0].end)):
@@ -199,7 +199,7 @@ def _merged(findings: Iterable[tuple[Finding, bool]]) -> list[tuple[Finding, boo
 
 
 def restore_values(text: str, values: Mapping[str, str], escape: Callable[[str], str] = str) -> str:
-    """The text with values for its placeholders, whose case models change, and write backslashes before brackets."""
+    """Replace placeholders by their values; ignores case, and backslashes that models write before brackets."""
     if not values:
         return text
     known = {placeholder[1:-1].casefold(): value for placeholder, value in values.items()}

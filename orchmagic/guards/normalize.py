@@ -1,4 +1,4 @@
-"""A text as a reader sees it: look-alike forms plain, invisible characters gone, escapes of JSON as they are meant."""
+"""Normalizes a text for matching (Unicode forms, invisible characters, JSON escapes), and maps positions back."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchmagic.guards import Finding
 _TAGS = range(0xE0020, 0xE007F)  # an invisible copy of ASCII
 _ESCAPE = re.compile(r'\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|u[\da-fA-F]{4}|["\\/bfnrt])')
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_DEEPEST = 3  # JSON in JSON in JSON: the arguments of a tool that hold what another tool returned
+_DEEPEST = 3  # levels of JSON in JSON: tool arguments that contain the result of another tool
 
 
 @dataclass(frozen=True, slots=True)
 class NormalizedText:
-    """A form of a text, and where each of its characters is in the original.
+    """A normalized text with the original position of each character.
 
     Character i of `text` is `starts[i]` to `ends[i]` of the original. None: at the same place, one character long.
     """
@@ -28,7 +28,7 @@ class NormalizedText:
     ends: Sequence[int] | None = None
 
     def to_original(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Findings in this form as findings in the original."""
+        """Convert findings in this text to findings in the original."""
         if self.starts is None:
             return list(findings)
         starts, ends = self.starts, self.ends
@@ -39,7 +39,7 @@ class NormalizedText:
         ]
 
     def substitute(self, pattern: re.Pattern[str], replacement: Callable[[str], str]) -> NormalizedText:
-        """The form with each match replaced; every character of a replacement stands for the whole match."""
+        """Replace each match; every character of a replacement maps to the whole match."""
         starts = self.starts or range(len(self.text))
         ends = self.ends or [n + 1 for n in starts]
         parts: list[str] = []
@@ -58,7 +58,7 @@ class NormalizedText:
 
 
 def plain(text: str) -> NormalizedText:
-    """Full-width letters, ligatures, zero-width marks, tag characters: as they are meant."""
+    """Normalize full-width letters and ligatures (NFKC), remove zero-width marks, decode tag characters to ASCII."""
     if text.isascii() or all(_plain(char) == char for char in set(text)):
         return NormalizedText(text)
     parts: list[str] = []
@@ -82,9 +82,9 @@ def _plain(char: str) -> str:
 
 
 def unescaped(text: str) -> Iterator[NormalizedText]:
-    """The text with the escapes of JSON as they are meant, and once more while there are some; nothing without any.
+    """Yield the text with its JSON escapes decoded, then decoded again, up to three times; nothing without escapes.
 
-    Models answer in JSON, where a line break before a key is a backslash and a letter that seems to belong to it.
+    In JSON a line break before a key is a backslash and an n; the n would otherwise count as part of the key.
     """
     form = NormalizedText(text, range(len(text)), range(1, len(text) + 1))
     for _ in range(_DEEPEST):

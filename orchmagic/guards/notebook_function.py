@@ -15,7 +15,7 @@ from orchmagic.guards import Finding
 
 
 class FunctionGuard:
-    """Raises what the function raises; Guardrails treat that as a finding."""
+    """Calls a notebook function. Its errors are not caught here: Guardrails treat an error as a finding."""
 
     slow = True
 
@@ -43,7 +43,7 @@ class FunctionGuard:
 def _spans(part: object, text: str) -> Iterator[tuple[int, int]]:
     if isinstance(part, str):
         matches = [m.span() for m in re.finditer(re.escape(part), text)] if part else []
-        yield from matches or [(0, len(text))] * bool(part)  # a word for what is wrong, not a part of the text
+        yield from matches or [(0, len(text))] * bool(part)  # not a part of the text but a description of the fault
     elif isinstance(part, tuple) and len(part) == 2 and all(isinstance(n, int) for n in part):  # noqa: PLR2004 - a pair
         yield part
     else:

@@ -1,4 +1,4 @@
-"""The rules of a project or a cell: text such as `"secrets=block,pii:email=redact@input"` becomes Rules."""
+"""Parses the guard rules of a project or a cell: `"secrets=block,pii:email=redact@input"` becomes Rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RulesText: TypeAlias = str | Iterable[str] | Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A guard, what is done about its findings, and where; `roles` as in GuardPlug."""
+    """A guard, the action for its findings, and the places it applies to; `roles` as in GuardPlug."""
 
     name: str
     action: Action
@@ -27,12 +27,12 @@ class Rule:
 def parse(
     text: RulesText, namespace: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[Rule, ...]:
-    """The rules of `"secrets=block,pii=redact"`, of a list of such words, or of `{"secrets": "block"}`.
+    """Parse `"secrets=block,pii=redact"`, a list of such words, or `{"secrets": "block"}`.
 
-    A name that is no guard's is a function of `namespace`. The guard `secrets` knows the secrets in `environ`.
+    A name that is not a guard's is a function in `namespace`. The guard `secrets` searches for values of `environ`.
 
     Raises:
-        SettingsError: with all that is wrong.
+        SettingsError: names every invalid rule.
     """
     rules: list[Rule] = []
     actions: dict[tuple[str, Place], tuple[str, Action]] = {}
@@ -51,7 +51,7 @@ def parse(
 
 
 def merge(project: Iterable[str], cell: Iterable[str]) -> tuple[str, ...]:
-    """Words for `parse`: the cell's rules, and the project's for guards that the cell does not name.
+    """Combine rules for `parse`: the cell's, and the project's for guards that the cell does not name.
 
     The word `off` in the cell removes the project's rules.
     """
@@ -62,7 +62,7 @@ def merge(project: Iterable[str], cell: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_conflict(word: str, rule: Rule, actions: dict[tuple[str, Place], tuple[str, Action]]) -> None:
-    """Check that one guard with one argument has one action at a place. `actions` are those of the rules before."""
+    """Check that one guard with one argument has one action at a place. `actions`: those of the earlier rules."""
     head = word.rpartition("=")[0]
     for place in rule.places:
         other, action = actions.setdefault((head, place), (word, rule.action))

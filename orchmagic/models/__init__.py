@@ -1,4 +1,4 @@
-"""The model call, and the socket for providers. The types of a call are in `types`."""
+"""Model calls: the provider plug-in interface. The data types of a call are in `types`, its layers in `pipeline`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 
 
 class Provider(Protocol):
-    """What talks to an endpoint: the innermost handler.
+    """Sends a request to an endpoint; the innermost handler of the pipeline.
 
     `complete` raises a ModelError (never another library's error) and never retries. `emit` gets TextStreamed
     events when `request.stream` is set. `close` is idempotent.
@@ -24,7 +24,7 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlug:
-    """A provider as the registry finds it: `create()` makes the one instance of a session, lazily."""
+    """The registry entry of a provider; `create()` is called at its first use, once per session."""
 
     name: str
     create: Callable[[], Provider]

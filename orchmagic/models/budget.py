@@ -1,4 +1,4 @@
-"""What a run may spend, and what it has spent: limits, reservations under way, bookings. In tokens and US dollars."""
+"""Budgets: limits, reservations and spending of runs, in tokens and US dollars."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Spend:
 
 
 class Budget:
-    """What one run may spend: `max_tokens`, and `money` in US dollars; None: no limit.
+    """The spending of one run and its limits: `max_tokens`, and `money` in US dollars; None = no limit.
 
-    The `parent` of an inner orchestration's budget is its run's, whose parent are those of the kernel: spending counts
-    in all of them.
+    Spending counts in all parents too: the budget of an inner orchestration has its run's as `parent`, and that one has
+    those of the kernel.
 
-    There is no lock: all calls of a session run on its loop's thread, and between check and booking nothing is
-    awaited. Settling must not wait either, or a second cancel could lose it.
+    There is no lock: all calls of a session run on its loop's thread, and nothing is awaited between check and
+    booking. `settle` must not await either, or a second cancel could lose the booking.
     """
 
-    shared = False  # by several runs, see `SharedBudget`
+    shared = False  # True: several runs share it, see `SharedBudget`
 
     def __init__(self, max_tokens: int | None = None, money: float | None = None, parent: Budget | None = None) -> None:
         for name, limit in (("max_tokens", max_tokens), ("money", money)):
@@ -51,14 +51,14 @@ class Budget:
 
     @property
     def chain(self) -> tuple[Budget, ...]:
-        """This budget and those above it, the outermost last."""
+        """This budget and its parents, the outermost last."""
         return (self, *(self.parent.chain if self.parent else ()))
 
     async def reserve(self, worst: Spend) -> int:
-        """Reserve the worst case of a call; the number is for `settle`. Waits while others have reserved what it needs.
+        """Reserve the worst case of a call; returns a number for `settle`. Waits for other calls to free reservations.
 
         Raises:
-            BudgetExceeded: it does not fit into what is left of a budget.
+            BudgetExceeded: the worst case exceeds what is left of a budget.
         """
         chain = self.chain
         while True:
@@ -73,7 +73,7 @@ class Budget:
         return number
 
     def settle(self, number: int, spent: Spend) -> None:
-        """End a reservation, and book what was really spent."""
+        """End a reservation, and book the real spending."""
         for budget in self.chain:
             del budget.reserved[number]
             budget.book(spent)
@@ -82,20 +82,20 @@ class Budget:
         root.settled = asyncio.Event()
 
     def reset(self) -> None:
-        """Start from zero: a resumed run books again what its journal holds."""
+        """Set the spending to zero: a resumed run books the answers in its journal again."""
         self.spent_tokens, self.spent_cost = 0, 0.0
         self._counted.clear()
 
     def book(self, spent: Spend) -> None:
-        """Count what was spent, in this budget alone."""
+        """Add `spent` to this budget only, not to its parents."""
         self.spent_tokens += spent.tokens
         self.spent_cost += spent.cost or 0.0
 
     def count_once(self, call: str, tokens: int = 0, cost: float | None = None) -> bool:
-        """Note that `call` is answered; True if the run's own budget had counted it before.
+        """Mark `call` as answered; True if the run's own budget had counted it before.
 
-        `tokens` and `cost` are what an answer from the journal took, booked in each budget that had not counted it; the
-        answer of a call just made is settled already, so it takes 0 here.
+        `tokens` and `cost` of an answer from the journal are booked in each budget that had not counted it. They are 0
+        for a new answer, which `settle` has booked.
         """
         counted = call in self._counted
         self._counted.add(call)
@@ -105,7 +105,7 @@ class Budget:
         return counted if above is None or above.shared else above.count_once(call, tokens, cost)
 
     def fits(self, worst: Spend) -> bool:
-        """Whether it fits beside what is spent and reserved."""
+        """Whether `worst` fits beside the spending and the reservations."""
         reserved = self.reserved.values()
         tokens = self.spent_tokens + sum(r.tokens for r in reserved) + worst.tokens
         cost = self.spent_cost + sum(r.cost or 0.0 for r in reserved) + (worst.cost or 0.0)
@@ -113,10 +113,10 @@ class Budget:
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 
     def check(self, worst: Spend) -> None:
-        """Check that it fits beside what is spent.
+        """Check that `worst` fits beside the spending, without the reservations.
 
         Raises:
-            BudgetExceeded: it does not, so waiting for other calls is no use.
+            BudgetExceeded: it does not fit, even after all other calls have ended.
         """
         tokens, cost = self.spent_tokens + worst.tokens, self.spent_cost + (worst.cost or 0.0)
         if self.max_tokens is not None and tokens > self.max_tokens:
@@ -131,15 +131,15 @@ class Budget:
         raise BudgetExceeded(f"{limit}: {state}: {advice}", budget=self)
 
     def advice(self, option: str, _: float) -> tuple[str, str]:
-        """The name of the limit, and what to write; `option` is the one that sets it, the number what is needed now."""
+        """(name of the limit, what to write); `option` sets the limit, the number is the amount needed now."""
         return option, f"raise --{option}, or lower max_tokens of the step"
 
 
 class SharedBudget(Budget):
-    """The budget of several runs: all of a kernel, or those of one name in it. Its limits may change any time.
+    """The budget of all runs of a kernel, or of those of one name in it. Its limits may change at any time.
 
-    Answers from a journal are not booked here: they were when they were paid. `unpriced` counts calls whose price is
-    unknown, `lost` those that broke off, whose worst case is booked; `guessed` is the sum of those.
+    Answers from a journal are not booked again. `unpriced` counts calls with an unknown price, `lost` counts calls that
+    broke off and are booked with their worst case; `guessed` is the sum of those worst cases.
     """
 
     shared = True
@@ -166,7 +166,7 @@ class SharedBudget(Budget):
 
 
 def _proposed(needed: float, limit: float | None) -> str:
-    """A limit to propose: what is needed, at least twice the present one, rounded up to two digits."""
+    """A limit to propose: `needed`, or twice the present limit if that is more, rounded up to two digits."""
     more = max(needed, 2 * (limit or 0.0))
     step = 10.0 ** (math.floor(math.log10(more)) - 1) if more > 0 else 1.0
     return plain(math.ceil(more / step - _DUST) * step, 12)

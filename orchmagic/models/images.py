@@ -1,9 +1,9 @@
-"""Images as values: JSON in the state of a run, a part of the message in a prompt, a few words in a trace.
+"""Converts images between their forms: JSON in the state of a run, a message part in a prompt, a label in a trace.
 
 as a value     a PIL image, a matplotlib figure, IPython's Image, the bytes of a PNG, JPEG, GIF or WebP, or a
                pathlib.Path to one
 in the state   {"image": "image/png", "data": base64}
-in a prompt    `{{ photo }}` stands where the image is sent; the text around it stays in its order
+in a prompt    `{{ photo }}` marks where the image is sent; the text around it keeps its order
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from orchmagic.errors import InputError
 
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp"})
-_LARGEST = 20_000_000  # bytes: what endpoints take at most
+_LARGEST = 20_000_000  # bytes; endpoints accept no more
 _KEYS = {"image", "data"}
-_SIGN = f"\uf8ff{secrets.token_hex(8)}\uf8ff"  # no text can hold it: it is made anew in each process
+_SIGN = f"\uf8ff{secrets.token_hex(8)}\uf8ff"  # random in each process, so no text can contain it
 _MARK = re.compile(f"{_SIGN}([^,]+),([^\uf8ff]*){_SIGN}")
 
 
 class Image:
-    """An image as templates and expressions see it; `kind` is its MIME type, `data` base64.
+    """An image in templates and expressions; `kind` is its MIME type, `data` its bytes in base64.
 
-    No dataclass: prompts show those as JSON.
+    Not a dataclass, because prompts show those as JSON.
     """
 
     def __init__(self, kind: str, data: str) -> None:
@@ -44,10 +44,10 @@ class Image:
 
 
 def encode(value: object) -> dict[str, str] | None:
-    """The image as JSON; None if it is no image.
+    """Convert an image to `{"image": MIME type, "data": base64}`; None if `value` is not an image.
 
     Raises:
-        InputError: it is an image that cannot be sent.
+        InputError: the image is too large, unreadable or of an unknown format.
     """
     if isinstance(value, Image):
         return {"image": value.kind, "data": value.data}
@@ -69,10 +69,10 @@ def encode(value: object) -> dict[str, str] | None:
 
 
 def encoded(value: object) -> dict[str, str]:
-    """An image among other values as JSON.
+    """Convert an image to JSON, as the fallback of a JSON encoder.
 
     Raises:
-        ValueError: it is none.
+        ValueError: `value` is not an image.
     """
     image = encode(value)
     if image is None:
@@ -81,7 +81,7 @@ def encoded(value: object) -> dict[str, str]:
 
 
 def _bytes(value: object) -> bytes | None:
-    """The bytes of an image of one of the known kinds."""
+    """The bytes of an image; None if `value` is of no supported type."""
     if isinstance(value, bytes):
         return value
     if isinstance(value, Path):
@@ -104,7 +104,7 @@ def _bytes(value: object) -> bytes | None:
 
 
 def seen(value: Any) -> Any:
-    """The value with the images in it as Image."""
+    """Replace the images in a JSON value by Image objects."""
     if isinstance(value, dict):
         if value.keys() == _KEYS and str(value["image"]).startswith("image/"):
             return Image(str(value["image"]), str(value["data"]))
@@ -113,14 +113,14 @@ def seen(value: Any) -> Any:
 
 
 def among(value: Any) -> bool:
-    """Whether there is an image in it."""
+    """Whether a JSON value contains an image."""
     if isinstance(value, dict):
         return value.keys() == _KEYS or any(among(v) for v in value.values())
     return isinstance(value, list) and any(among(v) for v in value)
 
 
 def content(rendered: str) -> str | list[dict[str, Any]]:
-    """A filled-in prompt as the content of a message: text, or parts where there are images."""
+    """Convert a filled-in prompt to message content: text, or a list of parts if it has images."""
     if _SIGN not in rendered:
         return rendered
     parts: list[dict[str, Any]] = []
@@ -137,13 +137,13 @@ def _text(text: str) -> list[dict[str, Any]]:
 
 
 def inside(messages: Sequence[Mapping[str, Any]]) -> int:
-    """How many images the messages hold."""
+    """The number of images in the messages."""
     contents = [m.get("content") for m in messages]
     return sum(part.get("type") == "image_url" for c in contents if isinstance(c, list) for part in c)
 
 
 def describe_images(value: Any) -> Any:
-    """The value with a few words in the place of each image: what traces keep."""
+    """Replace each image by a short text with its type and size, for traces."""
     match value:
         case {"type": "image_url", "image_url": {"url": str(url)}} if url.startswith("data:"):
             kind, _, data = url.removeprefix("data:").partition(";base64,")

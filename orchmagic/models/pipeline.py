@@ -1,8 +1,8 @@
-"""The model call, outermost first: guarding, tracing, recording, fallback, balance, caching, single-flight, retry,
-budget, provider; answers are guarded wherever they would be kept.
+"""Composes the layers of a model call, outermost first: guarding, tracing, journaling, fallback, load balancing,
+caching, single-flight, retry, budgeting, provider. Answers are also guarded before each layer that stores them.
 
-Caching is inside fallback: the other way round the fallback's answer would be served after the primary is back.
-Budget is innermost: every attempt counts, and its worst case is checked before it is made.
+Caching is inside fallback: otherwise a fallback's answer would be served after the first model works again.
+Budgeting is innermost: every attempt counts, and its worst case is checked before it is made.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from orchmagic.storage.journal import Journal
 
 
 def stack(handler: Handler, *middleware: Middleware) -> Handler:
-    """One handler of many; the first middleware is the outermost."""
+    """Wrap a handler in middlewares; the first one is the outermost."""
     for layer in reversed(middleware):
         handler = _around(layer, handler)
     return handler
@@ -52,16 +52,16 @@ def _around(layer: Middleware, handler: Handler) -> Handler:
 
 
 class ModelDirectory(Protocol):
-    """Finds what stands behind the name of a model."""
+    """Finds the deployments and the provider of a model's name."""
 
     def deployment(self, name: str) -> Deployment:
-        """The endpoint behind an alias or model name."""
+        """The deployment of an alias or model name."""
 
     def pool(self, name: str) -> Pool | None:
-        """The deployments of an alias that has several, or limits of its own."""
+        """The deployments of an alias that has several, or one with rate limits; else None."""
 
     def provider(self, name: str) -> Provider:
-        """The one instance of a provider."""
+        """The session's instance of a provider."""
 
     def price_advice(self, deployment: Deployment) -> str:
         """What to write for a deployment without a price."""
@@ -69,19 +69,19 @@ class ModelDirectory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a run must have ended: `seconds` after the deadline was made; None: no limit."""
+    """The deadline of a run, `seconds` after `began` (monotonic clock); None = no limit."""
 
     seconds: float | None = None
     began: float = field(default_factory=time.monotonic)
 
     def left(self) -> float | None:
-        """Seconds; None: no limit."""
+        """Seconds until the deadline; None = no limit."""
         return None if self.seconds is None else self.began + self.seconds - time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Time and chance; a test brings its own."""
+    """Clock (seconds since the epoch), sleep and random numbers (0 to 1); replaced in tests."""
 
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -90,10 +90,10 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class PipelineParts:
-    """What the pipeline of one run is made of.
+    """The inputs of `build`.
 
-    `emit`, `budget`, `journal`, `guardrails` and `deadline` are the run's own; the rest is the session's. `retry` is
-    how often a failed attempt is repeated; `cache` and `semantic` are None when they are switched off.
+    `emit`, `budget`, `journal`, `guardrails` and `deadline` belong to the run, the others to the session. `retry`: how
+    often a failed attempt is repeated. `cache` and `semantic` are None if they are switched off.
     """
 
     emit: Emit
@@ -111,8 +111,8 @@ class PipelineParts:
 
 
 def build(parts: PipelineParts) -> Handler:
-    """The pipeline of one run, the first middleware the outermost."""
-    # asked by four layers, and a run keeps its endpoints even when the settings change under it
+    """Build the pipeline of one run; the first middleware is the outermost."""
+    # cached: four layers use it, and a run keeps its deployments if the settings change meanwhile
     resolve, pool = functools.cache(parts.models.deployment), functools.cache(parts.models.pool)
     emit, cache, retry, world = parts.emit, parts.cache, parts.retry, parts.world
     caching, timer = Caching(cache, resolve, emit, world.clock), FirstTokenTimer(emit)
@@ -143,7 +143,7 @@ def build(parts: PipelineParts) -> Handler:
 
 @dataclass(frozen=True, slots=True)
 class _KnownAnswers:
-    """Which answers are there, or under way, so that no deployment need be chosen for them."""
+    """Knows whether an answer is stored or under way, so that no deployment needs to be chosen."""
 
     caching: Caching
     flights: SingleFlight
@@ -155,7 +155,7 @@ class _KnownAnswers:
 
 @dataclass(frozen=True, slots=True)
 class _ProviderCall:
-    """The provider as a handler: tools in the form that the model can use, and every answer with its price."""
+    """Calls the provider as the innermost handler: adapts tools to the model, and adds the cost to the answer."""
 
     emit: Emit
     resolve: Callable[[str], Deployment]
@@ -169,7 +169,7 @@ class _ProviderCall:
         try:
             answer = await provider.complete(question, deployment, self.emit)
         except UnusableReply as error:
-            if error.cost is None and error.usage is not None:  # it is billed like any other
+            if error.cost is None and error.usage is not None:  # it is billed too
                 error.cost = prices.cost(deployment, error.usage)
             raise
         if answer.cost is None:

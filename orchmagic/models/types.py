@@ -1,9 +1,9 @@
-"""The data of a model call: request, response, deployment, pool; and the shapes of what handles them.
+"""The data types of a model call (request, response, deployment, pool), and the types of its handlers:
 
     Handler    = async (ModelRequest) -> ModelResponse
     Middleware = async (ModelRequest, Handler) -> ModelResponse     the first of a stack is the outermost
 
-Plain frozen data on both sides; a provider is the innermost handler.
+A provider is the innermost handler.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model sees it; `parameters` is the JSON schema of its arguments (always an object)."""
+    """The description of a tool for a model; `parameters` is the JSON schema of its arguments (always an object)."""
 
     name: str
     description: str
@@ -37,7 +37,7 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """`arguments` is the text that the model wrote: perhaps no JSON at all."""
+    """A tool call of a model; `arguments` is the model's text, which may be invalid JSON."""
 
     id: str
     name: str
@@ -46,14 +46,14 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model at one endpoint, as the settings name it.
+    """One model at one endpoint, as configured in the settings.
 
-    Prices are US dollars per million tokens, None = unknown. Tokens that are read from (`cached`) or `written` to the
-    endpoint's prompt cache, or spent on `reasoning`, cost as input and output do unless they have a price of their own.
+    Prices are US dollars per million tokens, None = unknown. Tokens read from (`cached`) or `written` to the endpoint's
+    prompt cache, and `reasoning` tokens, cost as input and output do unless they have a price of their own.
 
-    `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema, which is all
-    that small local models manage; "none": the model takes no tools. `schemas`: "native" sends the JSON schema of the
-    reply to be enforced; "json" (the endpoint enforces only JSON) and "none" write the schema in a system message.
+    `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema, for small
+    local models that cannot call tools; "none": the model takes no tools. `schemas`: "native" sends the JSON schema of
+    the reply to be enforced; "json" (the endpoint enforces only JSON) and "none" write the schema in a system message.
     `logprobs`: the endpoint returns token log-probabilities. `vision`: the model takes images. `context`: the most
     tokens of prompt and answer, None = unknown. `parameters` are added to every request body. `key_env` names the
     variable that holds the key; the key itself is never stored. `concurrency` (calls at a time), `requests_per_minute`
@@ -90,10 +90,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The deployments behind one alias, each with a name of its own (`small@groq`) as its `alias`.
+    """The deployments of one alias; the `alias` of each is its own name (`small@groq`).
 
     `policy`: "order" (the first that is available), "weighted" (at random), "uptime", "price" or "latency" (by score,
-    see `routing.ranking`). `hedge`: seconds without an answer after which a second one is called too, None = never.
+    see `routing.ranking`). `hedge`: seconds without an answer before a second one is called too, None = never.
     """
 
     alias: str
@@ -144,10 +144,10 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
-    """A usable answer of `model` at `provider`. `cost` in US dollars, None = price unknown; `charged`: the endpoint
-    itself reported it.
+    """A usable answer of `model` at `provider`. `cost` in US dollars, None = unknown price; `charged`: the endpoint
+    reported the cost.
 
-    `age` is None for a fresh answer, else the seconds since the stored one was given.
+    `age`: None for a new answer, else seconds since the stored answer was received.
     """
 
     text: str

@@ -1,1 +1,1 @@
-"""The detectors: one guard, one file."""
+"""The built-in guards, one file each."""

@@ -1,6 +1,6 @@
-"""Numbers that a state gives to a person: kind, form, python-stdnum's check, and words that must stand before it.
+"""National identity numbers: kind, pattern, python-stdnum checksum module, and words that must precede the number.
 
-A number of digits with one check digit is right by chance one time in ten: such a one counts only after its name.
+A random number passes a check of one digit one time in ten, so such numbers count only after their name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Identity(NamedTuple):
-    """`module` of python-stdnum holds the check, "" = there is none; `named` None: form and check are enough."""
+    """`module`: of python-stdnum, checks the number, "" = no check; `named`: words required before it, None = none."""
 
     what: str
     module: str

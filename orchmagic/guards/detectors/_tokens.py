@@ -1,6 +1,6 @@
-"""The forms of keys and tokens that say who gave them out: kind, a word that must be there, and the form itself.
+"""Patterns of API keys and tokens by provider: kind, a substring that must occur, and the regular expression.
 
-Forms are those that the providers publish, as the secret scanners (gitleaks, trufflehog, detect-secrets) know them.
+The providers publish these patterns; secret scanners (gitleaks, trufflehog, detect-secrets) use them too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Form(NamedTuple):
-    """`hint` is a part that every such token has: it is far cheaper to look for. Group 1 is the secret."""
+    """`hint`: a substring of every such token, a cheap first test. Group 1 of `pattern` is the secret."""
 
     what: str
     hint: str

@@ -1,4 +1,4 @@
-"""Words that must not pass: `deny:falcon|project x=block`. Whole words, in any case, in any look-alike letters."""
+"""Guard `deny`: finds listed words, as in `deny:falcon|project x=block`. Whole words, any case, Unicode-normalized."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchmagic.guards.normalize import plain
 
 
 class Deny:
-    """A blank inside a phrase matches any white space, hyphens and underscores."""
+    """A space inside a phrase matches any run of white space, hyphens and underscores."""
 
     slow = False
 

@@ -1,7 +1,7 @@
-"""Attempts to take over the model: orders to forget its orders, jailbreak roles, forged turns, hidden text.
+"""Guard `injection`: finds prompt injection (overridden instructions, jailbreak roles, forged turns, hidden text).
 
-Forms of speech, not understanding: it finds what is written as most attacks are, and a new wording passes. It reads
-what users and tools say, not the cell's own system messages.
+It matches the phrasings in `attacks.toml`, so an attack in new words passes. It reads user and tool messages, not the
+cell's own system messages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TAGGED = re.compile("[\U000e0020-\U000e007e]{4,}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]){4,40}\w(?!\w)")
 _BETWEEN = re.compile(r"[ .\-_*]")
 _BITS = re.compile(r"(?:[01]{8}\s?){8,4000}")
-_FLAG = "\U0001f3f4"  # flags of regions are written with tags
+_FLAG = "\U0001f3f4"  # flags of regions (Scotland, Wales) use tag characters
 _LEET = str.maketrans("013457@$!", "oieastasi")
 _ATTACKS = tomllib.loads(files("orchmagic.guards.detectors").joinpath("attacks.toml").read_text(encoding="utf-8"))
 
@@ -40,7 +40,7 @@ _STRONG, _WEAK = _forms(_ATTACKS["strong"]), _forms(_ATTACKS["weak"])
 
 
 class Injection:
-    """One strong sign is enough, or two weak ones of different kinds; with a strong one every weak one counts."""
+    """Reports every strong sign. Weak signs count beside a strong one, or if there are two kinds of them."""
 
     slow = False
 
@@ -51,7 +51,7 @@ class Injection:
 
 def _signs(text: str) -> list[Finding]:
     small = text.lower()
-    text = small if len(small) == len(text) else text  # a few letters have no small form of one letter
+    text = small if len(small) == len(text) else text  # lower case of a few letters has another length
     leet = text.translate(_LEET) if re.search(r"[a-z][013457@$][a-z]", text) else None
     spellings = (text,) if leet is None else (text, leet)  # of the same length
     strong = [
@@ -65,14 +65,14 @@ def _signs(text: str) -> list[Finding]:
 
 
 def _hidden(text: str) -> Iterator[Finding]:
-    """Text in invisible characters."""
+    """Find text in invisible tag characters."""
     for match in _TAGGED.finditer(text):
         if text[match.start() - 1 : match.start()] != _FLAG:
             yield Finding(*match.span(), "hidden text")
 
 
 def _spaced(form: NormalizedText) -> Iterator[Finding]:
-    """I g n o r e all previous instructions."""
+    """Find attacks in spaced letters: `i g n o r e all previous instructions`."""
     if _SPACED.search(form.text):
         joined = form.substitute(_SPACED, lambda letters: _BETWEEN.sub("", letters))
         for sign in _signs(joined.text):

@@ -1,4 +1,4 @@
-"""Texts that are too long: `length:8000=block`. Redacting cuts the rest off."""
+"""Guard `length`: finds text beyond a number of characters, as in `length:8000=block`. Redacting cuts it off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from orchmagic.guards import Finding, GuardPlug
 
 
 class Length:
-    """Finds what is beyond `most` characters."""
+    """Finds the text after the first `most` characters."""
 
     slow = False
 

@@ -1,6 +1,6 @@
-"""Personal data with a form: emails, telephone numbers, cards, IBANs and national numbers, checksums checked.
+"""Guard `pii`: finds emails, telephone numbers, cards, IBANs and national identity numbers, and tests their checksums.
 
-Names, addresses and birthdays have no form: they are not found. `pii:email|card=redact` looks for some kinds only.
+It does not find names, postal addresses or birthdays: they have no pattern. `pii:email|card=redact` selects kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orchmagic.guards.detection import without_overlaps
 from orchmagic.guards.detectors._identities import IDENTITIES
 from orchmagic.guards.normalize import plain
 
-_NEAR = 40  # characters before a number in which its name must stand
+_NEAR = 40  # characters before a number that are searched for its name
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])")
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)")
 _ISSUER = re.compile(r"4|5[0-9]|2[2-7]|3[4-9]|30|6[0-9]")
@@ -28,13 +28,13 @@ _CALLED = re.compile(
     r"|contact\w*|messag\w*|answer\w*|registered|number|office|handy|rufnummer|rappel\w*|celular|tél\w*)(?![a-z])",
     re.IGNORECASE,
 )
-# a trunk prefix and groups, as in 0699 456 17 84; a date has less digits
+# a trunk prefix and groups, as in 0699 456 17 84; a date has fewer digits
 _ELSEWHERE = re.compile(r"(?=(?:\D*\d){9,12}\D*$)\(?0\d{1,4}\)?(?:[\s./-]{1,2}\d{2,8}){1,4}")
 _DATE = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{4}(?!\d)|\d{4}-\d\d-\d\d|\d{1,2}/\d{1,2}/\d\d$|\+?\d+\.\d$")
 _IP = re.compile(
     r"(?<![\w.:-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{1,4})(?![\w:]|\.\d)", re.IGNORECASE
 )
-# a number in national form is tried in these, the most spoken of first
+# countries tried for a number without a country code, the most frequent first
 _REGIONS = re.findall(
     r"\w\w",
     "US GB IN DE FR IT ES BR AU NL MX PL SE CH AT BE DK NO FI PT IE ZA NZ JP KR CN TR CZ HU GR RO IL IS SI UY EE",
@@ -42,7 +42,7 @@ _REGIONS = re.findall(
 
 
 class Pii:
-    """`detectors` are asked in this order; of findings that overlap the first counts."""
+    """Runs `detectors` in order; of overlapping findings the first is kept."""
 
     slow = False
 
@@ -93,7 +93,7 @@ def _identities(text: str) -> Iterator[Finding]:
 def _is_valid(module: str, number: str) -> bool:
     try:
         return not module or bool(import_module(f"stdnum.{module}").is_valid(number))
-    except (ValueError, ImportError):  # a check that chokes on hostile digits, or that another release lacks
+    except (ValueError, ImportError):  # the check fails on malformed digits, or this release lacks it
         return False
 
 
@@ -103,7 +103,7 @@ def _phones(text: str) -> Iterator[Finding]:
     for match in _PHONE.finditer(text):
         written = match[0]
         digits = sum(c.isdigit() for c in written)
-        if not 7 <= digits <= 17 or _DATE.match(written):  # noqa: PLR2004 - with extension and the prefix of a country
+        if not 7 <= digits <= 17 or _DATE.match(written):  # noqa: PLR2004 - with country code and extension
             continue
         called = bool(_CALLED.search(text[max(0, match.start() - _NEAR) : match.start()]))
         regions = _REGIONS if called or _ELSEWHERE.fullmatch(written) else ("US",) if _grouped(written) else ()
@@ -118,7 +118,7 @@ def _phones(text: str) -> Iterator[Finding]:
 
 
 def _grouped(written: str) -> bool:
-    """As people write a number of ten digits: (415) 555-2671, 415-555-2671, 1 415 555 2671."""
+    """Whether it is a ten-digit number in groups: (415) 555-2671, 415-555-2671, 1 415 555 2671."""
     return bool(
         re.fullmatch(r"(?:1[\s.-]?)?\(?\d{3}\)?[\s.-]{1,2}\d{3}[\s.-]\d{4}(?:\s?(?:x|ext\.?)\s?\d{1,5})?", written)
     )
@@ -135,7 +135,7 @@ def _addresses(text: str) -> Iterator[Finding]:
             continue
 
 
-# An IBAN holds what looks like a card, and a card what looks like a telephone number: the first of these counts.
+# The order matters: part of an IBAN looks like a card number, and part of a card number like a telephone number.
 _KINDS: Mapping[str, Callable[[str], Iterator[Finding]]] = {
     "email": _emails, "iban": _ibans, "card": _cards, "id": _identities, "phone": _phones, "ip": _addresses,
 }  # fmt: skip

@@ -1,6 +1,6 @@
-"""Keys, tokens and passwords: those of this machine's environment, those of a known form, and assigned ones.
+"""Guard `secrets`: finds values of environment variables, keys of known patterns, and assigned passwords and tokens.
 
-Placeholders of examples (`sk-…`, `YOUR_API_KEY`, `<token>`) are not secrets.
+Placeholders in examples (`sk-…`, `YOUR_API_KEY`, `<token>`) are no findings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orchmagic.guards.detection import find, without_overlaps
 from orchmagic.guards.detectors._tokens import FORMS
 from orchmagic.guards.normalize import plain
 
-_SHORTEST = 8  # characters of a value of the environment that is looked for: shorter ones are words
+_SHORTEST = 8  # characters; shorter values of the environment are ignored, since they match words
 _NAMES = re.compile(r"(?i)(key|token|secret|passw(or)?d|pwd|credentials?|dsn)$")
 
 _NAMED = re.compile(
@@ -40,11 +40,11 @@ _PLACEHOLDER = re.compile(
     r"|^(?:os\.|process\.|self\.|this\.|env[.\[(]|config[.\[]|settings\.|getenv|get_|\$|\{|%[({]|@|/|\\|\[|[\w.]+[(\[])|[({]$"
 )
 _WORDS = re.compile(r"^[A-Za-z]+(?:[_./:-][A-Za-z]+)*[.,;:!?)\]}]*$")
-_EVEN = 3.0  # bits a character that a machine-made token has at least
+_EVEN = 3.0  # bits per character: the least entropy of a generated token
 
 
 class Secrets:
-    """`known` are values of the environment, found whatever their form."""
+    """`known`: names of environment variables by value; the values are found whatever their form."""
 
     slow = False
 
@@ -66,7 +66,7 @@ class Secrets:
 
 
 def published(text: str) -> list[Finding]:
-    """Keys and tokens of the forms that providers publish, which are never anything else."""
+    """Find only keys and tokens of the patterns in `_tokens`, which hardly ever match anything else."""
     kinds = {form.what for form in FORMS}
     return [f for f in find(Secrets({}), text) if f.what in kinds]
 
@@ -97,27 +97,27 @@ def _kind(name: str) -> str:
 
 
 def _secret(name: str, value: str, *, quoted: bool) -> bool:
-    """Whether the value of a variable of such a name is a secret: no placeholder, no code, and no plain word."""
-    if len(value) < 6 or _PLACEHOLDER.search(value):  # noqa: PLR2004 - as in the form
+    """Whether the value assigned to `name` is a secret: not a placeholder, not code, not a plain word."""
+    if len(value) < 6 or _PLACEHOLDER.search(value):  # noqa: PLR2004 - as in _NAMED
         return False
-    if _kind(name) == "password":  # people choose words: a digit or sign, or quotes, tell it from prose
+    if _kind(name) == "password":  # it may be a word: a digit, a sign or quotes tell it from prose
         return not _WORDS.match(value) or quoted
     return _random(value)
 
 
 def _random(value: str) -> bool:
-    """Machine-made: long, of mixed characters, and none of them much more common than the others."""
+    """Whether `value` looks generated: at least 12 characters, letters and digits, high entropy."""
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return len(value) >= 12 and mixed and _bits(value) >= _EVEN and not _PLACEHOLDER.search(value)  # noqa: PLR2004 - shorter ones are names
 
 
 def _bits(value: str) -> float:
-    """Shannon's, of a character."""
+    """Shannon entropy, in bits per character."""
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
 
 
 def _made_up(value: str) -> bool:
-    """`sk-xxxxxxxx…`: a form without a secret in it."""
+    """Whether a matched token is a placeholder, such as `sk-xxxxxxxx…`."""
     return bool(re.search(r"(?i)x{8}|your|placeholder|\.\.\.", value))
 
 

@@ -1,4 +1,4 @@
-"""The socket for stores of answers: small JSON objects by key, each with a time to live."""
+"""The cache plug-in interface: stores answers as small JSON objects by key, each with a time to live."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orchmagic.errors import SettingsError
 
 
 class CacheWarning(RuntimeWarning):
-    """The cache cannot do its work; the run goes on without it."""
+    """The cache cannot be read or written; the run goes on without it."""
 
 
 class Complaints:
-    """Warns once of each kind of trouble: a broken disk must not flood a notebook."""
+    """Emits one CacheWarning for each kind of failure, so that a broken disk does not flood a notebook."""
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
@@ -28,19 +28,19 @@ class Complaints:
             warnings.warn(text, CacheWarning, stacklevel=3)
 
     def over(self, kind: str) -> None:
-        """That trouble is over: the next time it warns again."""
+        """Warn again at the next failure of this kind."""
         self._warned.discard(kind)
 
 
 class Cache(Protocol):
-    """Answers by key. `ttl` in seconds, None = for ever.
+    """Stores answers by key. `ttl` in seconds, None = for ever.
 
-    `get` and `set` raise nothing because of what is stored or where: damage is a CacheWarning and a miss. All are
-    safe to call from several threads, and quick enough to be called on an event loop unless the cache has an
-    attribute `remote` that is true: then they may wait for a network, and are called in a thread. While its attribute
-    `away` is true its server cannot be reached, and every `get` is a miss. `clear` returns how many entries there were;
-    `stats` has `entries`, `bytes` and `path` (shown to people: no password); these two raise SettingsError if the cache
-    cannot be used. `close` is idempotent; a later use opens again.
+    `get` and `set` never raise for damaged or unreachable storage: that is a CacheWarning and a miss. All methods are
+    safe to call from several threads. They are called on the event loop unless the attribute `remote` is true: then
+    they may wait for a network, and are called in a thread. While the attribute `away` is true the server cannot be
+    reached, and every `get` is a miss. `clear` returns the number of removed entries; `stats` has `entries`, `bytes`
+    and `path` (shown to users: no password); both raise SettingsError if the cache cannot be used. `close` is
+    idempotent; a later use opens the cache again.
     """
 
     def get(self, key: str) -> dict[str, Any] | None: ...
@@ -58,9 +58,9 @@ class Cache(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CachePlug:
-    """A cache as the registry finds it: `create(where)` makes one, which opens at its first use.
+    """The registry entry of a cache; `create(where)` makes one, which opens at its first use.
 
-    `where` is a folder, or, when there are `schemes`, a URL that begins with one of them, such as "redis".
+    `where` is a folder, or, if there are `schemes`, a URL with one of them, such as "redis".
     """
 
     name: str
@@ -72,10 +72,10 @@ CACHES: Registry[CachePlug] = Registry("orchmagic.models.cache.stores", "plug", 
 
 
 def at(url: str | None, folder: Path) -> Cache:
-    """The cache behind `url`; without one, that of the disk in `folder`.
+    """Make the cache for `url`; without one, the disk cache in `folder`.
 
     Raises:
-        SettingsError: nothing is known behind such a URL; the text has its scheme alone, as a password may follow.
+        SettingsError: no cache has the URL's scheme; the text shows the scheme alone, as the rest may hold a password.
     """
     if url is None:
         return CACHES.get("disk").create(str(folder))

@@ -1,4 +1,4 @@
-"""The name of an answer in the cache: a hash over all that can change the answer, and over nothing else."""
+"""The cache key of a request: a hash of everything that can change the answer, and of nothing else."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _VERSION = 1  # raise it when stored answers must not be served any more
 
 
 def key(request: ModelRequest, deployment: Deployment) -> str:
-    """sha256 over endpoint, body and vote; aliases, step names and call ids are no part of it.
+    """sha256 (hex) of endpoint, body and vote; it does not depend on aliases, step names or call ids.
 
-    Only the top level of the body is sorted: the order of a schema's properties is the order in which the model
-    writes them, so it can change the answer.
+    Only the top level of the body is sorted: a model writes the properties of a schema in their order, so that order
+    can change the answer.
     """
     body = sorted(sent(replace(request, stream=False), deployment).items())
     whole = [_VERSION, deployment.provider, (deployment.base_url or "").rstrip("/"), request.vote, body]
@@ -26,5 +26,5 @@ def key(request: ModelRequest, deployment: Deployment) -> str:
 
 
 def sent(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
-    """The body as it goes over the wire: with tools in the form that the deployment can use."""
+    """The request body as sent, with tools in the form that the deployment supports."""
     return chat_completions.body(json_tools.encode(request) if deployment.tools == "json" else request, deployment)

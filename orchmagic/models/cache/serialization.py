@@ -1,4 +1,4 @@
-"""An answer as JSON, for the cache and for the record of a run. JSON only: no pickle anywhere."""
+"""Converts an answer to JSON and back, for the cache and the journal. JSON only, never pickle."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _PLAIN = tuple(f.name for f in fields(ModelResponse) if f.name not in {"tool_cal
 
 
 def dump(answer: ModelResponse) -> dict[str, Any]:
-    """The answer as JSON; `load` is its inverse."""
-    # field by field: asdict copies every text, and this is done for each call
+    """Convert an answer to JSON; `load` is the inverse."""
+    # field by field: asdict would copy every text, for each call
     return {
         **{name: getattr(answer, name) for name in _PLAIN},
         "tool_calls": [asdict(call) for call in answer.tool_calls],
@@ -25,10 +25,10 @@ def dump(answer: ModelResponse) -> dict[str, Any]:
 
 
 def load(data: Mapping[str, Any]) -> ModelResponse:
-    """The stored answer.
+    """Read a stored answer.
 
     Raises:
-        TypeError, KeyError: what was stored is none.
+        TypeError, KeyError: the data is not an answer.
     """
     logprobs = None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"])
     calls = tuple(ToolCall(**call) for call in data["tool_calls"])
@@ -40,15 +40,15 @@ def load(data: Mapping[str, Any]) -> ModelResponse:
         raise TypeError("a number of tokens was expected")
     if not all(isinstance(number, int | float | None) for number in (data["cost"], data["age"])):
         raise TypeError("a cost and an age were expected")
-    known = {name: value for name, value in data.items() if name != "reason"}  # which older versions stored
+    known = {name: value for name, value in data.items() if name != "reason"}  # older versions stored it
     return ModelResponse(**{**known, "usage": usage, "tool_calls": calls, "logprobs": logprobs})
 
 
 def load_entry(entry: Mapping[str, Any], ttl: float | None, now: float) -> ModelResponse | None:
-    """The answer in an entry of the cache with its age; None: it is too old for `ttl`, whatever that was when stored.
+    """Read a cache entry, with its age; None if it is older than `ttl` (seconds), whatever `ttl` it was stored with.
 
     Raises:
-        TypeError, KeyError, ValueError: what was stored is none.
+        TypeError, KeyError, ValueError: the entry does not hold an answer.
     """
-    age = max(0.0, now - float(entry["stored"]))  # a clock that was set back makes no answer younger than new
+    age = max(0.0, now - float(entry["stored"]))  # no negative age if the clock was set back
     return None if ttl is not None and age >= ttl else replace(load(entry["answer"]), age=age)

@@ -1,6 +1,6 @@
-"""The socket for embedders: text becomes a vector whose dot product with another says how alike they are.
+"""The embedder plug-in interface: turns a text into a unit vector; dot products of vectors are cosine similarities.
 
-Vectors of different embedders are never compared: `name` and `version` are part of what is stored beside them.
+Vectors of different embedders are never compared: `name` and `version` are stored with them.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 class TooLongError(ValueError):
-    """The text has more tokens than the model reads; a vector of its beginning would say nothing of its end."""
+    """The text has more tokens than the model reads. It is not cut: the vector would ignore its end."""
 
 
 class Embedder(Protocol):
-    """`size` is the length of a vector. Made at the first use; safe to call from several threads."""
+    """Embeds texts; `size` is the number of dimensions. Created at its first use; safe to call from several threads."""
 
     name: str
     version: str
     size: int
 
     def embed(self, text: str) -> NDArray[float32]:
-        """A vector of length 1.
+        """Return the vector of a text, shape (size,), of length 1.
 
         Raises:
-            TooLongError: the text would have to be cut.
+            TooLongError: the text has more tokens than the model reads.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderPlug:
-    """An embedder as the registry finds it. `create` raises a SettingsError that says what to install."""
+    """The registry entry of an embedder. `create` may raise a SettingsError that says what to install."""
 
     name: str
     create: Callable[[], Embedder]

@@ -1,6 +1,6 @@
-"""BERT's uncased WordPiece: text to token ids, the same ones as the tokenizer that the model was trained with.
+"""BERT's uncased WordPiece tokenizer: turns text into token ids, the same ids as the original tokenizer.
 
-Our own 60 lines, because the `tokenizers` package brings fifteen others along for the one table that is needed.
+Implemented here because the `tokenizers` package has fifteen dependencies, and only one table is needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 _UNKNOWN, _BEGIN, _END = "[UNK]", "[CLS]", "[SEP]"
-_WORD = 100  # characters; a longer word is unknown
+_WORD = 100  # characters; a longer word becomes [UNK]
 # Chinese characters are words of their own; the ranges are those of BERT's original code
 _IDEOGRAPHS = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
@@ -21,20 +21,20 @@ _IDEOGRAPHS = (
 
 
 def ids(text: str) -> list[int]:
-    """The tokens of the text, between the marks for its beginning and its end."""
+    """The token ids of a text, from [CLS] to [SEP]."""
     known = vocabulary()
     return [known[_BEGIN], *(i for word in _words(text) for i in _pieces(word, known)), known[_END]]
 
 
 @cache
 def vocabulary() -> dict[str, int]:
-    """The 30,522 pieces of bert-base-uncased (Apache-2.0), one a line in the order of their ids."""
+    """The ids of the 30,522 pieces of bert-base-uncased (Apache-2.0); the file has them in the order of their ids."""
     text = files("orchmagic.models.embedders").joinpath("bert_uncased.txt").read_text(encoding="utf-8")
     return {piece: number for number, piece in enumerate(text.split("\n")[:-1])}
 
 
 def _words(text: str) -> Iterator[str]:
-    """Lower case, without accents; each mark and each ideograph alone."""
+    """Split a text into words: lower case, no accents; each punctuation mark and ideograph is a word."""
     spaced = "".join(_spaced(c) for c in text)
     plain = unicodedata.normalize("NFD", spaced).lower()
     plain = "".join(c for c in plain if unicodedata.category(c) != "Mn")
@@ -63,7 +63,7 @@ def _is_mark(character: str) -> bool:
 
 
 def _pieces(word: str, known: dict[str, int]) -> list[int]:
-    """The longest known beginning, then the longest known continuation ...; unknown as a whole if one is missing."""
+    """The ids of a word's pieces, each the longest known one; only [UNK] if some part has no piece."""
     if len(word) > _WORD:
         return [known[_UNKNOWN]]
     found: list[int] = []

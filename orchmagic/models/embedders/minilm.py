@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2 on the CPU: 384 dimensions, int8, 23 MB from a wheel, no network, no PyTorch.
+"""The embedder all-MiniLM-L6-v2 on the CPU: English, 384 dimensions, int8, 23 MB from a wheel; no network, no PyTorch.
 
-The wheel is young and small in name, so it is never imported: its one data file is found through
-`importlib.metadata` and loaded only when its sha256 is the pinned one. English only.
+The wheel is new and little known, so its code is never imported: its data file is found through
+`importlib.metadata`, and loaded only if it has the pinned sha256.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST = 128  # tokens; the model was trained on no more
 
 
 class MiniLM:
-    """The model. One text at a time: int8 ranges are taken over a batch, so a vector would depend on its company."""
+    """Embeds one text at a time: int8 ranges are taken over a batch, so in one a vector would depend on other texts."""
 
     name = "all-MiniLM-L6-v2-int8"
     version = SHA256[:12]
@@ -40,16 +40,16 @@ class MiniLM:
 
         self._np: Any = np
         how = onnxruntime.SessionOptions()
-        how.intra_op_num_threads = 1  # a question is too short to be worth a second thread
+        how.intra_op_num_threads = 1  # more threads do not speed up so short a text
         how.inter_op_num_threads = 1
         self._session: Any = onnxruntime.InferenceSession(model, how, ["CPUExecutionProvider"])
         self._lock = threading.Lock()
 
     def embed(self, text: str) -> NDArray[float32]:
-        """The mean over the tokens, of length 1.
+        """Return the mean of the token vectors, shape (384,), of length 1.
 
         Raises:
-            TooLongError: it has more than 128 tokens.
+            TooLongError: the text has more than 128 tokens.
         """
         ids = _wordpiece.ids(text)
         if len(ids) > MOST:

@@ -1,4 +1,4 @@
-"""Local models that run: started at their first use, shared by all sessions of this kernel, stopped with it."""
+"""Starts and stops local models: one process per model, started at first use and shared by the kernel's sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 from orchmagic.errors import OrchError, SettingsError, WeightsError
 from orchmagic.models.local_engine import weights
 
-SLOTS = 4  # answers at a time; more bring nothing on a small machine
+SLOTS = 4  # parallel answers; more are no faster on a small machine
 CONTEXT = 8192  # tokens, shared by the slots
 
 LIBGOMP = (
@@ -29,13 +29,13 @@ NO_ENGINE = 'the local model\'s engine is not installed: pip install "orchmagic[
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a running local model answers, in the OpenAI protocol."""
+    """The address and key of a running local model, which answers in the OpenAI protocol."""
 
     base_url: str
     api_key: str = field(repr=False)
 
     def env(self) -> dict[str, str]:
-        """The variables that make an exported module, or any OpenAI client, ask this model."""
+        """Environment variables that make an exported module, or any OpenAI client, call this model."""
         return {"OPENAI_BASE_URL": self.base_url, "OPENAI_API_KEY": self.api_key}
 
 
@@ -49,7 +49,7 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """A forked child shares its parent's engine; that it has died, the child learns from the connection."""
+        """Whether the process runs. Always true in a forked child, which sees a dead engine as a lost connection."""
         return self.owner != os.getpid() or self.process.poll() is None
 
     def stop(self) -> None:
@@ -68,16 +68,16 @@ _lock = threading.Lock()
 
 
 def running(model: str) -> Endpoint | None:
-    """Where `model` answers, None while it does not run."""
+    """The endpoint of `model`; None if it does not run."""
     engine = _engines.get(model)
     return engine.endpoint if engine is not None and engine.alive else None
 
 
 def start(model: str, notify: Callable[[str], None]) -> Endpoint:
-    """Where `model` answers; loads it when it does not run (seconds; `notify` gets one line). Blocks.
+    """Return the endpoint of `model`; loads it first if needed, which blocks for seconds (`notify` gets one line).
 
     Raises:
-        WeightsError: the file is missing, wrong, or nothing that the engine can load.
+        WeightsError: the file is missing, has the wrong sum, or cannot be loaded.
         SettingsError: the engine or a system library is not installed.
     """
     with _lock:
@@ -90,7 +90,7 @@ def start(model: str, notify: Callable[[str], None]) -> Endpoint:
         joined = "" if weights.is_joined(model) else ", at first use its parts are joined"
         notify(f"Loading the local model {model} (a few seconds{joined}) ...")
         if model in _engines:
-            _engines.pop(model).stop()  # it has died: close what is left of it
+            _engines.pop(model).stop()  # its process has died: close the pipes
         atexit.unregister(stop)
         atexit.register(stop)
         _engines[model] = _launch(model, weights.locate(model))
@@ -98,7 +98,7 @@ def start(model: str, notify: Callable[[str], None]) -> Endpoint:
 
 
 def stop() -> None:
-    """Stop all models of this process, answers under way included; the next question starts them again."""
+    """Stop all models of this process, even while they answer; the next request starts them again."""
     with _lock:
         atexit.unregister(stop)
         for engine in _engines.values():
@@ -116,7 +116,7 @@ def _launch(model: str, path: Path) -> Engine:
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
-        # without it a busy machine answers ten times slower: idle threads of OpenMP spin
+        # else idle OpenMP threads spin, and on a busy machine answers take ten times longer
         env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
     )
     request = {
@@ -140,7 +140,7 @@ def _launch(model: str, path: Path) -> Engine:
 
 
 def _ask(process: subprocess.Popen[str], request: Mapping[str, Any]) -> dict[str, Any]:
-    """What the process says once it has loaded, or failed to; empty when it died."""
+    """Send the request and wait for the reply after loading; empty if the process died."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -168,7 +168,7 @@ def _failure(model: str, path: Path, reply: Mapping[str, Any]) -> OrchError:
 
 
 def _cores() -> int:
-    """Cores that this process may use, which in a container are fewer than the machine has."""
+    """The number of cores that this process may use; in a container fewer than the machine has."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 2

@@ -1,8 +1,7 @@
-"""The local model's weights: data files of installed packages, joined once, checked against a pinned sha256.
+"""Finds the local model's weights: joins data files of installed packages, and checks them against a pinned sha256.
 
-The packages are never imported: their files are found through `importlib.metadata` and only read. Which
-packages hold which model stands in `weights.json`, so that better-named ones can replace them. Any path of a
-GGUF file will do too.
+The packages are never imported: their files are found through `importlib.metadata` and only read. `weights.json` lists
+the packages of each model. The path of any GGUF file can be given instead.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from orchmagic.errors import WeightsError, nearest
 
 DEFAULT = "qwen2.5-coder-0.5b"
 BLOCK = 1 << 20
-STALE = 3600.0  # seconds after which the unfinished file of a killed process is rubbish
+STALE = 3600.0  # seconds; an older unfinished file was left by a killed process
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A model that packages carry: its `shards`, joined in order, are one GGUF file of this sum and size."""
+    """A model in installed packages: its `shards`, joined in order, are one GGUF file. `size` in bytes."""
 
     name: str
     title: str
@@ -66,22 +65,22 @@ def known() -> Mapping[str, Weights]:
 
 
 def read(name: str, entry: Mapping[str, Any]) -> Weights:
-    """One entry of `weights.json`; unknown or missing keys are a TypeError."""
+    """Read one entry of `weights.json`; unknown or missing keys raise a TypeError."""
     return Weights(**{**entry, "name": name, "shards": tuple(Shard(**s) for s in entry["shards"])})
 
 
 def cache_dir() -> Path:
-    """Where joined files live: `ORCHMAGIC_CACHE_DIR`, else the user's cache directory."""
+    """The folder of joined files: `ORCHMAGIC_CACHE_DIR`, else the user's cache directory."""
     named = os.environ.get("ORCHMAGIC_CACHE_DIR")
     if named:
         return Path(named).expanduser()
-    from platformdirs import user_cache_path  # noqa: PLC0415 - not needed where the variable is set
+    from platformdirs import user_cache_path  # noqa: PLC0415 - not needed if the variable is set
 
     return user_cache_path("orchmagic")
 
 
 def locate(model: str) -> Path:
-    """The GGUF file of `model`, a name in `weights.json` or a path; joins and checks the former when it must.
+    """The GGUF file of `model`, a name in `weights.json` (joined and checked first) or a path.
 
     Raises:
         WeightsError: the name is unknown, the file or a package is missing, or the sum is wrong.
@@ -95,7 +94,7 @@ def locate(model: str) -> Path:
 
 
 def missing(model: str = DEFAULT) -> str:
-    """What stands in the way of `locate(model)` and what to write; empty when nothing does. Reads no weights."""
+    """Why `locate(model)` would fail, and what to write; empty if it would not. Reads no weights."""
     weights = known().get(model)
     if weights is not None:
         return "" if is_joined(model) else missing_packages(weights)
@@ -107,15 +106,15 @@ def missing(model: str = DEFAULT) -> str:
 
 
 def is_joined(model: str) -> bool:
-    """Whether `model` is one file already (whose sum is only checked when it is loaded)."""
+    """Whether `model` is already one file; its sum is not checked here."""
     weights = known().get(model)
     return weights is None or (cache_dir() / "weights" / weights.filename).is_file()
 
 
 def join(weights: Weights, folder: Path) -> Path:
-    """`folder/NAME-SUM.gguf`, checked on every call and written again when it is not what was pinned.
+    """Return `folder/NAME-SUM.gguf`; its sum is checked on every call, and a wrong file is written again.
 
-    Safe with several processes at once: each writes a file of its own and renames it when its sum is right.
+    Safe with several processes: each writes its own temporary file and renames it after checking its sum.
     """
     target = folder / weights.filename
     if target.is_file() and digest(target) == weights.sha256:
@@ -134,7 +133,7 @@ def join(weights: Weights, folder: Path) -> Path:
 
 
 def missing_packages(weights: Weights) -> str:
-    """All packages that are not installed, and the line that installs them; empty when all are."""
+    """A message with all missing packages and the command that installs them; empty if none is missing."""
     absent = [f"{s.package}=={s.version}" for s in weights.shards if shard_file(s) is None]
     if not absent:
         return ""
@@ -153,7 +152,7 @@ def shard_file(shard: Shard) -> Path | None:
 
 
 def write(weights: Weights, target: Path) -> None:
-    """Join the shards into `target`, which appears only when it is whole and right."""
+    """Join the shards into `target`, which is created only once it is complete and has the right sum."""
     handle, name = tempfile.mkstemp(prefix=f"{weights.filename}.", suffix=".part", dir=target.parent)
     part = Path(name)
     try:
@@ -190,8 +189,8 @@ def digest(path: Path) -> str:
 
 
 def sweep(folder: Path, weights: Weights) -> None:
-    """Remove what killed processes left; a file that another process is writing is younger and stays."""
+    """Remove unfinished files of killed processes; younger ones may be in use and stay."""
     for part in folder.glob(f"{weights.filename}.*.part"):
-        with suppress(FileNotFoundError):  # the other process has just finished
+        with suppress(FileNotFoundError):  # another process has just renamed or removed it
             if time.time() - part.stat().st_mtime > STALE:
                 part.unlink()

@@ -1,1 +1,1 @@
-"""What happens around a model call: one concern, one file, each a Middleware; pipeline.py stacks them."""
+"""The middlewares of a model call, one concern per file; `pipeline.py` composes them."""

@@ -1,6 +1,6 @@
 """Keeps a run inside its budget: reserves the worst case of a call before it is made, and books the real cost after.
 
-The worst case of a prompt: see core.tokens.
+`core.tokens` bounds the tokens of a prompt.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import Usage
 
-_MESSAGE = 16  # tokens that a chat template may put around a message
-_TOOLS = 256  # and around the list of tools: some templates explain there how to call them
+_MESSAGE = 16  # tokens that a chat template may add to a message
+_TOOLS = 256  # tokens that it may add to the list of tools, to explain how to call them
 
 
 @dataclass(slots=True)
 class Budgeting:
-    """The innermost middleware: every attempt passes here. `unpriced` says what to write where the price is unknown."""
+    """Runs for every attempt. `unpriced` says what to write if a deployment's price is unknown."""
 
     budget: Budget
     resolve: Callable[[str], Deployment]
@@ -55,7 +55,7 @@ class Budgeting:
 
 
 def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
-    """The most that one attempt can be billed."""
+    """The most tokens and US dollars that one attempt can be billed."""
     body = sent(request, deployment)
     pictures = images.inside(request.messages)
     text = json.dumps(images.describe_images(body) if pictures else body, ensure_ascii=False)

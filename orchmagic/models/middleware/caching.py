@@ -1,4 +1,4 @@
-"""Serves stored answers. Errors are never stored; what cannot be read is a warning and a miss."""
+"""Serves answers from the exact cache, and stores new ones. Errors are never stored; a read failure is a miss."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from orchmagic.trace.events import CacheHit
 
 T = TypeVar("T")
 
-# Not asyncio's own threads: those are few, and a server that hangs must not keep others from them.
+# Not asyncio's default executor: it has few threads, and a server that hangs must not block its other users.
 _THREADS = ThreadPoolExecutor(16, "orchmagic-cache")
 
 
 @dataclass(slots=True)
 class Caching:
-    """`cache` None switches it off; a stored answer keeps its usage and cost, and `age` says they are not new.
+    """`cache` None switches it off. A stored answer keeps its usage and cost; its `age` (seconds) marks it as stored.
 
-    A cache on this machine is read on the loop's own thread: a hit takes some 20 µs, less than a switch of threads. A
-    remote one is read in another thread, so that only the call that needs its answer waits for it.
+    A cache on this machine is read on the event loop: a hit takes about 20 µs, less than a thread switch. A remote one
+    is read in another thread, so that only the call that needs its answer waits for it.
     """
 
     cache: Cache | None
@@ -69,7 +69,7 @@ class Caching:
 
 
 async def _off_loop(cache: Cache, action: Callable[[], T]) -> T:
-    """Do it in a thread if the cache is remote."""
+    """Run `action`, in a thread if the cache is remote."""
     if getattr(cache, "remote", False):
         return await asyncio.get_running_loop().run_in_executor(_THREADS, action)
     return action()

@@ -1,4 +1,4 @@
-"""When a model fails for good, ask the next one of the list; say who failed and why."""
+"""Calls the next model of the fallback list when one has failed, and emits an event with the reason."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from orchmagic.trace.events import FellBack
 class Fallback:
     """Tries `request.model`, then `request.fallback` in order, each once.
 
-    A wrong key or request is not passed on, nor is a spent budget. When none answers, the last error is raised
-    and names all that were tried.
+    There is no fallback after a wrong key, a wrong request or a spent budget. If no model answers, the last error is
+    raised; its text names all models that were tried.
     """
 
     def __init__(self, emit: Emit) -> None:

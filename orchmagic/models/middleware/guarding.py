@@ -20,13 +20,13 @@ _Visit: TypeAlias = Callable[[str, str, str], str]  # (text, role, place) -> the
 
 
 class Guarding:
-    """Three middlewares of one set of guardrails. Two raise GuardBlocked, which no fallback follows."""
+    """Three middlewares with one set of guardrails. The `check_` ones raise GuardBlocked, which has no fallback."""
 
     def __init__(self, guardrails: Guardrails) -> None:
         self._guardrails = guardrails
 
     async def check_request(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        """The outermost middleware: what it blocks reaches no other."""
+        """Check and redact the request. The outermost middleware: a blocked request reaches no other."""
         values: Mapping[str, str] = {}
         if self._guardrails.apply_to("input"):
             texts: list[CheckedText] = []
@@ -35,14 +35,14 @@ class Guarding:
             if result.texts != tuple(t.text for t in texts):  # the semantic cache must not compare redacted texts
                 request = replace(_visit_texts(request, _put(iter(result.texts))), parts=None, frame="")
             values = result.values
-        if self._guardrails.apply_to("output"):  # a piece of an answer cannot be checked
+        if self._guardrails.apply_to("output"):  # only a whole answer can be checked
             request = replace(request, stream=False)
         answer = await handler(request)
         return _with_values(answer, values, as_json=request.schema is not None) if values else answer
 
     async def check_response(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        """Inside each layer that stores answers, and outside each that serves them."""
-        answer = await self.redact_errors(request, handler)  # a shared call shares its error too
+        """Check and redact the answer: inside each layer that stores answers, outside each that serves them."""
+        answer = await self.redact_errors(request, handler)  # a shared call raises the error of another call too
         if not self._guardrails.apply_to("output"):
             return answer
         calls = answer.tool_calls
@@ -60,7 +60,7 @@ class Guarding:
         return replace(answer, text=checked[0], tool_calls=calls, logprobs=None)  # they spell the old text
 
     async def redact_errors(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        """The innermost middleware: redacts what an error quotes (a refusal, an echo of the question)."""
+        """Redact what an error quotes (a refusal, an echo of the request). The innermost middleware."""
         try:
             return await handler(request)
         except GuardBlocked:
@@ -86,7 +86,7 @@ def _put(texts: Iterator[str]) -> _Visit:
 
 
 def _visit_texts(request: ModelRequest, visit: _Visit) -> ModelRequest:
-    """The request with each of its texts visited, always in the same order."""
+    """Replace each text of the request by the result of `visit`, always in the same order."""
     return replace(
         request,
         messages=tuple(_message(m, number, visit) for number, m in enumerate(request.messages, 1)),
@@ -118,7 +118,7 @@ def _message(message: Mapping[str, Any], number: int, visit: _Visit) -> dict[str
 
 
 def _part(part: Any, role: str, place: str, visit: _Visit) -> Any:
-    """An image is not visited, only its address."""
+    """Visit the text or the image address of a message part; embedded images are not visited."""
     match part:
         case {"text": str(text)}:
             return {**part, "text": visit(text, role, place)}
@@ -133,7 +133,7 @@ def _call(call: Mapping[str, Any], role: str, place: str, visit: _Visit) -> dict
 
 
 def _json(value: Any, place: str, visit: _Visit) -> Any:
-    """Visits every text in a JSON value but its keys, which the author of the cell wrote."""
+    """Visit every text in a JSON value, except its keys, which the author of the cell wrote."""
     if isinstance(value, str):
         return visit(value, "system", place)
     if isinstance(value, Mapping):
@@ -142,7 +142,7 @@ def _json(value: Any, place: str, visit: _Visit) -> Any:
 
 
 def _with_values(answer: ModelResponse, values: Mapping[str, str], *, as_json: bool) -> ModelResponse:
-    """The answer with values for its placeholders; inside JSON they are escaped."""
+    """Replace the placeholders in an answer by their values; in JSON the values are escaped."""
     text = restore_values(answer.text, values, _escaped if as_json else str)
     calls = tuple(replace(c, arguments=restore_values(c.arguments, values, _escaped)) for c in answer.tool_calls)
     logprobs = answer.logprobs if text == answer.text else None  # they spell the old text

@@ -1,6 +1,6 @@
-"""Serve the answers that the run's journal holds; keep each new one. An error is never kept.
+"""Serves the answers in the run's journal, and adds each new one. Errors are not added.
 
-Outside fallback and cache: what the run got for a question is what it gets again, whoever gave it.
+It is outside fallback and cache: a resumed run gets the same answer again, whichever model or cache gave it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from orchmagic.trace.events import JournalHit
 
 @dataclass(slots=True)
 class Journaling:
-    """Just inside tracing. What an earlier life of the run paid counts against its budget, as it did then.
+    """Replays calls from the journal. Answers paid before the run was resumed count against its budget again.
 
-    A call that this life has met already (a run that waited for a person starts from its beginning) is answered
-    without a word: its events and costs are in the trace.
+    A run that waited for a person starts from its beginning. A call that was counted before is then answered without an
+    event, because its events and costs are already in the trace.
     """
 
     journal: Journal
@@ -41,7 +41,7 @@ class Journaling:
         return answer
 
     def _recalled(self, call: str, answer: ModelResponse, *, own: bool) -> ModelResponse:
-        paid = own and answer.age is None  # else the cache gave it, then as now for nothing
+        paid = own and answer.age is None  # else the answer came from a cache, at no cost
         spent = (answer.usage.total, answer.cost) if paid else ()
         if not self.budget.count_once(call, *spent):
             self.emit(JournalHit(call=call, usage=answer.usage, cost=answer.cost, paid=paid))
@@ -49,8 +49,8 @@ class Journaling:
 
 
 def _read(data: object) -> ModelResponse | None:
-    """None when it is no answer: what is damaged is asked again."""
+    """Read a journal entry; None if it is damaged, so that the model is called again."""
     try:
-        return serialization.load(data)  # type: ignore[arg-type]  # whatever was found, it is checked there
+        return serialization.load(data)  # type: ignore[arg-type]  # `load` checks it
     except (TypeError, KeyError, AttributeError, ValueError):
         return None

@@ -1,7 +1,7 @@
-"""Choose among the deployments of an alias; when one fails call the next. An event says why each was chosen.
+"""Chooses a deployment of an alias for each call, and fails over to the next. An event says why it was chosen.
 
-Just inside fallback: here it is the same model elsewhere, there another model. Just outside the cache: an answer that
-one of them gave before is served without choosing.
+It is just inside fallback, which calls another model; failover calls the same model elsewhere. It is just outside the
+cache: if one of the deployments has a stored answer, that is served and none is chosen.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from orchmagic.models.wire.http_errors import each, say
 from orchmagic.trace.events import DeploymentChosen, FellBack
 from orchmagic.trace.reasons import Reason
 
-_TINY = 1e-6  # seconds: an answer takes some time, whatever the clock says
-_POLL = 0.25  # seconds between checks of a deployment that other kernels keep busy
+_TINY = 1e-6  # seconds: the least duration of an answer, so that no rate divides by 0
+_POLL = 0.25  # seconds between checks of a busy deployment: other kernels do not signal the end of a call
 
 
 @dataclass(slots=True)
 class LoadBalancing:
-    """`pool` finds the deployments behind a name (None: there is nothing to choose or count).
+    """`pool` finds the deployments of a name (None: one deployment without limits, so nothing to choose or count).
 
-    A question goes to each of them once, then to them again up to `retry` times. `known` says whether a request would
-    be answered without asking (cache, the same question under way). The rest is the world, for tests.
+    A request is sent to each deployment once, then in up to `retry` more rounds. `known` says whether a request has an
+    answer without a call (stored, or the same request is under way). The other fields are replaced in tests.
     """
 
     pool: Callable[[str], Pool | None]
@@ -57,13 +57,13 @@ class LoadBalancing:
         while (answered := await self._answered(fitting, request)) is not None:
             try:
                 return await handler(answered)
-            except ModelError as error:  # it was somebody else's call, who may be asking the next one by now
+            except ModelError as error:  # the error of a shared call, whose owner may be calling the next deployment
                 if not is_retryable_elsewhere(error):
                     raise
         return await RoutedCall(self, fitting, request, handler).answer()
 
     async def _answered(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
-        """The request to the deployment whose answer is known already; None: there is none."""
+        """The request to a deployment whose answer is stored or under way; None if there is none."""
         for member in interchangeable(pool):
             to_member = replace(request, model=member.alias)
             if self.known is not None and await self.known(to_member):
@@ -73,7 +73,7 @@ class LoadBalancing:
 
 @dataclass(slots=True)
 class RoutedCall:
-    """One question on its way through the deployments."""
+    """One request and the deployments tried for it."""
 
     balancing: LoadBalancing
     pool: Pool
@@ -82,7 +82,7 @@ class RoutedCall:
     failed: dict[str, ModelError] = field(default_factory=dict)  # in this round
     tried: list[tuple[str, ModelError]] = field(default_factory=list)
     rounds: int = 0
-    racing: set[str] = field(default_factory=set)  # deployments that were overtaken and have not ended yet
+    racing: set[str] = field(default_factory=set)  # hedged deployments: a second call was started, theirs has not ended
 
     async def answer(self) -> ModelResponse:
         while True:
@@ -94,10 +94,10 @@ class RoutedCall:
                     raise self._final(error) from None
 
     async def _admit(self) -> Permit:
-        """Leave to call the best deployment; waits for one where that makes sense.
+        """Get a permit for the best deployment; waits if one will be available in time.
 
         Raises:
-            ModelError: none may be called in time.
+            ModelError: no deployment is available in time.
         """
         while True:
             skipped: dict[str, Unavailable] = {}
@@ -107,7 +107,7 @@ class RoutedCall:
                 await self._wait(waits, skipped)
             elif self.failed:
                 await self._begin_round()
-            else:  # all circuits are open: better to call the one that closes first than none
+            else:  # all circuits are open: call the one that half-opens first
                 soonest = min(skipped, key=lambda name: skipped[name].until)
                 reason = Reason("deployment", cause="soonest", parts=(skipped[soonest].reason,))
                 if (permit := self._acquire({}, only=soonest, reason=reason)) is not None:
@@ -117,9 +117,9 @@ class RoutedCall:
     def _acquire(
         self, skipped: dict[str, Unavailable], only: str | None = None, reason: Reason | None = None
     ) -> Permit | None:
-        """Leave to call the first that is available; why the others are not goes to `skipped`.
+        """Get a permit for the first available deployment, or None; adds to `skipped` why others are not available.
 
-        `only`: this one, even if its circuit is open. `reason` stands in the place of its score.
+        `only`: this deployment, even if its circuit is open. `reason` replaces the reason of the ranking.
         """
         for choice in self._candidates(only):
             deployment = choice.deployment
@@ -155,10 +155,10 @@ class RoutedCall:
             self.balancing.emit(DeploymentChosen(call=call, alias=self.pool.alias, deployment=chosen, reason=reason))
 
     async def _wait(self, waits: list[Unavailable], skipped: Mapping[str, Unavailable]) -> None:
-        """Until one of them may be called.
+        """Wait until a deployment may be available.
 
         Raises:
-            ModelError: that is too late.
+            ModelError: the wait is too long, or longer than the time left.
         """
         seconds = max(0.0, min(u.until for u in waits) - self.balancing.health.clock())
         if is_too_long(seconds, self.balancing.time_left()):
@@ -174,14 +174,14 @@ class RoutedCall:
             await self.balancing.sleep(max(seconds, _POLL / 10))
 
     async def _race(self, permit: Permit) -> ModelResponse:
-        """Call it; where the alias has a hedge, a second one too when no answer comes: the first answer is taken."""
+        """Call the deployment, and after `pool.hedge` seconds without an answer a second one; the first answer wins."""
         if self.pool.hedge is None:
             return await self._call(permit, self.request)
         race = {asyncio.create_task(self._call(permit, self.request))}
         try:
             done, _ = await asyncio.wait(race, timeout=self.pool.hedge)
             if not done and (second := self._hedge(permit)) is not None:
-                # a stream of two answers at once could not be read
+                # two answers streamed at once would be mixed
                 race.add(asyncio.create_task(self._call(second, replace(self.request, stream=False))))
             return await _first_answer(race)
         finally:
@@ -195,14 +195,14 @@ class RoutedCall:
         return self._acquire({}, reason=Reason("deployment", cause="silent", source=silent.alias, wait=self.pool.hedge))
 
     async def _call(self, permit: Permit, request: ModelRequest) -> ModelResponse:
-        """Call this deployment once, and record how it went."""
+        """Call this deployment once, and record the outcome in its health."""
         began = self.balancing.timer.begin(request.call)
-        # the next deployment is called at once: waiting for this one helps only where it is the only one
+        # failover comes before retrying: only a single deployment is retried here
         retries = 0 if len(self.pool.members) > 1 else request.retries
         outcome: dict[str, Any] = {"sent": False}
         try:
             answer = await self.handler(replace(request, model=permit.alias, retries=retries))
-            if answer.age is None:  # else a cache gave it, or somebody else's call
+            if answer.age is None:  # else it came from a cache or a shared call
                 outcome = {
                     "tokens": answer.usage.total,
                     "written": answer.usage.output,
@@ -213,7 +213,7 @@ class RoutedCall:
             self.failed[permit.alias] = error
             self.tried.append((permit.alias, error))
             raise
-        except asyncio.CancelledError:  # in a race silence is a figure too
+        except asyncio.CancelledError:  # a hedged call: its duration so far counts
             outcome = self._durations(request, began) if permit.alias in self.racing else {}
             raise
         else:
@@ -222,7 +222,7 @@ class RoutedCall:
             self.balancing.health.release(permit, **outcome)
 
     def _durations(self, request: ModelRequest, began: float) -> dict[str, float]:
-        """Seconds it took, and until the first text: all of them where none came (a tool's call), 0 if not streamed."""
+        """Seconds of the call, and to its first text: the same if it had none (a tool call), 0 if not streamed."""
         first, now = self.balancing.timer.end(request.call)
         seconds = max(now - began, _TINY)
         if not request.stream:
@@ -230,10 +230,10 @@ class RoutedCall:
         return {"seconds": seconds, "first": seconds if first is None else max(first - began, _TINY)}
 
     async def _begin_round(self) -> None:
-        """Another round, for those whose trouble may pass.
+        """Begin another round with the deployments whose errors are transient.
 
         Raises:
-            ModelError: there is none.
+            ModelError: no round is left, or none of the errors is transient.
         """
         again = {name: e for name, e in self.failed.items() if e.transient or isinstance(e, EmptyReply)}
         retries = self.balancing.retry if self.request.retries is None else self.request.retries
@@ -249,7 +249,7 @@ class RoutedCall:
             del self.failed[name]
 
     def _final(self, error: ModelError | None = None) -> ModelError:
-        """The error that ends it, which names all that were tried; by default the last one that a fallback follows."""
+        """The error to raise, naming all deployments tried; by default the last one that allows a fallback."""
         if error is None:
             error = next((e for _, e in reversed(self.tried) if e.falls_back), self.tried[-1][1])
         if len(self.tried) > 1:
@@ -259,7 +259,7 @@ class RoutedCall:
 
 
 async def _first_answer(race: set[asyncio.Task[ModelResponse]]) -> ModelResponse:
-    """The answer that comes first; what has failed leaves the `race`, whose last error is raised."""
+    """Wait for the first answer. Failed calls are removed from `race`; if all fail, the last error is raised."""
     while True:
         done, _ = await asyncio.wait(race, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -272,5 +272,5 @@ async def _first_answer(race: set[asyncio.Task[ModelResponse]]) -> ModelResponse
 
 
 def _named(skipped: Mapping[str, Unavailable]) -> tuple[Reason, ...]:
-    """Why each of them was skipped."""
+    """The reason why each deployment was skipped, with its name."""
     return tuple(replace(u.reason, deployment=name) for name, u in skipped.items())

@@ -1,6 +1,6 @@
-"""Try transient failures again, as often and as late as is sensible; an event for each attempt.
+"""Retries transient failures with a growing wait, and emits an event for each attempt.
 
-A plain loop: tenacity would hide the two things that matter here, the event with its wait and the deadline.
+A plain loop and not tenacity, because each event needs the wait, and each wait the deadline.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarte
 
 @dataclass(slots=True)
 class Retry:
-    """At most `1 + retry` attempts. `time_left` is what the run still has, in seconds, None = no deadline.
+    """Makes at most `1 + retry` attempts. `time_left`: seconds until the run's deadline, None = no deadline.
 
-    Retry-After is honoured up to a minute; what takes longer fails at once, so that the fallback is asked.
+    Retry-After is honoured up to a minute; a longer wait fails at once, so that the fallback is called.
     """
 
     retry: int
@@ -59,7 +59,7 @@ class Retry:
                 self.emit(failed(error="cancelled", error_kind="cancelled", cost=_unknown(deployment)))
                 raise
             except Exception as error:
-                # one of ours, such as the budget's refusal, comes before anything is sent; a bug may come after
+                # our own errors (budget exceeded) are raised before anything is sent, other errors may be later
                 cost = 0.0 if isinstance(error, OrchError) else _unknown(deployment)
                 self.emit(failed(error=str(error) or type(error).__name__, error_kind=error_kind(error), cost=cost))
                 raise
@@ -74,7 +74,7 @@ class Retry:
             attempt += 1
 
     def _wait(self, error: ModelError, attempt: int) -> float | None:
-        """Seconds until the next attempt; None when there is none."""
+        """Seconds until the next attempt; None = no further attempt."""
         if not error.transient:
             return None
         asked = error.retry_after if isinstance(error, RateLimited) else None
@@ -83,5 +83,5 @@ class Retry:
 
 
 def _unknown(deployment: Deployment) -> float | None:
-    """The cost of tokens that nobody counted: nothing where tokens are free."""
+    """The cost of an unknown number of tokens: 0 if tokens are free, else None."""
     return 0.0 if prices.cost(deployment, Usage(input=1, output=1)) == 0 else None

@@ -1,6 +1,6 @@
-"""Serves the answer to the same question in other words. Just inside caching: an exact hit never gets here.
+"""Serves a stored answer to the same question in other words. Just inside caching: an exact hit does not get here.
 
-Off unless the request has `parts`. Trouble with the embedder or the store is a warning and a miss, never a failure.
+Off unless the request has `parts`. A failure of the embedder or the store is a warning and a miss.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A question, and the nearest entry without a difference: its match, stored answer and the threshold of now.
+    """A question, and the nearest entry without a difference: its match, stored answer and the current threshold.
 
-    All None: there is no such entry.
+    All three are None if there is no such entry.
     """
 
     question: EmbeddedQuestion
@@ -47,7 +47,7 @@ class _Candidate:
 
 @dataclass(slots=True)
 class SemanticCaching:
-    """`memory` has the questions; answers are in `cache`, where Caching stores them. `chance` draws the audits."""
+    """`memory` holds the questions, `cache` the answers, stored there by Caching. `chance` selects hits to audit."""
 
     memory: SemanticCache
     cache: Cache
@@ -79,14 +79,14 @@ class SemanticCaching:
         if match is None or match.difference:
             return _Candidate(question)
         stored = self.cache.get(match.entry.key)
-        # gone for all, and not in a server that cannot be asked just now
+        # the answer was removed; not only unreachable
         if stored is None and not getattr(self.cache, "away", False):
             self.memory.forget(match.entry.number)
         answer = None if stored is None else serialization.load_entry(stored, request.ttl, self.clock())
         return _Candidate(question) if answer is None else _Candidate(question, match, answer, self.memory.threshold())
 
     async def _hit(self, request: ModelRequest, handler: Handler, candidate: _Candidate) -> ModelResponse | None:
-        """The stored answer, if it reaches the threshold, the verifier agrees and no audit was drawn."""
+        """The stored answer if it reaches the threshold, the verifier agrees and it is not selected for an audit."""
         question, match, answer = candidate.question, candidate.match, candidate.answer
         if match is None or answer is None or not candidate.is_hit:
             return None
@@ -110,7 +110,7 @@ class SemanticCaching:
     async def _verified(
         self, request: ModelRequest, handler: Handler, question: EmbeddedQuestion, match: Match
     ) -> bool:
-        """Whether the verifier, if there is one, lets the hit pass. Its verdict on a pair is stored."""
+        """Whether the verifier, if there is one, accepts the hit. Its verdict on a pair is stored."""
         name = self.memory.policy.verifier
         if name is None:
             return True
@@ -120,13 +120,13 @@ class SemanticCaching:
             verification = verifier.request(request, name, match.entry.question.shown, question.question.shown)
             try:
                 same = verifier.says_same((await handler(verification)).text)
-            except OrchError:  # a verifier that does not answer has not agreed
+            except OrchError:  # no answer counts as a veto
                 return False
             await self._try("written", partial(self.memory.store.judged, *pair, same))
         return same
 
     def _store(self, request: ModelRequest, candidate: _Candidate, answer: ModelResponse) -> None:
-        """Add the question; and label the pair, if there was a stored answer to compare with."""
+        """Add the question; if there is a stored answer to compare with, label the pair."""
         now = self.clock()
         question, match, stored = candidate.question, candidate.match, candidate.answer
         if match is not None and stored is not None:
@@ -141,7 +141,7 @@ class SemanticCaching:
         self.memory.add(question, key(request, self.resolve(request.model)), now)
 
     async def _try(self, doing: str, action: Callable[[], T]) -> T | None:
-        """In a thread: it takes some 10 ms, and the event loop has other runs to serve."""
+        """Run `action` in a thread, since it takes about 10 ms; None and a warning if it fails."""
         try:
             return await asyncio.to_thread(action)
         except Exception as error:  # noqa: BLE001 - a damaged file, a missing extra, a foreign embedder: anything
@@ -150,7 +150,7 @@ class SemanticCaching:
 
 
 def _scope(request: ModelRequest, deployment: Deployment, equal: Mapping[str, str]) -> str:
-    """A hash of all that must be equal: the exact key with the prompt's frame in the place of its messages."""
+    """A hash of everything that must be equal: the exact cache key, with the prompt's frame instead of its messages."""
     frame = json.dumps([request.frame, sorted(equal.items())])
     blank = replace(request, messages=({"role": "user", "content": hashlib.sha256(frame.encode()).hexdigest()},))
     return key(blank, deployment)

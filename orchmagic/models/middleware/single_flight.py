@@ -1,4 +1,4 @@
-"""Sends one of several equal requests at the same time, and shares its answer. One instance serves a session."""
+"""Sends only one of several equal concurrent requests, and shares its answer. One instance serves a session."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from orchmagic.models.cache.key import key
 from orchmagic.models.types import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse
 from orchmagic.trace.events import CacheHit
 
-# How a flight ends: an answer, the endpoint's failure, or None: its call was stopped (cancelled, budget spent), and
-# one of the calls that wait sends the request instead.
+# The outcome of a request: an answer, a ModelError, or None if its call was stopped (cancelled, budget spent); then
+# one of the waiting calls sends the request instead.
 _Flight: TypeAlias = asyncio.Future[ModelResponse | ModelError | None]
 
 
 class SingleFlight:
-    """Requests under way, by key and timeout: a call with a minute must not fail with one that has a second."""
+    """Requests under way by key and timeout: a call with a long timeout must not share the failure of a short one."""
 
     def __init__(self) -> None:
         self._flying: dict[tuple[str, float | None], _Flight] = {}
 
     def holds(self, request: ModelRequest, deployment: Deployment) -> bool:
-        """Whether the same request is under way there, whose answer would be shared."""
+        """Whether the same request is under way at the deployment, so that its answer would be shared."""
         return request.cache != "off" and (key(request, deployment), request.timeout) in self._flying
 
     def of(self, resolve: Callable[[str], Deployment], emit: Emit) -> Middleware:
@@ -39,7 +39,7 @@ class SingleFlight:
                 # shielded: a cancelled waiter must not cancel what the others wait for
                 outcome = await asyncio.shield(flight)
                 if isinstance(outcome, ModelError):
-                    raise copy.copy(outcome)  # its own: the layers outside add to the text
+                    raise copy.copy(outcome)  # a copy, because outer layers change its text
                 if outcome is not None:
                     emit(CacheHit(call=request.call, age=0.0, usage=outcome.usage, cost=outcome.cost, shared=True))
                     return replace(outcome, age=0.0)

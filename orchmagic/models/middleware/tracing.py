@@ -1,4 +1,4 @@
-"""Say when a question begins and how it ends, whatever that end is."""
+"""Emits events when a model call starts and when it finishes, fails or is cancelled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchmagic.trace.events import CallFailed, CallFinished, CallStarted
 
 
 class Tracing:
-    """The outermost middleware; a call that answers with tool calls is shown as them."""
+    """Emits CallStarted, then CallFinished or CallFailed. If an answer has no text, its tool calls are the text."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit

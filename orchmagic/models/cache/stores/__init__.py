@@ -1,1 +1,1 @@
-"""Where answers are kept: one plug-in a file."""
+"""The built-in caches, one plug-in per file."""

@@ -1,4 +1,4 @@
-"""What diskcache may read and write here: text only, on one connection.
+"""Restricts diskcache to reading and writing text, on one connection.
 
 diskcache unpickles what it reads (CVE-2025-69872) and has no fixed release; its JSONDisk does not protect, since
 a planted row names its own mode. `TextDisk` reads and writes text and refuses every other mode. Never FanoutCache:
@@ -13,7 +13,7 @@ import re
 import sqlite3
 from typing import Any
 
-# heavy, and so is this module: nobody imports it before the first run
+# slow to import, and so is this module: it is imported at the first run
 from diskcache import Cache, Disk  # type: ignore[import-untyped]  # it ships no types
 from diskcache.core import DBNAME, MODE_RAW, MODE_TEXT, UNKNOWN  # type: ignore[import-untyped]  # as above
 
@@ -23,15 +23,15 @@ _FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")  # as d
 
 
 class RefusedError(Exception):
-    """What is stored, or is to be stored, is no text; no OSError, which diskcache would pass over in silence."""
+    """A stored value, or one to store, is not text. Not an OSError, because diskcache ignores those."""
 
 
 class GoneError(Exception):
-    """The file of an entry is not there: another process has just written a newer one, or it is lost."""
+    """The file of an entry is missing: another process has just replaced it, or it is lost."""
 
 
 class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
-    """Keys and values are text. No pickle is read or written, and no file that is not the cache's own is touched."""
+    """Accepts text keys and values only. Never reads or writes a pickle, or a file that is not the cache's own."""
 
     def put(self, key: object) -> Any:
         if not isinstance(key, str):
@@ -65,21 +65,21 @@ class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
     def _write(self, full_path: str, *how: object) -> Any:
         try:
             return super()._write(full_path, *how)
-        except OSError:  # a full disk: half a file would stay for ever
+        except OSError:  # a full disk: do not leave half a file
             with contextlib.suppress(OSError):
-                os.unlink(full_path)  # noqa: PTH108 - diskcache thinks in text
+                os.unlink(full_path)  # noqa: PTH108 - diskcache's paths are text
             raise
 
 
 class TextStore(Cache):  # type: ignore[misc]  # diskcache is untyped
-    """One connection for all threads, for callers that hold a lock. diskcache has one for each, which nobody closes.
+    """Uses one connection for all threads; callers hold a lock. (diskcache opens one per thread and never closes it.)
 
-    Nothing is mapped into memory: a file that is cut short would end the process (SIGBUS).
+    The file is not memory-mapped: a truncated file would end the process (SIGBUS).
     """
 
     _one: sqlite3.Connection | None = None
-    _owner = 0  # the process that opened it
-    _opened: tuple[int, int] | None = None  # what the path named then
+    _owner = 0  # id of the process that opened it
+    _opened: tuple[int, int] | None = None  # identity of the file at that time
 
     def __init__(self, folder: str, timeout: float, size: int) -> None:
         self._file = f"{folder}/{DBNAME}"
@@ -91,7 +91,7 @@ class TextStore(Cache):  # type: ignore[misc]  # diskcache is untyped
 
     @property
     def moved(self) -> bool:
-        """Whether the file at this path is another one than the one that is open, or none at all."""
+        """Whether the open file was replaced or removed at its path."""
         return self._opened is not None and self._opened != file_identity(self._file)
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class TextStore(Cache):  # type: ignore[misc]  # diskcache is untyped
             connection.close()
 
     def undo(self) -> None:
-        """End what could not be ended: diskcache leaves a transaction open whose COMMIT failed, on a full disk say."""
+        """Roll back an open transaction: diskcache leaves it open if COMMIT fails, for example on a full disk."""
         self._txn_id = None
         if self._one is not None and self._one.in_transaction:
             with contextlib.suppress(sqlite3.Error):

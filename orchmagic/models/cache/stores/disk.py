@@ -1,4 +1,4 @@
-"""The default cache: diskcache on a private folder, JSON text only (see `_text_disk.py` for what it must not do)."""
+"""The default cache: diskcache in a private folder, JSON text only (`_text_disk.py` says why)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from orchmagic.storage.database import is_damaged, is_log_without_file, may_be_d
 
 T = TypeVar("T")
 
-_SIZE = 2**30  # bytes; the least recently stored answers go first
-_LOCKED = 5.0  # seconds to wait for another process that writes
+_SIZE = 2**30  # bytes; the oldest answers are removed first
+_LOCKED = 5.0  # seconds to wait while another process writes
 _AGAIN = 60.0  # seconds until a folder that could not be opened is tried again
-_LOOKS = 3  # at an entry whose file is replaced just now
-_ORPHAN = 3600.0  # seconds; an older file that no entry names was left by a process that died
-_SUM = 8  # letters of the checksum
+_LOOKS = 3  # attempts to read an entry whose file is being replaced
+_ORPHAN = 3600.0  # seconds; an older file without an entry was left by a killed process
+_SUM = 8  # hex digits of the checksum
 
-# whatever a full disk, a foreign owner or a planted row makes sqlite3, diskcache and json raise
+# the errors of sqlite3, diskcache and json for a full disk, another owner or a manipulated row
 _TROUBLE = (
     sqlite3.Error, Timeout, RefusedError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError,
 )  # fmt: skip  # one line each says no more
@@ -39,11 +39,11 @@ _TABLES = frozenset({"Cache", "Settings"})
 
 
 class DiskCache:
-    """Answers in `folder` (mode 0700), shared by all kernels of this user. `size` in bytes.
+    """Stores answers in `folder` (mode 0700), shared by all kernels of this user. `size` in bytes.
 
-    What cannot be read is a miss, and so is an answer whose checksum is wrong; a damaged
-    file is moved to `damaged/` and a new one begun, which all kernels find at their next use; a folder that cannot
-    be opened is tried again after a minute, or after `close`. Each of these is one CacheWarning.
+    An unreadable answer or one with a wrong checksum is a miss. A damaged file is moved to `damaged/` and replaced by
+    a new one, which other kernels find at their next use. A folder that cannot be opened is tried again after a
+    minute, or after `close`. Each of these causes one CacheWarning.
     """
 
     def __init__(self, folder: Path, size: int = _SIZE, clock: Callable[[], float] = time.monotonic) -> None:
@@ -104,12 +104,12 @@ class DiskCache:
             ) from error
 
     def _healing(self, action: Callable[[TextStore], T]) -> T:
-        """Do it; when the file turns out to be damaged, do it on a fresh one."""
+        """Run `action`; if the file is damaged, move it away and run `action` on a new one."""
         with self._lock:
             try:
                 return action(self._opened())
             except (sqlite3.Error, Timeout, OSError) as error:
-                gone = self._store is not None and self._store.moved  # another was faster
+                gone = self._store is not None and self._store.moved  # another process has replaced it
                 if self._store is not None:
                     self._store.undo()
                 if not gone and not self._healed(_cause(error)):
@@ -129,7 +129,7 @@ class DiskCache:
                         self._move_aside(f"{DBNAME} is gone")
                     self._store = TextStore(str(self.folder), _LOCKED, self._size)
             except (sqlite3.OperationalError, OSError):
-                self._given_up = self._clock() + _AGAIN  # a try at every call could take as long as this one
+                self._given_up = self._clock() + _AGAIN  # else every call could wait as long as this one
                 raise
             self._given_up = None
         return self._store
@@ -140,7 +140,7 @@ class DiskCache:
             store.close()
 
     def _healed(self, error: BaseException) -> bool:
-        """Whether it was damage, which is out of the way now."""
+        """Move the file away if it is damaged; whether it was."""
         if not may_be_damage(error):
             return False
         with process_lock(self._lock_file):
@@ -150,7 +150,7 @@ class DiskCache:
         return damage
 
     def _move_aside(self, why: str) -> None:
-        """Into `damaged/`, where only the last such file is kept."""
+        """Move the files to `damaged/`, replacing those of an earlier failure."""
         aside = self.folder / "damaged"
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(aside)
@@ -162,9 +162,9 @@ class DiskCache:
         self._complain("heal", f"the cache in {self.folder} is damaged ({why}): moved to {aside}, begun anew")
 
     def _sweep(self) -> None:
-        """Delete what processes left that died between a file and its entry."""
+        """Delete value files without an entry, left by processes that were killed while writing."""
         for file in self.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*.val"):
-            with contextlib.suppress(OSError):  # somebody else may do the same
+            with contextlib.suppress(OSError):  # another process may delete it too
                 if time.time() - file.stat().st_mtime > _ORPHAN:
                     file.unlink()
 
@@ -194,7 +194,7 @@ def _object(key: str, signed: str | None) -> dict[str, Any] | None:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What SQLite said; diskcache says Timeout, and nothing more, of whatever keeps it from beginning to write."""
+    """The SQLite error behind `error`: diskcache raises a bare Timeout if it cannot begin to write."""
     inner = error.__context__ if isinstance(error, Timeout) else None
     return inner if isinstance(inner, sqlite3.Error) else error
 

@@ -1,4 +1,4 @@
-"""A cache that lives as long as the process."""
+"""An in-memory cache, lost when the process ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from orchmagic.models.cache import CachePlug
 
-_ENTRIES = 10_000  # then the oldest go first
+_ENTRIES = 10_000  # at most; the oldest are removed first
 
 
 class MemoryCache:
-    """Answers in a dict, as JSON text: what is read can be changed without changing what is stored."""
+    """Stores answers in a dict, as JSON text, so that changing a value that was read does not change the stored one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, entries: int = _ENTRIES) -> None:
         self._entries_by_key: dict[str, tuple[str, float | None]] = {}

@@ -1,8 +1,8 @@
-"""Answers in Redis or Valkey, shared by machines: `cache_url = "redis://host:6379/0"`. JSON text only.
+"""A cache in Redis or Valkey, shared by machines: `cache_url = "redis://host:6379/0"`. JSON text only.
 
-Every key begins with `orchmagic:answer:`, and no other is read, counted or removed. A server that is slow or gone
+Every key begins with `orchmagic:answer:`; other keys are never read, counted or removed. A slow or unreachable server
 costs one wait of about a second and one CacheWarning; then it is skipped for some seconds (circuit open). The URL may
-hold a password: messages show its host alone.
+contain a password, so messages show its host alone.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ T = TypeVar("T")
 _PREFIX = "orchmagic:answer:"
 _TIMEOUT = 1.0  # seconds for a connection, and for each reply
 _SKIPPED = 5.0  # seconds that a server is skipped after it failed
-_BATCH = 1000  # keys that are counted or removed at once
-_CLIENT = {"valkey": "redis", "valkeys": "rediss"}  # schemes that the client calls by another name
+_BATCH = 1000  # keys counted or removed per command
+_CLIENT = {"valkey": "redis", "valkeys": "rediss"}  # our URL schemes and the client's
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
 class RedisCache:
-    """Answers behind `url`; the server forgets them when their time is over. `clock` in seconds.
+    """Stores answers on the server at `url`, which expires them itself. `clock` in seconds.
 
-    What cannot be read is a miss. Made without asking the server. `stats` looks at every key of the database.
+    An unreadable answer is a miss. The constructor does not connect. `stats` scans every key of the database.
 
     Raises:
         SettingsError: the URL cannot be read, or the client is not installed.
@@ -50,7 +50,7 @@ class RedisCache:
 
     @property
     def away(self) -> bool:
-        """Whether the server failed a moment ago: a key that is missing now may be there."""
+        """Whether the circuit is open: the server failed in the last seconds, so a miss may not be a missing key."""
         return self._clock() < self._skipped_until
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -106,9 +106,9 @@ class RedisCache:
             ) from None
 
     def _greet(self) -> None:
-        """See once, and again after each failure, that the server answers.
+        """Ping the server before the first use, and again after each failure.
 
-        In a thread of its own: the look-up of an unknown name can hang for longer than any timeout of a socket.
+        In its own thread: the DNS look-up of an unknown host can take longer than any socket timeout.
         """
         with self._lock:
             greeting = self._greeting
@@ -120,14 +120,14 @@ class RedisCache:
     def _ping(self, greeting: Future[None]) -> None:
         try:
             self._client.ping()
-        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised again by the waiting caller
             greeting.set_exception(error)
         else:
             self._complain.over("away")
             greeting.set_result(None)
 
     def _open_circuit(self, error: BaseException, *, quietly: bool = False) -> None:
-        """Open the circuit for a while, so that not every call waits for a server that does not answer."""
+        """Open the circuit, so that not every call waits for a server that does not answer."""
         with self._lock:
             self._skipped_until = self._clock() + _SKIPPED
             if self._greeting is not None and self._greeting.done():
@@ -147,13 +147,13 @@ def _object(text: bytes | None) -> dict[str, Any] | None:
 
 
 def _names(client: Any) -> list[list[bytes]]:
-    """The keys of all answers, some at a time."""
+    """The keys of all answers, in batches."""
     names = list(client.scan_iter(match=f"{_PREFIX}*", count=_BATCH))
     return [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
 
 
 def _lengths(client: Any, names: list[bytes]) -> list[int]:
-    """Bytes of those that are text and still there."""
+    """Sizes in bytes of the values that still exist and are text."""
     asking = client.pipeline(transaction=False)
     for name in names:
         asking.strlen(name)
@@ -165,13 +165,13 @@ def _first_line(error: BaseException) -> str:
 
 
 def _place(url: str) -> str:
-    """The URL without what is secret in it: no user, no password, no options."""
+    """The URL without user, password and options, for messages."""
     try:
         parts = urlsplit(url)
         scheme, host, port, path = parts.scheme.lower(), parts.hostname, parts.port, parts.path
     except ValueError:
         raise _unreadable() from None
-    # what an unescaped / # ? @ of a password has pushed to the wrong side must not be taken for a host or shown
+    # an unescaped / # ? @ in a password moves part of it into host, path or query: refuse, and do not show it
     if parts.fragment or "@" in path + parts.query or "@" in (parts.netloc.rpartition("@")[0]):
         raise _unreadable()
     if scheme == "unix":
@@ -192,7 +192,7 @@ def _unreadable() -> SettingsError:
 
 
 def _client(url: str) -> tuple[Any, tuple[type[Exception], ...], tuple[type[Exception], ...]]:
-    """(client, errors of a server that is away, errors of one that refuses or of what is stored)."""
+    """(client, errors of an unreachable server, errors of a refused command or an unreadable value)."""
     try:
         import redis  # noqa: PLC0415 - an extra
         from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
@@ -204,18 +204,18 @@ def _client(url: str) -> tuple[Any, tuple[type[Exception], ...], tuple[type[Exce
     try:
         pool = redis.ConnectionPool.from_url(
             f"{_CLIENT.get(scheme, scheme)}://{rest}",
-            protocol=2,  # every Redis and Valkey speaks it, and it costs no greeting
+            protocol=2,  # every Redis and Valkey speaks it, and it needs no handshake
             driver_info=None,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
-            # else three more times, and seconds in between; what was closed while idle the pool notices itself
+            # the default is three more attempts, seconds apart; the pool itself detects idle connections that closed
             retry=Retry(NoBackoff(), 0),
         )
-        pool.connection_class(**pool.connection_kwargs)  # options that the client does not know show only now
+        pool.connection_class(**pool.connection_kwargs)  # unknown options raise only here
     except (ValueError, TypeError, redis.RedisError):  # the text may hold a part of the password
         raise _unreadable() from None
     away = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
-    # whatever a full server, a forbidden command or a planted value raises
+    # the errors of a full server, a forbidden command or a manipulated value
     return redis.Redis(connection_pool=pool), away, (redis.RedisError, ValueError, TypeError, RecursionError)
 
 
