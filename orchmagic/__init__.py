@@ -1,7 +1,7 @@
 """orchmagic: one notebook cell is one LLM orchestration pattern.
 
-`%load_ext orchmagic`, then `%%chain` and its siblings. Importing this package imports nothing heavy; public
-names load when they are first used.
+`%load_ext orchmagic` adds `%%chain` and the other cell magics. Importing this package imports nothing heavy; public
+names are imported at their first use.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """`%load_ext orchmagic`."""
+    """Registers the magics (called by `%load_ext orchmagic`)."""
     from orchmagic.notebook.magics import load  # noqa: PLC0415 - only IPython needs it
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """`%unload_ext orchmagic`: stop what runs, take the magics away."""
+    """Cancels active runs and removes the magics (called by `%unload_ext orchmagic`)."""
     from orchmagic.notebook.magics import unload  # noqa: PLC0415 - as above
 
     unload(shell)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when all went well."""
+    """Runs the command line and returns its exit code: 0 for success."""
     parser = argparse.ArgumentParser(prog="python -m orchmagic", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="execute a notebook twice and sum up every run")

@@ -1,34 +1,34 @@
-"""Every error raised on purpose. Text is for people, attributes are for programs.
+"""Defines all exceptions that orchmagic raises. Messages are for people, attributes for programs.
 
 OrchError
-├── CellError                 the cell cannot be read: one line per problem, with caret and what to write
-├── SettingsError             an unknown alias, an unset key, a missing extra
-├── InputError                a value that the run needs is missing or cannot travel as JSON
+├── CellError                 the cell is invalid: one line per problem, with caret and fix
+├── SettingsError             an unknown alias, a missing API key, a missing extra
+├── InputError                an input is missing or is not JSON serialisable
 ├── ModelError                a model call failed; `transient` (retry it?) and `falls_back` (try the next model?)
 │   ├── RateLimited           429                              transient   falls back   .retry_after
 │   ├── ServerFailed          5xx                              transient   falls back
 │   ├── CallTimeout           no answer in time                transient   falls back   tokens may have been spent
 │   ├── ConnectionLost        refused, reset, cut mid-stream   transient   falls back   tokens may have been spent
 │   ├── QuotaExhausted        402, "insufficient quota"                    falls back
-│   ├── NoDeployment          none of an alias fits, or can be asked now   falls back
-│   ├── UnusableReply         also a tool call that the endpoint cannot read   falls back
+│   ├── NoDeployment          no deployment is suitable or available       falls back
+│   ├── UnusableReply         or the endpoint cannot parse a tool call     falls back
 │   │   ├── EmptyReply
 │   │   ├── TruncatedReply    finish_reason "length"
 │   │   └── RefusedReply      a refusal or a content filter
 │   └── RequestRejected       400, 401, 403, 404, 422: no retry and no fallback helps
-├── OutputError               the reply does not fit the declared output, after every re-ask
-├── GuardBlocked              a guard's rule stopped a question, an answer or a tool's result
-├── BudgetExceeded            the next call could pass the run's limit of tokens or money
-├── RunError                  why a run stopped; ends the run, is not always a failure
+├── OutputError               no reply matches the declared output type, after all attempts
+├── GuardBlocked              a guard rule blocked a prompt, a reply or a tool result
+├── BudgetExceeded            the next call could exceed the run's limit of tokens or money
+├── RunError                  ends a run early; not always a failure
 │   ├── GateFailed            status failed
 │   ├── Stopped               `else stop "why"`: status done
-│   ├── Capped                iterations, steps, time: status capped
+│   ├── Capped                limit of iterations, steps or time: status capped
 │   ├── Waiting               a person must answer: status waiting
 │   └── CodeFailed            an expression or notebook function raised: status failed
-├── WriteUnknown              a write was begun and nobody knows how it ended: it is not tried again
-├── StoreError                what must be recorded before it is done cannot be recorded
-├── ExportError               the graph cannot leave the notebook as it is
-└── WeightsError              the local model's files are missing, or are not the ones that were pinned
+├── WriteUnknown              a write began and its outcome is unknown: it is not repeated
+├── StoreError                a record that must precede an action cannot be written
+├── ExportError               the graph cannot be exported as a module
+└── WeightsError              the local model's files are missing or do not match their pinned hashes
 """
 
 from __future__ import annotations
@@ -43,28 +43,28 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-_HERE = str(Path(__file__).parent)  # where our own frames are
+_HERE = str(Path(__file__).parent)  # traceback frames below this folder are ours
 
 
 class OrchError(Exception):
-    """Base of all errors that orchmagic raises on purpose; `str(error)` is what a person reads."""
+    """Base class of all orchmagic exceptions; `str(error)` is the user's message."""
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows: the line of the person's own code that led here, and the text."""
+        """Returns IPython's traceback: the line of the user's code that led here, and the message."""
         frames = traceback.extract_tb(self.__traceback__)
         theirs = list(takewhile(lambda frame: not frame.filename.startswith(_HERE), frames))[-1:]
         return [*(f"line {f.lineno}: {f.line}" for f in theirs), f"{type(self).__name__}: {self}"]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when a known name is close to `word`, else the empty string."""
+    """Returns `; did you mean 'x'?` if a known name is close to `word`, else ""."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a cell: where, what was found, what to write.
+    """One problem in a cell: position, what was found, what to write instead.
 
     `line` counts from 1 and the magic line is line 1; `column` counts characters from 0.
     """
@@ -83,7 +83,7 @@ class Problem:
 
 
 class CellError(OrchError):
-    """The cell cannot be read. `problems` holds all that is wrong with it, in the order of the text."""
+    """The cell is invalid. `problems` lists all its problems in text order."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.line, p.column)))
@@ -91,17 +91,17 @@ class CellError(OrchError):
 
 
 class SettingsError(OrchError):
-    """A setting, alias, key or installed extra is missing or wrong."""
+    """A setting, alias, API key or installed extra is missing or wrong."""
 
 
 class InputError(OrchError):
-    """A value that the run needs is missing, or cannot travel as JSON."""
+    """An input of the run is missing or is not JSON serialisable."""
 
 
 class ModelError(OrchError):
-    """A model call failed. `model` and `provider` name who failed, `status` is the HTTP status if any.
+    """A model call failed at `model` of `provider`. `status` is the HTTP status, None without one.
 
-    `attempts` is how often it was tried in vain; whoever retries sets it.
+    `attempts` is the number of failed attempts; the retry layer sets it.
     """
 
     transient = False
@@ -117,7 +117,7 @@ class ModelError(OrchError):
 
 
 class RateLimited(ModelError):
-    """The endpoint asks to slow down; `retry_after` is in seconds, None when it did not say."""
+    """The endpoint's rate limit was reached; `retry_after` is in seconds, None if not given."""
 
     transient = True
     falls_back = True
@@ -143,7 +143,7 @@ class ServerFailed(ModelError):
 
 
 class CallTimeout(ModelError):
-    """No complete answer in time."""
+    """The answer was not complete within the timeout."""
 
     transient = True
     falls_back = True
@@ -151,7 +151,7 @@ class CallTimeout(ModelError):
 
 
 class ConnectionLost(ModelError):
-    """The endpoint cannot be reached, or the connection broke, perhaps in mid-answer."""
+    """The endpoint cannot be reached, or the connection broke, perhaps during an answer."""
 
     transient = True
     falls_back = True
@@ -159,22 +159,22 @@ class ConnectionLost(ModelError):
 
 
 class QuotaExhausted(ModelError):
-    """The account behind the key has nothing left: waiting does not help, another model may."""
+    """The account of the API key has no quota left: a retry does not help, a fallback may."""
 
     falls_back = True
 
 
 class NoDeployment(ModelError):
-    """None of the deployments of an alias can do what is asked, or none can be asked in time; nothing was sent."""
+    """No deployment of an alias supports the request or is available in time; nothing was sent."""
 
     falls_back = True
 
 
 class UnusableReply(ModelError):
-    """The endpoint answered and charged, but the answer cannot be used, or the endpoint could not read it itself.
+    """The endpoint charged for an answer that cannot be used, or that the endpoint could not parse itself.
 
-    `usage` is an `events.Usage` (untyped here: this room imports no other) and `cost` US dollars: what the
-    answer spent all the same; None when unknown.
+    `usage` is an `events.Usage` (untyped, as this module imports no other of the package), `cost` is in US
+    dollars. Both are None if unknown.
     """
 
     falls_back = True
@@ -195,11 +195,11 @@ class UnusableReply(ModelError):
 
 
 class EmptyReply(UnusableReply):
-    """Neither text nor tool calls."""
+    """The reply has neither text nor tool calls."""
 
 
 class TruncatedReply(UnusableReply):
-    """Cut off at the token limit (`finish_reason` is "length")."""
+    """The reply was cut off at the token limit (`finish_reason` is "length")."""
 
 
 class RefusedReply(UnusableReply):
@@ -207,11 +207,11 @@ class RefusedReply(UnusableReply):
 
 
 class RequestRejected(ModelError):
-    """The request or the key is wrong (400, 401, 403, 404, 422): neither retry nor fallback helps."""
+    """The request or the API key is invalid (400, 401, 403, 404, 422): neither retry nor fallback helps."""
 
 
 class OutputError(OrchError):
-    """A reply does not fit the declared output. `reply` is the last reply's text."""
+    """No reply matches the declared output type. `reply` is the last reply's text."""
 
     def __init__(self, message: str, *, reply: str = "") -> None:
         super().__init__(message)
@@ -219,7 +219,7 @@ class OutputError(OrchError):
 
 
 class GuardBlocked(OrchError):
-    """A rule says block: the text went no further. `where` is input, output or tools; what was found is not shown."""
+    """A guard rule blocked a text. `where` is input, output or tools; the message does not quote the text."""
 
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(message)
@@ -227,7 +227,7 @@ class GuardBlocked(OrchError):
 
 
 class BudgetExceeded(OrchError):
-    """The next call could pass the limit of `budget` (the run's, or an inner orchestration's); it was not made."""
+    """The next call could exceed `budget` (of the run or an inner orchestration), so it was not made."""
 
     def __init__(self, message: str, *, budget: object = None) -> None:
         super().__init__(message)
@@ -235,7 +235,7 @@ class BudgetExceeded(OrchError):
 
 
 class RunError(OrchError):
-    """Why a run stopped before its end. `node` names the step."""
+    """A run stopped before its end. `node` is the name of the step."""
 
     def __init__(self, message: str, *, node: str = "") -> None:
         super().__init__(message)
@@ -243,7 +243,7 @@ class RunError(OrchError):
 
 
 class GateFailed(RunError):
-    """A gate's expression was false and nothing was left to try."""
+    """A gate's expression was false and no retry was left."""
 
 
 class Stopped(RunError):
@@ -253,7 +253,7 @@ class Stopped(RunError):
 class Capped(RunError):
     """The run reached a limit of iterations, steps or time; its partial result is kept.
 
-    `whose` is the context whose limit it was (untyped: this room imports no other), None for the innermost one.
+    `whose` is the `Context` that has the limit (untyped, as above), None for the innermost one.
     """
 
     def __init__(self, message: str, *, node: str = "", whose: object = None) -> None:
@@ -262,9 +262,9 @@ class Capped(RunError):
 
 
 class Waiting(RunError):
-    """A person must answer before the run can go on: for one of `choices` about `value`, or in their own words.
+    """The run waits for a person: for one of `choices` about `value`, or for free text without choices.
 
-    `tool` names the tool whose call is to be approved, if it is one.
+    `tool` is the name of the tool if the question is the approval of a tool call.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class Waiting(RunError):
 
     @property
     def key(self) -> str:
-        """What was asked, as a hash: an answer to another question is none to this one."""
+        """A SHA-256 of the question, so that an answer is never used for a different question."""
         whole = json.dumps([self.question, self.choices, self.value], default=str)
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -289,24 +289,24 @@ class CodeFailed(RunError):
 
 
 class WriteUnknown(OrchError):
-    """A tool that writes was begun before, and its end is unknown; it was not run."""
+    """A write with this key began before and its outcome is unknown; it was not run again."""
 
 
 class StoreError(OrchError):
-    """What must be on disk before the run may go on cannot be written."""
+    """A record that must be on disk before the run continues cannot be written."""
 
 
 class ExportError(OrchError):
-    """The graph cannot leave the notebook as it is; says what stands in the way."""
+    """The graph cannot be exported as a module; the message says why."""
 
 
 class WeightsError(OrchError):
-    """The local model's weights are missing, or are not the ones that were pinned."""
+    """The local model's weights are missing or do not match their pinned hashes."""
 
 
 def error_kind(error: BaseException) -> str:
-    """What kind of error it is, in few values that quote nobody: an HTTP status ("429"), "timeout", "connection", else
-    the name of its class; of a step whose code or items failed, that of the failure itself.
+    """Returns a short kind without user data: an HTTP status ("429"), "timeout", "connection" or the class name.
+    For a step whose code or items failed, it is the kind of the cause.
     """
     if isinstance(error, RunError) and error.__cause__ is not None:
         return error_kind(error.__cause__)

@@ -1,1 +1,1 @@
-"""Runs a graph: compiled to LangGraph, node by node, recorded, paused and resumed."""
+"""Runs graphs: compiles them to LangGraph, executes their nodes, records, pauses, resumes and replays runs."""

@@ -1,4 +1,4 @@
-"""Where a branch sends a run, and why."""
+"""Chooses the next node at a branch and records the reason."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchmagic.trace.events import Decided
 from orchmagic.trace.reasons import Reason, because
 
 EXITS = {FAIL: GateFailed, STOP: Stopped, CAP: Capped}
-"""The targets that end a run, by what is raised for them."""
+"""Branch targets that end the run, each with the exception to raise."""
 _WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
 
 
 async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
-    """(target, why) of a branch: the first arm whose label fits and whose limit is not used up."""
+    """Returns (target, reason) of the first arm whose label matches and whose limit is not reached."""
     seen = scope(state, ctx)
     value = await evaluate(link.on, seen, link.source)
     visits = state.get("visits", {}).get(link.source, 0)
@@ -36,7 +36,7 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
 
 
 def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, object], ctx: Context) -> Reason | None:
-    """Why the run goes where it goes; None when there is nothing to say (a gate that holds, a loop's end)."""
+    """The reason for the choice; None for a gate that passed and for the end of a loop."""
     source = ctx.graph.node(link.source)
     if isinstance(source, Code) and source.gate:
         return None if value else _gate_reason(link, arm, source, seen)
@@ -64,12 +64,12 @@ def _gate_reason(link: Branch, arm: Arm | None, source: Code, seen: Mapping[str,
 
 
 def _part(value: object, name: str) -> Any:
-    """A value beside the label of a router: an attribute of a model's reply, a key of code's dict."""
+    """Another value of a router's result: an attribute of a model's reply, or a key of a dict from code."""
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def _code_text(value: object, name: str) -> str:
-    """What code gives as a reason for its choice; in a model's reply these names mean other things."""
+    """A reason in a dict from code, else ""; in a model's reply the name may have another meaning."""
     return str(value.get(name) or "") if isinstance(value, dict) else ""
 
 

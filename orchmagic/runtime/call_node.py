@@ -1,4 +1,4 @@
-"""Ask a model for one value: render, ask, read; if a reply does not fit, ask again with what is wrong."""
+"""Executes a call node: renders the prompt, calls the model, parses the reply; retries with the parse error."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ from orchmagic.runtime.context import Context, State
 from orchmagic.trace.events import ReplyRepaired
 
 Message = dict[str, Any]
-_HERE: Message = {"role": "", "content": ""}  # between the turns before a prompt and those after it
+_HERE: Message = {"role": "", "content": ""}  # placeholder for the prompt among the other messages
 
 
 @dataclass(frozen=True, slots=True)
 class PromptVariables:
-    """The values that are filled into a prompt, apart from all the rest.
+    """The variable values of a prompt, separate from its fixed text.
 
-    The semantic cache compares the values only: a long shared instruction would make any two prompts look alike.
-    `parts` are the values by name, as text; `frame` is everything else. Together they make the
-    messages.
+    The semantic cache compares the values only: a long shared instruction makes all prompts similar.
+    `parts` are the values by name, as text; `frame` is everything else. Together they give the messages.
     """
 
     frame: str
@@ -39,7 +38,7 @@ class PromptVariables:
 
 @dataclass(frozen=True, slots=True)
 class CallPrompt:
-    """What one visit of a call asks: once, or once per vote. `varied`: what the semantic cache compares."""
+    """The prompt of one visit of a call node, or of one vote. `varied` is what the semantic cache compares."""
 
     node: Call
     span: str
@@ -51,21 +50,21 @@ class CallPrompt:
 
 @dataclass(frozen=True, slots=True)
 class CallReply:
-    """`message` is what the model added to the transcript; with tool calls there is no value yet."""
+    """The parsed value (None if the model calls tools), and the `message` to append to the transcript."""
 
     value: Any
     message: Message
 
 
 def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> CallPrompt:
-    """The messages of a call: prompt, earlier turns of the thread, transcript, and the check of a failed gate."""
+    """Builds the messages of a call: prompt, earlier turns of the thread, transcript, feedback of a failed gate."""
     prompt = [{"role": m.role, "content": images.content(template.render(m.text, seen))} for m in node.messages]
     leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
     thread = [dict(m) for m in ctx.thread]
     own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
     ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
-    is_compared = not node.tools and _cache_policy(node, ctx).how == "semantic"  # a step with tools never is
+    is_compared = not node.tools and _cache_policy(node, ctx).how == "semantic"  # never with tools
     varied = prompt_variables(node.messages, [*thread, _HERE, *own], seen) if is_compared else None
     return CallPrompt(node, span, messages, model=_rung(node, span), varied=varied)
 
@@ -73,14 +72,14 @@ def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object],
 def prompt_variables(
     prompt: Sequence[template.Message], around: Sequence[Mapping[str, Any]], seen: Mapping[str, object]
 ) -> PromptVariables | None:
-    """The values that the templates of `prompt` take from `seen`; `around` are messages that are no template.
+    """The values that the templates of `prompt` take from `seen`; `around` are the messages without templates.
 
-    None when a value is no text that says all of it (a function, an image), or there is no value at all.
+    None if there is no value, or if one cannot be compared as text (a function, an image).
     """
     names = sorted({name for message in prompt for name in template.names(message.text)})
     try:
         parts = {name: as_text(seen[name]) for name in names}
-    except (KeyError, TypeError, ValueError):  # rendering tells the user
+    except (KeyError, TypeError, ValueError):  # rendering reports it
         return None
     if not parts or any(not isinstance(m.get("content"), str) for m in around):
         return None
@@ -93,10 +92,10 @@ def _cache_policy(node: Call, ctx: Context) -> CachePolicy:
 
 
 async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
-    """One value.
+    """Calls the model until a reply matches the output type.
 
     Raises:
-        OutputError: no reply fitted, in as many attempts as the step has.
+        OutputError: no reply matches after all attempts of the step.
         ModelError: no model answered.
     """
     node, messages = prompt.node, list(prompt.messages)
@@ -113,7 +112,7 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
                 raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
             wrong = {"role": "user", "content": REASK.format(error=error)}
             messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
-            request = replace(request, parts=None, frame="")  # what is wrong with a reply is no question
+            request = replace(request, parts=None, frame="")  # retries with feedback skip the semantic cache
             continue
         if repaired:
             ctx.emit(ReplyRepaired(call=call, what=repaired))
@@ -123,7 +122,7 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
 
 
 def _rung(node: Call, span: str) -> str | None:
-    """The model of this visit, when the node climbs a ladder of them."""
+    """The model for this visit of a node with a ladder of models; None without a ladder."""
     if not node.ladder:
         return None
     visit = int(span.rpartition("#")[2].partition("/")[0])
@@ -166,7 +165,7 @@ def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType
 
 
 def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:
-    """Those of the models that take images.
+    """The models that accept images.
 
     Raises:
         InputError: none does; nothing was sent.
@@ -199,7 +198,7 @@ def _assistant(response: ModelResponse) -> Message:
 
 
 def _again(node: Call, state: State, ctx: Context) -> list[Message]:
-    """After a failed gate: the last answer of the step, and the check that it did not pass."""
+    """The feedback messages after a failed gate: the step's last answer and the failed check."""
     checks = state.get("feedback", {}).get(node.name)
     if not checks:
         return []

@@ -1,4 +1,4 @@
-"""Reads the text of a cell: parsed, lowered to a graph by its pattern, and checked."""
+"""Parses the text of a cell, lowers it to a graph with its pattern, and checks the graph."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from orchmagic.runtime.services import Services
 
 @dataclass(frozen=True, slots=True)
 class CellDefinition:
-    """What a cell defines: its graph, and the options of its magic line."""
+    """The graph that a cell defines, and the options of its magic line."""
 
     definition: Graph
     options: RunOptions
 
     def step(self, name: str) -> CellDefinition:
-        """One step on its own; other steps that it reads become inputs.
+        """The definition of a single step; the values of other steps that it reads become inputs.
 
         Raises:
             InputError: there is no such step.
@@ -34,16 +34,16 @@ class CellDefinition:
 
 
 class CellReader:
-    """Reads cells by the settings of now."""
+    """Reads cells with the current settings."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def read(self, pattern: str, line: str, body: str, namespace: Mapping[str, object]) -> CellDefinition:
-        """The definition of a cell; other orchestrations that it names are looked up in `namespace`.
+        """Reads a cell; orchestrations that it uses are looked up in `namespace`.
 
         Raises:
-            CellError: with everything that is wrong with the cell.
+            CellError: the cell has problems; lists all of them.
         """
         plug = PATTERNS.get(pattern)
         options = parse_options(pattern, line, plug.options)
@@ -54,13 +54,13 @@ class CellReader:
         return CellDefinition(graph, options)
 
     def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
-        """The definition of a cell's whole text, or, by a `name` such as "triage.extract", that step of it alone."""
+        """Reads the whole text of a cell; a `name` such as "triage.extract" selects that step only."""
         cell = self.read(*split(source), namespace)
         _, _, step = name.rpartition(".")
         return cell.step(step) if name == f"{cell.definition.name}.{step}" else cell
 
     def current(self, graph: Graph) -> Graph:
-        """The graph with the orchestrations that it names as they are now: a cell below may have been edited."""
+        """The graph with the current definitions of its inner orchestrations, whose cells may have changed."""
         namespace = self._services.namespace
         inner = {g.name: g for g in nested(graph)}
         now = {n: definition(namespace.get(n)) for n in inner}
@@ -70,7 +70,7 @@ class CellReader:
 
 
 def split(source: str) -> tuple[str, str, str]:
-    """(magic, line, body) of the text of a cell."""
+    """Splits the text of a cell into (magic, line, body)."""
     head, _, body = source.partition("\n")
     magic, _, line = head.removeprefix("%%").partition(" ")
     return magic, line, body

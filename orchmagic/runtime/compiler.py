@@ -1,8 +1,8 @@
-"""Graph -> LangGraph's CompiledStateGraph. The only importer of langgraph.
+"""Compiles a Graph to LangGraph's CompiledStateGraph. The only importer of langgraph.
 
 State is JSON: a key per input and per node, `messages` (appended), `visits`, `feedback` and `errors` (merged).
-LangGraph runs, checkpoints and interrupts; caches, retries and caps are ours (its node cache serves the old answer
-after an edited prompt, and its recursion limit raises without a result).
+LangGraph runs, checkpoints and interrupts. Caches, retries and caps are ours: LangGraph's node cache serves the old
+answer after an edited prompt, and its recursion limit raises without a result.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from orchmagic.runtime.branching import EXITS, decide
 from orchmagic.runtime.context import Context, State, Update
 from orchmagic.runtime.subgraph_node import Inner
 
-Compiled = Any  # CompiledStateGraph has four type parameters that say nothing here
+Compiled = Any  # CompiledStateGraph has four type parameters, none of use here
 
 
 def compile_graph(graph: Graph, context: Callable[[], Context], checkpointer: Any = None) -> Compiled:
-    """The runnable graph. `context` makes a fresh untraced Context for whoever calls it without one.
+    """Compiles the graph. `context` makes an untraced Context for callers that pass none.
 
     `await compiled.ainvoke({input: value}, context=ctx)` returns the final state. A graph that can pause for a
     person needs a `checkpointer`; without one it gets LangGraph's in-memory saver.
@@ -80,8 +80,8 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
     inner = _inner(node, make) if isinstance(node, Sub) else None
 
     async def run(state: State, runtime: Runtime[Context]) -> Update:
-        # LangGraph runs a node that was interrupted again from its start, and the first `interrupt` of that run
-        # returns the first reply, and so on: what was paid or done meanwhile comes from the journal
+        # LangGraph runs an interrupted node again from its start: the n-th `interrupt` then returns the n-th
+        # reply, and earlier answers and effects come from the journal
         ctx = runtime.context or make()
         while True:
             try:
@@ -91,18 +91,18 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
                     raise  # the outermost graph is the one that pauses
                 _pause(waiting, ctx, interrupt)
 
-    # LangGraph reads annotations at run time; ours are text naming a local import
+    # LangGraph reads annotations at run time; ours are strings that name a local import
     run.__annotations__ = {"state": dict, "runtime": Runtime, "return": dict}
     return run
 
 
 def _pause(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> None:
-    """Pause for a reply to this question, or to another one that the node waits with: the reply names its span."""
+    """Interrupts until a question of the node is answered: this one, or another one (by the reply's span)."""
     question = {"span": waiting.span, "question": waiting.question, "choices": waiting.choices, "value": waiting.value}
-    while True:  # replies of earlier pauses come first; their questions no longer wait
+    while True:  # replies of earlier pauses come first; those questions are already answered
         reply = interrupt(question)
         if not (isinstance(reply, dict) and "span" in reply):
-            reply = {"span": waiting.span, "reply": reply}  # from a caller that drives the compiled graph itself
+            reply = {"span": waiting.span, "reply": reply}  # from a caller that invokes the compiled graph itself
         answered = ctx.questions.pop(reply["span"], None)
         if answered is not None:
             ctx.journal.keep(answered.span, answered.key, reply["reply"])
@@ -110,7 +110,7 @@ def _pause(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> N
 
 
 def _inner(node: Sub, make: Callable[[], Context]) -> Inner:
-    """An inner graph has no checkpoints of its own: it is run again from the journal."""
+    """Returns the runner of an inner graph. It has no checkpoints: after a pause it is replayed from the journal."""
     compiled = _built(node.graph, make).compile(checkpointer=False, name=node.graph.name)
     limit = {"recursion_limit": node.graph.limits.supersteps}
 
@@ -136,7 +136,7 @@ def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
 
 
 def resume(interrupt: str, span: str, reply: object) -> Any:
-    """What to invoke a paused graph with, so that the question of `span` is answered with `reply`."""
+    """The LangGraph Command that resumes a paused graph with `reply` to the question of `span`."""
     from langgraph.types import Command  # noqa: PLC0415 - heavy
 
     return Command(resume={interrupt: {"span": span, "reply": reply}})

@@ -1,4 +1,4 @@
-"""What a node works with: the run as it sees it, and the scope of its templates and expressions."""
+"""The run context that nodes receive, and the variable scope of templates and expressions."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ Update: TypeAlias = dict[str, Any]
 
 @dataclass(slots=True)
 class Context:
-    """One run (or the run of an inner graph inside it), as its nodes see it.
+    """The context of one run, or of an inner graph's run; nodes use it for everything outside the state.
 
     Attributes:
-        emit: hears the events of the run; `journal` holds what was paid and done so far.
-        budget: what it may spend; that of an inner graph is below that of the graph around it.
-        guardrails: judge questions, answers, and what tools return.
-        values: mirror of the state, so that a partial result survives any end.
-        path: stands before the span ids of an inner graph; `outer` is the context around it.
-        questions: those that wait for a person, by span.
-        thread: the earlier turns of the conversation; `turns` the messages of each call.
-        fresh: spans that are asked again, whatever the cache has.
-        has_images: there is one among its values.
-        on_foreign_loop: its graph is driven by somebody else; model calls still run on the session's loop.
+        emit: receives the events of the run; `journal` holds its recorded answers and effects.
+        budget: limit of spending; the budget of an inner graph is a child of the outer graph's.
+        guardrails: check prompts, replies and tool results.
+        values: copy of the state, so that a partial result survives any error.
+        path: prefix of the span ids of an inner graph; `outer` is the context of the outer graph.
+        questions: open questions to a person, by span.
+        thread: earlier turns of the conversation; `turns` are the messages of each call.
+        fresh: spans whose model calls skip caches and journal.
+        has_images: whether one of the values is an image.
+        on_foreign_loop: the caller invokes the graph on its own loop; model calls still run on the session's loop.
     """
 
     graph: Graph
@@ -76,11 +76,11 @@ class Context:
         return self.services.namespace
 
     def deployment(self, model: str) -> Deployment:
-        """The endpoint behind an alias or model name."""
+        """Looks up an alias or model name."""
         return self.services.models.deployment(model)
 
     def open_pipeline(self) -> None:
-        """Make the pipeline of its model calls, by the settings of now."""
+        """Creates the pipeline for model calls with the current settings."""
         shared = self.services
         handler = pipeline.build(
             pipeline.PipelineParts(
@@ -100,10 +100,10 @@ class Context:
         self.handler = shared.loop.on_own_loop(handler) if self.on_foreign_loop else handler
 
     def count(self, node: str, span: str) -> None:
-        """One more step, here and in all that this graph is inside of; not one that goes on after a pause.
+        """Counts a step here and in all outer contexts; a step resumed after a pause is not counted again.
 
         Raises:
-            Capped: it is one too many for one of them.
+            Capped: the step exceeds the limit of one of them.
         """
         level: Context | None = self
         while level is not None:
@@ -115,9 +115,9 @@ class Context:
             level = level.outer if level.counts else None
 
     def reset(self, unfit: frozenset[str] = frozenset()) -> None:
-        """Forget a life that ended: the next one starts with what the journal holds, but for answers that were `unfit`.
+        """Clears the state before the run is resumed from the journal.
 
-        Their spans are asked again, of the model and not of the cache.
+        The spans in `unfit` call the model again and skip journal and cache: their recorded answers were unusable.
         """
         self.fresh = self.fresh.with_exact(unfit)
         for span in unfit:
@@ -128,7 +128,7 @@ class Context:
         self.budget.reset()
 
     def child(self, node: Sub, path: str, *, counts: bool) -> Context:
-        """The context of the graph inside `node`; `counts`: its steps are steps of this run too."""
+        """Creates the context of the inner graph of `node`; with `counts`, its steps also count here."""
         limits = node.graph.limits
         inner = replace(
             self,
@@ -147,10 +147,10 @@ class Context:
         return inner
 
     def await_reply(self, waiting: Waiting) -> Any:
-        """What a person answered.
+        """Returns a person's answer.
 
         Raises:
-            Waiting: nobody did yet; the run ends as waiting.
+            Waiting: there is none yet; the run pauses with status waiting.
         """
         answered = self.journal.recall(waiting.span, waiting.key)
         if answered is not None:
@@ -164,7 +164,7 @@ class Context:
 
 @contextmanager
 def failure_recorded(span: str, ctx: Context, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """What is raised inside is recorded as the failure of the span, and raised; `but` these end or pause the run."""
+    """Records an exception as the failure of the span and re-raises it; those in `but` are only re-raised."""
     try:
         yield
     except but:
@@ -175,7 +175,7 @@ def failure_recorded(span: str, ctx: Context, *, but: tuple[type[Exception], ...
 
 
 def scope(state: State, ctx: Context) -> dict[str, object]:
-    """What templates and expressions see: the notebook's code, inputs, and typed values of the nodes so far."""
+    """The names that templates and expressions can use: notebook names, inputs and typed node values so far."""
     seen: dict[str, object] = {**FUNCTIONS}
     seen |= {n: standard for n, standard in standard_classes().items() if n in ctx.graph.code}
     seen |= {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
@@ -189,7 +189,7 @@ def scope(state: State, ctx: Context) -> dict[str, object]:
 
 
 def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
-    """(node, JSON) of the output: the last result node that has a value, else the last message."""
+    """Returns (node, JSON) of the output: the last result node with a value, else the last message."""
     for name in reversed(graph.results):
         if values.get(name) is not None:
             return name, values[name]
@@ -198,7 +198,7 @@ def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
-    """Calls of notebook functions run in a thread, so that a slow one never blocks the loop or a cancel."""
+    """Evaluates an expression. Notebook functions run in a thread so that they never block the loop or a cancel."""
     try:
         if expression.called(source):
             value = await asyncio.to_thread(expression.evaluate, source, seen)
@@ -206,7 +206,7 @@ async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object
             value = expression.evaluate(source, seen)
         return await value if inspect.isawaitable(value) else value
     except Exception as error:
-        if isinstance(error, InputError | SettingsError):  # of our own functions: they say what to write
+        if isinstance(error, InputError | SettingsError):  # from our functions: the message already says what to write
             raise
         raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
 

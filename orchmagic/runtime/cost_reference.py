@@ -1,6 +1,6 @@
-"""What a run will be measured against, as it is known when it begins: the strongest model's prices, the usual range.
+"""Cost references of a run, fixed at its start: the strongest model's prices and the pattern's usual cost range.
 
-A trace keeps both as data, so that a view, or a notebook that is opened next year, needs no settings and no prices.
+A trace stores both, so that views of old notebooks need neither settings nor price lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchmagic.models.types import Deployment
 from orchmagic.patterns import PATTERNS
 
 SINCE = "Q2 2026, illustrative"
-"""What the ranges of the patterns are worth."""
+"""Date and quality of the patterns' cost ranges."""
 
 
 class CostReference(TypedDict):
@@ -27,13 +27,13 @@ class CostReference(TypedDict):
 
 
 def cost_reference(pattern: str, models: Iterable[str], resolve: Callable[[str], Deployment]) -> CostReference:
-    """For a run of `pattern` that may ask `models`, the names that `resolve` knows."""
+    """The references of a run of `pattern` that may call `models`; models that `resolve` rejects are ignored."""
     known = {d.alias: d for name in ("large", *models) if (d := _known(name, resolve))}
     return CostReference(strongest=prices.strongest(known.pop("large", None), known.values()), usual=_usual(pattern))
 
 
 def models_of(graph: Graph, defaults: CallDefaults) -> list[str]:
-    """The models that a run may ask, fallbacks too; `defaults` hold around the graph."""
+    """The models that a run may call, with fallbacks; `defaults` apply outside the graph."""
     defaults = defaults.within(graph)
     models: list[str] = []
     for node in graph.nodes:
@@ -47,13 +47,13 @@ def models_of(graph: Graph, defaults: CallDefaults) -> list[str]:
 def _known(name: str, resolve: Callable[[str], Deployment]) -> Deployment | None:
     try:
         return resolve(name)
-    except SettingsError:  # no `large` at an endpoint of one's own; a run of the history whose model is gone
+    except SettingsError:  # a custom endpoint may have no `large`; an old run may name a removed model
         return None
 
 
 def _usual(pattern: str) -> dict[str, Any] | None:
     try:
         known = PATTERNS.get(pattern)
-    except SettingsError:  # a run of a pattern that is not installed here
+    except SettingsError:  # the pattern of an old run may not be installed
         return None
     return {"dollars": list(known.dollars), "seconds": list(known.seconds), "since": SINCE}

@@ -1,6 +1,6 @@
-"""The one sync bridge: a loop on its own thread, and a wait that an interrupt ends.
+"""Bridges sync and async code: an event loop on its own thread, and an interruptible wait.
 
-Never `asyncio.run` in the kernel's thread: the kernel's own loop already runs there.
+`asyncio.run` is not possible in the kernel's thread: the kernel's own loop already runs there.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Q = TypeVar("Q")
 T = TypeVar("T")
 
 _TICK = 0.1  # a pending SIGINT is only seen between waits (ipykernel#881)
-_PATIENCE = 0.9  # how long a cancelled run may take to leave a readable trace
+_PATIENCE = 0.9  # seconds for a cancelled run to complete its trace
 
 
 class EventLoopThread:
-    """Runs coroutines on a daemon thread that starts with the first of them."""
+    """Runs coroutines on a daemon thread, which starts with the first one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class EventLoopThread:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def wait(self, future: concurrent.futures.Future[T]) -> T:
-        """The result of `future`. An interrupt cancels it, waits until it has settled, and goes on as it was."""
+        """Waits for the result of `future`. An interrupt (SIGINT) cancels it and is raised again."""
         if threading.current_thread().name == "orchmagic-loop":
             raise RuntimeError("this call waits for the loop it runs on: use `await NAME.arun(…)` here")
         try:
@@ -57,7 +57,7 @@ class EventLoopThread:
         return self.wait(self.submit(work))
 
     def on_loop(self, action: Callable[[], None]) -> None:
-        """Do it on the loop's thread and wait; nothing when there is no such thread (yet)."""
+        """Runs `action` on the loop's thread and waits; does nothing if the thread does not exist."""
         if self._loop is None:
             return
 
@@ -67,7 +67,7 @@ class EventLoopThread:
         self.run(there())
 
     def on_own_loop(self, call: Callable[[Q], Awaitable[T]]) -> Callable[[Q], Awaitable[T]]:
-        """`call` for other loops: it still runs on this one, where its clients belong."""
+        """Wraps `call` for use on other loops: it still runs on this loop, which owns the HTTP clients."""
 
         async def there(question: Q) -> T:
             return await call(question)
@@ -87,7 +87,7 @@ class EventLoopThread:
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """The thread: run until stopped, then cancel what is left and close."""
+    """Body of the thread: runs the loop until it is stopped, then cancels open tasks and closes it."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
@@ -101,7 +101,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 async def waited(future: concurrent.futures.Future[T]) -> T:
-    """The result of `future` on another loop, such as the kernel's: an interrupt is heard between two ticks."""
+    """Awaits `future` on another loop, such as the kernel's; an interrupt is seen between two ticks."""
     here = asyncio.wrap_future(future)
     while not here.done():
         await asyncio.wait({here}, timeout=_TICK)
@@ -109,5 +109,5 @@ async def waited(future: concurrent.futures.Future[T]) -> T:
 
 
 def settle(done: threading.Event) -> bool:
-    """Wait a moment for a cancelled run to finish its record; False when it did not."""
+    """Waits up to `_PATIENCE` seconds for a cancelled run to finish its record; False on timeout."""
     return done.wait(_PATIENCE)

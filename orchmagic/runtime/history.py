@@ -1,4 +1,4 @@
-"""The history of runs: the store (SQLite), LangGraph's checkpoints of those that pause, and what hears of their end."""
+"""The run history: SQLite store, LangGraph checkpoints of runs that can pause, audit log and OpenTelemetry export."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from orchmagic.storage.runs import Store
     from orchmagic.trace.record import Record
 
-_HELD = 100  # runs at hand; older ones are read from the store
-_HELD_ALONE = 1000  # where the store is in memory, and has less of them
+_HELD = 100  # ended runs kept in memory; older ones are read from the store
+_HELD_ALONE = 1000  # if the store is in memory, too, and stores only a part of each run
 
 
 class History:
-    """Opened at its first use. With `history` off it lives in memory, as long as the kernel."""
+    """The stores of the history, opened at first use. With `history` off they are in memory until the kernel ends."""
 
     def __init__(self, settings: LiveSettings, loop: EventLoopThread, namespace: Mapping[str, object]) -> None:
         self._settings = settings
@@ -40,7 +40,7 @@ class History:
         self._audit: Audit | None = None
 
     def notebook(self) -> str:
-        """The notebook's file, where it is known."""
+        """The notebook's file name, "" if unknown."""
         return process.notebook(self._namespace, self._settings.environ)
 
     @property
@@ -60,7 +60,7 @@ class History:
 
     @property
     def saver(self) -> Any:
-        """LangGraph's checkpointer, on the session's loop; None with `history` off (then it is in memory).
+        """LangGraph's checkpointer on the session's loop; None with `history` off (checkpoints are then in memory).
 
         Raises:
             SettingsError: the database cannot be opened.
@@ -82,10 +82,10 @@ class History:
         return self._audit
 
     def begin(self, plan: RunPlan) -> str:
-        """A new run; its id. The first one of a session lets go of the oldest runs, and of their checkpoints.
+        """Stores a new run and returns its id. The first call of a session deletes the oldest runs and checkpoints.
 
         Raises:
-            SettingsError: there is to be an audit log, and it cannot be written.
+            SettingsError: the audit log is on and cannot be written.
         """
         if self.audit is not None:
             self.audit.check()
@@ -111,26 +111,26 @@ class History:
 
     @property
     def room(self) -> int:
-        """How many runs that ended stay at hand, or a loop of thousands would fill the memory (37 kB each)."""
+        """The number of ended runs kept in memory (37 kB each), so that a loop of thousands does not fill it."""
         return _HELD if self._folder else _HELD_ALONE
 
     def save(self, record: Record, events: Sequence[Event], thread: str | None) -> None:
-        """Keep where a run stands; `events` of one that waits, so that it can go on in another kernel."""
+        """Stores a run's status and record; `events` of a waiting run, so that another kernel can resume it."""
         if self.audit is not None:
             self.audit.ended(record)
-        # what is kept in memory only is shown from the run itself
+        # a store in memory needs no full record: views read the run object
         content = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
         self.store.save(record.run, record.status, content, [to_json(e) for e in events])
         if self._settings.now.otel == "on":
             otel.export(record, thread)
 
     def forget_checkpoint(self, run: str) -> None:
-        """Before another life of a run that pauses: nothing is left of the one before."""
+        """Deletes the checkpoints of a run, before it starts again from the journal."""
         if (saver := self.saver) is not None:
             self._loop.run(saver.adelete_thread(run))
 
     def reload(self, before: Settings | None) -> None:
-        """The settings changed: what lies elsewhere now is opened anew."""
+        """Closes the stores if the changed settings have other locations; the next use opens them again."""
         now = self._settings.now
         if before is not None and _places(before) != _places(now):
             self.close()

@@ -1,4 +1,4 @@
-"""The inputs of a run: what is passed, and what the notebook holds."""
+"""Binds the inputs of a run: arguments first, then notebook variables of the same name."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from orchmagic.runtime.json_state import as_json
 
 
 def missing_names(graph: Graph, namespace: Mapping[str, object], passed: Mapping[str, object]) -> list[str]:
-    """The inputs and functions that are neither passed nor in the notebook."""
+    """The inputs and functions that are neither passed nor defined in the notebook."""
     wanted = (*graph.inputs, *(n for n in graph.code if n not in STANDARD_TYPES))
     return [n for n in wanted if n not in passed and n not in namespace]
 
 
 def nearest_variable(name: str, namespace: Mapping[str, object]) -> str:
-    """`; did you mean 'ticket'?` for a missing name that is close to one of the notebook."""
+    """Returns `; did you mean 'ticket'?` if a notebook variable is close to the missing name, else ""."""
     return nearest(name, (n for n in namespace if not n.startswith("_")))
 
 
 def bind_inputs(
     graph: Graph, namespace: Mapping[str, object], args: tuple[object, ...], passed: Mapping[str, object]
 ) -> dict[str, Any]:
-    """The inputs of a run as JSON: what is passed, the rest from the notebook.
+    """Returns the inputs of a run as JSON: passed arguments, the rest from notebook variables.
 
     Raises:
         InputError: an input is missing, unknown, or not JSON.

@@ -1,4 +1,4 @@
-"""Values as plain JSON, since the state of a run is JSON: inputs, results of code, answers of a person."""
+"""Converts values to plain JSON for the state of a run: inputs, results of code, a person's answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from orchmagic.models import images
 
 
 def as_json(value: object, name: str) -> Any:
-    """The value as plain JSON, since the state of a run is JSON.
+    """Converts a value to plain JSON.
 
     Raises:
-        InputError: it cannot be; names the value and its type.
+        InputError: it is not JSON serialisable; names the value and its type.
     """
     if value is None or isinstance(value, str | int | float | bool):
         return value
@@ -25,7 +25,7 @@ def as_json(value: object, name: str) -> Any:
         raise InputError(f"{name!r} has the key {odd!r}, and keys in JSON are text: write {str(odd)!r}")
     try:
         return to_jsonable_python(table_rows(value), fallback=images.encoded)
-    except UnicodeDecodeError:  # bytes that are no text
+    except UnicodeDecodeError:  # bytes that are not UTF-8
         return _with_images(value, name)
     except (PydanticSerializationError, ValueError, RecursionError):
         raise InputError(
@@ -35,7 +35,7 @@ def as_json(value: object, name: str) -> Any:
 
 
 def _odd_key(value: object) -> object:
-    """A key that is no text, which JSON would change without a word; None when there is none."""
+    """The first dict key that is not a str, which JSON would convert silently; None without one."""
     if isinstance(value, dict):
         odd = next((k for k in value if not isinstance(k, str) and not hasattr(k, "value")), None)
         if odd is not None:

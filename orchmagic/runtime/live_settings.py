@@ -1,4 +1,4 @@
-"""The settings of a session, which a `%config` line or a new alias may change at any time."""
+"""The settings of a session, read again after a `%config` line or a new alias changed them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchmagic.models.routing import alias_advice
 
 
 class LiveSettings:
-    """The settings as they are now: read at their first use, and again after `forget`.
+    """Caches the settings: read at first use, and again after `forget`.
 
-    `config` gives what the notebook configured (`%config`), `environ` the variables of the environment.
+    `config` returns the values set by `%config`; `environ` holds the environment variables.
     """
 
     def __init__(self, environ: Mapping[str, str], config: Callable[[], Mapping[str, object]] = dict) -> None:
@@ -24,7 +24,7 @@ class LiveSettings:
 
     @property
     def now(self) -> Settings:
-        """The settings."""
+        """The current settings."""
         if self._read is None:
             given = self._config()
             models = given.get("models") or {}
@@ -33,19 +33,19 @@ class LiveSettings:
         return self._read
 
     def forget(self) -> Settings | None:
-        """Read them again at their next use; returns the settings before, None if they were not read."""
+        """Drops the cached settings and returns them; None if there were none."""
         before, self._read = self._read, None
         return before
 
     def add_models(self, entries: Mapping[str, Mapping[str, object]]) -> None:
-        """More aliases, for as long as the kernel lives."""
+        """Adds aliases until the kernel ends."""
         self._added |= entries
 
     def remove_model(self, name: str) -> None:
-        """Take an alias back that was added in this kernel; those of the settings stay.
+        """Removes an alias that was added in this kernel; aliases from the settings files stay.
 
         Raises:
-            InputError: it was not added here.
+            InputError: it was not added in this kernel.
         """
         if name not in self._added:
             raise InputError(alias_advice.cannot_remove(name, self.now, self._added))

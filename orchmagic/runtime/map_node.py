@@ -1,4 +1,4 @@
-"""A node once per item of a list, side by side; the order is kept, and an item that fails leaves the others alone."""
+"""Runs a node once per list item, concurrently. Results keep the order; a failed item does not stop the others."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from orchmagic.runtime.context import Context, Update, evaluate, failure_recorde
 from orchmagic.runtime.json_state import as_json
 from orchmagic.trace.events import NodeFinished, NodeStarted
 
-_LAZY = (range, Iterator, KeysView, ValuesView)  # a list that is made while it is read
-_MOST = 100_000  # items of one node: a list that long is a mistake, or a job for a batch
+_LAZY = (range, Iterator, KeysView, ValuesView)  # lazy iterables that are converted to a list
+_MOST = 100_000  # maximum of items per node: a longer list is a mistake, or a batch job
 
 Item: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Any]]
-"""Gives the value of one item, from its span and its scope."""
+"""Computes the value of one item from its span id and its scope."""
 
 
 async def fan_out(
@@ -28,10 +28,10 @@ async def fan_out(
     ctx: Context,
     one: Item,
 ) -> Update:
-    """`one(span, scope)` for each item, at most `limits.concurrency` at once.
+    """Awaits `one(span, scope)` for each item, at most `limits.concurrency` at once.
 
     Raises:
-        Waiting: an item needs a person; the others have ended.
+        Waiting: an item waits for a person; all others have ended.
         RunError: every item failed.
     """
     assert node.each is not None
@@ -53,7 +53,7 @@ async def fan_out(
         return _collected(node, outcomes, values)
     except BaseException:
         if any(value is not None for value in values):
-            ctx.values[node.name] = values  # the partial result of a run that ends here
+            ctx.values[node.name] = values  # partial result of a run that ends here
         raise
 
 
@@ -74,7 +74,7 @@ async def _item(
 
 
 def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: list[Any]) -> Update:
-    """The values in order; what ends the whole run is raised, other failures are listed in `errors`."""
+    """Returns the values in order and lists failed items in `errors`; raises errors that end the whole run."""
     stops = [e for e in outcomes if isinstance(e, BaseException) and not isinstance(e, Exception)]
     for kind in (BudgetExceeded, Capped, Waiting):
         stops += [e for e in outcomes if isinstance(e, kind)]

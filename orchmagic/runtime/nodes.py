@@ -1,6 +1,6 @@
-"""What each kind of node does with the state of a run: one async function each, state in, update out.
+"""Executes each kind of node: one async function per kind, from state to state update.
 
-Knows models only as a Handler and the run only as a Context, nothing of LangGraph.
+Independent of LangGraph: models are called through a Handler, the run is seen through a Context.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _ENDS = (Capped, BudgetExceeded, Stopped, Waiting)  # these end or pause the run
 
 
 async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = None) -> Update:
-    """Run a node once: count it, trace it, skip it when its `when` is false. `inner` runs the graph of a Sub."""
+    """Runs a node once: counts and traces it, or skips it if its `when` is false. `inner` runs the graph of a Sub."""
     number = state.get("visits", {}).get(node.name, 0) + 1
     span = f"{ctx.path}{node.name}#{number}"
     counted: Update = {"visits": {node.name: number}}
-    if not isinstance(node, Code):  # an expression costs nothing, and the branches bound its loops
+    if not isinstance(node, Code):  # expressions cost nothing, and branches limit their loops
         ctx.count(node.name, span)
     seen = scope(state, ctx)
     when = getattr(node, "when", None)
@@ -86,7 +86,7 @@ async def _run(
 
 
 async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
-    """Ask once (or once per item, or per vote); with a transcript, the reply is appended to it."""
+    """Calls the model once, or once per item or vote; appends the reply to the transcript if there is one."""
     if node.each:
         return await fan_out(node, span, seen, ctx, partial(_item_value, node, ctx, state))
     prompt = call_node.call_prompt(node, span, state, seen, ctx)
@@ -109,9 +109,9 @@ async def _item_value(node: Call, ctx: Context, state: State, span: str, seen: M
 
 
 async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Context) -> Update:
-    """Evaluate. A gate's value is a bool; the step that a failed gate sends back to gets the expression as feedback.
+    """Evaluates an expression. A gate gives a bool; if false, its expression is feedback for the step to retry.
 
-    The value of the notebook's own code is recorded: a run that is resumed or replayed does not compute it again.
+    Results of notebook functions are in the journal, so resume and replay do not compute them again.
     """
     kind = "gate" if node.gate else "code"
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=node.expression))
@@ -132,7 +132,7 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
 
 
 def _key(node: Code, seen: Mapping[str, object], ctx: Context) -> str | None:
-    """What the value depends on; None for an expression that runs no code of the notebook."""
+    """The journal key of the value; None for an expression that calls no notebook function."""
     names = expression.names(node.expression)
     if not names & set(ctx.graph.code):
         return None
@@ -149,7 +149,7 @@ def _plain(value: object) -> str:
 
 
 def because(node: Node, seen: Mapping[str, object]) -> str:
-    """`extract.quote = 'x'`: the values that a gate's expression read; empty for other nodes."""
+    """The values that a gate's expression used, as `extract.quote = 'x'`; "" for other nodes."""
     if not (isinstance(node, Code) and node.gate):
         return ""
     parts = expression.parts(node.expression, seen)
@@ -157,7 +157,7 @@ def because(node: Node, seen: Mapping[str, object]) -> str:
 
 
 def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
-    """The reply, once it is there; until then the run waits."""
+    """Returns the person's reply; raises Waiting until there is one."""
     question = template.render(node.question.text, seen)
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
     if node.subject is None:

@@ -1,4 +1,4 @@
-"""What a cell's name is bound to: a callable that runs its graph, looks into it, and writes it as a module."""
+"""Orchestration: the callable that a cell defines. Runs its graph, estimates its cost and exports it as a module."""
 
 from __future__ import annotations
 
@@ -42,48 +42,48 @@ class Orchestration:
         return self._factory.compiled(self.definition, self.options)
 
     def refresh(self) -> None:
-        """Take in what changed in the orchestrations that this one runs."""
+        """Updates the graph with the current definitions of its inner orchestrations."""
         now = self._reader.current(self.definition)
         if now is not self.definition:
             self.definition = now
             self.__dict__.pop("graph", None)
 
     def __call__(self, *args: object, **inputs: object) -> Run:
-        """Run to the end (or until a person is needed)."""
+        """Runs until the end or until a person must answer."""
         return self.start(*args, **inputs).wait()
 
     async def arun(self, *args: object, **inputs: object) -> Run:
-        """The same from a coroutine; cancelling it cancels the run."""
+        """Like `__call__`, for coroutines; cancelling it cancels the run."""
         return await self.start(*args, **inputs).ended()
 
     def start(self, *args: object, **inputs: object) -> Run:
-        """Begin a run in the background and return it; `run.wait()` waits."""
+        """Starts a run in the background and returns it; `run.wait()` waits for its end."""
         run = self.prepare(*args, **inputs)
         run.start()
         return run
 
     def prepare(self, *args: object, **inputs: object) -> Run:
-        """A run that has not begun.
+        """Creates a run without starting it.
 
         Raises:
             InputError: an input is missing, unknown, or not JSON.
         """
         self.refresh()
         given = bind_inputs(self.definition, self._services.namespace, args, inputs)
-        compiled = None if pauses(self.definition) else self.graph  # a pause needs one with durable checkpoints
+        compiled = None if pauses(self.definition) else self.graph  # a graph that pauses needs durable checkpoints
         self.last = self._factory.new_run(RunPlan(self.definition, self.options, given), compiled)
         return self.last
 
     def missing(self) -> list[str]:
-        """The inputs and functions that the notebook lacks."""
+        """The inputs and functions that are not defined in the notebook."""
         return missing_names(self.definition, self._services.namespace, {})
 
     def nearest_variable(self, name: str) -> str:
-        """`; did you mean 'ticket'?` for a missing name that is close to one of the notebook."""
+        """Returns `; did you mean 'ticket'?` if a notebook variable is close to the missing name, else ""."""
         return nearest_variable(name, self._services.namespace)
 
     def step(self, name: str) -> Orchestration:
-        """One step on its own: `triage.step("extract")(ticket="…")`; what it reads of other steps becomes inputs.
+        """A single step: `triage.step("extract")(ticket="…")`; values of other steps that it reads become inputs.
 
         Raises:
             InputError: there is no such step.
@@ -92,7 +92,7 @@ class Orchestration:
         return Orchestration(cell, self._factory, self._reader)
 
     def estimate(self, **inputs: object) -> Estimate:
-        """Calls, tokens and dollars of one run, at least and at most; nothing is called."""
+        """Estimates minimum and maximum of calls, tokens and US dollars of one run; makes no call."""
         from orchmagic.graph.estimate import Models, estimate  # noqa: PLC0415 - on demand
 
         services, graph, space = self._services, self.definition, self._services.namespace
@@ -101,10 +101,10 @@ class Orchestration:
         return estimate(graph, known, space, models, services.call_defaults(self.options))
 
     def export(self, file: str | Path, *, overwrite: bool = False, langgraph_json: bool = False) -> Path:
-        """Write the graph as a module that runs without orchmagic; `langgraph_json` for LangGraph's server, too.
+        """Writes a module that runs without orchmagic; `langgraph_json` adds the file for LangGraph's server.
 
         Raises:
-            ExportError: something cannot leave the notebook, or the file is not ours to overwrite.
+            ExportError: the graph cannot be exported, or a file that orchmagic did not write needs `overwrite`.
         """
         from orchmagic.export import write  # noqa: PLC0415 - on demand
 

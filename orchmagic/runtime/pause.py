@@ -1,4 +1,4 @@
-"""Whether a person's answer fits the question that it answers."""
+"""Validates a person's answer against its question."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from orchmagic.trace.questions import PendingQuestion
 
 
 def checked_reply(reply: object, question: PendingQuestion, ctx: Context, run: str) -> Any:
-    """The reply as JSON, in the form that the question of `run` asks for: an answer, or `{"action": …}`.
+    """Returns the reply as JSON in the form of the question of `run`: an answer, or `{"action": …}`.
 
     Raises:
-        InputError: it is none; the run still waits.
+        InputError: the reply has another form; the run still waits.
     """
     if reply is None:
         raise InputError(f"an answer is missing: {question.question} Write run.resume(answer)")
     if not question.choices:
-        if _decides(reply):  # meant for another question: as an answer it would be nonsense
+        if _decides(reply):  # an approval, which is no answer to a free question
             raise InputError(f"{run} asks for an answer: write %orch resume {run} YOUR ANSWER, or run.resume(answer)")
         return as_json(reply, "answer")
     decision = {"action": reply} if isinstance(reply, str) else reply
@@ -37,12 +37,12 @@ def checked_reply(reply: object, question: PendingQuestion, ctx: Context, run: s
 
 
 def _decides(reply: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it is what Approve, Edit and Reject send."""
+    """Whether the reply has the form that Approve, Edit and Reject send."""
     return isinstance(reply, dict) and reply.get("action") in DECISIONS and reply.keys() <= {"action", "value", "why"}
 
 
 def _edited(reply: dict[str, Any], question: PendingQuestion, ctx: Context) -> Any:
-    """The edited value as JSON: arguments of a tool, or what takes the place of a step's value."""
+    """The edited value as JSON: a tool's arguments, or the new value of a step."""
     if "value" not in reply:
         raise InputError("an edit needs a value: write run.edit(value)")
     value = as_json(reply["value"], "value")
@@ -59,11 +59,11 @@ def _edited(reply: dict[str, Any], question: PendingQuestion, ctx: Context) -> A
 
 
 def _asking_node(span: str, ctx: Context) -> tuple[Node | None, ValueTypes]:
-    """The node that asks, on whatever level it is ("each#1/3/tools#1.2"), and the types of its graph."""
+    """The node that asks, at any depth ("each#1/3/tools#1.2"), and the value types of its graph."""
     graph, kinds, node = ctx.graph, ctx.kinds, None
     for part in span.split("/"):
         name, visit, _ = part.partition("#")
-        if visit:  # else it is the number of an item
+        if visit:  # else the part is the number of an item
             node = graph.node(name)
         if visit and isinstance(node, Sub):
             graph, kinds = node.graph, kinds.inner[name]
@@ -71,7 +71,7 @@ def _asking_node(span: str, ctx: Context) -> tuple[Node | None, ValueTypes]:
 
 
 def _arguments(value: Any, question: PendingQuestion, ctx: Context) -> Any:
-    """The arguments alone, also when all that was shown is given back."""
+    """The tool's arguments, also if the person returned the whole displayed value."""
     name = question.value["tool"]
     if isinstance(value, dict) and value.keys() == question.value.keys() and value["tool"] == name:
         value = value["arguments"]

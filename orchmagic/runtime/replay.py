@@ -1,4 +1,4 @@
-"""How a replay differs from the run that it replays; stored with it, so that it can be resumed after a restart."""
+"""The difference between a replay and its original run; stored with the replay, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchmagic.trace import span_id
 
 @dataclass(frozen=True, slots=True)
 class FreshSpans:
-    """What is asked again, whatever cache and journal have: `span in fresh`.
+    """The set of spans that skip cache and journal: `span in fresh`.
 
-    `steps` are top-level steps and `parts` spans, each with what is inside; `exact` are spans without it.
+    `steps` (top-level steps) and `parts` (spans) include all inner spans; `exact` spans do not.
     """
 
     steps: frozenset[str] = frozenset()
@@ -27,15 +27,15 @@ class FreshSpans:
         return is_listed or any(span_id.is_inside(span, part) for part in self.parts)
 
     def with_exact(self, spans: frozenset[str]) -> FreshSpans:
-        """These, and `spans` too."""
+        """A copy with `spans` added to `exact`."""
         return replace(self, exact=self.exact | spans)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaySpec:
-    """`step` and all after it, or these `parts` (span ids), are asked again; `models` are other models by step.
+    """What a replay runs again: `step` and all after it, or `parts` (span ids). `models` replaces models by step.
 
-    It is stored as JSON: `asdict`, and `ReplaySpec(**data)` back.
+    It is stored as JSON by `asdict` and loaded by `ReplaySpec(**data)`.
     """
 
     step: str | None = None
@@ -44,7 +44,7 @@ class ReplaySpec:
 
     @classmethod
     def from_step(cls, graph: Graph, step: str | None, model: str | None, before: ReplaySpec) -> ReplaySpec:
-        """A replay of a run of `graph` (itself a replay by `before`), with `step` and all after it asked again.
+        """The replay of a run of `graph` that runs `step` and all after it again; `before` is that run's own spec.
 
         Raises:
             InputError: there is no such step.
@@ -56,13 +56,13 @@ class ReplaySpec:
         return cls(step, (), {**before.models, **(dict.fromkeys(anew, model) if model else {})})
 
     def graph(self, graph: Graph) -> Graph:
-        """The graph as the replay asks it."""
+        """The graph with the replaced models."""
         for name, model in self.models.items():
             graph = with_model(graph, model, frozenset({name}))
         return graph
 
     def fresh(self, graph: Graph) -> FreshSpans:
-        """Which spans are not served from the run that is replayed; none: all that were asked the same are."""
+        """The spans that are not served from the original run; empty: all spans with equal requests are."""
         if self.parts:
             return FreshSpans(parts=frozenset(self.parts))
         return FreshSpans() if self.step is None else FreshSpans(steps=downstream(graph, self.step))

@@ -1,4 +1,4 @@
-"""Takes up a run of the history, of this kernel or an earlier one: to be looked at, answered, resumed or replayed."""
+"""Loads runs of this or an earlier kernel from the history, to show, answer, resume or replay them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunLookup:
         self._reader = reader
 
     def run(self, number: str) -> Run:
-        """A run at hand, or made again from the history.
+        """Returns a run that is in memory, or restores it from the history.
 
         Raises:
             InputError: there is no such run, or its notebook functions are not defined here.
@@ -45,13 +45,13 @@ class RunLookup:
         return self._factory.stored_run(stored, plan)
 
     def latest(self, limit: int = 50, name: str | None = None) -> list[Stored]:
-        """The latest runs of the history, newest first; those at hand as they stand now."""
+        """The latest runs of the history, newest first; runs in memory with their current status."""
         at_hand = {run.id: run for run in self._factory.runs}
         rows = self._factory.services.history.store.runs(limit, name)
         return [_now(row, at_hand[row.id].record) if row.id in at_hand else row for row in rows]
 
     def _definition(self, stored: Stored) -> CellDefinition:
-        """What its cell defines; orchestrations nested in it that the notebook lacks are defined for it alone."""
+        """Reads its stored cell; inner orchestrations that the notebook lacks are defined for this run only."""
         namespace = self._factory.services.namespace
         space: ChainMap[str, object] = ChainMap({}, namespace)
         try:

@@ -1,7 +1,7 @@
-"""A run: one pass through a graph, from its inputs to a status, a result and a trace.
+"""Run: one pass through a graph, from its inputs to a status, a result and a trace.
 
-Statuses: done, capped (a limit was reached; the partial result is kept), failed, cancelled, waiting (for a
-person). Whatever ends it, the trace is complete and readable, and `resume` goes on without paying twice.
+Final statuses: done, capped (a limit was reached; the partial result is kept), failed, cancelled, waiting (for a
+person). The trace is complete in every case, and `resume` continues without paying twice.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class RunHistory(Protocol):
-    """The history as one run uses it; the tools of the run write in the scope `writes`."""
+    """The interface of a run to the history; `writes` is the scope of its tools that write."""
 
     @property
     def writes(self) -> WriteScope: ...
@@ -54,10 +54,10 @@ class Run(RunResult):
         inputs: what it was started with (JSON).
         status: running, done, capped, failed, cancelled or waiting.
         output: the result, typed as the cell declared; the partial result when capped.
-        cost: US dollars, None when no price is known (`orchmagic.money(run.cost)` says it); `tokens` in and out.
-        error: what went wrong, in one line, or None.
-        reason: why it ended as it did, when it did not simply end.
-        waiting: the first question that it waits with, or None; `questions` are all of them.
+        cost: US dollars, None if no price is known (`orchmagic.money(run.cost)` formats it); `tokens` in and out.
+        error: the error in one line, or None.
+        reason: why the run ended early, or None.
+        waiting: the first open question, or None; `questions` are all of them.
     """
 
     def __init__(
@@ -68,31 +68,31 @@ class Run(RunResult):
         self._compiled = compiled
         self._loop = context.services.loop
         self._history = history
-        self._interrupts: dict[str, str] = {}  # by the node that is interrupted: LangGraph's id
+        self._interrupts: dict[str, str] = {}  # LangGraph's interrupt ids by node
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
-        self._turn = threading.Lock()  # of those who answer or resume: the second finds it running
+        self._turn = threading.Lock()  # serialises answers and resumes: the second caller finds the run running
 
     def watch(self, listener: Callable[[Event], None]) -> None:
-        """Tell `listener` every event from now on; answers are then streamed."""
+        """Sends `listener` every event from now on, and turns on streaming of answers."""
         self.trace.listeners.append(listener)
         self._context.defaults = replace(self._context.defaults, stream=True)
 
     def start(self, payload: Any = None) -> None:
-        """Begin on the session's loop and return at once."""
+        """Starts the run on the session's loop and returns immediately."""
         self._done.clear()
         self._context.deadline = Deadline(self.graph.limits.deadline)
-        self._context.open_pipeline()  # what goes on may have its prices and keys by now
+        self._context.open_pipeline()  # settings (prices, keys) may have changed since a stop
         self.status, self.waiting, self._stored = "running", None, None
         self.trace.began = self.trace.now
         self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))
 
     def wait(self) -> Run:
-        """Wait for the end; an interrupt cancels the run, leaves its partial trace, and is raised again."""
+        """Waits for the end; an interrupt cancels the run, keeps its partial trace, and is raised again."""
         if self._future is not None:
             try:
                 self._loop.wait(self._future)
-            except concurrent.futures.CancelledError:  # stopped by somebody else
+            except concurrent.futures.CancelledError:  # cancelled by another caller
                 settle(self._done)
             except KeyboardInterrupt:
                 settle(self._done)
@@ -100,45 +100,45 @@ class Run(RunResult):
         return self
 
     async def ended(self) -> Run:
-        """`wait` for coroutines: cancelling it cancels the run."""
+        """Like `wait`, for coroutines: cancelling it cancels the run."""
         if self._future is not None:
             try:
                 await waited(self._future)
             except asyncio.CancelledError:
-                stopped = self._future.cancelled()  # by somebody else: this coroutine goes on
+                stopped = self._future.cancelled()  # by another caller: this coroutine continues
                 self.cancel()
                 if not stopped:
                     raise
         return self
 
     def cancel(self) -> None:
-        """Stop the run; its partial result stays."""
+        """Stops the run; its partial result is kept."""
         if self._future is not None and not self._done.is_set():
             self._future.cancel()
             settle(self._done)
 
     @property
     def questions(self) -> tuple[PendingQuestion, ...]:
-        """What it waits with, the first to be answered first; an answer may name another by its `span`."""
+        """The open questions in order; an answer is for the first one, or for the one with its `span`."""
         return pending_questions(self.record) if self.status == "waiting" else ()
 
     def resume(self, answer: object = None, *, span: str | None = None) -> Run:
-        """Go on: a waiting run with the answer to its question (of `span`), any other from where it broke off.
+        """Resumes a waiting run with the answer to its question (of `span`), or a stopped run from where it stopped.
 
-        What was paid or done before comes from the record of the run.
+        Recorded answers and effects come from the journal.
 
         Raises:
-            InputError: the run is done or under way, or the answer is missing or of the wrong form.
+            InputError: the run is done or running, or the answer is missing or has the wrong form.
         """
         if self.status == "waiting" or answer is not None:
             return self.respond(answer, span).wait()
         return self.begin_again().wait()
 
     def begin_again(self) -> Run:
-        """`resume` of a run that broke off, without waiting for its end.
+        """Resumes a stopped run without waiting for its end.
 
         Raises:
-            InputError: it is done, under way, or waits for a person.
+            InputError: it is done, running, or waits for a person.
         """
         with self._turn:
             if self.status in {"done", "running", "waiting"}:
@@ -151,23 +151,23 @@ class Run(RunResult):
         return self
 
     def approve(self, *, span: str | None = None) -> Run:
-        """Let what the run asks about pass as it is, and go on. `span` names the question, here and below."""
+        """Approves the value that the run asks about, and resumes. `span` selects the question, here and below."""
         return self.respond({"action": APPROVE}, span).wait()
 
     def edit(self, value: object, *, span: str | None = None) -> Run:
-        """Let it pass with this value in its place, and go on."""
+        """Replaces the value that the run asks about, and resumes."""
         return self.respond({"action": EDIT, "value": value}, span).wait()
 
     def reject(self, why: str = "", *, span: str | None = None) -> Run:
-        """Do not let it pass: an agent is told why, a chain stops."""
+        """Rejects the value: an agent receives the reason `why`, a chain stops."""
         return self.respond({"action": REJECT, "why": why}, span).wait()
 
     def respond(self, reply: object, span: str | None = None) -> Run:
-        """`resume` without waiting for the end: the run goes on in the background.
+        """Answers a waiting run and resumes it in the background.
 
         Raises:
-            InputError: the run (or the question of `span`) does not wait, or the reply is none of its choices; it
-                still waits then.
+            InputError: the run (or the question of `span`) does not wait, or the reply is none of the choices. A
+                waiting run still waits.
         """
         from orchmagic.runtime import compiler  # noqa: PLC0415 - heavy
 
@@ -181,10 +181,10 @@ class Run(RunResult):
         return self
 
     def replay(self, *, from_step: str | None = None, model: str | None = None, **inputs: object) -> Run:
-        """The run again, from its record: no call is made, and the output is the same.
+        """Starts a new run from the record of this one: without changes it makes no call and gives the same output.
 
-        `from_step` asks that step and all that follow anew; `model` and changed inputs ask what they change. The
-        result is a run of its own; this one stays as it is.
+        `from_step` runs that step and all after it again; `model` and changed inputs run what they affect. This run
+        is not changed.
 
         Raises:
             InputError: there is no such step or input.
@@ -192,12 +192,12 @@ class Run(RunResult):
         return self._history.replay(self, from_step, model, inputs).wait()
 
     def retry(self) -> Run:
-        """Run again what failed (the dead letters) and what depends on it; the rest comes from the record."""
+        """Starts a new run that repeats failed items (dead letters) and their dependents; the rest is replayed."""
         return self._history.retry(self, spans_to_retry(self.record)).wait()
 
     @property
     def checkpoint(self) -> dict[str, Any]:
-        """LangGraph's config: a bound on steps above our own, and the id of the checkpoints."""
+        """LangGraph's config: a recursion limit above our own step limit, and the checkpoint id."""
         return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.id}}
 
     async def _drive(self, payload: Any) -> None:
@@ -211,7 +211,7 @@ class Run(RunResult):
             status, error, reason = "cancelled", None, "interrupted"
         except OrchError as raised:
             status, error, reason, kind = "failed", str(raised), None, error_kind(raised)
-        except Exception as raised:  # noqa: BLE001 - a run never loses its trace, whatever went wrong
+        except Exception as raised:  # noqa: BLE001 - the trace is kept after any error
             status, error, reason = "failed", f"{type(raised).__name__}: {raised}", None
             kind = error_kind(raised)
         self._finish(status, error, reason, kind)
@@ -220,7 +220,7 @@ class Run(RunResult):
         limits = self.graph.limits
         try:
             async with asyncio.timeout(limits.deadline) as clock:
-                # what is inside a pause is in the journal: a checkpoint for each step would hold nothing more
+                # the journal has each step's values already, so one checkpoint at a pause is enough
                 how = {"durability": "exit"} if self._compiled.checkpointer else {}
                 state = await self._compiled.ainvoke(payload, context=self._context, config=self.checkpoint, **how)
         except TimeoutError:
@@ -236,13 +236,13 @@ class Run(RunResult):
         return "done", None, None
 
     def _wait_for_person(self, interrupts: Sequence[Any]) -> PendingQuestion:
-        """The first question that waits. LangGraph has one interrupt for a node, which may ask several questions."""
+        """Returns the first open question. A node has one LangGraph interrupt but may ask several questions."""
         self._interrupts = {i.value["span"].partition("#")[0]: i.id for i in interrupts}
         self.waiting = question_to_answer(self.trace.snapshot())
         return self.waiting
 
     async def wake(self, stored: Stored) -> None:
-        """Take up a run of the history as it was left: a waiting one from its checkpoint."""
+        """Restores the state of a run from the history; a waiting run from its checkpoint."""
         self._stored = Record.from_json(stored.record) if stored.record else None
         self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
         if self._stored is not None:
@@ -252,7 +252,7 @@ class Run(RunResult):
             return
         state = await self._compiled.aget_state(self.checkpoint)
         if not state.interrupts:
-            self.status = "cancelled"  # its checkpoint is gone: resume() begins again, from the journal
+            self.status = "cancelled"  # without its checkpoint, resume() starts again from the journal
             return
         self.trace.load(from_json(e) for e in stored.events)
         self._context.values.update(state.values)

@@ -1,4 +1,4 @@
-"""Makes runs: each with its own trace, journal, budget and pipeline, from what the session shares."""
+"""Creates runs, each with its own trace, journal, budget and pipeline, from the session's services."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
     from orchmagic.storage.writes import Write
     from orchmagic.trace.audit import Audit
 
-# ruff: noqa: PLC0415 - every import inside a function waits for the first run, so that a first command is quick
+# ruff: noqa: PLC0415 - local imports are delayed until the first run, so that the first command is fast
 
 
 class RunFactory:
-    """`runs` are those at hand: all that go on, and the latest of those that ended."""
+    """Creates runs and keeps them in `runs`: all active ones and the latest ended ones."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.runs: list[Run] = []
 
     def new_run(self, plan: RunPlan, compiled: Any = None) -> Run:
-        """A run that has not begun. `compiled` is the LangGraph of its graph, if the caller has it.
+        """Creates a run without starting it. `compiled` is its compiled LangGraph, if the caller has one.
 
         Raises:
-            SettingsError: a model that it may ask is unknown, or has no key.
+            SettingsError: a model that it may call is unknown, or has no API key.
         """
         self._check_models(plan.graph, plan.options)
         compiled = compiled or self._durable(plan)
@@ -54,7 +54,7 @@ class RunFactory:
         return run
 
     def stored_run(self, stored: Stored, plan: RunPlan) -> Run:
-        """A run of the history, as it was left."""
+        """Restores a run from the history."""
         run = self._assemble(stored.id, plan, self._durable(plan))
         self.services.loop.run(run.wake(stored))
         self._hold(run)
@@ -64,7 +64,7 @@ class RunFactory:
         return self.compiled(plan.graph, plan.options, durable=pauses(plan.graph))
 
     def _assemble(self, number: str, plan: RunPlan, compiled: Any) -> Run:
-        """The run as it is before anything has happened."""
+        """Builds the run with its initial state."""
         from orchmagic.models import images
         from orchmagic.runtime.run import Run
         from orchmagic.runtime.tools import WriteScope
@@ -83,7 +83,7 @@ class RunFactory:
         return Run(number, plan, context, compiled, trace, RecordedRun(self, plan, writes))
 
     def _hold(self, run: Run) -> None:
-        """Keep a run at hand; of those that ended only the latest."""
+        """Adds a run to `runs`; removes the oldest ended one if there are too many."""
         self.runs.append(run)
         if len(self.runs) > self.services.history.room:
             over = next((r for r in self.runs if r.status not in {"running", "waiting"}), None)
@@ -91,9 +91,9 @@ class RunFactory:
                 self.runs.remove(over)
 
     def compiled(self, graph: Graph, options: RunOptions, *, durable: bool = False) -> Any:
-        """The LangGraph of `graph`; called without a context it runs untraced, on the caller's own loop.
+        """Compiles `graph` to LangGraph; invoked without a context, it runs untraced on the caller's loop.
 
-        `durable`: its pauses survive the kernel; it belongs to the session's loop then.
+        `durable`: its pauses outlive the kernel, and it must run on the session's loop.
         """
         from orchmagic.runtime.compiler import compile_graph
 
@@ -101,7 +101,7 @@ class RunFactory:
         return compile_graph(graph, _UntracedContexts(self, graph, options), saver)
 
     def context(self, graph: Graph, options: RunOptions, emit: Emit, journal: Journal) -> Context:
-        """What the nodes of one run work with; its pipeline is not open yet."""
+        """Creates the context of one run; its pipeline is not open yet."""
         from orchmagic.guards.guardrails import Guardrails
         from orchmagic.models.budget import Budget
         from orchmagic.runtime.context import Context
@@ -133,7 +133,7 @@ class RunFactory:
         )
 
     def _earlier_turns(self, thread: str | None, journal: Journal) -> tuple[Mapping[str, Any], ...]:
-        """The conversation as it was when the run began; one that goes on, or replays it, reads just that."""
+        """The thread's turns at the start of the run; kept in the journal, so that resume and replay use the same."""
         if thread is None:
             return ()
         recorded = journal.recall("#thread", thread)
@@ -142,7 +142,7 @@ class RunFactory:
         return tuple(turns)
 
     def _check_models(self, graph: Graph, options: RunOptions) -> None:
-        """An unknown alias or an unset key is one clear line before anything starts."""
+        """Raises SettingsError for an unknown alias or a missing API key, before anything starts."""
         for name in set(models_of(graph, self.services.call_defaults(options))):
             deployment = self.services.models.deployment(name)
             if lack := api_keys.missing_key(deployment, self.services.environ):
@@ -151,24 +151,24 @@ class RunFactory:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRun:
-    """A `RunHistory` of the session's history."""
+    """Implements `RunHistory` with the session's history."""
 
     factory: RunFactory
     plan: RunPlan
     writes: WriteScope
 
     def save(self, run: Run) -> None:
-        """Keep where the run stands; the turns of a conversation when it is done."""
+        """Stores the run's status and record; if it is done, adds its turns to the thread."""
         history = self.factory.services.history
         history.save(run.record, run.trace.events if run.status == "waiting" else (), self.plan.thread)
         if self.plan.thread and run.status == "done":
             history.store.extend(self.plan.thread, run.id, run.turns)
 
     def claim(self, run: Run) -> None:
-        """Before a run goes on: no other kernel has gone on with it.
+        """Claims a run before it is resumed, so that no two kernels resume it.
 
         Raises:
-            InputError: one has; what it made of the run is looked up anew.
+            InputError: another kernel resumed it; the copy in memory is dropped.
         """
         history, runs = self.factory.services.history, self.factory.runs
         was = {"cancelled", "lost", "waiting"} if run.status == "cancelled" else {run.status}
@@ -180,12 +180,12 @@ class RecordedRun:
         raise InputError(f"another kernel went on with run {run.id}: it is {status} there, see %orch show {run.id}")
 
     def forget_checkpoint(self, run: Run) -> None:
-        """Before another life of a run."""
+        """Deletes the checkpoints of a run that can pause, before it starts again from the journal."""
         if pauses(run.graph):
             self.factory.services.history.forget_checkpoint(run.id)
 
     def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run:
-        """Start a replay of the run: `step` and all after it, and what `changed` inputs change, are asked again."""
+        """Starts a replay that runs `step` and all after it again, and all that the `changed` inputs affect."""
         spec = ReplaySpec.from_step(run.graph, step, model, self.plan.replay)
         inputs = run.inputs
         if changed:
@@ -194,7 +194,7 @@ class RecordedRun:
         return self._start(run, spec, inputs)
 
     def retry(self, run: Run, parts: frozenset[str]) -> Run:
-        """Start a replay that asks only these spans again."""
+        """Starts a replay that runs only the spans `parts` again."""
         return self._start(run, ReplaySpec(None, tuple(sorted(parts)), self.plan.replay.models), run.inputs)
 
     def _start(self, run: Run, spec: ReplaySpec, inputs: Mapping[str, Any]) -> Run:
@@ -206,7 +206,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class _UntracedContexts:
-    """Makes a context for whoever drives the compiled graph without one."""
+    """Creates a context for callers that invoke the compiled graph without one."""
 
     factory: RunFactory
     graph: Graph
@@ -221,7 +221,7 @@ class _UntracedContexts:
 
 @dataclass(frozen=True, slots=True)
 class _WriteListener:
-    """Writes each write of a run to the audit log, and remarks on those that another run had done before."""
+    """Records each write of a run in the audit log, and notes in the trace if another run had done it before."""
 
     trace: Trace
     audit: Audit | None
@@ -234,4 +234,4 @@ class _WriteListener:
 
 
 def _ignore(_: Event) -> None:
-    """Nobody hears the events of an untraced graph."""
+    """Drops the events of an untraced graph."""

@@ -1,4 +1,4 @@
-"""What a run is to do: its graph, options and inputs, and the run that it replays."""
+"""RunPlan: the graph, options and inputs of a run, and the run that it replays, if any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchmagic.runtime.replay import ReplaySpec
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """`parent` is the id of the run that is replayed, `replay` what differs from it (`graph` has it already)."""
+    """`parent` is the id of the replayed run; `replay` holds the differences (already applied to `graph`)."""
 
     graph: Graph
     options: RunOptions
@@ -23,5 +23,5 @@ class RunPlan:
 
     @property
     def thread(self) -> str | None:
-        """The conversation that the turns of the run are added to; a replay adds none."""
+        """The thread that receives the turns of the run; None for a replay."""
         return None if self.parent else self.options.thread

@@ -1,4 +1,4 @@
-"""What a run gave, as its reader sees it: values of steps as attributes, output, cost, receipt, dead letters."""
+"""The readable results of a run: step values as attributes, output, cost, receipt, dead letters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunResult:
-    """The side of a run that is read; `Run` adds what starts, answers and resumes it."""
+    """The read-only part of a run; `Run` adds start, answer, resume and replay."""
 
     def __init__(self, id_: str, inputs: Mapping[str, Any], context: Context, trace: Trace) -> None:
         self.id = id_
@@ -37,7 +37,7 @@ class RunResult:
 
     @property
     def graph(self) -> Graph:
-        """What was run."""
+        """The graph that was run."""
         return self._context.graph
 
     @property
@@ -50,7 +50,7 @@ class RunResult:
         """The result: the value of the last result step that ran."""
         name, value = result(self.graph, self._context.values)
         kinds = self._context.kinds
-        if self._stored is not None and kinds.json(name, value) != self._stored.output:  # a person edited it, say
+        if self._stored is not None and kinds.json(name, value) != self._stored.output:  # edited by a person
             return self._stored.output
         return kinds.typed(name, value) if name else value
 
@@ -61,13 +61,13 @@ class RunResult:
 
     @property
     def cost(self) -> float | None:
-        """US dollars spent, as far as prices are known (`trace.unpriced` calls are not in it); None when none is."""
+        """US dollars spent, without calls of unknown price (`trace.unpriced`); None if no price is known."""
         record = self.record
         return None if record.unpriced and not record.cost else record.cost
 
     @property
     def tokens(self) -> int:
-        """Tokens spent, in and out."""
+        """Tokens used, input plus output."""
         return self.record.usage.total
 
     def __getattr__(self, name: str) -> Any:
@@ -96,8 +96,8 @@ class RunResult:
     def receipt(self) -> Receipt:
         """A list of dicts, one per answer: step, model, provider, why that model, tokens, dollars, seconds, cache.
 
-        It is shown as a table; `.text` is that, `.totals` what it adds up to, and what one strong call, and all calls
-        on the strongest model, would have cost (estimates).
+        Displays as a table, which is also `.text`. `.totals` has the sums, and estimates for one call of the strongest
+        model and for all calls on it.
         """
         from orchmagic.trace.receipt import Receipt  # noqa: PLC0415 - read on demand
 
@@ -116,7 +116,7 @@ class RunResult:
         return pd.DataFrame(self.receipt())
 
     def compare(self, *others: RunResult) -> Comparison:
-        """This run beside one to five others: timelines on one axis, cost and quality, and what differs.
+        """Compares this run with one to five others: timelines on one axis, cost, quality and differences.
 
         Raises:
             InputError: there are fewer or more.
@@ -127,12 +127,12 @@ class RunResult:
 
     @property
     def dead_letters(self) -> list[dict[str, Any]]:
-        """The items that failed for good: step, item (from 1), input, error, attempts."""
+        """The items that failed after all retries, each with step, item (from 1), input, error, attempts."""
         return dead_letters(self.record)
 
     @property
     def turns(self) -> list[Mapping[str, Any]]:
-        """What this run adds to a conversation: the messages of the step that answered, and its answer."""
+        """The messages that this run adds to its thread: those of the step that gave the output, and its answer."""
         name, value = result(self.graph, self._context.values)
         turns = self._context.turns
         messages = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
@@ -144,7 +144,7 @@ class RunResult:
 
 
 def values(record: Record, graph: Graph) -> dict[str, Any]:
-    """The state that a record tells of: the values of its steps, with the step that gave an inner graph's output."""
+    """Rebuilds the state from a record: step values; for inner graphs, also the step that gave the output."""
     return _values(record, record.steps, graph)
 
 

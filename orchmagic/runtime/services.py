@@ -1,6 +1,6 @@
-"""What all runs of a kernel share, as one record that the session builds once.
+"""Services: everything that the runs of one kernel share. The session builds it once.
 
-Everything in it is cheap to make, and opened at its first use: the caches, the health of the deployments, the history.
+Its parts are cheap to create and open their files at first use: caches, health of deployments, history.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _LOCAL = (
 
 
 class SessionModels:
-    """Finds deployments, pools and providers by the settings of now, and knows how they do.
+    """Looks up deployments, pools and providers with the current settings, and holds the deployments' health.
 
-    `notify` gets one line when the small local model answers instead of one that has no key.
+    `notify` gets one line when the small local model replaces a model without an API key.
     """
 
     def __init__(self, settings: LiveSettings, notify: Callable[[str], None] = print) -> None:
@@ -50,7 +50,7 @@ class SessionModels:
         self._health: Health | None = None
 
     def deployment(self, name: str) -> Deployment:
-        """The endpoint behind an alias or model name, for a call that is to be made.
+        """Looks up an alias or model name for a call.
 
         Raises:
             SettingsError: there is no such model.
@@ -62,11 +62,11 @@ class SessionModels:
         return deployment
 
     def resolve(self, name: str) -> Deployment:
-        """The same, only looked up: the user is not notified."""
+        """Like `deployment`, without the notice to the user."""
         return aliases.resolve(name, self._settings.now, self._settings.environ)
 
     def pool(self, name: str) -> Pool | None:
-        """The deployments of an alias that has several, or limits of its own."""
+        """The pool of an alias with several deployments or its own limits; None for other names."""
         return aliases.pool(name, self._settings.now, self._settings.environ)
 
     def provider(self, name: str) -> Provider:
@@ -76,14 +76,14 @@ class SessionModels:
         return self._providers[name]
 
     def price_advice(self, deployment: Deployment) -> str:
-        """What to write for a deployment without a price."""
+        """Advice on how to set the price of a deployment that has none."""
         from orchmagic.models.routing import price_advice  # noqa: PLC0415 - heavy: the list of prices
 
         return price_advice.advice(deployment, self._settings.now, self._settings.environ)
 
     @property
     def health(self) -> Health:
-        """How the deployments do, shared with the other kernels of this machine while there is a history."""
+        """Health of the deployments, shared with other kernels of this machine if `history` is on."""
         if self._health is None:
             from orchmagic.models.routing.health import opened  # noqa: PLC0415 - first run
 
@@ -92,14 +92,14 @@ class SessionModels:
         return self._health
 
     def close_health(self) -> None:
-        """Its next use opens it by the settings of then."""
+        """Closes the health store; the next use opens it with the settings of that time."""
         health, self._health = self._health, None
         if health is not None:
             health.close()
 
     @property
     def has_providers(self) -> bool:
-        """Whether there is one to close."""
+        """Whether a provider is open."""
         return bool(self._providers)
 
     async def close(self) -> None:
@@ -110,7 +110,7 @@ class SessionModels:
 
 
 class Caches:
-    """The cache of answers and the semantic cache: opened by the settings of their first use, anew after `close`."""
+    """The answer cache and the semantic cache, opened with the settings at first use; after `close`, opened again."""
 
     def __init__(self, settings: LiveSettings, loop: EventLoopThread) -> None:
         self._settings = settings
@@ -120,7 +120,7 @@ class Caches:
 
     @property
     def answers(self) -> Cache | None:
-        """The cache of answers; None when it is switched off."""
+        """The exact cache of answers; None if `cache` is off."""
         settings = self._settings.now
         if self._answers is None and settings.cache != "off":
             from orchmagic.models.cache import at  # noqa: PLC0415 - heavy
@@ -130,7 +130,7 @@ class Caches:
 
     @property
     def semantic(self) -> SemanticCache | None:
-        """The questions whose answers are cached; None without a cache of answers."""
+        """The semantic cache; None if `cache` is off."""
         if self._semantic is None and self.answers is not None:
             from orchmagic.models.semantic.semantic_cache import opened  # noqa: PLC0415 - heavy
 
@@ -139,7 +139,7 @@ class Caches:
         return self._semantic
 
     def close(self) -> None:
-        """Close what is open: on the loop's thread, too, where there is one. Safe to call twice."""
+        """Closes both caches, the answer cache also on the loop's thread if there is one. Safe to call twice."""
         semantic, self._semantic = self._semantic, None
         if semantic is not None:
             semantic.close()
@@ -150,9 +150,9 @@ class Caches:
 
 
 class KernelBudget:
-    """What all runs of a kernel spend together: a budget above that of each run, and one for each name between them.
+    """Shared budgets: one of the kernel, below it one per orchestration name, below that the runs' own.
 
-    The limit is that of the settings or of `limit`, whichever was set last.
+    The kernel's limit comes from the settings or from `limit`, whichever was set last.
     """
 
     def __init__(self, settings: LiveSettings) -> None:
@@ -163,7 +163,7 @@ class KernelBudget:
 
     @property
     def whole(self) -> SharedBudget:
-        """The budget of the kernel; its limits are those of now."""
+        """The kernel's budget with its current limits."""
         now = self._settings.now.notebook_budget
         if now != self._followed:
             self._followed = now
@@ -171,12 +171,12 @@ class KernelBudget:
         return self._whole
 
     def of(self, name: str) -> SharedBudget:
-        """The budget above that of a run called `name`."""
+        """The shared budget of the runs called `name`."""
         whole = self.whole
         return self.names.setdefault(name, SharedBudget(whole))
 
     def limit(self, allowance: SpendLimit) -> None:
-        """Set the side that it has, money or tokens; the other stays. Without any: no limit."""
+        """Sets the limit of money or tokens, whichever `allowance` has; the other stays. Empty: removes both."""
         whole = self.whole
         if allowance == SpendLimit():
             whole.money = whole.max_tokens = None
@@ -187,7 +187,7 @@ class KernelBudget:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a session that its runs use. `namespace` is the notebook's: looked at, never written."""
+    """The parts of a session that runs use. `namespace` is the notebook's and is never written."""
 
     settings: LiveSettings
     environ: Mapping[str, str]
@@ -222,11 +222,11 @@ class Services:
         )
 
     def call_defaults(self, options: RunOptions) -> CallDefaults:
-        """What a call uses when its step says nothing."""
+        """Default settings of model calls, used where a step sets none."""
         return call_defaults(options, self.settings.now)
 
     def guard_rules(self, options: RunOptions) -> tuple[Rule, ...]:
-        """What guards a run: the rules of the magic line beside those of the settings.
+        """The guard rules of a run, from its magic line and the settings.
 
         Raises:
             SettingsError: one of them is wrong.
@@ -234,7 +234,7 @@ class Services:
         return rules.parse(rules.merge(self.settings.now.guard, options.guard), self.namespace, self.environ)
 
     def reload(self) -> None:
-        """The settings changed: what they say is read and opened anew at its next use."""
+        """Applies changed settings: they are read again, and affected parts opened again, at the next use."""
         before = self.settings.forget()
         self.caches.close()
         self.models.close_health()

@@ -1,4 +1,4 @@
-"""A session: the parts of one kernel, and the orchestrations that its cells define."""
+"""Session: all state of one kernel, and the orchestrations that its cells define."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from orchmagic.runtime.services import Services
 
 
 class Session:
-    """Everything that lives as long as the kernel.
+    """The state that exists as long as the kernel.
 
     Attributes:
-        services: what all runs share: settings, models, caches, history, budget, event loop.
-        reader: reads cells; `factory` makes runs; `lookup` finds runs of the history.
-        runs: those at hand, the latest last.
+        services: shared by all runs: settings, models, caches, history, budget, event loop.
+        reader: reads cells; `factory` creates runs; `lookup` finds runs of the history.
+        runs: runs in memory, the latest last.
         defined: the orchestrations by name.
     """
 
@@ -34,7 +34,7 @@ class Session:
         config: Callable[[], Mapping[str, object]] = dict,
         notify: Callable[[str], None] = print,
     ) -> None:
-        """`namespace` is the notebook's (looked at, never written here), `config` what `%config` set there."""
+        """`namespace` is the notebook's (never written here); `config` returns the values set by `%config`."""
         namespace = {} if namespace is None else namespace
         self.services = Services.of(
             namespace, api_keys.key_environment() if environ is None else environ, config, notify
@@ -47,23 +47,23 @@ class Session:
 
     @property
     def runs(self) -> list[Run]:
-        """The runs at hand, the latest last."""
+        """The runs in memory, the latest last."""
         return self.factory.runs
 
     @property
     def settings(self) -> Settings:
-        """Settings as they are now; `reload` forgets them."""
+        """The current settings; `reload` drops the cached ones."""
         return self.services.settings.now
 
     def reload(self) -> None:
-        """Read the settings again at their next use (a `%config` line changed one)."""
+        """Makes the next use read the settings again, after a `%config` line changed one."""
         self.services.reload()
 
     def define(self, pattern: str, line: str, body: str) -> Orchestration:
-        """Read a cell and bind nothing: parse, lower, check.
+        """Parses, lowers and checks a cell; binds no notebook name.
 
         Raises:
-            CellError: with everything that is wrong with the cell.
+            CellError: the cell has problems; lists all of them.
         """
         cell = self.reader.read(pattern, line, body, self.services.namespace)
         made = self.defined[cell.definition.name] = Orchestration(cell, self.factory, self.reader)
@@ -73,7 +73,7 @@ class Session:
         """The orchestration called `name`.
 
         Raises:
-            SettingsError: there is none; the nearest name is offered.
+            SettingsError: there is none; suggests the nearest name.
         """
         if name not in self.defined:
             known = ", ".join(self.defined) or "none yet: run a cell with a name, such as %%chain triage"
@@ -81,17 +81,17 @@ class Session:
         return self.defined[name]
 
     def add_models(self, entries: Mapping[str, Mapping[str, object]]) -> None:
-        """More aliases, for as long as the kernel lives."""
+        """Adds aliases until the kernel ends."""
         self.services.settings.add_models(entries)
         self.services.reload()
 
     def remove_model(self, name: str) -> None:
-        """Take an alias back that was added in this kernel; those of the settings stay."""
+        """Removes an alias that was added in this kernel; aliases from the settings files stay."""
         self.services.settings.remove_model(name)
         self.services.reload()
 
     def close(self) -> None:
-        """Stop what runs, close providers, caches, history and loop. Safe to call twice."""
+        """Stops active runs and closes providers, caches, history and loop. Safe to call twice."""
         atexit.unregister(self.close)
         for run in self.runs:
             run.cancel()

@@ -1,4 +1,4 @@
-"""A graph inside a graph: its inputs, its limits, and what becomes of how it ends."""
+"""Runs a graph inside a graph: binds its inputs, applies its limits, and translates how it ended."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from orchmagic.trace.events import Decided, NodeStarted
 from orchmagic.trace.reasons import Reason
 
 Inner: TypeAlias = Callable[[dict[str, Any], Context], Awaitable[Any]]
-"""Runs the inner graph from its inputs, with the context of the inner run."""
+"""Runs the inner graph with its inputs and the context of the inner run."""
 
 
 async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapping[str, object]) -> Any:
-    """The output of the inner graph: `{"step": the node that gave it, "value": its JSON}`."""
+    """Runs the inner graph; returns `{"step": node that gave the output, "value": its JSON}`."""
     inputs = await _inputs(node, seen)
     if node.each is None:
         ctx.emit(NodeStarted(span=span, node=node.name, kind="sub", input=images.describe_images(inputs)))
@@ -32,7 +32,7 @@ async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapp
 
 
 async def _ended(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner) -> tuple[str, str] | None:
-    """How it ended early, by a limit of its own or on purpose; limits of the outer run end that."""
+    """Runs the inner graph; (CAP or STOP, reason) if it ended early. Limits of the outer run are raised."""
     seconds = node.graph.limits.deadline
     try:
         async with asyncio.timeout(seconds) as clock:
@@ -55,7 +55,7 @@ async def _ended(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner
 
 
 def wrapped(before: Any, value: Any) -> Any:
-    """A person's value in place of an inner output (or a list of them), with the step that gave the one before."""
+    """Replaces an inner output (or a list of them) by a person's value; keeps the step that gave it."""
     if not isinstance(before, list):
         return {**before, "value": value}
     steps = [b["step"] for b in before if b]

@@ -1,4 +1,4 @@
-"""Run the tool calls of a model side by side. The model reads what goes wrong; a tool never fails a run."""
+"""Runs the tool calls of a model concurrently. Errors are returned to the model, so a tool does not fail the run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, Too
 
 
 async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
-    """Run the tool calls of the last message side by side; the model reads what goes wrong."""
+    """Runs the tool calls of the last message concurrently; most errors become text for the model."""
     calls = state[node.transcript][-1]["tool_calls"]
     ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
     uses = (_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1))
     results = await asyncio.gather(*uses, return_exceptions=True)
     if stop := next((r for r in results if isinstance(r, BaseException)), None):
-        raise stop  # one waits for a person: what the others gave is recorded, and not done again
+        raise stop  # one waits for a person: the others' results are in the journal
     replies = [
         {"role": "tool", "tool_call_id": call["id"], "content": result}
         for call, result in zip(calls, results, strict=True)
@@ -43,8 +43,8 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
         result = recorded.value if recorded else readable(await _use(node, name, written, id_, ctx))
         result = await ctx.guardrails.check(result, "tools", id_)
     except (Waiting, WriteUnknown, StoreError):
-        raise  # not for the model, which would find another way to write
-    except Exception as error:  # noqa: BLE001 - whatever a tool raises is for the model to read
+        raise  # not shown to the model, which would find another way to write
+    except Exception as error:  # noqa: BLE001 - any exception of a tool is shown to the model
         text = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
         result = TOOL_ERROR.format(error=text.strip("'\"") if isinstance(error, KeyError) else text)
         result = await ctx.guardrails.check_or_explain(result, "tools", id_)
@@ -73,11 +73,11 @@ async def _use(node: Tools, name: str, written: str, id_: str, ctx: Context) -> 
 
 
 def _approved(name: str, written: str, id_: str, ctx: Context) -> str:
-    """The arguments that a person lets pass, as they are or edited.
+    """The arguments that a person approved, unchanged or edited.
 
     Raises:
-        Waiting: nobody answered yet.
-        ValueError: rejected; the text is for the model.
+        Waiting: there is no answer yet.
+        ValueError: rejected; the message is for the model.
     """
     shown = {"tool": name, "arguments": json.loads(written or "{}")}
     reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=DECISIONS, value=shown, tool=name))

@@ -1,12 +1,12 @@
-"""Tools that write: a marked function runs once for each key, across retry, resume, replay and re-run.
+"""Tools that write: a marked function runs once per idempotency key, across retry, resume, replay and new runs.
 
-    @orchmagic.tool(writes=True)                                                  the key: all arguments
-    @orchmagic.tool(writes=True, key=lambda order_id, **_: order_id)              the key: what it gives
+    @orchmagic.tool(writes=True)                                                  key: all arguments
+    @orchmagic.tool(writes=True, key=lambda order_id, **_: order_id)              key: the lambda's value
 
-A write is recorded before it is done, its result after. A second call with the key gets the
-recorded result. A function that raised has written nothing and may run again: raise only when that is so. When
-the process died in between, nobody knows, and the next call says so instead of guessing. Outside a run it is the
-plain function.
+The ledger records a write before the function runs, and its result after. A second call with the same key returns
+the recorded result. A function that raised may run again, so raise only if nothing was written. If the process
+died in between, the outcome is unknown and the next call raises WriteUnknown. Outside a run, the function is called
+directly.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 Key = Callable[..., object]
 
-_TICK = 0.02  # seconds between looks at a write that somebody else has begun
+_TICK = 0.02  # seconds between polls of a write that another caller began
 _SHOWN = 120  # characters of a call in a message
 _MARK = "__orchmagic_tool__"
 
 
 @dataclass(frozen=True, slots=True)
 class WriteScope:
-    """Under whose name a run writes.
+    """The run and the ledger under which its tools write.
 
     `on_write` gets each write and its new state (begun, done, failed, unknown or served), from any thread. Served:
-    it was done before, by `write.run`, and its recorded result is given.
+    the recorded result of an earlier write by `write.run` was returned.
     """
 
     ledger: Ledger
@@ -50,7 +50,7 @@ class WriteScope:
 
     @contextmanager
     def during(self) -> Iterator[None]:
-        """All that is called inside, in threads and tasks that begin there too, writes once."""
+        """Makes this the scope of all writes inside, also in threads and tasks that start there."""
         token = _RUN.set(self)
         try:
             yield
@@ -71,12 +71,12 @@ def tool(*, writes: bool = False, key: Key | None = None) -> Callable[[F], F]: .
 
 
 def tool(function: F | None = None, /, *, writes: bool = False, key: Key | None = None) -> F | Callable[[F], F]:
-    """Mark a notebook function as a tool; `writes=True`: it changes something, so it runs once for each key.
+    """Marks a notebook function as a tool; `writes=True`: it has side effects, so it runs once per key.
 
-    `key` gets the arguments by name and gives what must not be written twice (JSON): an order's number, say.
+    `key` takes the arguments by name and returns the idempotency key (JSON), for example an order number.
 
     Raises:
-        TypeError: it stands over something else than a function, or there is a key without writes.
+        TypeError: the decorated object is no function, or `key` is given without `writes`.
     """
     if key is not None and not writes:
         raise TypeError("key= says what must not be written twice: write tool(writes=True, key=…)")
@@ -86,7 +86,7 @@ def tool(function: F | None = None, /, *, writes: bool = False, key: Key | None 
             raise TypeError(f"tool marks a function, not {marked!r}: write it directly above a `def`")
         made = _once(marked, key) if writes else marked
         setattr(made, _MARK, "writes" if writes else "reads")
-        return cast("F", made)  # the same signature, which is what F stands for
+        return cast("F", made)  # the wrapper has the signature F
 
     return mark if function is None else mark(function)
 
@@ -104,7 +104,7 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
             write = WriteCall.of(function, key, args, kwargs)
             if write is None:
                 return await function(*args, **kwargs)
-            while not write.claimed():  # noqa: ASYNC110 - the other one may be in another process
+            while not write.claimed():  # noqa: ASYNC110 - the other caller may be in another process
                 await asyncio.sleep(_TICK)
             if not write.served:
                 with write.under_way():
@@ -130,7 +130,7 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
 
 
 class WriteCall:
-    """One call of a function that writes, inside a run. `served`: it was done before, and `result` is what it gave."""
+    """One call of a writing function inside a run. `served`: `result` is the recorded result of an earlier call."""
 
     def __init__(self, scope: WriteScope, function: Callable[..., Any], key: str, call: str) -> None:
         self.scope = scope
@@ -144,7 +144,7 @@ class WriteCall:
     def of(
         cls, function: Callable[..., Any], key: Key | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> WriteCall | None:
-        """None outside a run, and for a function that calls itself: that is still the same write."""
+        """Creates the call; None outside a run, and for a recursive call, which is part of the same write."""
         scope = _RUN.get()
         if scope is None:
             return None
@@ -156,10 +156,10 @@ class WriteCall:
         return None if (function.__name__, text) in _WRITING.get() else cls(scope, function, text, call)
 
     def claimed(self) -> bool:
-        """True when it is known what to do: run it, or give what was `served`; False while somebody else runs it.
+        """Claims the key: True if the function may run or the result was `served`, False while another caller runs it.
 
         Raises:
-            WriteUnknown: it was begun, and its end is unknown.
+            WriteUnknown: the write began before and its outcome is unknown.
         """
         write = self.write = self.scope.ledger.claim(self.function.__name__, self.key, self.call, self.scope.run)
         if write.mine:
@@ -177,7 +177,7 @@ class WriteCall:
         return True
 
     def must_not_block(self) -> None:
-        """A loop that waits here could never let the other one finish."""
+        """Raises WriteUnknown on an event loop: blocking it would keep the other caller from finishing."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -186,7 +186,7 @@ class WriteCall:
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
-        """Record how it ends, whatever that end is."""
+        """Records the outcome of the function: done, failed or unknown."""
         ledger, on_write = self.scope.ledger, self.scope.on_write
         token = _WRITING.set(_WRITING.get() | {(self.function.__name__, self.key)})
         try:
@@ -195,7 +195,7 @@ class WriteCall:
             ledger.failed(self.write.id)
             on_write(self.write, "failed")
             raise
-        except BaseException:  # cancelled, or interrupted: in the middle
+        except BaseException:  # cancelled or interrupted: the outcome is unknown
             ledger.cut_off(self.write.id)
             on_write(self.write, "unknown")
             raise
@@ -207,7 +207,7 @@ class WriteCall:
 
 
 def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments by name, with those that were left out."""
+    """All arguments by name, with defaults."""
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     rest = next((p.name for p in bound.signature.parameters.values() if p.kind is p.VAR_KEYWORD), "")
@@ -216,10 +216,10 @@ def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
 
 
 def _canonical(name: str, value: object) -> str:
-    """JSON with its keys in order, so that equal arguments are the same key.
+    """JSON with sorted keys, so that equal arguments give the same idempotency key.
 
     Raises:
-        InputError: they have no such form.
+        InputError: the arguments are not JSON serialisable.
     """
     from pydantic_core import PydanticSerializationError, to_jsonable_python  # noqa: PLC0415 - heavy
 
@@ -233,7 +233,7 @@ def _canonical(name: str, value: object) -> str:
 
 
 def _plain(result: object) -> Any:
-    """The result as JSON; as text when it has no such form: the write is done, and must not fail for that."""
+    """The result as JSON, else as text: a write that is done must not fail because of its result type."""
     from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy
 
     try:
@@ -243,10 +243,10 @@ def _plain(result: object) -> Any:
 
 
 def _typed(function: Callable[..., Any], result: Any) -> Any:
-    """A recorded result as the function declares it; as it was recorded when it does not fit (any more)."""
+    """Converts a recorded result to the function's return type; unchanged if it does not validate."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - heavy
 
     try:
         return TypeAdapter(get_type_hints(function, include_extras=True)["return"]).validate_python(result)
-    except Exception:  # noqa: BLE001 - no hint, a hint of another world, or another shape: it is still the result
+    except Exception:  # noqa: BLE001 - no type hint, an unresolvable one, or a mismatch: return it unchanged
         return result

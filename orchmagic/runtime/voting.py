@@ -1,4 +1,4 @@
-"""The same question several times, each vote an answer of its own; the value that most votes have wins."""
+"""Calls the model several times with one prompt; the most frequent value wins (majority vote)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from orchmagic.trace.reasons import AGREEMENT, Reason
 
 
 async def vote(prompt: CallPrompt, votes: Votes, ctx: Context) -> Any:
-    """The outcome as JSON: the winner with agreement, dissent, tie and decided.
+    """Returns the winning value as JSON with agreement, dissent, tie and decided.
 
     Raises:
-        OrchError: not one vote was given; the first failure.
+        OrchError: all votes failed; this is the first error.
     """
     ballots = [_ballot(prompt, i, ctx) for i in range(1, votes.count + 1)]
     outcomes = await asyncio.gather(*ballots, return_exceptions=True)
