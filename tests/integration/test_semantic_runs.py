@@ -73,6 +73,13 @@ def test_another_prompt_never_meets_the_answers_of_this_one(notebook):
     assert notebook.run(cell, question=SAME).output == "answer 2"
 
 
+def test_a_reply_that_does_not_fit_is_asked_again_of_the_model_whatever_was_asked_again_before(notebook):
+    notebook.script("no number", {"value": 1}, {"value": 2})
+    runs = [ask(notebook, question, step=" -> int") for question in (ASKED, SAME)]
+    assert [run.output for run in runs] == [1, 2]
+    assert "does not fit" in notebook.scripted.requests[-1]["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize(("line", "said"), [("--no-cache", "answer 2"), ("--refresh --cache semantic", "answer 2")])
 def test_no_cache_and_refresh_ask_anew(notebook, line, said):
     ask(notebook, ASKED)

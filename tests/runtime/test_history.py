@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchmagic import Script, Session, install
+from orchmagic import Reply, Script, Session, install
 from orchmagic.notebook import commands
 
 WAITS = 'draft\n    Draft {{ topic }}\napprove "Send it?"\n'
@@ -100,3 +100,12 @@ def test_a_run_that_waits_is_not_let_go(notebook):
         made(n=n)
     assert waits.status == "waiting"
     assert waits in notebook.session.runs
+
+
+def test_a_run_that_paused_and_then_failed_begins_again_without_what_it_had_before(notebook):
+    notebook.script("one", Reply(fault="400"), "two")
+    run = notebook.run('%%chain\na\n    A {{ x }}\napprove "Fine?"\nb\n    B {{ a }}\n', x="x")
+    assert run.approve().status == "failed"
+    assert run.resume().status == "done"
+    assert (run.output, len(notebook.scripted.requests)) == ("two", 3)
+    assert {span.id.rpartition("#")[2] for span in run.record.steps} == {"1"}
