@@ -84,7 +84,7 @@ def _does(plan: GraphPlan, node: Node) -> list[str]:
             *lines, value = subgraphs.inner_value(plan, node)
             return [*_skip(plan, node), *lines, *returned(plan, node, value)]
         case Code():
-            return _gate(plan, node) if node.gate else [*_skip(plan, node), *_computed(plan, node)]
+            return _gate(plan, node) if node.gate else _computed(plan, node)
         case Approve():
             return _approve(plan, node)
         case Tools():
@@ -103,7 +103,7 @@ def _reads(plan: GraphPlan, node: Node, names: list[str] | None = None) -> list[
     return [row for name in found for row in values.local(plan, name, node.name)]
 
 
-def _skip(plan: GraphPlan, node: Call | Code | Sub) -> list[str]:
+def _skip(plan: GraphPlan, node: Call | Sub) -> list[str]:
     if node.when is None:
         return []
     tree = expression_source.opposite(expression_source.threaded(plan, node.when))

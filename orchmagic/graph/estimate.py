@@ -294,7 +294,7 @@ def _known_values(graph: Graph, known: Mapping[str, object]) -> dict[str, object
     """`known`, and the values of code steps that read nothing else and call no notebook code."""
     found = dict(known)
     for node in graph.nodes:
-        if isinstance(node, Code) and not node.gate and node.when is None and node.name not in known:
+        if isinstance(node, Code) and not node.gate and node.name not in known:
             found |= _value(node.name, node.expression, found)
     return found
 

@@ -125,7 +125,6 @@ class Code:
     expression: str
     gate: bool = False
     again: str | None = None
-    when: str | None = None
     like: str | None = None
     isolated: bool = False
 
