@@ -57,6 +57,14 @@ def test_an_image_in_a_record_and_from_a_code_step(notebook):
     assert [p["type"] for p in parts(notebook)] == ["text", "image_url", "text"]
 
 
+@pytest.mark.parametrize("source", ["photo", "draw(1)"])
+def test_an_image_stays_one_after_code_steps_that_give_none(notebook, source):
+    notebook.script("a dot")
+    cell = f"%%chain\nmade = {source}\nsize = 1 + 1\nsee\n    A {{{{ made }}}} of {{{{ size }}}}\n"
+    assert notebook.run(cell, photo=DOT, draw=lambda n: DOT).output == "a dot"
+    assert [p["type"] for p in parts(notebook)] == ["text", "image_url", "text"]
+
+
 def test_a_model_without_vision_is_refused_before_the_call(notebook):
     notebook.session.services.environ.update(
         {

@@ -265,6 +265,7 @@ def test_all_problems_are_told_at_once(notebook):
         ("%%chain\na\n    {{ b }}\nb\n    x\n", "step 'a' reads 'b', which runs later"),
         ("%%chain\na\n    {{ a }}\n", "step 'a' reads 'a', which runs later"),
         ("%%chain\na(when=b)\n    x\nb\n    y\n", "step 'a' reads 'b', which runs later"),
+        ("%%chain\na\n    {{ b }}\ngate a != '' else goto a\nb\n    y\n", "step 'a' reads 'b', which runs later"),
     ],
 )
 def test_what_would_only_show_when_it_runs_is_found_before(notebook, cell, told):
