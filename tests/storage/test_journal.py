@@ -127,6 +127,15 @@ def test_what_the_disk_does_not_take_is_kept_in_memory(store):
     assert [journal.recall(f"{n}#1", "k").value for n in "abc"] == [1, 2, 3]
 
 
+def test_what_a_parent_paid_stays_so_where_the_disk_does_not_take_it(store):
+    store.journal("r1").keep("a#1", "k", 1)
+    journal = store.journal("r2", parent="r1")
+    store.database._opened().execute("PRAGMA query_only = ON")
+    with pytest.warns(StoreWarning, match="cannot be written"):
+        found = [journal.recall("a#1", "k") for _ in range(2)]
+    assert found == [JournalEntry(1, own=False)] * 2
+
+
 def test_a_damaged_row_is_a_warning_and_asked_again(store):
     journal = store.journal("r1")
     journal.keep("a#1", "k", 1)
