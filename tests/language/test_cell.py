@@ -334,6 +334,7 @@ def test_verify_may_have_a_prompt_and_approve_has_a_question() -> None:
         ("gate x and else retry 2", 2, 10, "invalid syntax"),
         ("gate x\n    text", 3, 0, "text under `gate`"),
         ("until x max many", 2, 8, "`max` needs a number, not 'many'"),
+        ("until x max 2 or max(b, 3)", 2, 8, "`max` needs a number, not '2 or max(b, 3)'"),
         ("verify", 2, 6, "an expression is missing"),
         ("approve yes", 2, 7, "no question in quotes"),
         ("approve 'a {{ b'", 2, 7, "end of template"),
