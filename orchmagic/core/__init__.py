@@ -1,1 +1,1 @@
-"""What everything else stands on: settings, plug-ins, numbers in words; knows no model, graph or notebook."""
+"""The lowest layer: settings, plug-ins, text formats. It imports nothing of models, graphs or notebooks."""

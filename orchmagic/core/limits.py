@@ -1,4 +1,4 @@
-"""The bounds of a run and of a call when nobody says otherwise, and which of them may be left open.
+"""Default limits of a run and of a model call, and which of them may be "none".
 
 "none" leaves a bound open. That is allowed where the bound only guards time or money, which a person may decide to
 spend: `deadline`, `timeout`, `budget`, `max_tokens`. The others must be numbers, since they are what makes every run
@@ -18,8 +18,8 @@ MAX_ITERATIONS = 8  # rounds of a loop
 MAX_STEPS = 50  # of a run
 MAX_TOKENS = 200_000  # of a run, in and out
 DEADLINE = 600.0  # seconds of a run
-CONCURRENCY = 16  # items of one step at once
+CONCURRENCY = 16  # items of one step that run at once
 TIMEOUT = 60.0  # seconds of an attempt
 REPLY_TOKENS = 1024  # of one reply
 RETRY = 2  # attempts after a transient failure
-REASK = 1  # repeats of a question whose reply does not fit
+REASK = 1  # repeats of a call whose reply is invalid

@@ -1,4 +1,4 @@
-"""Entries of `[tool.orchmagic.models]`: what an alias stands for, read and checked.
+"""Read and check the entries of `[tool.orchmagic.models]`: the deployments behind each alias.
 
 small = "gpt-4.1-mini"                                     a model of the OpenAI-compatible endpoint
 large = { endpoint = "azure", model = "gpt-4.1" }          a table: one deployment
@@ -24,7 +24,7 @@ from orchmagic.core.money import dollars
 from orchmagic.core.problems import ProblemsError, UnshownError, checked
 from orchmagic.errors import InputError
 
-_KEY = re.compile(r"(?=.*[a-z])(?=.*\d)\w{20,}", re.ASCII)  # no name of a variable looks like this
+_KEY = re.compile(r"(?=.*[a-z])(?=.*\d)\w{20,}", re.ASCII)  # looks like a key, not like a variable's name
 POLICIES = ("order", "weighted", "uptime", "price", "latency")
 
 
@@ -36,7 +36,7 @@ def _weight(value: object) -> float:
 
 def _address(value: object) -> str:
     address = validators.text(value)
-    with suppress(ValueError):  # half an IPv6 address, a port beyond 65535
+    with suppress(ValueError):  # urlsplit raises on half an IPv6 address or a port above 65535
         parts = urlsplit(address)
         if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and "$" not in address:
             return address
@@ -44,7 +44,7 @@ def _address(value: object) -> str:
 
 
 def _variable(value: object) -> str:
-    """The name of an environment variable. What is no name is not shown: people paste keys here."""
+    """Check the name of an environment variable. Invalid text is not shown: it may be a pasted key."""
     name = validators.text(value)
     is_name = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and not _KEY.fullmatch(name)
     if is_name or name.startswith("keyring:"):
@@ -68,20 +68,20 @@ TokensField = Annotated[str, PlainValidator(validators.one_of("max_tokens", "max
 
 
 class _Entry(BaseModel):
-    """Only what is given counts (see `given`): the defaults of the fields are never used."""
+    """Base of the entries. Only the fields in `given` are used, never the defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that were written, checked."""
+        """The fields present in the entry, checked."""
         return self.model_dump(exclude_unset=True)
 
 
 class DeploymentEntry(_Entry):
-    """One deployment: the fields of models.Deployment but its alias, and `endpoint`, the name of a known one.
+    """One deployment: the fields of models.Deployment except its alias, and `endpoint`, the name of a known endpoint.
 
-    A test compares the two: this room lies below models and cannot import it.
+    A test compares the fields, since this package must not import models.
     """
 
     endpoint: Text = ""
@@ -115,14 +115,14 @@ class DeploymentEntry(_Entry):
 
 
 class MemberEntry(DeploymentEntry):
-    """One deployment among several: `use` is an alias or model that says the rest, `name` what it is called."""
+    """One deployment of several: `use` is an alias or model to take the other fields from, `name` its name."""
 
     use: Text = ""
     name: Text = ""
 
 
 class PoolEntry(_Entry):
-    """Several deployments, and how they are chosen; `hedge` is after how many seconds a second one is asked too."""
+    """Several deployments and the policy to choose one; `hedge`: seconds until a second one is called, too."""
 
     deployments: Annotated[tuple[object, ...], PlainValidator(_members)]
     policy: Annotated[str, PlainValidator(validators.one_of(*POLICIES))] = "order"
@@ -130,10 +130,10 @@ class PoolEntry(_Entry):
 
 
 def models(value: object) -> dict[str, dict[str, Any]]:
-    """The entries by alias; text is JSON, as an environment variable holds it.
+    """Return the checked entries by alias; a string is parsed as JSON (from an environment variable).
 
     Raises:
-        ValueError: it is none; the text says what to write. A ProblemsError: entries are wrong, all of them.
+        ValueError: `value` is no table; the text says what to write. ProblemsError: all the wrong entries.
     """
     if isinstance(value, str):
         value = _parsed(value)
@@ -142,7 +142,7 @@ def models(value: object) -> dict[str, dict[str, Any]]:
 
 
 def _parsed(text: str) -> object:
-    """The JSON object in the text, which is never repeated in an error: keys stand in it."""
+    """Parse a JSON object. Errors do not quote the text, since it may hold keys."""
     try:
         value = json.loads(text)
         what = "is no JSON object"
@@ -154,13 +154,13 @@ def _parsed(text: str) -> object:
 
 
 def added(words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The entry that `%orch models add fast groq/llama-3.1-8b-instant small policy=uptime` means.
+    """Return the entry for the words of `%orch models add fast groq/llama-3.1-8b-instant small policy=uptime`.
 
-    Words are deployments, in order; `key=value` words are options of the alias, or, without deployments, the fields
-    of its one deployment.
+    After the alias, plain words are deployments, in order. `key=value` words are options of the alias, or, without
+    deployments, the fields of its only deployment.
 
     Raises:
-        InputError: it is none; the text says what to write.
+        InputError: the words form no entry; the text says what to write.
     """
     name, *rest = words or [""]
     names = [w for w in rest if "=" not in w]
@@ -198,10 +198,10 @@ def _member(where: str, entry: object) -> dict[str, Any]:
 
 
 def _each(read: Callable[[str, object], dict[str, Any]], entries: Mapping[str, object]) -> list[dict[str, Any]]:
-    """All entries as `read` gives them, by where they stand.
+    """Apply `read` to all entries, given by their location in the settings.
 
     Raises:
-        ProblemsError: what is wrong with any of them.
+        ProblemsError: the problems of all entries.
     """
     found: list[dict[str, Any]] = []
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""US dollars and spend limits, as a person writes them: `0.50`, `$2`, `100k tokens`, `0.50, 100k tokens`, `off`."""
+"""Parse US dollars and spend limits: `0.50`, `$2`, `100k tokens`, `0.50, 100k tokens`, `off`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WRITE = "US dollars (0.50), tokens (100k tokens), both (0.50, 100k tokens), or 
 
 @dataclass(frozen=True, slots=True)
 class SpendLimit:
-    """US dollars and tokens, in and out; None leaves that side open."""
+    """A limit in US dollars and in tokens (input and output); None: no limit."""
 
     money: float | None = None
     tokens: int | None = None
@@ -27,19 +27,19 @@ class SpendLimit:
 
 
 def dollars(value: object) -> float:
-    """US dollars, with or without the sign.
+    """Parse US dollars, with or without the dollar sign.
 
     Raises:
-        ValueError: it is no amount; the text says what to write.
+        ValueError: `value` is no amount; the text says what to write.
     """
     return finite(value.strip().strip("$") if isinstance(value, str) else value, "US dollars such as 0.05")
 
 
 def spend_limit(value: object) -> SpendLimit:
-    """A setting, or the words of `%orch budget`, as a limit.
+    """Parse a limit from a setting or from the words of `%orch budget`.
 
     Raises:
-        ValueError: it is none; the text says what to write.
+        ValueError: `value` is no limit; the text says what to write.
     """
     if value is None or isinstance(value, SpendLimit):
         return value or SpendLimit()

@@ -1,7 +1,7 @@
 """Find plug-ins: the modules of one of our packages, then entry points of the same name.
 
-A plug-in is a file (or an installed package), never an edit of a list. Built-in modules and foreign ones are
-found in the same way, and nothing is imported before it is asked for.
+A plug-in is a file (or an installed package); there is no list to edit. Built-in and third-party plug-ins are found
+in the same way, and each is imported at its first use.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Plug-ins by name. `package` holds the built-in ones, one module each; `attribute` is what a module offers.
+    """Plug-ins by name. `package` holds the built-in ones, one per module, each as the module's `attribute`.
 
-    Foreign packages declare an entry point in the group `package` whose value is the plug-in object itself.
+    Other packages declare an entry point in `group` (default: `package`) whose value is the plug-in object.
     """
 
     def __init__(self, package: str, attribute: str, kind: type[T], group: str = "") -> None:
@@ -31,17 +31,17 @@ class Registry(Generic[T]):
         self._loaded: dict[str, T] = {}
 
     def names(self) -> tuple[str, ...]:
-        """All names, built-in ones first; imports only the package itself."""
+        """Return all names, built-in ones first; imports only the package, no plug-in."""
         paths = import_module(self._package).__path__
         built_in = [m.name for m in pkgutil.iter_modules(paths) if not m.name.startswith("_")]
         foreign = [e.name for e in entry_points(group=self._group) if e.name not in built_in]
         return (*built_in, *foreign)
 
     def get(self, name: str) -> T:
-        """The plug-in called `name`.
+        """Return the plug-in called `name`; imports it at its first use.
 
         Raises:
-            SettingsError: there is none, or it is not what it should be.
+            SettingsError: there is no such plug-in, or it has the wrong type.
         """
         if name not in self._loaded:
             plug = self._find(name)

@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one line each: checks data against a Pydantic model and words its errors."""
+"""Check settings against a Pydantic model and turn its errors into one-line texts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from orchmagic.errors import nearest
 
 M = TypeVar("M", bound=BaseModel)
 
-# what others call a key of ours
+# names that other tools use for our keys
 _SYNONYMS = {"api_key": "key_env", "url": "base_url", "api_base": "base_url", "api_url": "base_url"}
 
 
 class UnshownError(ValueError):
-    """A bad value that must not be repeated; the text says what it is and what to write."""
+    """A bad value that must not be shown; the text says what is wrong and what to write."""
 
 
 class ProblemsError(ValueError):
-    """All that is wrong in one place, a line each: name, what was found, what to write. Who catches it adds where."""
+    """All problems of one source, a line each: key, value found, what to write. The caller adds the source."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -30,11 +30,11 @@ class ProblemsError(ValueError):
 def checked(
     kind: type[M], values: Mapping[str, object], name: Callable[[str], str], spell: Callable[[str], str] = str
 ) -> M:
-    """The values as a `kind`. `name` is how a given key is named in the message, `spell` how that place
-    writes a known key.
+    """Return the values as a `kind`. For messages, `name` maps a given key, and `spell` a known key, to its spelling
+    in the source.
 
     Raises:
-        ProblemsError: unknown keys or bad values, all of them.
+        ProblemsError: all unknown keys and bad values.
     """
     try:
         return kind.model_validate(dict(values))

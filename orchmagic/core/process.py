@@ -1,4 +1,4 @@
-"""Who runs something: which user, in which notebook, in which process, and does that process still live?"""
+"""Identify the current user, notebook and process, and check whether a recorded process is still alive."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as it is written down. Its id is not enough: containers give the same one to the next process.
+    """A process as stored in the history. The process id alone is not enough: containers often reuse it.
 
-    `life` is new in each process, so that an id that is given out again does not name the earlier one.
+    `life` is a random text, new in each process, which tells a reused id from the earlier process.
     """
 
     pid: int
@@ -24,7 +24,7 @@ class Process:
 
     @property
     def gone(self) -> bool:
-        """Whether it has surely ended. False for a process of another machine: this one cannot know."""
+        """Whether it has certainly ended. False for a process on another host, which cannot be checked."""
         here = this()
         if self.host != here.host:
             return False
@@ -37,22 +37,22 @@ _LIFE = uuid.uuid4().hex
 
 
 def this() -> Process:
-    """The current process. A fork has an id of its own, and so is another one."""
+    """Return the current process. A forked child is a different process, since its id differs."""
     return Process(os.getpid(), platform.node(), f"{_LIFE}-{os.getpid()}")
 
 
 def user() -> str:
-    """The name of the account; empty if there is none, as in many containers."""
+    """Return the account's name; empty if there is none, as in many containers."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no such user in the system's list
+    except (OSError, KeyError):  # the user id has no account
         return ""
 
 
 def notebook(namespace: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> str:
-    """The notebook's file, if its front end says it; empty in a terminal or a script.
+    """Return the notebook's file if the front end provides it; empty in a terminal or a script.
 
-    VS Code writes it into the notebook, Jupyter's server gives it to the kernel (and ipykernel to the notebook).
+    VS Code sets it in the namespace; Jupyter's server passes it to the kernel, and ipykernel to the namespace.
     """
     names = (namespace.get("__vsc_ipynb_file__"), namespace.get("__session__"), environ.get("JPY_SESSION_NAME"))
     return next((name for name in names if isinstance(name, str) and name), "")
@@ -61,7 +61,7 @@ def notebook(namespace: Mapping[str, object], environ: Mapping[str, str] = os.en
 if sys.platform == "win32":
 
     def _alive(pid: int) -> bool:
-        import ctypes  # noqa: PLC0415 - only there
+        import ctypes  # noqa: PLC0415 - needed on Windows only
 
         handle, code = ctypes.windll.kernel32.OpenProcess(0x1000, 0, pid), ctypes.c_ulong()
         if not handle:

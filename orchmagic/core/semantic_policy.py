@@ -1,19 +1,19 @@
-"""What the semantic cache may do: threshold, error bound, audits, verifier."""
+"""The settings of the semantic cache: threshold, error bound, audits, verifier."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 THRESHOLD = 0.95  # cosine; see docs/semantic-cache.md for what it serves and misses
-FLOOR = 0.80  # below it nothing is learned from: hardly any pair asks the same
-AUDITS = 0.03  # share of hits that are asked again and compared
+FLOOR = 0.80  # below it no pair is used to learn: hardly any has the same meaning
+AUDITS = 0.03  # share of hits for which the model is called anyway, to compare
 
 
 @dataclass(frozen=True, slots=True)
 class SemanticCacheConfig:
-    """`threshold`: the least cosine of a hit. `bound`: learn the threshold instead, so that at most this share of the
-    hits is wrong; until enough is known nothing is served. `audits`: the share of hits that are asked anyway, to
-    know the error. `verifier`: the model that may veto a hit, by alias. `floor`: the least cosine worth a look.
+    """`threshold`: minimum cosine of a hit. `bound`: learn the threshold instead, so that at most this share of the
+    hits is wrong; until there is enough data there are no hits. `audits`: share of hits for which the model is called
+    anyway, to measure the error. `verifier`: alias of a model that may veto a hit. `floor`: minimum cosine considered.
     """
 
     threshold: float = THRESHOLD
@@ -31,10 +31,10 @@ class SemanticCacheConfig:
 
 
 def parse(text: str) -> SemanticCacheConfig:
-    """`threshold=0.97,verifier=small,audits=0.05`, or `bound=0.02`; nothing is the default.
+    """Parse `threshold=0.97,verifier=small,audits=0.05`, or `bound=0.02`; empty text gives the defaults.
 
     Raises:
-        ValueError: what to write instead.
+        ValueError: the text says what to write instead.
     """
     known = {f.name for f in fields(SemanticCacheConfig)}
     values: dict[str, float | str] = {}

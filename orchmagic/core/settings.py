@@ -1,12 +1,12 @@
-"""Settings: what holds for every cell unless the cell says otherwise.
+"""Settings: the defaults of all cells, which a cell's own options override.
 
-One Pydantic model says what can be set. Three places set it, and the most local one wins, field by field:
+One Pydantic model defines the fields. They are read from three sources; the most local one wins, field by field:
 
     the project      [tool.orchmagic] in the nearest pyproject.toml that has it
     the machine      ORCHMAGIC_<FIELD>
     the notebook     %config OrchMagic.<field> = ...   (notebook/config.py, written from the fields here)
 
-A wrong value or an unknown name is one line: where it stands, what was found, what to write.
+A wrong value or an unknown name becomes one line: source, value found, what to write.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ Aliases = Annotated[Mapping[str, Mapping[str, Any]], PlainValidator(model_entrie
 
 
 def _field(default: Any, help_: str) -> Any:
-    """A default and its help text."""
+    """Return a Pydantic field with a default and a help text."""
     return Field(default, description=help_)
 
 
 class Settings(BaseModel):
-    """Seconds for times, US dollars for money; None leaves that bound open ("none" where it is written).
+    """All settings. Times in seconds, money in US dollars; None means no limit (written as "none").
 
-    The description of a field is its help text in `%config OrchMagic` and in docs/settings.md. Defaults and which
-    limits may be open: core.limits. Entries of `models`: core.model_entries.
+    The description of a field is its help text in `%config OrchMagic` and in docs/settings.md. For default limits see
+    core.limits, for entries of `models` core.model_entries.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -99,17 +99,17 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What one place sets: key -> (as it is written there, its value); `spell` writes any key as that place does."""
+    """The values of one source: key -> (its spelling there, value); `spell` gives the spelling of any key."""
 
     where: str
     values: Mapping[str, tuple[str, object]]
     spell: Callable[[str], str] = str
 
     def read(self) -> dict[str, Any]:
-        """The checked values.
+        """Return the checked values.
 
         Raises:
-            ProblemsError: unknown keys or bad values, all of them, with where they stand.
+            ProblemsError: all unknown keys and bad values, with their source.
         """
         try:
             values = {key: value for key, (_, value) in self.values.items()}
@@ -120,16 +120,16 @@ class _Layer:
 
 
 def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Path) -> Settings:
-    """The settings of a session that starts in folder `start`; `config` holds what `%config` set.
+    """Return the settings of a session that starts in folder `start`; `config` holds the values set by `%config`.
 
     Raises:
-        SettingsError: unknown keys or bad values of all places: where, what was found, what to write.
+        SettingsError: all unknown keys and bad values of all sources: where, value found, what to write.
     """
     merged: dict[str, Any] = {}
     models: dict[str, Any] = {}
     problems: list[str] = []
-    # The most local place wins: the author of a notebook knows more than the machine, the machine more than
-    # the project. A model is replaced as a whole: half of one endpoint and half of another is never meant.
+    # The most local source comes last and wins. An entry of `models` is replaced as a whole: fields of two
+    # different endpoints must not be mixed.
     for layer in (_project(start), _environment(environ), _notebook(config or {})):
         try:
             values = layer.read()
@@ -163,7 +163,7 @@ def _section(file: Path) -> dict[str, Any] | None:
 
 
 def _environment(environ: Mapping[str, str]) -> _Layer:
-    # an empty variable is an unset one: that is how shells and CI systems clear them
+    # an empty variable counts as unset: shells and CI systems clear variables that way
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
     values = {name.removeprefix(PREFIX).lower(): (name, value) for name, value in given.items()}
     return _Layer("environment", values, lambda key: PREFIX + key.upper())

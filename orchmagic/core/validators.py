@@ -1,7 +1,7 @@
-"""Readers: what is written for a setting (TOML, environment text or a Python value) becomes a checked value.
+"""Readers: functions that turn a written setting (TOML, environment text or a Python value) into a checked value.
 
-The text of a reader's ValueError says what to write; its caller knows where. Magic lines use the same readers, so
-nothing of Pydantic is imported here.
+A reader raises a ValueError whose text says what to write; the caller adds where. Magic lines use the readers, too, so
+this module does not import Pydantic.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any, Literal, TypeAlias
 from orchmagic.core.limits import OPEN
 
 Reader: TypeAlias = Callable[[object], Any]
-MOST = 1_000_000_000  # of what is counted: more is a mistake
+MOST = 1_000_000_000  # upper bound of whole numbers: more is a mistake
 YEAR = 365 * 86400.0  # seconds
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def duration(written: str) -> float:
-    """Seconds of "90", "90s", "2m", "12h" or "30d".
+    """Return the seconds of "90", "90s", "2m", "12h" or "30d".
 
     Raises:
-        ValueError: it is none of these; the text says what to write.
+        ValueError: another form; the text says what to write.
     """
     match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([smhd]?)\s*", written)
     if match is None:
@@ -47,19 +47,19 @@ def words(value: object) -> tuple[str, ...]:
 
 
 def finite(value: object, what: str) -> float:
-    """A number from 0 on; NaN, infinity and truth values are none. `what` to write is the text of the error."""
+    """Read a finite number >= 0; NaN, infinity and bool are rejected. `what` is the text of the error."""
     try:
         number = float(value) if isinstance(value, (str, int, float)) else None
     except (ValueError, OverflowError):
         number = None
-    # a bool is an int to Python, and nan passes every comparison below: neither is a number here
+    # a bool is an int in Python, so it is rejected explicitly; NaN fails the range check
     if isinstance(value, bool) or number is None or not 0 <= number < float("inf"):
         raise ValueError(what)
     return number
 
 
 def whole_number(least: int) -> Reader:
-    """A reader of whole numbers, `least` or more, at most a billion."""
+    """Return a reader of whole numbers from `least` to MOST."""
 
     def read(value: object) -> int:
         number = finite(value, what := f"a whole number, {least} or more")
@@ -73,7 +73,7 @@ def whole_number(least: int) -> Reader:
 
 
 def seconds(value: object) -> float:
-    """More than no time, and at most a year."""
+    """Read a time in seconds, more than 0 and at most YEAR; strings as in `duration`."""
     what = 'seconds, or a time such as "90s"'
     number = duration(value) if isinstance(value, str) else finite(value, what)
     if number == 0:
@@ -99,15 +99,15 @@ def one_of(*choices: str) -> Reader:
 
 
 def optional(reader: Reader) -> Reader:
-    """The same, but none (TOML has no null, so also the word) leaves the bound open."""
+    """Return a reader that also accepts None and "none" (TOML has no null), which mean no limit."""
     return lambda value: None if value is None or value == OPEN else reader(value)
 
 
-AGES = (10.0, YEAR)  # seconds that an answer may be kept, at least and at most
+AGES = (10.0, YEAR)  # minimum and maximum seconds an answer may be cached
 
 
 def written(parse: Callable[[str], object]) -> Reader:
-    """The text itself, once `parse` can read it."""
+    """Return a reader that keeps the text unchanged after checking it with `parse`."""
 
     def read(value: object) -> str:
         checked = text(value)
@@ -129,26 +129,26 @@ def table(value: object) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """How answers are kept: `how` is exact, semantic (served to the same question in other words, too) or off.
+    """How answers are cached: `how` is exact, semantic (also serves differently worded questions) or off.
 
-    `ttl` in seconds. None: left open.
+    `ttl` in seconds. None: not specified.
     """
 
     how: Literal["exact", "semantic", "off"] | None = None
     ttl: float | None = None
 
     def over(self, base: CachePolicy) -> CachePolicy:
-        """The same, with what it leaves open from `base`; a time alone switches on what was off."""
+        """Fill unspecified fields from `base`; a `ttl` alone turns a cache that is off to exact."""
         how = self.how or base.how or "exact"
         how = "exact" if how == "off" and self.how is None and self.ttl is not None else how
         return CachePolicy(how, base.ttl if self.ttl is None else self.ttl)
 
 
 def cache_policy(written: str) -> CachePolicy:
-    """How answers are kept, as it is written: `1d`, `semantic`, `semantic,1d`, `exact`, `off`.
+    """Parse a cache policy: `1d`, `semantic`, `semantic,1d`, `exact`, `off`.
 
     Raises:
-        ValueError: it is none of these; the text says what to write.
+        ValueError: another form; the text says what to write.
     """
     how: list[Any] = []
     times: list[float] = []

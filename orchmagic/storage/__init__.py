@@ -1,1 +1,1 @@
-"""What outlives a kernel: run history, journals, writes and checkpoints, in SQLite."""
+"""Data that outlives a kernel: run history, journals, writes and checkpoints, in SQLite."""

@@ -1,4 +1,4 @@
-"""Where LangGraph keeps the state of a run that pauses: SQLite, or Postgres by URL. State is JSON, never pickled."""
+"""Open LangGraph's checkpointer for paused runs: SQLite, or Postgres by URL. State is JSON, never pickled."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Close = Callable[[], Awaitable[None]]
 
 
 async def open_saver(where: str | Path) -> tuple[Any, Close]:
-    """(checkpointer, what closes it), on the loop that calls this; `where` is a file or a `postgresql://` URL.
+    """Return (checkpointer, close function) for the running loop; `where` is a file or a `postgresql://` URL.
 
     Raises:
-        SettingsError: it cannot be opened; says what to write.
+        SettingsError: it cannot be opened; the text says what to write.
     """
     match where:
         case Path():
             return await _sqlite(where)
         case str(url) if url.startswith(_SCHEMES):
             return await _postgres(url)
-    scheme = str(where).partition("://")[0]  # after it there may be a password
+    scheme = str(where).partition("://")[0]  # the rest may hold a password
     write = "write postgresql://user@host/database, or leave it out for SQLite"
     raise SettingsError(f"checkpoints is {scheme!r}: {write}")
 
@@ -42,7 +42,7 @@ async def _sqlite(file: Path) -> tuple[Any, Close]:
 
 
 async def _set_up(file: Path) -> tuple[Any, Close]:
-    import aiosqlite  # noqa: PLC0415 - first pause
+    import aiosqlite  # noqa: PLC0415 - only needed at the first pause
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # noqa: PLC0415 - heavy
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415 - heavy
 
@@ -57,7 +57,7 @@ async def _set_up(file: Path) -> tuple[Any, Close]:
 
 
 def _held(file: Path) -> sqlite3.Connection:
-    """A file that only its owner reads, open: as long as it is, no other kernel that ends closes SQLite's log."""
+    """Create the file with mode 0600 and hold it open, so that no other kernel's exit removes SQLite's log."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file.touch(mode=0o600)
     connection = sqlite3.connect(file, check_same_thread=False)
@@ -90,7 +90,7 @@ async def _postgres(url: str) -> tuple[Any, Close]:
 
 
 def _unreachable(url: str, error: Exception) -> SettingsError:
-    """The first line of what was said, without the password that the URL may hold."""
+    """Return an error with the first line of `error`, without the password that the URL may hold."""
     host = url.rpartition("@")[2].partition("?")[0]
     first = (str(error).strip().splitlines() or [type(error).__name__])[0].replace(url, host)
     return SettingsError(f"the database of the checkpoints ({host}) cannot be used: {first}")

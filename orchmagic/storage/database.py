@@ -1,14 +1,14 @@
-"""SQLite files that several kernels share: opened, brought up to date, locked, and kept usable, in one place.
+"""SQLite files that several kernels share: open, migrate, lock and recover them.
 
-    Database            what must not be lost, such as the run history. A file that cannot be used (damaged, of a newer
-                        version, in a folder that cannot be written) is left alone: one warning, and the session works
-                        on with a database in memory. Trouble later on costs the row, not the run.
-    RenewableDatabase   what may be lost, such as the semantic cache. A damaged file is put aside, with one warning, and
-                        a new one begun, which all kernels find at their next use.
+    Database            for data that must not be lost, such as the run history. An unusable file (damaged, of a newer
+                        version, in a read-only folder) is not touched: the session warns once and continues with a
+                        database in memory. A later error loses the row, not the run.
+    RenewableDatabase   for data that may be lost, such as the semantic cache. A damaged file is moved aside with one
+                        warning and replaced by a new one, which all kernels find at their next use.
 
-SQLite's write-ahead log belongs to one file and is found by its name only. So who opens a renewable file and who puts
-one aside each hold its lock, and who has one open looks, before each use, whether the name still means the same file.
-JSON text only.
+SQLite finds the write-ahead log of a file by name only. Therefore opening and moving a renewable file both hold its
+lock, and a process that has one open checks before each use that the name still refers to the same file.
+Values are stored as JSON text.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from orchmagic.errors import StoreError
 
 T = TypeVar("T")
 
-PATIENCE = 5.0  # seconds to wait for another process that writes
+PATIENCE = 5.0  # seconds to wait for a lock of another process
 _RETRY_EVERY = 0.01  # seconds between two tries to open a locked file
-_COMPANIONS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a file
+_COMPANIONS = ("-wal", "-shm", "-journal")  # endings of SQLite's other files
 CONNECT: Any = {"timeout": PATIENCE, "isolation_level": None, "check_same_thread": False}
 
-# what a damaged file may make SQLite say; a table that is missing is an ERROR, a file that is cut short may be an IOERR
+# error codes that a damaged file may cause: a missing table is an ERROR, a truncated file may be an IOERR
 _DOUBTFUL = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR}
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSchema:
-    """What a file holds. `added` are columns (table, name, type) that came without a new version: old code reads on."""
+    """The tables of a file. `added`: later columns (table, name, type) that did not need a new version."""
 
     statements: str
     version: int = 1
@@ -50,14 +50,14 @@ class DatabaseSchema:
 
     @property
     def tables(self) -> frozenset[str]:
-        """The names of its tables."""
+        """The names of the tables in `statements`."""
         return frozenset(re.findall(r"CREATE TABLE (\w+)", self.statements))
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        """Make what is missing in a file.
+        """Create missing tables and columns.
 
         Raises:
-            NewerFileError: it was written by a newer version.
+            NewerFileError: the file was written by a newer version.
         """
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > self.version:
@@ -74,26 +74,26 @@ class DatabaseSchema:
 
 
 class StoreWarning(RuntimeWarning):
-    """A file cannot do its work; the session goes on without it."""
+    """A file cannot be used; the session continues without it."""
 
 
 class NewerFileError(sqlite3.DatabaseError):
-    """A file of a newer version; it is no damage."""
+    """The file was written by a newer version; it is not damaged."""
 
 
 def connect(path: Path | None, schema: DatabaseSchema) -> sqlite3.Connection:
-    """Open a file that only its owner reads, and make what is missing in it; None: in memory.
+    """Open a file with mode 0600 and create what is missing in it; None opens a database in memory.
 
-    The folder is private too, when it is made here (an older one has its own rules).
+    A new folder gets mode 0700; an existing one keeps its mode.
 
     Raises:
-        sqlite3.Error, OSError: it cannot be used.
+        sqlite3.Error, OSError: the file cannot be used.
     """
     if path is None:
         return _prepared(sqlite3.connect(":memory:", **CONNECT), schema)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the same mode
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite creates its other files with the same mode
     path.chmod(0o600)
     return retry_while_locked(lambda: _prepared(sqlite3.connect(path, **CONNECT), schema))
 
@@ -101,7 +101,7 @@ def connect(path: Path | None, schema: DatabaseSchema) -> sqlite3.Connection:
 def _prepared(connection: sqlite3.Connection, schema: DatabaseSchema) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # what is committed survives the death of the process; `exclusive(durable=True)` also that of the machine
+        # commits survive a crash of the process; with `exclusive(durable=True)` also one of the machine
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         schema.apply(connection)
@@ -113,10 +113,10 @@ def _prepared(connection: sqlite3.Connection, schema: DatabaseSchema) -> sqlite3
 
 
 def retry_while_locked(opening: Callable[[], T]) -> T:
-    """Open a file, again and again while SQLite says "locked" without waiting: another process begins or ends its log.
+    """Retry `opening` while SQLite reports a lock without waiting: another process opens or closes the log.
 
     Raises:
-        sqlite3.OperationalError: it is locked for longer than a few seconds, or cannot be opened.
+        sqlite3.OperationalError: the file is locked for longer than PATIENCE, or cannot be opened.
     """
     until = time.monotonic() + PATIENCE
     while True:
@@ -129,12 +129,12 @@ def retry_while_locked(opening: Callable[[], T]) -> T:
 
 
 def may_be_damage(error: BaseException) -> bool:
-    """Whether it is worth a look at the file; locked, full, or not ours is no damage."""
+    """Whether the error may come from a damaged file (not from a lock, a full disk or missing rights)."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF in _DOUBTFUL
 
 
 def is_damaged(file: Path, tables: frozenset[str]) -> bool:
-    """Whether SQLite cannot make sense of the file, or misses `tables`; False for one that is locked or not ours."""
+    """Whether SQLite cannot read the file or `tables` are missing; False if it is locked or not accessible."""
     if is_log_without_file(file):
         return True
     try:
@@ -153,14 +153,14 @@ def _is_sound(file: Path, tables: frozenset[str]) -> bool:
 
 
 def is_log_without_file(file: Path) -> bool:
-    """Whether SQLite's log is there without the file that it belongs to: it must not meet a new one."""
+    """Whether SQLite's log exists without its file: a new file of that name must not use it."""
     return not (file.is_file() and file.stat().st_size) and Path(f"{file}-wal").is_file()
 
 
 def file_identity(path: str | Path) -> tuple[int, int] | None:
-    """What a name means now; comparable as long as somebody has the file open."""
+    """Return (device, inode) of a path, None if missing; comparable while a process has the file open."""
     try:
-        status = os.stat(path)  # noqa: PTH116 - before each use: a Path takes five times as long
+        status = os.stat(path)  # noqa: PTH116 - called before each use: a Path takes five times as long
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -168,20 +168,20 @@ def file_identity(path: str | Path) -> tuple[int, int] | None:
 
 @contextmanager
 def process_lock(lock: Path) -> Iterator[None]:
-    """While no other process is in here with the same `lock`, a file that is made beside what it protects."""
+    """Exclude other processes that use the same file `lock` while the context is open."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(sqlite3.Error):  # nothing can be locked where nothing can be written: go on
-            held = sqlite3.connect(lock, timeout=PATIENCE, isolation_level=None)  # a lock that every system has
+        with contextlib.suppress(sqlite3.Error):  # a read-only folder cannot be locked: go on
+            held = sqlite3.connect(lock, timeout=PATIENCE, isolation_level=None)  # a lock that works on every system
             stack.callback(held.close)
             held.execute("BEGIN EXCLUSIVE")
         yield
 
 
 def put_aside(file: Path, aside: Path) -> None:
-    """Move the file to `aside`, with what SQLite keeps beside it. The file itself first: the others look at that.
+    """Move the file and SQLite's other files to `aside`. The file itself goes first: other processes check it.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: a file cannot be moved.
     """
     for ending in ("", *_COMPANIONS):
         with contextlib.suppress(FileNotFoundError):
@@ -189,7 +189,7 @@ def put_aside(file: Path, aside: Path) -> None:
 
 
 class _Shared:
-    """One connection for all threads, behind a lock. `path` None keeps everything in memory."""
+    """One connection shared by all threads, with a lock. `path` None: in memory."""
 
     def __init__(self, path: Path | None, schema: DatabaseSchema) -> None:
         self.path = path
@@ -206,9 +206,9 @@ class _Shared:
 
 
 class Database(_Shared):
-    """Every statement here takes less time than handing it to another thread.
+    """A database that falls back to memory. Statements run in the caller's thread, as they are short.
 
-    `what` is the file's name in warnings. `close` is final: what is written later is dropped without a warning.
+    `what` names the file in warnings. Writes after `close` are dropped without a warning.
     """
 
     def __init__(self, path: Path | None, schema: DatabaseSchema, what: str) -> None:
@@ -218,7 +218,7 @@ class Database(_Shared):
         self._closed = False
 
     def read(self, sql: str, *values: object) -> list[Any]:
-        """The rows (by column name too); none when they cannot be read."""
+        """Return the rows (columns also by name); an empty list and a warning if they cannot be read."""
         try:
             with self._lock:
                 return [] if self._closed else self._opened().execute(sql, _storable(values)).fetchall()
@@ -227,7 +227,7 @@ class Database(_Shared):
             return []
 
     def write(self, sql: str, *values: object) -> sqlite3.Cursor | None:
-        """One statement, committed at once; None when it could not be done."""
+        """Run one statement and commit; return None, with a warning, if it failed."""
         try:
             with self._lock:
                 return None if self._closed else self._opened().execute(sql, _storable(values))
@@ -237,10 +237,10 @@ class Database(_Shared):
 
     @contextmanager
     def exclusive(self, *, durable: bool = False) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        """Several statements as one, while no other process writes; `durable`: on disk before it goes on.
+        """Run several statements in one write transaction; `durable`: wait until they are on disk.
 
         Raises:
-            StoreError: it cannot be done; nothing was.
+            StoreError: the transaction failed and was rolled back.
         """
         with self._lock:
             try:
@@ -263,7 +263,7 @@ class Database(_Shared):
                 raise StoreError(f"the {self.what} {self.path or 'in memory'} cannot be written: {error}") from error
 
     def complain(self, done: str, why: str) -> None:
-        """Warn, once of each kind: a full disk must not flood a notebook."""
+        """Warn once per kind of failure: a full disk must not flood a notebook."""
         if done not in self._warned:
             self._warned.add(done)
             warnings.warn(f"the {self.what} {self.path} cannot be {done} ({why})", StoreWarning, stacklevel=4)
@@ -278,7 +278,7 @@ class Database(_Shared):
         if self._connection is None:
             self._connection = self._on_disk() or connect(None, self._schema)
             self._connection.row_factory = sqlite3.Row
-            weakref.finalize(self, self._connection.close)  # a session that nobody closed
+            weakref.finalize(self, self._connection.close)  # if the session is not closed
         return self._connection
 
     def _on_disk(self) -> sqlite3.Connection | None:
@@ -295,10 +295,10 @@ class Database(_Shared):
 
 
 class RenewableDatabase(_Shared):
-    """Calls `damaged(why, aside)` when a file was put aside; after `close` the next use opens the file again.
+    """A database that replaces a damaged file, then calls `damaged(why, aside)`. It reopens the file after `close`.
 
-    Every method may raise sqlite3.Error or OSError: the caller decides what a broken disk costs. `opened` counts how
-    often a file was opened: a new one numbers its rows anew.
+    Every method may raise sqlite3.Error or OSError, which the caller handles. `opened` counts how often a file was
+    opened, since row numbers restart in a new file.
     """
 
     def __init__(self, path: Path | None, schema: DatabaseSchema, damaged: Callable[[str, Path], None]) -> None:
@@ -308,13 +308,13 @@ class RenewableDatabase(_Shared):
         self._identity: tuple[int, int] | None = None
 
     def run(self, sql: str, *values: object) -> list[Any]:
-        """One statement, committed at once; its rows."""
+        """Run one statement, commit, and return its rows."""
         with self._lock:
             return self._healing(lambda connection: connection.execute(sql, values).fetchall())
 
     @contextmanager
     def exclusive(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        """Several statements as one, while no other process writes."""
+        """Run several statements in one write transaction."""
         with self._lock:
             self._healing(lambda connection: connection.execute("BEGIN IMMEDIATE"))
             connection = self.ready()
@@ -322,14 +322,14 @@ class RenewableDatabase(_Shared):
                 yield lambda sql, *values: connection.execute(sql, values)
                 connection.execute("COMMIT")
             except BaseException as error:
-                with contextlib.suppress(sqlite3.Error):  # a damaged file may know no transaction any more
+                with contextlib.suppress(sqlite3.Error):  # a damaged file may have lost the transaction
                     connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
-                    self._heal(error)  # for the next one
+                    self._heal(error)  # for the next call
                 raise
 
     def ready(self) -> sqlite3.Connection:
-        """The connection to the file that has the name now; another process may have put the last one aside."""
+        """Return a connection to the current file; reopens it if another process moved it aside."""
         with self._lock:
             if self._connection is not None and self.path is not None and file_identity(self.path) != self._identity:
                 self.close()
@@ -341,7 +341,7 @@ class RenewableDatabase(_Shared):
                     self._connection = self._connect()
                 self._identity = file_identity(self.path) if self.path is not None else None
                 self.opened += 1
-                weakref.finalize(self, self._connection.close)  # one that nobody closed
+                weakref.finalize(self, self._connection.close)  # if it is not closed
             return self._connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -355,7 +355,7 @@ class RenewableDatabase(_Shared):
             return connect(path, self._schema)
 
     def _healing(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Do it; when the file turns out to be damaged, do it on a new one."""
+        """Run `action`; if the file is damaged, run it again on a new one."""
         try:
             return action(self.ready())
         except sqlite3.Error as error:
@@ -363,12 +363,12 @@ class RenewableDatabase(_Shared):
             return action(self.ready())
 
     def _heal(self, error: sqlite3.Error) -> None:
-        """Put a damaged file aside; raise the error again when it is not."""
+        """Move a damaged file aside; raise `error` if it cannot come from damage."""
         self.close()
         if self.path is None or not may_be_damage(error):
             raise error
         with process_lock(_lock_file(self.path)):
-            if is_damaged(self.path, self._schema.tables):  # else another process was faster
+            if is_damaged(self.path, self._schema.tables):  # otherwise another process has replaced it
                 self._put_aside(self.path, str(error))
 
     def _put_aside(self, path: Path, why: str) -> None:
@@ -386,7 +386,7 @@ def _why(error: sqlite3.Error, loss: str) -> str:
 
 
 def _storable(values: tuple[object, ...]) -> list[object]:
-    """Half a surrogate pair, in the id that a model gave to a tool call for example, has no UTF-8 form."""
+    """Escape lone surrogates, which have no UTF-8 form (a model's tool call id may hold one)."""
     return [
         v.encode("utf-8", "backslashreplace").decode() if isinstance(v, str) and not v.isascii() else v for v in values
     ]

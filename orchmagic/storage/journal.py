@@ -1,7 +1,7 @@
-"""What a run has paid for or done, recorded as it happens: nothing in here is paid or done a second time.
+"""The journal of a run: paid answers and effects, recorded at once, so that none is paid or done a second time.
 
-A run that was killed, cancelled or failed is driven again from its start, and every answer of a model, result of
-code or of a tool, and reply of a person that its journal holds is served from there. A replay reads its parent's.
+To resume a run that was killed, cancelled or failed, it is run again from its start. Answers of models, results of code
+and tools, and replies of persons then come from its journal. A replay reads its parent's journal.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A recorded value (JSON). `own`: this run recorded it when it happened; else the run that it replays did."""
+    """A recorded value (JSON). `own`: recorded by this run itself, not by the run that it replays."""
 
     value: Any
     own: bool
 
 
 class Journal(Protocol):
-    """Values by `id` (a call "extract#1.1", a span "docs#1", a tool call) and `key`, a hash of what was asked.
+    """Values by `id` (a call "extract#1.1", a span "docs#1", a tool call) and `key`, a hash of the input.
 
-    Another key under the same id has no entry: the question changed. Neither method raises because of the disk.
+    A changed input has another key, and so no entry. No method raises because of the disk.
     """
 
     def recall(self, id_: str, key: str) -> JournalEntry | None: ...
@@ -34,11 +34,11 @@ class Journal(Protocol):
     def keep(self, id_: str, key: str, value: Any) -> None: ...
 
     def forget(self, span: str) -> None:
-        """The answers to the questions of a span: they are asked again."""
+        """Delete the answers of a span's model calls, so that the models are called again."""
 
 
 class NoJournal:
-    """History is off: kept in memory for as long as the run lives, so that pauses still work."""
+    """A journal in memory, for runs without history; pauses work while the kernel lives."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[str, Any]] = {}
@@ -56,11 +56,11 @@ class NoJournal:
 
 
 class RunJournal:
-    """The journal of one run in the history. A parent is asked when the run itself has nothing.
+    """The journal of one run in the history. If it has no entry, the journal of the `parent` run is searched.
 
-    Under the same id and key first, else under any id with the key: a step that moved still finds its answer, and
-    one answer may serve several. What the parent gave is copied, so that this run can be replayed without it.
-    `fresh(id)`: the parent is not asked; that part of the run is to happen anew.
+    The parent is searched by id and key, then by key under any id: a step that moved still finds its answer, and
+    one answer may serve several calls. The entry is copied, so that this run can be replayed without its parent.
+    If `fresh(id)` is true, the parent is not searched: that part runs again.
     """
 
     def __init__(
@@ -70,21 +70,21 @@ class RunJournal:
         self._run = run
         self._parent = parent
         self._fresh = fresh or (lambda _: False)
-        self._unsaved = NoJournal()  # what the disk did not take
+        self._unsaved = NoJournal()  # entries that could not be written to disk
 
     def recall(self, id_: str, key: str) -> JournalEntry | None:
-        """The value, or None."""
+        """Return the entry, own or of the parent; None if there is none."""
         rows = self._database.read(_OWN, self._run, id_, key)
         if rows:
             return self._read(rows[0]["value"], own=bool(rows[0]["own"]))
         return self._unsaved.recall(id_, key) or self._from_parent(id_, key)
 
     def keep(self, id_: str, key: str, value: Any) -> None:
-        """Record it; a value that is recorded already under this id is replaced."""
+        """Record a value; it replaces the entry of this id."""
         self._write(id_, key, value, own=True)
 
     def forget(self, span: str) -> None:
-        """Forget the answers to its questions, "map#1/2.1" and so on."""
+        """Delete the answers of the span's model calls: "map#1/2.1" and so on."""
         self._unsaved.forget(span)
         self._database.write(_FORGET, self._run, f"{span}.", f"{span}/")  # "/" comes after "."
 
@@ -110,7 +110,7 @@ class RunJournal:
 
 
 def as_text(value: object) -> str:
-    """JSON in ASCII: a lone surrogate in a reply has no UTF-8 form to be stored in."""
+    """Return JSON in ASCII, since a lone surrogate in a reply has no UTF-8 form."""
     return json.dumps(value, separators=(",", ":"))
 
 

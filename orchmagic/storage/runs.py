@@ -1,4 +1,4 @@
-"""Run history, journals and threads of all kernels of this user, in one SQLite file that survives them."""
+"""The run history, journals and threads of all kernels of this user, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchmagic.storage.database import Database, DatabaseSchema
 from orchmagic.storage.journal import RunJournal, as_text
 from orchmagic.storage.writes import Ledger, row_number
 
-# runs and writes say who works on them (pid, host, life: see process.py); `life` empty: nobody does any more
+# runs and writes name the process that works on them (pid, host, life: see process.py); empty `life`: none
 HISTORY = DatabaseSchema(
     """
 CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
@@ -30,18 +30,17 @@ CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEX
 """,
     added=(("runs", "unpriced", "INTEGER DEFAULT 0"),),
 )
-KEPT = 1000  # runs
-DAYS = 30  # that a run may wait for a person, once it is older than the runs that are kept
+KEPT = 1000  # runs that `prune` keeps
+DAYS = 30  # a run beyond KEPT that waits or runs is kept this long
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A run as the history holds it. `status` "lost": it was running, and its process is gone.
+    """A run as stored in the history. `status` "lost": it was running, and its process is gone.
 
-    `source` is the text of its cell, `sources` those of the orchestrations nested in it, by name; `record` and
-    `events` are JSON, empty where many runs are listed. `started` and `updated` are ISO 8601 in UTC, `cost` in US
-    dollars as far as prices are known (`unpriced` calls are not in it), `seconds` the run's duration. `parent` is the
-    run that it replays.
+    `source` is the text of its cell, `sources` those of nested orchestrations, by name; `record` and `events` are
+    JSON, empty in lists of runs. `started` and `updated` are ISO 8601 in UTC, `cost` in US dollars as far as prices
+    are known (without the `unpriced` calls), `seconds` the run's duration. `parent` is the run that it replays.
     """
 
     id: str
@@ -68,9 +67,9 @@ class Stored:
 
 
 class Store:
-    """The history in the file `path`; None, or a file that cannot be used: in memory, as long as the kernel lives.
+    """The run history in file `path`. If it is None or cannot be used, the history is in memory.
 
-    Every method may be called from any thread and raises nothing because of the disk, which is a StoreWarning.
+    All methods are thread-safe. Disk errors cause a StoreWarning, not an exception.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -92,7 +91,7 @@ class Store:
         notebook: str = "",
         user: str = "",
     ) -> str:
-        """Enter a run as running, in this process; its id ("r17") is never given out again."""
+        """Add a run with status running, in this process; return its id ("r17"), which is never reused."""
         texts = [as_text(x) for x in (source, sources or {}, options, inputs or {})]
         now = self._now()
         who = process.this()
@@ -104,20 +103,20 @@ class Store:
         return f"unsaved{self._unsaved}"
 
     def save(self, id_: str, status: str, record: Mapping[str, Any], events: Sequence[Any]) -> None:
-        """Where the run stands. `record` is `Record.to_json()`, from which the sums are read."""
+        """Store a run's status, record and events. `record` is `Record.to_json()`; cost and tokens are read from it."""
         usage = record.get("usage", {})
         tokens = usage.get("input", 0) + usage.get("output", 0)
         sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
         self.database.write(_SAVE, status, self._now(), as_text(record), as_text(events), *sums, row_number(id_, "r"))
 
     def take(self, id_: str, was: Collection[str] = ()) -> bool:
-        """Enter a run as running again, in this process; False when it runs already, here or in another one.
+        """Set a run to running, in this process; False if it is running already, here or elsewhere.
 
-        `was`: also when it has another status than these, because somebody else went on with it.
+        Also False if `was` is given and the status is none of these: another process resumed the run.
         """
         who = process.this()
         try:
-            with self.database.exclusive() as execute:  # two kernels may ask at once
+            with self.database.exclusive() as execute:  # two kernels may do this at once
                 rows = execute(_ONE, row_number(id_, "r")).fetchall()
                 now = [_stored(row).status for row in rows]
                 if "running" in now or (was and not {*now} <= {*was}):
@@ -128,10 +127,10 @@ class Store:
         return True
 
     def run(self, id_: str) -> Stored:
-        """All that is known of a run.
+        """Return a run with all its fields.
 
         Raises:
-            InputError: the history has none of this id.
+            InputError: the history has no run of this id.
         """
         rows = self.database.read(_WHOLE, row_number(id_, "r"))
         if not rows:
@@ -139,20 +138,20 @@ class Store:
         return _stored(rows[0])
 
     def runs(self, limit: int = 50, name: str | None = None) -> list[Stored]:
-        """The latest runs, newest first, without what is heavy: inputs, sources, record and events."""
+        """Return the latest runs, newest first, without the large fields: inputs, sources, record and events."""
         return [_stored(row) for row in self.database.read(_LATEST, name, name, limit)]
 
     def journal(self, id_: str, parent: str | None = None, fresh: Callable[[str], bool] | None = None) -> RunJournal:
-        """The journal of a run; see there."""
+        """Return the journal of a run; see RunJournal."""
         return RunJournal(self.database, id_, parent, fresh)
 
     def thread(self, name: str) -> list[dict[str, Any]]:
-        """The messages of a conversation, oldest first; none when there is no such thread."""
+        """Return the messages of a thread, oldest first; empty if there is no such thread."""
         rows = self.database.read("SELECT content FROM turns WHERE thread = ? ORDER BY number", name)
         return [message for row in rows if isinstance(message := _json(row["content"], None), dict)]
 
     def extend(self, thread: str, run: str, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Add what `run` said to a conversation; what it said there before (in an earlier life) is replaced."""
+        """Add the messages of `run` to a thread; they replace those it added before a resume."""
         try:
             with self.database.exclusive() as execute:
                 execute("DELETE FROM turns WHERE thread = ? AND run = ?", thread, run)
@@ -163,17 +162,17 @@ class Store:
             self.database.complain("written", str(error))
 
     def clear_thread(self, name: str) -> int:
-        """Forget a conversation; how many messages it had."""
+        """Delete a thread; return how many messages it had."""
         gone = self.database.write("DELETE FROM turns WHERE thread = ?", name)
         return gone.rowcount if gone is not None else 0
 
     def threads(self) -> dict[str, int]:
-        """The conversations, and how many messages each has."""
+        """Return the threads: name -> number of messages."""
         rows = self.database.read("SELECT thread, count(*) AS turns FROM turns GROUP BY thread ORDER BY thread")
         return {row["thread"]: row["turns"] for row in rows}
 
     def prune(self, keep: int = KEPT, days: float = DAYS) -> list[str]:
-        """Forget all but the latest `keep` runs; one that waits or runs stays until it is `days` old. Their ids."""
+        """Delete all but the latest `keep` runs; waiting and running ones only after `days`. Return their ids."""
         old = (self._clock() - timedelta(days=days)).isoformat(timespec="seconds")
         rows = self.database.read(_OLD, keep, old)
         gone = [f"r{row['number']}" for row in rows]
@@ -182,7 +181,7 @@ class Store:
         return gone
 
     def forget(self, run: str) -> bool:
-        """Delete a run and its journal; False when there was none. Conversations and writes stay."""
+        """Delete a run and its journal; False if there is none. Threads and writes stay."""
         self.database.write("DELETE FROM journal WHERE run = ?", run)
         gone = self.database.write("DELETE FROM runs WHERE number = ?", row_number(run, "r"))
         return gone is not None and gone.rowcount == 1
@@ -213,7 +212,7 @@ def _json(text: str | None, otherwise: Any) -> Any:
 
 _JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": ()}
 _LIGHT = ", ".join(["number", "life", *(f.name for f in fields(Stored) if f.name not in {"id", *_JSON})])
-_WHOLE = f"SELECT {_LIGHT}, {', '.join(_JSON)} FROM runs WHERE number = ?"  # noqa: S608 - made of constants
+_WHOLE = f"SELECT {_LIGHT}, {', '.join(_JSON)} FROM runs WHERE number = ?"  # noqa: S608 - built from constants
 _ONE = f"SELECT {_LIGHT} FROM runs WHERE number = ?"  # noqa: S608 - as above
 _LATEST = f"SELECT {_LIGHT} FROM runs WHERE ? IS NULL OR name = ? ORDER BY number DESC LIMIT ?"  # noqa: S608 - as above
 _BEGIN = (

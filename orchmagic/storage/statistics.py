@@ -1,6 +1,6 @@
-"""What all runs together tell: spend by day, pattern and model, how long they take, cache hits, failures, who waits.
+"""Statistics over the run history: spend by day, pattern and model, durations, cache hits, failures, waiting runs.
 
-Read from the run history: the latest thousand runs, and of as many as fit in a bound what they asked which model.
+They cover the latest thousand runs; figures by model cover as many of their records as fit in a byte limit.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from datetime import date, datetime, tzinfo
 from orchmagic.storage.runs import Store, Stored
 from orchmagic.trace.record import Record
 
-_RUNS = 1_000  # latest runs that are read
-_BYTES = 32_000_000  # of records that are looked into
-_WEEK, _DAYS = 7, 14  # latest days with a bar: at least, at most
-_NAMES = 6  # patterns and models with a line; the rest shares one
+_RUNS = 1_000  # latest runs that are counted
+_BYTES = 32_000_000  # of records read, at most
+_WEEK, _DAYS = 7, 14  # number of days shown, at least and at most
+_NAMES = 6  # patterns or models with a line of their own; the others share one
 _ANSWERS = ("calls", "cached", "unpriced")  # fields of Spent that count answers
 BROKEN = frozenset({"failed", "lost"})
-"""Statuses that count as failures; "lost" is a run whose process is gone."""
+"""Statuses that count as failures; "lost": the run's process is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Money in US dollars, without the `unpriced` calls; `seconds` are those of runs that are done, sorted.
+    """Sums over a group of runs. `cost` in US dollars, without the `unpriced` calls; `seconds` of runs done, sorted.
 
-    `calls` and `cached` are answers of models and of the cache, of the runs whose records were read.
+    `calls` and `cached` count answers of models and of the cache, in runs whose records were read.
     """
 
     name: str
@@ -42,21 +42,21 @@ class Spent:
 
     @property
     def hits(self) -> float | None:
-        """Part of the answers that came from the cache, 0..1; None when nothing was asked."""
+        """Share of answers from the cache, 0..1; None if there are no answers."""
         asked = self.calls + self.cached
         return self.cached / asked if asked else None
 
     def percentile(self, part: float) -> float | None:
-        """Seconds in which that part (0..1) of the runs was done; None when none is."""
+        """Seconds within which `part` (0..1) of the runs were done; None if none is."""
         return self.seconds[max(0, math.ceil(part * len(self.seconds)) - 1)] if self.seconds else None
 
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """`days` are the latest ones, oldest first, days without runs too; each with the number of runs of each status.
+    """`days`: the latest days, oldest first, also those without runs, each with its number of runs by status.
 
-    `patterns` and `models` come with the dearest first. `read` of `all.runs` runs were looked into for models, calls
-    and cache. `waiting` are (run, name, since) of those that wait for a person; `unknown` counts answers without price.
+    `patterns` and `models`: most expensive first. `read`: number of runs, out of `all.runs`, whose records were read.
+    `waiting`: (run, name, since) of runs that wait for a person. `unknown`: number of answers of unknown price.
     """
 
     all: Spent
@@ -70,7 +70,7 @@ class Dashboard:
 
 
 def summary(store: Store, under_way: Mapping[str, Record] | None = None, zone: tzinfo | None = None) -> Dashboard:
-    """The history in figures. `under_way` are the records of runs that go on, by id; days are those of `zone`."""
+    """Compute the statistics. `under_way`: records of running runs, by id; `zone`: time zone of the days."""
     now = under_way or {}
     runs = [_now(run, now.get(run.id)) for run in store.runs(limit=_RUNS)]
     uses = _model_uses(store) | {id_: _of(record) for id_, record in now.items()}
@@ -98,7 +98,7 @@ def summary(store: Store, under_way: Mapping[str, Record] | None = None, zone: t
 
 
 def _now(run: Stored, record: Record | None) -> Stored:
-    """A run as it stands in this kernel: what the history holds of it may be older."""
+    """Update a stored run from its live record, which may be newer."""
     if record is None:
         return run
     spent = replace(run, cost=record.cost, unpriced=record.unpriced, tokens=record.usage.total)
@@ -120,7 +120,7 @@ def _of_run(run: Stored, uses: Sequence[Spent]) -> Spent:
 
 
 def _latest(days: Iterable[str]) -> list[str]:
-    """The last days up to the latest run, without a gap."""
+    """Return the last days up to the latest run, without gaps."""
     known = sorted(days)
     if not known:
         return []
@@ -130,7 +130,7 @@ def _latest(days: Iterable[str]) -> list[str]:
 
 
 def _few(groups: Mapping[str, Sequence[Spent]]) -> tuple[Spent, ...]:
-    """A line for each group, the dearest first; the last ones share a line."""
+    """Sum up each group, most expensive first; the last ones share a line."""
     rows = (_sum(name, group) for name, group in groups.items())
     ranked = sorted(rows, key=lambda s: (-s.cost, -s.tokens, -s.runs, s.name))
     if len(ranked) <= _NAMES:
@@ -145,7 +145,7 @@ def _sum(name: str, parts: Sequence[Spent]) -> Spent:
 
 
 def _of(record: Record) -> tuple[Spent, ...]:
-    """What a run under way asked each model so far."""
+    """Sum up the model calls of a running run so far, by model."""
     asks = [s for s in record.spans if s.kind == "ask"]
     return tuple(
         Spent(
@@ -163,7 +163,7 @@ def _of(record: Record) -> tuple[Spent, ...]:
 
 
 def _model_uses(store: Store) -> dict[str, tuple[Spent, ...]]:
-    """What each run asked which model, by run; read by SQLite itself, so that no record is held here."""
+    """Sum up the model calls of each stored run, by model, in SQLite: no record is loaded into memory."""
     uses: dict[str, tuple[Spent, ...]] = {}
     for row in store.database.read(_ASKED, _RUNS, _BYTES):
         figures = {key: row[key] for key in ("tokens", "cost", *_ANSWERS)}

@@ -1,4 +1,4 @@
-"""What tools marked `writes=True` have done to the world, by tool and key: begun, done or failed, on disk."""
+"""Writes: calls of tools marked `writes=True`, stored by tool and idempotency key with their state."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from orchmagic.storage.journal import as_text
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database
 
-_DIGITS = 18  # of a number that SQLite can hold
+_DIGITS = 18  # of a number that fits in SQLite's integers
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """One write. `state`: begun (under way), done, failed (it raised, so nothing was written), or unknown.
 
-    Unknown: it was begun, and the process that did it died, or was cut off, before its end was recorded. `call` is
-    the call as a person reads it, `result` JSON, `at` when it was begun (ISO 8601 in UTC). `mine`: begun just now,
-    by the one who asked.
+    Unknown: the process died or was interrupted before the end of the write was recorded. `call` is the call as text
+    for people, `result` JSON, `at` its start (ISO 8601 in UTC). `mine`: started by this very `claim`.
     """
 
     id: str
@@ -38,18 +37,18 @@ class Write:
 
 
 class Ledger:
-    """The writes of all runs of this user. What is to be done is on disk before it is done."""
+    """The writes of all runs of this user. A write is recorded on disk before it is executed."""
 
     def __init__(self, database: Database, now: Callable[[], str]) -> None:
         self._database = database
         self._now = now
-        self._unsaved: dict[int, tuple[str, Any]] = {}  # ends that the disk did not take
+        self._unsaved: dict[int, tuple[str, Any]] = {}  # end states that could not be written to disk
 
     def claim(self, tool: str, key: str, call: str, run: str) -> Write:
-        """Begin the write, unless it was begun before and did not fail: then what is known of it.
+        """Record the start of a write; if it was started before and did not fail, return that earlier write.
 
         Raises:
-            StoreError: it cannot be recorded, so it must not be done.
+            StoreError: it cannot be recorded, so it must not be executed.
         """
         who = process.this()
         with self._database.exclusive(durable=True) as execute:
@@ -62,32 +61,32 @@ class Ledger:
             return Write(f"w{added.lastrowid}", tool, key, call, "begun", None, run, at, mine=True)
 
     def find(self, id_: str) -> Write | None:
-        """What is known of a write now; None when it was forgotten."""
+        """Return a write in its current state; None if it was forgotten."""
         rows = self._database.read("SELECT * FROM writes WHERE number = ?", row_number(id_, "w"))
         return self._known(rows[0]) if rows else None
 
     def done(self, id_: str, result: Any) -> None:
-        """It was written, and this came back (JSON)."""
+        """Record that the write is done, with its result (JSON)."""
         self._end(id_, "done", result)
 
     def failed(self, id_: str) -> None:
-        """It raised: nothing was written, so it may be tried again."""
+        """Record that the tool raised, so nothing was written and it may be tried again."""
         self._end(id_, "failed", None)
 
     def cut_off(self, id_: str) -> None:
-        """It was interrupted in the middle, so nobody knows."""
+        """Record that the write was interrupted, so that its end is unknown."""
         self._end(id_, "unknown", None)
 
     def writes(self, limit: int = 50) -> list[Write]:
-        """The latest writes, newest first."""
+        """Return the latest writes, newest first."""
         rows = self._database.read("SELECT * FROM writes ORDER BY number DESC LIMIT ?", limit)
         return [self._known(row) for row in rows]
 
     def settle(self, id_: str, result: Any = None) -> Write:
-        """A person found out that a write of unknown end was done; `result` is what later calls get.
+        """Mark a write of unknown end as done, as a person found out; later calls get `result`.
 
         Raises:
-            InputError: there is none of this id, or its end is known.
+            InputError: there is no such write, or its end is known.
         """
         write = self._ended(id_)
         if write.state != "unknown":
@@ -96,10 +95,10 @@ class Ledger:
         return write
 
     def forget(self, id_: str) -> Write:
-        """Let a write be done again: whoever says so has looked whether it was.
+        """Delete a write, so that it can be executed again; the caller has checked whether it was done.
 
         Raises:
-            InputError: there is none of this id, or it is under way.
+            InputError: there is no such write, or it is under way.
         """
         write = self._ended(id_)
         self._database.write("DELETE FROM writes WHERE number = ?", row_number(id_, "w"))
@@ -130,7 +129,7 @@ class Ledger:
 
 
 def row_number(id_: str, letter: str) -> int:
-    """17 for "r17"; -1, which no row has, for what is no id of this kind."""
+    """Return 17 for "r17"; -1, which no row has, if `id_` is no id with this letter."""
     digits = id_[1:]
     fits = id_[:1] == letter and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS
     return int(digits) if fits else -1

@@ -1,1 +1,1 @@
-"""What happened in a run: events, the record they fold into, and its words and receipts. Plain data."""
+"""Plain data about a run: events, the record derived from them, texts for people, and receipts."""

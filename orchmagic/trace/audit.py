@@ -1,7 +1,7 @@
-"""The audit log: a line of JSON for each run and each decision, added to a file that many processes share.
+"""Write the audit log: one line of JSON per run and per decision, appended to a file that many processes share.
 
-It holds who, where, when and why, and what it took; never a prompt, an answer, a person's words, a key or what a guard
-found. A line is one `write` to a file that is open for appending, which a local file system keeps in one piece.
+A line holds user, host, time, reason and cost. It never holds a prompt, an answer, a person's words, a key or a guard's
+finding. Each line is a single `write` to a file opened for appending, which a local file system does not split.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from orchmagic.trace.run_trace import Trace
 
 Note: TypeAlias = Callable[[str], None]
 
-_MODE = 0o600  # of a file that is not there yet; one that is keeps its own
+_MODE = 0o600  # for a new file; an existing file keeps its mode
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _TRIES = 3
 _OFF = 'write %config OrchMagic.audit = "none"'
@@ -37,20 +37,20 @@ class AuditWarning(RuntimeWarning):
 
 
 class Audit:
-    """The log in the file `path`, as it is found from the folder of now; `notebook` names that of the kernel."""
+    """The audit log in file `path` (made absolute here); `notebook` returns the kernel's notebook."""
 
     def __init__(self, path: Path, notebook: Callable[[], str]) -> None:
         self.setting = path
-        self.path = path.absolute()  # %cd does not move it
+        self.path = path.absolute()  # a later %cd must not change it
         self._notebook = notebook
         self._user = process.user()
         self._complained = False
 
     def check(self) -> None:
-        """Before a run begins, when refusing it costs nothing.
+        """Check that the file can be appended to; call it before a run starts.
 
         Raises:
-            SettingsError: nothing can be added to the file.
+            SettingsError: the file cannot be opened for appending.
         """
         try:
             os.close(_opened(self.path))
@@ -61,15 +61,15 @@ class Audit:
             ) from None
 
     def follow(self, trace: Trace) -> None:
-        """Write what happens in a run from now on. Its end says so when the log lacks a line of it."""
+        """Log the decisions of a run from now on. A line that cannot be written becomes a remark of the run."""
         trace.listeners.append(partial(self._heard, self._who(trace), trace.remark))
 
     def ended(self, record: Record) -> None:
-        """The end of a run, or that it waits: with what it took in all, earlier lives of it included."""
+        """Log that a run ended or waits, with its totals (including those from before a resume)."""
         self._add(audit_lines.end(record), self._who(record), lambda _: None)
 
     def wrote(self, trace: Trace, tool: str, write: str, state: str) -> None:
-        """A tool that writes began, ended, or was not run again. Called from any thread."""
+        """Log a change of `state` of a tool's write. Safe to call from any thread."""
         line = {"event": "write", "tool": tool, "write": write, "state": state}
         self._add(line, self._who(trace), lambda _: None)
 
@@ -92,11 +92,11 @@ class Audit:
             self._complain(error)
 
     def _complain(self, error: OSError) -> None:
-        """Once a session: a full disk must not flood a notebook."""
+        """Warn once per session: a full disk must not flood a notebook."""
         if self._complained:
             return
         self._complained = True
-        with suppress(AuditWarning):  # where warnings are errors, too, the run goes on
+        with suppress(AuditWarning):  # the run goes on even if warnings are errors
             problem = (
                 f"the audit log {self.path} cannot be written ({error.strerror or error}) and lacks lines from now on"
             )
@@ -104,16 +104,16 @@ class Audit:
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line of JSON. The file is opened each time, so that one which was moved away is begun anew.
+    """Append a line of JSON. The file is opened each time, so that a rotated file is created again.
 
     Raises:
-        OSError: it cannot be written, or not all of it.
+        OSError: the line could not be written completely.
     """
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
     data = f"{text}\n".encode("utf-8", "backslashreplace")
     file = _opened(path)
     try:
-        # where somebody died in the middle of a line, ours went on in it and is written again
+        # if another process died within a line, ours continued that line: write it again
         if not any(_alone(file, data) for _ in range(_TRIES)):
             raise OSError(0, "lines run into each other")
     finally:
@@ -121,13 +121,13 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def _alone(file: int, data: bytes) -> bool:
-    """Add the line, and tell whether it began one. Asked before, the answer could be another when it is written."""
+    """Append `data`; return whether it starts on a new line. Checking before the write would be a race."""
     if (done := os.write(file, data)) < len(data):
         raise OSError(0, f"{done} of {len(data)} bytes were written")
     start = os.lseek(file, 0, os.SEEK_CUR) - done
     if start == 0:
         return True
-    os.lseek(file, start - 1, os.SEEK_SET)  # where is written does not change: that is the end, always
+    os.lseek(file, start - 1, os.SEEK_SET)  # does not move the write position: O_APPEND
     return os.read(file, 1) == b"\n"
 
 

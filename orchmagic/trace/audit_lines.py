@@ -1,4 +1,4 @@
-"""What an audit log says of a run: events as plain data, without a word of a prompt, an answer or a person."""
+"""Convert events to lines of the audit log, without any text of a prompt, an answer or a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchmagic.trace.record import Record, Span
 
 
 def line(event: events.Event) -> dict[str, Any] | None:
-    """A line of the log; None for what is no decision."""
+    """Return the log line for an event; None if the event is not logged."""
     if type(event) not in LINES:
         return None
     word, facts = LINES[type(event)]
@@ -22,12 +22,12 @@ def line(event: events.Event) -> dict[str, Any] | None:
 
 
 def end(record: Record) -> dict[str, Any]:
-    """How a run ended, or that it waits. `cost` in US dollars, null when an answer's price is unknown."""
+    """Return the line for a run that ended or waits. `cost` in US dollars, None if a price is unknown."""
     known = {} if not record.unpriced else {"known_cost": record.cost, "unpriced": record.unpriced}
     return {
         "event": "ended",
         "status": record.status,
-        # a limit is told in our own words; other reasons may quote
+        # the reason for "capped" is our own text; other reasons may quote a prompt or an answer
         "why": record.reason if record.status == "capped" else _kind(record) if record.error else None,
         "seconds": round(record.seconds, 3),
         "tokens": record.usage.total,
@@ -41,7 +41,7 @@ def end(record: Record) -> dict[str, Any]:
 
 
 def _models(record: Record) -> dict[str, dict[str, Any]]:
-    """What each model took: of its attempts, and of answers that an earlier life of the run paid."""
+    """Attempts, tokens and cost by model, including answers paid before the run was resumed."""
     found: dict[str, list[Span]] = {}
     for span in record.spans:
         if span.kind == "attempt" or (span.kind == "ask" and span.recalled and span.saved is None):
@@ -61,7 +61,7 @@ def _kind(failed: Record | events.AttemptFailed) -> str:
 
 def _decided(event: events.Decided) -> dict[str, Any]:
     sure = {} if event.confidence is None else {"confidence": event.confidence, "basis": event.basis}
-    choice = None if event.basis == AGREEMENT else event.choice  # what most voted for is an answer
+    choice = None if event.basis == AGREEMENT else event.choice  # the choice of a vote is a model's answer
     return {"choice": choice, "why": because(event.reason, quoted=False) or event.choice, **sure}
 
 
@@ -103,4 +103,4 @@ LINES: Mapping[type[events.Event], tuple[str, Callable[[Any], dict[str, Any]]]] 
     events.ToolStarted: ("tool begun", lambda x: {"tool": x.tool}),
     events.ToolFinished: ("tool ended", lambda x: {"failed": x.error is not None}),
 }
-"""The word of each event in the log, and what is said of it beside its step."""
+"""Logged events: event type -> (its name in the log, its fields other than the step)."""

@@ -1,6 +1,6 @@
-"""What the same run would have cost on the strongest model, and whether it stayed in its pattern's usual range.
+"""Estimate what a run would have cost on the strongest model, and compare it with its pattern's usual range.
 
-Estimates, each called one: another model would have written other answers. An unknown price stays unknown.
+The texts say "estimated", since another model would have written other answers. An unknown price stays unknown.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`one` strong call (the run's inputs in, its result out) and `every` call on the strongest model, in US dollars.
+    """Estimated US dollars on the strongest model: `one` call (inputs in, output out), and `every` call of the run.
 
-    None: the price is unknown. `saved` is the part of `every` that the run did not cost; None where that is unknown.
+    None: the price is unknown. `saved`: the share of `every` that the run did not cost, None if unknown.
     """
 
     alias: str
@@ -33,16 +33,16 @@ class Baseline:
 
     @property
     def name(self) -> str:
-        """`large (gpt-4.1)`."""
+        """Alias and model: `large (gpt-4.1)`."""
         return self.alias if self.alias == self.model else f"{self.alias} ({self.model})"
 
     @property
     def free(self) -> bool:
-        """Nothing to compare: the strongest model costs nothing."""
+        """Whether the strongest model is free, so that there is nothing to compare."""
         return self.one == self.every == 0
 
     def text(self) -> str:
-        """In one line, for a person."""
+        """The estimate as one sentence."""
         if self.one is None or self.every is None:
             return f"On {self.name} it would have cost an unknown sum: it has no price"
         saved = "" if self.saved is None else f" ({_saved(self.saved)})"
@@ -53,7 +53,7 @@ class Baseline:
 
 
 def baseline(record: Record) -> Baseline | None:
-    """The estimate; None where nothing is known to measure against, as in a record of an older version."""
+    """Return the estimate; None if the record names no strongest model (records of older versions do not)."""
     strong = record.strongest
     if not strong:
         return None
@@ -64,14 +64,14 @@ def baseline(record: Record) -> Baseline | None:
 
 
 def pinned(record: Record) -> Mapping[str, Any] | None:
-    """`record.strongest` with the tokens of one call, for a record whose values are about to be cut."""
+    """Return `record.strongest` with the token counts of one call, to be kept when values are truncated."""
     return record.strongest and {"one": _once(record), **record.strongest}
 
 
 def remarks(record: Record, *, above: bool = False) -> Iterator[str]:
-    """Where the run left the usual range of its pattern, or only where it is `above` it.
+    """Yield a sentence for each measure outside the usual range of the pattern; with `above` only for those above it.
 
-    What is free, or cached, is never too cheap or too fast.
+    A run that is free, cached or replayed is not reported as below the range.
     """
     if not record.usual or record.status != "done":
         return
@@ -101,12 +101,12 @@ def _cost(prices: Mapping[str, Any], usage: Usage) -> float | None:
 
 
 def _once(record: Record) -> dict[str, int]:
-    """Tokens of one call that reads what the run read and writes what it gave."""
+    """Token counts of one call that reads the run's inputs and writes its output."""
     return {"input": sum(_tokens(v) for v in record.inputs.values()), "output": _tokens(record.output)}
 
 
 def _tokens(value: Any) -> int:
-    """Estimated."""
+    """Estimated tokens of a value, counted as JSON if it is no text."""
     if value is None:
         return 0
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

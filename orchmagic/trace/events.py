@@ -1,8 +1,8 @@
-"""What happens in a run, as a tagged union of small frozen records. A trace stores them; views never see them.
+"""The events of a run, as a tagged union of small frozen records. A trace stores them; views read records only.
 
 `at` is seconds since the run started; the trace sets it. `span` is "step#visit" ("extract#2"), `call` is
-"step#visit.n" ("extract#2.1"): the n-th question asked in that visit, each with one or more attempts. `error` is the
-text of what was raised, `error_kind` what `errors.kind` says of it: "429", "timeout", "cancelled", "ValueError".
+"step#visit.n" ("extract#2.1"): the n-th model call of that visit, with one or more attempts. `error` is the text of the
+exception, `error_kind` its kind from `errors.kind`: "429", "timeout", "cancelled", "ValueError".
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _KINDS: dict[str, type[Event]] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What happened `at` seconds after the start. `tag` names its kind in stored JSON."""
+    """Base of all events. `at`: seconds since the run started. `tag`: name of the type in stored JSON."""
 
     tag: ClassVar[str] = ""
     at: float = 0.0
 
     def __init_subclass__(cls, tag: str = "") -> None:
-        cls.tag = tag or cls.tag  # slots make each class twice, the second time without its arguments
+        cls.tag = tag or cls.tag  # slots=True creates each class twice, the second time without `tag`
         _KINDS[cls.tag] = cls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one answer. `cached` and `written` are parts of `input`: read from, and put into the endpoint's own
-    prompt cache; `reasoning` is a part of `output`.
+    """Token counts of one answer. `cached` and `written` are parts of `input`: read from and written to the endpoint's
+    prompt cache. `reasoning` is a part of `output`.
     """
 
     input: int = 0
@@ -105,7 +105,7 @@ class CallStarted(Event, tag="call_started"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextStreamed(Event, tag="text_streamed"):
-    """A piece of the answer under way; live views only, never stored."""
+    """A piece of a streamed answer, for live views only; never stored."""
 
     call: str
     text: str
@@ -121,7 +121,7 @@ class AttemptStarted(Event, tag="attempt_started"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFinished(Event, tag="attempt_finished"):
-    """`cost` in US dollars, None when the model's price is unknown; `charged`: the endpoint itself reported it."""
+    """`cost` in US dollars, None if the price is unknown; `charged`: the endpoint reported the cost."""
 
     call: str
     attempt: int
@@ -134,9 +134,9 @@ class AttemptFinished(Event, tag="attempt_finished"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(Event, tag="attempt_failed"):
-    """`wait` is how many seconds until the next attempt, None when there is none.
+    """`wait`: seconds until the next attempt, None if there is none.
 
-    `usage` and `cost` are what the failed attempt spent (an unusable reply is billed).
+    `usage` and `cost` (US dollars) are those of the failed attempt: an unusable reply is billed, too.
     """
 
     call: str
@@ -152,9 +152,9 @@ class AttemptFailed(Event, tag="attempt_failed"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheHit(Event, tag="cache_hit"):
-    """`age` in seconds; `usage` and `cost` are what the stored answer spent when it was new.
+    """`age` in seconds; `usage` and `cost` are those of the original call.
 
-    A semantic hit has the question that it `matched`, the cosine of the two, and the `hit` number to call it wrong by.
+    A semantic hit also has the question that it `matched`, their cosine as `score`, and a `hit` number to report it by.
     """
 
     call: str
@@ -179,7 +179,7 @@ class CacheHitChecked(Event, tag="cache_hit_checked"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalHit(Event, tag="journal_hit"):
-    """The answer came from a journal: of this run before it went on (`paid`: it counts), or of the run it replays."""
+    """The answer came from a journal: of this run before a resume (`paid`: it counts), or of the run it replays."""
 
     call: str
     usage: Usage
@@ -189,7 +189,7 @@ class JournalHit(Event, tag="journal_hit"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentChosen(Event, tag="deployment_chosen"):
-    """One of several deployments of `alias` is called; `reason` is of kind `deployment`."""
+    """A `deployment` of `alias` was chosen among several; `reason` is of kind `deployment`."""
 
     call: str
     alias: str
@@ -199,7 +199,7 @@ class DeploymentChosen(Event, tag="deployment_chosen"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event, tag="fell_back"):
-    """`source` failed, so `target` is called; `error` may quote the endpoint, `error_kind` does not."""
+    """Model `source` failed, so `target` is called; `error` may quote the endpoint, `error_kind` does not."""
 
     call: str
     source: str
@@ -220,7 +220,7 @@ class ReplyRepaired(Event, tag="reply_repaired"):
 class GuardTriggered(Event, tag="guard_triggered"):
     """A guard's rule found something; `what` is its kind ("card"), never its text.
 
-    `action`: block, redact, restore, warn. `where`: input, output, tools. `call` is the question's or the tool call's.
+    `action`: block, redact, restore, warn. `where`: input, output, tools. `call`: of a model or of a tool.
     """
 
     call: str
@@ -263,9 +263,7 @@ class ToolFinished(Event, tag="tool_finished"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided(Event, tag="decided"):
-    """A route, gate or limit chose where the run goes. `reason` is of kind `decision`; `confidence` is 0..1, `basis`
-    says where it comes from.
-    """
+    """A route, gate or limit chose the next step. `reason`: of kind `decision`; `basis`: source of `confidence`."""
 
     span: str
     choice: str
@@ -276,9 +274,9 @@ class Decided(Event, tag="decided"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputRequested(Event, tag="input_requested"):
-    """The run waits for a person: for one of `choices` (approve, edit, reject) about `value`, or for any answer.
+    """The run waits for a person: for one of `choices` (approve, edit, reject) about `value`; if empty, for any text.
 
-    `tool` names the tool whose call is to be approved, if it is one.
+    `tool` names the tool whose call needs approval, if any.
     """
 
     span: str
@@ -290,7 +288,7 @@ class InputRequested(Event, tag="input_requested"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputReceived(Event, tag="input_received"):
-    """A person answered, whether what was asked in a cell or an approval."""
+    """A person answered a question or decided an approval."""
 
     span: str
     reply: Any
@@ -305,7 +303,7 @@ class RunFinished(Event, tag="run_finished"):
     reason: str | None = None
 
 
-_OLD_TAGS: Mapping[str, type[Event]] = {  # older histories hold the names that the classes had
+_OLD_TAGS: Mapping[str, type[Event]] = {  # class names stored by older versions
     **{kind.__name__: kind for kind in _KINDS.values()},
     "Audited": CacheHitChecked,
     "Recalled": JournalHit,
@@ -319,7 +317,7 @@ _REASONS: Mapping[type[Event], str] = {NodeSkipped: "note", DeploymentChosen: "d
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as plain JSON, its tag under `event`; `from_json` is its inverse."""
+    """Return the event as JSON data, its tag under `event`; the inverse of `from_json`."""
     data = {"event": event.tag, **asdict(event)}
     if isinstance(event, NodeSkipped | DeploymentChosen | Decided):
         data["reason"] = reasons.to_json(event.reason)
@@ -330,7 +328,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
     """Rebuild an event, of this version or of an older one.
 
     Raises:
-        KeyError, TypeError: it is none.
+        KeyError, TypeError: `data` is not an event.
     """
     tag = data["event"]
     fields = {name: value for name, value in data.items() if name != "event"}
@@ -349,8 +347,8 @@ def from_json(data: Mapping[str, Any]) -> Event:
 
 
 def _updated(kind: type[Event], fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an event from before the tags under the names of today."""
-    if kind is CallFinished:  # why this model answered: other events of the call say that
+    """Rename the fields of an event that was stored before events had tags."""
+    if kind is CallFinished:  # other events of the call hold it now
         fields.pop("reason", None)
     if kind is FellBack:
         fields["error"], fields["error_kind"] = fields.pop("reason"), fields.pop("kind", "")

@@ -1,7 +1,7 @@
-"""From the flat list of events to a Record: spans, totals and the path that was taken.
+"""Derive a Record from the flat list of events: spans, totals and the path taken through the graph.
 
-Each event is folded in by its type. What is still open when the run has ended takes the status of that end, and an
-event whose beginning is missing opens its span, and what that is inside: a trace can be read wherever it breaks off.
+Each event type has its own handler. Spans still open when the run ends are closed with the run's status. An event
+without its start event opens its span and the span's parents, so that an incomplete list of events can be read.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ _Attempt: TypeAlias = events.AttemptFinished | events.AttemptFailed
 
 
 class _Fold:
-    """One reading of a trace."""
+    """The state while the events of one run are folded into spans."""
 
     def __init__(self, picture: Picture) -> None:
         self.kinds = dict(picture.nodes)
         ends = [(name, what) for name, what in picture.nodes if what in ENDS]
         words = {ENDS[what]: name for name, what in ends if ENDS[what] not in self.kinds}
-        self.ends = {**words, **{name: name for name, _ in ends}}  # a way out by its name or by its word
+        self.ends = {**words, **{name: name for name, _ in ends}}  # exit node, by its name or by its word
         self.drafts: dict[str, SpanBuilder] = {}
         self.inputs: Mapping[str, Any] = {}
         self.finished: events.RunFinished | None = None
         self.path: list[str] = []
-        self.paid: list[float | None] = []  # of each attempt, and of each answer from the run's own record
-        self._asks: dict[str, SpanBuilder] = {}  # the last question of each step
-        self._tries: Counter[str] = Counter()  # attempts of each question
-        self._chosen: dict[tuple[str, str], Reason] = {}  # why a deployment is called next: by question and deployment
+        self.paid: list[float | None] = []  # cost of each attempt and of each answer from the run's own journal
+        self._asks: dict[str, SpanBuilder] = {}  # the last model call of each step
+        self._tries: Counter[str] = Counter()  # number of attempts of each call
+        self._chosen: dict[tuple[str, str], Reason] = {}  # reason, by (call, deployment)
         self.within: dict[str, list[SpanBuilder]] = defaultdict(list)
 
     def add(self, event: events.Event) -> None:  # noqa: C901 - a line for each kind of event
@@ -87,7 +87,7 @@ class _Fold:
         match event:
             case events.NodeStarted():
                 self.finished = None  # a resumed run goes on
-                if draft.status != "waiting":  # what still waits is visited anew, and asks no second time
+                if draft.status != "waiting":  # a step that still waits keeps its question
                     draft.reopen()
                 draft.kind, draft.input = event.kind, event.input
             case events.NodeSkipped():
@@ -110,7 +110,7 @@ class _Fold:
         draft.output = unpacked(event.output) if inner else event.output
         if rounds := _scores(draft.output):
             draft.why.append(reasons.scores(rounds))
-        if draft.status != "failed":  # an isolated failure ends with None, and stays what it is
+        if draft.status != "failed":  # a step that failed without stopping the run stays failed
             draft.close(event.at, "done")
 
     def _call(self, event: _Call) -> None:  # noqa: C901 - as in `add`
@@ -135,14 +135,14 @@ class _Fold:
                 draft.why.append(Reason("fell_back", text=error, source=source, target=target, error_kind=kind))
             case events.ReplyRepaired():
                 draft.why.append(Reason("repaired", text=event.what))
-            # what is blocked before the model is called stays open, and ends as its run does
+            # a call blocked by a guard has no end event: it is closed with the run
             case events.GuardTriggered(rule=rule, action=action, what=finding, where=where):
                 draft.why.append(Reason("guard", rule=rule, action=action, finding=finding, where=where))
             case events.CacheHitChecked(matched=matched, score=score, agreed=agreed):
                 draft.why.append(Reason("hit_checked", text=matched, score=score, agreed=agreed))
 
     def _winner(self, ask: SpanBuilder) -> Iterator[Reason]:
-        """Why the deployment that answered was called, if its alias has several."""
+        """Yield the reason why the answering deployment was chosen, if its alias has several."""
         for attempt in self.within[ask.id]:
             if attempt.status == "done" and attempt.why:
                 yield replace(attempt.why[0], deployment=attempt.model)
@@ -166,7 +166,7 @@ class _Fold:
         draft.reopen()
         draft.model, draft.input = event.model, list(event.messages)
         self._asks[event.span] = draft
-        # the same conversation, longer: the reply before did not fit and is asked again
+        # the same messages and more: the previous reply was invalid, so the model is called again
         if before and before is not draft and before.status == "done" and len(draft.input) > len(before.input or ()):
             before.status = "retried"
             draft.why.append(Reason("called_again", text=reasons.short(str(draft.input[-1].get("content")))))
@@ -189,7 +189,7 @@ class _Fold:
 
     def _tried(self, event: _Attempt) -> None:
         under_way = (d for d in reversed(self.within[event.call]) if d.kind == "attempt" and d.end is None)
-        # of two that race the one is meant that has the name
+        # if two attempts race, the model's name tells which one is meant
         draft = next((d for d in under_way if d.model == event.model), None) or self._try(event)
         self.paid.append(event.cost)
         for spent in (draft, *self._above(draft)):
@@ -213,7 +213,7 @@ class _Fold:
     def _try(self, event: events.AttemptStarted | _Attempt) -> SpanBuilder:
         self._inside(event.call, event.at, "ask")
         self._tries[event.call] += 1
-        name = f"{event.call}/{self._tries[event.call]}"  # a fallback counts its attempts from 1 again
+        name = f"{event.call}/{self._tries[event.call]}"  # `attempt` restarts at 1 after a fallback
         draft = self._open(name, event.call, "attempt", f"attempt {event.attempt}", event.at)
         draft.model, draft.provider = event.model, event.provider
         if (why := self._chosen.pop((event.call, event.model), None)) is not None:
@@ -223,13 +223,13 @@ class _Fold:
     def _decided(self, event: events.Decided) -> None:
         draft = self._step(event.span, event.at)
         end = self.ends.get(event.choice, "")
-        if end and draft.parent is None and draft.kind != "sub":  # what an inner graph reached is its own affair
+        if end and draft.parent is None and draft.kind != "sub":  # exits of an inner graph are not on this path
             self.path.append(end)
         word = ENDS.get(event.choice.strip("_"), event.choice) if event.choice[:2] == "__" else event.choice
         draft.why.append(replace(event.reason, choice=word, confidence=event.confidence, basis=event.basis))
 
     def _step(self, span: str, at: float) -> SpanBuilder:
-        """The step, item or vote, opened here if this is the first that is heard of it."""
+        """Return the span of a step, item or vote; open it, and its parents, if it does not exist."""
         found = self.drafts.get(span)
         if found is not None:
             return found
@@ -238,12 +238,12 @@ class _Fold:
             self.path.append(span_id.name(span))
             return self._open(span, None, self.kinds.get(span_id.name(span), "call"), span_id.name(span), at)
         self._step(parent, at)
-        # a question about a tool call comes before the call
+        # the approval of a tool call comes before the call's start event
         what = span_id.kind(span) or ("call" if span.startswith(f"{parent}/") else "tool")
         return self._open(span, parent, what, span_id.name(span), at)
 
     def _inside(self, call: str, at: float, kind: str) -> SpanBuilder:
-        """The question or tool call, opened here if its beginning is missing."""
+        """Return the span of a model or tool call; open it if its start event is missing."""
         return self.drafts.get(call) or self._open(
             call, self._step(span_id.parent(call) or call, at).id, kind, kind, at
         )
@@ -261,17 +261,17 @@ class _Fold:
 
     @property
     def items(self) -> dict[str, int]:
-        """How many items each top-level step had, the last time."""
+        """The number of items of each top-level step, at its last visit."""
         steps = {d.id: d.name for d in self.drafts.values() if d.parent is None}
         return {steps[id_]: sum(d.kind == "item" for d in inner) for id_, inner in self.within.items() if id_ in steps}
 
     def end(self, finished: events.RunFinished) -> None:
-        """Close what is open: with its parent, else with the run; what a waiting part is inside waits, too."""
+        """Close open spans with their parent's status, else the run's; parents of a waiting span wait, too."""
         broken = any(d.status == "failed" for d in self.drafts.values() if d.parent is None)
         left = "failed" if finished.status == "failed" and not broken else "cancelled"
         waits = {d.id for d in self.drafts.values() if d.status == "waiting" and finished.status == "waiting"}
         waits |= {up.id for id_ in tuple(waits) for up in self._above(self.drafts[id_])}
-        for draft in self.drafts.values():  # parents stand before what is in them
+        for draft in self.drafts.values():  # parents come before their children
             if draft.end is None:
                 parent = self.drafts[draft.parent] if draft.parent else None
                 ended = parent is not None and parent.status != "waiting"
@@ -281,7 +281,7 @@ class _Fold:
 
 
 def derive(happened: Sequence[events.Event], blank: Record) -> Record:
-    """The run as it stands: `blank` holds what is known of it without its events; its picture, no way through it."""
+    """Return `blank` (name, limits, graph and the like) completed with all that the events say."""
     fold = _Fold(blank.picture)
     for event in happened:
         fold.add(event)
@@ -319,19 +319,19 @@ def _not_reached(name: str, kind: str, at: float) -> Span:
 
 
 def _is_replayed(ask: Span) -> bool:
-    """From the journal of the run that is replayed: this one paid nothing."""
+    """Whether the answer came from the replayed run's journal, so that this run paid nothing."""
     return ask.recalled and ask.saved is not None
 
 
 def _answered(reply: Any) -> Reason:
-    """Of a decision what was decided, and why; a text of a person's own is not repeated."""
+    """Return the reason for a person's reply: a decision with its explanation; a free text is not quoted."""
     if not (isinstance(reply, Mapping) and reply.get("action") in DECISIONS):
         return Reason("person")
     return Reason("person", choice=reply["action"], text=str(reply.get("why") or ""))
 
 
 def _scores(output: Any) -> list[float]:
-    """The scores of a list of rounds, oldest first."""
+    """Return the scores of an output that is a list of rounds, oldest first; else an empty list."""
     if not (isinstance(output, list) and output):
         return []
     rounds = [r for r in output if isinstance(r, Mapping) and "round" in r and _is_number(r.get("score"))]
@@ -343,7 +343,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
-    """Which parts failed of a run that went on: `2 of 40 items of map failed; personal failed`."""
+    """Name the failed parts of a run that continued: `2 of 40 items of map failed; personal failed`."""
     steps: dict[str, list[SpanBuilder]] = {}
     lost: list[str] = []
     for draft in drafts:
@@ -360,15 +360,15 @@ def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
 
 
 def _walked(picture: Picture, path: Sequence[str], items: Mapping[str, int], *, done: bool) -> Picture:
-    """The picture with the way that was taken, and how many items each step had."""
+    """Return the picture with the arrows taken and the number of items of each step."""
     repeats = tuple((node, what, count or items.get(node, 0)) for node, what, count in picture.repeats)
     return replace(picture, repeats=repeats, taken=_taken(picture, path, done=done))
 
 
 def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[str, str], ...]:
-    """The arrows that were followed: into each node from the last one visited that has an arrow to it.
+    """Return the arrows taken: into each visited node, from its most recently visited predecessor.
 
-    A node that joins is reached from all its sources; the first nodes from the start, where the picture has one.
+    A join is entered from all its sources; the first nodes are entered from the start node, if there is one.
     """
     arrows = {(source, target) for source, target, _ in picture.arrows}
     into: dict[str, list[str]] = {}
@@ -376,7 +376,7 @@ def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[
         into.setdefault(target, []).append(source)
     kinds = dict(picture.nodes)
     found: dict[tuple[str, str], None] = {}
-    seen: dict[str, int] = {n: -1 for n, kind in picture.nodes if kind == "start"}  # when each was visited last
+    seen: dict[str, int] = {n: -1 for n, kind in picture.nodes if kind == "start"}  # index of each node's last visit
     for i, node in enumerate(path):
         found.update(dict.fromkeys(_ways(node, into.get(node, ()), seen, picture.joins)))
         seen[node] = i
@@ -386,7 +386,7 @@ def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[
 
 
 def _later(picture: Picture, path: Sequence[str]) -> list[tuple[str, str]]:
-    """The nodes, as (name, kind), that the run could have come to after the last one it visited, and never did."""
+    """Return the nodes (name, kind) reachable from the last visited node that were never visited."""
     kinds = dict(picture.nodes)
     reached = set([n for n in path if kinds.get(n) not in ENDS][-1:])
     while more := {t for s, t, _ in picture.arrows if s in reached} - reached:

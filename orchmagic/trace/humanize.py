@@ -1,4 +1,4 @@
-"""How numbers, times, money and texts are written, the same in every view."""
+"""Format numbers, times, money and values as text, the same in every view."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
     "capped": "◔",
 }  # fmt: skip
-BLOCK = (  # attributes of what is shown as HTML: between two prices a page would else see a formula
+BLOCK = (  # attributes of our HTML; the classes stop MathJax from reading "$1 and $2" as a formula
     'class="tex2jax_ignore mathjax_ignore" '
     'style="font:13px system-ui,sans-serif;line-height:1.5;overflow-wrap:break-word"'
 )
-# characters that a text may be over its limit: a saved record holds it cut at that, and a note of its length
+# characters allowed above the limit: a text truncated in a saved record ends in a note of its length
 _SLACK = 40
-_LINES = 40  # of a value that is shown with a line for each entry
+_LINES = 40  # above this, JSON is written on one line
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
@@ -36,7 +36,7 @@ def seconds(value: float) -> str:
 
 
 def money(value: float | None, unpriced: int = 0) -> str:
-    """`$0.0042`; unknown is `price unknown`, nothing is `$0`. Where calls are `unpriced` the value is not all of it:
+    """`$0.0042`; `price unknown` for None. With `unpriced` calls the value is a lower bound:
     `at least $0.0042 + unknown`.
     """
     if value is None or (unpriced and not value):
@@ -61,14 +61,14 @@ def spent(cost: float, unpriced: int) -> str:
 
 
 def bar(cost: float | None, unpriced: int) -> str:
-    """What stands beside a bar, in little room: `$0.0042`, `at least $0.0042`, `unknown`; nothing where it was free."""
+    """Short label of a cost bar: `$0.0042`, `at least $0.0042`, `unknown`; empty if free."""
     if cost is None or (unpriced and not cost):
         return "unknown"
     return f"at least {money(cost)}" if unpriced else money(cost) if cost else ""
 
 
 def age(value: float) -> str:
-    """How old a cached answer is: `8 s`, `3 min`, `2 h`, `5 d`."""
+    """The age of a cached answer: `8 s`, `3 min`, `2 h`, `5 d`."""
     for unit, word in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if value >= unit:
             return f"{value / unit:.0f} {word}"
@@ -76,34 +76,34 @@ def age(value: float) -> str:
 
 
 def said(value: Any) -> Any:
-    """Messages as who said what; anything else as it is."""
+    """Return a list of messages as `role: content` lines; any other value unchanged."""
     messages = isinstance(value, list) and value and all(isinstance(m, dict) and "role" in m for m in value)
     return "\n".join(f"{m['role']}: {shown(m.get('content'))}" for m in value) if messages else value
 
 
 def shown(value: Any, limit: int = 2_000) -> str:
-    """A value as readable text without control characters, cut at `limit`; of a text it then says the whole length."""
+    """Return a value as text without control characters, truncated at `limit`; a text then states its full length."""
     if value is None:
         return ""
     clean = _CONTROL.sub("\ufffd", value if isinstance(value, str) else _json(value))
     if len(clean) <= limit + _SLACK:
         return clean
-    # parts of a value may be cut already: only of a text is the length known
+    # the full length is known for a text only: parts of other values may be truncated already
     return clean[:limit] + (cut_note(len(clean)) if isinstance(value, str) else "…")
 
 
 def safe(text: str) -> str:
-    """HTML: escaped, without control characters, and isolated from the direction of the text around it."""
+    """Return HTML: escaped, without control characters, its text direction isolated."""
     return f"<bdi>{escape(shown(text))}</bdi>"
 
 
 def _json(value: Any) -> str:
-    """A line for each entry, where those are few."""
+    """JSON with a line for each entry, or on one line if there are many."""
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
     return text if text.count("\n") <= _LINES else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def one_line(value: Any, limit: int = 100) -> str:
-    """The same on one line."""
+    """`shown` on one line, shortened to `limit` characters."""
     text = " ".join(shown(value, 10 * limit).split())
     return shorten(text, limit)

@@ -1,7 +1,7 @@
-"""Runs as OpenTelemetry traces, sent by OTLP/HTTP to where the standard environment variables say.
+"""Export runs as OpenTelemetry traces by OTLP/HTTP to the endpoint in the standard environment variables.
 
-A run is sent when it has ended, by a thread of its own: neither a slow collector nor one that is gone is felt by a run.
-What goes wrong is one warning a session. Names and attributes are those of otel_spans.
+A run is sent after it has ended, by a separate thread, so that a slow or missing collector does not delay runs.
+Failures cause one warning per session. Names and attributes of the spans: otel_spans.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _NAME = "orchmagic-otel"
-_BATCH = 512  # spans in a request
-_WAITING = 1_000  # runs that wait to be sent: more are dropped
-_LONGEST = 30.0  # seconds that `close` waits
+_BATCH = 512  # spans per request
+_WAITING = 1_000  # runs in the queue; more are dropped
+_LONGEST = 30.0  # seconds `close` waits at most
 _NANO = 1_000_000_000
 _LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 
 class TelemetryWarning(RuntimeWarning):
-    """Traces cannot be sent; the runs themselves are not touched."""
+    """Traces cannot be sent; the runs themselves are not affected."""
 
 
 def wanted(environ: Mapping[str, str] = os.environ) -> bool:
-    """An endpoint is set, and nothing says no."""
+    """Whether an endpoint is set and the export is not disabled."""
     off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     return not off and any(environ.get(name) for name in ENDPOINTS)
 
 
 def export(record: Record, thread: str | None = None) -> None:
-    """Send a run that has ended to the collector, later and elsewhere; nothing is raised.
+    """Queue an ended run for the collector. Raises nothing.
 
-    Without an endpoint, and while the run waits or goes on, nothing is done. `thread` names its conversation.
+    Does nothing without an endpoint, or if the run is running or waiting. `thread` names its conversation.
     """
     if record.status in {"running", "waiting"} or not wanted():
         return
@@ -59,26 +59,26 @@ def export(record: Record, thread: str | None = None) -> None:
 
 
 def _installed() -> bool:
-    """The exporter is there: the API alone comes with many a package."""
+    """Whether the exporter is installed; many packages bring the API alone."""
     try:
         return importlib.util.find_spec("opentelemetry.exporter.otlp.proto.http") is not None
-    except ModuleNotFoundError:  # not even the packages around it
+    except ModuleNotFoundError:  # a parent package is missing
         return False
 
 
 def flush(seconds: float) -> bool:
-    """Wait until all is sent; False when that takes longer."""
+    """Wait until the queue is empty; return False after `seconds`."""
     return _SENDER.flush(seconds)
 
 
 def close() -> None:
-    """Send what is left and forget the environment, which is read anew at the next run. For tests."""
+    """Send the queue and drop the exporter, so that the next run reads the environment again. For tests."""
     _SENDER.close()
     _COMPLAINTS.clear()
 
 
 class _Sender:
-    """A queue of runs, and a thread that lives as long as there is something in it: Python waits for it at its end."""
+    """A queue of runs and a non-daemon thread that ends when it is empty: Python waits for it on exit."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Record, str | None]] = deque()
@@ -87,7 +87,7 @@ class _Sender:
         self._line: _Line | None = None
 
     def put(self, record: Record, thread: str | None) -> None:
-        import concurrent.futures.thread  # noqa: F401, PLC0415 - cannot be imported any more while Python ends
+        import concurrent.futures.thread  # noqa: F401, PLC0415 - cannot be imported while Python shuts down
 
         with self._changed:
             if len(self._waiting) >= _WAITING:
@@ -112,11 +112,11 @@ class _Sender:
             try:
                 self._line = self._line or _Line()
                 sent = self._line.send(*job)
-            except Exception as error:  # noqa: BLE001 - telemetry is never what a session fails at
+            except Exception as error:  # noqa: BLE001 - telemetry must not break a session
                 sent = False
                 _complain(f"{type(error).__name__}: {error}")
             if not sent and not threading.main_thread().is_alive():
-                self._waiting.clear()  # who quits does not wait for a collector that is gone
+                self._waiting.clear()  # do not delay the exit for a missing collector
 
     def _next(self) -> tuple[Record, str | None] | None:
         with self._changed:
@@ -128,7 +128,7 @@ class _Sender:
 
 
 class _Line:
-    """The way to the collector: spans are made by OpenTelemetry's own tracer, so its samplers and limits hold."""
+    """The connection to the collector. OpenTelemetry's own tracer creates the spans: its samplers and limits apply."""
 
     def __init__(self) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - an extra, and heavy
@@ -162,7 +162,7 @@ class _Line:
         logging.getLogger(_LOGGER).removeFilter(self._quiet)
 
     def _quiet(self, line: logging.LogRecord) -> bool:
-        """Its log lines become our one warning; those of a person's own exporter pass."""
+        """Keep the exporter's log lines for our warning; pass those of the user's own exporter."""
         if threading.current_thread().name != _NAME:
             return True
         self._logged = line.getMessage()
@@ -176,7 +176,7 @@ def _provider(ended: SpanExporter) -> TracerProvider:
     from opentelemetry.sdk.version import __version__ as version  # noqa: PLC0415 - as above
 
     sdk = {"telemetry.sdk.language": "python", "telemetry.sdk.name": "opentelemetry", "telemetry.sdk.version": version}
-    # not Resource.create: its threads cannot be started any more while Python ends
+    # not Resource.create: its threads cannot start while Python shuts down
     resource = Resource({"service.name": "orchmagic", **sdk}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(ended))
@@ -184,7 +184,7 @@ def _provider(ended: SpanExporter) -> TracerProvider:
 
 
 def _trace(provider: TracerProvider, record: Record, thread: str | None) -> None:
-    """One trace for one run: the run is the root, times are those of the clock on the wall."""
+    """Create the trace of a run: the run is the root span, times are wall-clock."""
     from opentelemetry.context import Context  # noqa: PLC0415 - as above
     from opentelemetry.trace import set_span_in_context  # noqa: PLC0415 - as above
 
@@ -210,10 +210,10 @@ def _made(tracer: Any, span: OTelSpan, context: Any, zero: int) -> Any:
 
 
 def _zero(record: Record) -> int:
-    """When the run started, in nanoseconds since 1970."""
+    """Start of the run, in nanoseconds since 1970."""
     try:
         return round(datetime.fromisoformat(record.started).timestamp() * _NANO)
-    except ValueError:  # a trace that was made by hand has no date
+    except ValueError:  # records built by hand have no date
         return round((datetime.now(UTC).timestamp() - record.seconds) * _NANO)
 
 
@@ -222,8 +222,8 @@ _COMPLAINTS: set[str] = set()
 
 
 def _complain(why: str) -> None:
-    """Warn once a session: a collector that is gone must not flood a notebook."""
+    """Warn once per session: a missing collector must not flood a notebook."""
     if not _COMPLAINTS:
         _COMPLAINTS.add(why)
-        with suppress(TelemetryWarning):  # where warnings are errors, too, it stays one
+        with suppress(TelemetryWarning):  # raises nothing even if warnings are errors
             warnings.warn(f"traces are not sent to OpenTelemetry ({why})", TelemetryWarning, stacklevel=2)

@@ -1,9 +1,9 @@
-"""A record as spans of the OpenTelemetry conventions for generative AI: names and attributes, as plain data.
+"""Convert a record to spans of the OpenTelemetry conventions for generative AI, as plain data.
 
-The names are those of semantic conventions 1.41, the last release that held them all (they have moved to a
-repository of their own since, where those used here are the same). What they do not know is `orchmagic.*`. Tokens stand
-under `gen_ai.usage.*` on questions to a model alone, so that a backend which sums them counts each once. What people
-and models wrote is left out unless it is asked for: texts of prompts, answers and tools, and what quotes them.
+The names follow semantic conventions 1.41, the last release that held them all (they have since moved to their own
+repository, with the same names). Other attributes are `orchmagic.*`. Only `chat` spans (model calls) have
+`gen_ai.usage.*`, so that a backend that sums tokens counts each once. Texts of prompts, answers and tools, and reasons
+that quote them, are left out unless `content` is set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from orchmagic.trace.record import Record, Span
 SCHEMA = "https://opentelemetry.io/schemas/1.41.0"
 Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 
-_LONG = 65_536  # characters of a text that is sent
+_LONG = 65_536  # characters of a text, at most
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -35,7 +35,7 @@ _PROVIDERS = {
 
 @dataclass(frozen=True, slots=True)
 class OTelSpan:
-    """A span to send. `start` and `end` in seconds since the run started; `error` None when all went well."""
+    """A span to send. `start` and `end` in seconds since the run started; `error` None if it succeeded."""
 
     id: str
     parent: str | None
@@ -48,9 +48,9 @@ class OTelSpan:
 
 
 def to_otel_spans(record: Record, *, content: bool = False, thread: str | None = None) -> Iterator[OTelSpan]:
-    """The run, then its spans, each after what it stands in; `content`: with what was said, `thread`: its conversation.
+    """Yield the run, then its spans, parents first. `content`: include texts; `thread`: the run's conversation.
 
-    An only attempt that went well is its question, and is not sent again.
+    An attempt that succeeded at once is left out: its call's span says the same.
     """
     yield _run(record, thread, content=content)
     for span in record.spans:
@@ -114,14 +114,14 @@ def _span(record: Record, span: Span, thread: str | None, *, content: bool) -> O
 
 
 def _known(what: Record | Span) -> float | None:
-    """US dollars as far as prices are known; nothing where none is, which is not 0."""
+    """US dollars as far as prices are known; None if no price is."""
     return None if what.unpriced and not what.cost else what.cost
 
 
 def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, Value | None]]:
-    """The question with all its attempts, as the conventions want it."""
+    """Name and attributes of a model call, with all its attempts."""
     tries = record.inside(ask)
-    model = next((t.model for t in tries if t.model), ask.model)  # an answer may come from another: a fallback
+    model = next((t.model for t in tries if t.model), ask.model)  # after a fallback the answering model differs
     spent = ask.usage.total > 0
     known: dict[str, Value | None] = {
         "gen_ai.operation.name": "chat",
@@ -172,7 +172,7 @@ def _tool(span: Span, *, content: bool) -> tuple[str, dict[str, Value | None]]:
 
 
 def _step(span: Span, *, content: bool) -> tuple[str, dict[str, Value | None]]:
-    """A step, item, vote or inner graph. Its name does not count: a backend groups by it."""
+    """Name and attributes of a step, item, vote or inner graph. No numbers in the name: backends group by it."""
     known: dict[str, Value | None] = {
         "orchmagic.usage.input_tokens": span.usage.input or None,
         "orchmagic.usage.output_tokens": span.usage.output or None,
@@ -188,7 +188,7 @@ def _step(span: Span, *, content: bool) -> tuple[str, dict[str, Value | None]]:
 
 
 def provider(name: str) -> str:
-    """The conventions' word for one of our providers; an unknown one keeps its name."""
+    """Return the conventions' name of a provider; an unknown provider keeps its own."""
     return _PROVIDERS.get(name, name)
 
 
@@ -197,12 +197,12 @@ def _error(text: str | None, kind: str) -> dict[str, Value | None]:
 
 
 def _choice(reason: Reason | None, *, content: bool) -> str:
-    """Why this deployment was called; without `content` only what quotes no endpoint's words."""
+    """Return why this deployment was called; without `content` nothing that quotes an endpoint."""
     return "" if reason is None else words(reason, quoted=content)
 
 
 def _failure(text: str | None, kind: str, *, content: bool) -> str | None:
-    """What went wrong; without `content` its kind alone, for the text may quote a reply."""
+    """Return the error's text; without `content` its kind only, since the text may quote a reply."""
     return text if text is None or content else kind or "_OTHER"
 
 
@@ -211,7 +211,7 @@ def _set(known: Mapping[str, Value | None]) -> dict[str, Value]:
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """An OpenAI message as the conventions write it: a role and parts."""
+    """Convert an OpenAI message to the conventions' form: a role and parts."""
     role, content = str(message.get("role", "")), message.get("content")
     if role == "tool":
         part = {"type": "tool_call_response", "id": message.get("tool_call_id"), "response": _cut(content)}
@@ -244,6 +244,6 @@ def _cut(value: Any) -> Any:
 
 
 def _json(value: Any) -> str | None:
-    """Text as it is, anything else as JSON."""
+    """Return a text as it is, any other value as JSON; truncated."""
     said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return None if value is None else said[:_LONG]

@@ -1,7 +1,7 @@
-"""What a run asks a person: its pending questions and their order.
+"""The pending questions of a run to a person, and their order.
 
-Each pending question is named by its span. Who shows a question and who answers one look it up here, so that what is
-answered is what was shown.
+A question is identified by its span. Views and commands both use this module, so that an answer goes to the question
+that was shown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"(?<=[#/.])\d+")
 
 @dataclass(frozen=True, slots=True)
 class PendingQuestion:
-    """A question that waits. `choices` are the decisions about a `value`; empty: any answer will do."""
+    """A question that waits for an answer. `choices`: decisions about `value`; empty if any text will do."""
 
     span: str
     question: str
@@ -27,22 +27,22 @@ class PendingQuestion:
 
     @property
     def node(self) -> str:
-        """The node of the outermost graph that asks, itself or by what runs inside it."""
+        """The node of the outermost graph that asks, or that contains the span that asks."""
         return self.span.partition("#")[0]
 
 
 def pending_questions(record: Record) -> tuple[PendingQuestion, ...]:
-    """The questions that a run waits with, the first to be answered first: by step, visit, item and tool call."""
+    """Return the pending questions in the order to answer them: by step, visit, item and tool call."""
     order = {name: i for i, (name, _) in enumerate(record.picture.nodes)}
     waiting = [s for s in record.spans if s.status == "waiting" and s.asked]
     return tuple(_question(s) for s in sorted(waiting, key=lambda s: _position(s.id, order)))
 
 
 def question_to_answer(record: Record, span: str | None = None) -> PendingQuestion:
-    """The question that an answer is for: the one of `span`, else the first that waits.
+    """Return the pending question of `span`, or the first one if `span` is None.
 
     Raises:
-        InputError: that question does not wait, or none does.
+        InputError: the question is not pending, or none is.
     """
     waiting = pending_questions(record)
     found = next((q for q in waiting if span in {None, q.span}), None)
@@ -57,7 +57,7 @@ def question_to_answer(record: Record, span: str | None = None) -> PendingQuesti
 
 
 def answer_target(record: Record, question: PendingQuestion) -> str:
-    """How a command names the question: by its run alone, or with its span where several wait (`r7:act#1.2`)."""
+    """Return how a command names the question: its run, with its span if several are pending (`r7:act#1.2`)."""
     return record.run if len(pending_questions(record)) == 1 else f"{record.run}:{question.span}"
 
 
@@ -67,5 +67,5 @@ def _question(span: Span) -> PendingQuestion:
 
 
 def _position(span: str, order: dict[str, int]) -> tuple[int, tuple[int, ...]]:
-    """Spans count from 1 wherever they stand: `each#1/10` comes after `each#1/9`."""
+    """Sort key of a span; numbers compare as numbers: `each#1/10` comes after `each#1/9`."""
     return order.get(span.partition("#")[0], len(order)), tuple(map(int, _NUMBER.findall(span)))

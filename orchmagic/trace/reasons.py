@@ -1,7 +1,7 @@
-"""Why a span went as it did: data in a `Reason`, words made by `words` and nowhere else.
+"""Reasons that explain a span: `Reason` holds the data, `words` makes the sentence.
 
 kind              its fields                                             in words
-note              text                                                   the text; all that older records hold
+note              text                                                   the text; older records have only this kind
 condition_false   expression                                             when x is false
 not_reached                                                              the run had failed
 decision          cause, choice, expression, detail, text, confidence,   → reply: x is false (x = 0)
@@ -35,19 +35,19 @@ from orchmagic.core.text_format import counted, shorten
 from orchmagic.trace.decisions import DECIDED
 
 AGREEMENT = "vote agreement"
-"""The basis of a decision that is itself an answer: most votes gave it."""
+"""The `basis` of a decision by majority vote, whose choice is a model's answer."""
 
-_TEXT = 200  # characters of a text that is quoted
-_ROUNDS = 12  # scores that are shown
+_TEXT = 200  # characters of a quoted text
+_ROUNDS = 12  # scores shown
 _CLOSED = {"circuit": "circuit open", "rate_limit": "rate limited"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reason:
-    """One reason; fields that its kind does not have stay at their defaults.
+    """One reason; fields that its kind does not use have their defaults.
 
-    `text` may quote a prompt, an answer, an endpoint or a person; the other fields never do. `wait` in seconds,
-    `confidence` 0..1, `figures` of a deployment by name, `parts` the deployments that were skipped.
+    Only `text` may quote a prompt, an answer, an endpoint or a person. `wait` in seconds, `confidence` 0..1, `figures`:
+    measurements of a deployment by name, `parts`: reasons for the skipped deployments.
     """
 
     kind: str
@@ -92,7 +92,7 @@ class Reason:
         return f"Reason({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def map_texts(self, change: Callable[[str], str]) -> Reason:
-        """The same with each text changed, those of its parts too: to shorten it, say."""
+        """Return a copy with `change` applied to every text field, also in `parts`; to shorten texts, for example."""
         given: dict[str, Any] = {
             n: change(value) if isinstance(value, str) else value for n, value in _given(self).items()
         }
@@ -102,14 +102,14 @@ class Reason:
 
 
 def _given(reason: Reason) -> dict[str, Any]:
-    """The fields that differ from the defaults, without the kind."""
+    """Return the fields that differ from their defaults, without `kind`."""
     empty = Reason(reason.kind)
     names = (f.name for f in fields(reason))
     return {name: value for name in names if (value := getattr(reason, name)) != getattr(empty, name)}
 
 
 def to_json(reason: Reason) -> dict[str, Any]:
-    """What differs from the defaults, and `words` for readers without a formatter; `from_json` is its inverse."""
+    """Return the given fields, and `words` for readers without a formatter; the inverse of `from_json`."""
     given = _given(reason)
     if reason.parts:
         given["parts"] = [to_json(part) for part in reason.parts]
@@ -119,10 +119,10 @@ def to_json(reason: Reason) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any] | str, kind: str = "note") -> Reason:
-    """Rebuild a reason; of an older version, which kept words only, one of this `kind`.
+    """Rebuild a reason. A string, as older versions stored it, becomes the text of a reason of this `kind`.
 
     Raises:
-        TypeError: it has a field that this version does not know.
+        TypeError: `data` has an unknown field.
     """
     if isinstance(data, str):
         return Reason(kind, text=data)
@@ -133,31 +133,31 @@ def from_json(data: Mapping[str, Any] | str, kind: str = "note") -> Reason:
 
 
 def scores(values: list[float]) -> Reason:
-    """The scores of all rounds, oldest first."""
+    """Return the reason that lists the scores of all rounds, given oldest first."""
     return Reason("scores", scores=tuple(values[-_ROUNDS:]), place=values.index(max(values)) + 1, among=len(values))
 
 
 def short(text: str, limit: int = _TEXT) -> str:
-    """The beginning of a text, on one line."""
+    """Return the beginning of a text on one line."""
     return shorten(" ".join(text[: 10 * limit].split()), limit)
 
 
 def words(reason: Reason, *, quoted: bool = True) -> str:
-    """The reason in one sentence. Without `quoted` nothing that a prompt, an answer, an endpoint or a person said."""
+    """Return the reason as a sentence. Without `quoted`: no text of a prompt, an answer, an endpoint or a person."""
     said = reason if quoted else _unquoted(reason)
     sentence = _SENTENCES.get(said.kind)
     return sentence(said) if sentence else said.text
 
 
 def because(reason: Reason, *, quoted: bool = True) -> str:
-    """Why a decision fell as it did, without what it was: `x is false (x = 0)`; empty where there is no more to say."""
+    """Return the cause of a decision without its choice: `x is false (x = 0)`; empty if there is none."""
     said = reason if quoted else _unquoted(reason)
     cause = _CAUSES.get(said.cause)
     return cause(said) if cause else "; ".join(filter(None, (said.detail, said.text)))
 
 
 def _unquoted(reason: Reason) -> Reason:
-    choice = "" if reason.basis == AGREEMENT else reason.choice  # what most voted for is an answer
+    choice = "" if reason.basis == AGREEMENT else reason.choice  # the choice of a vote is a model's answer
     return replace(reason, text="", choice=choice, parts=tuple(map(_unquoted, reason.parts)))
 
 
@@ -194,7 +194,7 @@ def _hit_checked(reason: Reason) -> str:
 
 
 def _deployment(reason: Reason) -> Iterator[str]:
-    """Why this deployment, then that it was a probe, then which were skipped."""
+    """Yield why this deployment was chosen, whether it was a probe, and which were skipped."""
     name = _after(reason.deployment, "", ": ")
     if reason.explored is not None:
         yield f"{name}explored, as {reason.explored:.0%} of the questions are"

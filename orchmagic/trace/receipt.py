@@ -1,4 +1,4 @@
-"""The receipt of a run: a row for every answer, with who gave it, why, and what it cost."""
+"""The receipt of a run: a row per answer with its model, the reason for that model, and the cost."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from orchmagic.trace.baseline import Baseline, baseline, remarks
 from orchmagic.trace.record import Record, Span
 
 _HEADS = ("step", "model", "in", "out", "cost", "time", "tries", "cache", "why")
-_FIGURES = range(2, 7)  # columns of numbers
+_FIGURES = range(2, 7)  # indices of the numeric columns
 _STYLE = ' style="border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap;font-size:inherit"'
-_WHY = 60  # characters of a reason in the table
-_MOST = 200  # rows of a table
+_WHY = 60  # characters of a reason, at most
+_MOST = 200  # rows of a table, at most
 _SUMS = ("attempts", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 
 
 class Receipt(list[dict[str, Any]]):
-    """The rows, one dict per answer; a notebook shows a table, a terminal its `text`.
+    """A list of rows, one dict per answer; a notebook shows it as a table, a terminal as `text`.
 
-    `step` is where it stands (`digest/map/3`), `reason` and `chosen` say in words why this model and why this one of
-    several deployments answered, `cost` is in US dollars (None = price unknown; `unpriced` attempts are not in it;
-    `charged`: the endpoint itself reported it), `cache` is "hit", "miss" or "record" (a run's own journal), `age` the
-    seconds since a hit was given and `saved` what it cost then.
+    `step` is the path of the step (`digest/map/3`). `reason` and `chosen` say why this model, and why this one of
+    several deployments, answered. `cost` is in US dollars (None: price unknown; without the `unpriced` attempts;
+    `charged`: reported by the endpoint). `cache` is "hit", "miss" or "record" (a journal); for a hit, `age` is the
+    seconds since the original answer and `saved` its cost.
 
     Attributes:
-        totals: what the rows add up to (`cost` of all known prices, `unpriced` attempts), and what it is measured
-            against: `strongest`, `one_strong_call`, `all_on_strongest` (US dollars, estimates, None = unknown) and
-            `saved` (the part of it that this run did not cost).
-        against: the estimates in words; empty when nothing was asked, or all models are free.
-        notes: what else is to be said: prices that are unknown, what the cache saved, what is unusual for the pattern.
+        totals: sums of the rows (`cost` of all known prices, number of `unpriced` attempts), and the estimates for
+            comparison: `strongest` (a name), `one_strong_call`, `all_on_strongest` (US dollars, None: unknown) and
+            `saved` (the share of `all_on_strongest` that this run did not cost).
+        against: the estimates as a sentence; empty if no model was called or all models are free.
+        notes: sentences about unknown prices, savings by the cache, and figures unusual for the pattern.
     """
 
     def __init__(self, record: Record) -> None:
@@ -47,16 +47,16 @@ class Receipt(list[dict[str, Any]]):
 
     @property
     def text(self) -> str:
-        """A table in plain text."""
+        """The receipt as plain text."""
         rows = [_HEADS, *map(_cells, self[:_MOST]), _last(self.totals)]
         columns = table([[humanize.one_line(cell, 200) for cell in row] for row in rows], right=_FIGURES)
         return "\n".join((self._title, columns, *_rest(self, _MOST), *self.notes))
 
     def __str__(self) -> str:
-        return self.text  # `print(run.receipt())` is what people write
+        return self.text  # for `print(run.receipt())`
 
     def html(self, most: int = _MOST) -> str:
-        """A table of at most that many rows, without scripts; everything in it is escaped."""
+        """Return an HTML table of at most `most` rows, escaped and without scripts."""
         rows = "".join(_tr("td", _cells(row)) for row in self[:most])
         total = _tr("th", _last(self.totals))
         notes = "".join(f"<div>{humanize.safe(note)}</div>" for note in (*_rest(self, most), *self.notes))
@@ -80,7 +80,7 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
         "provider": ask.provider,
         "reason": "; ".join(map(str, ask.why)) or "first choice",
         "chosen": str(summary.chosen(record, ask) or ""),
-        # a saved trace leaves out the one attempt that went well
+        # saved records leave out an attempt that succeeded at once
         "attempts": len(summary.tries(record, ask)) or int(own),
         "input_tokens": ask.usage.input,
         "cached_tokens": ask.usage.cached,
@@ -98,9 +98,9 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
 
 
 def _alias(record: Record, ask: Span) -> str:
-    """The name in the settings of the model that answered; after a fallback that of the last one asked."""
+    """Return the alias of the model that answered, else of the last one called."""
     tries = summary.tries(record, ask)
-    answered = [s.model for s in tries if s.status == "done"]  # of two that raced the one that was first
+    answered = [s.model for s in tries if s.status == "done"]  # of two raced attempts, the first to finish
     fell = [reason.target for reason in ask.why if reason.kind == "fell_back"]
     return (answered or [s.model for s in tries] or fell or [ask.name.removeprefix("ask ")])[-1]
 
@@ -168,7 +168,7 @@ def _rest(rows: list[dict[str, Any]], most: int) -> list[str]:
 
 
 def _tr(tag: str, cells: Iterable[str]) -> str:
-    """Words to the left; where figures go is the page's own affair."""
+    """Return a table row. Texts are left-aligned; the page aligns numbers."""
     shown = (
         f"<{tag}>{escape(text).replace(' ', '&nbsp;')}</{tag}>"
         if i in _FIGURES

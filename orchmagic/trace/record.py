@@ -1,7 +1,7 @@
 """The record of a run at one moment, as plain data: spans (step > item > call > attempt, step > tool, step > inner
 step) and totals. Views read records only.
 
-A record travels as JSON under MIME type `application/vnd.orchmagic.trace.v1+json`.
+As JSON, its MIME type is `application/vnd.orchmagic.trace.v1+json`.
 """
 
 from __future__ import annotations
@@ -19,27 +19,26 @@ from orchmagic.trace.reasons import Reason
 MIME = "application/vnd.orchmagic.trace.v1+json"
 VERSION = 1
 ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped"}
-"""Kinds of the picture's nodes that stand for a way out, and the word for each."""
+"""Node kinds of a Picture that are exits, with the word for each."""
 TIMES = "\u00d7"
 VOTES = "votes"
-"""What each time is of a node that asks the same question several times."""
+"""The unit in `Picture.repeats` for a node that asks the same question several times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of the run. `kind`: call, code, gate, tools, approve, sub (steps, also those of an inner graph);
-    item, vote, ask, attempt, tool (inside them); more (those that a saved record leaves out, in one: `left_out` counts
-    them by status).
+    """A part of the run with a start and an end. `kind`: call, code, gate, tools, approve, sub (steps, also of an inner
+    graph); item, vote, ask (a model call), attempt, tool (inside a step); more (one span for all that a saved record
+    leaves out; `left_out` counts them by status).
 
     `status`: running, done, failed, skipped, retried, waiting, cancelled. `start` and `end` in seconds since
-    the run started (`end` None while it runs). A step's usage and cost are the sums over what is inside it,
-    so steps add up to the run. `age` is set when the answer came from the cache: seconds since it was given;
-    `saved` is then what it cost when it was new. `recalled`: the answer came from a run's own record; then `usage`
-    and `cost` are what this run paid for it in its earlier life, or `saved` is what the replayed run paid. `cost` in
-    US dollars as far as prices are known, None when none is; `unpriced` counts the attempts whose price is not.
-    `charged`: the endpoint itself reported the cost. `asked` is what a person is asked: `{"question", "choices",
-    "value"}`. `error` is the text of a failure, `error_kind` its kind ("429", "timeout", "ValueError").
-    `why` holds what explains it: decisions, votes, scores, fallbacks, waits, repairs, in the order they came.
+    the run started (`end` None while it runs). Usage and cost of a step are sums over the spans inside it,
+    so steps add up to the run. For a cached answer, `age` is the seconds since the original answer and `saved` its
+    cost. `recalled`: the answer came from a journal; `usage` and `cost` are then what this run paid for it before a
+    resume, or `saved` is what the replayed run paid. `cost` in US dollars as far as prices are known, None if none
+    is; `unpriced` counts the attempts of unknown price. `charged`: the endpoint reported the cost.
+    `asked` is a question to a person: `{"question", "choices", "value"}`. `error` is the text of a failure,
+    `error_kind` its kind ("429", "timeout", "ValueError"). `why` holds the reasons in order of time.
     """
 
     id: str
@@ -73,10 +72,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The graph as a view needs it: nodes as (name, kind), arrows as (source, target, label), those taken.
+    """The graph as a view needs it: nodes as (name, kind), arrows as (source, target, label), arrows taken.
 
-    `repeats` are nodes that run several times side by side, as (name, what each time is, how often; 0 while the list is
-    unknown); `notes` are (name, words) of what else there is to say; `joins` the arrows whose target waits for all.
+    `repeats`: nodes that run several times in parallel, as (name, unit, count; 0 if not yet known). `notes`: other
+    texts about a node, as (name, text). `joins`: arrows whose target waits for all its sources.
     """
 
     nodes: tuple[tuple[str, str], ...] = ()
@@ -87,21 +86,21 @@ class Picture:
     repeats: tuple[tuple[str, str, int], ...] = ()
 
     def note(self, name: str) -> str:
-        """What stands below the name of a node: `each chunk · 2 models`, often nothing."""
+        """Return the text below a node's name: `each chunk · 2 models`, often empty."""
         often = (
             f"{TIMES}{count} {what}" if count else f"each {what}" for node, what, count in self.repeats if node == name
         )
         return " · ".join((*often, *(words for node, words in self.notes if node == name)))
 
 
-@dataclass(frozen=True)  # no slots: the tree is built once and kept
+@dataclass(frozen=True)  # no slots: `_tree` is cached
 class Record:
     """A run at one moment. `started` is ISO 8601 in UTC, `seconds` its duration so far.
 
-    `calls` counts answers that came from a model, `cached` those from the cache, `recalled` those from the record
-    of the run that is replayed. `cost` is the sum of all known costs; `unpriced` counts attempts whose price is
-    unknown. `limits` are the run's bounds, `reason` says why it ended as it did. `strongest` is the model that the
-    run's cost is measured against, with its prices at the time; `usual` what its pattern usually takes (`baseline.py`).
+    `calls` counts answers that came from a model, `cached` those from the cache, `recalled` those from the journal
+    of the replayed run. `cost` is the sum of all known costs in US dollars; `unpriced` counts attempts of unknown
+    price. `limits` are the run's limits; `reason` says why it ended. `strongest` is the model the cost is compared
+    with, and its prices at that time; `usual` is the usual range of the pattern (`baseline.py`).
     """
 
     run: str
@@ -137,13 +136,13 @@ class Record:
         return self._tree.get(span.id, ())
 
     def below(self, span: Span) -> Iterator[Span]:
-        """All spans inside `span`, at any depth, each before what is inside it."""
+        """Yield all spans inside `span`, at any depth, parents first."""
         for inner in self.inside(span):
             yield inner
             yield from self.below(inner)
 
     def beside(self, span: Span) -> tuple[Span, ...]:
-        """The spans of the same parent, with `span`."""
+        """The spans with the same parent, including `span`."""
         return self._tree.get(span.parent, ())
 
     @cached_property
@@ -154,7 +153,7 @@ class Record:
         return {parent: tuple(spans) for parent, spans in found.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready data: `{"version": 1, ...fields}`; `from_json` is its inverse."""
+        """Return JSON data: `{"version": 1, ...fields}`; the inverse of `from_json`."""
         from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy; five times as fast as `asdict`
 
         data = to_jsonable_python(self, fallback=repr)
@@ -164,10 +163,10 @@ class Record:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """Rebuild a record; span fields that are left out have their defaults.
+        """Rebuild a record; missing span fields get their defaults.
 
         Raises:
-            ValueError: written by a newer version.
+            ValueError: the version is not the supported one.
         """
         if data.get("version") != VERSION:
             raise ValueError(f"trace version {data.get('version')!r}: this orchmagic reads version {VERSION}")

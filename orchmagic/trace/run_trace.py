@@ -1,4 +1,4 @@
-"""The growing list of events of one run, from which its record is derived at any moment."""
+"""The event log of one run in memory, from which its record can be derived at any moment."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from orchmagic.trace.record import Picture, Record
 
 
 class Trace:
-    """Stores what happens in a run and passes it on. Not thread-safe: all events come from the session's loop.
+    """Stores the events of a run and passes them to listeners. Not thread-safe: call it on the session's loop only.
 
-    A node that goes on after a pause visits its finished parts again: events that were already emitted are dropped.
-    `remarks` are shown with the end of the run.
+    A resumed node runs its finished parts again; events that were already emitted are dropped.
+    `remarks` are shown at the end of the run.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Trace:
         self.events: list[Event] = []
         self.remarks: list[str] = []
         self.listeners: list[Callable[[Event], None]] = []
-        self.began = 0.0  # when the run went on: what it waited for a person is not its own time
+        self.began = 0.0  # seconds from the first event to the start or last resume
         self._clock = clock
         self._zero: float | None = None
-        self._ended: set[str] = set()  # spans, questions and tool calls that ended well
-        self._emitted: set[Event] = set()  # events that have no end of their own
+        self._ended: set[str] = set()  # ids of spans, model calls and tool calls that succeeded
+        self._emitted: set[Event] = set()  # events without an end event, to detect repeats
 
     @property
     def now(self) -> float:
@@ -66,7 +66,7 @@ class Trace:
         return 0.0 if self._zero is None else self._clock() - self._zero
 
     def add(self, event: Event) -> None:
-        """Stamp and store a new event (a streamed piece of text is only passed on), then call the listeners."""
+        """Set the time of a new event, store it (but for streamed text), and call the listeners."""
         if not self._is_new(event):
             return
         self._remember(event)
@@ -79,12 +79,12 @@ class Trace:
             listener(stamped)
 
     def remark(self, text: str) -> None:
-        """Show this with the end of the run, once."""
+        """Add a remark to be shown at the end of the run, unless it is there already."""
         if text not in self.remarks:
             self.remarks.append(text)
 
     def restart(self) -> None:
-        """Forget what happened: the run begins again, from its journal."""
+        """Clear all events, since the run starts again from its journal."""
         self.events.clear()
         self.remarks.clear()
         self._ended.clear()
@@ -93,14 +93,14 @@ class Trace:
         self.began = 0.0
 
     def load(self, events: Iterable[Event]) -> None:
-        """Go on where another process stopped: the clock runs on from the last of its events."""
+        """Load the events of an earlier process; the clock continues from the last of them."""
         self.events[:] = events
         for event in self.events:
             self._remember(event)
         self._zero = self._clock() - max((e.at for e in self.events), default=0.0)
 
     def snapshot(self) -> Record:
-        """The run as it stands, as plain data."""
+        """Return the record of the run at this moment."""
         blank = Record(
             run=self.run,
             name=self.name,

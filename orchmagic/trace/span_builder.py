@@ -1,4 +1,4 @@
-"""A span while it is folded from events."""
+"""The mutable form of a span, used while events are folded into it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchmagic.trace.record import Span
 
 @dataclass(slots=True)
 class SpanBuilder:
-    """`paid` are costs, None for an unknown price."""
+    """The fields of a Span; `paid` are the costs of its attempts in US dollars, None for an unknown price."""
 
     id: str
     parent: str | None
@@ -42,11 +42,11 @@ class SpanBuilder:
         self.end, self.status = at, status
 
     def reopen(self) -> None:
-        """It goes on after a pause, or is tried once more."""
+        """Set it running again, after a pause or for another try."""
         self.end, self.status, self.error, self.error_kind = None, "running", None, ""
 
     def fail(self, at: float, error: str, kind: str) -> None:
-        """It ended with this error, or was cancelled."""
+        """Close it with an error; `kind` "cancelled" closes it as cancelled."""
         self.error, self.error_kind = error, kind
         self.close(at, "cancelled" if kind == "cancelled" else "failed")
 
@@ -65,7 +65,7 @@ _SAME = frozenset(f.name for f in fields(SpanBuilder)) & {f.name for f in fields
 
 
 def unpacked(value: Any) -> Any:
-    """The value of an inner graph without the name of its last step."""
+    """Return the value inside `{"step", "value"}`, the output of an inner graph; other values unchanged."""
     if isinstance(value, list):
         return [unpacked(v) for v in value]
     packed = isinstance(value, Mapping) and value.keys() == {"step", "value"}

@@ -1,4 +1,4 @@
-"""The grammar of span ids: an id is the path of everything that the span stands inside.
+"""The grammar of span ids: an id is the path of the spans that contain it.
 
 extract#2          second visit of step extract     map#1/3, map#1/v2   third item, second vote of a visit
 digest#1/map#1     step map of the graph in digest  map#1/3.1           first question (or tool call) in item 3
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 def parent(span: str) -> str | None:
-    """The id of what a span stands inside: `map#1` of `map#1/3` and of `map#1.2`; None at the top."""
+    """Return the parent's id: `map#1` of `map#1/3` and of `map#1.2`; None for a top-level span."""
     before, slash, last = span.rpartition("/")
     step, dot, number = last.rpartition(".")
     if dot and number.isdigit():
@@ -17,25 +17,25 @@ def parent(span: str) -> str | None:
 
 
 def name(span: str) -> str:
-    """What a step, item or vote is called: `map` of `digest#1/map#2`, `3`, `vote 2`."""
+    """Return the name of a step, item or vote: `map` of `digest#1/map#2`, `3`, `vote 2`."""
     last = span.rpartition("/")[2].partition("#")[0]
     return f"vote {last[1:]}" if _is_vote(span) else last
 
 
 def kind(span: str) -> str:
-    """`item` or `vote` where the id says so, else nothing."""
+    """Return `item` or `vote` if the id has that form, else an empty string."""
     if _is_vote(span):
         return "vote"
     return "item" if span.rpartition("/")[2].isdigit() and "/" in span else ""
 
 
 def path(span: str) -> str:
-    """Where a span stands, without visits: `digest/map/3` for `digest#1/map#1/3`."""
+    """Return the id without visit numbers: `digest/map/3` for `digest#1/map#1/3`."""
     return "/".join(part.partition("#")[0] for part in span.split("/"))
 
 
 def is_inside(span: str, outer: str) -> bool:
-    """Whether a span or call is `outer` or stands in it: `map#1/2.1` in `map#1/2`."""
+    """Whether a span or call is `outer` or inside it: `map#1/2.1` is inside `map#1/2`."""
     return span == outer or span.startswith((f"{outer}.", f"{outer}/"))
 
 

@@ -1,4 +1,4 @@
-"""What there is to say of a record or of a span, in a few words: models, cache, parts, tries, scores, names."""
+"""Short texts about a record or a span: models, cache hits, items, attempts, scores, labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchmagic.trace.record import Record, Span
 
 
 def total(record: Record) -> str:
-    """The run's cost, with the number of calls whose price is unknown."""
+    """The run's cost, with the number of calls of unknown price."""
     return humanize.spent(record.cost, record.unpriced)
 
 
 def cache(record: Record, step: Span, *, brief: bool = False) -> str:
-    """`cached (3 min old)`, `cached` where it is `brief`, `2 of 3 cached`, `from the record`, or nothing."""
+    """`cached (3 min old)` (`brief`: `cached`), `2 of 3 cached`, `from the record`, or empty."""
     asks = [s for s in record.below(step) if s.kind == "ask"]
     hits = [s.age for s in asks if s.age is not None]
     if asks and all(s.recalled for s in asks):
@@ -30,12 +30,12 @@ def cache(record: Record, step: Span, *, brief: bool = False) -> str:
 
 
 def models(record: Record, step: Span) -> str:
-    """The models that answered in a step and in all that is inside it."""
+    """The models that answered in a step, at any depth, separated by commas."""
     return ", ".join(dict.fromkeys(s.model for s in record.below(step) if s.kind == "ask" and s.model))
 
 
 def parts(record: Record, step: Span) -> str:
-    """`40 items, 2 failed`, `5 votes`, or nothing: what a step did side by side."""
+    """The parallel parts of a step: `40 items, 2 failed`, `5 votes`, or empty."""
     inner = [s for s in record.inside(step) if s.kind in {"item", "vote"}]
     if not inner:
         return ""
@@ -50,43 +50,43 @@ def parts(record: Record, step: Span) -> str:
 
 
 def waits(span: Span, limit: int = 60) -> str:
-    """What a waiting step waits for, or nothing."""
+    """The question a waiting step waits for, or empty."""
     if span.status != "waiting" or not span.asked:
         return ""
     return f"waits for: {humanize.one_line(span.asked['question'], limit)}"
 
 
 def scores(span: Span) -> str:
-    """The scores of the rounds so far, or nothing."""
+    """The scores of the rounds so far, or empty."""
     return next((str(reason) for reason in span.why if reason.kind == "scores"), "")
 
 
 def fallback(record: Record, step: Span) -> str:
-    """The model that answered in place of the first one in a step's own questions, or nothing."""
+    """The model that a step's own calls fell back to, or empty."""
     asks = (s for s in record.inside(step) if s.kind == "ask")
     return next((r.target for ask in asks for r in ask.why if r.kind == "fell_back"), "")
 
 
 def tries(record: Record, ask: Span) -> tuple[Span, ...]:
-    """The attempts of a question."""
+    """The attempts of a model call."""
     return tuple(s for s in record.inside(ask) if s.kind == "attempt")
 
 
 def chosen(record: Record, ask: Span) -> Reason | None:
-    """Why the deployment that answered was called, if its alias has several."""
+    """The reason why the answering deployment was chosen; None unless its alias has several."""
     called = tries(record, ask)
     why = next((t.why for t in called if t.status == "done"), called[-1].why if called else ())
     return why[0] if why else None
 
 
 def choices(record: Record, ask: Span) -> tuple[str, ...]:
-    """Why each deployment was called, where more than one was: `p@a: first choice`."""
+    """Why each deployment was called, if more than one was: `p@a: first choice`."""
     called = tries(record, ask)
     return tuple(f"{t.model}: {reason}" for t in called for reason in t.why) if len(called) > 1 else ()
 
 
 def again(record: Record, step: Span) -> str:
-    """`1 retry, 2 re-asks` of a step's own questions, or nothing."""
+    """`1 retry, 2 re-asks` of a step's own model calls, or empty."""
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     retried = sum(s.status == "retried" for ask in asks for s in record.inside(ask))
     asked = sum(s.status == "retried" for s in asks)
@@ -95,7 +95,7 @@ def again(record: Record, step: Span) -> str:
 
 
 def story(record: Record, step: Span) -> tuple[str, ...]:
-    """What was unusual about a step, part by part, the most telling first."""
+    """Texts on what was unusual about a step, most important first; some may be empty."""
     target = fallback(record, step)
     return (
         f"fell back to {humanize.one_line(target, 24)}" if target else "",
@@ -107,7 +107,7 @@ def story(record: Record, step: Span) -> tuple[str, ...]:
 
 
 def score(record: Record, span: Span) -> str:
-    """`score 8`, of the best one of several rounds `score 9 ★ best`, or nothing."""
+    """`score 8`, for the best of several rounds `score 9 ★ best`, or empty."""
     own = _score(span)
     if own is None:
         return ""
@@ -133,7 +133,7 @@ def headline(record: Record) -> str:
 
 
 def label(record: Record, span: Span) -> str:
-    """A step's name, with its visit when it was visited more than once; of an item also what it is."""
+    """A step's name, with its visit number if visited more than once; for an item also a part of its input."""
     if span.kind == "item":
         said = humanize.one_line(_gist(span.input), 20)
         return f"{span.name} · {said}" if said else span.name
@@ -144,7 +144,7 @@ def label(record: Record, span: Span) -> str:
 
 
 def _gist(value: Any) -> Any:
-    """Of a record its first text: a row of a table is known by it."""
+    """Return the first text or number of a dict, which identifies a table row; a plain value unchanged."""
     if isinstance(value, dict):
         return next((v for v in value.values() if isinstance(v, str | int)), "")
     return value if isinstance(value, str | int | float) else ""

@@ -1,6 +1,6 @@
-"""The socket for views: each renders a Record as one MIME type; a display carries them all.
+"""The plug-in point for views: each view renders a Record as one MIME type; a MIME bundle holds them all.
 
-What a model wrote is hostile: every view escapes it, and cuts it, so that a saved notebook stays small.
+Text from a model is untrusted: every view escapes it, and truncates it so that a saved notebook stays small.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchmagic.views.truncate import MOST, bound, thinned
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`render(record)` is the data under `mime`; `when` says whether this record (its values not yet cut) gets it."""
+    """`render(record)` returns the data for `mime`; `when(record)`, before truncation, whether to use this view."""
 
     name: str
     mime: str
@@ -28,12 +28,12 @@ VIEWS: Registry[View] = Registry("orchmagic.views.formats", "plug", View, "orchm
 
 
 def bundle(record: Record) -> dict[str, Any]:
-    """The MIME bundle of a run: Plotly, our trace, static HTML and text."""
+    """Return the MIME bundle of a run: Plotly, our trace format, static HTML and text."""
     thin = thinned(record)
     bounded = bound(thin)
     return {view.mime: view.render(bounded) for view in VIEWS if view.when(thin)}
 
 
 def large(record: Record) -> bool:
-    """Too many spans for a figure, even with the many items of a step summed up."""
+    """Whether there are too many spans for a figure."""
     return len(record.spans) > MOST

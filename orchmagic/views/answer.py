@@ -1,4 +1,4 @@
-"""What a run answered, shown above its trace: how it ended, the path it took, and the result."""
+"""The answer of a run, shown above its trace: status, graph with the path taken, and result."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from orchmagic.trace.record import ENDS, Record
 from orchmagic.views.palette import FAILED_TEXT
 from orchmagic.views.svg import svg_of
 
-_NODES = 16  # of a graph that is drawn: the picture of more is too small to read, and too large to keep
-_ROWS = 12  # of the receipt that is shown below the answer
+_NODES = 16  # a larger graph is not drawn: it would be too small to read and too large to save
+_ROWS = 12  # of the receipt below the answer
 
 
 def bundle(record: Record) -> dict[str, Any]:
-    """HTML without scripts, and text."""
+    """Return a MIME bundle: HTML without scripts, and text."""
     html = f"<div {humanize.BLOCK}>{''.join(_html(record))}</div>"
     return {"text/html": html, "text/plain": "\n".join(_text(record))}
 
@@ -48,7 +48,7 @@ def _html(record: Record) -> Iterator[str]:
 
 
 def _receipt(record: Record) -> Iterator[str]:
-    """What it cost, folded: the sum and the estimates in its head, a row for each answer within."""
+    """The receipt, folded: the estimates as its summary, inside a row for each answer."""
     rows = Receipt(record)
     if rows:
         head = rows.against or "Who answered, why, and what it cost"
@@ -56,7 +56,7 @@ def _receipt(record: Record) -> Iterator[str]:
 
 
 def _asks(record: Record, question: PendingQuestion) -> Iterator[str]:
-    """What a person must know to answer, and how: the buttons are not everywhere."""
+    """A question, the value it is about, and the commands that answer it (not every front end shows buttons)."""
     yield f'<div style="margin:6px 0 2px"><strong>{safe(humanize.shown(question.question))}</strong></div>'
     yield from (f"{name}{pre(value)}" for name, value in action(question.value))
     ways = " · ".join(f"<code>{escape(way)}</code>" for way in commands(record, question))
@@ -68,7 +68,7 @@ def _first_question(record: Record) -> PendingQuestion | None:
 
 
 def action(value: Any) -> list[tuple[str, Any]]:
-    """(heading as HTML, value) of what is approved: a tool and its arguments, or the value of a step."""
+    """Return [(heading as HTML, value)] of an approval: a tool and its arguments, or the value of a step."""
     if value is None:
         return []
     if isinstance(value, dict) and value.keys() == {"tool", "arguments"}:
@@ -77,7 +77,7 @@ def action(value: Any) -> list[tuple[str, Any]]:
 
 
 def commands(record: Record, question: PendingQuestion) -> tuple[str, ...]:
-    """The commands that answer, where there are no buttons."""
+    """Return the commands that answer a question, for front ends without buttons."""
     target = answer_target(record, question)
     if not question.choices:
         return (f"%orch resume {target} your answer",)
@@ -103,7 +103,7 @@ def _text(record: Record) -> Iterator[str]:
 
 
 def troubles(record: Record) -> Iterator[str]:
-    """What failed, with the failed step's input."""
+    """Yield a line for each error, followed by one for the failed step's input."""
     failed = [s for s in record.steps if s.status == "failed"]
     for step in failed:
         yield f"{step.name} failed: {humanize.one_line(step.error, 400)}"
@@ -113,6 +113,6 @@ def troubles(record: Record) -> Iterator[str]:
 
 
 def pre(value: Any) -> str:
-    """A value as preformatted, wrapped text."""
+    """Return a value as preformatted, wrapped HTML text."""
     style = "white-space:pre-wrap;word-break:break-word;margin:2px 0 6px"
     return f'<pre style="{style}">{safe(humanize.shown(value))}</pre>'

@@ -1,7 +1,7 @@
-"""The figure of the run history: six small charts. Every line says its figures: neither colour nor hover is needed.
+"""The Plotly figure of the run history: six small charts. Figures are written out: no colour or hover is needed.
 
-Plain JSON, always with the same traces, so that a live widget can be given new ones. Text is mid-grey on a
-transparent ground; heights are in pixels, widths in parts, so it reads in narrow and in wide notebooks.
+Plain JSON, always with the same list of traces, so that a live widget can update them. Text is mid-grey on
+a transparent background; heights are in pixels and widths relative, so it fits narrow and wide notebooks.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _STATUSES: tuple[tuple[str, frozenset[str], str, str], ...] = (
     ("▩ failed", frozenset({"failed", "lost"}), RED, "x"),
 )
 _HEAD, _TITLE, _LEGEND, _DAYS, _TICKS, _LINE, _GAP = 19, 24, 17, 110, 26, 34, 18  # pixels
-_LEFT, _RIGHT = (0.0, 0.47), (0.53, 1.0)  # of the width
+_LEFT, _RIGHT = (0.0, 0.47), (0.53, 1.0)  # share of the width
 _MARGIN = 6  # pixels left and right
-_WHOLE = NARROW - 2 * _MARGIN  # pixels of a line, and of one in a column, in a narrow notebook
+_WHOLE = NARROW - 2 * _MARGIN  # pixels of a full line and of one in a column, in a narrow notebook
 _HALF = _WHOLE * _LEFT[1] - 6
-_NAME, _SHORTEST = 24, 6  # characters of the name of a pattern or model, at most and at least
+_NAME, _SHORTEST = 24, 6  # characters of a pattern's or model's name, at most and at least
 
 
 def figure(history: Dashboard) -> dict[str, Any]:
-    """`{"data": [...], "layout": {...}, "config": {...}}`."""
+    """Return the Plotly figure: `{"data": [...], "layout": {...}, "config": {...}}`."""
     priced = history.all.cost > 0
     color, word = (GREEN, "Spend") if priced else (BLUE, "Tokens")
     spent = _amount(priced=priced)
@@ -62,7 +62,7 @@ def figure(history: Dashboard) -> dict[str, Any]:
 
 
 def headline(history: Dashboard) -> tuple[str, ...]:
-    """All in few words: runs, money, tokens, times, cache, failures, who waits."""
+    """Return the totals as short texts: runs, money, tokens, times, cache, failures, waiting runs."""
     whole = history.all
     if not whole.runs:
         return ("No run yet: run a cell such as %%chain",)
@@ -150,14 +150,14 @@ def _list(
     said: Callable[[Spent], str],
     around: Amount = lambda _: 0.0,
 ) -> Iterator[dict[str, Any]]:
-    """A line of words for each, and a bar beneath it; `around` is a paler bar behind that."""
+    """Yield the traces of a list: a text per row, a bar below it, and a paler bar `around` behind that."""
     places = {"xaxis": f"x{axis}", "yaxis": f"y{axis}"}
     for of, opacity in ((around, 0.3), (amount, 1.0)):
         yield {
             "type": "bar",
             "orientation": "h",
             **places,
-            "base": [0.0] * len(group),  # one behind the other: only days are stacked
+            "base": [0.0] * len(group),  # overlaid: only the bars of days are stacked
             "x": [of(s) for s in group],
             "y": [i + 0.22 for i in range(len(group))],
             "width": 0.24,
@@ -175,12 +175,12 @@ def _list(
         "textfont": {"size": 12, "color": GREY},
         "hovertext": [plain(f"{s.name}: {said(s)}") for s in group],
         "hoverinfo": "text",
-        "cliponaxis": True,  # a font wider than any known one is cut off, not drawn on the next column
+        "cliponaxis": True,  # an unusually wide font is clipped, not drawn over the next column
     }
 
 
 def _named(name: str, figures: str) -> str:
-    """Name and figures on one line of a column; a long name is shortened first, then the figures."""
+    """Return name and figures on one line of a column; the name is shortened first, then the figures."""
     short = fit(humanize.one_line(name, _NAME), _HALF - text_width(f": {figures}"))
     return f"{short}: {figures}" if len(short) >= min(_SHORTEST, len(name)) else fit(f"{name}: {figures}", _HALF)
 
@@ -214,7 +214,7 @@ def _layout(history: Dashboard, titles: Sequence[str]) -> dict[str, Any]:
 
 
 def _heights(history: Dashboard) -> tuple[int, int]:
-    """Pixels of the two rows of lists."""
+    """Return the heights in pixels of the two rows of lists."""
     spend = max(len(history.patterns), len(history.models), 1)
     return spend * _LINE, max(len(history.patterns), 1) * _LINE
 
@@ -224,13 +224,13 @@ def _note(text: str, x: float, y: float) -> dict[str, Any]:
 
 
 def _statuses(history: Dashboard) -> list[str]:
-    """The statuses that occur: Plotly's own legend takes the space of a narrow notebook's charts."""
+    """Return the statuses that occur. Plotly's own legend would shrink the charts of a narrow notebook."""
     seen = {status for _, statuses in history.days for status, n in statuses.items() if n}
     return [name for name, which, _, _ in _STATUSES if seen & which]
 
 
 def _legend(lines: Sequence[str]) -> str:
-    """The names of the statuses, each in its color."""
+    """Return the legend as HTML, each status in its color."""
     text = "<br>".join(lines)
     for name, _, color, _ in _STATUSES:
         text = text.replace(name, f'<span style="color:{color}">{name}</span>')
@@ -256,7 +256,7 @@ def _day_axes(history: Dashboard, place: int, box: dict[str, list[float]]) -> di
 
 
 def _axes(history: Dashboard, place: int, box: dict[str, list[float]], row: int) -> dict[str, Any]:
-    """Of a list: nothing but its range is set; all lines have the same height."""
+    """Return the axes of a list chart, without grid and ticks; all rows have the same height."""
     name = str(place + 1)
     group = history.models if place == 3 else history.patterns  # noqa: PLR2004 - the fourth chart
     of: Amount = {4: _most, 5: lambda _: 1.0}.get(place, _amount(priced=history.all.cost > 0))

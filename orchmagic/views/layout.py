@@ -1,7 +1,7 @@
-"""Where the parts of a picture stand: columns by the longest way from the start, arrows between them.
+"""Compute the layout of a graph: nodes in columns by their longest path from the start, and arrows between them.
 
-Arrows ahead run left to right, through free rows of the columns that they pass. An arrow back to a neighbour runs
-beside the one that leads there, any other above all boxes. Exits (failed, stopped, capped) hang below their node.
+Forward arrows run left to right, through free rows of the columns they cross. A back arrow to a neighbour runs beside
+its forward arrow, any other above all boxes. Exits (failed, stopped, capped) are placed below their node.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from orchmagic.trace.record import Picture
 from orchmagic.views.text_width import text_width
 
 EXITS = frozenset({"fail", "stop", "cap"})
-NAME = 24  # characters of a name that a box shows
+NAME = 24  # characters of a name in a box, at most
 _HIGH, _ROW, _STUB, _LANE, _BESIDE = 38.0, 16.0, 18.0, 17.0, 6.0  # pixels: box, between rows, exit, lane, pair
-_GAP, _EXIT = 44.0, 84.0  # pixels between columns at least, and for an exit
+_GAP, _EXIT = 44.0, 84.0  # minimum pixels between columns, pixels of an exit
 
 Point: TypeAlias = tuple[float, float]
 Arrow: TypeAlias = tuple[str, str]
 
 
 class _Station(NamedTuple):
-    """The place that a long arrow keeps free in a column that it passes."""
+    """The place reserved for a long arrow in a column that it crosses."""
 
     source: str
     target: str
@@ -38,7 +38,7 @@ _Item: TypeAlias = str | _Station
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node around its centre (`x`, `y`), in pixels."""
+    """A node, with its centre (`x`, `y`) and its size in pixels."""
 
     name: str
     kind: str
@@ -50,7 +50,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class EdgePath:
-    """An arrow through `points`; `way` is ahead, back or exit. The label stands around `word`."""
+    """An arrow through `points`; `way` is ahead, back or exit; `word` is the centre of its label."""
 
     source: str
     target: str
@@ -62,7 +62,7 @@ class EdgePath:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All of a picture, from (0, 0) to (`width`, `height`)."""
+    """All boxes and lines of a graph, from (0, 0) to (`width`, `height`) in pixels."""
 
     boxes: tuple[Box, ...]
     lines: tuple[EdgePath, ...]
@@ -71,12 +71,12 @@ class Layout:
 
 
 def below(kind: str, note: str) -> str:
-    """The words below a name in a box."""
+    """Return the text below a name in a box."""
     return shorten(f"{kind} · {note}" if note else kind, NAME + 8)
 
 
 def arrange(picture: Picture) -> Layout:
-    """The places of all boxes and lines; the same picture always gets the same ones."""
+    """Return the positions of all boxes and lines; deterministic."""
     plan = _Plan(picture)
     boxes = {name: plan.box(name) for name in plan.nodes}
     exits = plan.exits(boxes)
@@ -86,7 +86,7 @@ def arrange(picture: Picture) -> Layout:
 
 
 class _Plan:
-    """The columns, rows and gaps of one picture."""
+    """The columns, rows and gaps of one graph, computed in `__init__`."""
 
     def __init__(self, picture: Picture) -> None:
         self.kinds = dict(picture.nodes)
@@ -108,12 +108,12 @@ class _Plan:
         self.x = self._across()
 
     def stations(self, arrow: Arrow) -> list[_Station]:
-        """Where an arrow ahead passes the columns between its ends."""
+        """Return the reserved places of a forward arrow in the columns between its ends."""
         source, target = arrow
         return [_Station(source, target, c) for c in range(self.column[source] + 1, self.column[target])]
 
     def _ordered(self) -> list[list[_Item]]:
-        """The items of each column, from top to bottom, so that few arrows cross."""
+        """Return the items of each column, top to bottom, ordered so that few arrows cross."""
         columns: list[list[_Item]] = [[] for _ in range(max(self.column.values(), default=0) + 1)]
         for name in self.nodes:
             columns[self.column[name]].append(name)
@@ -130,7 +130,7 @@ class _Plan:
         return [way[way.index(item) - 1] for way in ways if item in way[1:]]
 
     def _rows(self) -> dict[_Item, float]:
-        """Each item beside what leads to it, none on another; a node goes before the room for a long arrow."""
+        """Return each item's y, near its predecessors and without overlap; nodes weigh more than reserved places."""
         y: dict[_Item, float] = {}
         for column in self.columns:
             wish = [_mean([y[p] for p in self._leading(item)]) for item in column]
@@ -144,7 +144,7 @@ class _Plan:
         return y
 
     def _leading(self, item: _Item) -> list[_Item]:
-        """What an item should stand beside: the nodes before it; long arrows bend towards them."""
+        """Return the items to align with: the nodes before `item`, else the reserved places before it."""
         before = self._before(item)
         return [p for p in before if isinstance(p, str)] or before
 
@@ -157,7 +157,7 @@ class _Plan:
         return _HIGH / 2 + (_STUB + 20 if any(s == item for s, _ in self.out) else 0)
 
     def width(self, name: str) -> float:
-        """A box holds its name and what is below it; its exits fit under it."""
+        """Return a box's width in pixels: room for its name, the text below it, and its exits."""
         kind = self.kinds[name]
         if kind == "start":
             return 10.0
@@ -166,7 +166,7 @@ class _Plan:
         return max(text_width(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
 
     def _across(self) -> list[float]:
-        """The centre of each column."""
+        """Return the x of each column's centre."""
         found: list[float] = []
         edge = 0.0
         for i, half in enumerate(self.half):
@@ -181,7 +181,7 @@ class _Plan:
         return Box(name, self.kinds[name], self.x[self.column[name]], self.y[name], self.width(name), high)
 
     def exits(self, boxes: Mapping[str, Box]) -> dict[Arrow, Box]:
-        """One small box for each way out of a node: a shared one would drag arrows through the picture."""
+        """Return a small box per node and exit: arrows to a shared exit would cross the graph."""
         found: dict[Arrow, Box] = {}
         for name, box in boxes.items():
             own = [arrow for arrow in self.out if arrow[0] == name]
@@ -202,7 +202,7 @@ class _Plan:
                 points += [(x - half, self.y[station]), (x + half, self.y[station])]
             points.append((b.x - b.width / 2, b.y + lift))
             label = self.labels[source, target]
-            free = len(points) > 2  # noqa: PLR2004 - there are stations: the label stands over the first
+            free = len(points) > 2  # noqa: PLR2004 - with stations, the label is above the first
             late = self._crowd(source)
             word = _over(points[1], points[2]) if free else _beside(points[0], points[1], label, late=late)
             yield EdgePath(source, target, label, "ahead", tuple(points), word)
@@ -211,7 +211,7 @@ class _Plan:
         return sum(s == source for s, _ in self.ahead) > 1
 
     def _pair(self, source: str, target: str) -> bool:
-        """An arrow back to the neighbour that leads here: the two run side by side, unless a label needs room."""
+        """Whether an unlabelled back arrow goes to a neighbour that also leads here, so that both run side by side."""
         near = self.column[source] - self.column[target] == 1 and (target, source) in self.ahead
         return near and (source, target) in self.back and not self.labels[source, target]
 
@@ -237,7 +237,7 @@ class _Plan:
 
 
 def _merged(picture: Picture, kinds: Mapping[str, str]) -> dict[Arrow, str]:
-    """One arrow for each pair of nodes, with all its labels."""
+    """Merge the arrows of each pair of nodes into one with all labels."""
     found: dict[Arrow, list[str]] = defaultdict(list)
     for source, target, label in picture.arrows:
         if source in kinds and target in kinds:
@@ -246,7 +246,7 @@ def _merged(picture: Picture, kinds: Mapping[str, str]) -> dict[Arrow, str]:
 
 
 def _framed(boxes: list[Box], lines: list[EdgePath], piles: list[Box]) -> Layout:
-    """Moved so that nothing stands outside, with a small margin."""
+    """Return the layout moved so that all parts fit inside, with a small margin."""
     xs = [b.x + s * b.width / 2 for b in boxes for s in (-1, 1)] + [x for line in lines for x, _ in line.points]
     ys = [b.y + s * b.height / 2 for b in boxes for s in (-1, 1)] + [y for line in lines for _, y in line.points]
     labels = [line for line in lines if line.label]
@@ -269,9 +269,9 @@ def _moved(line: EdgePath, dx: float, dy: float) -> EdgePath:
 
 
 def _beside(start: Point, end: Point, label: str, *, late: bool) -> Point:
-    """Where the label of a line ahead stands: over its level part, on the side that the line does not come from.
+    """Return the centre of a forward arrow's label: at its flat part, on the side the arrow does not come from.
 
-    `late`: other lines leave the same box, and would cross a label in the middle.
+    `late`: place it near the end, since other arrows leave the same box and would cross it in the middle.
     """
     (x0, y0), (x1, y1) = start, end
     if abs(y0 - y1) < 1 and not late:

@@ -1,7 +1,7 @@
-"""A run under way as HTML: header, graph, a line per step, bars against the limits, the text that is written.
+"""The live view of a running run as HTML: header, graph, a line per step, bars for the limits, the streamed text.
 
-Nothing in it moves: each step has its line from the beginning, columns and the room for text have fixed sizes, and
-the clock only changes digits of one width.
+The layout does not shift: each step has its line from the start, columns and the text area have fixed sizes, and
+digits have equal width.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture, Record, Span
 from orchmagic.views.palette import GREEN, NOW, PINK, RED
 from orchmagic.views.svg import svg_of
 
-_ROWS = 24  # steps that have a line of their own
-_NODES = 60  # of a graph that is drawn
-_SPEAK = frozenset({"call", "sub"})  # kinds of nodes that write text
+_ROWS = 24  # steps with a line of their own, at most
+_NODES = 60  # a larger graph is not drawn
+_SPEAK = frozenset({"call", "sub"})  # kinds of nodes that stream text
 _MARKS = {**humanize.MARKS, "running": "●", "pending": "○"}
 _COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK}
 _COLUMNS = "6.5em 9em 6.5em minmax(0,1fr)"  # time, tokens and cost, which fit in a wide font, and the note
-_NAME = 26  # characters of a name that its column has room for
+_NAME = 26  # characters of a name in its column
 _CUT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
-_FIGURES = (5, 8, 5.5, 6)  # em that time, tokens, cost and calls have in the header: later ones stand still
+_FIGURES = (5, 8, 5.5, 6)  # minimum em of time, tokens, cost and calls in the header, so that they do not shift
 _ENDED = frozenset({"done", "failed"})
 _PARTS = frozenset({"item", "vote"})
-_INSIDE = frozenset({"ask", "attempt", *_PARTS})  # spans that are no step
-_SIDE = 3  # parts under way that are named
+_INSIDE = frozenset({"ask", "attempt", *_PARTS})  # kinds of spans that are not steps
+_SIDE = 3  # running parts that are named, at most
 _NOTE = 90  # characters of a note
-_NEAR = 0.8  # of a limit: from here on its bar warns
+_NEAR = 0.8  # share of a limit above which its bar turns red
 
 
 def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
-    """HTML and text; `text` is what is written so far in answer to `call`."""
-    # `$` is money here: JupyterLab would set what is between two of them as a formula
+    """Return a MIME bundle with HTML and text; `text` is the answer streamed so far for `call`."""
+    # the classes stop JupyterLab from reading "$1 and $2" as a formula
     html = (
         '<div class="tex2jax_ignore mathjax_ignore" style="font:13px/1.5 system-ui,sans-serif;'
         f'font-variant-numeric:tabular-nums;max-width:860px">{_header(record)}{_drawn(record)}'
@@ -74,17 +74,17 @@ def _drawn(record: Record) -> str:
     return f'<div style="margin:6px 0">{_graph(record.picture, active)}</div>'
 
 
-@lru_cache(maxsize=16)  # most frames only move the clock
+@lru_cache(maxsize=16)  # in most frames only the times change
 def _graph(picture: Picture, active: tuple[str, ...]) -> str:
     return svg_of(picture, active)
 
 
 def _lines(record: Record) -> list[str]:
-    """A line per step of the graph, in its order; of many steps those that began last, in as many lines."""
+    """Return a line per step, in graph order; of more than _ROWS steps the ones that started last."""
     visits: dict[str, list[Span]] = {n: [] for n, kind in record.picture.nodes if kind not in ENDS and kind != "start"}
     for step in record.steps:
         visits.setdefault(step.name, []).append(step)
-    wide = 0.62 * min(_NAME, max(map(len, visits), default=0) + 4)  # with how often it was visited
+    wide = 0.62 * min(_NAME, max(map(len, visits), default=0) + 4)  # with the number of visits
     grid = f"display:grid;grid-template-columns:1.2em {wide:.1f}em {_COLUMNS};column-gap:10px"
     if len(visits) <= _ROWS:
         return [_line(record, name, spans, grid) for name, spans in visits.items()]
@@ -96,7 +96,7 @@ def _lines(record: Record) -> list[str]:
 
 
 def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
-    """Mark, name, time, tokens, cost, and what there is to say; all visits of a step together."""
+    """Return a line: mark, name, time, tokens, cost and note; figures are sums over all visits of the step."""
     status = visits[-1].status if visits else "pending"
     taken = sum(s.seconds if s.end is not None else record.seconds - s.start for s in visits)
     tokens = sum(s.usage.total for s in visits)
@@ -116,7 +116,7 @@ def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
 
 
 def _bars(record: Record) -> str:
-    """Time against the deadline, tokens and money against their limits; only what has a limit."""
+    """Return bars for time, tokens and cost in relation to their limits, if they have one."""
     limits = record.limits
     bars = (
         _bar("time", record.seconds, limits.get("deadline"), humanize.seconds),
@@ -141,7 +141,7 @@ def _bar(name: str, used: float, most: float | None, say: Callable[[float], str]
 
 
 def _speech(record: Record, call: str, text: str) -> str:
-    """The end of what is being written, in a room of three lines that is kept from the beginning."""
+    """Return the end of the streamed text, in an area of three lines that is always there."""
     if not any(kind in _SPEAK for _, kind in record.picture.nodes):
         return ""
     who = span_id.path(call.rpartition(".")[0])
@@ -149,13 +149,13 @@ def _speech(record: Record, call: str, text: str) -> str:
     bottom = "height:100%;display:flex;flex-direction:column;justify-content:flex-end;overflow:hidden"
     said = f'<span style="opacity:.6">{safe(who)}:</span> {safe(humanize.shown(text, len(text)))}' if text else ""
     wrap = (
-        "margin-bottom:auto;white-space:pre-wrap;overflow-wrap:anywhere;line-height:20px"  # from the top, while it fits
+        "margin-bottom:auto;white-space:pre-wrap;overflow-wrap:anywhere;line-height:20px"  # top-aligned while it fits
     )
     return f'<div style="{room}"><div style="{bottom}"><div style="{wrap}">{said}</div></div></div>'
 
 
 def note(record: Record, step: Span) -> str:
-    """What there is to say of a step in one line: progress, retries, cache; empty when its figures say it all."""
+    """Return a one-line note on a step: error, progress, retries, cache; may be empty."""
     return humanize.one_line(" · ".join(filter(None, _notes(record, step))), _NOTE)
 
 
@@ -174,7 +174,7 @@ def _notes(record: Record, step: Span) -> Iterator[str]:
 
 
 def progress(record: Record, step: Span) -> str:
-    """`37 of 100 items, 2 failed`, `3 of 5 votes`, or nothing."""
+    """`37 of 100 items, 2 failed`, `3 of 5 votes`, or empty."""
     parts = [s for s in record.inside(step) if s.kind in _PARTS]
     total = max(len(parts), _total(record, step))
     if not total:
@@ -187,7 +187,7 @@ def progress(record: Record, step: Span) -> str:
 
 
 def _total(record: Record, step: Span) -> int:
-    """How many items the step was given, or votes it will ask; 0 for a plain step."""
+    """Return the number of items the step was given, or of votes it will ask for; 0 for other steps."""
     value: Any = step.input
     if isinstance(value, dict) and value.keys() == {"over", "items"} and isinstance(value["items"], int):
         return value["items"]
@@ -200,12 +200,12 @@ def _votes(record: Record, step: Span) -> int:
 
 
 def _inner(record: Record, step: Span) -> str:
-    """The innermost steps and tools that run now: `in write`, `find_order, refund`."""
+    """Return the innermost running steps and tools: `in write`, `find_order, refund`."""
     running = [s for s in record.below(step) if s.status == "running" and s.kind not in _INSIDE]
     outer = {s.parent for s in running}
     leaves = [s for s in running if s.id not in outer]
     word = "in " if any(s.kind != "tool" for s in leaves) else ""
-    if any(s.kind == "item" for s in record.inside(step)):  # the same step of many items: once
+    if any(s.kind == "item" for s in record.inside(step)):  # a step that runs in many items is named once
         named = list(dict.fromkeys(s.name for s in leaves))
     else:
         named = [f"{s.name} ({said})" if (said := progress(record, s)) else s.name for s in leaves]
@@ -214,6 +214,6 @@ def _inner(record: Record, step: Span) -> str:
 
 
 def _trouble(record: Record, step: Span) -> str:
-    """A retry, or another model than the first: why it takes longer."""
+    """Return the last reason of a running model call (a retry, a fallback), which explains a delay."""
     asks = [s for s in record.inside(step) if s.kind == "ask" and s.status == "running" and s.why]
     return humanize.one_line(str(asks[-1].why[-1]), _NOTE) if asks else ""

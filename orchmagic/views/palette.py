@@ -1,25 +1,25 @@
-"""The colors of all views, and how well they read; `labextension/style/palette.css` has the same.
+"""The colors of all views, and their contrast; `labextension/style/palette.css` has the same colors.
 
-The hues are those of the Okabe-Ito set, so that color-blind people tell them apart. Their lightness stands out on white
-and on the near-black of dark themes alike: a saved figure is shown on both. No view tells anything by color alone.
+The hues are those of the Okabe-Ito set, which color-blind people can tell apart. Their lightness contrasts with white
+and with near-black, since a saved figure is shown in light and dark themes. No view uses color as the only sign.
 """
 
 from __future__ import annotations
 
 BLUE, GREEN, ORANGE, PINK = "#0072b2", "#009e73", "#b87a00", "#cc79a7"
 RED = "#c95900"
-"""Whatever failed."""
+"""Failures."""
 
 GREY = "#797979"
-"""Text of the figures, and marks that say little. No color reads better on both grounds: 4.3:1 each."""
+"""Text in figures and minor marks. It has the best contrast to white and to near-black at once: 4.3:1 each."""
 
 NOW = "#1a8ad4"
-"""What runs at this moment."""
+"""Parts that are running now."""
 
 PAPER, INK = "#ffffff", "#000000"
 
 RUNS = (BLUE, ORANGE, GREEN, PINK, "#7a5cc9", "#8c7a52")
-"""The runs of a comparison, in their order."""
+"""The runs of a comparison, in order."""
 
 _STATUSES = {"failed": RED, "skipped": GREY, "cancelled": GREY, "waiting": PINK}
 _KINDS = {
@@ -27,28 +27,28 @@ _KINDS = {
     "sub": GREY, "more": GREY,
 }  # fmt: skip
 FAILED_TEXT = f"color:{RED};color:color-mix(in srgb,{RED} 80%,currentColor)"
-"""CSS of a failure in words: nearer to the page's own text than the mark is, as text needs more contrast."""
+"""CSS of error texts: closer to the page's text color than RED, since text needs more contrast than marks."""
 
 
 def span_color(kind: str, status: str) -> str:
-    """The color of a span's bar: its status, if that is not the usual one, else its kind."""
+    """Return the color of a span's bar: by status if it has a color of its own, else by kind."""
     return _STATUSES.get(status) or _KINDS.get(kind, GREEN)
 
 
 def translucent(color: str, opacity: float) -> str:
-    """CSS of the color, `opacity` 0..1."""
+    """Return the color as CSS with `opacity` 0..1."""
     red, green, blue = _channels(color)
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colors as WCAG 2 defines it, 1..21."""
+    """Return the contrast ratio of two colors as defined by WCAG 2, 1..21."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 def text_on(color: str) -> str:
-    """White or black: whichever reads better on `color`."""
+    """Return white or black, whichever has more contrast to `color`."""
     return max(PAPER, INK, key=lambda ink: contrast(ink, color))
 
 

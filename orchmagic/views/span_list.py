@@ -1,6 +1,6 @@
-"""Which spans a view shows, from top to bottom: steps, and indented under them items, votes, tools and inner steps.
+"""Select the spans that a view lists: steps, and indented under them items, votes, tools and inner steps.
 
-Of very many items those that tell most are shown, the rest is one line.
+Of many items only failures, the slowest and the first are listed; one line sums up the rest.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record, Span
 
 MANY = frozenset({"item", "vote", "tool"})
-"""Kinds of which a step can have very many."""
+"""Kinds of spans of which a step may contain many."""
 
-BESIDE = 12  # items of a step that are shown
+BESIDE = 12  # items shown per step, at most
 _HIDDEN = frozenset({"ask", "attempt"})
 _TROUBLE = frozenset({"failed", "waiting", "cancelled", "running"})
 
 
 def lines(record: Record, most: int) -> tuple[list[tuple[Span, int]], int]:
-    """The first `most` spans to show, each with its depth (0: a step), and how many more there are."""
+    """Return the first `most` spans as (span, depth; 0 for a step), and the number of spans left out."""
     found = list(_lines(record, record.steps, 0))
     return found[:most], max(0, len(found) - most)
 
@@ -35,9 +35,9 @@ def _lines(record: Record, spans: Sequence[Span], depth: int) -> Iterator[tuple[
 
 
 def few(spans: Sequence[Span], most: int = BESIDE) -> tuple[Span, ...]:
-    """All, or of very many items the telling ones and the rest in one."""
+    """Return the spans; of many items only those of `chosen`, and the rest summed up in one span."""
     items = [s for s in spans if s.kind in MANY]
-    if len(items) <= most + 1:  # one more takes no more room than saying so
+    if len(items) <= most + 1:  # one more item takes no more room than the summary line
         return tuple(spans)
     kept = chosen(items, most)
     rest = [s for s in items if s.id not in kept]
@@ -46,7 +46,7 @@ def few(spans: Sequence[Span], most: int = BESIDE) -> tuple[Span, ...]:
 
 
 def chosen(items: Sequence[Span], most: int) -> set[str]:
-    """The ids of the first failures, of the slowest, and of the first ones."""
+    """Return the ids of at most `most` items: the first failures, the slowest, and the first of the others."""
     kept: dict[str, None] = {}
     trouble = (s.id for s in items if s.status in _TROUBLE)
     slowest = (s.id for s in sorted(items, key=lambda s: -s.seconds))
@@ -57,7 +57,7 @@ def chosen(items: Sequence[Span], most: int) -> set[str]:
 
 
 def summed(spans: Sequence[Span]) -> Span:
-    """Many in one, so that what is inside a step still adds up to it."""
+    """Sum up spans in one, so that the parts of a step still add up to it."""
     known = [s.cost for s in spans if s.cost is not None]
     ends = [s.end for s in spans if s.end is not None]
     parent, counts = spans[0].parent, Counter(s.status for s in spans)

@@ -1,4 +1,4 @@
-"""A Picture as SVG that reads on light and dark; no scripts, no ids."""
+"""Draw a graph (Picture) as SVG for light and dark pages, without scripts and ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOW = f'fill="{NOW}" fill-opacity=".4" stroke="{NOW}" stroke-width="3"'
 
 
 def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
-    """The same from a Picture, without ids; `active`: where a run is now (what it has not come to is pale)."""
+    """Return the graph as SVG; `active`: nodes that run now (nodes not yet visited are pale)."""
     plan = layout.arrange(found)
     taken = set(found.taken)
     first = found.nodes[0][0] if found.nodes else ""
@@ -45,7 +45,7 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
 
 
 def _box(box: layout.Box, note: str, *, visited: bool, piled: bool, bold: bool, first: bool, now: bool) -> str:
-    """Each kind has a shape of its own; its word stands below the name. What runs side by side is a pile."""
+    """Draw a node, with a shape by its kind, which is also written below the name; parallel nodes look like a pile."""
     if box.kind == "start":
         return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
     shade = f'fill="{BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
@@ -63,7 +63,7 @@ def _box(box: layout.Box, note: str, *, visited: bool, piled: bool, bold: bool, 
 
 
 def _pile(box: layout.Box) -> str:
-    """Two edges that look out behind a box, above and to the right."""
+    """Return the path of two more boxes' edges behind a box, above and to the right."""
     left, right = box.x - box.width / 2, box.x + box.width / 2
     top = box.y - box.height / 2
     return "".join(
@@ -122,7 +122,7 @@ def _group(inner: str, *, pale: bool) -> str:
 
 
 def _curve(points: tuple[layout.Point, ...]) -> str:
-    """Level where it leaves and arrives; straight through the rooms that are kept free for it."""
+    """Return the path of a curve, horizontal at its ends and straight through its reserved places."""
     path = f"M{points[0][0]:g} {points[0][1]:g}"
     for (x0, y0), (x1, y1) in pairwise(points):
         middle = (x0 + x1) / 2
@@ -131,7 +131,7 @@ def _curve(points: tuple[layout.Point, ...]) -> str:
 
 
 def _corners(points: tuple[layout.Point, ...], radius: float = 6) -> str:
-    """Straight parts with round corners."""
+    """Return a path of straight lines with rounded corners."""
     path = f"M{points[0][0]:g} {points[0][1]:g}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         near, far = _towards(corner, before, radius), _towards(corner, after, radius)

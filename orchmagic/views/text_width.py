@@ -1,6 +1,6 @@
-"""How wide a text can get in a font that nobody knows here: an upper bound, so that no font makes labels overlap.
+"""Estimate the width of a text in an unknown font: an upper bound, so that labels do not overlap.
 
-The widths are those of DejaVu Sans, which is as wide as Verdana, the widest of the common fonts; plus a margin.
+The widths are those of DejaVu Sans, as wide as Verdana, the widest of the common fonts, plus a margin.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from orchmagic.trace import humanize
 from orchmagic.trace.record import TIMES
 
-_MARGIN = 1.15  # a font may be wider by this than the widest common one
+_MARGIN = 1.15  # factor for fonts wider than the widest common one
 _WIDTHS = {" '(),-./:;I[\\]fijlt|·": 0.4, "#&+<=>CDGHNOQRU^w~" + TIMES: 0.84, "%@MWm…→◆✓✗■◔★": 1.0}
 _EM = {character: em for characters, em in _WIDTHS.items() for character in characters}
 _LETTER, _OTHER, _WIDE = 0.69, 0.8, 1.1  # em of other ASCII, of other scripts, of East Asian characters and emoji
 
 
 def text_width(text: str, size: float = 12) -> float:
-    """Pixels that `text` takes at most, set in one line at `size` pixels."""
+    """Return the maximum width in pixels of `text` on one line at font size `size` (pixels)."""
     return size * _MARGIN * sum(map(_em, text))
 
 
@@ -29,9 +29,9 @@ def _em(character: str) -> float:
 
 
 def fit(text: str, width: float, size: float = 12) -> str:
-    """The text on one line, shortened so that it takes at most `width` pixels."""
-    room = 1 + int(max(0.0, width) / (size * _MARGIN * min(_WIDTHS.values())))  # no more characters have room
-    line = humanize.one_line(text[: 10 * room], room + 1)  # of a very long text only the beginning is read
+    """Return the text on one line, shortened to at most `width` pixels; may be empty."""
+    room = 1 + int(max(0.0, width) / (size * _MARGIN * min(_WIDTHS.values())))  # no more characters can fit
+    line = humanize.one_line(text[: 10 * room], room + 1)  # read only the beginning of a very long text
     for most in range(len(line), 0, -1):
         short = humanize.one_line(line, most)
         if text_width(short, size) <= width:
@@ -40,7 +40,7 @@ def fit(text: str, width: float, size: float = 12) -> str:
 
 
 def pack(parts: Iterable[str], width: float, size: float = 12, between: str = " · ") -> Iterator[str]:
-    """The parts in lines of at most `width` pixels, as many in each as fit; a part that is wider has its own line."""
+    """Yield the parts joined to lines of at most `width` pixels; a wider part has a line of its own."""
     line = ""
     for part in parts:
         longer = f"{line}{between}{part}" if line else part

@@ -1,8 +1,8 @@
-"""What a notebook saves of a run has a limit: long values are cut, and of very many spans some are left out.
+"""Truncate a record for saving in a notebook: long values are shortened, and of many spans some are left out.
 
-A value that stands in a step is not repeated in its question, and an only attempt that went well is its question.
-Of very many items the failures, the slowest and the first stay; what is left out is summed up in one span, so that
-steps still add up to the run, and items to their step.
+Values of a step are not repeated in its parts, and an attempt that succeeded at once is left out of its model call.
+Of many items the failures, the slowest and the first are kept; the others are summed up in one span, so that steps
+still add up to the run, and items to their step.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from orchmagic.trace.baseline import pinned
 from orchmagic.trace.record import Picture, Record, Span
 from orchmagic.views.span_list import MANY, few, summed
 
-_LONG, _SHORT, _WHOLE = 2_000, 40, 1_500  # bytes kept: of one value at most and at least, of all steps
-_INSIDE, _WHY = 300, 300  # bytes of a value of what stands inside a step, and of a reason
-_NODES = 200  # of a graph: a larger one shows nothing
-_ENTRIES, _DEEP = 50, 12  # of a list or dict; levels of nesting
-MOST, _KEPT, _FIRST = 1_000, 600, 500  # spans from which some are left out; how many stay; those from the start
+_LONG, _SHORT, _WHOLE = 2_000, 40, 1_500  # bytes kept: of a value at most, at least; of all steps
+_INSIDE, _WHY = 300, 300  # bytes of a value inside a step, and of a reason
+_NODES = 200  # a larger graph is not saved
+_ENTRIES, _DEEP = 50, 12  # entries of a list or dict, levels of nesting, at most
+MOST, _KEPT, _FIRST = 1_000, 600, 500  # maximum of spans; of steps kept, if more; of those from the start
 
 
 def bound(record: Record) -> Record:
-    """The record with long values cut, and at most a thousand spans."""
+    """Return the record with long values truncated and at most MOST spans."""
     kept = _kept(thinned(record))
     steps = sum(s.parent is None for s in kept)
     inner = sum(s.parent is not None and s.kind not in {"ask", "attempt", "tool"} for s in kept)
@@ -53,7 +53,7 @@ def bound(record: Record) -> Record:
 
 
 def thinned(record: Record) -> Record:
-    """Of a large record only some items of each step: the failures, the slowest and the first."""
+    """Reduce the items of each step to the failures, the slowest and the first, if the record is large."""
     if len(record.spans) <= MOST:
         return record
     return replace(record, spans=tuple(_thin(record, record.steps)))
@@ -78,7 +78,7 @@ def _kept(record: Record) -> tuple[Span, ...]:
 
 
 def _telling(spans: Sequence[Span], shown: set[str], most: int) -> Iterator[Span]:
-    """Of what is inside the steps only what tells a story; nothing whose parent is left out."""
+    """Yield the inner spans with an error or a reason, and items and tools, if their parent is kept."""
     for span in spans:
         telling = span.error or span.why or span.kind in MANY or span.kind == "more"
         if most and span.parent in shown and telling:
@@ -102,7 +102,7 @@ def _cut_span(span: Span, above: Span | None, limit: int) -> Span:
 
 
 def cut(value: Any, limit: int) -> Any:
-    """JSON whose texts are at most `limit` bytes, whose lists and dicts are short, and whose whole is bounded."""
+    """Truncate a JSON value: texts to `limit` bytes, long lists and dicts, and the value as a whole."""
     short = _cut(value, limit, _DEEP)
     if isinstance(short, str):
         return short
@@ -123,7 +123,7 @@ def _cut(value: Any, limit: int, deep: int) -> Any:
             return value
         case float() if math.isfinite(value):
             return value
-    # too deep, or no JSON, such as an infinite number: a notebook that holds it cannot be saved
+    # too deep, or not JSON, such as infinity: Jupyter cannot save it
     return "…" if isinstance(value, list | tuple | dict) else _cut_text(str(value), limit)
 
 
@@ -132,7 +132,7 @@ def _more(value: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> Iterable[str]:
 
 
 def _cut_text(text: str, limit: int) -> str:
-    """The first `limit` bytes and how long it was; halves of characters, which no file can hold, are replaced."""
+    """Return the first `limit` bytes and the full length; lone surrogates, which UTF-8 cannot hold, are replaced."""
     whole = text.encode("utf-8", "replace")
     if len(whole) <= limit:
         return whole.decode()

@@ -1,6 +1,6 @@
-"""Runs side by side: what each took, cost and gave, how well it did, and where their steps differ.
+"""Compare runs side by side: time, cost, output and quality of each, and the differences of their steps.
 
-The first run is the one that the others are compared with.
+The other runs are compared with the first one.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _FEWEST = 2
 
 
 def compare(records: Sequence[Record]) -> Comparison:
-    """Two to six runs, best of one orchestration.
+    """Compare two to six runs, preferably of one orchestration.
 
     Raises:
-        InputError: there are fewer or more.
+        InputError: there are fewer or more runs.
     """
     if not _FEWEST <= len(records) <= len(LETTERS):
         raise InputError(
@@ -37,7 +37,7 @@ def compare(records: Sequence[Record]) -> Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` found; a notebook shows it as tables, a figure and differences, a terminal as text."""
+    """The result of `compare`; a notebook shows it as tables, a figure and differences, a terminal as text."""
 
     records: tuple[Record, ...]
 
@@ -49,17 +49,17 @@ class Comparison:
         return [run_row(letter, record) for letter, record in zip(LETTERS, self.records, strict=False)]
 
     def diff(self, other: int = 1) -> list[str]:
-        """Lines that tell what run `other` (1: the second) asked and answered differently from the first."""
+        """Return lines with the differences between the first run and run `other` (1: the second)."""
         return [str(line) for line in lines(self.records[0], self.records[other])]
 
     def bundle(self) -> dict[str, Any]:
-        """All in one MIME bundle: Plotly, static HTML and text."""
+        """Return everything in one MIME bundle: Plotly, static HTML and text."""
         parts = self.bundles()
         html, text = ("".join(p["text/html"] for p in parts), "\n".join(p["text/plain"] for p in parts))
         return parts[1] | {"text/html": html, "text/plain": text}
 
     def bundles(self) -> tuple[dict[str, Any], ...]:
-        """The runs, the figure and the differences: a front end shows one MIME type of each, and a person wants all."""
+        """Return a bundle each for runs, figure and differences: a front end shows one MIME type per bundle."""
         notes = [in_short(quality(r)) for r in self.records]
         chart = {"application/vnd.plotly.v1+json": figure(self.records, notes)}
         runs, took, outputs = runs_table(self.records), steps_table(self.records), results(self.records)

@@ -1,4 +1,4 @@
-"""What a comparison of runs draws, bar by bar: which steps count, and in which row each run's bar of a step stands."""
+"""The bars of a comparison of runs: which steps are drawn, and the row of each run's bar of a step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from orchmagic.views.timeline.rows import length
 
 _GAP = 0.7  # rows between two steps
 _NAME = 24  # characters of a step's name
-_SHORT = 50  # a step that took less than this part of the longest one took hardly any time
+_SHORT = 50  # a step is short if it took less than the longest divided by this
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What one run did in one step; `span` is None for the run as a whole."""
+    """One run's bar for one step; `span` is None for the whole run."""
 
     y: float
     run: int
@@ -45,11 +45,11 @@ class Bar:
 
 
 def steps(records: Sequence[Record]) -> list[str]:
-    """The ids of all steps, in the order in which any run came to them."""
+    """Return the ids of all steps of all runs, in an order that keeps that of each run."""
     order: list[str] = []
     for record in records:
         known = {id_: place for place, id_ in enumerate(order)}
-        groups: list[list[str]] = [[] for _ in range(len(order) + 1)]  # what is new, by how many known ones precede it
+        groups: list[list[str]] = [[] for _ in range(len(order) + 1)]  # new steps, by number of known ones before
         at = 0
         for step in record.steps:
             if step.id in known:
@@ -61,13 +61,13 @@ def steps(records: Sequence[Record]) -> list[str]:
 
 
 def label(ids: Sequence[str], id_: str) -> str:
-    """A step's name, with its visit where any run came to it twice."""
+    """Return a step's name, with its visit number if any run visited it twice."""
     name, _, visit = id_.partition("#")
     return f"{name} {visit}" if f"{name}#2" in ids else name
 
 
 def drawn(records: Sequence[Record]) -> list[str]:
-    """The steps that took time or tokens in any run, or did not go well: a quick expression tells nothing."""
+    """Return the ids of the steps that, in any run, used tokens, were not short, or did not succeed."""
     least = max((s.seconds for r in records for s in r.steps), default=0.0) / _SHORT
     found = {
         s.id
@@ -81,7 +81,7 @@ def drawn(records: Sequence[Record]) -> list[str]:
 def placed(
     records: Sequence[Record], shown: Sequence[str], ids: Sequence[str]
 ) -> tuple[list[Bar], list[tuple[float, str]], float]:
-    """Bars from top to bottom, (place, name) of each step, and how many rows there are."""
+    """Return the bars from top to bottom, (y, name) of each step, and the number of rows."""
     found = [{s.id: s for s in r.steps} for r in records]
     bars = [Bar(i, i, r, None) for i, r in enumerate(records)]
     names = [((len(records) - 1) / 2, "the run")]

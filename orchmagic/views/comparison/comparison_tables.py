@@ -1,4 +1,4 @@
-"""The tables of a comparison as rows of text, headings first: the runs, and what each of their steps took."""
+"""The tables of a comparison as rows of text, headings first: the runs, and time and cost of each step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OUTPUT = 160  # characters of an output
 
 
 def run_row(letter: str, record: Record) -> dict[str, Any]:
-    """One run as a dict; its fields are those of `Comparison.rows`."""
+    """Return a run as a dict with the keys of `Comparison.rows`."""
     asked = dict.fromkeys(s.model for s in record.spans if s.kind == "ask" and s.model)
     return {
         "letter": letter,
@@ -35,7 +35,7 @@ def run_row(letter: str, record: Record) -> dict[str, Any]:
 
 
 def runs_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """The table of the runs as text, its heading first."""
+    """Return the table of the runs as text, headings first."""
     rows = [run_row(letter, record) for letter, record in zip(LETTERS, records, strict=False)]
     names = list(dict.fromkeys(n for row in rows for n in row["quality"]))
     ends = [n.rpartition(".")[2] for n in names]
@@ -60,7 +60,7 @@ def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple
 
 
 def steps_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """What each step took, a column for each run."""
+    """Return the table of time, tokens and cost by step, with a column for each run."""
     ids = steps(records)
     heads = ("step", *(f"{letter} {r.run}" for letter, r in zip(LETTERS, records, strict=False)))
     found = [{s.id: s for s in r.steps} for r in records]
@@ -81,7 +81,7 @@ def _took(record: Record, step: Span | None) -> str:
 
 
 def results(records: Sequence[Record]) -> list[str]:
-    """What each run gave, or what went wrong, a line each: too wide for a table."""
+    """Return the output or error of each run, one line each: too wide for a table."""
     said = [r.error or humanize.one_line(r.output, _OUTPUT) or r.reason for r in records]
     return [
         f"{letter} → {humanize.one_line(text, _OUTPUT)}" for letter, text in zip(LETTERS, said, strict=False) if text

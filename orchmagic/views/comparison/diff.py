@@ -1,4 +1,4 @@
-"""What two runs of a pattern did differently, step by step: prompts, answers, models and costs, as lines of text."""
+"""Compare two runs step by step, as lines of text: totals, status, inputs, outputs and errors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchmagic.core.text_format import more
 from orchmagic.trace import summary
 from orchmagic.trace.record import Record, Span
 
-_LINES = 40  # of one difference that are shown
+_LINES = 40  # lines shown of one difference
 
 
 class Line(NamedTuple):
-    """A line of a difference: how far it stands in, and `+` or `-` if only one run has it."""
+    """A line of a difference: its indentation, and `+` or `-` if only one run has it."""
 
     depth: int
     text: str
@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 def lines(a: Record, b: Record) -> Iterator[Line]:
-    """A heading, the totals, then each step that differs; those that are the same, or in one run only, share one."""
+    """Yield a heading, the totals, each step that differs, then one line each for equal and missing steps."""
     yield Line(0, f"{a.run} {a.name} ({a.status}) → {b.run} {b.name} ({b.status})")
     spent = f"cost {summary.total(a)} → {summary.total(b)}, tokens {a.usage.total:,} → {b.usage.total:,}"
     yield Line(1, f"{spent}, calls {a.calls} → {b.calls}, seconds {a.seconds:.2f} → {b.seconds:.2f}")
@@ -60,7 +60,7 @@ def _step(name: str, first: Span, second: Span) -> Iterator[Line]:
 
 
 def _text(one: Any, other: Any) -> Iterator[Line]:
-    """The lines that differ, as `diff` marks them."""
+    """Yield the lines that differ, marked like those of `diff`."""
     found = [d for d in difflib.ndiff(_shown(one), _shown(other)) if d[0] in "+-"]
     yield from (Line(2, line.rstrip(), line[0]) for line in found[:_LINES])
     if len(found) > _LINES:

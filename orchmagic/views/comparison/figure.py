@@ -1,6 +1,6 @@
-"""The figure of several runs: every step's bars side by side, a row for each run, on one time axis.
+"""The Plotly figure of several runs: for every step a bar of each run, on one time axis.
 
-Which bar is whose is told by its letter, not by its colour alone. Plain JSON; text is mid-grey on a transparent ground.
+A letter at each bar names its run, beside its colour. Plain JSON; text is mid-grey on a transparent background.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from orchmagic.views.timeline.rows import PATTERNS, plain
 LETTERS = "ABCDEF"
 STEPS = 30
 _ROW, _SIZE = 17, 11  # pixels of a bar's row; of letters and words
-_SPACE = 6  # pixels around words beside a bar
+_SPACE = 6  # pixels around a label beside a bar
 
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """Amounts beside the times: `of(bar)` is the length of a bar, `says(bar)` the figure beside it."""
+    """A panel beside the time axis: `of(bar)` is the length of its bar, `says(bar)` the number beside it."""
 
     axis: str
     title: str
@@ -39,7 +39,7 @@ _MONEY = _Panel("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: humanize.
 
 
 def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
-    """`{"data", "layout", "config"}`; `notes` stand beside the bars of whole runs: how well each did."""
+    """Return `{"data", "layout", "config"}`; `notes`: a text on the quality of each run, beside its bar."""
     ids = steps(records)
     shown = drawn(records)
     bars, names, rows = placed(records, shown[:STEPS], ids)
@@ -76,7 +76,7 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
 
 
 def _panels(bars: Sequence[Bar]) -> list[_Panel]:
-    """None if no run took tokens; money only if any cost some or has no price."""
+    """Return the panels: none if no run used tokens; cost only if any is above zero or unknown."""
     if not any(b.tokens for b in bars):
         return []
     return [_TOKENS, _MONEY] if any(b.cost is None or b.cost or b.unpriced for b in bars) else [_TOKENS]
@@ -108,7 +108,7 @@ def _shape(bar: Bar) -> str:
 
 
 def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str], width: float) -> dict[str, Any]:
-    """Words at each bar of a time axis that is `width` pixels wide in a narrow cell."""
+    """Return the label of each bar as a text trace; the time axis is `width` pixels wide in a narrow cell."""
     whole = longest(records)
     places = [_place(b, _words_of(b, notes), whole, width) for b in bars]
     return {
@@ -132,7 +132,7 @@ def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str],
 
 
 def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> tuple[str, float, str]:
-    """Side, start (0..1 of the axis) and text: as many of the parts as fit at the bar, the first ones first."""
+    """Return side, start (0..1 of the axis) and text of a bar's label: as many of the first parts as fit."""
     start, end = bar.start / whole, min(1.0, (bar.start + max(bar.seconds, whole / 400)) / whole)
     for count in range(len(parts), 0, -1):
         text = ", ".join(parts[:count])
@@ -144,7 +144,7 @@ def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> tuple[
 
 
 def _words_of(bar: Bar, notes: Sequence[str]) -> list[str]:
-    """How long it took, how it ended if not well, and of a run its quality, of a step its cache hit."""
+    """Return the parts of a bar's label: time, status unless done, and a run's quality or a step's cache hit."""
     status = bar.record.status if bar.span is None else bar.span.status
     more = notes[bar.run] if bar.span is None else summary.cache(bar.record, bar.span, brief=True)
     return [humanize.seconds(bar.seconds), *filter(None, ("" if status == "done" else status, more))]
@@ -167,7 +167,7 @@ def _hover(bar: Bar, notes: Sequence[str]) -> str:
 
 
 def _amounts(bars: Sequence[Bar], panel: _Panel) -> dict[str, Any]:
-    """Bars of steps; of a whole run only the sum in words, as its bar would make all others small."""
+    """Return the bars of a panel; a whole run has its number only, as its bar would make all others small."""
     return {
         "type": "bar",
         "orientation": "h",

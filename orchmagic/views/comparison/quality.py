@@ -1,4 +1,4 @@
-"""How well a run says it did: the numbers in its outputs that measure quality."""
+"""The quality of a run: the numbers in its outputs that measure it, such as a score."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from orchmagic.trace.reasons import AGREEMENT
 from orchmagic.trace.record import Record
 
 QUALITIES = ("score", "agreement", "verified", "confidence")
-"""Fields of outputs that say how good a result is; a step of that name says it, too."""
+"""Fields of outputs, and names of steps, whose numbers measure quality."""
 
 _DIGITS = 3
 
 
 def quality(record: Record) -> dict[str, float]:
-    """What the run says of its own quality, by the name of the field with its step before it; true is 1.
+    """Return the quality figures of a run: `step.field` -> number; true is 1.
 
-    Of a step that came several times, the best score of its rounds or else the last value counts.
+    If a step ran several times, the last value counts; for a list of rounds, the best score.
     """
     found: dict[str, float] = {}
     for step in record.steps:
@@ -45,7 +45,7 @@ def _measures(step: str, value: Any) -> Iterator[tuple[str, float]]:
 
 
 def in_short(found: Mapping[str, float]) -> str:
-    """The last two, said in short; the best of all rounds counts for more than the last."""
+    """Return the last two figures as text; "best score" replaces "score"."""
     short = {name.rpartition(".")[2]: n for name, n in found.items()}
     said = [f"{name} {digits(n)}" for name, n in short.items() if not (name == "score" and "best score" in short)]
     return ", ".join(said[-2:])

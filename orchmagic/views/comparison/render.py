@@ -1,4 +1,4 @@
-"""A comparison as HTML and as text: tables, and the differences of the outputs."""
+"""Render a comparison as HTML and as text: tables, and the differences between runs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from orchmagic.views.comparison.diff import Line, lines
 from orchmagic.views.comparison.figure import LETTERS
 from orchmagic.views.palette import GREEN, RED, RUNS, translucent
 
-_DIFF, _LINE = 300, 400  # lines of a difference that are shown, characters of one
+_DIFF, _LINE = 300, 400  # lines of a difference, characters of a line, at most
 
 
 def text_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """The table in plain text, long cells shortened."""
+    """Return the table as plain text, long cells shortened."""
     return table([[humanize.one_line(cell, 48) for cell in row] for row in rows]) + "\n"
 
 
 def text_differences(records: Sequence[Record]) -> Iterator[str]:
-    """Lines that tell where each other run differs from the first."""
+    """Yield lines with the differences between each other run and the first."""
     for other in range(1, len(records)):
         yield from (str(line._replace(text=humanize.one_line(line.text, _LINE))) for line in _shown(records, other))
 
@@ -34,12 +34,12 @@ def _shown(records: Sequence[Record], other: int) -> Iterator[Line]:
 
 
 def boxed(html: str) -> str:
-    """A block in the font of all views."""
+    """Return a block in the font of all views."""
     return f'<div style="font:13px system-ui,sans-serif;line-height:1.5">{html}</div>'
 
 
 def html_table(rows: Sequence[tuple[str, ...]], *, letters: bool) -> str:
-    """The table; with `letters` the first column is marked with the colors of the runs."""
+    """Return the table as HTML; with `letters` the first column has the runs' colors."""
     style = "border-collapse:separate;border-spacing:10px 1px;margin:4px 0;white-space:nowrap"
     head = "".join(f'<th style="text-align:left">{safe(c)}</th>' for c in rows[0])
     body = "".join(
@@ -50,13 +50,13 @@ def html_table(rows: Sequence[tuple[str, ...]], *, letters: bool) -> str:
 
 
 def _cell(row: int, column: int, text: str, *, letters: bool) -> str:
-    """The letter of a run has the colour of its bars."""
+    """Return a table cell; the letter of a run has the colour of its bars."""
     mark = f";border-left:4px solid {RUNS[row]};padding-left:6px" if letters and column == 0 else ""
     return f'<td style="text-align:left;vertical-align:top{mark}">{safe(text)}</td>'
 
 
 def html_differences(records: Sequence[Record]) -> Iterator[str]:
-    """The same as HTML, folded for each other run; open if there are two runs."""
+    """Yield the differences as HTML, folded for each other run; open if there are only two runs."""
     for other in range(1, len(records)):
         yield from _difference(records, other)
 
@@ -71,7 +71,7 @@ def _difference(records: Sequence[Record], other: int) -> Iterator[str]:
 
 
 def _colored(line: Line) -> str:
-    """A line of the difference; its sign stays, so that it reads without colour."""
+    """Return a line of a difference as HTML; the sign is kept, so that colour is not needed."""
     back = {"-": translucent(RED, 0.18), "+": translucent(GREEN, 0.18)}.get(line.sign)
     style = f' style="background:{back}"' if back else "" if line.depth else ' style="font-weight:600"'
     return f"<div{style}>{'&nbsp;' * 2 * line.depth}{safe(shorten(line.text.strip(), _LINE))}</div>"

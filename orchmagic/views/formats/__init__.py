@@ -1,1 +1,1 @@
-"""One MIME type a file."""
+"""The built-in views, one MIME type per file."""

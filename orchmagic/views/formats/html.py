@@ -1,6 +1,6 @@
 """The static view: HTML without scripts, for saved notebooks, GitHub, nbviewer and nbconvert, light or dark.
 
-A table carries it where styles are stripped. Everything that is not ours is escaped and isolated (`<bdi>`).
+It is a table, to be readable where styles are stripped. All foreign text is escaped and isolated (`<bdi>`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from orchmagic.views.palette import span_color
 from orchmagic.views.span_list import lines
 
 _ROWS = 100
-_IN = "&nbsp;&nbsp;&nbsp;"  # styles do not survive everywhere: a table of GitHub shows this one, too
+_IN = "&nbsp;&nbsp;&nbsp;"  # indent without styles, which GitHub strips
 _LEFT = ' style="text-align:left"'
 
 
 def render(record: Record) -> str:
-    """One self-contained `<div>`: a row per step and its parts, and what went in and out of each."""
+    """Return one self-contained `<div>`: a row per step and part, and the input and output of each."""
     shown, left = lines(record, _ROWS)
     heads = _cells("th", ("", "step", "", "time", "tokens", "cost", "model"))
     rows = "".join(_line(record, span, depth) for span, depth in shown)
@@ -69,7 +69,7 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
 
 
 def _cells(tag: str, texts: tuple[str, ...]) -> str:
-    """Names to the left; where figures go is the page's own affair."""
+    """Return table cells. Texts are left-aligned; the page aligns numbers."""
     sides = {1: _LEFT, 6: _LEFT}
     return "".join(f"<{tag}{sides.get(i, '')}>{text}</{tag}>" for i, text in enumerate(texts))
 
@@ -97,7 +97,7 @@ def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
 
 
 def _asked(step: Span) -> str:
-    """What a person is, or was, asked."""
+    """Return the question of a span to a person, if any."""
     if not step.asked:
         return ""
     value = step.asked["value"]
@@ -107,14 +107,14 @@ def _asked(step: Span) -> str:
 
 
 def _value(word: str, value: Any) -> str:
-    """Messages as who said what; anything else as JSON."""
+    """Return a value as HTML: messages as `role: content` lines, anything else as JSON."""
     said = isinstance(value, list) and all(isinstance(m, dict) and m.keys() == {"role", "content"} for m in value)
     text = "\n".join(f"{m['role']}: {m['content']}" for m in value) if said else value
     return f'<div>{word}</div><pre style="white-space:pre-wrap">{safe(humanize.shown(text))}</pre>'
 
 
 def _story(record: Record, step: Span) -> Iterator[str]:
-    """Why it went as it did, and the receipt of each question that was not the only one."""
+    """Yield the reasons of a step, its tool calls, and cost and reasons of its model calls."""
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     for ask in asks:
         if len(asks) > 1 or ask.why:

@@ -1,7 +1,7 @@
-"""The interactive view: one Plotly figure. Left: when each step and its parts ran; right: tokens and money it took.
+"""The interactive view: one Plotly figure. Left: the time of each step and its parts; right: their tokens and cost.
 
-Built as plain JSON, so that no run pays for importing plotly. State is told by pattern and words, not by colour
-alone; text is mid-grey and the ground transparent, so it reads in light and dark themes.
+It is built as plain JSON, to avoid importing plotly. Status is shown by pattern and text, not by colour alone;
+text is mid-grey on a transparent background, for light and dark themes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LABEL = {"bgcolor": "#f7f7f7", "bordercolor": GREY, "font": {"color": "#111111"
 
 
 def render(record: Record) -> dict[str, Any]:
-    """A figure: `{"data": [...], "layout": {...}, "config": {...}}`."""
+    """Return the figure: `{"data": [...], "layout": {...}, "config": {...}}`."""
     rows, more = rows_of(record)
     panels = [panel for panel in (_tokens(rows), _money(rows)) if panel]
     beside = [max(text_width(text) for text in panel[-1]["text"]) + axes.AIR for panel in panels]
@@ -54,7 +54,7 @@ def _at(record: Record, seconds: float) -> float:
 
 
 def _bars(record: Record, spans: list[tuple[int, Span]]) -> dict[str, Any]:
-    """Horizontal bars, each at its row; one too short to see is drawn as a thin line."""
+    """Return horizontal bars, one per (row, span), each with a visible minimum length."""
     return {
         "type": "bar",
         "orientation": "h",
@@ -80,7 +80,7 @@ def _timeline(record: Record, rows: list[Row]) -> dict[str, Any]:
 
 
 def _calls(record: Record, rows: list[Row]) -> list[dict[str, Any]]:
-    """Attempts, solid on the pale bar of their step: what lies between them is waiting."""
+    """Return the attempts as solid bars on the pale bar of their step: the gaps are waiting time."""
     calls = [(i, s) for i, r in enumerate(rows) for s in r.calls]
     if not calls:
         return []
@@ -116,7 +116,7 @@ def _tokens(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def _money(rows: list[Row]) -> list[dict[str, Any]]:
-    """What each step cost; left out when all was free."""
+    """Return the bars of cost per step; none if all steps are free."""
     costs = [r.span.cost for r in rows]
     if not any(c is None or c or r.span.unpriced for c, r in zip(costs, rows, strict=True)):
         return []
@@ -143,7 +143,7 @@ def _layout(record: Record, rows: list[Row], more: int, room: Grid, panels: list
     top, bottom = 10 + _LINE * len(title) + (8 if title else 0), 26 + _LINE * len(panels)
     high = round(top + bottom + room.row * room.high)
     label = max((_LINE * (r.hover.count("<br>") + 2) for r in rows), default=0)
-    more_room = max(0, label - high)  # Plotly shows no label that is higher than the figure
+    more_room = max(0, label - high)  # Plotly hides a label that is higher than the figure
     totals = {
         "x2": f"{record.usage.total:,} tokens in, out",
         "x3": f"{humanize.money(record.cost, record.unpriced)} in all",
@@ -163,7 +163,7 @@ def _layout(record: Record, rows: list[Row], more: int, room: Grid, panels: list
 
 
 def _total(text: str, line: int, room: Grid) -> dict[str, Any]:
-    """What a panel adds up to: below the ticks, on a line of its own, at the right edge."""
+    """Return the annotation with a panel's total: below the ticks, on its own line, right-aligned."""
     return {
         "text": plain(text), "x": 1, "xanchor": "right", "xshift": room.right - 4, "align": "right",
         "y": 0, "yref": "paper", "yanchor": "top", "yshift": -20 - _LINE * line,
@@ -171,7 +171,7 @@ def _total(text: str, line: int, room: Grid) -> dict[str, Any]:
 
 
 def _axes(record: Record, rows: list[Row], room: Grid, panels: list[str], ends: tuple[float, ...]) -> dict[str, Any]:
-    """The axes of the time and of each panel."""
+    """Return the x axes of the timeline and of each panel."""
     tops = {"x2": max(r.span.usage.total for r in rows), "x3": max(r.span.cost or 0 for r in rows)} if panels else {}
     others = {
         f"xaxis{panel[1:]}": axes.panel_axis(start, end, tops[panel] or 1.0)

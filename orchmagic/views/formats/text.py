@@ -1,4 +1,4 @@
-"""The terminal's view: a row per step, and why things went as they did."""
+"""The text view for terminals: a row per step, then the reasons."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchmagic.views import View
 from orchmagic.views.span_list import lines
 
 _ROWS = 60
-_FIGURES = (3, 4, 5)  # columns of numbers: time, tokens, cost
+_FIGURES = (3, 4, 5)  # indices of the numeric columns: time, tokens, cost
 
 
 def render(record: Record) -> str:
-    """Plain text of at most some hundred lines."""
+    """Return plain text of at most about a hundred lines."""
     return "\n".join((*_table(record), *_reasons(record)))
 
 

@@ -1,6 +1,6 @@
-"""The trace itself as versioned JSON, for our own renderer and for other programs.
+"""The record as versioned JSON, for our own renderer and for other programs.
 
-What is as usual is left out: `Record.from_json` puts it back. That halves what a notebook saves.
+Default values are left out, which halves the size; `Record.from_json` restores them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orchmagic.views import View
 
 
 def render(record: Record) -> dict[str, Any]:
-    """`Record.to_json` without the span fields that hold their defaults."""
+    """Return `Record.to_json` without span fields that have their defaults."""
     return {**record.to_json(), "spans": [_span(s) for s in record.spans]}
 
 

@@ -1,1 +1,1 @@
-"""The rows, places and marks of the timeline figure."""
+"""The rows, positions and marks of the timeline figure."""

@@ -1,4 +1,4 @@
-"""What the figures of one run and of several share: the time axis, the panels beside it, the look of the whole."""
+"""Axes and layout shared by the figures of one and of several runs: time axis, panels beside it, style."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from orchmagic.views.palette import GREY, PAPER
 from orchmagic.views.text_width import text_width
 
-AIR = 12  # pixels around a figure beside its bar
-_GAP, _BARS = 0.05, 0.14  # of the width: before a panel, and its longest bar
+AIR = 12  # pixels around the number beside a bar
+_GAP, _BARS = 0.05, 0.14  # share of the width: gap before a panel, its longest bar
 _SECOND = 1.0
 
 AXIS: dict[str, Any] = {"zeroline": False, "fixedrange": True}
@@ -20,16 +20,16 @@ LOOK: dict[str, Any] = {
     "plot_bgcolor": "rgba(0,0,0,0)",
     "font": {"color": GREY, "size": 12},
 }
-"""Layout of every figure: mid-grey text on a transparent ground reads on light and on dark pages."""
+"""Layout of every figure: mid-grey text on a transparent background, for light and dark pages."""
 
 
 def scale(seconds: float) -> int:
-    """Units of the time axis in a second: milliseconds where seconds would be small fractions."""
+    """Return the units of the time axis per second: 1 (seconds), or 1,000 for runs below a second."""
     return 1 if seconds >= _SECOND else 1_000
 
 
 def time_axis(seconds: float, end: float, width: float) -> dict[str, Any]:
-    """The axis of a run of `seconds`, which ends at `end` (0..1) of a narrow cell's `width` pixels."""
+    """Return the time axis of a run of `seconds`, which ends at `end` (0..1) of `width` pixels."""
     most = round(max(seconds, 1e-3) * scale(seconds) * 1.02, 4)
     unit = " s" if scale(seconds) == 1 else " ms"
     return {
@@ -45,19 +45,19 @@ def time_axis(seconds: float, end: float, width: float) -> dict[str, Any]:
 
 
 def row_axis(rows: float) -> dict[str, Any]:
-    """The axis of `rows` rows from top to bottom; names are annotations."""
+    """Return the y axis of `rows` rows from top to bottom; names are annotations."""
     return {**AXIS, "showticklabels": False, "range": [rows - 0.5, -0.5], "showgrid": False}
 
 
 def panel_axis(start: float, end: float, most: float) -> dict[str, Any]:
-    """The axis of a panel: each bar says its figure, so there are no ticks."""
+    """Return the x axis of a panel, without ticks: each bar has its number beside it."""
     return {**AXIS, "showgrid": False, "showticklabels": False, "domain": [start, end], "range": [0, most * 1.02]}
 
 
 def panel_ends(width: float, beside: Sequence[float]) -> tuple[float, ...]:
-    """Where the time ends, then where each panel starts and ends, 0..1, in a cell of `width` pixels.
+    """Return the end of the time axis, then start and end of each panel, 0..1 of `width` pixels.
 
-    `beside` are the pixels of the longest figure beside each panel's bars; that of the last stands in the margin.
+    `beside`: pixels of the widest number beside each panel's bars; the last panel's numbers are in the margin.
     """
     ends: list[float] = []
     at = 1.0
@@ -69,17 +69,17 @@ def panel_ends(width: float, beside: Sequence[float]) -> tuple[float, ...]:
 
 
 def hatch(shapes: Sequence[str], size: int) -> dict[str, Any]:
-    """White patterns over the bars, `size` pixels wide."""
+    """Return white patterns over the bars, `size` pixels wide."""
     return {"shape": list(shapes), "fillmode": "overlay", "fgcolor": PAPER, "fgopacity": 0.45, "size": size}
 
 
 def annotation(text: str, **place: Any) -> dict[str, Any]:
-    """Words at a place of the figure, from there to the right; x counts 0..1 of the width if nothing else is said."""
+    """Return a left-aligned annotation at `place`; x is 0..1 of the width unless `xref` is given."""
     return {"text": text, "x": 0, "xref": "paper", "xanchor": "left", "showarrow": False, "align": "left"} | place
 
 
 def title(lines: Sequence[str]) -> dict[str, Any]:
-    """Lines above the figure, from its left edge; they are HTML."""
+    """Return a title of HTML lines, above the figure and left-aligned."""
     return {
         "text": "<br>".join(lines), "font": {"size": 12}, "x": 0, "xref": "container", "xanchor": "left",
         "y": 1, "yref": "container", "yanchor": "top", "pad": {"l": 4, "t": 6},

@@ -1,4 +1,4 @@
-"""What is written and drawn around the bars of the figure: names, words, the critical path, rounds, what marks mean."""
+"""Texts and marks around the bars of the timeline: names, labels, critical path, rounds, legend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchmagic.views.timeline.rows import PATTERNS, Row, forks, plain
 
 
 def spoken(rows: list[Row], grid: Grid, at: Callable[[float], float]) -> dict[str, Any]:
-    """Words at each bar; `at` turns 0..1 of the run into units of the axis."""
+    """Return the label of each bar as a text trace; `at` converts 0..1 of the run to units of the axis."""
     return {
         "type": "scatter",
         "mode": "text",
@@ -35,9 +35,9 @@ def _color(row: Row, place: LabelPlacement) -> str:
 
 
 def names(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
-    """Labels of the rows, each further in than what it is part of.
+    """Return the names of the rows as annotations, indented by depth.
 
-    Plotly sets the labels of an axis against the axis: that would hide what is inside what.
+    Axis labels cannot be used: Plotly right-aligns them, which would hide the nesting.
     """
     labels = []
     for y, row in zip(grid.ys, rows, strict=True):
@@ -47,7 +47,7 @@ def names(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
 
 
 def path(record: Record, rows: list[Row], grid: Grid, at: Callable[[float], float]) -> list[dict[str, Any]]:
-    """A line under the steps that the run's length hangs on, from each to the next."""
+    """Return a line below the steps of the critical path, from each to the next; none if all steps are on it."""
     steps = [(y, r) for y, r in zip(grid.ys, rows, strict=True) if not r.depth]
     if not forks([r for _, r in steps]):
         return []
@@ -61,14 +61,14 @@ def path(record: Record, rows: list[Row], grid: Grid, at: Callable[[float], floa
 
 
 def rounds(rows: list[Row], grid: Grid) -> list[dict[str, Any]]:
-    """A faint line where a new round of a loop begins."""
+    """Return a faint line before each new round of a loop."""
     line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": GREY, "width": 0.5, "dash": "dot"}}
     steps = [(y, r.round) for y, r in zip(grid.ys, rows, strict=True) if r.round]
     return [{**line, "y0": y - 0.5, "y1": y - 0.5} for (_, last), (y, now) in pairwise(steps) if now > last]
 
 
 def meaning(rows: list[Row], more: int) -> list[str]:
-    """What the marks that are to be seen mean."""
+    """Return the legend of the marks that occur."""
     tries = [s for r in rows for s in r.calls]
     notes = (
         ("◆ critical path", forks(rows)),

@@ -1,7 +1,7 @@
-"""Where the rows of the figure stand, and the words of each bar: after it, before it, within it, or below it.
+"""Compute the positions of the rows and of each bar's label: after the bar, before, within, or below it.
 
-The width of the cell and the font of the page are unknown when a figure is made. Places are computed for a narrow cell
-and a wide font: what fits there fits everywhere.
+The width of the cell and the font of the page are unknown. Positions are computed for a narrow cell and a wide font,
+so that labels fit in any other.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from orchmagic.trace.record import Record
 from orchmagic.views.text_width import fit, text_width
 from orchmagic.views.timeline.rows import ROWS, Row, forks, length
 
-NARROW = 600.0  # pixels of the narrowest cell that is thought of
-SMALL = 11  # size of the words
-INDENT = 14  # pixels that a part stands further in than what it is part of
-BELOW = 0.62  # rows from the middle of a bar to the words below it
-_MORE = 0.55  # rows that those take
-_ROW, _TIGHT = 30, 22  # pixels of a row of few, and of many
+NARROW = 600.0  # pixels of the narrowest supported cell
+SMALL = 11  # font size of labels in pixels
+INDENT = 14  # pixels per level of depth
+BELOW = 0.62  # rows from the middle of a bar to a label below it
+_MORE = 0.55  # rows that such a label takes
+_ROW, _TIGHT = 30, 22  # pixels of a row if there are few, and if there are many
 _AIR = 10.0
-_THIN = 400  # a bar is at least this part of the run
+_THIN = 400  # a bar's minimum length is the run's divided by this
 OPACITY = {"waiting": 0.35, "frame": 0.6, "solid": 1.0}
-"""Of a bar by its look: time that no attempt took is pale; what frames its parts is paler than they are."""
+"""Opacity of a bar by its look: waiting (time outside attempts), frame (contains other bars), solid."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPlacement:
-    """Words at a bar: `side` is after, before, within or below; `at` is where they begin (before: end), 0..1."""
+    """The label of a bar: `side` is after, before, within or below; `at` its start (for before: its end), 0..1."""
 
     side: str
     at: float
@@ -37,7 +37,7 @@ class LabelPlacement:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Pixels left and right of the columns and of a row; for each row its middle, in rows, and its words."""
+    """Margins `left` and `right` and height of a `row`, in pixels; for each row its middle, in rows, and its label."""
 
     left: int
     right: int
@@ -48,10 +48,10 @@ class Grid:
 
 
 def grid(record: Record, rows: list[Row], right: int, part: float) -> Grid:
-    """Where things stand when the timeline has `part` of the room between the names and the `right` margin."""
+    """Compute positions; the timeline has `part` (0..1) of the width between the names and the `right` margin."""
     left = names_width(rows)
     width = (NARROW - left - right) * part
-    beyond = (NARROW - left - _AIR) / width  # words below a bar have all columns for themselves
+    beyond = (NARROW - left - _AIR) / width  # a label below a bar may span all columns
     solid = [look(rows, i) == "solid" for i in range(len(rows))]
     places = tuple(_placed(record, r, width, beyond, solid=s) for r, s in zip(rows, solid, strict=True))
     heights = [1 + (_MORE if p.side == "below" else 0) for p in places]
@@ -61,32 +61,32 @@ def grid(record: Record, rows: list[Row], right: int, part: float) -> Grid:
 
 
 def names_width(rows: list[Row]) -> int:
-    """Pixels of the column of names, with the space around them."""
+    """Return the width in pixels of the column of names, with padding."""
     return round(max((text_width(name(r, rows)) + INDENT * r.depth for r in rows), default=0)) + 18
 
 
 def name(row: Row, rows: list[Row]) -> str:
-    """The label of a row, marked when it is on the critical path and another is not."""
+    """Return a row's name, marked if it is on the critical path and not all rows are."""
     return row.label + (" ◆" if row.critical and forks(rows) else "")
 
 
 def drawn(record: Record, row: Row) -> tuple[float, float]:
-    """Start and end of its bar in seconds; what is too short to see is a thin line."""
+    """Return start and end of a row's bar in seconds, with a visible minimum length."""
     long = max(length(record, row.span), record.seconds / _THIN)
     return row.span.start, row.span.start + long
 
 
 def look(rows: list[Row], i: int) -> str:
-    """Of the bar of a row: waiting, frame (what follows is inside it) or solid."""
+    """Return the look of a row's bar: waiting, frame (the next rows are inside it) or solid."""
     if rows[i].calls or rows[i].span.status == "skipped":
         return "waiting"
     return "frame" if i + 1 < len(rows) and rows[i + 1].depth > rows[i].depth else "solid"
 
 
 def side(start: float, end: float, need: float, *, solid: bool) -> str:
-    """Where words of width `need` fit at a bar, or nothing; all in 0..1 of the time axis.
+    """Return the side where a label of width `need` fits at a bar, or empty; all in 0..1 of the time axis.
 
-    They stand within a bar only if it is `solid`: on a pale one no color reads well on every page.
+    A label is placed within a bar only if it is `solid`: no text color suits a pale bar on every page.
     """
     fits = {"after": need <= 1 - end, "before": need <= start, "within": solid and need <= end - start}
     return next((name for name, holds in fits.items() if holds), "")
@@ -105,7 +105,7 @@ def _placed(record: Record, row: Row, width: float, beyond: float, *, solid: boo
 
 
 def fitting(parts: Sequence[str], width: float) -> str:
-    """As many parts as fit, the most important first; at least one, shortened."""
+    """Join as many parts as fit in `width` pixels, the first ones first; at least one, shortened."""
     for count in range(len(parts), 0, -1):
         text = ", ".join(parts[:count])
         if text_width(text, SMALL) <= width:

@@ -1,4 +1,4 @@
-"""What the figure shows, row by row: steps and what is inside them, each with its humanize. Places are plotly.py's."""
+"""The rows of the timeline: steps and their parts, with label and hover text. Positions: see places.py."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from orchmagic.trace.record import Record, Span
 from orchmagic.views.span_list import lines
 
 ROWS = 60
-_LINE, _LINES, _WHYS = 64, 2, 3  # characters of a line of a label, lines of a value, and reasons
-_MOST = 0.5  # of a run's time: a step that takes more is said to
+_LINE, _LINES, _WHYS = 64, 2, 3  # limits of a hover text: characters of a line, lines of a value, reasons
+_MOST = 0.5  # share of a run's time above which a step's share is written
 PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "waiting": "."}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the figure: a step, or (`depth` > 0) a part of one; `calls` are the attempts to draw within it."""
+    """A row: a step, or (`depth` > 0) a part of one; `calls` are the attempts drawn within its bar."""
 
     span: Span
     depth: int
     label: str
-    words: tuple[str, ...]  # the most telling first; escaped where they are placed
+    words: tuple[str, ...]  # parts of the label, most important first; not escaped
     hover: str
     cached: bool
     critical: bool
@@ -35,12 +35,12 @@ class Row:
 
     @property
     def round(self) -> int:
-        """The visit of its step, from 1; 0 for what is inside a step."""
+        """The visit number of a step, from 1; 0 for a part of a step."""
         return int(visit) if not self.depth and (visit := self.span.id.rpartition("#")[2]).isdigit() else 0
 
 
 def rows_of(record: Record) -> tuple[list[Row], int]:
-    """The lines of the figure, from top to bottom, at most `ROWS`; and how many more there are."""
+    """Return the rows from top to bottom, at most `ROWS`, and the number of rows left out."""
     shown, more = lines(record, ROWS)
     hangs = set(critical(record.steps))
     for span, _ in shown:
@@ -57,14 +57,14 @@ def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
         return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
     asks = [s for s in record.inside(span) if s.kind == "ask"]
     tries = tuple(s for ask in asks for s in _tries(record, ask))
-    if len(tries) == 1 and tries[0].status == "done":  # it is its step: it needs no bar of its own
+    if len(tries) == 1 and tries[0].status == "done":  # an attempt that succeeded at once needs no bar of its own
         tries = ()
     cached = bool(summary.cache(record, span))
     return Row(span, depth, label, _beside(record, span), _hover(record, span, hangs), cached, hangs, tries)
 
 
 def critical(steps: tuple[Span, ...]) -> set[str]:
-    """The ids of the steps that the run's length hangs on: from the last end back to the start."""
+    """Return the ids of the steps on the critical path, found from the last end back to the start."""
     found: set[str] = set()
     at = float("inf")
     for step in sorted((s for s in steps if s.end is not None), key=lambda s: s.end or 0.0, reverse=True):
@@ -75,17 +75,17 @@ def critical(steps: tuple[Span, ...]) -> set[str]:
 
 
 def forks(rows: list[Row]) -> bool:
-    """Something ran beside something else: only then is there a path to point out."""
+    """Whether some row is not on the critical path; only then is it worth marking."""
     return not all(r.critical for r in rows if r.span.seconds)
 
 
 def _tries(record: Record, ask: Span) -> tuple[Span, ...]:
-    """The attempts of a question; an only one is left out of a record that is bounded, and is the question."""
+    """Return the attempts of a model call; truncated records leave out an only one, so the call stands for it."""
     return record.inside(ask) or ((ask,) if ask.age is None and not ask.recalled else ())
 
 
 def length(record: Record, span: Span) -> float:
-    """Seconds that a span took, so far if it is open."""
+    """Return the duration of a span in seconds, so far if it is open."""
     return span.seconds if span.end is not None else max(0.0, record.seconds - span.start)
 
 
@@ -98,7 +98,7 @@ def _spoken(record: Record, span: Span) -> list[str]:
 
 
 def _slow(record: Record, span: Span) -> str:
-    """How much of the run one step of several took, where that is most of it."""
+    """Return a step's share of the run's time if it is large and other steps took time, too; else empty."""
     others = [s for s in record.steps if s.id != span.id and s.seconds > record.seconds / 100]
     share = span.seconds / max(record.seconds, 1e-9)
     return f"{share:.0%} of the time" if span.parent is None and others and share >= _MOST else ""
@@ -106,7 +106,7 @@ def _slow(record: Record, span: Span) -> str:
 
 def _beside(record: Record, step: Span) -> tuple[str, ...]:
     said = [*_spoken(record, step), *summary.story(record, step)]
-    if step.id == [s for s in record.beside(step) if s.name == step.name][-1].id:  # the last round tells all
+    if step.id == [s for s in record.beside(step) if s.name == step.name][-1].id:  # only in the last round
         said.append(summary.scores(step))
     return tuple(humanize.one_line(part, 60) for part in said if part)
 
@@ -131,7 +131,7 @@ def _hover(record: Record, step: Span, on_path: bool) -> str:
 
 
 def _wrapped(word: str, value: object) -> list[str]:
-    """A value in a few lines: a label of the figure is as wide as its longest."""
+    """Return a value wrapped to a few lines, since Plotly does not wrap hover texts."""
     said = humanize.one_line(value, _LINE * _LINES)
     return wrap(word + said, _LINE) if said else []
 
@@ -142,7 +142,7 @@ def _tool(tool: Span) -> str:
 
 
 def attempt_hover(attempt: Span) -> str:
-    """What is told of an attempt that failed, or of one of several."""
+    """Return the hover text of an attempt that failed or was one of several."""
     head = f"{attempt.name} at {attempt.model}: {attempt.status} after {humanize.seconds(attempt.seconds)}"
     return _lines([head, *(humanize.one_line(text, 2 * _LINE) for text in (attempt.error, *map(str, attempt.why)))])
 
@@ -152,5 +152,5 @@ def _lines(lines: list[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Plotly reads a little HTML in its labels, and TeX between dollars: none of it is ours."""
+    """Escape text for Plotly, which interprets some HTML, and TeX between dollar signs."""
     return escape(humanize.shown(text), quote=False).replace("$", "&#36;")
