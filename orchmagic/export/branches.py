@@ -65,7 +65,7 @@ def _chooser(plan: GraphPlan, link: Branch) -> list[str]:
 
 
 def _test(tree: ast.expr) -> tuple[bool, ast.expr]:
-    """Whether the value is kept in a variable, and what stands for it; `bool(x)` is just `x` in a condition."""
+    """Returns whether the value needs a variable, and the expression to test; `bool(x)` becomes `x`."""
     if isinstance(tree, ast.Name):
         return False, tree
     match tree:

@@ -1,4 +1,4 @@
-"""Pydantic classes of a module: the outputs of its steps and the arguments of its tools."""
+"""Generates the Pydantic classes of a module: the outputs of its steps and the arguments of its tools."""
 
 from __future__ import annotations
 

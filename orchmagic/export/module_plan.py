@@ -116,7 +116,7 @@ def whole(
     plans: dict[ModelsInUse, GraphPlan] = {}
     for asked in graphs:
         used = frozenset(name for plan in plans.values() for name in _taken(plan))
-        known = {"graph"} | {plan.prefix for plan in plans.values()}  # `build_graph` is the outer one's
+        known = {"graph"} | {plan.prefix for plan in plans.values()}  # "graph" is reserved for the outer `build_graph`
         plans[asked] = replace(
             outer,
             graph=asked.graph,
@@ -178,5 +178,5 @@ def _take(made: ModulePlan) -> None:
 def _is_image(value: object) -> bool:
     try:
         return images.encode(value) is not None or images.among(value)
-    except InputError:  # one that cannot be sent
+    except InputError:  # an image, but in a form that cannot be sent
         return True

@@ -63,11 +63,7 @@ class Copied:
             self.blocks.append(source)
 
     def check(self) -> None:
-        """Raises if something cannot be exported.
-
-        Raises:
-            ExportError: with all problems.
-        """
+        """Raises an ExportError with all recorded problems, if there are any."""
         if self.problems:
             raise ExportError("; ".join(dict.fromkeys(self.problems)))
 
@@ -77,7 +73,7 @@ class Copied:
     def _find(self, name: str, scope: Mapping[str, object]) -> object:
         missing = object()
         found = self.namespace.get(name, scope.get(name, missing))
-        shell = str(getattr(found, "__module__", "")).startswith("IPython.core")  # its own `open`
+        shell = str(getattr(found, "__module__", "")).startswith("IPython.core")  # IPython's own `open`
         if hasattr(builtins, name) and (found is missing or shell or found is getattr(builtins, name)):
             return builtins
         return _Missing if found is missing else found

@@ -19,7 +19,7 @@ from typing import Any
 
 
 def of_function(function: object) -> str | None:
-    """The source with its decorators; None when it is not known."""
+    """Returns the function's source with its decorators; None if it cannot be found."""
     inner: Any = inspect.unwrap(function)  # type: ignore[arg-type]  # a callable
     try:
         text = textwrap.dedent(inspect.getsource(inner)).rstrip()
@@ -75,7 +75,7 @@ def _is_ours(mark: ast.expr, scope: Mapping[str, object]) -> bool:
 
 
 def of_class(found: type, namespace: Mapping[str, object]) -> str | None:
-    """The source with its decorators; None when it is not known."""
+    """Returns the class's source with its decorators; None if it cannot be found."""
     for cell in _cells(found, namespace):
         text = _segment(cell, found)
         if text is not None:

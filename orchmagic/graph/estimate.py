@@ -291,7 +291,7 @@ def _dollars(span: Range | None) -> str:
 
 
 def _known_values(graph: Graph, known: Mapping[str, object]) -> dict[str, object]:
-    """`known`, and the values of code steps that read nothing else and call no notebook code."""
+    """Returns `known` and the values of code steps that depend only on it and call no notebook code."""
     found = dict(known)
     for node in graph.nodes:
         if isinstance(node, Code) and not node.gate and node.name not in known:

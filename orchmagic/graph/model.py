@@ -282,7 +282,7 @@ class Graph:
         raise KeyError(f"no step {name!r} (known: {', '.join(known)}){nearest(name, known)}")
 
     def link(self, source: str) -> Link | None:
-        """The link that leaves `source`; None means END."""
+        """Returns the link that leaves `source`; None means END."""
         return next((link for link in self.links if source in sources(link)), None)
 
     def arrows(self) -> Iterator[tuple[str, str]]:

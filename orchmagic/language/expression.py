@@ -59,7 +59,7 @@ def check(source: str) -> tuple[str, int] | None:
         return (error.msg or "invalid syntax").rstrip(".?"), max(column, 0)
     except (RecursionError, MemoryError):
         return _TOO_DEEP, 0
-    except ValueError as error:  # half of a character
+    except ValueError as error:  # a lone surrogate
         return f"no Python text: {error}", 0
     return None
 
