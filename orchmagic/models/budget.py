@@ -105,7 +105,7 @@ class Budget:
         return counted if above is None or above.shared else above.count_once(call, tokens, cost)
 
     def fits(self, worst: Spend) -> bool:
-        """Whether `worst` fits beside the spending and the reservations."""
+        """Whether spending, reservations and `worst` together are within the limits."""
         reserved = self.reserved.values()
         tokens = self.spent_tokens + sum(r.tokens for r in reserved) + worst.tokens
         cost = self.spent_cost + sum(r.cost or 0.0 for r in reserved) + (worst.cost or 0.0)
@@ -113,10 +113,10 @@ class Budget:
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 
     def check(self, worst: Spend) -> None:
-        """Check that `worst` fits beside the spending, without the reservations.
+        """Check that spending and `worst` together are within the limits, without the reservations.
 
         Raises:
-            BudgetExceeded: it does not fit, even after all other calls have ended.
+            BudgetExceeded: they are not, even if all other calls cost nothing.
         """
         tokens, cost = self.spent_tokens + worst.tokens, self.spent_cost + (worst.cost or 0.0)
         if self.max_tokens is not None and tokens > self.max_tokens:

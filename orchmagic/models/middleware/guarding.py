@@ -57,14 +57,14 @@ class Guarding:
             return answer
         pairs = zip(calls, checked[1::2], checked[2::2], strict=True)
         calls = tuple(replace(c, arguments=a, name=n if n == c.name else _NO_NAME) for c, a, n in pairs)
-        return replace(answer, text=checked[0], tool_calls=calls, logprobs=None)  # they spell the old text
+        return replace(answer, text=checked[0], tool_calls=calls, logprobs=None)  # logprobs belong to the old text
 
     async def redact_errors(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         """Redact what an error quotes (a refusal, an echo of the request). The innermost middleware."""
         try:
             return await handler(request)
         except GuardBlocked:
-            raise  # it quotes nothing
+            raise  # its text quotes nothing
         except Exception as error:
             if self._guardrails.apply_to("output"):
                 redacted = await self._guardrails.redact(str(error), "output")
@@ -145,7 +145,7 @@ def _with_values(answer: ModelResponse, values: Mapping[str, str], *, as_json: b
     """Replace the placeholders in an answer by their values; in JSON the values are escaped."""
     text = restore_values(answer.text, values, _escaped if as_json else str)
     calls = tuple(replace(c, arguments=restore_values(c.arguments, values, _escaped)) for c in answer.tool_calls)
-    logprobs = answer.logprobs if text == answer.text else None  # they spell the old text
+    logprobs = answer.logprobs if text == answer.text else None  # logprobs belong to the old text
     return replace(answer, text=text, tool_calls=calls, logprobs=logprobs)
 
 

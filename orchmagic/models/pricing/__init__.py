@@ -1,1 +1,1 @@
-"""What an answer cost: usage, price list, arithmetic."""
+"""The cost of an answer: the price list, a model's rates, and the arithmetic."""

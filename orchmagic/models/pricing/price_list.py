@@ -1,7 +1,7 @@
-"""The price list that is shipped with genai-prices: prices by endpoint and model, at a time, for a tier of service.
+"""Looks up prices in the list of the package genai-prices, by endpoint, model, time and service tier.
 
-It is data of an installed package: nothing is ever fetched. A look-up takes 60 us, and each attempt needs two or
-three: the result is kept for a minute, because some prices change with the hour.
+Nothing is fetched from the network. A look-up takes 60 us, and each attempt needs two or three, so results are cached
+for a minute (some prices change with the hour).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
 Context: TypeAlias = tuple[tuple[str, str], ...]
-"""What a price may depend on beside the model, such as `(("service_tier", "priority"),)`."""
+"""Further conditions of a price, such as `(("service_tier", "priority"),)`."""
 
 PACKAGE = "genai-prices"
 _MINUTE, _HOUR = 60, 3600  # seconds
-_FREE = ":free"  # so OpenRouter calls what costs nothing, and the list has no price for it
+_FREE = ":free"  # OpenRouter's suffix of free models, which have no price in the list
 _THOUSAND = 1_000
-_NAMES = {  # our names of the rates, theirs
+_NAMES = {  # our names of the rates, and the names in genai-prices
     "input": "input_mtok",
     "output": "output_mtok",
     "cached": "cache_read_mtok",
@@ -41,12 +41,12 @@ _NAMES = {  # our names of the rates, theirs
 
 
 def rates(base_url: str, model: str, context: Context = (), at: float | None = None) -> Rates | None:
-    """The prices at that time (seconds since the epoch, now by default); None: the list knows none."""
+    """The prices at a time (seconds since the epoch, default now); None if the list has none."""
     return _rates(base_url, model, context, int((time.time() if at is None else at) // _MINUTE))
 
 
 def possible(base_url: str, model: str, context: Context = (), at: float | None = None) -> tuple[Rates, ...]:
-    """All prices that may apply to a call sent at that time: an hour may begin meanwhile, its tier may be denied."""
+    """All prices that may apply to a call sent at a time: within the next hour, with and without its `context`."""
     now = time.time() if at is None else at
     cases = [(c, when) for c in dict.fromkeys(((), context)) for when in (now, now + _HOUR)]
     known = (rates(base_url, model, c, when) for c, when in cases)
@@ -54,14 +54,14 @@ def possible(base_url: str, model: str, context: Context = (), at: float | None 
 
 
 def context(*bodies: Mapping[str, Any]) -> Context:
-    """What the price depends on, from the bodies of a request and its answer; the last that has it wins."""
+    """Read the conditions of the price from the bodies of a request and its answer; later bodies win."""
     names = ("service_tier", "speed")
     values = {name: text for body in bodies for name in names if isinstance(text := body.get(name), str) and text}
     return tuple(values.items())
 
 
 def model_names(base_url: str) -> tuple[str, ...]:
-    """The models that the list has for an endpoint; OpenAI's for one that it does not know, which may pass them on."""
+    """The names of an endpoint's models in the list; OpenAI's for an unknown endpoint, which may serve them too."""
     from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - 0.2 s
 
     find = get_snapshot().find_provider
@@ -73,7 +73,7 @@ def model_names(base_url: str) -> tuple[str, ...]:
 
 
 def edition() -> str:
-    """`genai-prices 0.2.3, its newest price of 2026-11-09`: which list it is. The list itself has no date."""
+    """Name the list: `genai-prices 0.2.3, its newest price of 2026-11-09`. The list itself has no date."""
     newest = max(_starts(), default=None)
     return f"{PACKAGE} {version(PACKAGE)}" + (f", its newest price of {newest}" if newest else "")
 
@@ -85,7 +85,7 @@ def _rates(base_url: str, model: str, context: Context, minute: int) -> Rates | 
         return None
     prices = known.get_prices(datetime.fromtimestamp(minute * _MINUTE, UTC), dict(context) or None)
     listed = _read(prices)
-    if listed == Rates():  # without a price
+    if listed == Rates():  # the list has no price
         return Rates(flat(0.0), flat(0.0)) if model.endswith(_FREE) else None
     return listed
 
@@ -116,7 +116,7 @@ def _rate(price: Any) -> Rate | None:
 
 
 def _starts() -> Iterator[date]:
-    """The days from which on a price of the list holds, up to today."""
+    """The start dates of all prices in the list, up to today."""
     from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - 0.2 s
 
     today = datetime.now(UTC).date()

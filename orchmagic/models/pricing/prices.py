@@ -1,6 +1,6 @@
-"""What an answer cost: the settings' own prices first, then what the endpoint says it charged, then the shipped list.
+"""The cost of an answer: by the settings' prices, else the amount that the endpoint reports, else the price list.
 
-An unknown price is None, and shown as unknown: never 0.
+An unknown price is None, never 0.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from orchmagic.models.wire.billing import Bill
 from orchmagic.trace.events import Usage
 
 FREE = frozenset({"local", "scripted"})
-_SAMPLE = 1_000  # tokens of a prompt whose rate is shown: dearer ones of very long prompts do not count
-_INPUT_PER_OUTPUT = 3  # tokens, about: by this mix one model is called more expensive than another
+_SAMPLE = 1_000  # tokens of the prompt whose rate is shown; very long prompts may cost more
+_INPUT_PER_OUTPUT = 3  # tokens: the mix by which the prices of models are compared
 _NOTHING = Rates(flat(0.0), flat(0.0))
 
 
 def cost(deployment: Deployment, usage: Usage, *, at: float | None = None) -> float | None:
-    """US dollars for `usage`; None if the model's price is unknown. Each kind of token has its own rate.
+    """The cost of `usage` in US dollars; None if the model's price is unknown. Each kind of token has its own rate.
 
-    `at` is the time of the call, in seconds since the epoch; now by default.
+    `at` is the time of the call, in seconds since the epoch; default now.
     """
     known = _rates(deployment, at=at)
     return None if known is None else known.cost(Bill(usage))
@@ -35,9 +35,9 @@ def cost(deployment: Deployment, usage: Usage, *, at: float | None = None) -> fl
 def with_cost(
     answer: ModelResponse, completion: Mapping[str, Any], deployment: Deployment, body: Mapping[str, Any]
 ) -> ModelResponse:
-    """The answer with its cost; `completion` is the `chat.completion` it was read from, `body` that of the request.
+    """Add the cost to an answer; `completion` is the `chat.completion` it was read from, `body` the request's body.
 
-    A cost that the endpoint reports wins over the list, whose prices it may not keep to, but not over the settings.
+    A cost that the endpoint reports takes precedence over the price list, but not over the settings.
     """
     bill = billing.read(completion.get("usage")) or Bill(answer.usage)
     configured = _configured(deployment)
@@ -48,30 +48,30 @@ def with_cost(
 
 
 def of_failure(error: OrchError) -> tuple[Usage, float | None] | None:
-    """The tokens that a failed attempt is billed, and US dollars (None: their price is unknown); None: nobody knows."""
+    """(usage, US dollars) billed for a failed attempt, dollars None = unknown price; None if the usage is unknown."""
     if isinstance(error, UnusableReply) and error.usage is not None:
         return error.usage, error.cost
     return None if isinstance(error, ModelError) and error.may_have_spent else (Usage(), 0.0)
 
 
 def worst(deployment: Deployment, prompt: int, reply: int, body: Mapping[str, Any], **may: bool) -> float | None:
-    """The most that a call of at most so many tokens can cost, by the highest prices that may apply to it.
+    """The most US dollars that a call can cost, by the highest prices that may apply; None if they are unknown.
 
-    `may`: which kinds of tokens there may be, see `Rates.worst`.
+    `prompt`, `reply`: the most tokens of each. `may`: the kinds of tokens that may occur, see `Rates.worst`.
     """
     configured = _configured(deployment)
     if configured is not None:
         possible: tuple[Rates, ...] = (configured,)
     elif deployment.base_url:
         possible = price_list.possible(deployment.base_url, deployment.model, price_list.context(body))
-    else:  # the endpoint is unknown, and so is its price
+    else:  # without an endpoint the price is unknown
         return None
     sums = [rates.worst(prompt, reply, **may) for rates in possible]
     return None if not sums or None in sums else max(s for s in sums if s is not None)
 
 
 def rates(deployment: Deployment) -> tuple[float, float, float] | None:
-    """US dollars for a million tokens of input, output and cached input; None when the price is unknown."""
+    """(input, output, cached input) in US dollars per million tokens; None if the price is unknown."""
     known = _rates(deployment)
     if known is None or known.input is None or known.output is None:
         return None
@@ -82,8 +82,8 @@ def rates(deployment: Deployment) -> tuple[float, float, float] | None:
 def strongest(large: Deployment | None, used: Iterable[Deployment]) -> dict[str, Any] | None:
     """The cost reference of a run: the most expensive of alias `large` and the models it may use; None: no such model.
 
-    `{"alias", "model", "input_price", "output_price", "cached_price"}`, prices per million tokens; None where the
-    price of `large` is unknown.
+    `{"alias", "model", "input_price", "output_price", "cached_price"}`, in US dollars per million tokens. The prices
+    are None if that of `large` is unknown.
     """
     if large is not None and rates(large) is None:
         return _named(large, (None, None, None))
@@ -101,7 +101,7 @@ def _rates(deployment: Deployment, context: price_list.Context = (), at: float |
 
 
 def _configured(deployment: Deployment) -> Rates | None:
-    """The prices of the settings, or 0 for models that run here; None: neither."""
+    """The prices in the settings, or 0 for local and scripted models; None if there are none."""
     if deployment.input_price is not None and deployment.output_price is not None:
         others = (deployment.cached_price, deployment.written_price, deployment.reasoning_price)
         cached, written, reasoning = (None if price is None else flat(price) for price in others)

@@ -1,7 +1,7 @@
-"""A model's prices in US dollars, and the arithmetic on them: each kind of token at its own rate.
+"""Computes costs from a model's rates: each kind of token has its own rate, in US dollars per million tokens.
 
-A rate is a ladder of (tokens, dollars for a million): the price of the highest rung that the whole input is above,
-for all tokens. A kind without a rate of its own has that of the kind it is part of.
+A rate is a list of tiers (tokens, price). The highest tier that the length of the input exceeds sets the price of all
+tokens. A kind of token without its own rate has the rate of the kind that it is part of.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Rate: TypeAlias = tuple[tuple[float, float], ...]
 
 
 def flat(price: float) -> Rate:
-    """One price, however long the input is."""
+    """A rate with one price for any length of the input."""
     return ((-1, price),)
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The rate of each kind of token; None: it has none of its own, for `input` and `output` it is unknown.
+    """The rate of each kind of token; None = no rate of its own, for `input` and `output` unknown.
 
-    `request` is what a call costs beside its tokens, in US dollars.
+    `request`: the fixed price of a call, in US dollars.
     """
 
     input: Rate | None = None
@@ -41,7 +41,7 @@ class Rates:
     request: float = 0.0
 
     def cost(self, bill: Bill) -> float | None:
-        """US dollars; None if a needed price is unknown, or the counts do not add up."""
+        """The cost of a bill in US dollars; None if a needed price is unknown or the counts are inconsistent."""
         usage, size = bill.usage, bill.usage.input
         text = size - usage.cached - usage.written
         if text < 0 or (size and self.input is None) or (usage.output and self.output is None):
@@ -61,7 +61,7 @@ class Rates:
         return spent / MILLION + self.request
 
     def _media_surcharge(self, bill: Bill, text: int, plain: float) -> float:
-        """What audio and images cost more than text. Tokens beyond the uncached `text` were read from the cache."""
+        """The extra price of audio and images over text. Tokens beyond the uncached `text` were read from the cache."""
         size = bill.usage.input
         image = min(bill.image_in, text)
         audio = min(bill.audio_in, text - image)
@@ -77,9 +77,9 @@ class Rates:
         return bill.usage.output * plain + more
 
     def worst(self, prompt: int, reply: int, *, cache_an_hour: bool, images: bool, audio: bool) -> float | None:
-        """The most that a call of at most so many tokens costs, whatever their kinds.
+        """The most US dollars that a call costs with at most `prompt` and `reply` tokens; None if a price is unknown.
 
-        `cache_an_hour`: it may write to the cache for an hour; `images`, `audio`: there may be some in it.
+        `cache_an_hour`: it may write to the one-hour cache; `images`, `audio`: it may have tokens of these kinds.
         """
         if self.input is None or self.output is None:
             return None
@@ -93,7 +93,7 @@ class Rates:
 
 
 def at(rate: Rate | None, size: int, otherwise: float = 0.0) -> float:
-    """The price for an input of that many tokens."""
+    """The price of a rate for an input of `size` tokens; `otherwise` if there is no rate."""
     if rate is None:
         return otherwise
     if len(rate) == 1:
@@ -102,5 +102,5 @@ def at(rate: Rate | None, size: int, otherwise: float = 0.0) -> float:
 
 
 def _most(rates: list[Rate | None], size: int) -> float:
-    """The dearest rung of any of them that an input of at most that many tokens may reach."""
+    """The highest price in any of the rates for an input of at most `size` tokens."""
     return max(price for rate in rates if rate for start, price in rate if size > start or start < 0)

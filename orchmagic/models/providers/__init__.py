@@ -1,1 +1,1 @@
-"""Socket of the providers: each module offers `plug = ProviderPlug(name, create)`; see models.PROVIDERS."""
+"""The built-in providers: each module defines `plug = ProviderPlug(name, create)`; see models.PROVIDERS."""

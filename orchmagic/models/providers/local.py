@@ -1,4 +1,4 @@
-"""The embedded model: needs no key and no network. Starts at the first question, then speaks as any endpoint does."""
+"""The provider of the local model: needs no key and no network, and starts the model at the first request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 
 
 def say(text: str) -> None:
-    """Print one line for a person, beside a cell's or program's real output."""
+    """Print one line to stderr, apart from the output of the cell or program."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - meant to be seen
 
 
@@ -24,7 +24,7 @@ class LocalProvider:
 
     def __init__(self, notify: Callable[[str], None] = say) -> None:
         self.notify = notify
-        self._keys: dict[str, str] = {}  # stands for the environment: a key belongs to one start of one model
+        self._keys: dict[str, str] = {}  # replaces the environment: each started model has its own key
         self._client = OpenAIProvider(environ=self._keys)
         self._slots = asyncio.Semaphore(engine.SLOTS)
 
@@ -39,16 +39,16 @@ class LocalProvider:
             return await self._client.complete(request, local, emit)
 
     async def close(self) -> None:
-        """Stop the models of this process; the next question starts them again."""
+        """Stop the models of this process; the next request starts them again."""
         await self._client.close()
         self._keys.clear()
         engine.stop()  # not in a thread: at the interpreter's exit none can be started
 
 
 def endpoint(model: str = weights.DEFAULT) -> Endpoint:
-    """Where the local model answers in the OpenAI protocol; starts it when it does not run.
+    """Return the endpoint of the local model (OpenAI protocol); starts it if it does not run.
 
-    `endpoint().env()` makes an exported module ask it: `subprocess.run([...], env=os.environ | endpoint().env())`.
+    To let an exported module call it: `subprocess.run([...], env=os.environ | endpoint().env())`.
     """
     return engine.start(model, say)
 

@@ -1,6 +1,6 @@
-"""The provider for every OpenAI-compatible endpoint. Its errors are ModelErrors, its retries are none.
+"""The provider for every OpenAI-compatible endpoint. It raises ModelErrors and never retries.
 
-Bodies go out and come in as JSON data (`models.wire`): endpoints send fields that the typed client lacks.
+Bodies are plain JSON data (`models.wire`), because endpoints send fields that the typed client lacks.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 _PATH = "/chat/completions"
 
-# what reading an answer raises if it is no JSON, or JSON of another shape (nested without end included)
+# the errors of reading an answer that is not JSON, or JSON of another shape or nested too deeply
 _NOT_OF_THE_PROTOCOL = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class OpenAIProvider:
-    """One client for each endpoint, key and event loop; `key` stands for the environment's when it is given."""
+    """Keeps one client for each endpoint, key and event loop. `key` replaces the one in the environment."""
 
     def __init__(self, *, key: str | None = None, environ: Mapping[str, str] | None = None) -> None:
         self._own_key = key
@@ -40,7 +40,7 @@ class OpenAIProvider:
         self._clients: dict[tuple[asyncio.AbstractEventLoop, str, str], AsyncOpenAI] = {}
 
     async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
-        """Call once. `request.timeout` bounds the whole attempt, from connecting to the last byte."""
+        """Make one attempt. `request.timeout` (seconds) bounds it all, from connecting to the last byte."""
         deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
         key = self._key(deployment)
         client = self._client(str(deployment.base_url), key)
@@ -57,7 +57,7 @@ class OpenAIProvider:
         return chat_completions.usable(replace(answer, provider=deployment.provider))
 
     async def close(self) -> None:
-        """Close the clients of this loop; those of another loop end with it."""
+        """Close the clients of this event loop; others end with their loop."""
         here = asyncio.get_running_loop()
         mine = [place for place in self._clients if place[0] is here]
         for client in [self._clients.pop(place) for place in mine]:
@@ -87,7 +87,7 @@ def _connect(url: str, key: str) -> AsyncOpenAI:
     no_address = SettingsError(f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1")
     if not is_address(url):
         raise no_address
-    # a proxy for the world is no way to this machine; no time limits of its own: `complete` sets one
+    # no proxy for this machine; no timeout in the client, since `complete` sets one
     http = DefaultAsyncHttpxClient(trust_env=False, timeout=None) if on_loopback(url) else None
     try:
         return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
@@ -96,7 +96,7 @@ def _connect(url: str, key: str) -> AsyncOpenAI:
 
 
 def _nearest_model(deployment: Deployment) -> str:
-    """`; did you mean 'gpt-4'?` for a model that no price list has but whose name is close to one that it has."""
+    """`; did you mean 'gpt-4'?` for a model that the price list lacks but that has a name close to one in it."""
     known = price_list.model_names(str(deployment.base_url))
     return "" if deployment.model in known else nearest(deployment.model, known)
 
@@ -162,7 +162,7 @@ def _broken(error: Exception, deployment: Deployment) -> ModelError:
     from openai import APITimeoutError  # noqa: PLC0415 - heavy
 
     cause = error.__cause__
-    if isinstance(error, APITimeoutError):  # a limit of the system's, before ours
+    if isinstance(error, APITimeoutError):  # a time limit of the system, before ours
         return http_errors.late(deployment, None)
     if isinstance(cause, ConnectError):
         return http_errors.unreachable(deployment, str(cause))

@@ -1,6 +1,6 @@
-"""The scripted provider: answers come from a Script in this process, and faults are the errors HTTP would give.
+"""The scripted provider: answers from a Script in this process, and raises the errors of an HTTP endpoint for faults.
 
-`install(Script(...))` puts a script under a name; the model `scripted` (or `scripted/NAME`) is answered by it.
+`install(Script(...))` registers a script; it answers the model `scripted`, or `scripted/NAME` if a name is given.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _installed: dict[str, Script] = {}
 
 
 def install(script: Script, name: str = DEFAULT) -> Script:
-    """Let `script` answer the model `scripted` (or `scripted/name`), instead of the one before it."""
+    """Let `script` answer the model `scripted` (or `scripted/name`); replaces the script before it."""
     _installed[name] = script
     return script
 
 
 def remove(name: str = DEFAULT) -> None:
-    """Forget a script; the default one becomes an empty script again."""
+    """Remove a script; the default one becomes an empty script again."""
     _installed.pop(name, None)
 
 
 def find(name: str) -> Script:
-    """The script called `name`; "scripted" is always there.
+    """Return the script `name`; "scripted" always exists.
 
     Raises:
         SettingsError: no script has that name.
@@ -55,7 +55,7 @@ class ScriptedProvider:
     """Finds the script by the deployment's model name."""
 
     async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
-        """The script's next answer; a fault "timeout" is raised at once, a long latency runs into the limit."""
+        """Return the script's next answer. A fault "timeout" raises at once; a long latency runs into the timeout."""
         script = find(deployment.model)
         body = chat_completions.body(request, deployment)
         reply, number = script.take(body)

@@ -1,1 +1,1 @@
-"""Which deployment answers a name: aliases, pools, health."""
+"""Finds the deployment for a model name: aliases, pools, ranking, health."""

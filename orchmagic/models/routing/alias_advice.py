@@ -1,4 +1,4 @@
-"""What to write about an alias: one without a fallback, and one that cannot be removed."""
+"""Texts that say what to write for an alias without a fallback, and why an alias cannot be removed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from orchmagic.models.wire.urls import host
 
 
 def no_fallback(name: str, fallback: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """What to write for a model that has neither a fallback nor a second deployment; None: it has one, or needs none.
+    """What to write for a model that has neither a fallback nor a second deployment; None if it has one.
 
-    Models that run in this process need none.
+    None too for local and scripted models, which need none.
     """
     members = pool(name, settings, environ)
     first = resolve(name, settings, environ)
@@ -27,7 +27,7 @@ def no_fallback(name: str, fallback: Sequence[str], settings: Settings, environ:
 
 
 def cannot_remove(name: str, settings: Settings, added: Iterable[str]) -> str:
-    """Why an alias cannot be removed: only those that were `added` in this kernel can."""
+    """Why an alias cannot be removed; only those `added` in this kernel can."""
     if name in settings.models:
         return f"{name!r} was not added here: remove it where it stands, in pyproject.toml, %config or ORCHMAGIC_MODELS"
     known = ", ".join(added) or "none"

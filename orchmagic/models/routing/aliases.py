@@ -1,10 +1,10 @@
-"""Aliases: a short name in a cell becomes a Deployment: which model, at which endpoint, spoken to how.
+"""Resolves the name of a model in a cell to a Deployment; the first rule that matches wins:
 
-    the settings' own models > default, small, large, tiny > local[/file.gguf] > scripted[/name]
+    models in the settings > default, small, large, tiny > local[/file.gguf] > scripted[/name]
     > provider/model > groq/model, ollama/model … > any other name is a model of the OpenAI-compatible endpoint
 
-Without a key and without an endpoint the four built-in aliases are the embedded local model. An alias of several
-deployments is a Pool; `alias@name` is one of them, and the alias itself looks like the first.
+If neither a key nor an endpoint is set, the four built-in aliases are the local model. An alias with several
+deployments is a Pool; `alias@name` is one of them, and the alias itself resolves to the first.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _PROVIDER_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "local": {"tools": "json", "logprobs": True, "vision": False},
     "scripted": {"logprobs": True},
 }
-# the same output every time only without sampling and without a prompt cache that changes the sums
+# reproducible output needs no sampling, and no prompt cache, which changes rounding
 _PARAMETERS = {"local": {"temperature": 0, "seed": 1, "cache_prompt": False}}
 
 
 def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deployment:
-    """The deployment behind an alias, a model name or `provider/model`.
+    """The deployment of an alias, a model name or `provider/model`.
 
     Raises:
-        SettingsError: nothing has that name, or its key is not set; says what to write.
+        SettingsError: the name is unknown, or its key is not set; says what to write.
     """
     if (alias := pool_alias(name, settings)) is not None:
         return _from_pool(name, _pool(alias, settings, environ), environ)
@@ -59,9 +59,9 @@ def resolve(name: str, settings: Settings, environ: Mapping[str, str]) -> Deploy
 
 
 def pool(name: str, settings: Settings, environ: Mapping[str, str], *, every: bool = False) -> Pool | None:
-    """The deployments to choose from; None for a single one without limits, where nothing is chosen or counted.
+    """The deployments of a name to choose from; None for a single one without limits: nothing to choose or count.
 
-    A deployment whose key is not set is left out, unless `every` is true or none has its key.
+    Deployments whose key is not set are left out, unless `every` is true or no key is set.
 
     Raises:
         SettingsError: as `resolve`.
@@ -76,15 +76,15 @@ def pool(name: str, settings: Settings, environ: Mapping[str, str], *, every: bo
 def resolvable(settings: Settings, environ: Mapping[str, str]) -> Iterator[Deployment]:
     """The deployments of all aliases that can be resolved now, the settings' own first."""
     for name in dict.fromkeys([*settings.models, *OPENAI_MODELS, *NO_KEY]):
-        with suppress(SettingsError):  # an alias that needs a line in the settings first is no deployment yet
+        with suppress(SettingsError):  # skipped: the alias needs an entry in the settings first
             yield resolve(name, settings, environ)
 
 
 def check(entries: Mapping[str, Mapping[str, Any]], settings: Settings, environ: Mapping[str, str]) -> None:
-    """Check that these aliases can be used beside the settings' own; a key that is not set yet is no error.
+    """Check that these aliases are valid together with the settings' own; a missing key is no error.
 
     Raises:
-        SettingsError: one cannot be used; says what to write.
+        SettingsError: an alias is invalid; says what to write.
     """
     merged = settings.model_copy(update={"models": {**settings.models, **entries}})
     for name in entries:
@@ -92,7 +92,7 @@ def check(entries: Mapping[str, Mapping[str, Any]], settings: Settings, environ:
 
 
 def has_key(deployment: Deployment, environ: Mapping[str, str]) -> bool:
-    """Whether the key that the deployment needs is set; whether its endpoint answers is not known here."""
+    """Whether the key of the deployment is set, or it needs none; the endpoint is not called."""
     return api_keys.missing_key(deployment, environ) is None
 
 
@@ -113,7 +113,7 @@ def _pool(name: str, settings: Settings, environ: Mapping[str, str]) -> Pool:
 
 
 def _member(where: str, fields: dict[str, Any], settings: Settings, environ: Mapping[str, str]) -> Deployment:
-    """A deployment of a pool, from its entry; `use` is an endpoint's model, an alias, or any model's name."""
+    """Make a deployment of a pool from its entry; `use` is `endpoint/model`, an alias or a model name."""
     use = fields.pop("use", None)
     if use is None:
         if "model" not in fields and fields.get("provider") not in NO_KEY:
@@ -136,7 +136,7 @@ def _label(entry: Mapping[str, Any], member: Deployment) -> str:
 
 
 def pool_alias(name: str, settings: Settings) -> str | None:
-    """The alias of a pool that `alias` or `alias@member` names; None: no pool."""
+    """The alias of the pool that `alias` or `alias@member` names; None if it names none."""
     return next((a for a in (name, name.partition("@")[0]) if "deployments" in settings.models.get(a, ())), None)
 
 
@@ -145,9 +145,9 @@ def _with_key(declared: Pool, environ: Mapping[str, str]) -> tuple[Deployment, .
 
 
 def _from_pool(name: str, declared: Pool, environ: Mapping[str, str]) -> Deployment:
-    """The member `name`. For the alias itself the first member, with the features that a caller may count on.
+    """The member `name` of a pool. For the alias itself the first member, with the features of the pool:
 
-    Those are `logprobs` if all members have them, `vision` if any has it.
+    `logprobs` if all members have them, `vision` if any has it.
     """
     members = declared.members
     if name != declared.alias:
@@ -165,10 +165,10 @@ def _from_pool(name: str, declared: Pool, environ: Mapping[str, str]) -> Deploym
 
 
 def _parse(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The provider and the fields that a model's name stands for.
+    """The provider and the Deployment fields of a model's name.
 
     Raises:
-        SettingsError: its endpoint is unknown; OpenAI's own models have no slash in their names.
+        SettingsError: the endpoint is unknown (OpenAI's own models have no slash in their names).
     """
     provider, _, model = name.partition("/")
     if provider in NO_KEY or (model and provider != "openai" and provider in PROVIDERS.names()):
@@ -187,7 +187,7 @@ def _parse(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
 
 
 def _is_preset(provider: str, model: str, environ: Mapping[str, str]) -> bool:
-    """Whether `provider/model` names a preset. If OPENAI_BASE_URL is another server, it is a model of that server."""
+    """Whether `provider/model` names a preset. If OPENAI_BASE_URL is not OpenAI's, it is a model of that server."""
     server = environ.get(BASE_ENV)
     is_preset = bool(model) and provider in presets.PRESETS and provider != "openai"
     return is_preset and not (server and not at_openai(server))
@@ -226,7 +226,7 @@ def _built_in(name: str, settings: Settings, environ: Mapping[str, str]) -> Depl
     if configured and at_openai(base(environ)):
         model = settings.model if name == "default" and settings.model in OPENAI_MODELS else name
         return _openai(name, {"model": OPENAI_MODELS[model]}, environ)
-    if chosen:  # the only model known to exist at that server: it serves every alias
+    if chosen:  # the only known model of that server serves every alias
         return replace(resolve(chosen, settings, environ), alias=name)
     if not configured:
         return _deployment("local", name, {"model": LOCAL_MODEL}, environ)
@@ -252,7 +252,7 @@ def _openai(name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) ->
 
 
 def _require_endpoint(name: str, settings: Settings, environ: Mapping[str, str]) -> None:
-    """Check that the environment says where a model of this name is.
+    """Check that the environment has a key or an endpoint for a model of this name.
 
     Raises:
         SettingsError: neither a key nor an endpoint is set.

@@ -1,9 +1,9 @@
-"""Where keys come from: the environment, else a `.env` file, or the system's keyring where `key_env` says so.
+"""Finds API keys in the environment, else in a `.env` file, or in the system's keyring if `key_env` says so.
 
     OPENAI_API_KEY=sk-…            a line of .env, in the folder of the notebook or one above it; the environment wins
     key_env = "keyring:openai"     what `keyring set orchmagic openai` stored (pip install 'orchmagic[keyring]')
 
-A key is looked up when a call is made. It is in no setting, trace, cache or table.
+A key is looked up for each call. It is never stored in settings, traces, caches or tables.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SERVICE = "orchmagic"
 KEYRING = "keyring:"
 _INSTALL = "pip install 'orchmagic[keyring]'"
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
-_LARGEST = 1 << 20  # bytes: a larger .env holds something else
+_LARGEST = 1 << 20  # bytes; a larger .env is not a list of variables
 
 
 class KeyEnvironment(Mapping[str, str]):
-    """The environment, with what `.env` adds to it; `environ` is read anew each time, the file once."""
+    """The environment with the variables of `.env` added; `environ` is read at each look-up, the file once."""
 
     def __init__(self, environ: Mapping[str, str], start: Path) -> None:
         self._environ = environ
@@ -47,19 +47,19 @@ class KeyEnvironment(Mapping[str, str]):
 
 
 def key_environment(environ: Mapping[str, str] | None = None, start: Path | None = None) -> KeyEnvironment:
-    """The environment of this process, and its keys; the search for `.env` begins in the folder `start`."""
+    """The environment of this process with `.env` and keyring; the search for `.env` begins in the folder `start`."""
     return KeyEnvironment(os.environ if environ is None else environ, start or Path.cwd())
 
 
 def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
-    """What to write for a key that is not set; None: it is set, or none is needed."""
+    """What to write for a key that is not set; None if it is set or not needed."""
     if deployment.provider != "openai":
         return None
     name = deployment.key_env or KEY_ENV
     try:
         if environ.get(name):
             return None
-    except SettingsError as error:  # the keyring cannot be asked
+    except SettingsError as error:  # the keyring cannot be read
         return str(error)
     if on_loopback(deployment.base_url or base(environ)):
         return None
@@ -69,7 +69,7 @@ def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | Non
 
 
 def _nearest_env_file(start: Path) -> dict[str, str]:
-    """The nearest `.env`, no further up than the project: the folder with pyproject.toml or .git."""
+    """Read the nearest `.env` in `start` or above, up to the folder with pyproject.toml or .git."""
     for folder in (start.resolve(), *start.resolve().parents):
         file = folder / ".env"
         if file.is_file():
@@ -80,10 +80,10 @@ def _nearest_env_file(start: Path) -> dict[str, str]:
 
 
 def read(file: Path) -> dict[str, str]:
-    """The variables of a `.env` file. Nothing is interpolated; other lines are skipped.
+    """Read the variables of a `.env` file. Nothing is interpolated; other lines are skipped.
 
     Raises:
-        SettingsError: it is there and cannot be read.
+        SettingsError: the file is too large or cannot be read.
     """
     try:
         if file.stat().st_size > _LARGEST:
@@ -96,7 +96,7 @@ def read(file: Path) -> dict[str, str]:
 
 
 def _value(text: str) -> str:
-    """Without its quotes, or without the comment after it."""
+    """Strip the quotes of a value, or the comment after an unquoted one."""
     if len(text) > 1 and text[0] in "\"'" and (end := text.find(text[0], 1)) > 0:
         return text[1:end]
     return re.split(r"\s+#", text, maxsplit=1)[0]
@@ -104,7 +104,7 @@ def _value(text: str) -> str:
 
 def _from_keyring(name: str) -> str:
     try:
-        import keyring  # noqa: PLC0415 - only where a setting names it; it may be missing
+        import keyring  # noqa: PLC0415 - only if a setting names it; an optional extra
     except ImportError:
         raise SettingsError(f'key_env "{KEYRING}{name}" needs the package keyring: {_INSTALL}') from None
     try:

@@ -1,4 +1,4 @@
-"""Which deployments can do what a request needs: images, tools, a long context. The others are never called."""
+"""Selects the deployments that support what a request needs (images, tools, a long context); others are not called."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from orchmagic.models.wire.chat_completions import prompt_tokens
 
 
 def capable(pool: Pool, request: ModelRequest) -> tuple[Deployment, ...]:
-    """The members that can do what the request needs.
+    """The members of a pool that support what the request needs.
 
     Raises:
-        NoDeployment: none can; says why of each.
+        NoDeployment: no member does; says why for each.
     """
     missing = {m.alias: _missing(m, request) for m in pool.members}
     members = tuple(m for m in pool.members if not missing[m.alias])
@@ -34,9 +34,9 @@ def _missing(member: Deployment, request: ModelRequest) -> str:
 
 
 def interchangeable(pool: Pool) -> tuple[Deployment, ...]:
-    """Members whose stored answers serve for each other: all, but with policy "order" only those of the first model.
+    """The members whose stored answers may be served: all, but with policy "order" only those with the first model.
 
-    There the others are a fallback, whose answers are not served once the first model is back.
+    There the others are a fallback, whose answers must not be served after the first model works again.
     """
     if pool.policy != "order":
         return pool.members

@@ -1,4 +1,4 @@
-"""When a deployment is skipped, for how long, and when it is at its limit. Pure: rows and errors in, a verdict out."""
+"""Decides when and how long a deployment is skipped (circuit open, rate limit). Pure functions of rows and errors."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _ITS_OWN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 class Unavailable:
     """Why a deployment cannot be called now, and when (seconds since the epoch) to try again.
 
-    `kind`: "circuit" (it failed), "asked" (it sent us away), "limit" (its requests or tokens of this minute are
-    used up), "busy" (as many calls are under way as it takes).
+    `kind`: "circuit" (circuit open after failures), "asked" (it answered with a rate limit), "limit" (the requests or
+    tokens of this minute are used up), "busy" (its limit of concurrent calls is reached).
     """
 
     kind: Literal["circuit", "asked", "limit", "busy"]
@@ -42,13 +42,13 @@ class Unavailable:
 
 
 def is_retryable_elsewhere(error: ModelError) -> bool:
-    """Whether another deployment of the same model may answer what this one did not."""
+    """Whether another deployment of the same model may answer after this error (failover)."""
     its_own = isinstance(error, RequestRejected) and error.status in _ITS_OWN  # its key, or its name for the model
     return its_own or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
 
 
 def open_circuit(row: Mapping[str, Any], now: float) -> Unavailable | None:
-    """An open circuit, or one whose probe is under way."""
+    """The reason to skip a deployment if its circuit is open, or half-open with a probe under way; else None."""
     kind: Literal["circuit", "asked"] = "asked" if row["limited"] else "circuit"
     if row["open_until"] > now:
         return Unavailable(kind, skip_reason(row, now), row["open_until"])
@@ -58,7 +58,7 @@ def open_circuit(row: Mapping[str, Any], now: float) -> Unavailable | None:
 
 
 def skip_reason(row: Mapping[str, Any], now: float) -> Reason:
-    """Why an open circuit is open, and for how long still."""
+    """Why a circuit is open, and for how many more seconds."""
     cause = "rate_limit" if row["limited"] else "circuit"
     return Reason("unavailable", cause=cause, wait=row["open_until"] - now, text=row["why"])
 
@@ -66,7 +66,7 @@ def skip_reason(row: Mapping[str, Any], now: float) -> Reason:
 def limit_reached(
     calls: Sequence[Mapping[str, Any]], deployment: Deployment, tokens: int, now: float
 ) -> Unavailable | None:
-    """A limit that is met. `calls` are those of the last minute and those under way, oldest first."""
+    """The rate limit that is reached, or None. `calls`: those of the last minute and those under way, oldest first."""
     under_way = sum(row["until"] > now for row in calls)
     if deployment.concurrency is not None and under_way >= deployment.concurrency:
         return Unavailable("busy", Reason("unavailable", cause="busy", used=under_way), now)
@@ -77,7 +77,7 @@ def limit_reached(
     limit = deployment.tokens_per_minute
     used = sum(row["tokens"] for row in recent)
     if limit is None or not recent or used + tokens <= limit:
-        return None  # a question larger than the limit is asked when nothing else was: it would never be asked else
+        return None  # a request above the limit is sent only if no other was in the last minute
     remaining = used
     for row in recent:
         remaining -= row["tokens"]
@@ -88,7 +88,7 @@ def limit_reached(
 
 
 def cool_down(error: ModelError, row: Mapping[str, Any], *, probe: bool) -> float | None:
-    """Seconds for which a deployment is skipped after `error`; None: it goes on."""
+    """Seconds for which a deployment is skipped after `error`; None = its circuit stays closed."""
     if isinstance(error, RateLimited):
         return error.retry_after if error.retry_after is not None else min(MINUTE, 2.0 ** min(row["opened"], 6))
     if isinstance(error, QuotaExhausted):

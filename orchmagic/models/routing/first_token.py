@@ -1,4 +1,4 @@
-"""When the first text of a streamed answer came: what a person waits for, and a deployment is judged by."""
+"""Measures the time to the first token of streamed answers, which the ranking of deployments uses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orchmagic.trace.events import Event, TextStreamed
 
 
 class FirstTokenTimer:
-    """Passes events on, and remembers the first text of the calls that were to be listened to.
+    """Forwards events, and records when the first text of a call came, between its `begin` and `end`.
 
-    `clock` is in seconds, from any beginning.
+    `clock` in seconds, from any origin.
     """
 
     def __init__(self, emit: Emit, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,10 +26,10 @@ class FirstTokenTimer:
         self._emit(event)
 
     def begin(self, call: str) -> float:
-        """Listen to this call from now on; what time it is."""
+        """Start timing a call; returns the time now."""
         self._came[call] = None
         return self._clock()
 
     def end(self, call: str) -> tuple[float | None, float]:
-        """When its first text came (None: there was none), and what time it is."""
+        """Stop timing a call; returns (time of its first text or None, time now)."""
         return self._came.pop(call, None), self._clock()

@@ -1,13 +1,13 @@
-"""How each deployment has been doing, and whether it may be asked now: circuits, limits and figures in one place.
+"""The health of each deployment: circuit state, rate limits and statistics; decides whether it may be called now.
 
-The state is in SQLite, so all kernels of a machine share it: what one learns of a dead endpoint the others know.
+The state is in an SQLite file that all kernels of a machine share.
 
     closed ──3 failures in a row, a 429, an empty account──▶ open ──cool-down over──▶ half open: one probe
        ▲                                                      ▲                            │
        └──────────────── the probe is answered ───────────────┼────────────────────────────┘
                                                               └─ it fails: open again, twice as long
 
-Figures fade with a half-life of five minutes. Trouble with the file never stops a call.
+Statistics decay with a half-life of five minutes. A failure of the file never stops a call.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ CREATE INDEX calls_of ON calls(deployment, at);
 """,
     added=(("deployments", "first", "REAL DEFAULT 0"), ("deployments", "streamed", "REAL DEFAULT 0")),
 )
-_HALF = 300.0  # seconds after which a figure counts for half
-_LAST = 10  # answers that say how fast it is now: one slow spell must not be held against it for hours
-_GRACE = 30.0  # seconds after which a call that never ended (a killed kernel) is given up
-_PATIENCE = 600.0  # seconds that a call without a timeout may hold its place
+_HALF = 300.0  # seconds: half-life of the statistics
+_LAST = 10  # answers over which speed is averaged, so that a slow period is forgotten soon
+_GRACE = 30.0  # seconds after its timeout until a call that never ended (killed kernel) is dropped
+_PATIENCE = 600.0  # seconds: as above, for a call without a timeout
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to ask the deployment `alias` once, whose `identity` it holds; given back by `release`."""
+    """Permission for one call of the deployment `alias` (see `identity`); `release` ends it."""
 
     alias: str
     identity: str
@@ -65,32 +65,32 @@ class Permit:
 
 
 def identity(deployment: Deployment) -> str:
-    """One endpoint, model and key, by whatever alias it is asked."""
+    """A hash of endpoint, model and key name; the same for all aliases of a deployment."""
     whole = [deployment.provider, (deployment.base_url or "").rstrip("/"), deployment.model, deployment.key_env]
     return hashlib.sha256(json.dumps(whole).encode("ascii")).hexdigest()[:20]
 
 
 def opened(folder: Path | None) -> Health:
-    """The state that all kernels share through `folder`; None keeps it in this one."""
+    """Open the state in `folder`, shared by all kernels; None = in memory, for this kernel only."""
     path = None if folder is None else folder / "deployments.sqlite"
     return Health(Database(path, SCHEMA, "record of deployments"))
 
 
 class Health:
-    """The shared state. `clock` is seconds since the epoch."""
+    """The shared state of all deployments. `clock` in seconds since the epoch."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self.clock = clock
         self._released = asyncio.Event()
-        self._under_way: dict[str, list[float]] = {}  # when the questions of this kernel are given up
+        self._under_way: dict[str, list[float]] = {}  # times at which this kernel's calls are dropped
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         self._database.close()
 
     def stats(self, members: Collection[Deployment]) -> dict[str, Stats]:
-        """The figures of each member, by alias."""
+        """The statistics of each member, by alias."""
         ids = {m.alias: identity(m) for m in members}
         marks = ", ".join("?" * len(ids))
         rows = self._database.read(f"SELECT * FROM deployments WHERE id IN ({marks})", *ids.values())  # noqa: S608 - only marks
@@ -111,7 +111,7 @@ class Health:
         stats = replace(
             stats,
             circuit_open=row["open_until"] > now,
-            # one good answer is taken for granted, so that old trouble fades to well
+            # one success is added, so that uptime returns to 1 as old failures decay
             uptime=(row["answered"] * fade + 1) / (row["asked"] * fade + 1),
             first=row["first"] / row["streamed"] if row["streamed"] > 0 else None,
         )
@@ -121,7 +121,7 @@ class Health:
         return replace(stats, throughput=throughput, latency=latency, measured=True)
 
     def state(self, deployment: Deployment) -> str:
-        """For a person: "ok", "unknown", or why it is not asked and for how long."""
+        """The state for display: "ok", "not asked yet", or why it is skipped and for how long."""
         rows = self._database.read("SELECT * FROM deployments WHERE id = ?", identity(deployment))
         if not rows:
             return "not asked yet"
@@ -131,9 +131,9 @@ class Health:
     def acquire(
         self, deployment: Deployment, tokens: int, timeout: float | None = None, *, anyway: bool = False
     ) -> Permit | Unavailable:
-        """Leave to ask, with a place among its calls and `tokens` of its minute; or why not now.
+        """Get a permit, which counts as a call and reserves `tokens` of the minute; or the reason why not now.
 
-        `anyway` passes an open circuit, where nobody else is left; never a limit.
+        `anyway` ignores an open circuit, for the last deployment left; it never ignores a rate limit.
         """
         until = self.clock() + (timeout or _PATIENCE) + _GRACE
         try:
@@ -176,10 +176,10 @@ class Health:
         error: ModelError | None = None,
         sent: bool = True,
     ) -> None:
-        """A call has ended: answered in `seconds` with `tokens` in all, `written` of them new; or with `error`.
-        Streamed answers say when the `first` text came, in seconds from the beginning.
+        """Record the end of a call: an answer after `seconds` with `tokens`, `written` of them output; or an `error`.
+        `first`: seconds to the first text of a streamed answer.
 
-        Neither: it says nothing of the deployment (cancelled; not `sent` at all: a cache's answer, no budget).
+        With neither, the statistics do not change (cancelled, or not `sent`: a stored answer, no budget).
         """
         try:
             with self._database.exclusive() as do:
@@ -203,7 +203,7 @@ class Health:
             self._released = asyncio.Event()
 
     async def wait_for_release(self, at_most: float) -> None:
-        """Wait until a call of this kernel has ended, or so many seconds: other kernels end theirs unheard."""
+        """Wait until a call of this kernel ends, at most `at_most` seconds: other kernels send no signal."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most):
                 await self._released.wait()
@@ -232,7 +232,7 @@ class Health:
             "UPDATE deployments SET failures = ?, opened = ?, open_until = ?, probe_until = 0, limited = ?, why = ?, "
             "asked = ?, answered = ?, seconds = ?, tokens = ?, at = ? WHERE id = ?",
             *(row["failures"] + (not limited), opened, until, limited, str(error)[:200]),
-            # being sent away is no outage: it does not count against the uptime
+            # a rate limit is not an outage: it does not lower the uptime
             *(row["asked"] * fade + (not limited), row["answered"] * fade, row["seconds"] * fade),
             *(row["tokens"] * fade, now, permit.identity),
         )
@@ -247,7 +247,7 @@ class Health:
 
 
 def _recent(whole: float, answers: float, new: float) -> float:
-    """The sum with one answer more, as if each had been the mean of the last few."""
+    """Add an answer to a sum, weighted so that the mean is that of the last `_LAST` answers."""
     share = max(1 / (answers + 1), 1 / _LAST)
     mean = whole / answers if answers else 0.0
     return (mean + (new - mean) * share) * (answers + 1)

@@ -1,7 +1,7 @@
-"""The well-known OpenAI-compatible endpoints: `groq/llama-3.1-8b-instant` is enough to name a model at one of them.
+"""Presets of well-known OpenAI-compatible endpoints, so that `groq/llama-3.1-8b-instant` names a model at one.
 
-Addresses and variables are those of the vendors' own pages (November 2026). A variable that holds an address wins
-over the one here: `OLLAMA_HOST`, `AZURE_OPENAI_ENDPOINT`.
+Addresses and variables are from the vendors' documentation (November 2026). A variable with an address overrides the
+one here: `OLLAMA_HOST`, `AZURE_OPENAI_ENDPOINT`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchmagic.models.wire.urls import KEY_ENV, OPENAI, is_address
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """`path` is what follows the address that `address_env` holds. On this machine no key is needed."""
+    """An endpoint. `path` is appended to the address in the variable `address_env`; loopback addresses need no key."""
 
     base_url: str | None
     key_env: str
@@ -54,7 +54,7 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def fields(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a Deployment that the preset `name` knows.
+    """The Deployment fields of the preset `name`.
 
     Raises:
         SettingsError: the variable that holds its address is not set.
@@ -66,7 +66,7 @@ def fields(name: str, environ: Mapping[str, str]) -> dict[str, Any]:
 def _address(name: str, preset: Preset, environ: Mapping[str, str]) -> str:
     address = environ.get(preset.address_env or "", "").strip().rstrip("/")
     if address:
-        # Ollama's variable is also where its server listens: "0.0.0.0" is no address to ask, the port may be left out
+        # Ollama's variable is its listening address too: it may be 0.0.0.0, or lack the port
         url = (address if "://" in address else f"http://{address}").replace("//0.0.0.0", "//127.0.0.1")
         if name == "ollama" and is_address(url) and urlsplit(url).port is None and "://" not in address:
             url += ":11434"

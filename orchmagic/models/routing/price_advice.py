@@ -1,4 +1,4 @@
-"""What to write for a model whose price is unknown, so that a budget of money lets it be called."""
+"""Text that says what to write for a model with an unknown price, which a budget in money would not let pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNIT = "IN and OUT: US dollars per million tokens, 0 where it costs nothing"
 
 
 def advice(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> str:
-    """The line that gives `deployment` its price, under the name where it is looked up."""
+    """The setting that gives `deployment` a price, under the name that is looked up."""
     name = _settings_name(deployment, settings, environ)
     pool_name = pool_alias(name, settings)
     if pool_name is not None:
@@ -39,7 +39,7 @@ def advice(deployment: Deployment, settings: Settings, environ: Mapping[str, str
 
 
 def _settings_name(deployment: Deployment, settings: Settings, environ: Mapping[str, str]) -> str:
-    """Its alias; or the name of the one configured model, if that serves the built-in aliases too."""
+    """The name of the deployment in the settings: its alias, or the configured model if that serves all aliases."""
     name, chosen = deployment.alias, settings.model
     if (
         name not in OPENAI_MODELS
@@ -51,14 +51,14 @@ def _settings_name(deployment: Deployment, settings: Settings, environ: Mapping[
 
 
 def _place(name: str, pool_name: str, settings: Settings, environ: Mapping[str, str]) -> int:
-    """The index in the list of deployments, from 0; of the alias itself the first."""
+    """The index of `name` in the pool's deployments, from 0; 0 for the alias itself."""
     declared = pool(pool_name, settings, environ, every=True)
     names = [m.alias for m in declared.members] if declared else []
     return names.index(name) if name in names else 0
 
 
 def _entry(name: str, settings: Settings, environ: Mapping[str, str]) -> Mapping[str, Any]:
-    """The entry of `name` in the settings, or the one to write."""
+    """The entry of `name` in the settings without prices, or the entry to write."""
     if name in settings.models:
         entry = {k: v for k, v in settings.models[name].items() if k not in {"input_price", "output_price"}}
         return {"model": name, **entry}

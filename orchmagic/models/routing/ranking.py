@@ -1,17 +1,17 @@
-"""Which of several deployments is asked first, and why. Pure: figures go in, an order with its reasons comes out.
+"""Ranks the deployments of a pool by its policy, with reasons. Pure functions of their statistics.
 
-Two published sets of weights, both of LLM Gateway. Lower scores are better, 0 is the best on every count.
+"uptime" and "price" use published weights of LLM Gateway. Lower scores are better; 0 is the best in every figure.
 
     "uptime"   uptime .5, throughput .2, price .2, latency .1    as in the article (S5); each figure's distance from
                                                                  the best, as a share of the whole range
     "price"    price .6, uptime .5, throughput .05, latency      as the gateway does it now; each figure's ratio to the
                .025 while streaming, prompt cache .2             best, less one; the cache counts from 5,000 tokens on
 
-    "latency"  the wait alone: until the first token       its ratio to the best, less one; who was never measured
-               while streaming, else for the whole answer       is tried first, by one question at a time
+    "latency"  the wait alone: until the first token       its ratio to the best, less one; a deployment without
+               while streaming, else for the whole answer       figures is tried first, by one request at a time
 
-Weights that do not count for a question are shared out among the others. Below 95 % uptime all add a penalty that
-grows with the square of what is missing.
+Weights that do not apply to a request are distributed over the others. Below 95 % uptime all policies add a penalty
+that grows with the square of the shortfall.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from types import MappingProxyType
 from orchmagic.models.types import Deployment, Pool
 from orchmagic.trace.reasons import Reason
 
-EXPLORE = 0.01  # of the questions: a deployment at random, or what was slow once would never be measured again
+EXPLORE = 0.01  # share of requests sent to a random deployment, so that a slow one is measured again
 UPTIME = MappingProxyType({"uptime": 0.5, "throughput": 0.2, "price": 0.2, "latency": 0.1})
 PRICE = MappingProxyType({"price": 0.6, "uptime": 0.5, "throughput": 0.05, "latency": 0.025, "cache": 0.2})
-SCORED = frozenset({"uptime", "price", "latency"})  # the policies that ask for figures
-_STEADY = 0.95  # uptime below which a deployment is no longer just a little worse
-_LONG = 5_000  # tokens of a prompt from which on its provider's cache matters
+SCORED = frozenset({"uptime", "price", "latency"})  # the policies that use statistics
+_STEADY = 0.95  # uptime below which the penalty begins
+_LONG = 5_000  # tokens of a prompt from which on the prompt cache counts
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What is known of a deployment. `uptime` 0 to 1, `throughput` in tokens a second, `latency` in seconds.
+    """The statistics of a deployment. `uptime` 0 to 1, `throughput` in tokens per second, `latency` in seconds.
 
-    The defaults stand for one that was never asked, where no other was either. `price` in US dollars
-    per million tokens, the mean of input and output, None = unknown; `cache`: it sells cached input for less.
-    `first`: seconds until the first token of a streamed answer, None = it never streamed. `measured`: it has answered
-    before; `circuit_open`: it is skipped now; `under_way`: questions of this kernel that it has not answered yet.
+    The defaults are for a deployment without calls, if no other has any. `price`: mean of input and output, US dollars
+    per million tokens, None = unknown; `cache`: cached input costs less. `first`: seconds to the first token of a
+    streamed answer, None = it never streamed. `measured`: it has answered before; `circuit_open`: it is skipped now;
+    `under_way`: calls of this kernel that have not ended.
     """
 
     uptime: float = 1.0
@@ -52,20 +52,20 @@ class Stats:
     under_way: int = 0
 
     def wait(self, *, streaming: bool) -> float | None:
-        """Seconds that one waits for it, None = never measured."""
+        """Seconds to the first token if `streaming`, else to the whole answer; None = never measured."""
         return self.first if streaming else self.latency if self.measured else None
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A deployment and why it stands where it stands."""
+    """A deployment and the reason for its rank."""
 
     deployment: Deployment
     reason: Reason
 
 
 def penalty(uptime: float) -> float:
-    """What is added to a score below 95 % uptime: 0.07 at 90 %, 1.7 at 70 %, 5.6 at 50 %."""
+    """The penalty of a score below 95 % uptime: 0.07 at 90 %, 1.7 at 70 %, 5.6 at 50 %."""
     return 0.0 if uptime >= _STEADY else (5 * (_STEADY - uptime) / _STEADY) ** 2
 
 
@@ -81,7 +81,7 @@ def scores(table: Sequence[Stats], policy: str, *, streaming: bool = False, toke
 
 
 def _waits(table: Sequence[Stats], *, streaming: bool) -> list[float]:
-    """Never measured: -1 while nobody tries it; else behind all others, those with the fewest questions first."""
+    """Scores by wait. Without figures: -1 if no call is under way, else after all others, the fewest calls first."""
     waits = [s.wait(streaming=streaming) for s in table]
     soonest = min((w for w in waits if w is not None), default=0.0)
     known = [
@@ -106,7 +106,7 @@ def _ranged(table: Sequence[Stats]) -> list[float]:
 
 
 def _share(value: float, values: Sequence[float]) -> float:
-    """0 for the least, 1 for the most."""
+    """The position of `value` between the least (0) and the greatest (1) of `values`."""
     low, high = min(values), max(values)
     return (value - low) / (high - low) if high > low else 0.0
 
@@ -134,12 +134,12 @@ def _ratios(table: Sequence[Stats], *, streaming: bool, tokens: int) -> list[flo
 
 
 def _more(value: float, than: float) -> float:
-    """By how much `value` is more, as a share of `than`; nothing is measured against nothing."""
+    """The relative excess of `value` over `than`; 0 if `than` is 0."""
     return value / than - 1 if than > 0 else 0.0
 
 
 def _prices(table: Sequence[Stats]) -> list[float]:
-    """An unknown price counts as the highest that is known: never as nothing."""
+    """The prices of the table; an unknown one counts as the highest known."""
     highest = max((s.price for s in table if s.price is not None), default=0.0)
     return [highest if s.price is None else s.price for s in table]
 
@@ -153,11 +153,11 @@ def candidates(
     streaming: bool = False,
     tokens: int = 0,
 ) -> Iterator[Choice]:
-    """The members in the order in which they are to be asked, without those to `skip`; `stats` by alias.
+    """Yield the members in the order in which to call them, without those to `skip`; `stats` by alias.
 
-    `chance` draws from 0 to 1. Members with an open circuit come last. Whoever is not left is no yardstick for the
-    others: beside one that is very fast and sends us away, one that is fast would look as slow as the slowest. A
-    question explores once.
+    `chance` draws from 0 to 1. Members with an open circuit come last. Each choice is scored among the remaining
+    members only: a very fast member that was skipped would make all others look slow. At most the first choice of a
+    request is random.
     """
     if pool.policy not in SCORED:
         order = _drawn(pool.members, chance) if pool.policy == "weighted" else _in_order(pool.members)
@@ -175,7 +175,7 @@ def candidates(
 
 
 def _as_good_as_the_best(table: Sequence[Stats]) -> Sequence[Stats]:
-    """What was never measured looks like the best of these: else it would hardly ever be asked."""
+    """Give members without figures the best throughput and latency of the others, so that they get calls."""
     measured = [s for s in table if s.measured]
     if not measured:
         return table
@@ -196,7 +196,7 @@ def _best(
     streaming: bool,
     tokens: int,
 ) -> Choice:
-    """The member with the lowest score, or now and then one at random."""
+    """The member with the lowest score, or with probability EXPLORE a random one."""
     marks = scores(table, policy, streaming=streaming, tokens=tokens)
     order = sorted(range(len(table)), key=marks.__getitem__)
     explored = EXPLORE if chance() < EXPLORE else None

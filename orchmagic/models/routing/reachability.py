@@ -1,4 +1,4 @@
-"""Whether an endpoint can be reached: asks for its list of models (GET /models), which costs nothing anywhere."""
+"""Checks whether an endpoint can be reached, with GET /models, which is free everywhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFUSED = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """Whether an endpoint answered, in how many `seconds` (None: it did not); `note` is for a person."""
+    """Whether an endpoint answered, after how many `seconds` (None = no answer); `note` is shown to the user."""
 
     reachable: bool
     note: str
@@ -31,7 +31,7 @@ class Reachability:
 
 
 async def check(deployment: Deployment, environ: Mapping[str, str], timeout: float = TIMEOUT) -> Reachability:  # noqa: ASYNC109 - a setting of the check, as of a call
-    """Ask the endpoint for its models; nothing is generated, so nothing is billed. `timeout` in seconds."""
+    """Request the list of the endpoint's models; nothing is generated or billed. `timeout` in seconds."""
     if deployment.provider != "openai":
         return Reachability(reachable=True, note="here")
     url = deployment.base_url or base(environ)
@@ -42,7 +42,7 @@ async def check(deployment: Deployment, environ: Mapping[str, str], timeout: flo
     key_env = deployment.key_env or KEY_ENV
     try:
         key = environ.get(key_env)
-    except SettingsError:  # a keyring that cannot be read: shown in the column of the key
+    except SettingsError:  # the keyring cannot be read; the key column shows it
         return Reachability(reachable=False, note="not asked")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     began = time.perf_counter()
@@ -60,7 +60,7 @@ async def check(deployment: Deployment, environ: Mapping[str, str], timeout: flo
 
 
 def _problem(response: Response, key_env: str) -> str:
-    """Why this is no list of models, "" if it is one: it may be a wrong path, or the server of somebody else."""
+    """Why the response is not a list of models (wrong path, another server); "" if it is one."""
     if response.status_code in _REFUSED:
         return f"{key_env} was refused ({response.status_code})"
     if not response.is_success:

@@ -1,4 +1,4 @@
-"""The table of `%orch models`: every deployment with its price, key, reachability and figures; and what is missing."""
+"""The table of `%orch models`: every deployment with price, key, reachability and statistics; and advice on aliases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNREADABLE = "cannot be read"  # a key in a keyring that is locked, say
 
 @dataclass(frozen=True, slots=True)
 class AliasAdvice:
-    """What to write for an alias that cannot be used now, or could be used better; `key_unset`: it needs a key."""
+    """What to write for an alias that cannot be used, or lacks a fallback; `key_unset`: its key is not set."""
 
     alias: str
     write: str
@@ -30,7 +30,7 @@ class AliasAdvice:
 
 
 def deployments(settings: Settings, environ: Mapping[str, str]) -> list[Deployment]:
-    """The deployments of all aliases; a pool is listed by its members."""
+    """The deployments of all aliases, including all members of pools."""
     return [
         member
         for deployment in aliases.resolvable(settings, environ)
@@ -44,7 +44,7 @@ def _members(name: str, settings: Settings, environ: Mapping[str, str]) -> tuple
 
 
 def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdvice]:
-    """What the settings' own aliases lack: a key that is not set, or an entry that is wrong."""
+    """Advice for aliases in the settings whose key is not set or whose entry is invalid."""
     for name in settings.models:
         try:
             members = _members(name, settings, environ)
@@ -57,12 +57,12 @@ def missing(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdv
 
 
 def unusable_aliases(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdvice]:
-    """What the table cannot show of the settings' own aliases: wrong entries, and keys that cannot be looked up."""
+    """Advice for aliases in the settings that the table cannot show: invalid entries and unreadable keys."""
     return (advice for advice in missing(settings, environ) if not advice.key_unset)
 
 
 def without_fallback(settings: Settings, environ: Mapping[str, str]) -> Iterator[AliasAdvice]:
-    """The default model and the settings' own that have neither a fallback nor a second deployment."""
+    """Advice for the default model and those in the settings with neither a fallback nor a second deployment."""
     for name in dict.fromkeys((settings.model, *settings.models)):
         with suppress(SettingsError):  # listed by `missing`
             if write := alias_advice.no_fallback(name, settings.fallback, settings, environ):
@@ -72,7 +72,7 @@ def without_fallback(settings: Settings, environ: Mapping[str, str]) -> Iterator
 async def rows(
     settings: Settings, environ: Mapping[str, str], health: Health, *, ask: bool = True
 ) -> list[tuple[str, ...]]:
-    """The table, its header first; without `ask` nothing is sent."""
+    """The rows of the table, the header first; without `ask` no endpoint is called."""
     known = deployments(settings, environ)
     unasked = [Reachability(reachable=True, note="-")] * len(known)
     checks = await asyncio.gather(*(reachability.check(d, environ) for d in known)) if ask else unasked

@@ -1,1 +1,1 @@
-"""Answers written beforehand, for tests and examples."""
+"""Scripted models: prepared answers for tests and examples."""

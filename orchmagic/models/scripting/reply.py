@@ -1,4 +1,4 @@
-"""Reply: one answer of a script, and the `chat.completion` that an endpoint would send for it."""
+"""Reply, one answer of a script, and its conversion to the `chat.completion` that an endpoint would send."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Body: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. `text` None is the smallest that fits; anything but a string is written as JSON.
+    """One answer of a script. `text` None = the smallest answer that fits; any value but a string is written as JSON.
 
     `tool_calls` are ToolCalls or (name, arguments) pairs. `latency` and `retry_after` in seconds. `usage` None is
-    estimated at four bytes a token. `logprobs` are (token, logprob) pairs; None is certainty, if they are asked.
-    `fault` is what goes wrong: an HTTP status, "quota", "timeout" (no answer ever), "reset" (cut in mid-answer),
+    estimated at four bytes per token. `logprobs` are (token, logprob) pairs; None = 0.0 for each, if requested.
+    `fault` is the simulated failure: an HTTP status, "quota", "timeout" (no answer ever), "reset" (cut in mid-answer),
     "garbled" (a page instead of JSON), "refusal", "empty", "truncated", "broken_json", "wrong_enum" ...
     """
 
@@ -52,12 +52,12 @@ class Reply:
 
 
 def completion(reply: Reply, body: Body, number: int) -> dict[str, Any]:
-    """The answer as a `chat.completion`, as an endpoint would send it."""
+    """Convert the answer to a `chat.completion` for the request `body`."""
     calls = _calls(reply, number)
     text, reason = _content(reply, body, calls)
     usage = reply.usage or estimate(body, text + "".join(call.name + call.arguments for call in calls))
     limit = body.get("max_tokens") or body.get("max_completion_tokens")
-    if reply.usage is None and limit and usage.output > limit:  # an endpoint stops there too
+    if reply.usage is None and limit and usage.output > limit:  # cut at max_tokens, as an endpoint does
         text, reason = text.encode()[: 4 * limit].decode("utf-8", "ignore"), "length"
         usage = replace(usage, output=limit)
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
@@ -82,7 +82,7 @@ def completion(reply: Reply, body: Body, number: int) -> dict[str, Any]:
 
 
 def _content(reply: Reply, body: Body, calls: Sequence[ToolCall]) -> tuple[str, str]:
-    """The text and the finish_reason, spoiled as the fault says."""
+    """(text, finish_reason), changed by the fault."""
     text = "" if calls and reply.text is None else _text(reply, body)
     match reply.fault:
         case "refusal":
@@ -93,7 +93,7 @@ def _content(reply: Reply, body: Body, calls: Sequence[ToolCall]) -> tuple[str, 
             return "", "stop"
         case "truncated":
             return text[: len(text) // 2], "length"
-        case "broken_json":  # a missing end and no quotes: what small models do, and what can be mended
+        case "broken_json":  # a missing end: an error of small models that can be repaired
             return text.rstrip("} \n"), "stop"
     return text, "tool_calls" if calls else "stop"
 
@@ -173,7 +173,7 @@ _DETAILS: Mapping[str, tuple[int, str, str]] = {
 
 
 def http_error(reply: Reply) -> tuple[int, dict[str, Any], str | None] | None:
-    """Status, `error` object and Retry-After header of a fault that is an HTTP error; None for all others."""
+    """(status, `error` object, Retry-After header) of a fault that is an HTTP error; None for other faults."""
     if reply.fault is None or reply.fault not in _DETAILS:
         return None
     status, message, code = _DETAILS[reply.fault]
@@ -182,5 +182,5 @@ def http_error(reply: Reply) -> tuple[int, dict[str, Any], str | None] | None:
 
 
 def pieces(text: str) -> list[str]:
-    """A text as it is streamed: word by word."""
+    """Split a text into the pieces that are streamed, one per word."""
     return re.findall(r"\s*\S+|\s+", text)

@@ -1,12 +1,12 @@
-"""Script: answers written beforehand, for tests, examples and a first look without a key. Nothing is random.
+"""Script: prepared answers for tests, examples and a first try without a key. Nothing is random.
 
     Script(["first", {"label": "low"}, Reply(fault="429", retry_after=2)])     in order
-    Script({r"refund": "billing", r"tool: .*": Reply("done")})                 by rule: the first that is found
+    Script({r"refund": "billing", r"tool: .*": Reply("done")})                 by rule: the first that matches
     Script(lambda body: Reply(...) or None)                                    by your own function
     Script()                                                                   the smallest answer that fits
 
-Past the end of the list, or when no rule fits, a question with a schema gets the smallest instance of it, any
-other "scripted". The same script answers inside the process (provider "scripted") and over HTTP (`serve`).
+After the end of the list, or if no rule matches, a request with a schema gets the smallest instance of it, any other
+gets "scripted". A script answers inside the process (provider "scripted") and over HTTP (`serve`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any, TypeAlias
 from orchmagic.core.portable import message_text
 from orchmagic.models.scripting.reply import Body, Reply
 
-Answer: TypeAlias = Any  # a Reply, or what its `text` may be
+Answer: TypeAlias = Any  # a Reply, or a value for its `text`
 Source: TypeAlias = Iterable[Answer] | Mapping[str, Answer] | Callable[[Body], Answer] | str | Reply
 
 
 class Script:
-    """Answers by order, rule or function. `requests` holds every body that was asked, oldest first.
+    """Answers by order, rule or function. `requests` has the bodies of all requests, oldest first.
 
-    A rule is a regular expression, searched in "model: ..." and "role: text" lines of the conversation (so
-    `^tool: ` finds a tool's result, `^model: large$` a model); its answer may be a list, used up in order, the
-    last one stays. Safe to ask from several threads.
+    A rule is a regular expression, searched in the "model: ..." and "role: text" lines of the conversation (so
+    `^tool: ` matches a tool's result, `^model: large$` a model). Its answer may be a list, used in order; the last one
+    is repeated. Safe to use from several threads.
     """
 
     def __init__(self, replies: Source = ()) -> None:
@@ -67,6 +67,6 @@ def _by_rule(rules: Sequence[tuple[re.Pattern[str], list[Answer]]], text: str) -
 
 
 def conversation(body: Body) -> str:
-    """What rules are searched in: `model: name`, then `role: text` for each message."""
+    """The text in which rules are searched: `model: name`, then `role: text` for each message."""
     lines = [f"{message.get('role')}: {message_text(message)}" for message in body.get("messages", ())]
     return "\n".join([f"model: {body.get('model')}", *lines])

@@ -1,11 +1,11 @@
-"""A Script behind HTTP on 127.0.0.1, in the OpenAI protocol: for exported modules, other programs and benchmarks.
+"""Serves a Script over HTTP on 127.0.0.1 in the OpenAI protocol, for exported modules, other programs and benchmarks.
 
     with serve(Script([...])) as server:
         AsyncOpenAI(base_url=server.base_url, api_key="any")
         server.requests
 
-It runs on an event loop in a thread of its own, so it is safe to use from async code. Faults are real ones: HTTP
-errors, a connection reset in the middle of an answer, a request that never ends.
+It runs on its own event loop in a thread, so it can be used from async code. Faults are real: HTTP errors, a connection
+reset in the middle of an answer, a request that never ends.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from orchmagic.models.scripting.reply import Reply, completion, http_error, piec
 from orchmagic.models.scripting.script import Script, Source
 
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
-_LARGEST = 64 * 1024 * 1024  # bytes of a body: far more than any request here
+_LARGEST = 64 * 1024 * 1024  # bytes of a request body
 
 
 class ScriptedServer:
-    """A running server. `base_url` ends in /v1; `requests` are the bodies that were asked, oldest first."""
+    """A running server. `base_url` ends in /v1; `requests` are the bodies of all requests, oldest first."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -61,10 +61,10 @@ class ScriptedServer:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away
         except asyncio.CancelledError:
-            writer.transport.abort()  # the server stops: not even what is written needs to arrive
+            writer.transport.abort()  # the server stops: drop data not sent yet
         finally:
             writer.close()
-            with suppress(ConnectionError, asyncio.CancelledError):  # it is at its end in any case
+            with suppress(ConnectionError, asyncio.CancelledError):  # it is closed in any case
                 await writer.wait_closed()
             self._connections.discard(task)
 
@@ -87,7 +87,7 @@ class ScriptedServer:
     async def _reply(self, data: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             reply, number = self.script.take(data)
-        except Exception as error:  # noqa: BLE001 - a script's own function: its error is shown to who asked
+        except Exception as error:  # noqa: BLE001 - the script's function may raise anything; the client sees it
             return await _send(writer, 500, _error(f"the script failed: {type(error).__name__}: {error}"))
         await asyncio.sleep(reply.latency)
         failed = http_error(reply)
@@ -95,7 +95,7 @@ class ScriptedServer:
             status, detail, wait = failed
             return await _send(writer, status, {"error": detail}, {"Retry-After": wait} if wait else {})
         if reply.fault == "timeout":
-            await reader.read()  # until the other side gives up
+            await reader.read()  # until the client closes the connection
             raise ConnectionResetError
         if reply.fault == "garbled":
             return await _write(writer, 200, b"<html><body>Welcome</body></html>", {"Content-Type": "text/html"})
@@ -131,11 +131,11 @@ def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, None], st
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(serving)
     finally:
-        started.set()  # also when it never started: who waits must not wait for ever
+        started.set()  # also if the start failed, else `serve` would wait for ever
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, str, bytes] | None:
-    """Method, path and body of the next request; None when the connection ends."""
+    """(method, path, body) of the next request; None if the connection ends or the request is too large."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -171,7 +171,7 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 async def _stream(writer: asyncio.StreamWriter, reply: Reply, chunks: list[dict[str, Any]]) -> None:
-    """Server-sent events in HTTP chunks."""
+    """Send the chunks as server-sent events."""
     writer.write(_head(200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"}))
     for chunk in chunks[: len(chunks) // 2] if reply.fault == "reset" else chunks:
         writer.write(_event(json.dumps(chunk)))
@@ -188,7 +188,7 @@ def _event(data: str) -> bytes:
 
 
 async def _cut(writer: asyncio.StreamWriter, last: bytes) -> None:
-    """Break the connection with a reset (not an orderly end), after what was written has left."""
+    """Send `last`, then end the connection with a TCP reset."""
     writer.write(last)
     await writer.drain()
     connection = writer.get_extra_info("socket")
@@ -198,7 +198,7 @@ async def _cut(writer: asyncio.StreamWriter, last: bytes) -> None:
 
 
 def _chunks(answer: Mapping[str, Any], *, with_usage: bool) -> Iterator[dict[str, Any]]:
-    """The pieces in which an endpoint streams `answer`: role, words, tool calls, the end, usage."""
+    """The chunks in which an endpoint streams `answer`: role, words, tool calls, the end, usage."""
     shared = {**{key: answer[key] for key in ("id", "created", "model")}, "object": "chat.completion.chunk"}
     choice = answer["choices"][0]
     message = choice["message"]

@@ -1,9 +1,9 @@
-"""The semantic cache: an answer that was given to the same question in other words.
+"""The semantic cache: serves the stored answer to the same question in other words.
 
     exact miss ─▶ embed ─▶ nearest ─▶ text guards ─▶ threshold ─▶ verifier (may only veto) ─▶ hit, or an audit of it
 
-Cosine never decides alone. Only the variable parts of a prompt are compared; all else must be equal (`Scope`).
-Every hit is kept with the text it matched and its score, so that a person can look, and call it wrong.
+Cosine similarity never decides alone. Only the variable parts of a prompt are compared; all else must be equal
+(`scope`). Every hit is stored with the matched text and the score, so that a person can review it and mark it as wrong.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ComparedQuestion:
-    """What is compared: `scope` hashes all that must be equal, `texts` are the parts that may be worded otherwise."""
+    """A question: `scope` is a hash of all that must be equal, `texts` are the parts that may differ in words."""
 
     scope: str
     texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
-        """The texts, for people."""
+        """The texts, for display."""
         return " | ".join(self.texts.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A question that was answered; the answer is in the exact cache under `key`. Times are seconds since the epoch."""
+    """An answered question; the answer is in the exact cache under `key`. `stored` in seconds since the epoch."""
 
     number: int
     question: ComparedQuestion
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An entry that is near enough to be looked at; `difference` says what keeps it apart, "" when nothing does."""
+    """An entry near a question: `score` is their cosine, `difference` why it does not match, "" = no difference."""
 
     entry: Entry
     score: float
@@ -46,7 +46,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A hit as it was served; `right` is None until an audit or a person said so."""
+    """A hit that was served. `at` in seconds since the epoch, `saved` in US dollars; `right` None = not reviewed."""
 
     number: int
     asked: str

@@ -1,6 +1,6 @@
-"""Whether two answers say the same, for audits: strict on data, by guards and cosine on prose.
+"""Decides whether two answers agree, for audits: data must be equal, prose is compared by text features and cosine.
 
-A model that is asked twice words its answers differently, so on prose this is an estimate, and rather too strict.
+A model words its answers differently each time, so for prose this is an estimate, and rather too strict.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from orchmagic.models.types import ModelResponse
 
 Similarity = Callable[[str, str], float]
 
-_PROSE = 0.85  # cosine of two answers
+_PROSE = 0.85  # least cosine of two answers that agree
 
 
 def agree(one: ModelResponse, other: ModelResponse, similarity: Similarity) -> bool:
-    """Same data; prose with the same numbers and negations, and near enough by `similarity` (a cosine)."""
+    """Whether data is equal, and prose has equal numbers and negations and a high `similarity` (a cosine)."""
     return _same(_read(one.text), _read(other.text), similarity)
 
 

@@ -1,8 +1,8 @@
-"""Why two texts that look alike do not ask the same; nothing when they do, as far as words can tell.
+"""Finds a difference in meaning between two similar texts, by their words.
 
-Everything must be explained: a word that the other text does not have, in whatever place, keeps the two apart,
-unless words.toml says that it changes nothing. So a swapped name, animal, unit or adjective needs no rule of its own.
-Texts that were written independently have many such words without a difference: there only names and opposites count.
+A word that the other text lacks is a difference, wherever it stands, unless words.toml says that it changes nothing.
+So a swapped name, animal, unit or adjective needs no rule of its own. Texts that were written independently have many
+such words without a difference in meaning; there only names and opposites count.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections import Counter
 
 from orchmagic.models.semantic.text_features import TextFeatures, read, words
 
-_TYPO = 5  # letters; in a shorter word one letter makes another word
-_REPHRASED = 4  # words of content; the meaning of a shorter text can be turned round by a word or two
-_UNSHARED = 3  # words that the other text does not have: with fewer it is the other with words exchanged, as traps are
-_SHARED = 0.7  # of the shorter text's words: as above
+_TYPO = 5  # letters; in a shorter word one other letter makes another word
+_REPHRASED = 4  # content words; one or two words can reverse the meaning of a shorter text
+_UNSHARED = 3  # words that the other text lacks; with fewer it is the same text with a few words replaced
+_SHARED = 0.7  # share of the shorter text's words; with more shared words as above
 _NEGATING_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")
 
 
 def difference(one: str, other: str) -> str:
-    """What keeps the two texts apart, for people ("number: 15 or 50"); "" when nothing does."""
+    """The first difference of two texts, for display ("number: 15 or 50"); "" if there is none."""
     a, b = read(one), read(other)
     return (
         _counts("negation", Counter({"not": a.negations}), Counter({"not": b.negations}))
@@ -45,7 +45,7 @@ def _counts(what: str, one: Counter[str], other: Counter[str]) -> str:
 
 
 def _persons(a: TextFeatures, b: TextFeatures) -> str:
-    """How one does a thing is asked with "I" or "you"; whether or why somebody does it is not."""
+    """A difference of person; "how do I" and "how do you" ask the same, other questions do not."""
     if a.asks == "how" or len(a.persons) != 1 or len(b.persons) != 1 or a.persons == b.persons:
         return ""
     return "person: I or you"
@@ -67,7 +67,7 @@ def _content(a: TextFeatures, b: TextFeatures) -> str:
 
 
 def _rephrased(a: TextFeatures, b: TextFeatures, shared: int) -> bool:
-    """Whether the two were written independently, as far as can be seen: `shared` words of content are in both."""
+    """Whether the two seem to be written independently: both are long, and `shared` content words are few."""
     shorter = min(len(a.content), len(b.content))
     return shorter >= _REPHRASED and shared <= _SHARED * shorter
 
@@ -90,7 +90,7 @@ def _negates(word: str, other: str) -> bool:
 
 
 def _typos(left: list[str], right: list[str], names: frozenset[str]) -> dict[str, str]:
-    """Misspelt words with what was meant: one of the two is not in the vocabulary."""
+    """Pairs of words that differ by a typo: one of the two is not in the vocabulary."""
     typos: dict[str, str] = {}
     for word in left:
         for other in right:
@@ -101,7 +101,7 @@ def _typos(left: list[str], right: list[str], names: frozenset[str]) -> dict[str
 
 
 def _misspelt(one: str, other: str) -> bool:
-    from orchmagic.models.embedders._wordpiece import vocabulary  # noqa: PLC0415 - 30,000 words, read when they are needed
+    from orchmagic.models.embedders._wordpiece import vocabulary  # noqa: PLC0415 - 30,000 words, read at first use
 
     if min(len(one), len(other)) < _TYPO or one[0] != other[0]:
         return False
@@ -111,7 +111,7 @@ def _misspelt(one: str, other: str) -> bool:
 
 
 def _one_slip(one: str, other: str) -> bool:
-    """One letter more, less or other, or two neighbours exchanged."""
+    """Whether they differ by one letter added, missing or replaced, or by two neighbouring letters swapped."""
     if len(one) > len(other):
         one, other = other, one
     at = next((i for i, c in enumerate(one) if c != other[i]), len(one))

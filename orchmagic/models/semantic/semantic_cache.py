@@ -1,4 +1,4 @@
-"""The questions that were answered, searched by meaning: embedder, index, guards and store put together."""
+"""Searches the answered questions by meaning, with embedder, vector index, text comparison and store."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-_COMPARED = 8  # entries, the nearest first, whose words are compared
-_GROWTH = 1.01  # times as many labels, before the threshold is learned again
-_FEWEST_WORDS = 3  # a shorter text is a name or a code: it must be equal
+_COMPARED = 8  # nearest entries whose words are compared
+_GROWTH = 1.01  # growth of the number of labels until the threshold is learned again
+_FEWEST_WORDS = 3  # a shorter text is a name or a code, and must be equal
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQuestion:
-    """A question with its vector: those of its texts one after another, of length 1 together."""
+    """A question with its vector: the concatenated vectors of its texts, scaled to length 1."""
 
     question: ComparedQuestion
     vector: NDArray[float32]
 
 
 class SemanticCache:
-    """Opened at the first use. `create` makes the embedder, and is not called before something is compared.
+    """The cache of one user, opened at the first use. `create` makes the embedder at the first comparison.
 
-    All methods are safe to call from several threads; none is quick enough for an event loop (10 ms).
+    All methods are safe to call from several threads; they are too slow for an event loop (10 ms).
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class SemanticCache:
 
     @property
     def embedder(self) -> Embedder:
-        """The one embedder, loaded at its first use (half a second)."""
+        """The embedder, loaded at its first use (half a second)."""
         with self._lock:
             if self._embedder is None:
                 self._embedder = self._create()
             return self._embedder
 
     def embed(self, parts: Mapping[str, str], scope: Callable[[Mapping[str, str]], str]) -> EmbeddedQuestion | None:
-        """The question to compare; `scope` hashes all that must be equal, given the parts that are not compared.
+        """Embed the parts of a question that can be compared; `scope` hashes the other parts, which must be equal.
 
-        None when no part can be compared: too short, too long, not English, or data.
+        None if no part can be compared: too short, too long, not English, or data.
         """
         vectors: dict[str, Any] = {}
         for name in sorted(parts):
@@ -84,7 +84,7 @@ class SemanticCache:
         return EmbeddedQuestion(ComparedQuestion(named, {name: parts[name] for name in vectors}), joined)
 
     def nearest(self, embedded: EmbeddedQuestion) -> Match | None:
-        """The best entry without a difference, else the nearest one with its difference; None below the floor."""
+        """The nearest entry without a difference, else the nearest one with its difference; None below the floor."""
         with self._lock:
             index = self._index(embedded.question.scope, len(embedded.vector))
             first = None
@@ -96,51 +96,51 @@ class SemanticCache:
         return first
 
     def add(self, embedded: EmbeddedQuestion, key: str, now: float) -> None:
-        """Add a question whose answer the exact cache has under `key`; `now` in seconds since the epoch."""
+        """Add a question; its answer is in the exact cache under `key`. `now` in seconds since the epoch."""
         self.store.add(embedded.question, key, embedded.vector, now)
 
     def threshold(self) -> float | None:
-        """The similarity threshold, the least cosine of a hit: fixed, or learned; None while nothing may be served."""
+        """The least cosine of a hit, fixed or learned; None if nothing may be served yet."""
         if self.policy.bound is None:
             return self.policy.threshold
         with self._lock:
             count, right = self.store.counted()
             (count_then, right_then), threshold = self._learned or ((0, 0), None)
-            # an error counts at once, agreement when there is a little more of it
+            # learn again after each error, but only after 1 % more labels without one
             if count - right != count_then - right_then or count < count_then or count > count_then * _GROWTH:
                 threshold = learned(self.store.labels(), self.policy.bound, self.policy.floor)
                 self._learned = ((count, right), threshold)
             return threshold
 
     def forget(self, number: int) -> bool:
-        """Remove an entry; whether there was one."""
+        """Remove an entry; whether it existed."""
         with self._lock:
             for index, _ in self._indexes.values():
                 index.remove(number)
             return self.store.remove(number)
 
     def used(self) -> bool:
-        """Whether there is anything in it: looking must not make a file."""
+        """Whether the store exists, so that a look-up does not create its file."""
         return self.store.path is None or self.store.path.exists()
 
     def clear(self) -> int:
-        """Forget every question; how many there were. What was learned about errors stays."""
+        """Remove all questions; returns their number. The labels for the threshold stay."""
         with self._lock:
             self._indexes.clear()
             return self.store.clear() if self.used() else 0
 
     def close(self) -> None:
-        """Close the file and let the vectors go; a later use opens again."""
+        """Close the file and free the vectors; a later use opens it again."""
         with self._lock:
             self._indexes.clear()
             self.store.close()
 
     def _index(self, scope: str, size: int) -> Index:
-        """The vectors of a scope, with what other kernels have added since."""
+        """The vectors of a scope, updated with entries that other kernels have added."""
         import numpy as np  # noqa: PLC0415 - an extra
 
         self.store.database.ready()
-        if self.store.database.opened != self._opened:  # another file may have other numbers
+        if self.store.database.opened != self._opened:  # a new file has other entry numbers
             self._indexes.clear()
             self._opened = self.store.database.opened
         index, last = self._indexes.get(scope, (None, 0))
@@ -165,13 +165,13 @@ class SemanticCache:
         return Match(entry, score, next(differences, "") or self._denied(embedded, number, mean))
 
     def _least(self, embedded: EmbeddedQuestion, vector: NDArray[float32]) -> float:
-        """The cosine of the two texts that are least alike, when there are several."""
+        """The least cosine among the pairs of texts."""
         parts = len(embedded.question.texts)
         both = embedded.vector.reshape(parts, -1) * vector.reshape(parts, -1)
         return float(both.sum(axis=1).min()) * parts
 
     def _denied(self, embedded: EmbeddedQuestion, number: int, mean: float) -> str:
-        """A difference if the question is nearer to one that the entry does not answer than to the one it does."""
+        """A difference if the question is nearer to one of the entry's negatives than to the entry's own question."""
         import numpy as np  # noqa: PLC0415 - an extra
 
         for packed in self.store.negatives(number):
@@ -181,12 +181,12 @@ class SemanticCache:
 
 
 def opened(folder: Path, policy: SemanticCacheConfig, embedder: str = "minilm") -> SemanticCache:
-    """The semantic cache of one user, in `folder/semantic.sqlite`; nothing is loaded or made before it is used."""
+    """Make the semantic cache in `folder/semantic.sqlite`; nothing is loaded or created before its first use."""
     return SemanticCache(SemanticStore(folder / "semantic.sqlite"), lambda: EMBEDDERS.get(embedder).create(), policy)
 
 
 def comparable(text: str) -> bool:
-    """Whether the text is a few words of English or more; data and codes must be equal."""
+    """Whether the text is English prose of three words or more; other texts must be equal."""
     return (
         len(re.findall(r"[^\W\d_]+", text)) >= _FEWEST_WORDS
         and text.lstrip()[:1] not in {"{", "[", "<"}

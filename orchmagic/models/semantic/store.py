@@ -1,7 +1,7 @@
-"""What the semantic cache knows, in one SQLite file for all kernels of this user: entries, hits, labels, negatives.
+"""Stores entries, hits, labels and negatives of the semantic cache in one SQLite file for all kernels of this user.
 
-Answers are not here: an entry names the key under which the exact cache has it, and goes when that one is gone.
-A damaged file is put aside, with a CacheWarning, and a new one begun.
+Answers are not stored here: an entry has the key of its answer in the exact cache, and is removed if that is gone.
+A damaged file is moved away with a CacheWarning, and a new one is created.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ CREATE TABLE verdicts(entry INTEGER, asked TEXT, verifier TEXT, same INTEGER, PR
 
 
 class SemanticStore:
-    """Rows as Python values; `path` None keeps everything in memory.
+    """Reads and writes the rows as Python values; `path` None keeps everything in memory.
 
-    Every method may raise sqlite3.Error or OSError: who asks decides what a broken disk costs.
+    Every method may raise sqlite3.Error or OSError; callers handle a broken disk.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -44,7 +44,7 @@ class SemanticStore:
         self._run = self.database.run
 
     def add(self, question: ComparedQuestion, key: str, vector: NDArray[float32], now: float) -> int:
-        """Keep a question that was answered; the same texts again name the newer answer. Its number."""
+        """Add an answered question, or replace the key of one with the same texts; returns the entry's number."""
         texts = _text(question)
         self._run(
             "INSERT INTO entries(scope, texts, vector, key, stored) VALUES (?, ?, ?, ?, ?) "
@@ -54,12 +54,12 @@ class SemanticStore:
         return int(self._run("SELECT number FROM entries WHERE scope = ? AND texts = ?", question.scope, texts)[0][0])
 
     def after(self, scope: str, number: int) -> list[tuple[int, bytes]]:
-        """Entries of a scope that are newer than `number`, with their vectors as half-precision numbers."""
+        """(number, float16 vector as bytes) of the entries of a scope after `number`."""
         sql = "SELECT number, vector FROM entries WHERE scope = ? AND number > ? ORDER BY number"
         return [(int(n), bytes(v)) for n, v in self._run(sql, scope, number)]
 
     def entry(self, number: int) -> Entry | None:
-        """One entry; None when it is gone."""
+        """Return one entry; None if it does not exist."""
         rows = self._run("SELECT scope, texts, key, stored FROM entries WHERE number = ?", number)
         if not rows:
             return None
@@ -67,12 +67,12 @@ class SemanticStore:
         return Entry(number, ComparedQuestion(scope, json.loads(texts)), key, stored)
 
     def entries(self, most: int = 50) -> list[Entry]:
-        """The newest entries."""
+        """The newest entries, at most `most`."""
         rows = self._run("SELECT number FROM entries ORDER BY number DESC LIMIT ?", most)
         return [e for (n,) in rows if (e := self.entry(n)) is not None]
 
     def remove(self, number: int) -> bool:
-        """Forget an entry and what refers to it; whether there was one."""
+        """Remove an entry with its negatives and verdicts; whether it existed."""
         with self.database.exclusive() as do:
             gone = do("DELETE FROM entries WHERE number = ?", number).rowcount
             for table in ("negatives", "verdicts"):
@@ -80,17 +80,17 @@ class SemanticStore:
         return bool(gone)
 
     def clear(self) -> int:
-        """Forget everything but what was learned about errors; how many entries there were."""
+        """Remove everything except the labels; returns the number of entries removed."""
         with self.database.exclusive() as do:
             count = do("SELECT count(*) FROM entries").fetchone()[0]
             for table in ("entries", "hits", "negatives", "verdicts"):
                 do(f"DELETE FROM {table}")  # noqa: S608 - four names, all from above
-            do("UPDATE labels SET entry = -rowid, asked = ''")  # the score and who was right: no question
+            do("UPDATE labels SET entry = -rowid, asked = ''")  # keep the scores, without the questions
         return int(count)
 
     def hit(self, entry: Entry, asked: ComparedQuestion, vector: NDArray[float32], score: float, now: float,
             saved: float | None) -> int:  # fmt: skip  # one record
-        """Keep a hit that was served; its number."""
+        """Add a hit that was served; returns its number. `saved` in US dollars, None = unknown."""
         with self.database.exclusive() as do:
             made = do(
                 "INSERT INTO hits(entry, asked, matched, vector, score, at, saved) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -99,7 +99,7 @@ class SemanticStore:
             return int(made.lastrowid or 0)
 
     def hits(self, most: int = 20) -> list[Hit]:
-        """The newest hits."""
+        """The newest hits, at most `most`."""
         rows = self._run(
             "SELECT number, asked, matched, score, at, entry, saved, label FROM hits ORDER BY number DESC LIMIT ?", most
         )
@@ -109,7 +109,7 @@ class SemanticStore:
         ]
 
     def wrong(self, hit: int, now: float) -> bool:
-        """A person says that a hit was wrong: it is never served again, and counts as an error. Whether it exists."""
+        """Mark a hit as wrong: it is never served again, and counts as an error. Whether the hit exists."""
         with self.database.exclusive() as do:
             row = do("SELECT entry, asked, vector, score FROM hits WHERE number = ?", hit).fetchone()
             if row is None:
@@ -120,7 +120,7 @@ class SemanticStore:
         return True
 
     def label(self, entry: Entry, asked: ComparedQuestion, score: float, right: bool, source: str, now: float) -> None:
-        """What was found out about a pair; what a person said stays."""
+        """Label a pair as right or wrong; does not change a label that a person gave."""
         self._run(
             "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(entry, asked) DO UPDATE SET "
             "right = excluded.right, source = excluded.source, at = excluded.at WHERE labels.source != 'a person'",
@@ -128,41 +128,41 @@ class SemanticStore:
         )  # fmt: skip  # as above
 
     def deny(self, entry: Entry, asked: ComparedQuestion, vector: NDArray[float32], why: str) -> None:
-        """Never serve this entry to that question, nor to one that is nearer to it than to the entry."""
+        """Add a negative: the entry is not served to this question, nor to one nearer to it than to the entry."""
         self._run(
             "INSERT OR REPLACE INTO negatives VALUES (?, ?, ?, ?)", entry.number, _text(asked), _packed(vector), why
         )
 
     def negatives(self, entry: int) -> list[bytes]:
-        """The vectors of what the entry must not answer."""
+        """The float16 vectors of an entry's negatives."""
         return [bytes(v) for (v,) in self._run("SELECT vector FROM negatives WHERE entry = ?", entry)]
 
     def verdict(self, entry: Entry, asked: ComparedQuestion, verifier: str) -> bool | None:
-        """What the verifier said of this pair before."""
+        """The stored verdict of a verifier on a pair; None if there is none."""
         sql = "SELECT same FROM verdicts WHERE entry = ? AND asked = ? AND verifier = ?"
         rows = self._run(sql, entry.number, _text(asked), verifier)
         return bool(rows[0][0]) if rows else None
 
     def judged(self, entry: Entry, asked: ComparedQuestion, verifier: str, same: bool) -> None:
-        """Keep what the verifier said."""
+        """Store the verdict of a verifier on a pair."""
         self._run("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", entry.number, _text(asked), verifier, same)
 
     def labels(self) -> list[tuple[float, bool]]:
-        """(score, right) of all pairs that were looked at."""
+        """(score, right) of all labels."""
         return [(s, bool(r)) for s, r in self._run("SELECT score, right FROM labels")]
 
     def counted(self) -> tuple[int, int]:
-        """How many labels there are, and how many say right: changes whenever `labels` does."""
+        """(number of labels, number of right ones); cheaper than `labels`, to detect a change."""
         row = self._run("SELECT count(*), coalesce(sum(right), 0) FROM labels")[0]
         return int(row[0]), int(row[1])
 
     def audits(self) -> tuple[int, int]:
-        """(wrong, looked at) of the hits that were asked again at random."""
+        """(wrong, all) audited hits."""
         row = self._run("SELECT count(*) - coalesce(sum(right), 0), count(*) FROM labels WHERE source = 'audit'")[0]
         return int(row[0]), int(row[1])
 
     def totals(self) -> dict[str, Any]:
-        """`entries`, `hits`, `wrong` (said by a person), `saved` (dollars, of hits whose price is known)."""
+        """Counts of `entries`, `hits` and `wrong` hits (marked by a person), and `saved` US dollars, if known."""
         row = self._run(
             "SELECT (SELECT count(*) FROM entries), count(*), coalesce(sum(label = 0), 0), coalesce(sum(saved), 0) "
             "FROM hits"
@@ -187,5 +187,5 @@ def _shown(texts: str) -> str:
 
 
 def _packed(vector: NDArray[float32]) -> bytes:
-    """Half precision: a cosine moves by less than 0.001, and 100,000 questions take 77 MB."""
+    """Pack a vector as float16: a cosine changes by less than 0.001, and 100,000 questions take 77 MB."""
     return vector.astype("float16").tobytes()

@@ -1,4 +1,4 @@
-"""The features of a question, by word lists: how it asks, its content words, numbers, negations and scope.
+"""Extracts the features of a question by word lists: question word, content words, numbers, negations, scope.
 
 `differences.py` compares two questions by these features.
 """
@@ -16,7 +16,7 @@ from importlib.resources import files
 _NUMBER = r"\d+(?:[.,:/]\d+)*"
 _TOKEN = re.compile(rf"{_NUMBER}(?:st|nd|rd|th)?|[^\W\d_]+|[^\w\s]|_")
 _APOSTROPHES = str.maketrans("\u2019\u2018`\xb4", "''''")
-# marks that shape a sentence; any other (currency, operators, emoji, C++'s pluses) is part of what is asked
+# punctuation of sentences; other marks (currency, operators, emoji, the ++ of C++) are part of the meaning
 _SHAPING = frozenset(".,;:!?'\"()[]{}-\u2013\u2014…“”«»/_¿¡")
 _ONE = "1"  # "one" is a pronoun more often than a number
 
@@ -45,9 +45,8 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class TextFeatures:
-    """`asks`: how, why, when ..., "can", "do" for yes-no questions, "" for all else. `content`: the words that carry
-    the text, in order, singular and without -ing; `order` has numbers, negations and scope words between them too.
-    `persons`: 1 = I, 2 = you.
+    """The features of a text. `asks`: question word, "can", "should", "yes or no", or "". `content`: content words in
+    order, singular and without -ing; `order` also has numbers, negations and scope words. `persons`: 1 = I, 2 = you.
     """
 
     asks: str
@@ -64,7 +63,7 @@ class TextFeatures:
 
 @cache
 def words() -> Words:
-    """The lists, read once."""
+    """Read the word lists, once per process."""
     text = files("orchmagic.models.semantic").joinpath("words.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)
     groups = _groups(table["same"]["groups"])
@@ -85,13 +84,13 @@ def words() -> Words:
 
 
 def _groups(text: str) -> list[list[str]]:
-    """Words between bars or line ends."""
+    """Split a text into groups of words, separated by bars or line ends."""
     return [group.split() for line in text.splitlines() for group in line.split("|") if group.split()]
 
 
 @lru_cache(maxsize=4096)
 def read(text: str) -> TextFeatures:
-    """The features of one text."""
+    """Extract the features of one text."""
     known = words()
     plain = _plain(text)
     tokens = _TOKEN.findall(plain)
@@ -112,7 +111,7 @@ def read(text: str) -> TextFeatures:
 
 
 def english(text: str) -> bool:
-    """Whether the text is English; the word lists say nothing of other languages."""
+    """Whether the text is English, since the word lists cover no other language."""
     known = words()
     spoken = re.findall(r"[^\W\d_]+", text.casefold())
     accented = sum(not w.isascii() for w in spoken)
@@ -129,7 +128,7 @@ def _plain(text: str) -> str:
     """Lower case, contractions written out, fixed phrases in their shorter form."""
     known = words()
     plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES)
-    plain = re.sub(r"\bUS\b", "USA", plain).lower()  # else it is the pronoun
+    plain = re.sub(r"\bUS\b", "USA", plain).lower()  # the country, not the pronoun
     plain = re.sub(r"\b(what|who|how|where|when|why|it|that|there|he|she)'?s\b", r"\1 is", plain)
     plain = re.sub(r"\bcan't\b", "can not", plain)
     plain = re.sub(r"\bwon't\b", "will not", plain)
@@ -142,7 +141,7 @@ def _plain(text: str) -> str:
 
 
 def _joined(tokens: list[str], known: Words) -> list[str]:
-    """`capital of France` in the order of `France's capital`: the two say the same."""
+    """Reorder `capital of France` like `France's capital`, which means the same."""
     tokens = list(tokens)
     at = 1
     while at < len(tokens) - 1:
@@ -156,7 +155,7 @@ def _joined(tokens: list[str], known: Words) -> list[str]:
 
 
 def _paired(tokens: list[str], known: Words) -> list[str]:
-    """`nurse or doctor` in the order of `doctor or nurse`: single words beside `and` and `or` are sorted."""
+    """Sort single words around `and` and `or`, so that `nurse or doctor` equals `doctor or nurse`."""
     tokens = list(tokens)
     for at in range(1, len(tokens) - 1):
         after = at + 1 + (tokens[at + 1] in _ARTICLES)
@@ -189,7 +188,7 @@ def _order_word(token: str, known: Words) -> str:
 
 
 def _singular(word: str) -> str:
-    """Without plural -s and without -ing; -ed stays, since it tells who does and who suffers."""
+    """Remove plural -s and -ing; -ed stays, because it tells active from passive."""
     if len(word) > 4 and word.endswith("ies"):  # noqa: PLR2004 - shorter ones are words of their own: ties, lies
         return f"{word[:-3]}y"
     if len(word) > 5 and word.endswith("ing"):  # noqa: PLR2004 - as above: king, ring
@@ -198,7 +197,7 @@ def _singular(word: str) -> str:
         return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):  # noqa: PLR2004 - as above
         word = word[:-1]
-    return word.removesuffix("e") if len(word) > 4 else word  # noqa: PLR2004 - so that dance and dancing meet
+    return word.removesuffix("e") if len(word) > 4 else word  # noqa: PLR2004 - dance and dancing become equal
 
 
 def _undoubled(word: str) -> str:
@@ -212,12 +211,12 @@ def _number(token: str, known: Words) -> str:
 
 
 def _names(text: str) -> frozenset[str]:
-    """Capitalised words that begin no sentence."""
+    """Capitalised words that do not begin a sentence, in lower case."""
     return frozenset(m[1].lower() for m in re.finditer(r"(?<=[\w,;] )([A-Z]\w+)", text))
 
 
 def _asks(spoken: list[str], known: Words) -> str:
-    """The first question word says what kind of answer is wanted; without one the first verb."""
+    """The kind of question, by its first question word, or else by its first word if that is a verb."""
     for word in spoken:
         if word in known.wh:
             return "what" if word == "which" else "who" if word == "whom" else word

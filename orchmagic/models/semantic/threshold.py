@@ -1,10 +1,10 @@
-"""The learned threshold: the lowest cosine at which, by all labels so far, few enough hits are wrong.
+"""Learns the similarity threshold: the lowest cosine at which, by all labels so far, few enough hits are wrong.
 
-A label is a pair that was looked at: its score, and whether the two answers agreed. The bound is on the share of
-wrong hits among those served, and holds with 95 % confidence: thresholds are tried from the top down, each by the
-exact (Clopper-Pearson) limit of its error, and the first that fails ends the search (fixed-sequence testing, so
-trying many costs no confidence). Pairs below the threshold are all labelled, hits only in
-part: what is near the threshold counts more than it is served, which errs on the safe side.
+A label is a pair with its score, and whether its two answers agreed. The bound on the share of wrong hits holds with
+95 % confidence: candidates are tested from the top down, each by the exact (Clopper-Pearson) limit of its error rate,
+and the first that fails ends the search (fixed-sequence testing, so testing many does not lower the confidence).
+All pairs below the threshold are labelled, but only some hits, so pairs near the threshold have a larger share of
+the labels than of the hits, which errs on the safe side.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STEP = 0.005
 
 
 def learned(labels: Iterable[tuple[float, bool]], bound: float, floor: float) -> float | None:
-    """The threshold, or None while the labels do not say that any keeps the bound. `labels`: (score, right)."""
+    """The threshold, or None if the labels do not show yet that one keeps the bound. `labels`: (score, right)."""
     best_first = sorted(labels, reverse=True)
     threshold = None
     seen = wrong = 0
@@ -27,7 +27,7 @@ def learned(labels: Iterable[tuple[float, bool]], bound: float, floor: float) ->
             wrong += not best_first[seen][1]
             seen += 1
         if seen < least(bound):
-            continue  # too few to say anything: no test was made yet
+            continue  # too few labels: this is not counted as a test
         if wrong > bound * seen or _at_most(wrong, seen, bound) > 1 - CONFIDENCE:  # the limit is above the bound
             break
         threshold = candidate
@@ -35,12 +35,12 @@ def learned(labels: Iterable[tuple[float, bool]], bound: float, floor: float) ->
 
 
 def least(bound: float) -> int:
-    """How many labels without one error are needed before anything can be served: 149 for 2 %."""
+    """The number of labels, all right, that are needed before anything is served: 149 for a bound of 2 %."""
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - bound))
 
 
 def most_wrong(wrong: int, of: int) -> float:
-    """The upper 95 % limit of the error rate after `wrong` errors in `of` looks (Clopper-Pearson, one-sided)."""
+    """The upper 95 % limit of the error rate with `wrong` errors in `of` labels (Clopper-Pearson, one-sided)."""
     if of == 0 or wrong >= of:
         return 1.0
     low, high = wrong / of, 1.0
@@ -51,7 +51,7 @@ def most_wrong(wrong: int, of: int) -> float:
 
 
 def _at_most(wrong: int, of: int, rate: float) -> float:
-    """The probability of `wrong` errors or fewer."""
+    """The probability of at most `wrong` errors in `of` trials at error rate `rate` (binomial)."""
     logs = (
         math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
         + k * math.log(rate) + (of - k) * math.log1p(-rate)

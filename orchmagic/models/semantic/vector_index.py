@@ -1,8 +1,8 @@
-"""The vectors of one scope: an exact search that reads a sixth of the memory.
+"""Searches the vectors of one scope exactly, but reads only about a sixth of the memory.
 
-The vectors are turned so that the first dimensions hold most of what tells them apart (PCA of the first ones seen).
-A dot product over those, plus the lengths of both rests, is an upper bound of the cosine (Cauchy-Schwarz), so what
-cannot reach the floor is passed over without being read, and nothing is missed.
+The vectors are rotated so that their first dimensions have most of the variance (PCA of the first vectors added).
+The dot product over these, plus the product of the lengths of both rests, is an upper bound of the cosine
+(Cauchy-Schwarz). Vectors whose bound is below the floor are skipped without reading their rest; none is missed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEAD = 64  # dimensions that are always read
-_FIRST = 2048  # vectors before it is worth turning them
-_ROOM = 256  # vectors of room at the beginning; doubled when full
+_FIRST = 2048  # vectors needed before they are rotated
+_ROOM = 256  # initial capacity in vectors; doubled when full
 
 
 class Index:
-    """`add` numbers with vectors of length 1, `nearest` gives numbers back. Not for several threads at once."""
+    """Maps entry numbers to vectors, shape (size,), of length 1. Not safe to use from several threads at once."""
 
     def __init__(self, size: int) -> None:
         import numpy as np  # noqa: PLC0415 - an extra
@@ -39,7 +39,7 @@ class Index:
         return self._count - len(self._gone)
 
     def add(self, number: int, vector: NDArray[float32]) -> None:
-        """Keep one vector."""
+        """Add one vector."""
         if self._count == len(self._numbers):
             self._grow()
         self._put(self._count, vector if self._turn is None else vector @ self._turn)
@@ -49,18 +49,18 @@ class Index:
             self._turn_all()
 
     def remove(self, number: int) -> None:
-        """Forget one; it takes no part in a search any more."""
+        """Exclude a vector from searches; its memory is not freed."""
         self._gone.add(number)
 
     def vector(self, number: int) -> NDArray[float32]:
-        """The vector as it was given, to half precision."""
+        """The vector of an entry as it was added, to half precision."""
         at = int(self._np.flatnonzero(self._numbers[: self._count] == number)[0])
         whole = self._np.concatenate([self._heads[at], self._rests[at].astype(self._np.float32)])
         found: NDArray[float32] = whole if self._turn is None else self._turn @ whole
         return found
 
     def nearest(self, vector: NDArray[float32], floor: float, most: int) -> list[tuple[int, float]]:
-        """At most `most` (number, cosine), the best first, none below `floor`; half precision, so to about 0.001."""
+        """At most `most` (number, cosine) not below `floor`, the highest first; cosines are exact to about 0.001."""
         np, count = self._np, self._count
         if not count:
             return []
@@ -77,7 +77,7 @@ class Index:
     def _put(self, at: int, turned: Any) -> None:
         self._heads[at] = turned[: self._head]
         self._rests[at] = turned[self._head :]
-        self._lengths[at] = self._np.linalg.norm(turned[self._head :]) + 1e-3  # what half precision may lose
+        self._lengths[at] = self._np.linalg.norm(turned[self._head :]) + 1e-3  # rounding error of half precision
 
     def _grow(self) -> None:
         np = self._np
@@ -86,7 +86,7 @@ class Index:
             setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
 
     def _turn_all(self) -> None:
-        """The axes of the vectors so far, the most telling first: a rotation, which changes no dot product."""
+        """Rotate all vectors to their principal axes, the largest first; a rotation keeps dot products."""
         np, count = self._np, self._count
         whole = np.concatenate([self._heads[:count], self._rests[:count].astype(np.float32)], axis=1)
         _, axes = np.linalg.eigh(whole.T @ whole)

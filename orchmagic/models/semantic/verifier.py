@@ -1,4 +1,4 @@
-"""A second look at a hit by a model. It may only veto: a reply that cannot be read is a veto, and so is a failure."""
+"""Asks a model whether a semantic hit is right. It may only veto: an unreadable reply or a failure is a veto too."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SCHEMA = Schema(
         "additionalProperties": False,
     },
 )
-_TOKENS = 32  # room for the object and for a model that says a word too much
+_TOKENS = 32  # enough for the object and a few extra words
 
 
 def request(asked: ModelRequest, verifier: str, one: str, other: str) -> ModelRequest:
-    """The question to the verifier, in the name of the call whose hit it judges: its cost is that call's."""
+    """The request to the verifier. It has the id of the call whose hit it checks, so its cost counts for that call."""
     text = _PROMPT.format(one=one, other=other)
     return ModelRequest(
         asked.call,
@@ -42,5 +42,5 @@ def request(asked: ModelRequest, verifier: str, one: str, other: str) -> ModelRe
 
 
 def says_same(reply: str) -> bool:
-    """Only a plain yes counts."""
+    """Whether the reply is a plain yes."""
     return reply.strip().replace(" ", "").replace("\n", "").lower() in {'{"same":true}', "true", "yes"}

@@ -1,1 +1,1 @@
-"""The OpenAI chat protocol: requests out, answers and errors in."""
+"""The OpenAI chat protocol: writes requests, reads answers, usage and errors."""

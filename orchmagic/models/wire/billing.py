@@ -1,6 +1,6 @@
-"""The `usage` object of an answer: tokens of each kind, and the US dollars that some endpoints charge.
+"""Reads the `usage` object of an answer: tokens of each kind, and the cost in US dollars that some endpoints report.
 
-Endpoints agree on the names of the sums, and on little else: the figures show which count is part of which sum.
+Endpoints agree on little but the names of the sums; which count is part of which sum is inferred from the numbers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _TICKS = 10_000_000_000  # xAI counts money in 10^-10 US dollars
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """`usage`, and the counts that only its price needs: `written_long` is the part of `usage.written` that is cached
-    for an hour; the others are the tokens of audio and images. `charged`: US dollars, None = not reported.
+    """Token counts for the price of a call: `written_long` is the part of `usage.written` that is cached for an hour;
+    the others count tokens of audio and images. `charged`: US dollars, None = not reported.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -31,7 +31,7 @@ class Bill:
 
 
 def read(data: Any) -> Bill | None:
-    """The bill in a `usage` object; None if it counts nothing, so that the tokens must be estimated."""
+    """Read a `usage` object; None if it has no counts, so that the tokens must be estimated."""
     if not isinstance(data, Mapping):
         return None
     inputs = _part(data, "prompt_tokens_details", "input_tokens_details")
@@ -52,25 +52,25 @@ def read(data: Any) -> Bill | None:
 
 
 def charged(data: Mapping[str, Any]) -> float | None:
-    """US dollars that the endpoint reports; None if it reports none, or 0, which may mean that it does not know."""
+    """The cost in US dollars that the endpoint reports; None if it reports none, or 0, which may mean unknown."""
     cost = data.get("cost")
     if isinstance(cost, Mapping):  # Perplexity
         return _money(cost.get("total_cost"))
-    if cost is not None:  # OpenRouter, and gateways that do as it does
+    if cost is not None:  # OpenRouter and compatible gateways
         return _money((_money(cost) or 0.0) + _upstream(data, _money(cost) or 0.0))
     ticks = _money(data.get("cost_in_usd_ticks"))
     return _money(data.get("cost_usd_total")) if ticks is None else ticks / _TICKS
 
 
 def _upstream(data: Mapping[str, Any], fee: float) -> float:
-    """What comes on top of OpenRouter's fee if the user brings a key: the vendor's bill, reported beside it."""
+    """The vendor's price in addition to OpenRouter's fee, if the user's own vendor key was used; else 0."""
     vendors = _money(_part(data, "cost_details").get("upstream_inference_cost")) or 0.0
     users_key = data.get("is_byok")
     return vendors if users_key or (users_key is None and vendors > fee) else 0.0
 
 
 def _sums(data: Mapping[str, Any], cached: int, written: int, reasoning: int) -> Usage:
-    """Input including cached tokens, output including reasoning: some endpoints count them beside the sums."""
+    """Input with cached tokens and output with reasoning; some endpoints do not include them in their sums."""
     prompt = _first(data, "prompt_tokens", "input_tokens")
     reply = _first(data, "completion_tokens", "output_tokens")
     beside = max(0, _first(data, "total_tokens") - prompt - reply)  # Gemini and xAI: the reasoning
@@ -104,7 +104,7 @@ def _part(data: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 
 def _first(data: Mapping[str, Any], *names: str) -> int:
-    """The first of those counts that is there and not 0."""
+    """The first of the named counts that exists and is not 0; else 0."""
     for name in names:
         value = data.get(name)
         if value and (number := _money(value)) is not None:
@@ -113,10 +113,10 @@ def _first(data: Mapping[str, Any], *names: str) -> int:
 
 
 def _money(value: Any) -> float | None:
-    """A number above 0, else None: endpoints send null for nothing.
+    """A positive number, else None: endpoints send null or 0 for nothing.
 
     Raises:
-        ValueError: a text that is no number.
+        ValueError: a text that is not a number.
     """
     if isinstance(value, str):
         value = float(value)

@@ -1,6 +1,6 @@
-"""The wire format: a ModelRequest as the JSON body of POST /chat/completions, its answer as a ModelResponse.
+"""Converts a ModelRequest to the JSON body of POST /chat/completions, and the answer to a ModelResponse.
 
-Providers, scripts and exported modules share this one form, so "the same request" can be compared as data.
+Providers, scripts and exported modules share this form, so equal requests have equal bodies.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Sche
 from orchmagic.models.wire import billing
 from orchmagic.trace.events import Usage
 
-_HEAD = ("model", "usage", "service_tier")  # what a streamed answer says of itself; the last chunk that does wins
-SCHEMA = "Answer with JSON alone, of this JSON schema: {schema}"  # where the endpoint enforces none
+_HEAD = ("model", "usage", "service_tier")  # fields of a streamed answer; the last chunk with one wins
+SCHEMA = "Answer with JSON alone, of this JSON schema: {schema}"  # if the endpoint enforces no schema
 REFUSAL = "refusal"  # our finish_reason for a message whose `refusal` is set; the API says "stop" there
 
 
 def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
-    """What to send; a request's own parameters win over the deployment's."""
+    """The JSON body of a request; the request's parameters override the deployment's."""
     sent: dict[str, Any] = {
         "model": deployment.model,
         "messages": [dict(message) for message in request.messages],
@@ -59,9 +59,9 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
 
 
 def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> ModelResponse:
-    """The answer in a `chat.completion` (JSON data) to `request_body`. Tolerates missing parts.
+    """Read the answer from a `chat.completion` (JSON data) to `request_body`. Missing parts are tolerated.
 
-    Usage is estimated when the endpoint did not send it: a budget that counts nothing would never end a run.
+    Usage is estimated if the endpoint did not send it; otherwise a budget would never stop the run.
     """
     choice = next(iter(answer.get("choices") or ()), None) or {}
     message = choice.get("message") or {}
@@ -91,12 +91,12 @@ def _call(call: Mapping[str, Any], number: int) -> ToolCall:
 
 
 def estimate(request_body: Mapping[str, Any], written: str) -> Usage:
-    """What a question and its answer take."""
+    """Estimate the tokens of a request and its answer."""
     return Usage(input=prompt_tokens(request_body.get("messages") or ()), output=tokens.estimated(written))
 
 
 def prompt_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
-    """What messages take, estimated; their images too."""
+    """Estimate the tokens of messages, including images."""
     return tokens.estimated("".join(map(message_text, messages))) + tokens.IMAGE * images.inside(messages)
 
 
@@ -107,10 +107,10 @@ def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ..
 
 
 def usable(answer: ModelResponse) -> ModelResponse:
-    """The same answer, if it is usable.
+    """Return the answer if it is usable.
 
     Raises:
-        RefusedReply, TruncatedReply, EmptyReply: it is not; `usage` and `cost` say what it spent.
+        RefusedReply, TruncatedReply, EmptyReply: it is not usable; the error has its `usage` and `cost`.
     """
     if (fault := unusable(answer.finish_reason, answer.text, answer.tool_calls)) is None:
         return answer
@@ -133,13 +133,13 @@ def usable(answer: ModelResponse) -> ModelResponse:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """Foreign text made fit for an error: one line, no control characters, cut at `limit` characters."""
+    """Prepare an external text for an error message: one line, no control characters, cut at `limit` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else line[:limit] + " ..."
 
 
 class Assembly:
-    """Puts the chunks of a stream together again, into the answer that would have come in one piece."""
+    """Assembles the chunks of a stream into the answer that would have been sent without streaming."""
 
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
@@ -176,7 +176,7 @@ class Assembly:
 
     @property
     def ended(self) -> bool:
-        """Whether a chunk said why the answer ended; without it the stream was cut."""
+        """Whether a chunk had a finish_reason; if not, the stream was cut off."""
         return self._reason is not None
 
     def whole(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The errors of an endpoint as ModelErrors: one line of text each, never with a key in it."""
+"""Converts the errors of an endpoint to ModelErrors; their texts are one line and never contain a key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orchmagic.models.wire.chat_completions import one_line
 from orchmagic.models.wire.urls import KEY_ENV, host, shown
 from orchmagic.trace.events import Usage
 
-_SHORT = 90  # characters of a reason among several
+_SHORT = 90  # characters of each reason in a list
 _SECRET = 8  # characters: a shorter key is a placeholder such as "none", and may be part of a word
 
 # For each fault of an HTTP status: the error that it becomes, and its text.
@@ -44,7 +44,7 @@ _ERRORS: Mapping[str, tuple[type[ModelError], str]] = {
 def rejected(
     deployment: Deployment, status: int, detail: Mapping[str, Any] | str, retry_after: str | None = None
 ) -> ModelError:
-    """The error for an answer with `status`; `detail` is the body's `error` object, or its text."""
+    """The error for an HTTP error status; `detail` is the body's `error` object, or its text."""
     fault = fault_of(status, detail)
     kind, text = _ERRORS[fault]
     wait = wait_seconds(retry_after)
@@ -71,19 +71,19 @@ def rejected(
 
 
 def late(deployment: Deployment, limit: float | None) -> CallTimeout:
-    """No complete answer within `limit` seconds."""
+    """The error for no complete answer within `limit` seconds."""
     within = "in time" if limit is None else f"within {limit:g} s"
     text = f"{deployment.model} at {_at(deployment)} did not answer {within}: raise timeout, or add a fallback"
     return CallTimeout(text, **_who(deployment))
 
 
 def lost(deployment: Deployment, how: str) -> ConnectionLost:
-    """The connection to a running endpoint broke."""
+    """The error for a connection that broke after it was made."""
     return ConnectionLost(f"the connection to {_at(deployment)} broke: {redact(one_line(how))}", **_who(deployment))
 
 
 def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
-    """No connection came about, so nothing was spent."""
+    """The error for a connection that could not be made, so nothing was spent."""
     what = f" ({redact(one_line(how))})" if how else ""
     place = shown(deployment.base_url or deployment.provider)
     text = f"nothing answers at {place}: start the server or change base_url{what}"
@@ -93,7 +93,7 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
 
 
 def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
-    """An answer that is not JSON of the protocol: a proxy's page, or a server in trouble."""
+    """The error for an answer that is not JSON of the protocol: a proxy's page, or a failing server."""
     text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(one_line(how, 120))}"
     return ServerFailed(text, status=status, **_who(deployment))
 
@@ -107,31 +107,31 @@ def _at(deployment: Deployment) -> str:
 
 
 def redact(text: str) -> str:
-    """The text without anything that looks like a key."""
+    """Replace everything that looks like a key."""
     return re.sub(r"\b(?:sk|rk|pk|gsk|xai|nvapi)[-_][\w*-]{6,}|(?<=Bearer )\S+", "[key]", text)
 
 
 def without(error: ModelError, key: str) -> ModelError:
-    """The same error; its text does not hold `key`."""
+    """Replace `key` in the text of an error; returns the error."""
     if len(key) >= _SECRET:
         error.args = (str(error).replace(key, "[key]"),)
     return error
 
 
 def kind(error: ModelError) -> str:
-    """`429`, or `call timeout` where the endpoint gave no status."""
+    """The kind of an error: `429`, or `call timeout` if there is no status."""
     words = re.sub(r"(?<!^)([A-Z])", r" \1", type(error).__name__).lower()
     return str(error.status) if error.status else words
 
 
 def say(error: ModelError) -> str:
-    """The text of the error, its kind before it if the text does not name it."""
+    """The text of an error, after its kind if the text does not contain it."""
     text = str(error)
     return text if kind(error) in text else f"{kind(error)}: {text}"
 
 
 def each(tried: Sequence[tuple[str, ModelError]]) -> str:
-    """One short reason, the last, for each of those that were tried, and how often that was."""
+    """The last error, shortened, of each name in `tried`, and how often it was tried."""
     last: dict[str, ModelError] = dict(tried)
     times = Counter(name for name, _ in tried)
     many = {name: f" ({n} times)" if n > 1 else "" for name, n in times.items()}

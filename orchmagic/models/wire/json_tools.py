@@ -1,7 +1,7 @@
-"""Tools for models that cannot call tools: each turn is one action, written as JSON that a schema constrains.
+"""Emulates tools for models that cannot call them: each turn is one action, as JSON constrained by a schema.
 
-`encode` rewrites a request so, `decode` reads the answer back; neither side of the pipeline notices. Small
-local models manage this form and no other, and only with an example.
+`encode` rewrites a request, `decode` reads the answer; the other layers see ordinary tool calls. Small local models
+need this form, and an example.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchmagic.models.wire.schema_example import instance
 
 
 def encode(request: ModelRequest) -> ModelRequest:
-    """The same question without `tools`; a request that has none is returned as it is."""
+    """Replace the `tools` of a request by an instruction and a schema; without tools it is returned unchanged."""
     if not request.tools:
         return request
     messages = list(spell_tools(request.messages))
@@ -32,7 +32,7 @@ def encode(request: ModelRequest) -> ModelRequest:
 
 
 def decode(response: ModelResponse) -> ModelResponse:
-    """The action in the reply as a tool call, or the final answer as text; what is no action stays text.
+    """Read the action in a reply as a tool call, or as the final answer; other replies are returned unchanged.
 
     Raises:
         EmptyReply: the final answer is empty.
@@ -42,7 +42,7 @@ def decode(response: ModelResponse) -> ModelResponse:
     name, text = action
     if name == "final_answer":
         return usable(replace(response, text=text))
-    # made from the content, not at random: the same reply from the cache keeps the next request the same
+    # a hash and not random: the same cached reply must lead to the same next request
     digest = hashlib.sha256(f"{name} {text}".encode("utf-8", "replace")).hexdigest()
     call = ToolCall(f"call_{digest[:12]}", name, text)
     return replace(response, text="", tool_calls=(call,), finish_reason="tool_calls")
@@ -53,8 +53,8 @@ def _actions(tools: Sequence[ToolSpec], answer: Schema | None) -> Schema:
     return Schema("Action", schema, strict=answer is None or answer.strict)
 
 
-# Made-up tools, so that nothing in the example is mistaken for the task; the schema keeps them from being called.
-# Two of them: after an example with one, the 0.5B model never takes a second step, and answers from the example.
+# Invented tools, so that the model does not take the example for the task; the schema forbids calling them.
+# There are two calls: after an example with one, the 0.5B model never makes a second call, and copies the example.
 EXAMPLE = """\
 user: Does Ann need a coat today?
 assistant: {"action": "home_of", "arguments": {"person": "Ann"}}

@@ -1,4 +1,4 @@
-"""A smallest value that fits a JSON schema, and one that does not: what a script answers unasked."""
+"""Makes a smallest value that fits a JSON schema, and one that does not; scripted models answer with them."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _WRONG = "none of the choices"
 
 
 class _EndlessError(Exception):
-    """The schema refers to itself on every way there is."""
+    """Every alternative of the schema refers to itself."""
 
 
 def instance(schema: JsonSchema, word: str = "scripted") -> Any:
     """A value that fits `schema`: first choices, required properties, `word` for every text, true for bool.
 
-    True, because a yes is what ends most loops. Patterns and `not` are out of reach: their value may not fit.
+    True, because it ends most loops. `pattern` and `not` are not supported: the value may not fit them.
     """
     return _Filler(schema, word).fill(schema, ())
 
 
 def misfit(schema: JsonSchema, value: Any) -> Any:
-    """`value` with its first enumerated part replaced by a word that is no choice; else all replaced."""
+    """Replace the first enumerated part of `value` by an invalid choice; without one, all of `value`."""
     spoiled, done = _Filler(schema).spoil(schema, value)
     return spoiled if done else {"unexpected": _WRONG}
 
 
 class _Filler:
-    """Knows the root, where references point to. `active` are the references under way: no way leads back."""
+    """Builds values for a schema; `root` resolves references. `active`: references being followed, to stop cycles."""
 
     def __init__(self, root: JsonSchema, word: str = "") -> None:
         self._root = root
@@ -166,7 +166,7 @@ def _number(schema: JsonSchema, step: float) -> float:
     unit: float = schema.get("multipleOf", 0)
     if unit:
         nearest = math.ceil(nearest / unit) * unit
-    if nearest in (above, below):  # a bound that is itself outside
+    if nearest in (above, below):  # the bound itself is excluded
         inward = unit or (step if high - low > step else (high - low) / 2)
         nearest += inward if nearest == above else -inward
     return nearest

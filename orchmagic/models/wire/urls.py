@@ -1,4 +1,4 @@
-"""Where an OpenAI-compatible endpoint is, by the names that every OpenAI client reads from the environment."""
+"""Addresses of OpenAI-compatible endpoints, and the environment variables that every OpenAI client reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def base(environ: Mapping[str, str]) -> str:
-    """The endpoint that stands for "openai" here."""
+    """The base URL of endpoint "openai": OPENAI_BASE_URL, or else OpenAI's own."""
     return environ.get(BASE_ENV) or OPENAI
 
 
@@ -27,18 +27,18 @@ def on_loopback(base_url: str) -> bool:
 
 
 def shown(base_url: str) -> str:
-    """The address without user, password and query: fit to be read by anyone."""
+    """The address without user, password and query, for messages."""
     place = _netloc(base_url)
     return f"{urlsplit(base_url).scheme}://{place}{urlsplit(base_url).path}" if place else base_url
 
 
 def host(base_url: str) -> str:
-    """Host and port; the text itself where there is none."""
+    """Host and port of an address; the text itself if it has none."""
     return _netloc(base_url) or base_url
 
 
 def is_address(base_url: str) -> bool:
-    """Whether it can be asked at all: http or https, a host, and a port that exists."""
+    """Whether it is a valid address: http or https, a host, and a valid port."""
     try:
         parts = urlsplit(base_url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -47,7 +47,7 @@ def is_address(base_url: str) -> bool:
 
 
 def _hostname(base_url: str) -> str:
-    # urlsplit's own .hostname trips over addresses that are none, such as "http://[::1"
+    # urlsplit's .hostname raises for invalid addresses, such as "http://[::1"
     name = _netloc(base_url)
     return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].lower()
 

@@ -19,7 +19,7 @@ from diskcache.core import DBNAME, MODE_RAW, MODE_TEXT, UNKNOWN  # type: ignore[
 
 from orchmagic.storage.database import file_identity, retry_while_locked
 
-_FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")  # as diskcache names its own
+_FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")  # diskcache's own value files
 
 
 class RefusedError(Exception):
