@@ -1,1 +1,1 @@
-"""The face in IPython and Jupyter: magics, commands, widgets, panel."""
+"""The user interface in IPython and Jupyter: cell magics, `%orch` commands, widgets, Runs panel."""

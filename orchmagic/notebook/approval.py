@@ -1,8 +1,8 @@
-"""Buttons under a run that waits for a person: Approve, Edit, Reject, or a field for a free answer.
+"""Buttons below a waiting run: Approve, Edit, Reject, or a text field for a free answer.
 
-A click starts the run again on the session's loop and returns, so the kernel is never held. What comes of it is shown
-below, in displays whose places were made with the cell (a thread can only fill those). The buttons are off at once,
-and what was answered stays in the notebook as a line of text.
+A click resumes the run on the session's loop and returns, so it does not block the kernel. The result is shown below,
+in displays that were created with the cell (a thread can only update existing ones). The first answer disables the
+buttons and stays in the notebook as a line of text.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 _DONE = {APPROVE: "✓ Approved", EDIT: "✎ Edited", REJECT: "✗ Rejected"}
 _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
-_LINES = 12  # of a text area at most
+_LINES = 12  # maximum height of a text area
 
 
 def show(run: Run) -> None:
-    """Offer to answer what `run` waits with; without widgets its result says how."""
+    """Shows the buttons for the open question of `run`; without widgets, its result says how to answer."""
     if run.waiting is None or not widgets():
         return
-    buttons = DisplayHandle()  # displays stand on the page in the order in which they are made
+    buttons = DisplayHandle()  # displays appear in the order of their creation
     Panel(run, buttons, ResultArea(*(DisplayHandle() for _ in range(4)))).offer()
 
 
 def widgets() -> bool:
     """Whether this is a kernel that can show widgets."""
-    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - only where a person is
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - interactive use only
 
     try:
         import ipywidgets  # type: ignore[import-untyped]  # noqa: F401, PLC0415 - without types, and slow to import
@@ -50,13 +50,13 @@ def widgets() -> bool:
 
 
 class ResultArea:
-    """The places under the buttons: progress, the result, its figure, and the buttons of the next question."""
+    """The displays below the buttons: progress, result, figure, and the buttons of the next question."""
 
     def __init__(self, live: Screen, result: Screen, figure: Screen, buttons: Screen) -> None:
         self.live, self.result, self.figure, self.buttons = live, result, figure, buttons
 
     def clear(self) -> None:
-        # the front end does not draw a figure over another: it is taken away first
+        # the front end does not replace a figure by another, so clear it first
         for place in (self.result, self.figure):
             place.update(EMPTY)
 
@@ -67,7 +67,7 @@ class ResultArea:
 
 
 class Panel:
-    """The buttons of one question; once answered, a line that says how."""
+    """The buttons of one question; after the answer, a line of text with it."""
 
     def __init__(self, run: Run, place: Screen, below: ResultArea) -> None:
         assert run.waiting is not None
@@ -82,10 +82,10 @@ class Panel:
     def offer(self) -> None:
         """Show the buttons."""
         bundle: dict[str, Any] = dict(self.controls.box._repr_mimebundle_())
-        self._place.update({**bundle, "text/plain": ""})  # what is saved without widgets is said with the result
+        self._place.update({**bundle, "text/plain": ""})  # without widgets the result says how to answer
 
     def send(self, reply: object) -> None:
-        """Answer, once; returns while the run goes on."""
+        """Sends the answer; only the first call has an effect. Returns while the run continues."""
         with self._lock:
             if self._answered:
                 return
@@ -110,7 +110,7 @@ class Panel:
         threading.Thread(target=self._finish, args=(live.on_event,), name="orchmagic-answer", daemon=True).start()
 
     def _finish(self, listener: Callable[..., None]) -> None:
-        """Wait for the end and show it; the next question gets buttons of its own."""
+        """Waits for the end and shows the result, with new buttons if there is another question."""
         self._run.wait()
         self._run.trace.listeners.remove(listener)
         self._below.fill(self._run)
@@ -120,7 +120,7 @@ class Panel:
 
 
 class _Controls:
-    """The widgets. `send` gets the reply; what they show is text, never markup."""
+    """The widgets of one question. `send` gets the reply; all content is shown as text, never as markup."""
 
     def __init__(self, question: PendingQuestion, send: Callable[[object], None]) -> None:
         import ipywidgets as w  # noqa: PLC0415 - slow to import
@@ -179,7 +179,7 @@ class _Controls:
             self.say("An answer is missing.", again=True)
 
     def _send_edit(self, text: str) -> None:
-        """What was text stays text; anything else is edited as JSON."""
+        """Sends the edited value: text if the value was text, else parsed as JSON."""
         try:
             value = text if isinstance(self._value, str) else json.loads(text)
         except ValueError as error:
@@ -188,17 +188,17 @@ class _Controls:
             self._send({"action": EDIT, "value": value})
 
     def off(self, *, off: bool = True) -> None:
-        """No second answer: nothing can be pressed any more."""
+        """Disables all widgets, so that there is no second answer."""
         for control in (*self.buttons.values(), self.submit, self.cancel, self.text):
             control.disabled = off
 
     def say(self, line: str, *, again: bool) -> None:
-        """One line of what is wrong; `again` makes the buttons work once more."""
+        """Shows one line of error text; `again` enables the buttons."""
         self.note.value = f'<span style="{FAILED_TEXT}">✗ {escape(humanize.one_line(line, 300))}</span>'
         self.off(off=not again)
 
     def close(self) -> None:
-        """Take the widgets out of the kernel's memory."""
+        """Removes the widgets from the kernel's memory."""
         for part in (*self.buttons.values(), self.submit, self.cancel, self.text, *self.box.children, self.box):
             part.close()
 
@@ -215,21 +215,21 @@ def _button(label: str, style: str, clicked: Callable[[Any], None]) -> Any:
 
 
 def _subject(question: PendingQuestion) -> tuple[str, Any]:
-    """What a question is about: (tool, its arguments), or ("", the value)."""
+    """The subject of a question: (tool, its arguments), or ("", the value)."""
     value = question.value
     is_call = isinstance(value, dict) and value.keys() == {"tool", "arguments"}
     return (value["tool"], value["arguments"]) if is_call else ("", value)
 
 
 def _headline(question: PendingQuestion) -> str:
-    """The question and what it is about, on one line; the full text stands above the figure."""
+    """The question and its subject on one line; the full text is above the figure."""
     tool, value = _subject(question)
     about = "" if value is None else humanize.safe(f"{tool} {humanize.one_line(value, 120)}".lstrip())
     return f"<strong>{humanize.safe(humanize.one_line(question.question, 120))}</strong> {about}"
 
 
 def _line(reply: object) -> dict[str, Any]:
-    """What stays in the notebook of an answer."""
+    """The text of an answer that stays in the notebook."""
     fields: dict[str, Any] = reply if isinstance(reply, dict) else {"action": "answer", "value": reply}
     text = fields.get("why") or (fields.get("value") if fields["action"] != APPROVE else "")
     head = _DONE.get(fields["action"], "✓ Answered")

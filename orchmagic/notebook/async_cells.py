@@ -1,8 +1,8 @@
-"""Our cells are awaited where a kernel runs them: while a run goes on, the kernel hears clicks, and Stop works.
+"""Makes the kernel await our cells, so that it still handles widget clicks and Stop during a run.
 
-IPython shows what a cell magic returns, it does not await it; so the one line that it makes of `%%chain …` is
-rewritten. Only the cell that a front end sends itself: nested ones (`%%time`, `run_cell_magic` in Python) have no
-loop to go back to, and block. A cell is told from a nested one by its request: each begins once.
+IPython does not await the result of a cell magic, so this rewrites the line that it generates from `%%chain …`.
+Only a cell sent by the front end is rewritten: nested cells (`%%time`, `run_cell_magic` in Python) cannot await
+and block. A nested cell has the same request as the outer one, which has already begun.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ _MADE = "get_ipython().run_cell_magic("  # how IPython writes a cell magic
 
 
 class Awaited:
-    """A transformer of cells. `ours(name)` says which magics are awaited, `call` is what is written instead."""
+    """An IPython input transformer. `ours(name)` says if a magic is awaited; `call` is the code to call instead."""
 
-    has_side_effects = False  # IPython may ask for it as often as it likes
+    has_side_effects = False  # IPython may call it repeatedly
 
     def __init__(self, shell: InteractiveShell, ours: Callable[[str], bool], call: str) -> None:
         self._shell = shell
         self._ours = ours
         self._call = f"await get_ipython().{call}("
-        self._begun = self._request()  # the cell that loads the extension is under way
+        self._begun = self._request()  # the cell that loads the extension is running
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """The cell as it is run; any but ours as it was."""
+        """Returns the code to run; other cells are unchanged."""
         here = self._request()
         if here is None or here == self._begun or not self._can_wait() or not self._is_ours(lines):
             return lines
         return [self._call + lines[0].removeprefix(_MADE)]
 
     def begin(self) -> None:
-        """A cell begins: what is transformed before the next request is inside it."""
+        """Marks the start of a cell: code transformed until the next request is nested in it."""
         self._begun = self._request()
 
     def end(self, result: ExecutionResult | None) -> None:
-        """A cell ended: `In` has the text of the user, not ours."""
+        """Restores the user's text in `In` after a cell has ended."""
         known = self._shell.history_manager
         number = result.execution_count if result is not None else None
         if known is None or number is None or number >= len(known.input_hist_parsed):
@@ -59,7 +59,7 @@ class Awaited:
         self._shell.events.unregister("post_run_cell", self.end)
 
     def _is_ours(self, lines: list[str]) -> bool:
-        """Exactly what IPython makes of a cell of ours; a person may have written something like it."""
+        """Whether the lines are exactly IPython's translation of one of our cells, not similar code by the user."""
         if len(lines) != 1 or not lines[0].startswith(_MADE):
             return False
         try:
@@ -71,17 +71,17 @@ class Awaited:
         return False
 
     def _can_wait(self) -> bool:
-        """Whether cells may await, on asyncio: `%autoawait` switches both."""
+        """Whether cells may use `await` on asyncio, as set by `%autoawait`."""
         usual, _ = self._shell.loop_runner_map["asyncio"]
         return bool(self._shell.autoawait) and self._shell.loop_runner is usual
 
     def _request(self) -> str | None:
-        """The request to run a cell that the kernel works on; None in a terminal, and while it handles a click."""
+        """The id of the current execute request; None in a terminal and while the kernel handles a click."""
         header = current_request(self._shell).get("header", {})
         return header.get("msg_id") if header.get("msg_type") == "execute_request" else None
 
 
 def current_request(shell: InteractiveShell) -> dict[str, Any]:
-    """The message that the kernel answers now; empty where there is no kernel."""
+    """The message that the kernel is handling; empty without a kernel."""
     kernel = getattr(shell, "kernel", None)
     return (kernel.get_parent("shell") or {}) if kernel is not None else {}

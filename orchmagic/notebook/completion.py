@@ -22,7 +22,7 @@ _WORD = re.compile(r"[\w.%-]*$")
 
 
 def matches(session: Session, context: CompletionContext) -> dict[str, Any]:
-    """The completions for IPython (matcher API v2); none outside of our cells."""
+    """Returns completions for IPython (matcher API v2); none outside of our cells."""
     from IPython.core.completer import SimpleCompletion  # noqa: PLC0415 - IPython only
 
     before = "\n".join(context.full_text.split("\n")[: context.cursor_line + 1])
@@ -74,7 +74,7 @@ def _body(pattern: Pattern, session: Session, text: str, line: str) -> Iterator[
     elif (option := re.search(r"(\w+)=[\w.-]*$", line)) and (values := _values(pattern, session, option[1])):
         yield from values
     elif line[:1].isspace() and "{{" not in line.rpartition("}}")[2]:
-        return  # prompt text is prose
+        return  # no completion in prompt text
     else:
         yield from _structure(pattern, line)
         yield from ((name, "step") for name in steps)
@@ -82,14 +82,14 @@ def _body(pattern: Pattern, session: Session, text: str, line: str) -> Iterator[
 
 
 def _values(pattern: Pattern, session: Session, option: str) -> list[tuple[str, str]]:
-    """All that can stand behind `option=`; [] where it is an expression, a number or a name of the notebook."""
+    """The possible values of `option=`; [] for an expression, a number or a notebook name."""
     if option in {"model", "fallback"}:
         return list(_models(session))
     return [(word, "value") for o in pattern.step_options if o.name == option for word in o.choices]
 
 
 def _structure(pattern: Pattern, line: str) -> Iterator[tuple[str, str]]:
-    """The options of a step inside its brackets, the actions of a gate behind `else`, control words elsewhere."""
+    """Completes step options in brackets, gate actions after `else`, and control words elsewhere."""
     control = line.partition(" ")[0] in CONTROLS
     if control and re.search(r"\belse\s+\w*$", line):
         yield from ((word, "keyword") for word in ACTIONS)
@@ -111,7 +111,7 @@ def _models(session: Session) -> Iterator[tuple[str, str]]:
     try:
         yield from ((d.alias, "model") for d in resolvable(session.settings, session.services.environ))
     except OrchError:
-        return  # broken settings must not break typing; the run will say what is wrong
+        return  # invalid settings must not break completion; the run reports them
 
 
 def _notebook(session: Session) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`%orch dash`: all runs together, as text, or as the one widget that follows what runs."""
+"""`%orch dash`: statistics of all runs, as text or as a widget that updates itself."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
 
 _NAME = 40  # characters of a name
-_FIT = {"autosize": True, "template": "none"}  # as wide as its cell; and not Plotly's own look
-_PERIOD, _SHARE = 1.0, 20  # seconds between two looks at what runs; drawing may take this part of the time: 1/20
+_FIT = {"autosize": True, "template": "none"}  # as wide as its cell, without Plotly's default style
+_PERIOD, _SHARE = 1.0, 20  # seconds between polls of the runs; drawing takes at most 1/20 of the time
 
 
 def text(totals: Dashboard) -> str:
-    """The dashboard for a terminal: a line per pattern, model and day, and the runs that wait."""
+    """Formats the dashboard as text: a line per pattern, model and day, and the waiting runs."""
     return "\n".join(_text(totals))
 
 
 def live(session: Session) -> Any:
-    """The dashboard of a session as a Plotly FigureWidget that follows what runs; there is one, however often asked.
+    """Returns the session's one dashboard, a Plotly FigureWidget that updates itself.
 
-    `close()` it, and it looks at nothing any more.
+    `close()` stops the updates.
 
     Raises:
-        ImportError: a package is missing; says what to write.
+        ImportError: a package is missing; says what to install.
     """
     if importlib.util.find_spec("anywidget") is None:
         raise ImportError("the live dashboard needs anywidget: pip install anywidget; %orch runs works without")
@@ -44,7 +44,7 @@ def live(session: Session) -> Any:
 
 
 class _Watch:
-    """Looks once a second whether anything happened in the session's runs, and draws anew only then."""
+    """Polls the session's runs once a second and redraws only after a change."""
 
     def __init__(self, session: Session) -> None:
         from plotly.graph_objects import FigureWidget  # type: ignore[import-untyped]  # noqa: PLC0415 - takes two seconds
@@ -53,7 +53,7 @@ class _Watch:
         self._seen = self._state()
         shown = figure(summary(session.services.history.store))
         self.widget: Any = FigureWidget(data=shown["data"], layout=shown["layout"] | _FIT)
-        self.widget._config = shown["config"]  # noqa: SLF001 - the one way to hide Plotly's own buttons in a widget
+        self.widget._config = shown["config"]  # noqa: SLF001 - the only way to hide Plotly's buttons in a widget
         self.task = session.services.loop.submit(self._work())
 
     @property

@@ -1,4 +1,4 @@
-"""Execute a notebook in a real kernel, twice, and sum up what its runs did: steps, tokens, seconds, cache."""
+"""Executes a notebook twice in a real kernel and summarises its runs: steps, tokens, seconds, cache hits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from orchmagic.trace.record import MIME, Record
 
 
 def show(notebook: Path, out: Path) -> int:
-    """Run `notebook` on an empty cache, then again; print a line per cell and a summary; write HTML to `out`.
+    """Runs `notebook` with an empty cache, then again; prints a line per cell and a summary; writes HTML to `out`.
 
-    Returns 0 when every cell ran and the second pass made no model call.
+    Returns 0 if every cell ran and the second pass made no model call.
     """
     out.mkdir(parents=True, exist_ok=True)
     store = out / "cache"
@@ -40,7 +40,7 @@ def _execute(notebook: Path, out: Path) -> Any:
     from nbclient import NotebookClient  # noqa: PLC0415 - as above
     from traitlets.config import Config  # noqa: PLC0415 - as above
 
-    # else the kernel warns, at each start, that it talks to us in plain text
+    # avoids the kernel's warning at each start that its connection is not encrypted
     encrypted = Config({"KernelManager": {"transport_encryption": "auto"}} if zmq.has("curve") else {})
     book = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]  # untyped there
     client = NotebookClient(

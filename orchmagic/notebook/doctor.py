@@ -1,4 +1,4 @@
-"""Is everything there that a run needs? Each check says what it found and, when not fine, what to write."""
+"""Checks the set-up for running cells: packages, models, prices, folders, shared cache; says how to fix problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`found` says what is there and, when not `fine`, what to write. `advice`: it works, and could be safer."""
+    """The result of one check. `found`: finding, with a fix if not `fine`; `advice`: works, but could be safer."""
 
     what: str
     fine: bool
@@ -30,7 +30,7 @@ class Check:
 
 
 def checks(session: Session) -> Iterator[Check]:
-    """All checks, in the order a person would make them; none calls a model."""
+    """Runs all checks, basic ones first; none calls a model."""
     yield Check("python", sys.version_info >= (3, 11), sys.version.split()[0])
     for package in ("langgraph", "openai", "plotly", "diskcache", "ipykernel"):
         yield _installed(package, f"pip install {package}")
@@ -98,7 +98,7 @@ def _folder(folder: Path) -> Check:
 
 
 def _shared(session: Session) -> Check:
-    """The cache behind `cache_url`; what it is called has no password in it."""
+    """Checks the cache at `cache_url`; the displayed path has no password."""
     try:
         answers = session.services.caches.answers
         stats = None if answers is None else answers.stats()

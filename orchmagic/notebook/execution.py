@@ -1,7 +1,7 @@
-"""One execution of a cell: its run, what shows it on its way, how it is stopped, and how it ends.
+"""Executes one cell: its run, progress display, Stop button and final display.
 
-A run in the background goes on behind the notebook: its cell has ended, and its displays are updated until the run has
-ended, too. All displays are made with the cell, as a thread can only fill those.
+A background run continues after its cell has ended and updates the cell's displays. All displays are created while
+the cell runs, because a thread can only update existing ones.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from orchmagic.language.magic_line import RunOptions
     from orchmagic.runtime.run import Run
 
-_TICK = 0.1  # seconds between two looks whether the live view is there
+_TICK = 0.1  # seconds between polls whether the live view is shown
 
 
 class Execution:
-    """`shown`: a background display shows the run, now and when it has ended."""
+    """The execution of one cell. `shown`: a background display shows the run and its result."""
 
     def __init__(self, run: Run, options: RunOptions) -> None:
         self.run = run
@@ -35,7 +35,7 @@ class Execution:
         self._display: BackgroundDisplay | None = None
 
     def in_kernel(self, *, progress: bool, awaited: bool, buttons: bool) -> None:
-        """Make the displays; `awaited`: the kernel hears clicks meanwhile, and the result is shown before they go."""
+        """Creates the displays. `awaited`: the kernel handles clicks, and the progress stays until `clear`."""
         if live_display.captured():
             return
         if self.background:
@@ -52,18 +52,18 @@ class Execution:
             live_display.watch(self.run, in_kernel=False)
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Starts the run and returns immediately."""
         self.run.start()
         if self._display is not None:
             self._display.follow()
 
     def store(self, namespace: MutableMapping[str, object]) -> None:
-        """Keep the output where `-o` says."""
+        """Stores the output in the notebook variable of option `-o`."""
         if self._result:
             namespace[self._result] = self.run.output
 
     def clear(self) -> None:
-        """Take away what was shown on the way; a run in the background does so itself."""
+        """Clears the progress displays; a background run does so itself."""
         if self.background:
             return
         if self._stop is not None:
@@ -75,7 +75,7 @@ class Execution:
 class BackgroundDisplay:
     """The display of a run in the background: progress, Stop, result, figure, and the buttons of a question.
 
-    `live` is off where nobody wants to see progress.
+    `live` turns the progress display on.
     """
 
     def __init__(self, run: Run, *, live: bool = True) -> None:
@@ -88,7 +88,7 @@ class BackgroundDisplay:
             run.watch(self._live.on_event)
 
     def follow(self) -> None:
-        """Show the end when it comes; returns at once."""
+        """Waits for the end in a thread and shows it; returns immediately."""
         threading.Thread(target=self._finish, name="orchmagic-background", daemon=True).start()
 
     def _finish(self) -> None:
@@ -101,10 +101,10 @@ class BackgroundDisplay:
 
 
 class StopButton:
-    """One small widget, there while the run goes on, and gone with it.
+    """A Stop button that is shown while the run is active.
 
-    Its place is made with the cell; the button comes when the run has lasted a moment. `live` stands above it, and
-    comes first: a button does not jump away from the one who wants to press it.
+    Its display is created with the cell; the button appears after a short delay. It waits until `live`, which is
+    above it, is shown: a button must not move while a person wants to press it.
     """
 
     def __init__(self, run: Run, place: DisplayHandle, live: LiveDisplay | None = None) -> None:
@@ -116,7 +116,7 @@ class StopButton:
         self._ended = False
 
     def arm(self) -> None:
-        """Show it a moment later, on the loop that is running: the kernel's own."""
+        """Schedules the button on the running loop, which is the kernel's."""
         import asyncio  # noqa: PLC0415 - in a kernel only
 
         loop = asyncio.get_running_loop()
@@ -142,12 +142,12 @@ class StopButton:
             self._place.update({**self._button._repr_mimebundle_(), "text/plain": ""})
 
     def press(self, _: object = None) -> None:
-        """Cancel the run; returns at once, as the kernel's own thread is waiting for more clicks."""
+        """Cancels the run in a thread, so that the kernel's thread can handle more clicks."""
         self._button.disabled, self._button.description = True, "Stopping"
         threading.Thread(target=self._run.cancel, name="orchmagic-stop", daemon=True).start()
 
     def close(self) -> None:
-        """Leave nothing behind; from any thread."""
+        """Removes the button. Callable from any thread."""
         with self._lock:
             self._ended = True
             button, self._button = self._button, None
@@ -157,8 +157,8 @@ class StopButton:
 
 
 def show(run: Run) -> None:
-    """Two displays: a front end shows one MIME type of each, and a person wants the answer and the figure."""
-    from IPython.display import display  # noqa: PLC0415 - only where a person is
+    """Shows answer and figure as two displays, as a front end renders only one MIME type of each display."""
+    from IPython.display import display  # noqa: PLC0415 - interactive use only
 
     record = run.record
     for data in (answer.bundle(record), views.bundle(record)):

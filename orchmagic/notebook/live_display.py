@@ -1,7 +1,7 @@
-"""What a person sees while a run goes on: one display, drawn anew at most ten times a second.
+"""The live display of an active run, redrawn at most ten times a second.
 
-Its first and last content are empty, so that a notebook keeps the static view alone. A run that ends at once shows
-nothing on its way.
+It is empty at the start and at the end, so that a notebook stores the static view only. A run that ends within
+`DELAY` shows no progress.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from orchmagic.trace.record import Record
 
 EMPTY = {"text/plain": "", "text/html": ""}
-DELAY = 0.25  # seconds before the first frame: what is quicker would only flash
+DELAY = 0.25  # seconds before the first frame: a shorter run would only flicker
 
 _FASTEST = 0.1  # seconds between two updates
-_SHARE = 20  # drawing may take this part of the time: 1/20
+_SHARE = 20  # drawing takes at most 1/20 of the time
 _IDLE = 0.5  # seconds between two updates when only the clock moves
-_MOST, _KEPT = 4_000, 2_000  # characters of an answer under way: at most, and what is left of it then
+_MOST, _KEPT = 4_000, 2_000  # characters of a streamed answer: maximum, and the rest after a cut
 
 
 class Screen(Protocol):
-    """Where a live view draws: IPython's display handle, or a terminal's line."""
+    """The output of a live view: IPython's display handle, or a terminal line."""
 
     def update(self, data: dict[str, Any], /) -> None: ...
 
 
 class LiveDisplay:
-    """Listens to a run and redraws; all on the session's loop, so nothing here is locked.
+    """Redraws on events of a run; all on the session's loop, so it needs no lock.
 
-    `hold`: the last frame stays until `clear`, so that the result can be shown before it goes. `shown`: there is one.
+    `hold`: the last frame stays until `clear`, so that the result is shown first. `shown`: a frame was drawn.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class LiveDisplay:
         self._drawn = clock() + DELAY - _FASTEST
         self._cost = 0.0
         self._timer: Any = None
-        self._soon = False  # the timer waits for a turn, not for the clock to move
+        self._soon = False  # the timer is set for an event, not for the elapsed time
         self._streamed = StreamedText()
         self.shown = False
         self._ended = False
 
     def on_event(self, event: Event) -> None:
-        """An event of the run: draw soon; the end: clear."""
+        """Schedules a redraw; at the end of the run, clears the display."""
         self._streamed.on_event(event)
         if isinstance(event, RunFinished):
             self._ended = True
@@ -70,7 +70,7 @@ class LiveDisplay:
             self._arm(max(0.0, self._drawn + self._pause - self._clock()))
 
     def clear(self) -> None:
-        """Leave nothing behind; from any thread, once the run has ended."""
+        """Clears the display. Callable from any thread after the run has ended."""
         self._ended = True
         if self.shown:
             self.shown = False
@@ -78,7 +78,7 @@ class LiveDisplay:
 
     @property
     def _record(self) -> Record:
-        """The run as it stands; its boxes keep their first words, not how many items, and so their size."""
+        """The current record of the run; box labels keep their first words but no item counts, so sizes stay fixed."""
         record = self._run.record
         return replace(record, picture=replace(self._run.trace.picture, taken=record.picture.taken))
 
@@ -87,7 +87,7 @@ class LiveDisplay:
         return max(_FASTEST, self._cost * _SHARE)
 
     def _arm(self, delay: float) -> None:
-        import asyncio  # noqa: PLC0415 - already loaded wherever a run goes on
+        import asyncio  # noqa: PLC0415 - already loaded during a run
 
         self._timer = asyncio.get_running_loop().call_later(delay, self._draw)
 
@@ -115,7 +115,7 @@ class LiveDisplay:
 
 
 class StreamedText:
-    """The answers under way. One is shown until it ends, then the next, so that a reader can follow."""
+    """Collects streamed answers. Shows one until it ends, then the next, so that it can be read."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -123,7 +123,7 @@ class StreamedText:
 
     @property
     def current(self) -> tuple[str, str]:
-        """(call, its text so far); the last answer if none is under way."""
+        """(call, its text so far); the last answer if none is streaming."""
         return next(iter(self._texts.items()), self._last)
 
     def on_event(self, event: Event) -> None:
@@ -137,12 +137,12 @@ class StreamedText:
 
 
 def _bounded(text: str) -> str:
-    """The end of a long text, cut rarely and between words: lines that are read do not wrap anew each time."""
+    """The end of a long text, cut rarely and between words, so that its lines do not wrap differently each time."""
     return text if len(text) <= _MOST else text[-_KEPT:].partition(" ")[2] or text[-_KEPT:]
 
 
 class DisplayHandle:
-    """A display of the cell that runs now, empty at first; updated by its id, from any thread."""
+    """A display of the current cell, empty at first; any thread can update it."""
 
     def __init__(self) -> None:
         from IPython.display import display  # noqa: PLC0415 - in a kernel only
@@ -154,7 +154,7 @@ class DisplayHandle:
 
 
 class _Terminal:
-    """One line that is written over."""
+    """A terminal line that each update overwrites."""
 
     def update(self, data: dict[str, Any], /) -> None:
         line = data["text/plain"][: shutil.get_terminal_size().columns - 1]
@@ -163,7 +163,7 @@ class _Terminal:
 
 
 def watch(run: Run, *, in_kernel: bool, hold: bool = False) -> LiveDisplay | None:
-    """Show `run` while it goes on; a pipe, a file and what `%%capture` takes are left alone."""
+    """Shows the progress of `run`; does nothing if output goes to a pipe, a file or `%%capture`."""
     if captured() if in_kernel else not sys.stdout.isatty():
         return None
     live = LiveDisplay(run, DisplayHandle() if in_kernel else _Terminal(), hold=hold)
@@ -172,7 +172,7 @@ def watch(run: Run, *, in_kernel: bool, hold: bool = False) -> LiveDisplay | Non
 
 
 def captured() -> bool:
-    """Whether displays go to a variable, which would keep each frame."""
+    """Whether `%%capture` collects displays, which would store each frame."""
     from IPython.core.displaypub import CapturingDisplayPublisher  # noqa: PLC0415 - in a kernel only
     from IPython.core.getipython import get_ipython  # noqa: PLC0415 - as above
 

@@ -1,6 +1,6 @@
-"""The IPython face: one cell magic per registered pattern, `%orch`, completion, views. Adapters without logic.
+"""The IPython extension: one cell magic per registered pattern, `%orch`, completion, views. Adapters without logic.
 
-Loading registers names and imports next to nothing; the session and all behind it start with the first use.
+Loading the extension registers names and imports very little; the session starts at first use.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.session import Session
 
-# ruff: noqa: PLC0415 - every import inside a function is there so that `%load_ext` stays fast
+# ruff: noqa: PLC0415 - imports are local so that `%load_ext` stays fast
 _FACE = "_orchmagic_face"
 
 
 class Face:
-    """What is registered with one shell."""
+    """Everything that the extension registers with one IPython shell."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.config = OrchMagic(parent=shell)
-        self.config.observe(self._reload, names=[*self.config.trait_names(config=True)])  # once for each line
+        self.config.observe(self._reload, names=[*self.config.trait_names(config=True)])  # once per `%config`
         self.completer = _completer(self)
         self.transformer = Awaited(shell, self._awaits, f"{_FACE}.awaited")
-        self.begun: list[Execution] = []  # in the cell that runs
+        self.begun: list[Execution] = []  # executions of the current cell
 
     @cached_property
     def session(self) -> Session:
-        """Starts with the first cell or command."""
+        """The session, created by the first cell or command."""
         from orchmagic.runtime.session import Session
 
         return Session(self.shell.user_ns, config=self.config.chosen)
@@ -54,17 +54,17 @@ class Face:
         if "session" in self.__dict__:
             try:
                 self.session.reload()
-            except OrchError as error:  # IPython would log it, as ERROR:root
+            except OrchError as error:  # IPython would log it as ERROR:root
                 self.shell.show_usage_error(error)  # type: ignore[no-untyped-call]  # untyped there
 
     @property
     def in_kernel(self) -> bool:
-        """Whether there is a front end with displays, not a terminal."""
+        """Whether this is a kernel with rich displays, not a terminal."""
         return getattr(self.shell, "kernel", None) is not None
 
     @property
     def has_buttons(self) -> bool:
-        """Whether a person can press one: not where the front end allows no input, as in nbclient."""
+        """Whether to show buttons: false if the front end allows no input (nbclient) or ipywidgets is missing."""
         from importlib.util import find_spec
 
         person = current_request(self.shell).get("content", {}).get("allow_stdin", True)
@@ -74,14 +74,14 @@ class Face:
         return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic)
 
     async def awaited(self, name: str, line: str, cell: str) -> Run | None:
-        """What `run_cell_magic` does, for a cell of ours that is awaited."""
+        """Replaces IPython's `run_cell_magic` for cells that are awaited."""
         if not cell:
             self.shell.run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]  # untyped; says so
         magic: PatternMagic = self.shell.magics_manager.magics["cell"][name]
         return await magic.awaited(line, cell)
 
     def show(self, run: Run) -> None:
-        """The answer and the figure, in place of what was shown on the way."""
+        """Shows the answer and the figure, and clears the progress displays."""
         from orchmagic.notebook.execution import show
 
         if not any(e.run is run and e.shown for e in self.begun):
@@ -89,32 +89,32 @@ class Face:
         self.clear()
 
     def clear(self, *_: object) -> None:
-        """What was shown on the way goes."""
+        """Clears the progress displays of the current cell."""
         begun, self.begun = self.begun, []
         for execution in begun:
             execution.clear()
 
     def close(self) -> None:
-        """Stop what runs."""
+        """Closes the session, which stops active runs."""
         if "session" in self.__dict__:
             self.session.close()
 
 
 class PatternMagic:
-    """`%%chain` and its siblings; `%chain` on a line of its own shows its help, as `%%chain?` does."""
+    """The cell magic of one pattern, such as `%%chain`; the line `%chain` shows its help, as `%%chain?` does."""
 
     def __init__(self, name: str, face: Face) -> None:
         self.__name__ = name
         self._face = face
 
     @property
-    def __doc__(self) -> str:  # type: ignore[override]  # read when somebody asks, not when the extension loads
+    def __doc__(self) -> str:  # type: ignore[override]  # built on demand, not when the extension loads
         from orchmagic.notebook.commands import help_text
 
         return help_text(PATTERNS.get(self.__name__))
 
     def __call__(self, line: str, cell: str | None = None) -> Run | None:
-        """In a terminal, in a script, and inside other magics: block."""
+        """Runs the cell and blocks: in a terminal, in a script, and inside other magics."""
         if cell is None:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
             return None
@@ -127,7 +127,7 @@ class PatternMagic:
         return None
 
     async def awaited(self, line: str, cell: str) -> Run | None:
-        """The same in a kernel, which is free meanwhile."""
+        """Runs the cell without blocking the kernel."""
         with self._reported():
             begun = _begin(self.__name__, line, cell, self._face, awaited=True)
             if begun is not None and not begun.background:
@@ -138,7 +138,7 @@ class PatternMagic:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Help that was asked for is shown; an error of ours is one line, and the cell has failed."""
+        """Prints requested help; shows an OrchError as one line and marks the cell as failed."""
         from orchmagic.language.magic_line import HelpRequested
 
         try:
@@ -150,7 +150,7 @@ class PatternMagic:
 
 
 class OrchCommand:
-    """`%orch COMMAND`."""
+    """The line magic `%orch COMMAND`."""
 
     __name__ = "orch"
 
@@ -173,7 +173,7 @@ class OrchCommand:
 
 
 def load(shell: InteractiveShell) -> Face:
-    """Register everything with `shell`; loading twice starts afresh."""
+    """Registers everything with `shell`; a second load replaces the first."""
     unload(shell)
     face = Face(shell)
     setattr(shell, _FACE, face)
@@ -188,14 +188,14 @@ def load(shell: InteractiveShell) -> Face:
     if shell.display_formatter is not None:
         views = shell.display_formatter
         views.ipython_display_formatter.for_type_by_name("orchmagic.runtime.run", "Run", _show)
-        # LangGraph's own display sends the graph to mermaid.ink; this one stays on the machine
+        # LangGraph's own display sends the graph to mermaid.ink; ours is drawn locally
         views.mimebundle_formatter.for_type_by_name("langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle)
         views.mimebundle_formatter.for_type_by_name("orchmagic.runtime.orchestration", "Orchestration", _graph_bundle)
     return face
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the magics away and stop what runs."""
+    """Removes the magics and stops active runs."""
     face: Face | None = getattr(shell, _FACE, None)
     if face is None:
         return
@@ -218,7 +218,7 @@ def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: 
 
 
 def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> Execution | None:
-    """Read the cell and start its run; None when it is only defined, or estimated."""
+    """Reads the cell and starts its run; None if the cell is only defined or estimated."""
     made = face.session.define(pattern, line, cell)
     if made.options.name:
         face.shell.user_ns[made.options.name] = made
@@ -242,7 +242,7 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
 
 
 def _end(begun: Execution, face: Face) -> Run:
-    """What the cell gives; a run that failed fails the cell, after it is shown."""
+    """Stores the output and returns the run; if it failed or was cancelled, shows it and fails the cell."""
     run = begun.run
     begun.store(face.shell.user_ns)
     if run.status in {"failed", "cancelled"}:
@@ -274,7 +274,7 @@ def _completer(face: Face) -> Callable[[CompletionContext], Any]:
 
 
 def _show(run: Run) -> None:
-    # IPython keeps the first formatter of a type: of a face that is loaded anew it would know nothing
+    # IPython keeps the first formatter of a type, so look up the current Face: it is replaced by a second load
     from IPython.core.getipython import get_ipython
 
     face: Face = getattr(get_ipython(), _FACE)

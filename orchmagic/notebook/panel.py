@@ -1,6 +1,6 @@
-"""The face of the Runs panel: what JupyterLab asks the kernel silently, between two cells; JSON in, JSON out.
+"""Kernel side of the Runs panel: answers silent JSON requests of JupyterLab between two cells.
 
-Nothing here waits for a model, prints, or touches the notebook's names: a question of the panel leaves no trace.
+Nothing here waits for a model, prints, or changes the notebook's names, so requests have no visible effect.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
     from orchmagic.storage.runs import Stored
 
-_SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are looked through for today's cost
+_SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are read to sum today's cost
 _FIELDS = ("id", "name", "pattern", "status", "started", "parent", "seconds", "tokens", "cost", "unpriced")
-_CUT = 2_000  # characters of a value in the list; `asked` has the whole
+_CUT = 2_000  # characters of a value in the list; `asked` returns all
 
 
 class PanelReply:
-    """What the kernel sends back: only its JSON is read."""
+    """The reply of the kernel; the panel reads only its JSON."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
@@ -42,7 +42,7 @@ class PanelReply:
 
 
 def ask(session: Session, question: str) -> PanelReply:
-    """Answer `["name", argument, …]` (JSON) with `{"found": …}`, or, where that goes wrong, `{"error": one line}`."""
+    """Handles the JSON request `["name", argument, …]`: `{"found": …}`, or `{"error": one line}` on failure."""
     name, *arguments = json.loads(question)
     try:
         return PanelReply({"found": _QUESTIONS[name](session, *arguments)})
@@ -53,8 +53,8 @@ def ask(session: Session, question: str) -> PanelReply:
 
 
 def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
-    """The latest runs, newest first, and what the runs that began today (local time) cost, in US dollars as far as
-    prices are known; `unpriced` counts the calls of today whose price is not.
+    """Returns the latest runs, newest first, and the known cost in US dollars of the runs that began today (local
+    time); `unpriced` is today's number of calls without a known price.
     """
     latest = session.lookup.latest(_LOOKED)
     today = (now or datetime.now(UTC)).astimezone().date()
@@ -65,7 +65,7 @@ def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
 
 
 def record(session: Session, which: str) -> dict[str, Any]:
-    """A run's trace, as a notebook saves it.
+    """Returns a run's trace in the form that notebooks store.
 
     Raises:
         InputError: there is no such run, or it ended before anything was recorded.
@@ -75,19 +75,19 @@ def record(session: Session, which: str) -> dict[str, Any]:
 
 
 def asked(session: Session, which: str, span: str | None = None) -> dict[str, Any]:
-    """What a run asks (at `span`, else first), uncut: `{"span", "question", "choices", "value"}`.
+    """Returns the full question of a run (of `span`, else the first): `{"span", "question", "choices", "value"}`.
 
     Raises:
-        InputError: it does not wait with that.
+        InputError: the run has no such open question.
     """
     return asdict(question_to_answer(_record(session, which), span))
 
 
 def answer(session: Session, which: str, reply: object, span: str | None = None) -> dict[str, Any]:
-    """Answer the question of `span`, else the first, of a waiting run, which goes on in the background.
+    """Answers a waiting run's question (of `span`, else the first) and resumes it in the background.
 
     Raises:
-        InputError: it does not wait with that, or the reply does not fit; it still waits then.
+        InputError: the run has no such open question, or the reply is invalid; a waiting run still waits.
     """
     run = session.lookup.run(which)
     run.respond(reply, span)
@@ -95,19 +95,19 @@ def answer(session: Session, which: str, reply: object, span: str | None = None)
 
 
 def resume(session: Session, which: str) -> dict[str, Any]:
-    """Go on, in the background, with a run that broke off.
+    """Resumes a stopped run in the background.
 
     Raises:
-        InputError: it is done, under way, or waits for an answer.
+        InputError: it is done, running, or waits for an answer.
     """
     return {"status": session.lookup.run(which).begin_again().status}
 
 
 def export(session: Session, which: str) -> dict[str, Any]:
-    """Write what a run ran as a Python module into the kernel's folder; an existing file is never overwritten.
+    """Writes a run's graph as a Python module to the kernel's folder; overwrites only an unedited export.
 
     Raises:
-        OrchError: the run cannot be exported, or the file is there.
+        OrchError: the run cannot be exported, or another file has this name.
     """
     stored = session.services.history.store.run(which)
     cell = session.reader.read_source(stored.source, stored.name, session.services.namespace)
@@ -131,7 +131,7 @@ def _record(session: Session, which: str) -> Record:
 
 
 def _row(session: Session, run: Stored, *, here: bool) -> dict[str, Any]:
-    """One line of the list; `here`: the run is at hand in this kernel."""
+    """One row of the list; `here`: the run is in this kernel's memory."""
     row = {**{name: getattr(run, name) for name in _FIELDS}, "here": here}
     if run.status == "waiting" and (questions := pending_questions(_record(session, run.id))):
         first = questions[0]

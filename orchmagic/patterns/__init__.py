@@ -1,4 +1,4 @@
-"""The socket for patterns: one file here (or one installed entry point) is one cell magic, nothing else to edit."""
+"""The registry of patterns: each file here (or installed entry point) defines one cell magic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orchmagic.core.plugins import Registry
 from orchmagic.language.step_options import STEP_OPTIONS, StepOption
 
-if TYPE_CHECKING:  # finding patterns by name must not load what building them needs
+if TYPE_CHECKING:  # listing patterns must not import what `build` needs
     from orchmagic.graph.model import Graph
     from orchmagic.language.cell import Cell
     from orchmagic.language.control_words import Keyword
@@ -18,13 +18,13 @@ if TYPE_CHECKING:  # finding patterns by name must not load what building them n
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What a pattern file offers.
+    """The definition of a pattern, one per pattern file.
 
     `build(cell, options, namespace)` lowers the cell to a Graph or raises a CellError with all problems.
     `dollars` and `seconds` are the usual range of one run (low, high), from published figures of Q2 2026 for
-    hosted models: illustrative, not a promise. `one_prompt`: the whole body is the prompt. `more` is Markdown for
-    its page, below what every page has. `options` are those of its magic line beside the common ones;
-    `step_options` all that its steps take, `controls` the control lines it has.
+    hosted models: illustrative, not a promise. `one_prompt`: the whole body is the prompt. `more` is Markdown that
+    is added to its documentation page. `options` are magic-line options besides the common ones; `step_options`
+    are all options of its steps, `controls` its control lines.
     """
 
     name: str

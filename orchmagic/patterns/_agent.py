@@ -1,4 +1,4 @@
-"""A prompt that may call notebook functions, as a graph of its own: no other step sees its tools or its turns."""
+"""Builds an agent: a prompt with tools as an inner graph, so that other steps see neither its tools nor its turns."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchmagic.graph.resolution import bound
 from orchmagic.patterns._prompts import read
 
 TRANSCRIPT = "messages"
-_STATE = frozenset({"supervisor", "workspace", "results", "plan", "reflect"})  # of the patterns that have agents
-_TURN = 2  # steps of one turn: the model, its tools
+_STATE = frozenset({"supervisor", "workspace", "results", "plan", "reflect"})  # of patterns with agents
+_TURN = 2  # steps of one turn: model and tools
 
 
 def check(builder: GraphBuilder, names: Iterable[str], line: int, where: str) -> tuple[str, ...]:
-    """The names as tools; what is no function with type hints is a problem. `where` is `--tools` or `tools=`."""
+    """Returns the tool names; reports those that are no function with type hints. `where`: `--tools` or `tools=`."""
     tools = tuple(names)
     for name in tools:
         if trouble := tool_schema.problem(name, builder.namespace.get(name)):
@@ -30,7 +30,7 @@ def check(builder: GraphBuilder, names: Iterable[str], line: int, where: str) ->
 
 
 def turns(cap: int) -> list[Link]:
-    """The loop of an agent: its tools run and it reads what they return, until it answers or `cap` is reached."""
+    """The links of an agent's loop: model and tools alternate until the model answers or `cap` is reached."""
     calls_tools = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
     arms = (Arm(True, "tools", cap - 1), Arm(False, END))
     why = f"{cap} iterations were not enough for an answer"
@@ -38,7 +38,7 @@ def turns(cap: int) -> list[Link]:
 
 
 def as_agent(builder: GraphBuilder, call: Call, names: tuple[str, ...]) -> Sub:
-    """The call with tools: it asks and reads until it answers, at most `--max-iterations` times."""
+    """Wraps a call with tools in an inner graph that loops until it answers, at most `--max-iterations` times."""
     cap = builder.limits.max_iterations
     agent = replace(
         call, name="agent", tools=names, transcript=TRANSCRIPT, each=None, when=None, isolated=False, role="agent"

@@ -1,4 +1,4 @@
-"""Prompts of a cell that a pattern reads or adds to: what they name, what they ask, what the model must also know."""
+"""Functions on the prompts of a cell: find the names they use, append context, join them to one task text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from orchmagic.language.template import Message
 
 
 def read(messages: Iterable[Message]) -> frozenset[str]:
-    """The names that the messages use."""
+    """Returns the variable names that the messages use."""
     return frozenset().union(*(template.names(m.text) for m in messages))
 
 
 def append_context(messages: Sequence[Message], names: Iterable[str], text: str) -> tuple[Message, ...]:
-    """The messages with `text` behind the last one, unless they use one of `names` by themselves."""
+    """Appends `text` to the last message, unless the messages already use one of `names`."""
     if not messages or read(messages) & set(names):
         return tuple(messages)
     last = messages[-1]
@@ -23,5 +23,5 @@ def append_context(messages: Sequence[Message], names: Iterable[str], text: str)
 
 
 def task(messages: Iterable[Message]) -> str:
-    """What the messages ask for, as one template for another step's prompt."""
+    """Joins the messages, except those of the assistant, to one template for another step's prompt."""
     return "\n".join(m.text for m in messages if m.role != "assistant")

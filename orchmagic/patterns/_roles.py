@@ -1,4 +1,4 @@
-"""The items of a cell by what they are for: the pattern's own steps, code before them, control lines."""
+"""Sorts the items of a cell by role: the pattern's own steps, code lines, control lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchmagic.language.cell import CodeStep, Control, Step
 
 
 def steps(builder: GraphBuilder, taken: Collection[str] = ()) -> list[Step | CodeStep]:
-    """The steps of the cell in their order; a name that the pattern keeps for itself is a problem."""
+    """Returns the steps of the cell in order; reports names that the pattern reserves (`taken`)."""
     items = [item for item in builder.cell.items if not isinstance(item, Control)]
     for item in items:
         if item.name in taken:
@@ -25,7 +25,7 @@ def steps(builder: GraphBuilder, taken: Collection[str] = ()) -> list[Step | Cod
 
 
 def controls(builder: GraphBuilder, keyword: str | None, write: str) -> list[Control]:
-    """The control lines of one kind; others are problems."""
+    """Returns the control lines with `keyword`; reports others as problems."""
     items = [item for item in builder.cell.items if isinstance(item, Control)]
     for item in items:
         if item.keyword != keyword:
@@ -34,7 +34,7 @@ def controls(builder: GraphBuilder, keyword: str | None, write: str) -> list[Con
 
 
 def only(builder: GraphBuilder, items: Sequence[Step | CodeStep], roles: Sequence[str]) -> dict[str, Step]:
-    """The pattern's own steps by name; other prompts are problems, and so is a role that is written as code."""
+    """Returns the steps named in `roles` by name; reports other prompts, and roles that are written as code."""
     for item in items:
         if isinstance(item, CodeStep) and item.name in roles:
             builder.problem(
@@ -47,7 +47,7 @@ def only(builder: GraphBuilder, items: Sequence[Step | CodeStep], roles: Sequenc
 
 
 def need(builder: GraphBuilder, roles: dict[str, Step], role: str, write: str) -> Step:
-    """The step of a role that has no default prompt."""
+    """Returns the step of a role without default prompt; reports it if it or its prompt is missing."""
     step = roles.get(role)
     if step is None:
         builder.problem(1, f"the cell has no step {role!r}", f"Write {write}")
@@ -57,17 +57,17 @@ def need(builder: GraphBuilder, roles: dict[str, Step], role: str, write: str) -
 
 
 def default_step(role: str) -> Step:
-    """A step that the cell left out."""
+    """Creates the step of a role that the cell omits."""
     return Step(role, {}, None, None, (), 1)
 
 
 def code(builder: GraphBuilder, items: Sequence[Step | CodeStep]) -> list[Code | Sub]:
-    """The `name = expression` lines."""
+    """Builds the nodes of the `name = expression` lines."""
     return [builder.code(item) for item in items if isinstance(item, CodeStep)]
 
 
 def call(builder: GraphBuilder, node: Node) -> Call:
-    """The node, which must ask a model itself."""
+    """Returns the node if it is a model call; other nodes are problems."""
     if isinstance(node, Call):
         return node
     builder.problem(1, f"step {node.name!r} must be a prompt of this cell", "Leave `run=` out")
@@ -75,14 +75,14 @@ def call(builder: GraphBuilder, node: Node) -> Call:
 
 
 def row(nodes: Sequence[Node]) -> Iterator[Link]:
-    """One after the other."""
+    """Links the nodes in sequence."""
     yield from (Edge(a.name, b.name) for a, b in pairwise(nodes))
 
 
 def output_fields(builder: GraphBuilder, node: Call, wanted: Callable[[Mapping[str, Any]], bool]) -> list[str] | None:
-    """The expressions of the outputs of a call whose JSON schema is `wanted`.
+    """Returns the expressions of a call's output fields whose JSON schema is `wanted`.
 
-    None if a class of the output cannot be read: `builder.build` reports it.
+    None if a class of the output has no schema: `builder.build` reports it.
     """
     try:
         output = resolve(node.name, node.output, builder.namespace)
@@ -94,7 +94,7 @@ def output_fields(builder: GraphBuilder, node: Call, wanted: Callable[[Mapping[s
 
 
 def bind_input(builder: GraphBuilder, sub: Sub, name: str, source: str, shared: Collection[str], line: int) -> Sub:
-    """An inner graph whose input `name` (or else its only input that is not `shared`) is given `source`."""
+    """Binds input `name` of an inner graph (else its only input that is not `shared`) to the expression `source`."""
     open_ = [n for n in sub.graph.inputs if n not in dict(sub.given) and n not in shared]
     if name in dict(sub.given):
         return sub

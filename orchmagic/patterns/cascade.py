@@ -1,4 +1,4 @@
-"""%%cascade: the cheapest model answers first; an answer that fails its checks goes to the next, stronger model."""
+"""%%cascade: the cheapest model answers first; if the answer fails its checks, the next stronger model answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from orchmagic.patterns._prompts import task
 from orchmagic.patterns._roles import call, code, controls, default_step, need, only, row, steps
 
 ANSWER, JUDGE, VERIFIED, ANSWERED = "answer", "judge", "verified", "answered"
-_LEAST = 2  # models that make a ladder
+_LEAST = 2  # minimum number of models
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """From answer through its checks, and back with the next model; the last model's answer is kept in any case."""
+    """Builds a loop: answer, checks, back with the next model. The last model's answer is kept even if it fails."""
     builder = GraphBuilder(cell, options, namespace)
     models = _models(builder)
     verify = controls(builder, "verify", "Write `verify EXPRESSION`")
@@ -34,7 +34,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     looks = [replace(n, isolated=True) for n in code(builder, [i for i in items if i.line > step.line])]
     checks = [*looks, *_checks(builder, verify, step, models)]
     passed = [n.name for n in checks if isinstance(n, Code) and n.gate]
-    # the answer of this visit, not a check's value of an earlier one, decides first
+    # test this visit's answer first: the checks may still have values of an earlier visit
     verified = Code(VERIFIED, " and ".join([f"{ANSWER} is not None", *passed]), gate=True)
     answered = Code(ANSWERED, f"{ANSWER} is not None")
     links = [*row([*before, answer]), *_onward(checks), *_ends(models)]
@@ -54,7 +54,7 @@ def _check(number: int) -> str:
 
 
 def _checks(builder: GraphBuilder, verify: Sequence[Control], step: Step, models: Sequence[str]) -> list[Node]:
-    """A gate per `verify` line, the judge before its own. One that raises has not verified anything."""
+    """Builds a gate per `verify` line, with the judge before its gate. A check that raises counts as failed."""
     nodes: list[Node] = []
     for i, item in enumerate(verify):
         judged = JUDGE in expression.names(item.expression)
@@ -64,7 +64,7 @@ def _checks(builder: GraphBuilder, verify: Sequence[Control], step: Step, models
                 builder.problem(item.line, "a second judge", "Put all that the judge should look at into one prompt")
                 continue
             nodes.append(_judge(builder, item, step, models))
-            # a reply out of range is no probability, so it verifies nothing
+            # a reply out of range is no probability, so the check fails
             source = f"{JUDGE} is not None and 0 <= {JUDGE} <= 1 and ({source})"
         elif item.messages:
             write = "Compare what the judge says: `verify judge >= 0.8`"
@@ -74,10 +74,10 @@ def _checks(builder: GraphBuilder, verify: Sequence[Control], step: Step, models
 
 
 def _judge(builder: GraphBuilder, item: Control, step: Step, models: Sequence[str]) -> Call:
-    """A probability, or None when the reply is not to be read.
+    """Builds the judge: a call that gives a probability, or None if its reply cannot be parsed.
 
-    Without --judge the second model judges: stronger than the one whose answers it mostly reads (models find their
-    own mistakes right), and mostly cheaper than the last, which the cascade is there to spare.
+    Without --judge the second model judges. It is stronger than the first, whose answers it mostly judges (models
+    rate their own mistakes as right), and usually cheaper than the last.
     """
     chosen = builder.options.extra.get("judge") or (models[1] if len(models) >= _LEAST else None)
     prompt = item.messages or (Message("user", f"Task:\n{task(step.messages)}\n\nProposed answer:\n{{{{ answer }}}}"),)
@@ -92,7 +92,7 @@ def _judge(builder: GraphBuilder, item: Control, step: Step, models: Sequence[st
 
 
 def _onward(checks: Sequence[Node]) -> list[Link]:
-    """From the answer through its checks; the first that fails spares the rest."""
+    """Links the answer to its checks; the first failed check skips the rest."""
     if not checks:
         return [Edge(ANSWER, VERIFIED)]
     there = (Arm(True, checks[0].name), Arm(False, VERIFIED))

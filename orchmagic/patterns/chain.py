@@ -15,7 +15,7 @@ from orchmagic.patterns import Pattern
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """Steps become nodes in a row; a gate becomes a code node with a branch after it."""
+    """Builds a sequence of nodes, one per step; a gate becomes a code node with a branch after it."""
     builder = GraphBuilder(cell, options, namespace)
     row = _Row()
     for item in cell.items:
@@ -42,7 +42,7 @@ _WORK = (Call, Code, Sub)
 
 @dataclass
 class _Row:
-    """The nodes in order; by gate its control line, and the node that asks a person when it is false."""
+    """The nodes in order; for each gate its control line, and the node that asks a person if it is false."""
 
     nodes: list[Node] = field(default_factory=list)
     gates: dict[str, Control] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def _add_gate(builder: GraphBuilder, item: Control, row: _Row) -> None:
 
 
 def _add_approval(builder: GraphBuilder, item: Control, row: _Row) -> None:
-    """A person approves, edits or rejects what the step above found."""
+    """Adds a node where a person approves, edits or rejects the value of the step above."""
     subject = next((n.name for n in reversed(row.nodes) if isinstance(n, _WORK) and n.name not in row.gates), None)
     if subject is None:
         builder.problem(item.line, "`approve` has nothing to approve", "Put it after the step that a person should see")

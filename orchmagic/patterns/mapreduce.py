@@ -1,4 +1,4 @@
-"""%%mapreduce: a long text in chunks, the same prompt on each side by side, then merged level by level."""
+"""%%mapreduce: splits a long text into chunks, runs one prompt on each concurrently, merges the results by level."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MAP, REDUCE = "map", "reduce"
 CHUNKS, GROUPS, RESULT = "chunks", "groups", "result"
 CHUNK, PARTS = "chunk", "parts"
 _OWN = frozenset({CHUNKS, GROUPS, RESULT, CHUNK, PARTS})
-_SIZE = 3500  # tokens: from 4,000 on models overlook the middle of a prompt
-_SHARE = 0.05  # of a chunk that the next one repeats
-_NOT_TAKEN = ("over", "item", "when")  # options: both steps always run, once for each of their items
-_LEVELS = 24  # of merging: `pack` leaves two thirds at most, so that these are enough for 16,000 chunks
+_SIZE = 3500  # tokens per chunk: from 4,000 on, models overlook the middle of a prompt
+_SHARE = 0.05  # overlap: part of a chunk that the next one repeats
+_NOT_TAKEN = ("over", "item", "when")  # refused options: both steps always run once per item
+_LEVELS = 24  # maximum of merge levels: each leaves at most two thirds, so 24 suffice for 16,000 chunks
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
@@ -54,7 +54,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _over(builder: GraphBuilder) -> str:
-    """The expression that gives the text or the list."""
+    """Returns the expression of the text or list to split."""
     source = str(builder.options.extra.get("over", "")).strip()
     if not source:
         builder.problem(1, "there is nothing to split", "Add --over and the name of a text or a list: --over document")
@@ -81,7 +81,7 @@ def _step(builder: GraphBuilder, step: Step, each: Each) -> Call | Sub:
 
 
 def _room(builder: GraphBuilder, reduced: Call | Sub, size: int) -> list[str]:
-    """What `pack` must know: the tokens for the parts, and the other values that stand in the prompt beside them."""
+    """Returns the arguments of `pack`: the tokens for the parts, and the other values in the prompt."""
     if isinstance(reduced, Sub):
         return [str(size)]
     own = sum(estimated_tokens(message.text) for message in reduced.messages)

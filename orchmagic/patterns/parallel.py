@@ -1,4 +1,4 @@
-"""%%parallel: independent parts of one task side by side, or the same question several times; then a merge."""
+"""%%parallel: runs independent parts of a task concurrently, or one prompt several times (votes), then merges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GATHERED = "gathered"
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """Every step but `merge` is a section; the merge runs when all have ended and at least one has a value."""
+    """Builds a section per step except `merge`, which runs after all sections if at least one has a value."""
     builder = GraphBuilder(cell, options, namespace)
     controls(builder, None, "Write sections; checks stand in %%chain")
     items = steps(builder, (GATHERED,))
@@ -32,10 +32,10 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _check(builder: GraphBuilder, cell: Cell, sections: Sequence[Node]) -> None:
-    """Sections are independent: at least two of them (or one that asks several times), and none reads another.
+    """Checks that there are two sections (or one with votes), and that none reads another.
 
     Raises:
-        CellError: a section reads another one; whether it runs earlier or later has no meaning then.
+        CellError: a section reads another one, although their order is undefined.
     """
     several = [s for s in sections if isinstance(s, Call | Sub) and (s.each or getattr(s, "votes", None))]
     if not sections or (len(sections) == 1 and not several):
@@ -52,7 +52,7 @@ def _check(builder: GraphBuilder, cell: Cell, sections: Sequence[Node]) -> None:
 
 
 def _alone(builder: GraphBuilder, section: Call | Sub | Code, merge: Step | CodeStep | None) -> Graph:
-    """One section with votes: its value is the output, unless there is a merge."""
+    """Builds the graph of one section with votes: its value is the output, unless there is a merge."""
     if merge is None:
         return builder.build([section], [Edge(section.name, END)], [section.name])
     nodes: list[Node] = [section, builder.node(merge)]
@@ -60,7 +60,7 @@ def _alone(builder: GraphBuilder, section: Call | Sub | Code, merge: Step | Code
 
 
 def _side_by_side(builder: GraphBuilder, sections: Sequence[Call | Sub | Code], merge: Step | CodeStep | None) -> Graph:
-    """A section that fails gives None; when all do, nothing is merged: that would be a confident answer to nothing."""
+    """Builds the concurrent graph. A failed section gives None; if all fail, the run fails without a merge."""
     names = tuple(s.name for s in sections)
     apart = [replace(s, isolated=True) for s in sections]
     values = ", ".join(f"{name!r}: {name}" for name in names)

@@ -1,4 +1,4 @@
-"""%%plan: plan typed steps, execute independent ones at the same time, check the results, revise; bounded."""
+"""%%plan: plans typed steps, runs independent ones concurrently, checks the results, revises the plan; bounded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REPLANS, _TASKS = 2, 16
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """From plan to waves of execute, until no step is left; `revise` says what is wrong and leads back to plan."""
+    """Builds the loops: plan, waves of execute until no step is left; `revise` goes back to plan with feedback."""
     builder = GraphBuilder(cell, options, namespace)
     controls(builder, None, "Write the steps plan, execute, reflect and answer")
     items = steps(builder, (WAVE, RESULTS, REVISE, "ready", "flaws"))
@@ -62,7 +62,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the wiring depends on: the expressions of the plan's steps and of the verdict, and the limits."""
+    """The parameters of the links: expressions of the plan's steps and of the verdict, and the limits."""
 
     steps: str
     good: str
@@ -74,7 +74,7 @@ class _Shape:
 
     @property
     def ready(self) -> str:
-        """The numbers of the steps to do next; results of an earlier plan do not count."""
+        """The expression of the step numbers to run next; ignores results of an earlier plan."""
         return f'ready({self.steps}, {RESULTS}, visits["{PLAN}"]{", parallel=True" if self.parallel else ""})'
 
     @property
@@ -89,7 +89,7 @@ class _Shape:
 
     @property
     def revise(self) -> Code:
-        """Why the plan must be revised, for who plans."""
+        """The node that gives the planner the reason for a revision."""
         return Code(REVISE, f'flaws({self.steps}, {RESULTS}, visits["{PLAN}"], errors.get("{EXECUTE}")){self.feedback}')
 
     def links(self) -> list[Link]:
@@ -121,7 +121,7 @@ def _planner(builder: GraphBuilder, goal: Step) -> Call:
 
 
 def _field(builder: GraphBuilder, node: Call, kind: str, usual: str, write: str) -> str:
-    """The expression of the output that has the JSON type `kind`: the usual one, else the first."""
+    """Returns the expression of the output field with JSON type `kind`: the field `usual`, else the first."""
     fields = output_fields(builder, node, lambda schema: schema.get("type") == kind)
     if fields is None:
         return node.name
@@ -134,7 +134,7 @@ def _field(builder: GraphBuilder, node: Call, kind: str, usual: str, write: str)
 
 
 def _execute(builder: GraphBuilder, roles: Mapping[str, Step], written: str) -> Node:
-    """Once for each step of the wave; one that fails leaves the others alone."""
+    """Builds the node that runs once per step of the wave; a failed step does not stop the others."""
     item = roles.get(EXECUTE, default_step(EXECUTE))
     each = Each(f"[{written}[n - 1] for n in {WAVE}]", "step")
     settings: dict[str, Any] = {} if item.messages or "run" in item.options else {"messages": _DO}

@@ -18,7 +18,7 @@ from orchmagic.patterns._agent import TRANSCRIPT, check, turns
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """Two nodes in a loop: the agent asks for tools until it answers or the cap is reached."""
+    """Builds a loop of two nodes: the agent calls tools until it answers or the cap is reached."""
     builder = GraphBuilder(cell, options, namespace)
     names = check(builder, builder.names("tools"), 1, "--tools")
     if not names:
@@ -39,7 +39,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _parameters(builder: GraphBuilder) -> Iterator[tuple[str, object]]:
-    """The parameters of the requests; a text needs no quotes of its own on the magic line."""
+    """Yields the request parameters; text needs no inner quotes on the magic line."""
     for option in PARAMETERS:
         written = builder.options.extra.get(option.name)
         if written is None:

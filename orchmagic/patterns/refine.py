@@ -1,4 +1,4 @@
-"""%%refine: generate, score against stated criteria, try again with the criticism; the best round is the result."""
+"""%%refine: generates, scores against criteria, retries with the feedback; the best round is the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GENERATE, EVALUATE, ROUNDS, BEST = "generate", "evaluate", "rounds", "best"
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """A loop from `generate` to `best`; steps between generate and evaluate (a test run, say) are inside of it."""
+    """Builds a loop from `generate` to `best`, with the steps between generate and evaluate (such as a test run)."""
     builder = GraphBuilder(cell, options, namespace)
     until = _until(builder)
     limit = (until.maximum if until else None) or builder.limits.max_iterations
@@ -31,7 +31,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     score = _score(builder, evaluate, met)
     entry = f'"round": len({ROUNDS} or []) + 1, "score": {score}, "met": bool({met}), "value": {GENERATE}'
     rounds = Code(ROUNDS, f"[*({ROUNDS} or []), {{{entry}}}]")
-    # among equals the latest: it has read the most criticism
+    # of equal scores take the latest: it had the most feedback
     like = GENERATE if isinstance(made, Call) and made.each is None else None  # values of an inner graph are plain JSON
     best = Code(BEST, 'max(reversed(rounds), key=lambda r: (r["met"], r["score"]))["value"]', like=like)
     nodes += [rounds, best]
@@ -50,7 +50,7 @@ def _until(builder: GraphBuilder) -> Control | None:
 
 
 def _nodes(builder: GraphBuilder) -> list[Node]:
-    """The steps in their order: `generate` reads the last feedback, `evaluate` asks for a score."""
+    """Builds the nodes in order: `generate` reads the last feedback, `evaluate` gives a score."""
     items = steps(builder, (ROUNDS, BEST))
     names = [item.name for item in items]
     if GENERATE not in names:
@@ -84,7 +84,7 @@ def _node(builder: GraphBuilder, item: Step | CodeStep, made: Step | CodeStep) -
 
 
 def _score(builder: GraphBuilder, node: Node, met: str) -> str:
-    """The expression of the score: of its field `score`, else of its first number, else whether it is good enough."""
+    """Returns the expression of the score: the field `score`, else the first number, else the condition `met`."""
     if isinstance(node, Sub):
         last = node.graph.node(node.graph.results[-1])
         known = isinstance(last, Call)

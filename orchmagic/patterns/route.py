@@ -1,4 +1,4 @@
-"""%%route: a cheap classifier chooses one handler; only that handler runs."""
+"""%%route: a cheap classifier selects one handler; only that handler runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BY_MEANING = "by_meaning"
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """The router's label branches to a handler; a label that is not known, or not sure enough, to `--otherwise`."""
+    """Builds a branch from the router's label to a handler; unknown or low-confidence labels go to `--otherwise`."""
     builder = GraphBuilder(cell, options, namespace)
     controls(builder, None, "Write handlers: `name: when to use it` and a prompt below")
     items = steps(builder)
@@ -91,7 +91,7 @@ def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Seq
 
 
 def _by_regex(builder: GraphBuilder, router: Step | None, rules: Sequence[Step]) -> Code:
-    """Rules in the order of the handlers; the first that matches wins, no model is asked."""
+    """Builds a router from regular expressions in handler order: the first match wins; no model call."""
     given = builder.read(router, (_ON,)) if router else {}
     subject = _subject(builder, router, given, rules, "match=")
     pairs = [(h.name, _MATCH.value_in(h.options) or "") for h in rules]
@@ -102,7 +102,7 @@ def _by_regex(builder: GraphBuilder, router: Step | None, rules: Sequence[Step])
 def _subject(
     builder: GraphBuilder, router: Step | None, given: Mapping[str, str], handlers: Sequence[Step], who: str
 ) -> str:
-    """The expression of what the router reads: `on=`, or the one name in the handlers' prompts."""
+    """Returns the expression that the router reads: `on=`, or the only name in the handlers' prompts."""
     if "on" in given:
         return given["on"]
     subjects = sorted({n for h in handlers for m in _texts(h) for n in names(m)})
@@ -113,14 +113,14 @@ def _subject(
 
 
 def _texts(handler: Step) -> list[str]:
-    """Its prompt, or what it asks a person."""
+    """The texts of a handler: its prompt, or its question to a person."""
     ask = handler.options.get("ask")
     question = [ask.source] if ask and not check(ask.source) else []
     return [*(m.text for m in handler.messages), *question]
 
 
 def _by_meaning(builder: GraphBuilder, router: Step, handlers: Sequence[Step]) -> Code:
-    """The handler whose description and examples are nearest, by embeddings: no model is asked."""
+    """Builds a router by embeddings: the handler with the nearest description or example wins; no model call."""
     given = builder.read(router, (_BY, _ON))
     if given.get("by", "meaning") != "meaning":
         builder.problem(router.line, f"by={given['by']} is no way to route", "Write router(by=meaning)")
@@ -136,13 +136,13 @@ def _by_meaning(builder: GraphBuilder, router: Step, handlers: Sequence[Step]) -
 
 
 def _kind(builder: GraphBuilder, handler: Step) -> str:
-    """The expression of a handler's description and examples: a list, or what the notebook has by that name."""
+    """The expression of a handler's description and examples: a list, or a notebook variable."""
     words, given = handler.description or handler.name.replace("_", " "), handler.options.get("examples")
     if given is None:
         return f"({words!r}, ())"
     try:
         examples = given.literal
-    except ValueError:  # an expression: looked at when it runs
+    except ValueError:  # an expression, evaluated at run time
         return f"({words!r}, {given.expression})"
     if not isinstance(examples, list | tuple) or not all(isinstance(text, str) and text.strip() for text in examples):
         write = 'Write a list of texts: examples=["where is my refund?"]'

@@ -1,4 +1,4 @@
-"""%%team: a supervisor gives the next task to one of several agents; all results are in one shared workspace."""
+"""%%team: a supervisor assigns each task to one of several agents; all results go to one shared workspace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TOOLS = StepOption(
 
 
 def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> Graph:
-    """From the supervisor to the agent it names, and back, until it finishes or the turns are used up."""
+    """Builds the loop: supervisor, the agent it names, and back, until it finishes or the turns are used up."""
     builder = GraphBuilder(cell, options, namespace)
     controls(builder, None, "Write agents: `researcher(tools=search): finds facts` and a prompt below")
     items = steps(builder, (WORKSPACE, LATEST, ANSWER, FINISH))
@@ -49,7 +49,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
 
 
 def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:
-    """A prompt, a prompt with tools of its own, or another orchestration. The supervisor reads its failure."""
+    """Builds an agent: a prompt, a prompt with tools, or another orchestration. The supervisor reads its errors."""
     if "run" in step.options:
         node = builder.step(step, also=(_TOOLS,))
         if isinstance(node, Sub):
@@ -63,7 +63,7 @@ def _agent(builder: GraphBuilder, step: Step) -> Call | Sub:
 
 
 def _briefing(step: Step) -> tuple[Message, ...]:
-    """What the agent is, and what it is asked now."""
+    """Builds the prompt of an agent: its role and its current task."""
     briefing = step.messages or (
         Message("system", literal(f"You are the {step.name}: {step.description or step.name}")),
     )
@@ -92,7 +92,7 @@ def _supervisor(builder: GraphBuilder, step: Step, members: Sequence[Step]) -> C
 
 
 def _goal(builder: GraphBuilder, members: Sequence[Step]) -> tuple[Message, ...]:
-    """Without a prompt of its own, the supervisor reads what its agents read."""
+    """The default prompt of a supervisor: the variables that its agents read."""
     names = sorted(read([m for step in members for m in step.messages]) - {SUPERVISOR, WORKSPACE})
     if not names:
         builder.problem(

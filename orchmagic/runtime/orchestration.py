@@ -104,7 +104,7 @@ class Orchestration:
         """Writes a module that runs without orchmagic; `langgraph_json` adds the file for LangGraph's server.
 
         Raises:
-            ExportError: the graph cannot be exported, or a file that orchmagic did not write needs `overwrite`.
+            ExportError: the graph cannot be exported, or `file` is not an unedited export and `overwrite` is off.
         """
         from orchmagic.export import write  # noqa: PLC0415 - on demand
 

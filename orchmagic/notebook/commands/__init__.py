@@ -1,4 +1,4 @@
-"""`%orch`: what a person asks about models, runs, cache and set-up. A command is a function of a module here."""
+"""The commands of `%orch` about models, runs, cache and set-up. Each is a function in a module of this folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def run(session: Session, line: str) -> Any:
-    """Carry out a `%orch` line.
+    """Executes a `%orch` line.
 
     Raises:
-        OrchError: unknown command, or wrong arguments; says what to write.
+        OrchError: unknown command or wrong arguments; says what to write.
     """
     head = line.split(maxsplit=1)[:1]
     try:
@@ -47,12 +47,12 @@ def run(session: Session, line: str) -> Any:
 
 
 def overview() -> str:
-    """All commands, a line each."""
+    """Lists all commands, one per line."""
     return "%orch COMMAND\n" + "\n".join(f"  {_doc(c)}" for c in COMMANDS.values())
 
 
 def help_text(pattern: Pattern) -> str:
-    """What `%%chain?` shows: what it is for, when it breaks, options, and an example to copy."""
+    """The help text of a pattern (`%%chain?`): purpose, limits, options and an example."""
     low, high = pattern.dollars
     fast, slow = pattern.seconds
     options = usage(pattern.name, pattern.options, pattern.step_options)

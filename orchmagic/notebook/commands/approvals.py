@@ -1,4 +1,4 @@
-"""What a person answers to a run that waits."""
+"""Commands that answer or resume a run: resume, approve, edit, reject."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def reject(session: Session, which: str = "", *words: str) -> Run:
 
 
 def _target(which: str) -> tuple[str, str | None]:
-    """(run, span) of `RUN:SPAN`, which names one of several questions; without a span the first is meant."""
+    """Splits `RUN:SPAN` into (run, span); the span selects a question, None stands for the first."""
     name, _, span = which.partition(":")
     return name, span or None
 

@@ -1,4 +1,4 @@
-"""What the notebook has spent, and what it may."""
+"""`%orch budget`: shows what the notebook has spent, and sets its limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchmagic.models.budget import SharedBudget
     from orchmagic.runtime.session import Session
 
-_RUNS = 1_000  # latest runs of the history that are looked at
+_RUNS = 1_000  # latest runs of the history that are summed up
 
 
 @command
@@ -50,7 +50,7 @@ def _kernel(whole: SharedBudget) -> str:
 
 
 def _lost(whole: SharedBudget) -> str:
-    """Why it is more than the receipts say."""
+    """Explains spending that has no receipt: the highest possible cost of calls that broke off."""
     if not whole.lost:
         return ""
     cost, tokens = whole.guessed.cost or 0.0, counted(whole.guessed.tokens, "token")
@@ -64,7 +64,7 @@ def _sum(cost: float, unpriced: int, tokens: int) -> str:
 
 
 def _today(session: Session) -> str:
-    """All kernels of this notebook, as far as the history knows; all notebooks where it has no name."""
+    """Today's spending of all kernels of this notebook in the history; of all notebooks if its name is unknown."""
     name, today = session.services.history.notebook(), datetime.now().astimezone().date()
     runs = [r for r in session.services.history.store.runs(limit=_RUNS) if not name or r.notebook == name]
     runs = [r for r in runs if datetime.fromisoformat(r.started).astimezone().date() == today]

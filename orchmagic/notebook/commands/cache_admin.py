@@ -1,4 +1,4 @@
-"""`%orch cache`: stored answers, what they saved, how often a semantic hit was wrong; marks and removes entries."""
+"""`%orch cache`: shows stored answers, savings and the semantic error rate; marks and removes entries."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _size(stats: Mapping[str, Any]) -> str:
 
 
 def summary(semantic: SemanticCache) -> str:
-    """Three lines on the semantic cache: what it served, from which threshold, and how often that was wrong."""
+    """Three lines on the semantic cache: answers served, similarity threshold, error rate."""
     totals = semantic.store.totals()
     hits = f"{counted(totals['hits'], 'hit')}, {totals['wrong']} marked as wrong, {money(totals['saved'])} saved"
     first = f"Semantic cache: {counted(totals['entries'], 'question')}, {hits}."
@@ -54,7 +54,7 @@ def summary(semantic: SemanticCache) -> str:
 
 
 def mark_wrong(semantic: SemanticCache, number: str, now: float) -> str:
-    """Mark a hit as wrong: it is never served again and counts as an error. `now` in seconds since the epoch.
+    """Marks a hit as wrong: it is never served again and counts as an error. `now` in seconds since the epoch.
 
     Raises:
         InputError: there is no such hit.
@@ -65,7 +65,7 @@ def mark_wrong(semantic: SemanticCache, number: str, now: float) -> str:
 
 
 def remove(semantic: SemanticCache, number: str) -> str:
-    """Remove one question from the semantic cache; its answer stays in the exact one.
+    """Removes one prompt from the semantic cache; its answer stays in the exact cache.
 
     Raises:
         InputError: there is no such entry.

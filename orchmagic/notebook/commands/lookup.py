@@ -1,4 +1,4 @@
-"""Which run a command means."""
+"""Finds the run that a command's argument names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pick(session: Session, which: str, *, waiting: bool = False) -> Run:
-    """A run by its id, or the latest of a name; the latest of all without one."""
+    """Returns the run with this id, or the latest run of an orchestration's name; the latest of all for ""."""
     known = [n for r in session.runs for n in (r.id, r.name)]
     here = [r for r in session.runs if which in {"", r.id, r.name} and (r.status == "waiting" or not waiting)]
     if here:

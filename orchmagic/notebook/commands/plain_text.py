@@ -1,4 +1,4 @@
-"""How commands answer: text as it is, and values that fit into a table."""
+"""Output of commands: plain text, and values shortened for a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WIDE = 60  # characters of a value in a table
 
 
 class PlainText(str):
-    """Text that a cell shows as it is, without quotes."""
+    """Text that a notebook cell displays without quotes."""
 
     __slots__ = ()
 
@@ -19,5 +19,5 @@ class PlainText(str):
 
 
 def cell(value: object) -> str:
-    """A value on one line of a table."""
+    """Formats a value on one line of a table."""
     return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _WIDE)

@@ -1,4 +1,4 @@
-"""The commands of `%orch` by name. A module of this folder adds its own with `@command`."""
+"""The registry of `%orch` commands by name. Modules of this folder register theirs with `@command`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS: dict[str, Callable[..., Any]] = {}
 AS_TYPED: set[str] = set()
-"""Commands whose words after the run are a person's own: they are not split like a shell's."""
+"""Commands whose words after the run id are free text: they are not split like shell words."""
 
 
 def command(function: F) -> F:
-    """Register a function of the session and words; the first line of its docstring is its help."""
+    """Registers a function (session, *words); the first line of its docstring is its help text."""
     COMMANDS[function.__name__] = function
     return function
 
 
 def answering_command(function: F) -> F:
-    """`command` for one that takes a person's text as it was typed, apostrophes included."""
+    """Like `command`, for a command that takes free text as typed, with apostrophes."""
     AS_TYPED.add(function.__name__)
     return command(function)

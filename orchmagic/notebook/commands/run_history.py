@@ -1,4 +1,4 @@
-"""Runs that were: a list of them, one again, two side by side, and what they left behind."""
+"""Commands on the run history: list, show, replay, compare, dashboard, dead letters, threads, writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "cost": lambda run: money(run.cost, run.unpriced),
     "replays": lambda run: run.parent or "",
 }
-"""The table of `%orch runs`: a column's heading, and what it shows of a run."""
+"""The columns of `%orch runs`: heading, and function from run to text."""
 
 
 @command

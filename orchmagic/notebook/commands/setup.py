@@ -1,4 +1,4 @@
-"""Models, the set-up, and a graph as a module."""
+"""Commands on models and set-up, and the export of a graph as a module."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def models(session: Session, action: str = "", *words: str) -> str:
 
 
 def _change(session: Session, action: str, words: Sequence[str]) -> str:
-    """Add or remove an alias of this kernel; a line for the user.
+    """Adds or removes an alias of this kernel; returns a line for the user.
 
     Raises:
-        InputError, SettingsError: that cannot be done, and nothing was.
+        InputError, SettingsError: the change is not possible; nothing was changed.
     """
     from orchmagic.core.model_entries import added  # noqa: PLC0415 - only this command needs it
     from orchmagic.models.routing import aliases  # noqa: PLC0415 - as above
