@@ -84,7 +84,6 @@ class Run(RunResult):
         self._context.deadline = Deadline(self.graph.limits.deadline)
         self._context.open_pipeline()  # settings (prices, keys) may have changed since a stop
         self.status, self.waiting, self._stored = "running", None, None
-        self.trace.began = self.trace.now
         self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))
 
     def wait(self) -> Run:

@@ -54,7 +54,6 @@ class Trace:
         self.events: list[Event] = []
         self.remarks: list[str] = []
         self.listeners: list[Callable[[Event], None]] = []
-        self.began = 0.0  # seconds from the first event to the start or last resume
         self._clock = clock
         self._zero: float | None = None
         self._ended: set[str] = set()  # ids of spans, model calls and tool calls that succeeded
@@ -90,7 +89,6 @@ class Trace:
         self._ended.clear()
         self._emitted.clear()
         self._zero = None
-        self.began = 0.0
 
     def load(self, events: Iterable[Event]) -> None:
         """Load the events of an earlier process; the clock continues from the last of them."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError, SettingsError, nearest
 from orchmagic.language.magic_line import usage
-from orchmagic.notebook.commands.plain_text import PlainText
-from orchmagic.notebook.commands.registry import AS_TYPED, COMMANDS
+from orchmagic.notebook.commands.registry import AS_TYPED, COMMANDS, PlainText
 from orchmagic.patterns import Pattern
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError
-from orchmagic.notebook.commands.plain_text import cell
-from orchmagic.notebook.commands.registry import command
+from orchmagic.notebook.commands.registry import cell, command
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:

@@ -1,10 +1,14 @@
-"""The registry of `%orch` commands by name. Modules of this folder register theirs with `@command`."""
+"""The registry of `%orch` commands, and what they return. Modules of this folder register theirs with `@command`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from orchmagic.core.text_format import shorten
+
+_WIDE = 60  # characters of a value in a table
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS: dict[str, Callable[..., Any]] = {}
@@ -22,3 +26,17 @@ def answering_command(function: F) -> F:
     """Like `command`, for a command that takes free text as typed, with apostrophes."""
     AS_TYPED.add(function.__name__)
     return command(function)
+
+
+class PlainText(str):
+    """Text that a notebook cell displays without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def cell(value: object) -> str:
+    """Formats a value on one line of a table."""
+    return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _WIDE)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.plain_text import PlainText, cell
-from orchmagic.notebook.commands.registry import command
+from orchmagic.notebook.commands.registry import PlainText, cell, command
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
