@@ -221,6 +221,17 @@ def test_a_fork_that_broke_off_goes_on_after_a_restart_as_the_fork_it_was(notebo
     assert len(notebook.prompts) == 4  # three, and b once more
 
 
+def test_a_fork_of_a_fork_keeps_the_models_of_both_through_a_restart(notebook):
+    large = install(Script(lambda body: f"large {body['messages'][-1]['content']}"), "large")
+    notebook.script(echo)
+    run = notebook.run(THREE, x="x")
+    fork = run.replay(from_step="c", model="scripted/large").replay(from_step="b")
+    with restarted(notebook, x="x") as session:
+        session.lookup.run(fork.id).replay(from_step="c")
+    remove("large")
+    assert len(large.requests) == 3
+
+
 def test_a_replay_with_another_input_asks_what_changes(notebook):
     cell = "%%chain --no-cache\na\n    A {{ x }}\nb\n    B {{ y }}\nc\n    C {{ a }} {{ b }}\n"
     notebook.script(echo)
