@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from orchmagic.core.plugins import Registry
-from orchmagic.language.step_options import STEP_OPTIONS, StepOption
 
 if TYPE_CHECKING:  # listing patterns must not import what `build` needs
     from orchmagic.graph.model import Graph
     from orchmagic.language.cell import Cell
     from orchmagic.language.control_words import Keyword
     from orchmagic.language.magic_line import Option, RunOptions
+    from orchmagic.language.step_options import StepOption
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Pattern:
     example: str
     build: Callable[[Cell, RunOptions, Mapping[str, object]], Graph]
     options: tuple[Option, ...] = ()
-    step_options: tuple[StepOption, ...] = STEP_OPTIONS
+    step_options: tuple[StepOption, ...] = field(
+        default_factory=lambda: import_module("orchmagic.language.step_options").STEP_OPTIONS
+    )
     controls: tuple[Keyword, ...] = ()
     one_prompt: bool = False
     more: str = ""
