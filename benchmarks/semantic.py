@@ -206,7 +206,7 @@ def latency(known: dict[str, np.ndarray], entries: int) -> None:
             first, _ = await ask("How do I cancel the order that I placed?")
             assert first.age is None
             [entry] = memory.store.entries()
-            with memory.store._alone() as do:  # noqa: SLF001 - a hundred thousand in one transaction
+            with memory.store.database.exclusive() as do:
                 for n, v in enumerate(crowd(known, entries)):
                     do(
                         "INSERT INTO entries(scope, texts, vector, key, stored) VALUES (?, ?, ?, 'k', 0)",
