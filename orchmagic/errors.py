@@ -18,15 +18,17 @@ OrchError
 │   └── RequestRejected       400, 401, 403, 404, 422: no retry and no fallback helps
 ├── OutputError               no reply matches the declared output type, after all attempts
 ├── GuardBlocked              a guard rule blocked a prompt, a reply or a tool result
-├── BudgetExceeded            the next call could exceed the run's limit of tokens or money
-├── RunError                  ends a run early; not always a failure
+├── EndsRun                   ends or pauses the whole run: no isolated step, item, worker or agent contains it
+│   ├── BudgetExceeded        the next call could exceed the run's limit of tokens or money
+│   ├── Stopped               `else stop "why"`: status done                      also a RunError
+│   ├── Rejected              a person rejected a value: status rejected          also a RunError
+│   ├── Capped                limit of iterations, steps or time: status capped   also a RunError
+│   ├── Waiting               a person must answer: status waiting                also a RunError
+│   ├── WriteUnknown          a write began and its outcome is unknown: it is not repeated
+│   └── StoreError            a record that must precede an action cannot be written
+├── RunError                  a run stopped before its end
 │   ├── GateFailed            status failed
-│   ├── Stopped               `else stop "why"`: status done
-│   ├── Capped                limit of iterations, steps or time: status capped
-│   ├── Waiting               a person must answer: status waiting
 │   └── CodeFailed            an expression or notebook function raised: status failed
-├── WriteUnknown              a write began and its outcome is unknown: it is not repeated
-├── StoreError                a record that must precede an action cannot be written
 ├── ExportError               the graph cannot be exported as a module
 └── WeightsError              the local model's files are missing or do not match their pinned hashes
 """
@@ -226,7 +228,11 @@ class GuardBlocked(OrchError):
         self.where = where
 
 
-class BudgetExceeded(OrchError):
+class EndsRun(OrchError):
+    """Ends or pauses the whole run, wherever it is raised: nothing that contains other failures may contain it."""
+
+
+class BudgetExceeded(EndsRun):
     """The next call could exceed `budget` (of the run or an inner orchestration), so it was not made."""
 
     def __init__(self, message: str, *, budget: object = None) -> None:
@@ -246,11 +252,15 @@ class GateFailed(RunError):
     """A gate's expression was false and no retry was left."""
 
 
-class Stopped(RunError):
+class Stopped(EndsRun, RunError):
     """A gate ended the run early, as the cell asked: `else stop "why"`."""
 
 
-class Capped(RunError):
+class Rejected(EndsRun, RunError):
+    """A person rejected a value. The text is the reason that was typed."""
+
+
+class Capped(EndsRun, RunError):
     """The run reached a limit of iterations, steps or time; its partial result is kept.
 
     `whose` is the `Context` that has the limit (untyped, as above), None for the innermost one.
@@ -261,7 +271,7 @@ class Capped(RunError):
         self.whose = whose
 
 
-class Waiting(RunError):
+class Waiting(EndsRun, RunError):
     """The run waits for a person: for one of `choices` about `value`, or for free text without choices.
 
     `tool` is the name of the tool if the question is the approval of a tool call.
@@ -288,11 +298,11 @@ class CodeFailed(RunError):
     """An expression or a notebook function raised."""
 
 
-class WriteUnknown(OrchError):
+class WriteUnknown(EndsRun):
     """A write with this key began before and its outcome is unknown; it was not run again."""
 
 
-class StoreError(OrchError):
+class StoreError(EndsRun):
     """A record that must be on disk before the run continues cannot be written."""
 
 

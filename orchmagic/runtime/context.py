@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from orchmagic.errors import Capped, CodeFailed, InputError, SettingsError, Waiting, error_kind
+from orchmagic.errors import Capped, CodeFailed, EndsRun, InputError, SettingsError, Waiting, error_kind
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Sub
 from orchmagic.graph.resolution import CallDefaults
@@ -206,7 +206,7 @@ async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object
             value = expression.evaluate(source, seen)
         return await value if inspect.isawaitable(value) else value
     except Exception as error:
-        if isinstance(error, InputError | SettingsError):  # from our functions: the message already says what to write
+        if isinstance(error, EndsRun | InputError | SettingsError):  # ours: the message already says what to write
             raise
         raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
 

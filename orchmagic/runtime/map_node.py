@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping, Va
 from itertools import islice
 from typing import Any, TypeAlias
 
-from orchmagic.errors import BudgetExceeded, Capped, InputError, RunError, Waiting
+from orchmagic.errors import EndsRun, InputError, Rejected, RunError, Stopped, Waiting
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded
@@ -67,7 +67,7 @@ async def _item(
 ) -> Any:
     shown = images.describe_images(item) if ctx.has_images else item
     ctx.emit(NodeStarted(span=span, node=node.name, kind="item", input=shown))
-    with failure_recorded(span, ctx, but=(Waiting,)):
+    with failure_recorded(span, ctx, but=(Waiting, Rejected, Stopped)):
         value = await one(span, seen)
     ctx.emit(NodeFinished(span=span, output=value))
     return value
@@ -76,8 +76,7 @@ async def _item(
 def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: list[Any]) -> Update:
     """Returns the values in order and lists failed items in `errors`; raises errors that end the whole run."""
     stops = [e for e in outcomes if isinstance(e, BaseException) and not isinstance(e, Exception)]
-    for kind in (BudgetExceeded, Capped, Waiting):
-        stops += [e for e in outcomes if isinstance(e, kind)]
+    stops += sorted((e for e in outcomes if isinstance(e, EndsRun)), key=lambda e: isinstance(e, Waiting))
     if stops:
         raise stops[0]
     failed = {str(i): e for i, e in enumerate(outcomes, 1) if isinstance(e, Exception)}

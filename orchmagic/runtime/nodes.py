@@ -13,7 +13,7 @@ from typing import Any
 
 from orchmagic.core.portable import as_text
 from orchmagic.core.text_format import shorten
-from orchmagic.errors import BudgetExceeded, Capped, OutputError, Stopped, Waiting
+from orchmagic.errors import BudgetExceeded, Capped, EndsRun, OutputError, Rejected, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
 from orchmagic.models import images
@@ -29,7 +29,7 @@ from orchmagic.trace.events import InputReceived, NodeFinished, NodeSkipped, Nod
 from orchmagic.trace.reasons import Reason
 
 _SHOWN = 80  # characters of a value in a reason
-_ENDS = (Capped, BudgetExceeded, Stopped, Waiting)  # these end or pause the run, whatever node they come from
+_NO_FAILURES = (Capped, BudgetExceeded, Stopped, Rejected, Waiting)  # the step where they arise has not failed
 
 
 async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = None) -> Update:
@@ -54,9 +54,9 @@ async def _traced(
     node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
 ) -> Update:
     try:
-        with failure_recorded(span, ctx, but=_ENDS):
+        with failure_recorded(span, ctx, but=_NO_FAILURES):
             update = await _run(node, span, state, seen, ctx, inner)
-    except _ENDS:
+    except EndsRun:
         raise
     except Exception as error:
         if getattr(node, "isolated", False):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchmagic.core.portable import readable
-from orchmagic.errors import StoreError, Waiting, WriteUnknown, error_kind
+from orchmagic.errors import EndsRun, Waiting, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
@@ -24,8 +24,9 @@ async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Updat
     ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
     uses = (_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1))
     results = await asyncio.gather(*uses, return_exceptions=True)
-    if stop := next((r for r in results if isinstance(r, BaseException)), None):
-        raise stop  # one waits for a person: the others' results are in the journal
+    stops = sorted((r for r in results if isinstance(r, BaseException)), key=lambda r: isinstance(r, Waiting))
+    if stops:
+        raise stops[0]  # the others' results are in the journal
     replies = [
         {"role": "tool", "tool_call_id": call["id"], "content": result}
         for call, result in zip(calls, results, strict=True)
@@ -42,7 +43,7 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
     try:
         result = recorded.value if recorded else readable(await _use(node, name, written, id_, ctx))
         result = await ctx.guardrails.check(result, "tools", id_)
-    except (Waiting, WriteUnknown, StoreError):
+    except EndsRun:
         raise  # not shown to the model, which would find another way to write
     except Exception as error:  # noqa: BLE001 - any exception of a tool is shown to the model
         text = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
