@@ -115,7 +115,7 @@ What holds for every cell unless the cell says otherwise. Three places set it; t
 |---|---|
 | the notebook | `%config OrchMagic.deadline = "90s"` |
 | the machine, as an environment variable | `{prefix}DEADLINE=90s` |
-| the project, in the nearest `pyproject.toml` with a table `[tool.orchmagic]` | `deadline = "90s"` |
+| the project, in the nearest `pyproject.toml`, in the table `[tool.orchmagic]` | `deadline = "90s"` |
 
 A magic line (`--deadline 90s`) and the option of a step (`step(timeout=30)`) win over all three. A wrong value or an
 unknown name is one line that says where it stands, what was found and what to write; all of them are told at once.
@@ -123,6 +123,8 @@ unknown name is one line that says where it stands, what was found and what to w
 | setting | what it is | default | may be `none` |
 |---|---|---|---|
 {rows}
+
+Some settings of a project's files are used only after you have trusted the file: see [trust](trust.md).
 
 ## Limits that may be open
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchmagic.errors import OrchError
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 for success."""
@@ -16,15 +18,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("notebook", nargs="?", type=Path, default=Path("notebooks/quickstart.ipynb"))
     demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for what is written")
     commands.add_parser("doctor", help="check the set-up")
+    trust = commands.add_parser("trust", help="show what the project's files would redirect, and allow it or not")
+    trust.add_argument("answer", nargs="?", choices=["yes", "no"], help="answer without being asked")
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
         from orchmagic.notebook.demo import show  # noqa: PLC0415 - needs nbclient
 
         return show(chosen.notebook, chosen.out)
-    from orchmagic.notebook.commands.setup import doctor  # noqa: PLC0415 - only this command needs it
-    from orchmagic.runtime.session import Session  # noqa: PLC0415 - only this command needs it
+    from orchmagic.notebook import commands as orch  # noqa: PLC0415 - only these commands need it
+    from orchmagic.runtime.session import Session  # noqa: PLC0415 - as above
 
-    print(report := doctor(Session()))  # noqa: T201 - a command line
+    if chosen.command == "trust":
+        try:
+            print(orch.run(Session(), f"trust {chosen.answer or ''}"))  # noqa: T201 - a command line
+        except OrchError as error:
+            print(error, file=sys.stderr)  # noqa: T201 - as above
+            return 1
+        return 0
+    print(report := orch.run(Session(), "doctor"))  # noqa: T201 - a command line
     return 1 if "!! " in report else 0
 
 

@@ -2,7 +2,7 @@
 
 One Pydantic model defines the fields. They are read from three sources; the most local one wins, field by field:
 
-    the project      [tool.orchmagic] in the nearest pyproject.toml that has it
+    the project      [tool.orchmagic] in the nearest pyproject.toml, up to the root of the project
     the machine      ORCHMAGIC_<FIELD>
     the notebook     %config OrchMagic.<field> = ...   (notebook/config.py, written from the fields here)
 
@@ -15,17 +15,21 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from orchmagic.core import limits, model_entries, validators
+from orchmagic.core import limits, model_entries, project, trust, validators
 from orchmagic.core.money import SpendLimit, dollars, spend_limit
 from orchmagic.core.problems import ProblemsError, checked
+from orchmagic.core.project import ProjectFile
 from orchmagic.core.semantic_policy import parse
 from orchmagic.errors import SettingsError
 
 PREFIX = "ORCHMAGIC_"
+
+Screen: TypeAlias = Callable[[ProjectFile, Mapping[str, Any]], Mapping[str, Any]]
+"""Returns the settings of a project's file that may be used, given all of them, checked."""
 
 
 def _user_cache() -> Path:
@@ -104,6 +108,7 @@ class _Layer:
     where: str
     values: Mapping[str, tuple[str, object]]
     spell: Callable[[str], str] = str
+    file: ProjectFile | None = None
 
     def read(self) -> dict[str, Any]:
         """Return the checked values.
@@ -119,8 +124,15 @@ class _Layer:
         return {key: getattr(read, key) for key in read.model_fields_set}
 
 
-def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Path) -> Settings:
+def load(
+    config: Mapping[str, Any] | None,
+    environ: Mapping[str, str],
+    start: Path,
+    screen: Screen = lambda _, values: values,
+) -> Settings:
     """Return the settings of a session that starts in folder `start`; `config` holds the values set by `%config`.
+
+    `screen` selects the settings of the project's file that may be used.
 
     Raises:
         SettingsError: all unknown keys and bad values of all sources: where, value found, what to write.
@@ -128,14 +140,17 @@ def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Pa
     merged: dict[str, Any] = {}
     models: dict[str, Any] = {}
     problems: list[str] = []
+    file = project.nearest("pyproject.toml", start)
     # The most local source comes last and wins. An entry of `models` is replaced as a whole: fields of two
     # different endpoints must not be mixed.
-    for layer in (_project(start), _environment(environ), _notebook(config or {})):
+    for layer in (_project(file), _environment(environ), _notebook(config or {})):
         try:
             values = layer.read()
         except ProblemsError as error:
             problems += error.problems
             continue
+        if layer.file is not None:
+            values = dict(screen(layer.file, values))
         models |= values.get("models", {})
         merged |= values
     if problems:
@@ -143,28 +158,36 @@ def load(config: Mapping[str, Any] | None, environ: Mapping[str, str], start: Pa
     return Settings().model_copy(update={**merged, "models": models})
 
 
-def _project(start: Path) -> _Layer:
-    for folder in (start.resolve(), *start.resolve().parents):
-        file = folder / "pyproject.toml"
-        section = _section(file) if file.is_file() else None
-        if section is not None:
-            values = {key.replace("-", "_"): (key, value) for key, value in section.items()}
-            return _Layer(f"[tool.orchmagic] of {file}", values)
-    return _Layer("", {})
+def of_variables(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the checked settings in environment variables.
+
+    Raises:
+        ProblemsError: all unknown keys and bad values.
+    """
+    return _environment(variables).read()
 
 
-def _section(file: Path) -> dict[str, Any] | None:
+def _project(file: ProjectFile | None) -> _Layer:
+    section = None if file is None else _section(file)
+    if file is None or section is None:
+        return _Layer("", {})
+    values = {key.replace("-", "_"): (key, value) for key, value in section.items()}
+    return _Layer(f"[tool.orchmagic] of {file.path}", values, file=file)
+
+
+def _section(file: ProjectFile) -> dict[str, Any] | None:
     try:
-        document = tomllib.loads(file.read_text("utf-8"))
+        document = tomllib.loads(file.text)
         section = validators.table(document.get("tool", {})).get("orchmagic")
         return None if section is None else validators.table(section)
-    except (OSError, ValueError) as error:  # unreadable, not UTF-8, no TOML, no table
-        raise SettingsError(f"{file} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no table, nested too deeply
+        raise SettingsError(f"{file.path} cannot be read: {error}") from error
 
 
 def _environment(environ: Mapping[str, str]) -> _Layer:
     # an empty variable counts as unset: shells and CI systems clear variables that way
     given = {name: value for name, value in environ.items() if name.startswith(PREFIX) and value.strip()}
+    given.pop(trust.VARIABLE, None)  # no setting of cells
     values = {name.removeprefix(PREFIX).lower(): (name, value) for name, value in given.items()}
     return _Layer("environment", values, lambda key: PREFIX + key.upper())
 

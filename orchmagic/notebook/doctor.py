@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchmagic.errors import OrchError
+from orchmagic.models.routing.redirects import line as redirected
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
@@ -39,6 +40,7 @@ def checks(session: Session) -> Iterator[Check]:
     except OrchError as error:
         yield Check("settings", fine=False, found=str(error))
         return
+    yield from _trust(session)
     yield _model(session)
     yield _local()
     yield _folder(Path(settings.cache_dir))
@@ -51,6 +53,19 @@ def checks(session: Session) -> Iterator[Check]:
         yield Check(f"model {advice.alias}", fine=False, found=advice.write)
     for advice in status.without_fallback(settings, session.services.environ):
         yield Check(f"model {advice.alias}", fine=True, found=advice.write, advice=True)
+
+
+def _trust(session: Session) -> Iterator[Check]:
+    """Reports the files of the project that redirect something, and whether that is used."""
+    known = session.services.settings.trust
+    for file, redirects in known.found.values():
+        told, answer = "; ".join(map(str, redirects)), known.trusts(file)
+        if answer is None:
+            yield Check("trust", fine=False, found=redirected(file, redirects))
+        else:
+            yield Check(
+                "trust", True, f"{file.path} is {'trusted' if answer else 'refused, so this is not used'}: {told}"
+            )
 
 
 def _installed(package: str, write: str) -> Check:

@@ -8,16 +8,20 @@ from pathlib import Path
 from orchmagic.core.settings import Settings, load
 from orchmagic.errors import InputError
 from orchmagic.models.routing import alias_advice
+from orchmagic.models.routing.api_keys import KeyEnvironment
+from orchmagic.models.routing.redirects import ProjectTrust
 
 
 class LiveSettings:
     """Caches the settings: read at first use, and again after `forget`.
 
-    `config` returns the values set by `%config`; `environ` holds the environment variables.
+    `config` returns the values set by `%config`; `environ` holds the environment variables. `trust` knows which
+    settings of the project's files are not used until the user has trusted the file.
     """
 
     def __init__(self, environ: Mapping[str, str], config: Callable[[], Mapping[str, object]] = dict) -> None:
         self.environ = environ
+        self.trust = environ.trust() if isinstance(environ, KeyEnvironment) else ProjectTrust(environ)
         self._config = config
         self._added: dict[str, Mapping[str, object]] = {}
         self._read: Settings | None = None
@@ -29,7 +33,8 @@ class LiveSettings:
             given = self._config()
             models = given.get("models") or {}
             own = {**models, **self._added} if isinstance(models, Mapping) else models
-            self._read = load({**given, "models": own} if self._added else given, self.environ, Path.cwd())
+            config = {**given, "models": own} if self._added else given
+            self._read = load(config, self.environ, Path.cwd(), self.trust.screen)
         return self._read
 
     def forget(self) -> Settings | None:

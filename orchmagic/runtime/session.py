@@ -39,6 +39,8 @@ class Session:
         self.services = Services.of(
             namespace, api_keys.key_environment() if environ is None else environ, config, notify
         )
+        self._notify = notify
+        self._told: set[str] = set()
         self.reader = CellReader(self.services)
         self.factory = RunFactory(self.services)
         self.lookup = RunLookup(self.factory, self.reader)
@@ -65,9 +67,18 @@ class Session:
         Raises:
             CellError: the cell has problems; lists all of them.
         """
+        self._tell_untrusted()
         cell = self.reader.read(pattern, line, body, self.services.namespace)
         made = self.defined[cell.definition.name] = Orchestration(cell, self.factory, self.reader)
         return made
+
+    def _tell_untrusted(self) -> None:
+        """Says once which settings of the project's files are not used, and what to type."""
+        _ = self.settings  # reads the files
+        for text in self.services.settings.trust.unanswered:
+            if text not in self._told:
+                self._told.add(text)
+                self._notify(text)
 
     def find(self, name: str) -> Orchestration:
         """The orchestration called `name`.

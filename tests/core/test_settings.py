@@ -46,12 +46,13 @@ def test_the_notebook_wins_over_the_environment_and_that_over_the_project(projec
     assert (found.retry, found.reask, found.model) == (3, 2, "a")
 
 
-def test_the_nearest_project_file_with_our_table_is_read(project):
+def test_the_file_of_the_project_is_read_and_none_above_it(project):
     root = project("[tool.orchmagic]\nmax-steps = 7\n")
     inner = root / "package" / "notebooks"
     inner.mkdir(parents=True)
-    (root / "package" / "pyproject.toml").write_text("[project]\nname = 'x'\n", "utf-8")
     assert load(None, {}, inner).max_steps == 7
+    (root / "package" / "pyproject.toml").write_text("[project]\nname = 'x'\n", "utf-8")
+    assert load(None, {}, inner).max_steps == Settings().max_steps
 
 
 @pytest.mark.parametrize(

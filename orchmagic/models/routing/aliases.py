@@ -20,6 +20,7 @@ from orchmagic.errors import SettingsError, nearest
 from orchmagic.models import PROVIDERS
 from orchmagic.models.pricing import price_list
 from orchmagic.models.routing import api_keys, presets
+from orchmagic.models.routing.redirects import WITHHELD
 from orchmagic.models.types import Deployment, Pool
 from orchmagic.models.wire.urls import BASE_ENV, KEY_ENV, at_openai, base, host, shown
 
@@ -194,6 +195,8 @@ def _is_preset(provider: str, model: str, environ: Mapping[str, str]) -> bool:
 
 
 def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
+    if WITHHELD in entry:
+        raise SettingsError(str(entry[WITHHELD]))
     fields = dict(entry)
     endpoint = fields.pop("endpoint", None)
     if endpoint is not None:

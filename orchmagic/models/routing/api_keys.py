@@ -13,7 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from orchmagic.core import project
 from orchmagic.errors import SettingsError
+from orchmagic.models.routing.redirects import EnvFile, ProjectTrust
 from orchmagic.models.types import Deployment
 from orchmagic.models.wire.urls import KEY_ENV, base, on_loopback
 
@@ -21,15 +23,18 @@ SERVICE = "orchmagic"
 KEYRING = "keyring:"
 _INSTALL = "pip install 'orchmagic[keyring]'"
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
-_LARGEST = 1 << 20  # bytes; a larger .env is not a list of variables
 
 
 class KeyEnvironment(Mapping[str, str]):
-    """The environment with the variables of `.env` added; `environ` is read at each look-up, the file once."""
+    """The environment with the variables of `.env` added; `environ` is read at each look-up, the file once.
+
+    A variable of the file that needs trust is looked up only after the user has trusted the file.
+    """
 
     def __init__(self, environ: Mapping[str, str], start: Path) -> None:
         self._environ = environ
-        self._file = _nearest_env_file(start)
+        file = project.nearest(".env", start)
+        self._file = EnvFile(file, {} if file is None else variables(file.text), environ)
 
     def __getitem__(self, name: str) -> str:
         if name.startswith(KEYRING):
@@ -37,10 +42,16 @@ class KeyEnvironment(Mapping[str, str]):
         return self._environ[name] if name in self._environ else self._file[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._file, **self._environ})
+        return iter(dict.fromkeys([*self._file.names(), *self._environ]))
 
     def __len__(self) -> int:
-        return len({**self._file, **self._environ})
+        return len(list(iter(self)))
+
+    def trust(self) -> ProjectTrust:
+        """What the project's files may do; knows the redirects of the `.env`."""
+        found = ProjectTrust(self._environ)
+        self._file.report(found)
+        return found
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} variables)"  # never their values: keys are among them
@@ -68,29 +79,8 @@ def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | Non
     return f"needs {name}: set it, in the environment or as a line {name}=… in .env (no git)"
 
 
-def _nearest_env_file(start: Path) -> dict[str, str]:
-    """Read the nearest `.env` in `start` or above, up to the folder with pyproject.toml or .git."""
-    for folder in (start.resolve(), *start.resolve().parents):
-        file = folder / ".env"
-        if file.is_file():
-            return read(file)
-        if (folder / "pyproject.toml").exists() or (folder / ".git").exists():
-            break
-    return {}
-
-
-def read(file: Path) -> dict[str, str]:
-    """Read the variables of a `.env` file. Nothing is interpolated; other lines are skipped.
-
-    Raises:
-        SettingsError: the file is too large or cannot be read.
-    """
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise SettingsError(f"{file} is larger than 1 MB: is it a list of variables?")
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} cannot be read: {type(error).__name__}") from None
+def variables(text: str) -> dict[str, str]:
+    """The variables in the text of a `.env` file. Nothing is interpolated; other lines are skipped."""
     matches = (_LINE.fullmatch(line) for line in text.splitlines() if not line.lstrip().startswith("#"))
     return {match[1]: _value(match[2]) for match in matches if match}
 
