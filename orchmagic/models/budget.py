@@ -27,7 +27,7 @@ class Budget:
     """The spending of one run and its limits: `max_tokens`, and `money` in US dollars; None = no limit.
 
     Spending counts in all parents too: the budget of an inner orchestration has its run's as `parent`, and that one has
-    those of the kernel.
+    those of the kernel. `place` precedes the ids of calls in the parent, if that is the budget of another run.
 
     There is no lock: all calls of a session run on its loop's thread, and nothing is awaited between check and
     booking. `settle` must not await either, or a second cancel could lose the booking.
@@ -35,13 +35,21 @@ class Budget:
 
     shared = False  # True: several runs share it, see `SharedBudget`
 
-    def __init__(self, max_tokens: int | None = None, money: float | None = None, parent: Budget | None = None) -> None:
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        money: float | None = None,
+        parent: Budget | None = None,
+        *,
+        place: str = "",
+    ) -> None:
         for name, limit in (("max_tokens", max_tokens), ("money", money)):
             if limit is not None and not limit >= 0:
                 raise ValueError(f"{name} is {limit}: write 0 or more, or None for no limit")
         self.max_tokens = max_tokens
         self.money = money
         self.parent = parent
+        self._place = place
         self.spent_tokens = 0
         self.spent_cost = 0.0
         self._counted: set[str] = set()
@@ -102,7 +110,7 @@ class Budget:
         if not counted:
             self.book(Spend(tokens, cost))
         above = self.parent
-        return counted if above is None or above.shared else above.count_once(call, tokens, cost)
+        return counted if above is None or above.shared else above.count_once(self._place + call, tokens, cost)
 
     def fits(self, worst: Spend) -> bool:
         """Whether spending, reservations and `worst` together are within the limits."""

@@ -78,6 +78,11 @@ class Deadline:
         """Seconds until the deadline; None = no limit."""
         return None if self.seconds is None else self.began + self.seconds - time.monotonic()
 
+    def within(self, outer: Deadline) -> Deadline:
+        """This deadline or `outer`, whichever ends first."""
+        own, most = self.left(), outer.left()
+        return self if most is None or (own is not None and own <= most) else outer
+
 
 @dataclass(frozen=True, slots=True)
 class World:

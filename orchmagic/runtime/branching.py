@@ -8,6 +8,7 @@ from typing import Any
 from orchmagic.errors import Capped, GateFailed, Stopped
 from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch, Call, Code
 from orchmagic.runtime import nodes
+from orchmagic.runtime.caller import calling
 from orchmagic.runtime.context import Context, State, evaluate, scope
 from orchmagic.trace.events import Decided
 from orchmagic.trace.reasons import Reason, because
@@ -20,9 +21,10 @@ _WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
 async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     """Returns (target, reason) of the first arm whose label matches and whose limit is not reached."""
     seen = scope(state, ctx)
-    value = await evaluate(link.on, seen, link.source)
     visits = state.get("visits", {}).get(link.source, 0)
     span = f"{ctx.path}{link.source}#{visits}"
+    async with calling(ctx, f"{span}/choice#1"):
+        value = await evaluate(link.on, seen, link.source)
     arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
     target = arm.target if arm else link.otherwise
     reason = _reason(link, arm, value, seen, ctx)

@@ -17,6 +17,7 @@ from orchmagic.graph.model import END, Branch, Edge, Fork, Graph, Join, Node, Su
 from orchmagic.graph.model import START as OUTSET
 from orchmagic.runtime import nodes
 from orchmagic.runtime.branching import EXITS, decide
+from orchmagic.runtime.caller import is_inherited
 from orchmagic.runtime.context import Context, State, Update
 from orchmagic.runtime.subgraph_node import Inner
 
@@ -82,7 +83,7 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
     async def run(state: State, runtime: Runtime[Context]) -> Update:
         # LangGraph runs an interrupted node again from its start: the n-th `interrupt` then returns the n-th
         # reply, and earlier answers and effects come from the journal
-        ctx = runtime.context or make()
+        ctx = _context(runtime, make)
         while True:
             try:
                 return await nodes.visit(node, state, ctx, inner)
@@ -94,6 +95,12 @@ def _runner(node: Node, make: Callable[[], Context]) -> Any:
     # LangGraph reads annotations at run time; ours are strings that name a local import
     run.__annotations__ = {"state": dict, "runtime": Runtime, "return": dict}
     return run
+
+
+def _context(runtime: Any, make: Callable[[], Context]) -> Context:
+    """The context that was passed; else, or if LangGraph handed down that of a step whose code invokes a graph, new."""
+    given: Context | None = runtime.context
+    return make() if given is None or is_inherited(given) else given
 
 
 def _pause(waiting: Waiting, ctx: Context, interrupt: Callable[[Any], Any]) -> None:
@@ -125,7 +132,7 @@ def _chooser(link: Branch, make: Callable[[], Context]) -> Any:
     from langgraph.runtime import Runtime  # noqa: PLC0415 - heavy
 
     async def choose(state: State, runtime: Runtime[Context]) -> str:
-        ctx = runtime.context or make()
+        ctx = _context(runtime, make)
         target, reason = await decide(link, state, ctx)
         if target in EXITS:
             raise EXITS[target](reason, node=link.source)

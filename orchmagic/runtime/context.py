@@ -21,6 +21,7 @@ from orchmagic.models import images, pipeline
 from orchmagic.models.budget import Budget
 from orchmagic.models.pipeline import Deadline
 from orchmagic.models.types import Deployment, Emit, Handler
+from orchmagic.runtime.caller import Caller
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
 from orchmagic.storage.journal import Journal, NoJournal
@@ -44,6 +45,8 @@ class Context:
         thread: earlier turns of the conversation; `turns` are the messages of each call.
         fresh: spans whose model calls skip caches and journal.
         has_images: whether one of the values is an image.
+        run: id of the run.
+        caller: the step of another run whose code started this run, and this run's span in it as `place`.
         on_foreign_loop: the caller invokes the graph on its own loop; model calls still run on the session's loop.
     """
 
@@ -68,6 +71,9 @@ class Context:
     fresh: FreshSpans = field(default_factory=FreshSpans)
     has_images: bool = False
     on_foreign_loop: bool = False
+    run: str = ""
+    caller: Caller | None = None
+    place: str = ""
     handler: Handler = field(init=False)
 
     @property
@@ -112,7 +118,10 @@ class Context:
             if level.visits > level.graph.limits.max_steps:
                 most = level.graph.limits.max_steps
                 raise Capped(f"max-steps: {most} steps were not enough", node=node, whose=level)
-            level = level.outer if level.counts else None
+            if level.outer is None and level.caller is not None:
+                level, span = level.caller.ctx, f"{level.place}/{span}"
+            else:
+                level = level.outer if level.counts else None
 
     def reset(self, unfit: frozenset[str] = frozenset()) -> None:
         """Clears the state before the run is resumed from the journal.

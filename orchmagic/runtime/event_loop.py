@@ -15,7 +15,7 @@ Q = TypeVar("Q")
 T = TypeVar("T")
 
 _TICK = 0.1  # a pending SIGINT is only seen between waits (ipykernel#881)
-_PATIENCE = 0.9  # seconds for a cancelled run to complete its trace
+PATIENCE = 0.9  # seconds for a cancelled run to complete its trace
 
 
 class EventLoopThread:
@@ -36,14 +36,23 @@ class EventLoopThread:
                 self._thread.start()
             return self._loop
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is on the loop's thread."""
+        return self._thread is threading.current_thread()
+
+    def must_not_be_current(self) -> None:
+        """Raises RuntimeError on the loop's thread, which must not wait for itself."""
+        if self.is_current:
+            raise RuntimeError("this call waits for the loop it runs on: use `await NAME.arun(…)` here")
+
     def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start `work`; call from any thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def wait(self, future: concurrent.futures.Future[T]) -> T:
         """Waits for the result of `future`. An interrupt (SIGINT) cancels it and is raised again."""
-        if threading.current_thread().name == "orchmagic-loop":
-            raise RuntimeError("this call waits for the loop it runs on: use `await NAME.arun(…)` here")
+        self.must_not_be_current()
         try:
             while not future.done():
                 concurrent.futures.wait([future], timeout=_TICK)
@@ -83,7 +92,7 @@ class EventLoopThread:
             loop, self._loop = self._loop, None
         if loop is not None and self._thread is not None:
             loop.call_soon_threadsafe(loop.stop)
-            self._thread.join(_PATIENCE)
+            self._thread.join(PATIENCE)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -109,5 +118,5 @@ async def waited(future: concurrent.futures.Future[T]) -> T:
 
 
 def settle(done: threading.Event) -> bool:
-    """Waits up to `_PATIENCE` seconds for a cancelled run to finish its record; False on timeout."""
-    return done.wait(_PATIENCE)
+    """Waits up to `PATIENCE` seconds for a cancelled run to finish its record; False on timeout."""
+    return done.wait(PATIENCE)

@@ -105,6 +105,7 @@ class History:
             options=asdict(plan.replay) if plan.parent else None,
             inputs=plan.inputs,
             parent=plan.parent,
+            caller=plan.caller.ctx.run if plan.caller else None,
             notebook=self.notebook(),
             user=process.user(),
         )
@@ -114,14 +115,17 @@ class History:
         """The number of ended runs kept in memory (37 kB each), so that a loop of thousands does not fill it."""
         return _HELD if self._folder else _HELD_ALONE
 
-    def save(self, record: Record, events: Sequence[Event], thread: str | None) -> None:
-        """Stores a run's status and record; `events` of a waiting run, so that another kernel can resume it."""
-        if self.audit is not None:
+    def save(self, record: Record, events: Sequence[Event], thread: str | None, *, is_part: bool = False) -> None:
+        """Stores a run's status and record; `events` of a waiting run, so that another kernel can resume it.
+
+        `is_part`: notebook code of another run started it, and that one's audit lines and export contain it.
+        """
+        if self.audit is not None and not is_part:
             self.audit.ended(record)
         # a store in memory needs no full record: views read the run object
         content = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
         self.store.save(record.run, record.status, content, [to_json(e) for e in events])
-        if self._settings.now.otel == "on":
+        if self._settings.now.otel == "on" and not is_part:
             otel.export(record, thread)
 
     def forget_checkpoint(self, run: str) -> None:

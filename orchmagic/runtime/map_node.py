@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from orchmagic.errors import EndsRun, InputError, Rejected, RunError, Stopped, Waiting
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
+from orchmagic.runtime.caller import calling
 from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded
 from orchmagic.runtime.json_state import as_json
 from orchmagic.trace.events import NodeFinished, NodeStarted
@@ -68,7 +69,8 @@ async def _item(
     shown = images.describe_images(item) if ctx.has_images else item
     ctx.emit(NodeStarted(span=span, node=node.name, kind="item", input=shown))
     with failure_recorded(span, ctx, but=(Waiting, Rejected, Stopped)):
-        value = await one(span, seen)
+        async with calling(ctx, span):
+            value = await one(span, seen)
     ctx.emit(NodeFinished(span=span, output=value))
     return value
 

@@ -18,6 +18,7 @@ from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
 from orchmagic.models import images
 from orchmagic.runtime import call_node
+from orchmagic.runtime.caller import calling, paid_again
 from orchmagic.runtime.context import Context, State, Update, evaluate, failure_recorded, mirror, scope
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
@@ -36,7 +37,11 @@ async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = No
     """Runs a node once: counts and traces it, or skips it if its `when` is false. `inner` runs the graph of a Sub."""
     number = state.get("visits", {}).get(node.name, 0) + 1
     span = f"{ctx.path}{node.name}#{number}"
-    counted: Update = {"visits": {node.name: number}}
+    async with calling(ctx, span):
+        return {**await _visit(node, span, state, ctx, inner), "visits": {node.name: number}}
+
+
+async def _visit(node: Node, span: str, state: State, ctx: Context, inner: Inner | None) -> Update:
     if not isinstance(node, Code):  # expressions cost nothing, and branches limit their loops
         ctx.count(node.name, span)
     seen = scope(state, ctx)
@@ -47,7 +52,7 @@ async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = No
     else:
         update = await _traced(node, span, state, seen, ctx, inner)
     mirror(ctx, update)
-    return update | counted
+    return update
 
 
 async def _traced(
@@ -119,6 +124,7 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
     recorded = ctx.journal.recall(span, key) if key else None
     if recorded is not None:
         value = recorded.value
+        paid_again(ctx, span)
     else:
         value = await evaluate(node.expression, seen, node.name)
         value = bool(value) if node.gate else as_json(value, node.name)

@@ -49,7 +49,11 @@ class Orchestration:
             self.__dict__.pop("graph", None)
 
     def __call__(self, *args: object, **inputs: object) -> Run:
-        """Runs until the end or until a person must answer."""
+        """Runs until the end or until a person must answer.
+
+        Called by the code of a step of another run, it is a part of that run; see `runtime.caller`.
+        """
+        self._services.loop.must_not_be_current()  # before anything is started and paid
         return self.start(*args, **inputs).wait()
 
     async def arun(self, *args: object, **inputs: object) -> Run:

@@ -17,7 +17,7 @@ from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stop
 from orchmagic.models import images
 from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
-from orchmagic.runtime.event_loop import settle, waited
+from orchmagic.runtime.event_loop import PATIENCE, settle, waited
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
 from orchmagic.runtime.recovery import spans_to_reask, spans_to_retry
@@ -29,9 +29,13 @@ from orchmagic.trace.record import Record
 from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
+    from orchmagic.runtime.caller import Caller
     from orchmagic.runtime.run_plan import RunPlan
     from orchmagic.runtime.tools import WriteScope
     from orchmagic.storage.runs import Stored
+
+
+_POLLS = 90  # of a cancelled run's end, within PATIENCE
 
 
 class RunHistory(Protocol):
@@ -82,6 +86,8 @@ class Run(RunResult):
         """Starts the run on the session's loop and returns immediately."""
         self._done.clear()
         self._context.deadline = Deadline(self.graph.limits.deadline)
+        if self._caller is not None:
+            self._context.deadline = self._context.deadline.within(self._caller.ctx.deadline)
         self._context.open_pipeline()  # settings (prices, keys) may have changed since a stop
         self.status, self.waiting, self._stored = "running", None, None
         self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))
@@ -105,10 +111,19 @@ class Run(RunResult):
                 await waited(self._future)
             except asyncio.CancelledError:
                 stopped = self._future.cancelled()  # by another caller: this coroutine continues
-                self.cancel()
+                await self.stop()
                 if not stopped:
                     raise
         return self
+
+    async def stop(self) -> None:
+        """Like `cancel`, for coroutines on any loop; waits at most as long for the record."""
+        if self._future is not None:
+            self._future.cancel()
+            for _ in range(_POLLS):
+                if self._done.is_set():
+                    break
+                await asyncio.sleep(PATIENCE / _POLLS)
 
     def cancel(self) -> None:
         """Stops the run; its partial result is kept."""
@@ -227,12 +242,19 @@ class Run(RunResult):
                 raise
             return "capped", None, f"deadline: {limits.deadline:g} s were not enough"
         except (Capped, BudgetExceeded) as limit:
+            if self._caller is not None and self._caller.has_limit(limit):
+                self._caller.limit = limit
             return "capped", None, str(limit)
         except Stopped as stopped:
             return "done", None, str(stopped)
         if interrupts := state.get("__interrupt__"):
             return "waiting", None, self._wait_for_person(interrupts).question
         return "done", None, None
+
+    @property
+    def _caller(self) -> Caller | None:
+        """The step of another run whose code started this run."""
+        return self._context.caller
 
     def _wait_for_person(self, interrupts: Sequence[Any]) -> PendingQuestion:
         """Returns the first open question. A node has one LangGraph interrupt but may ask several questions."""

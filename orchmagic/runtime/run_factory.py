@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError, SettingsError
@@ -13,6 +14,7 @@ from orchmagic.graph.model import Graph
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.routing import api_keys
+from orchmagic.runtime.caller import current
 from orchmagic.runtime.cost_reference import cost_reference, models_of
 from orchmagic.runtime.inputs import bind_inputs
 from orchmagic.runtime.replay import ReplaySpec
@@ -24,6 +26,7 @@ from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
     from orchmagic.models.types import Emit
+    from orchmagic.runtime.caller import Caller
     from orchmagic.runtime.context import Context
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.tools import WriteScope
@@ -49,8 +52,20 @@ class RunFactory:
         """
         self._check_models(plan.graph, plan.options)
         compiled = compiled or self._durable(plan)
-        run = self._assemble(self.services.history.begin(plan), plan, compiled)
+        caller = current(plan.graph.name)
+        if caller is None:
+            run = self._assemble(self.services.history.begin(plan), plan, compiled)
+        else:
+            run = self._inside(caller, plan, compiled)
         self._hold(run)
+        return run
+
+    def _inside(self, caller: Caller, plan: RunPlan, compiled: Any) -> Run:
+        """Creates a run that the code of another run's step starts: a part of that run."""
+        entry = caller.entry(plan.graph.name, plan.inputs)
+        plan = replace(plan, caller=caller, earlier=None if plan.parent else caller.earlier(entry))
+        run = self._assemble(self.services.history.begin(plan), plan, compiled)
+        caller.adopt(run, entry)
         return run
 
     def stored_run(self, stored: Stored, plan: RunPlan) -> Run:
@@ -71,11 +86,17 @@ class RunFactory:
 
         history = self.services.history
         trace = self._trace(number, plan.graph, plan.options)
-        if history.audit is not None:
+        if history.audit is not None and plan.caller is None:
             history.audit.follow(trace)
         fresh = plan.replay.fresh(plan.graph)
-        journal = history.store.journal(number, plan.parent, fresh.__contains__)
-        context = self.context(plan.graph, plan.options, trace.add, journal)
+        before = plan.earlier
+        journal = history.store.journal(
+            number, before.id if before else plan.parent, fresh.__contains__, paid=before is not None and before.paid
+        )
+        context = self.context(plan.graph, plan.options, trace.add, journal, plan.caller)
+        context.run = number
+        if plan.caller is not None:
+            trace.listeners.append(partial(plan.caller.relay, context.place))
         context.fresh = fresh
         context.has_images = images.among(plan.inputs)
         context.thread = self._earlier_turns(plan.options.thread, journal)
@@ -100,18 +121,24 @@ class RunFactory:
         saver = self.services.history.saver if durable else None
         return compile_graph(graph, _UntracedContexts(self, graph, options), saver)
 
-    def context(self, graph: Graph, options: RunOptions, emit: Emit, journal: Journal) -> Context:
-        """Creates the context of one run; its pipeline is not open yet."""
+    def context(
+        self, graph: Graph, options: RunOptions, emit: Emit, journal: Journal, caller: Caller | None = None
+    ) -> Context:
+        """Creates the context of one run; its pipeline is not open yet. `caller`: the step that starts it, if any."""
         from orchmagic.guards.guardrails import Guardrails
         from orchmagic.models.budget import Budget
         from orchmagic.runtime.context import Context
 
         services, limits = self.services, graph.limits
+        place = caller.next_span(graph.name) if caller else ""
+        parent = caller.ctx.budget if caller else services.budget.of(graph.name)
         return Context(
             graph=graph,
             services=services,
             emit=emit,
-            budget=Budget(limits.max_tokens, limits.budget, parent=services.budget.of(graph.name)),
+            budget=Budget(limits.max_tokens, limits.budget, parent=parent, place=f"{place}/" * bool(place)),
+            caller=caller,
+            place=place,
             kinds=ValueTypes(graph, services.namespace),
             defaults=services.call_defaults(options).within(graph),
             guardrails=Guardrails(services.guard_rules(options), emit),
@@ -160,7 +187,9 @@ class RecordedRun:
     def save(self, run: Run) -> None:
         """Stores the run's status and record; if it is done, adds its turns to the thread."""
         history = self.factory.services.history
-        history.save(run.record, run.trace.events if run.status == "waiting" else (), self.plan.thread)
+        is_part = self.plan.caller is not None
+        events = run.trace.events if run.status == "waiting" else ()
+        history.save(run.record, events, self.plan.thread, is_part=is_part)
         if self.plan.thread and run.status == "done":
             history.store.extend(self.plan.thread, run.id, run.turns)
 
@@ -213,7 +242,11 @@ class _UntracedContexts:
     options: RunOptions
 
     def __call__(self) -> Context:
-        context = self.factory.context(self.graph, self.options, _ignore, NoJournal())
+        caller = current(self.graph.name)
+        context = self.factory.context(self.graph, self.options, _ignore, NoJournal(), caller)
+        if caller is not None:
+            context.emit = partial(caller.relay, context.place)
+            context.deadline = caller.ctx.deadline
         context.on_foreign_loop = True
         context.open_pipeline()
         return context

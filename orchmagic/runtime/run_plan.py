@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchmagic.graph.model import Graph
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.runtime.replay import ReplaySpec
 
+if TYPE_CHECKING:
+    from orchmagic.runtime.caller import Caller, EarlierRun
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """`parent` is the id of the replayed run; `replay` holds the differences (already applied to `graph`)."""
+    """`parent` is the id of the replayed run; `replay` holds the differences (already applied to `graph`).
+
+    `caller` is the step of another run whose code starts this run, `earlier` the run that it started before a resume.
+    """
 
     graph: Graph
     options: RunOptions
     inputs: Mapping[str, Any]
     parent: str | None = None
     replay: ReplaySpec = field(default_factory=ReplaySpec)
+    caller: Caller | None = None
+    earlier: EarlierRun | None = None
 
     @property
     def thread(self) -> str | None:

@@ -13,6 +13,7 @@ from orchmagic.errors import EndsRun, Waiting, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
+from orchmagic.runtime.caller import calling, paid_again
 from orchmagic.runtime.context import Context, State, Update
 from orchmagic.trace.decisions import DECISIONS, EDIT, REJECT
 from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, ToolStarted
@@ -38,8 +39,16 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
     name, written = call["function"]["name"], call["function"]["arguments"]
     id_ = f"{span}.{number}"
     ctx.emit(ToolStarted(call=id_, span=span, tool=name, arguments=written))
+    async with calling(ctx, id_):
+        return await _result(node, name, written, id_, ctx)
+
+
+async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) -> str:
+    """The tool's result as the model sees it; an error is text, too."""
     key = json.dumps([name, written])
     recorded = ctx.journal.recall(id_, key)
+    if recorded is not None:
+        paid_again(ctx, id_)
     try:
         result = recorded.value if recorded else readable(await _use(node, name, written, id_, ctx))
         result = await ctx.guardrails.check(result, "tools", id_)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints, overload
 
 from orchmagic.core.text_format import shorten
 from orchmagic.errors import InputError, WriteUnknown
+from orchmagic.runtime.caller import carried
 
 if TYPE_CHECKING:
     from orchmagic.storage.writes import Ledger, Write
@@ -58,8 +59,8 @@ class WriteScope:
             _RUN.reset(token)
 
 
-_RUN: ContextVar[WriteScope | None] = ContextVar("orchmagic_write_scope", default=None)
-_WRITING: ContextVar[frozenset[tuple[str, str]]] = ContextVar("orchmagic_writing", default=frozenset())
+_RUN: ContextVar[WriteScope | None] = carried(ContextVar("orchmagic_write_scope", default=None))
+_WRITING: ContextVar[frozenset[tuple[str, str]]] = carried(ContextVar("orchmagic_writing", default=frozenset()))
 
 
 @overload

@@ -60,15 +60,23 @@ class RunJournal:
 
     The parent is searched by id and key, then by key under any id: a step that moved still finds its answer, and
     one answer may serve several calls. The entry is copied, so that this run can be replayed without its parent.
-    If `fresh(id)` is true, the parent is not searched: that part runs again.
+    If `fresh(id)` is true, the parent is not searched: that part runs again. `paid`: the parent's own entries count
+    as this run's own, because this run continues it.
     """
 
     def __init__(
-        self, database: Database, run: str, parent: str | None = None, fresh: Callable[[str], bool] | None = None
+        self,
+        database: Database,
+        run: str,
+        parent: str | None = None,
+        fresh: Callable[[str], bool] | None = None,
+        *,
+        paid: bool = False,
     ) -> None:
         self._database = database
         self._run = run
         self._parent = parent
+        self._paid = paid
         self._fresh = fresh or (lambda _: False)
         self._unsaved = NoJournal()  # entries that could not be written to disk
 
@@ -92,9 +100,9 @@ class RunJournal:
         if self._parent is None or self._fresh(id_):
             return None
         rows = self._database.read(_OWN, self._parent, id_, key) or self._database.read(_ANY, self._parent, key)
-        entry = self._read(rows[0]["value"], own=False) if rows else None
+        entry = self._read(rows[0]["value"], own=self._paid and bool(rows[0]["own"])) if rows else None
         if entry is not None:
-            self._write(id_, key, entry.value, own=False)
+            self._write(id_, key, entry.value, own=entry.own)
         return entry
 
     def _read(self, text: str, *, own: bool) -> JournalEntry | None:
@@ -115,6 +123,6 @@ def as_text(value: object) -> str:
 
 
 _OWN = "SELECT own, value FROM journal WHERE run = ? AND id = ? AND key = ?"
-_ANY = "SELECT value FROM journal WHERE run = ? AND key = ? ORDER BY rowid LIMIT 1"
+_ANY = "SELECT own, value FROM journal WHERE run = ? AND key = ? ORDER BY rowid LIMIT 1"
 _FORGET = "DELETE FROM journal WHERE run = ? AND id > ? AND id < ?"
 _KEEP = "INSERT OR REPLACE INTO journal(run, id, key, own, value) VALUES (?, ?, ?, ?, ?)"

@@ -28,7 +28,7 @@ CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEX
     result TEXT, run TEXT, at TEXT, pid INTEGER, host TEXT, life TEXT, UNIQUE(tool, key));
 CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEXT, PRIMARY KEY(thread, number));
 """,
-    added=(("runs", "unpriced", "INTEGER DEFAULT 0"),),
+    added=(("runs", "unpriced", "INTEGER DEFAULT 0"), ("runs", "caller", "TEXT")),
 )
 KEPT = 1000  # runs that `prune` keeps
 DAYS = 30  # a run beyond KEPT that waits or runs is kept this long
@@ -41,6 +41,7 @@ class Stored:
     `source` is the text of its cell, `sources` those of nested orchestrations, by name; `record` and `events` are
     JSON, empty in lists of runs. `started` and `updated` are ISO 8601 in UTC, `cost` in US dollars as far as prices
     are known (without the `unpriced` calls), `seconds` the run's duration. `parent` is the run that it replays.
+    `caller` is the run whose notebook code started it: its cost is counted there, too.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Stored:
     notebook: str = ""
     user: str = ""
     parent: str | None = None
+    caller: str | None = None
     cost: float = 0.0
     unpriced: int = 0
     tokens: int = 0
@@ -88,6 +90,7 @@ class Store:
         options: Any = None,
         inputs: Mapping[str, Any] | None = None,
         parent: str | None = None,
+        caller: str | None = None,
         notebook: str = "",
         user: str = "",
     ) -> str:
@@ -95,7 +98,7 @@ class Store:
         texts = [as_text(x) for x in (source, sources or {}, options, inputs or {})]
         now = self._now()
         who = process.this()
-        values = (name, pattern, now, now, who.pid, who.host, who.life, notebook, user, parent, *texts)
+        values = (name, pattern, now, now, who.pid, who.host, who.life, notebook, user, parent, caller, *texts)
         added = self.database.write(_BEGIN, *values)
         if added is not None and added.lastrowid:
             return f"r{added.lastrowid}"
@@ -141,9 +144,16 @@ class Store:
         """Return the latest runs, newest first, without the large fields: inputs, sources, record and events."""
         return [_stored(row) for row in self.database.read(_LATEST, name, name, limit)]
 
-    def journal(self, id_: str, parent: str | None = None, fresh: Callable[[str], bool] | None = None) -> RunJournal:
+    def journal(
+        self,
+        id_: str,
+        parent: str | None = None,
+        fresh: Callable[[str], bool] | None = None,
+        *,
+        paid: bool = False,
+    ) -> RunJournal:
         """Return the journal of a run; see RunJournal."""
-        return RunJournal(self.database, id_, parent, fresh)
+        return RunJournal(self.database, id_, parent, fresh, paid=paid)
 
     def thread(self, name: str) -> list[dict[str, Any]]:
         """Return the messages of a thread, oldest first; empty if there is no such thread."""
@@ -217,7 +227,8 @@ _ONE = f"SELECT {_LIGHT} FROM runs WHERE number = ?"  # noqa: S608 - as above
 _LATEST = f"SELECT {_LIGHT} FROM runs WHERE ? IS NULL OR name = ? ORDER BY number DESC LIMIT ?"  # noqa: S608 - as above
 _BEGIN = (
     "INSERT INTO runs(status, cost, tokens, seconds, name, pattern, started, updated, pid, host, life, notebook, user, "
-    "parent, source, sources, options, inputs) VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "parent, caller, source, sources, options, inputs) "
+    "VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
 _TURN = "INSERT INTO turns(thread, number, role, content, run) VALUES (?, ?, ?, ?, ?)"

@@ -72,7 +72,8 @@ class Dashboard:
 def summary(store: Store, under_way: Mapping[str, Record] | None = None, zone: tzinfo | None = None) -> Dashboard:
     """Compute the statistics. `under_way`: records of running runs, by id; `zone`: time zone of the days."""
     now = under_way or {}
-    runs = [_now(run, now.get(run.id)) for run in store.runs(limit=_RUNS)]
+    everything = [_now(run, now.get(run.id)) for run in store.runs(limit=_RUNS)]
+    runs = [run for run in everything if not run.caller]  # a called run counts in the one that called it
     uses = _model_uses(store) | {id_: _of(record) for id_, record in now.items()}
     spent = [_of_run(run, uses.get(run.id, ())) for run in runs]
     patterns, days, models = (defaultdict[str, list[Spent]](list) for _ in range(3))
@@ -90,7 +91,7 @@ def summary(store: Store, under_way: Mapping[str, Record] | None = None, zone: t
         days=tuple((_sum(day, days[day]), statuses[day]) for day in _latest(list(days))),
         patterns=_few(patterns),
         models=_few(models),
-        waiting=tuple((r.id, r.name, r.updated) for r in runs if r.status == "waiting"),
+        waiting=tuple((r.id, r.name, r.updated) for r in everything if r.status == "waiting"),
         running=sum(r.status == "running" for r in runs),
         read=len(read),
         unknown=sum(use.unpriced for found in models.values() for use in found),

@@ -67,6 +67,7 @@ def _today(session: Session) -> str:
     """Today's spending of all kernels of this notebook in the history; of all notebooks if its name is unknown."""
     name, today = session.services.history.notebook(), datetime.now().astimezone().date()
     runs = [r for r in session.services.history.store.runs(limit=_RUNS) if not name or r.notebook == name]
+    runs = [r for r in runs if not r.caller]  # counted in the run that called it
     runs = [r for r in runs if datetime.fromisoformat(r.started).astimezone().date() == today]
     if not runs:
         return ""

@@ -28,6 +28,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "tokens": lambda run: str(run.tokens),
     "cost": lambda run: money(run.cost, run.unpriced),
     "replays": lambda run: run.parent or "",
+    "called by": lambda run: run.caller or "",
 }
 """The columns of `%orch runs`: heading, and function from run to text."""
 
