@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from orchmagic.errors import BudgetExceeded, Capped, RunError
+from orchmagic.errors import BudgetExceeded, Capped, RunError, StoreError, WriteUnknown
 from orchmagic.trace.events import (
     AttemptFailed,
     AttemptFinished,
@@ -54,7 +54,7 @@ class EarlierRun:
 class Caller:
     """A step, item or tool call, while its code runs. `span` is its id in the run of `ctx`.
 
-    `limit`: the limit of the calling run that stopped a run inside it; raised when the code returns.
+    `limit`: what stopped a run inside it and ends the calling run, too; raised when the code returns.
     """
 
     def __init__(self, ctx: Context, span: str) -> None:
@@ -68,11 +68,13 @@ class Caller:
         self._paid: list[tuple[str, dict[str, int], float | None]] = []
         self._lock = threading.Lock()  # notebook code may call from several threads
 
-    def has_limit(self, limit: BaseException | None) -> bool:
-        """Whether it is a limit of the calling run (or the kernel), not of a run inside the step."""
-        if isinstance(limit, BudgetExceeded):
-            return limit.budget in self.ctx.budget.chain
-        return isinstance(limit, Capped) and any(limit.whose is ctx for ctx in _upwards(self.ctx))
+    def is_ended_by(self, error: BaseException | None) -> bool:
+        """Whether it ends the calling run: a limit of that run or of the kernel, a write of unknown end."""
+        if isinstance(error, BudgetExceeded):
+            return error.budget in self.ctx.budget.chain
+        if isinstance(error, Capped):
+            return any(error.whose is ctx for ctx in _upwards(self.ctx))
+        return isinstance(error, WriteUnknown | StoreError)
 
     def next_span(self, name: str) -> str:
         """The span of the next run of `name` inside the step: `lookup#1/triage#2`."""
@@ -190,7 +192,7 @@ async def calling(ctx: Context, span: str) -> AsyncIterator[None]:
         caller.stopped = True
         for run in caller.runs:
             await run.stop()
-        if caller.has_limit(error.__cause__):  # the code let it pass
+        if caller.is_ended_by(error.__cause__):  # the code let it pass
             caller.limit = error.__cause__
         if caller.limit is not None and isinstance(error, Exception):
             raise caller.limit from None

@@ -224,6 +224,7 @@ class Run(RunResult):
         except asyncio.CancelledError:
             status, error, reason = "cancelled", None, "interrupted"
         except OrchError as raised:
+            self._pass_up(raised)
             status, error, reason, kind = "failed", str(raised), None, error_kind(raised)
         except Exception as raised:  # noqa: BLE001 - the trace is kept after any error
             status, error, reason = "failed", f"{type(raised).__name__}: {raised}", None
@@ -242,8 +243,7 @@ class Run(RunResult):
                 raise
             return "capped", None, f"deadline: {limits.deadline:g} s were not enough"
         except (Capped, BudgetExceeded) as limit:
-            if self._caller is not None and self._caller.has_limit(limit):
-                self._caller.limit = limit
+            self._pass_up(limit)
             return "capped", None, str(limit)
         except Stopped as stopped:
             return "done", None, str(stopped)
@@ -255,6 +255,11 @@ class Run(RunResult):
     def _caller(self) -> Caller | None:
         """The step of another run whose code started this run."""
         return self._context.caller
+
+    def _pass_up(self, error: OrchError) -> None:
+        """Lets an error that ends the calling run end it, too, when the code that called this run returns."""
+        if self._caller is not None and self._caller.is_ended_by(error):
+            self._caller.limit = error
 
     def _wait_for_person(self, interrupts: Sequence[Any]) -> PendingQuestion:
         """Returns the first open question. A node has one LangGraph interrupt but may ask several questions."""

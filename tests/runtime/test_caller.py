@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchmagic import Reply, tool
+from orchmagic.errors import RunError, WriteUnknown
 from orchmagic.notebook.commands import run as orch
 from orchmagic.trace.events import Usage
 from orchmagic.trace.humanize import money
@@ -299,7 +300,7 @@ def test_a_thread_that_outlives_a_stopped_step_starts_nothing(book):
         gate.wait(10)
         try:
             book.space["inner"](topic="late")
-        except Exception as error:
+        except RunError as error:
             errors.append(str(error))
 
     def called(topic):
@@ -343,3 +344,17 @@ def test_the_audit_log_names_a_run_once(book, tmp_path: Path):
         ("begun", run.id),
         ("ended", run.id),
     ]
+
+
+def test_a_write_of_unknown_end_inside_ends_the_calling_run(book):
+    @tool
+    def pay(topic: str) -> str:
+        """Pay."""
+        raise WriteUnknown("pay was begun and its end is unknown")
+
+    book.space["pay"] = pay
+    calls = [("pay", {"topic": "bees"})]
+    book.script(lambda body: Reply(tool_calls=calls) if "tools" in body else "fine")
+    book.space["inner"] = book.define("%%react inner --no-cache --tools pay\n{{ topic }}")
+    run = book.run(STEP.format(""), called=plain(book.space["inner"]), topic="bees")
+    assert (run.status, run.error, len(book.scripted.requests)) == ("failed", "pay was begun and its end is unknown", 1)
