@@ -250,5 +250,5 @@ def _carry_into_threads() -> None:
         finally:
             _CALLER.reset(token)
 
-    threading.Thread.start = start_inside  # type: ignore[method-assign]
-    concurrent.futures.ThreadPoolExecutor.submit = submit_inside  # type: ignore[method-assign]
+    threading.Thread.start = start_inside  # type: ignore[method-assign]  # for every thread of the process
+    concurrent.futures.ThreadPoolExecutor.submit = submit_inside  # type: ignore[method-assign]  # as above
