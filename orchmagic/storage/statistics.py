@@ -174,6 +174,7 @@ def _model_uses(store: Store) -> dict[str, tuple[Spent, ...]]:
     return uses
 
 
+# a span is stored without the fields that have their defaults; older versions stored all, but had no `unpriced`
 _ASKED = """
 WITH latest AS (
     SELECT number, record, sum(length(record)) OVER (ORDER BY number DESC) AS bytes
@@ -187,8 +188,8 @@ SELECT number, json_extract(span, '$.model') AS model,
     sum(json_extract(span, '$.age') IS NULL AND json_extract(span, '$.status') IN ('done', 'retried')
         AND NOT (coalesce(json_extract(span, '$.recalled'), 0) AND json_extract(span, '$.saved') IS NOT NULL)) AS calls,
     sum(json_extract(span, '$.age') IS NOT NULL) AS cached,
-    sum(json_extract(span, '$.usage.input') + json_extract(span, '$.usage.output')) AS tokens,
+    sum(coalesce(json_extract(span, '$.usage.input'), 0) + coalesce(json_extract(span, '$.usage.output'), 0)) AS tokens,
     total(json_extract(span, '$.cost')) AS cost,
-    sum(coalesce(json_extract(span, '$.unpriced'), json_extract(span, '$.cost') IS NULL)) AS unpriced
+    sum(coalesce(json_extract(span, '$.unpriced'), json_type(span, '$.cost') = 'null', 0)) AS unpriced
 FROM spans GROUP BY number, model
 """

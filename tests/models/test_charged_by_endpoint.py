@@ -12,7 +12,6 @@ from orchmagic.models.pricing.prices import with_cost
 from orchmagic.models.types import Deployment
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.record import Record
-from orchmagic.views.formats.trace_mime import render
 
 UNPRICED = Deployment("a", "openai", "m", "http://127.0.0.1/v1")
 OWN = Deployment("a", "openai", "m", "http://127.0.0.1/v1", input_price=2.0, output_price=8.0)
@@ -138,5 +137,5 @@ def test_the_receipt_says_which_costs_are_the_endpoints_own(notebook, router):
     receipt = run.receipt()
     assert [(row["cost"], row["charged"]) for row in receipt] == [(0.25, True), (pytest.approx(12e-6), False)]
     assert "As the endpoint itself charged it, not by the price list: 1 of 2" in receipt.notes
-    saved = Record.from_json(json.loads(json.dumps(render(run.record))))
+    saved = Record.from_json(json.loads(json.dumps(run.record.to_json())))
     assert [s.charged for s in saved.spans if s.kind == "ask"] == [True, False]

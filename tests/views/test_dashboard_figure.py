@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import plotly.graph_objects as go
@@ -14,6 +15,8 @@ from orchmagic.notebook.dashboard import text
 from orchmagic.storage import statistics
 from orchmagic.storage.runs import Store
 from orchmagic.storage.statistics import summary
+from orchmagic.trace.events import Usage
+from orchmagic.trace.record import Record, Span
 from orchmagic.views.dashboard_figure import figure
 
 HOSTILE = "<script>alert(1)</script><b>x</b>\x1b[31m\u202e$a$"
@@ -64,6 +67,28 @@ def test_spend_is_summed_by_pattern_model_and_day(store, clock):
     assert [(s.name, s.cost) for s in found.patterns] == [("chain", 1.25), ("route", 0.5)]
     assert [(s.name, s.cost, s.tokens, s.runs) for s in found.models] == [("large", 1.0, 10, 1), ("small", 0.75, 17, 2)]
     assert [(d.name, d.cost) for d, _ in found.days if d.runs] == [("2026-11-01", 1.25), ("2026-11-02", 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("given", "calls", "cached", "tokens", "cost", "unpriced"),
+    [
+        ({"usage": Usage(input=3)}, 1, 0, 3, 0.0, 0),
+        ({"usage": Usage(output=4), "cost": 0.5}, 1, 0, 4, 0.5, 0),
+        ({"usage": Usage(input=3), "cost": None, "unpriced": 2}, 1, 0, 3, 0.0, 2),
+        ({"age": 0.0, "saved": 0.5}, 0, 1, 0, 0.0, 0),
+        ({"recalled": True, "saved": 0.5}, 0, 0, 0, 0.0, 0),
+        ({"status": "failed", "error": "500"}, 0, 0, 0, 0.0, 0),
+    ],
+    ids=["free", "priced", "unknown price", "cached", "replayed", "failed"],
+)
+def test_a_stored_record_is_summed_without_the_fields_it_leaves_out(
+    store, given, calls, cached, tokens, cost, unpriced
+):
+    asked = Span(**{"status": "done", **given}, id="a#1.1", parent="a#1", kind="ask", name="ask m", start=0, model="m")
+    record = Record("", "n", "chain", status="done", spans=(asked,))
+    store.save(store.begin("n", "chain"), "done", record.to_json(), [])
+    [model] = summary(store).models
+    assert model == replace(model, calls=calls, cached=cached, tokens=tokens, cost=cost, unpriced=unpriced)
 
 
 def test_models_add_up_to_the_runs_of_real_ones(notebook):
