@@ -78,7 +78,7 @@ class Settings(BaseModel):
     model: Text = _field("default", "model or alias that answers when a cell names none")
     fallback: Words = _field((), "models to try next, separated by commas")
     retry: Repeats = _field(limits.RETRY, "how often a transient failure is tried again")
-    reask: Repeats = _field(limits.REASK, "how often a reply that does not fit is asked again")
+    reask: Repeats = _field(limits.REASK, "most further calls for a reply that does not fit")
     timeout: OpenSeconds = _field(limits.TIMEOUT, "seconds an attempt may take")
     deadline: OpenSeconds = _field(limits.DEADLINE, "seconds a run may take")
     budget: OpenDollars = _field(None, "US dollars a run may spend")

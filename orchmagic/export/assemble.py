@@ -98,7 +98,7 @@ def _constants(whole: ModulePlan) -> list[list[str]]:
         *(row for plan in whole.plans for row in call_nodes.ladders(plan)),
         remarked([f"TIMEOUT = {seconds!r}"], "seconds to wait for an endpoint"),
         remarked([f"RETRIES = {whole.defaults.retries}"], "attempts after a failed one"),
-        remarked([f"REASKS = {whole.reasks}"], "how often a reply that does not fit is asked again"),
+        remarked([f"REASKS = {whole.reasks}"], "most further calls for a reply that does not fit"),
         *(row for plan in whole.plans for row in _limits(plan)),
         remarked([f"DEADLINE = {outer.graph.limits.deadline!r}"], "seconds, when `run` runs the graph"),
         *tool_functions.limits(whole),

@@ -123,7 +123,7 @@ def unasked(found: Endpoints) -> Iterator[str]:
         if others:
             yield (
                 f"the other deployments of {alias!r}, chosen by {pool.policy!r}{hedge}: {', '.join(others)}. Here "
-                f"{pool.members[0].model} alone is asked: where it should go on to another, add that to FALLBACK"
+                f"{pool.members[0].model} alone is called: where it should go on to another, add that to FALLBACK"
             )
         limits = dict.fromkeys(said for m in pool.members if (said := _limits(m)))
         if limits:
@@ -170,7 +170,7 @@ def constants(found: Endpoints, limit: int) -> list[list[str]]:
     after = found.tuple_of(a for a in dict.fromkeys(found.fallback) if a != found.aliases[0])
     kind = "str" if found.uniform else "Model"
     lines = [_model(found, alias) for alias in found.aliases]
-    turn = "asked in turn when a model fails, refuses or is cut off"
+    turn = "called in turn when a model fails, refuses or is cut off"
     lines.append(remarked([f"FALLBACK: tuple[{kind}, ...] = {after}"], turn))
     lines.append(remarked([f"MAX_TOKENS = {limit}"], "of a reply"))
     return [*lines, *_shared(found)] if found.uniform else lines

@@ -208,8 +208,8 @@ class _GraphReader:
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
         least = Usage(input=prompt, output=_SHORT)
         most = Usage(input=int(prompt + open_ * reply + grown), output=reply)
-        asked = 1 if node.output.kind == "text" else 1 + node.retry  # text fits any output: no second call
-        calls = often.times(Range(1, asked))
+        times = 1 if node.output.kind == "text" else 1 + node.retry  # text fits any output: no second call
+        calls = often.times(Range(1, times))
         tokens = calls.times(Range(least.total, most.total))
         # a visit calls one model of the ladder: the one with the most attempts is the bound
         rungs = {name: attempts[name] for name in [max(names, key=attempts.__getitem__), *fallback]}

@@ -99,7 +99,7 @@ _STOPS = 4  # most stop texts that endpoints accept
 _EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 STEP_OPTIONS = (
-    StepOption("model", word, "a model or alias", "large", "the model that is asked, instead of the run's"),
+    StepOption("model", word, "a model or alias", "large", "the model that is called, instead of the run's"),
     StepOption("fallback", words, "one or more models", "large", "models to try when that one fails"),
     StepOption("temperature", _number(), "a number", "0.2", "how freely the model chooses its words", "parameters"),
     StepOption("top_p", _share, "a number from 0 to 1", "0.9", "only the likeliest words", "parameters"),
@@ -111,7 +111,7 @@ STEP_OPTIONS = (
     ),
     StepOption("max_tokens", _number(1, whole=True), "a whole number, 1 or more", "300", "most tokens of the reply"),
     StepOption("timeout", _number(sys.float_info.min), "seconds, more than 0", "30", "of one model call"),
-    StepOption("retry", _whole, "a whole number", "2", "how often a reply that does not fit is asked again"),
+    StepOption("retry", _whole, "a whole number", "2", "most further calls for a reply that does not fit"),
     StepOption(
         "cache", _cache_policy, "a time, semantic, exact or off", "1d", "how long its answer may be reused",
         choices=("semantic", "exact", "off"),

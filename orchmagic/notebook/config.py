@@ -19,7 +19,7 @@ class OrchMagic(Configurable):
     model = AnyTrait(help="model or alias that answers when a cell names none").tag(config=True)
     fallback = AnyTrait(help="models to try next, separated by commas").tag(config=True)
     retry = AnyTrait(help="how often a transient failure is tried again").tag(config=True)
-    reask = AnyTrait(help="how often a reply that does not fit is asked again").tag(config=True)
+    reask = AnyTrait(help="most further calls for a reply that does not fit").tag(config=True)
     timeout = AnyTrait(help="seconds an attempt may take").tag(config=True)
     deadline = AnyTrait(help="seconds a run may take").tag(config=True)
     budget = AnyTrait(help="US dollars a run may spend").tag(config=True)

@@ -173,7 +173,7 @@ class RunFactory:
         for name in set(models_of(graph, self.services.call_defaults(options))):
             deployment = self.services.models.deployment(name)
             if lack := api_keys.missing_key(deployment, self.services.environ):
-                raise SettingsError(f"model {name!r} cannot be asked: {lack}; or name another model")
+                raise SettingsError(f"model {name!r} cannot be called: {lack}; or name another model")
 
 
 @dataclass(frozen=True, slots=True)

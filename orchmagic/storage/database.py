@@ -316,8 +316,7 @@ class RenewableDatabase(_Shared):
     def exclusive(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         """Run several statements in one write transaction."""
         with self._lock:
-            self._healing(lambda connection: connection.execute("BEGIN IMMEDIATE"))
-            connection = self.ready()
+            connection = self._healing(lambda connection: connection.execute("BEGIN IMMEDIATE").connection)
             try:
                 yield lambda sql, *values: connection.execute(sql, values)
                 connection.execute("COMMIT")

@@ -109,7 +109,7 @@ class RunJournal:
         try:
             return JournalEntry(json.loads(text), own)
         except (ValueError, TypeError, RecursionError) as error:
-            self._database.complain("understood", f"a damaged row, {error}: what it held is asked again")
+            self._database.complain("understood", f"a damaged row, {error}: the model is called again for what it held")
             return None
 
     def _write(self, id_: str, key: str, value: Any, *, own: bool) -> None:

@@ -110,7 +110,9 @@ class Store:
         usage = record.get("usage", {})
         tokens = usage.get("input", 0) + usage.get("output", 0)
         sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
-        self.database.write(_SAVE, status, self._now(), as_text(record), as_text(events), *sums, row_number(id_, "r"))
+        self.database.write(
+            _SAVE, status, self._now(), _record_text(record), as_text(events), *sums, row_number(id_, "r")
+        )
 
     def take(self, id_: str, was: Collection[str] = ()) -> bool:
         """Set a run to running, in this process; False if it is running already, here or elsewhere.
@@ -202,6 +204,15 @@ class Store:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
+
+
+def _record_text(record: Mapping[str, Any]) -> str:
+    """Return `as_text(record)`, written span by span: the encoder holds every token of what it writes in memory."""
+    if "spans" not in record:
+        return as_text(record)
+    spans = ",".join(map(as_text, record["spans"]))
+    rest = [f"{as_text(name)}:{as_text(value)}" for name, value in record.items() if name != "spans"]
+    return "{" + ",".join([*rest, f'"spans":[{spans}]']) + "}"
 
 
 def _stored(row: Any) -> Stored:

@@ -52,8 +52,8 @@ class _Fold:
         self.finished: events.RunFinished | None = None
         self.path: list[str] = []
         self.paid: list[float | None] = []  # cost of each attempt and of each answer from the run's own journal
-        self._asks: dict[str, SpanBuilder] = {}  # the last model call of each step
-        self._tries: Counter[str] = Counter()  # number of attempts of each call
+        self._calls: dict[str, SpanBuilder] = {}  # the last model call of each step
+        self._attempts: Counter[str] = Counter()  # number of attempts of each call
         self._chosen: dict[tuple[str, str], Reason] = {}  # reason, by (call, deployment)
         self.within: dict[str, list[SpanBuilder]] = defaultdict(list)
 
@@ -63,18 +63,18 @@ class _Fold:
         elif isinstance(event, _Call):
             self._call(event)
         elif isinstance(event, _Attempt):
-            self._tried(event)
+            self._attempt_ended(event)
         match event:
             case events.RunStarted():
                 self.inputs, self.finished = event.inputs, None
             case events.RunFinished():
                 self.finished = event
             case events.CallStarted():
-                self._asked(event)
+                self._call_started(event)
             case events.DeploymentChosen():
                 self._chosen[event.call, event.deployment] = event.reason
             case events.AttemptStarted():
-                self._try(event)
+                self._attempt_started(event)
             case events.ToolStarted():
                 self._tool_started(event)
             case events.ToolFinished():
@@ -130,7 +130,7 @@ class _Fold:
                 elif event.score is not None:
                     draft.why.append(Reason("semantic_hit", text=event.matched, score=event.score, hit=event.hit))
             case events.JournalHit():
-                self._recalled(draft, event)
+                self._journal_hit(draft, event)
             case events.FellBack(source=source, target=target, error=error, error_kind=kind):
                 draft.why.append(Reason("fell_back", text=error, source=source, target=target, error_kind=kind))
             case events.ReplyRepaired():
@@ -147,7 +147,7 @@ class _Fold:
             if attempt.status == "done" and attempt.why:
                 yield replace(attempt.why[0], deployment=attempt.model)
 
-    def _recalled(self, draft: SpanBuilder, event: events.JournalHit) -> None:
+    def _journal_hit(self, draft: SpanBuilder, event: events.JournalHit) -> None:
         draft.recalled = True
         draft.why.append(Reason("journal", paid=event.paid))
         if not event.paid:
@@ -157,15 +157,15 @@ class _Fold:
         for spent in (draft, *self._above(draft)):
             spent.spend(event.usage, event.cost)
 
-    def _asked(self, event: events.CallStarted) -> None:
+    def _call_started(self, event: events.CallStarted) -> None:
         self._step(event.span, event.at)
-        before = self._asks.get(event.span)
+        before = self._calls.get(event.span)
         draft = self.drafts.get(event.call)
         if draft is None:
             draft = self._open(event.call, event.span, "ask", f"ask {event.model}", event.at)
         draft.reopen()
         draft.model, draft.input = event.model, list(event.messages)
-        self._asks[event.span] = draft
+        self._calls[event.span] = draft
         # the same messages and more: the previous reply was invalid, so the model is called again
         if before and before is not draft and before.status == "done" and len(draft.input) > len(before.input or ()):
             before.status = "retried"
@@ -187,10 +187,10 @@ class _Fold:
             draft.error = event.error
             draft.close(event.at, "done")
 
-    def _tried(self, event: _Attempt) -> None:
+    def _attempt_ended(self, event: _Attempt) -> None:
         under_way = (d for d in reversed(self.within[event.call]) if d.kind == "attempt" and d.end is None)
         # if two attempts race, the model's name tells which one is meant
-        draft = next((d for d in under_way if d.model == event.model), None) or self._try(event)
+        draft = next((d for d in under_way if d.model == event.model), None) or self._attempt_started(event)
         self.paid.append(event.cost)
         for spent in (draft, *self._above(draft)):
             spent.spend(event.usage, event.cost)
@@ -210,10 +210,10 @@ class _Fold:
             )
             self._inside(event.call, event.at, "ask").why.append(failed)
 
-    def _try(self, event: events.AttemptStarted | _Attempt) -> SpanBuilder:
+    def _attempt_started(self, event: events.AttemptStarted | _Attempt) -> SpanBuilder:
         self._inside(event.call, event.at, "ask")
-        self._tries[event.call] += 1
-        name = f"{event.call}/{self._tries[event.call]}"  # `attempt` restarts at 1 after a fallback
+        self._attempts[event.call] += 1
+        name = f"{event.call}/{self._attempts[event.call]}"  # `attempt` restarts at 1 after a fallback
         draft = self._open(name, event.call, "attempt", f"attempt {event.attempt}", event.at)
         draft.model, draft.provider = event.model, event.provider
         if (why := self._chosen.pop((event.call, event.model), None)) is not None:
@@ -290,7 +290,7 @@ def derive(happened: Sequence[events.Event], blank: Record) -> Record:
         fold.end(ended)
     spans = tuple(d.span() for d in fold.drafts.values())
     if ended.status == "failed":
-        spans += tuple(_not_reached(name, kind, ended.at) for name, kind in _later(blank.picture, fold.path))
+        spans += tuple(_not_reached(name, kind, ended.at) for name, kind in _unreached(blank.picture, fold.path))
     asks = [s for s in spans if s.kind == "ask"]
     steps = [s for s in spans if s.parent is None]
     lost = _failed_parts(fold.drafts.values()) if ended.status == "done" else None
@@ -378,14 +378,14 @@ def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[
     found: dict[tuple[str, str], None] = {}
     seen: dict[str, int] = {n: -1 for n, kind in picture.nodes if kind == "start"}  # index of each node's last visit
     for i, node in enumerate(path):
-        found.update(dict.fromkeys(_ways(node, into.get(node, ()), seen, picture.joins)))
+        found.update(dict.fromkeys(_arrows_into(node, into.get(node, ()), seen, picture.joins)))
         seen[node] = i
     if done and path and kinds.get(path[-1]) not in ENDS:
         found.update(dict.fromkeys((s, t) for s, t in arrows if s == path[-1] and kinds.get(t) == "end"))
     return tuple(found)
 
 
-def _later(picture: Picture, path: Sequence[str]) -> list[tuple[str, str]]:
+def _unreached(picture: Picture, path: Sequence[str]) -> list[tuple[str, str]]:
     """Return the nodes (name, kind) reachable from the last visited node that were never visited."""
     kinds = dict(picture.nodes)
     reached = set([n for n in path if kinds.get(n) not in ENDS][-1:])
@@ -394,7 +394,7 @@ def _later(picture: Picture, path: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, kind) for name, kind in picture.nodes if name in reached - set(path) and kind not in ENDS]
 
 
-def _ways(
+def _arrows_into(
     node: str, before: Sequence[str], seen: Mapping[str, int], joins: Sequence[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     since = seen.get(node, -2)

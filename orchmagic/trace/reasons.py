@@ -13,7 +13,7 @@ attempt_failed    attempt, error_kind, text, wait                        attempt
 fell_back         source, target, error_kind, text                       fell back from small to large: 429
 repaired          text                                                   repaired locally: a trailing comma
 guard             rule, action, finding, where                           guard pii (redact) found email in the input
-hit_checked       score, agreed, text                                    asked again to check the semantic cache: ...
+hit_checked       score, agreed, text                                    called again to check the semantic cache: ...
 journal           paid                                                   from the record: paid before the run went on
 shared                                                                   shared with the same question under way
 semantic_hit      score, hit, text                                       semantic cache, 0.970, hit 3: How do I pay?
@@ -190,7 +190,7 @@ def _scores(reason: Reason) -> str:
 def _hit_checked(reason: Reason) -> str:
     same = "the same" if reason.agreed else "another"
     to = _after(short(reason.text), " as to ")
-    return f"asked again to check the semantic cache, {reason.score or 0:.3f}: {same} answer{to}"
+    return f"called again to check the semantic cache, {reason.score or 0:.3f}: {same} answer{to}"
 
 
 def _deployment(reason: Reason) -> Iterator[str]:

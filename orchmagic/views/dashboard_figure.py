@@ -109,7 +109,7 @@ def _took(spent: Spent) -> str:
 
 
 def _hits(spent: Spent) -> str:
-    return "nothing asked" if spent.hits is None else f"{spent.hits:.0%} of {spent.calls + spent.cached:,}"
+    return "no calls" if spent.hits is None else f"{spent.hits:.0%} of {spent.calls + spent.cached:,}"
 
 
 def _by_day(history: Dashboard, amount: Amount, color: str, *, priced: bool) -> Iterator[dict[str, Any]]:

@@ -270,7 +270,8 @@ def test_the_other_deployments_of_an_alias_are_named_as_left_behind():
         "- the other deployments of 'p', chosen by 'uptime', a second one after 4 s of silence: m2 at b.example, m3 at"
     )
     assert (
-        f"{told} c.example. Here p-model alone is asked: where it should go on to another, add that to FALLBACK" in text
+        f"{told} c.example. Here p-model alone is called: where it should go on to another, add that to FALLBACK"
+        in text
     )
     assert "- the limits of 'p': 60 requests a minute, 4 calls at once" in text
     assert "secret" not in text

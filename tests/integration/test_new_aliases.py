@@ -139,7 +139,7 @@ def test_a_keyring_that_is_missing_is_one_line_and_the_rest_is_shown(desk, monke
     assert "fine" in shown
     assert "cannot be read" in shown
     assert desk.run(SAY.format(" --model both")).status == "done"  # by whom no keyring is needed
-    with pytest.raises(SettingsError, match=r"'ringed' cannot be asked: .* pip install 'orchmagic\[keyring\]'"):
+    with pytest.raises(SettingsError, match=r"'ringed' cannot be called: .* pip install 'orchmagic\[keyring\]'"):
         desk.run(SAY.format(" --model ringed"))
 
 

@@ -124,7 +124,7 @@ def test_a_hit_that_is_called_wrong_is_asked_from_then_on(notebook):
     assert hits[1].split("  ")[0] == "1"
     assert SAME in hits[1]
     assert ASKED in hits[1]
-    assert orch(notebook, "cache wrong 1") == "Hit 1 is marked as wrong: questions like it are asked."
+    assert orch(notebook, "cache wrong 1") == "Hit 1 is marked as wrong: questions like it call the model."
     assert ask(notebook, "How could I reset my password?").output == "answer 2"
     assert orch(notebook, "cache hits").splitlines()[1].endswith("wrong")
 
@@ -150,7 +150,7 @@ def test_an_audit_asks_again_and_the_trace_says_what_came_of_it(notebook):
     audited = ask(notebook, SAME)
     assert audited.output == "answer 2"
     (why,) = [str(w) for s in audited.record.spans for w in s.why]
-    assert why.startswith("asked again to check the semantic cache, 0.99")
+    assert why.startswith("called again to check the semantic cache, 0.99")
     assert why.endswith(f"another answer as to {ASKED}")
     assert "Of 1 hit audited at random, 1 had another answer" in orch(notebook, "cache")
 

@@ -221,7 +221,7 @@ async def test_a_wait_that_is_too_long_fails_so_that_another_model_is_asked(retr
     world.left = left
     with pytest.raises(RateLimited):
         await world.ask()
-    with pytest.raises(NoDeployment, match=f"can be asked for {retry_after - 1}|for {retry_after}") as caught:
+    with pytest.raises(NoDeployment, match=f"can be called for {retry_after - 1}|for {retry_after}") as caught:
         await world.ask()
     assert caught.value.falls_back
     assert world.asked == ["p@a", "p@b"]

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from orchmagic.errors import OrchError, SettingsError, WeightsError
 from orchmagic.models.local_engine import engine
+from orchmagic.models.providers import local
 
 WORKS = """
 import json, os, pathlib
@@ -70,6 +72,16 @@ def test_a_model_is_loaded_once_and_says_so_once(stand_in: Stand) -> None:
     assert engine.running(model) is None
     assert engine.start(model, said.append) is engine.start(model, said.append)
     assert said == [f"Loading the local model {model} (a few seconds) ..."]
+
+
+@pytest.mark.parametrize(("shell", "out", "err"), [(None, "", "Loading\n"), ("kernel", "Loading\n", "")])
+def test_a_kernel_shows_the_loading_line_without_alarm(
+    shell: str | None, out: str, err: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = shell and SimpleNamespace(kernel=object())
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: here)
+    local.say("Loading")
+    assert capsys.readouterr() == (out, err)
 
 
 def test_stopping_ends_the_process_and_a_later_start_makes_a_new_one(stand_in: Stand) -> None:

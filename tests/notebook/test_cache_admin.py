@@ -37,7 +37,7 @@ def test_hits_savings_and_the_error_rate_are_shown():
     [entry] = made.store.entries()
     for n in range(20):
         made.store.label(entry, ComparedQuestion("s", {"q": str(n)}), 0.95, n > 0, "audit", 3.0)
-    assert mark_wrong(made, str(number), 4.0) == "Hit 1 is marked as wrong: questions like it are asked."
+    assert mark_wrong(made, str(number), 4.0) == "Hit 1 is marked as wrong: questions like it call the model."
     text = summary(made)
     assert "1 hit, 1 marked as wrong, $0.25 saved" in text
     assert "Of 20 hits audited at random, 1 had another answer: 5.0% wrong" in text

@@ -140,5 +140,5 @@ def test_a_damaged_row_is_a_warning_and_asked_again(store):
     journal = store.journal("r1")
     journal.keep("a#1", "k", 1)
     store.database.write("UPDATE journal SET value = '{'")
-    with pytest.warns(StoreWarning, match="asked again"):
+    with pytest.warns(StoreWarning, match="called again"):
         assert journal.recall("a#1", "k") is None

@@ -402,3 +402,14 @@ def test_a_history_of_before_gets_the_column_that_it_lacks(tmp_path):
     again.save(run, "done", {"cost": 0.5, "unpriced": 3}, [])
     assert again.runs()[0].unpriced == 3
     again.close()
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"cost": 0.5}, {"spans": []}, {"spans": [{"id": "a#1", "output": "\ud800,]"}, {}]}, RECORD], ids=str
+)
+def test_a_record_comes_back_as_it_was_stored(record):
+    store = Store(None)
+    run = store.begin("a", "chain")
+    store.save(run, "done", record, [])
+    assert store.run(run).record == record
+    store.close()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchmagic.views.bar_labels import side
 from orchmagic.views.text_width import fit, pack, text_width
 from orchmagic.views.timeline.axes import panel_ends
-from orchmagic.views.timeline.places import side
 
 DEJAVU = {"n": 0.634, "m": 0.974, "W": 0.989, "0": 0.636, "i": 0.278, " ": 0.318, "@": 1.0}  # em, of the widest font
 

@@ -9,9 +9,10 @@ from test_views_truncated import a_run, many_items
 from orchmagic import Reply, views
 from orchmagic.trace.reasons import Reason, scores
 from orchmagic.trace.record import Span
+from orchmagic.views.bar_labels import SMALL
 from orchmagic.views.palette import RED
 from orchmagic.views.text_width import text_width
-from orchmagic.views.timeline.places import NARROW, SMALL, grid
+from orchmagic.views.timeline.places import NARROW, grid
 from orchmagic.views.timeline.rows import rows_of
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -75,7 +76,7 @@ def test_a_cached_answer_is_striped_and_says_so(notebook):
     record = notebook.run("%%chain\na\n    x\n").record
     assert "cached" in said(record)[0]
     assert trace(record, "steps")["marker"]["pattern"]["shape"] == ["/"]
-    assert "striped: no model was asked" in figure(record)["layout"]["title"]["text"]
+    assert "striped: no model was called" in figure(record)["layout"]["title"]["text"]
 
 
 def test_scores_stand_at_their_rounds_and_the_best_one_is_marked(notebook):

@@ -166,7 +166,7 @@ class RoutedCall:
                 raise self._final()
             why = "; ".join(map(str, _named(skipped)))
             raise NoDeployment(
-                f"no deployment of {self.pool.alias!r} can be asked for {seconds:.0f} s: {why}", model=self.pool.alias
+                f"no deployment of {self.pool.alias!r} can be called for {seconds:.0f} s: {why}", model=self.pool.alias
             )
         if any(u.kind == "busy" for u in waits):
             await self.balancing.health.wait_for_release(_POLL)

@@ -15,8 +15,11 @@ from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 
 
 def say(text: str) -> None:
-    """Print one line to stderr, apart from the output of the cell or program."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - meant to be seen
+    """Print one line: in a kernel to stdout, since notebooks show stderr in red; else to stderr."""
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - first start of the model
+
+    in_kernel = getattr(get_ipython(), "kernel", None) is not None
+    print(text, file=sys.stdout if in_kernel else sys.stderr, flush=True)
 
 
 class LocalProvider:

@@ -121,10 +121,10 @@ class Health:
         return replace(stats, throughput=throughput, latency=latency, measured=True)
 
     def state(self, deployment: Deployment) -> str:
-        """The state for display: "ok", "not asked yet", or why it is skipped and for how long."""
+        """The state for display: "ok", "not called yet", or why it is skipped and for how long."""
         rows = self._database.read("SELECT * FROM deployments WHERE id = ?", identity(deployment))
         if not rows:
-            return "not asked yet"
+            return "not called yet"
         now = self.clock()
         return str(skip_reason(rows[0], now)) if rows[0]["open_until"] > now else "ok"
 

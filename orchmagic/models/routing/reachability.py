@@ -43,7 +43,7 @@ async def check(deployment: Deployment, environ: Mapping[str, str], timeout: flo
     try:
         key = environ.get(key_env)
     except SettingsError:  # the keyring cannot be read; the key column shows it
-        return Reachability(reachable=False, note="not asked")
+        return Reachability(reachable=False, note="not called")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     began = time.perf_counter()
     try:

@@ -60,7 +60,7 @@ def mark_wrong(semantic: SemanticCache, number: str, now: float) -> str:
     """
     if not semantic.store.wrong(_number(number, "cache wrong"), now):
         raise InputError(f"no hit {number!r}: %orch cache hits lists them")
-    return f"Hit {number.removeprefix('#')} is marked as wrong: questions like it are asked."
+    return f"Hit {number.removeprefix('#')} is marked as wrong: questions like it call the model."
 
 
 def remove(semantic: SemanticCache, number: str) -> str:

@@ -11,17 +11,17 @@ from typing import Any
 
 from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record
+from orchmagic.views.bar_labels import SMALL, LabelPlacement, squeezed
 from orchmagic.views.comparison.bars import Bar, drawn, longest, placed, steps
 from orchmagic.views.palette import GREY, RUNS, text_on
-from orchmagic.views.text_width import fit, pack, text_width
+from orchmagic.views.text_width import pack, text_width
 from orchmagic.views.timeline import axes
-from orchmagic.views.timeline.places import NARROW, side
+from orchmagic.views.timeline.places import NARROW
 from orchmagic.views.timeline.rows import PATTERNS, plain
 
 LETTERS = "ABCDEF"
 STEPS = 30
-_ROW, _SIZE = 17, 11  # pixels of a bar's row; of letters and words
-_SPACE = 6  # pixels around a label beside a bar
+_ROW = 17  # pixels of a bar's row
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
     shown = drawn(records)
     bars, names, rows = placed(records, shown[:STEPS], ids)
     panels = _panels(bars)
-    beside = [max(text_width(panel.says(b), _SIZE) for b in bars) + axes.AIR for panel in panels]
+    beside = [max(text_width(panel.says(b), SMALL) for b in bars) + axes.AIR for panel in panels]
     left = round(max(text_width(n) for _, n in names)) + 30
     right = round(beside[-1]) if beside else axes.AIR
     ends = axes.panel_ends(NARROW - left - right, beside)
@@ -59,7 +59,7 @@ def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
         "height": round(66 + 18 * len(title) + _ROW * max(rows, 3)),
         "annotations": [
             *(axes.annotation(plain(name), y=y, yref="y", xshift=4 - left) for y, name in names),
-            *(axes.annotation(LETTERS[b.run], y=b.y, yref="y", xshift=-16, font={"size": _SIZE}) for b in bars),
+            *(axes.annotation(LETTERS[b.run], y=b.y, yref="y", xshift=-16, font={"size": SMALL}) for b in bars),
         ],
         "margin": {"l": left, "r": right, "t": 12 + 18 * len(title), "b": 44},
         "barmode": "overlay",
@@ -116,14 +116,13 @@ def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str],
         "mode": "text",
         "name": "words",
         "y": [b.y for b in bars],
-        "x": [round(at * whole * axes.scale(whole), 4) for _, at, _ in places],
-        "text": [f" {plain(text)} " for *_, text in places],
-        "textposition": ["middle left" if where == "before" else "middle right" for where, *_ in places],
+        "x": [round(p.at * whole * axes.scale(whole), 4) for p in places],
+        "text": [f" {plain(p.text)} " for p in places],
+        "textposition": ["middle left" if p.side == "before" else "middle right" for p in places],
         "textfont": {
-            "size": _SIZE,
+            "size": SMALL,
             "color": [
-                text_on(RUNS[bar.run]) if where == "within" else GREY
-                for (where, *_), bar in zip(places, bars, strict=True)
+                text_on(RUNS[bar.run]) if p.side == "within" else GREY for p, bar in zip(places, bars, strict=True)
             ],
         },
         "cliponaxis": False,
@@ -131,16 +130,9 @@ def _words(bars: Sequence[Bar], records: Sequence[Record], notes: Sequence[str],
     }
 
 
-def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> tuple[str, float, str]:
-    """Return side, start (0..1 of the axis) and text of a bar's label: as many of the first parts as fit."""
+def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> LabelPlacement:
     start, end = bar.start / whole, min(1.0, (bar.start + max(bar.seconds, whole / 400)) / whole)
-    for count in range(len(parts), 0, -1):
-        text = ", ".join(parts[:count])
-        where = side(start, end, (text_width(text, _SIZE) + _SPACE) / width, solid=True)
-        if where:
-            return where, end if where == "after" else start, text
-    room, where = max((1 - end, "after"), (start, "before"), (end - start, "within"))
-    return where, end if where == "after" else start, fit(parts[0], room * width - _SPACE, _SIZE)
+    return squeezed(start, end, parts, width)
 
 
 def _words_of(bar: Bar, notes: Sequence[str]) -> list[str]:
@@ -179,7 +171,7 @@ def _amounts(bars: Sequence[Bar], panel: _Panel) -> dict[str, Any]:
         "marker": {"color": [RUNS[b.run] for b in bars]},
         "text": [plain(panel.says(b)) for b in bars],
         "textposition": "outside",
-        "textfont": {"size": _SIZE, "color": GREY},
+        "textfont": {"size": SMALL, "color": GREY},
         "cliponaxis": False,
         "hoverinfo": "skip",
     }

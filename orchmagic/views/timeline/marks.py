@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from orchmagic.trace.record import Record, Span
+from orchmagic.views.bar_labels import SMALL, LabelPlacement
 from orchmagic.views.palette import GREY, RED, span_color, text_on
-from orchmagic.views.timeline.places import BELOW, INDENT, SMALL, Grid, LabelPlacement, drawn, name
+from orchmagic.views.timeline.places import BELOW, INDENT, Grid, drawn, name
 from orchmagic.views.timeline.rows import PATTERNS, Row, forks, plain
 
 
@@ -72,7 +73,7 @@ def meaning(rows: list[Row], more: int) -> list[str]:
     tries = [s for r in rows for s in r.calls]
     notes = (
         ("◆ critical path", forks(rows)),
-        ("striped: no model was asked", any(r.cached for r in rows)),
+        ("striped: no model was called", any(r.cached for r in rows)),
         ("crossed: failed try", _crossed([*tries, *(r.span for r in rows if not r.calls)])),
         ("pale: waiting", any(len(r.calls) > 1 for r in rows)),
         (f"{more:,} more rows are not drawn", more),

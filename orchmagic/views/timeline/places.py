@@ -6,33 +6,22 @@ so that labels fit in any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from orchmagic.trace.record import Record
-from orchmagic.views.text_width import fit, text_width
+from orchmagic.views.bar_labels import AIR, LabelPlacement, beside, fitting, needed
+from orchmagic.views.text_width import text_width
 from orchmagic.views.timeline.rows import ROWS, Row, forks, length
 
 NARROW = 600.0  # pixels of the narrowest supported cell
-SMALL = 11  # font size of labels in pixels
 INDENT = 14  # pixels per level of depth
 BELOW = 0.62  # rows from the middle of a bar to a label below it
 _MORE = 0.55  # rows that such a label takes
 _ROW, _TIGHT = 30, 22  # pixels of a row if there are few, and if there are many
-_AIR = 10.0
 _THIN = 400  # a bar's minimum length is the run's divided by this
 OPACITY = {"waiting": 0.35, "frame": 0.6, "solid": 1.0}
 """Opacity of a bar by its look: waiting (time outside attempts), frame (contains other bars), solid."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelPlacement:
-    """The label of a bar: `side` is after, before, within or below; `at` its start (for before: its end), 0..1."""
-
-    side: str
-    at: float
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ def grid(record: Record, rows: list[Row], right: int, part: float) -> Grid:
     """Compute positions; the timeline has `part` (0..1) of the width between the names and the `right` margin."""
     left = names_width(rows)
     width = (NARROW - left - right) * part
-    beyond = (NARROW - left - _AIR) / width  # a label below a bar may span all columns
+    beyond = (NARROW - left - AIR) / width  # a label below a bar may span all columns
     solid = [look(rows, i) == "solid" for i in range(len(rows))]
     places = tuple(_placed(record, r, width, beyond, solid=s) for r, s in zip(rows, solid, strict=True))
     heights = [1 + (_MORE if p.side == "below" else 0) for p in places]
@@ -83,31 +72,11 @@ def look(rows: list[Row], i: int) -> str:
     return "frame" if i + 1 < len(rows) and rows[i + 1].depth > rows[i].depth else "solid"
 
 
-def side(start: float, end: float, need: float, *, solid: bool) -> str:
-    """Return the side where a label of width `need` fits at a bar, or empty; all in 0..1 of the time axis.
-
-    A label is placed within a bar only if it is `solid`: no text color suits a pale bar on every page.
-    """
-    fits = {"after": need <= 1 - end, "before": need <= start, "within": solid and need <= end - start}
-    return next((name for name, holds in fits.items() if holds), "")
-
-
 def _placed(record: Record, row: Row, width: float, beyond: float, *, solid: bool) -> LabelPlacement:
     whole = max(record.seconds, 1e-9)
     start, end = (min(1.0, t / whole) for t in drawn(record, row))
-    text = ", ".join(row.words)
-    where = side(start, end, (text_width(text, SMALL) + _AIR) / width, solid=solid)
-    if where:
-        return LabelPlacement(where, end if where == "after" else start, text)
-    short = fitting(row.words, beyond * width - _AIR)
-    at = min(start, max(0.0, beyond - (text_width(short, SMALL) + _AIR) / width))
-    return LabelPlacement("below", at, short)
-
-
-def fitting(parts: Sequence[str], width: float) -> str:
-    """Join as many parts as fit in `width` pixels, the first ones first; at least one, shortened."""
-    for count in range(len(parts), 0, -1):
-        text = ", ".join(parts[:count])
-        if text_width(text, SMALL) <= width:
-            return text
-    return fit(parts[0], width, SMALL)
+    found = beside(start, end, ", ".join(row.words), width, solid=solid)
+    if found:
+        return found
+    short = fitting(row.words, beyond * width - AIR)
+    return LabelPlacement("below", min(start, max(0.0, beyond - needed(short) / width)), short)
