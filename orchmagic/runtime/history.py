@@ -123,7 +123,8 @@ class History:
         if self.audit is not None and not is_part:
             self.audit.ended(record)
         # a store in memory needs no full record: views read the run object
-        content = record.to_json() if self._folder else {n: getattr(record, n) for n in ("cost", "unpriced", "seconds")}
+        figures = ("cost", "unpriced", "seconds")
+        content = record.to_streamed_json() if self._folder else {name: getattr(record, name) for name in figures}
         self.store.save(record.run, record.status, content, [to_json(e) for e in events])
         if self._settings.now.otel == "on" and not is_part:
             otel.export(record, thread)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class Store:
         return f"unsaved{self._unsaved}"
 
     def save(self, id_: str, status: str, record: Mapping[str, Any], events: Sequence[Any]) -> None:
-        """Store a run's status, record and events. `record` is `Record.to_json()`; cost and tokens are read from it."""
+        """Store a run's status, events and `record` (`Record.to_streamed_json()`, with its cost and tokens)."""
         usage = record.get("usage", {})
         tokens = usage.get("input", 0) + usage.get("output", 0)
         sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
@@ -210,9 +211,13 @@ def _record_text(record: Mapping[str, Any]) -> str:
     """Return `as_text(record)`, written span by span: the encoder holds every token of what it writes in memory."""
     if "spans" not in record:
         return as_text(record)
-    spans = ",".join(map(as_text, record["spans"]))
-    rest = [f"{as_text(name)}:{as_text(value)}" for name, value in record.items() if name != "spans"]
-    return "{" + ",".join([*rest, f'"spans":[{spans}]']) + "}"
+    text = StringIO()
+    text.write("{" + "".join(f"{as_text(n)}:{as_text(value)}," for n, value in record.items() if n != "spans"))
+    text.write('"spans":[')
+    for i, span in enumerate(record["spans"]):
+        text.write("," * (i > 0) + as_text(span))
+    text.write("]}")
+    return text.getvalue()
 
 
 def _stored(row: Any) -> Stored:

@@ -154,9 +154,14 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON data: `{"version": 1, ...fields}`, spans without default values; the inverse of `from_json`."""
+        data = self.to_streamed_json()
+        return {**data, "spans": list(data["spans"])}
+
+    def to_streamed_json(self) -> dict[str, Any]:
+        """Return `to_json()` with an iterator of the spans: a thousand of them take megabytes, if held at once."""
         from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy; five times as fast as `asdict`
 
-        spans = [to_jsonable_python(_span_to_json(span), fallback=repr) for span in self.spans]
+        spans = (to_jsonable_python(_span_to_json(span), fallback=repr) for span in self.spans)
         return {"version": VERSION, **to_jsonable_python(replace(self, spans=()), fallback=repr), "spans": spans}
 
     @classmethod
