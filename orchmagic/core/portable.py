@@ -49,10 +49,72 @@ def table_rows(value: Any) -> Any:
 
 
 class UnfitReplyError(ValueError):
-    """A reply does not fit its class; the text tells the model what is wrong."""
+    """A reply does not fit its class; the text tells the model what is wrong. `broken` is its invalid JSON, if any."""
+
+    def __init__(self, text: str, broken: str = "") -> None:
+        """Keep the invalid JSON beside the text."""
+        super().__init__(text)
+        self.broken = broken
 
 
-FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# how models mark what they think: tags, Mistral, Kimi, Cohere, Gemma, the channels of gpt-oss
+THOUGHT = re.compile(
+    r"""(?P<opening><(?:\w+:)?(?:think|thinking|thoughts?|reasoning|scratchpad|antthinking)(?:\s[^<>]*)?>
+          | \[THINK\] | ◁think▷ | <\|(?:START_THINKING|begin_of_thought)\|> | <\|channel>thought | <unused94>thought
+          | <\|channel\|>(?:analysis|commentary)[^<]*<\|message\|>)
+    | (?P<closing></(?:\w+:)?(?:think|thinking|thoughts?|reasoning|scratchpad|antthinking)\s*>
+          | \[/THINK\] | ◁/think▷ | <\|(?:END_THINKING|end_of_thought)\|> | <channel\|> | <unused95>
+          | (?:<\|start\|>assistant)?<\|channel\|>final[^<]*<\|message\|>)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+MENTION = re.compile(r"[.,;:!?)\"']")
+
+
+def end_of_thought(reply: str, start: int) -> tuple[int, bool]:
+    """Return the end of the thinking block whose mark ends at `start`, and whether it is closed; blocks nest."""
+    depth, last = 1, 0
+    for mark in THOUGHT.finditer(reply, start):
+        depth += 1 if mark["opening"] else -1
+        last = last if mark["opening"] else mark.end()
+        if depth == 0:
+            break
+    return (last, True) if last else (len(reply), False)
+
+
+def without_thoughts(reply: str) -> str:
+    """Return the reply without its thinking blocks; all before a lone closing mark was thought, too.
+
+    Part of the text are marks in code, or in JSON that is the whole reply; an opening mark inside a line, if nothing
+    closes it; and a lone closing mark before punctuation.
+    """
+    mark = THOUGHT.search(reply)
+    if mark is None or is_json(reply):
+        return reply
+    code = [found.span() for found in CODE.finditer(reply)]
+    kept, position = list[str](), 0
+    while mark is not None:
+        start, after = mark.span()
+        if any(begin <= start < end for begin, end in code):
+            pass
+        elif mark["opening"]:
+            end, is_closed = end_of_thought(reply, after)
+            if is_closed or not reply[:start].rpartition("\n")[2].strip():
+                kept.append(reply[position:start])
+                position = after = end
+        elif MENTION.match(reply, after) is None:
+            kept, position = [], after
+        mark = THOUGHT.search(reply, after)
+    return "".join([*kept, reply[position:]]).strip() if position else reply
+
+
+def is_json(text: str) -> bool:
+    """Return whether the text is one JSON value."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def reject_constant(constant: str) -> object:
@@ -60,24 +122,92 @@ def reject_constant(constant: str) -> object:
     raise ValueError(constant)
 
 
+JSON = json.JSONDecoder(parse_constant=reject_constant)
+FENCE = re.compile(r"(?:```|~~~)[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*(?:```|~~~)", re.DOTALL)
+# what may begin an object, or a list of objects; `{low, high}` and `[see above]` are prose
+JSON_SIGN = re.compile(
+    THOUGHT.pattern
+    + r"""| (?P<fence>(?:```|~~~)[ \t]*\w*[ \t]*\n)
+    | (?P<list>\[(?=\s{0,99}[\[{"]))
+    | (?P<object>\{(?=\s{0,99}(?:["}]|['“]?[\w-]{1,99}['”]?\s{0,9}:)))""",
+    THOUGHT.flags,
+)
+BRACKET = re.compile(
+    r"""(?P<text>"(?:[^"\\]|\\.)*"|(?<=[\[{:,\s])'(?:[^'\\]|\\.)*'(?=\s{0,99}[\]},:]))|(?P<open>[\[{])|[\]}]""",
+    re.DOTALL,
+)
+
+
 def find_json(reply: str) -> tuple[Any, str | None]:
-    """Return the JSON of a reply, and where it was found: None, "code fence" or "text around the JSON"."""
-    decoder = json.JSONDecoder(parse_constant=reject_constant)
-    fenced = [(match.group(1), "code fence") for match in FENCE.finditer(reply)]
-    for candidate, place in [(reply, None), *fenced]:
+    """Return the JSON of a reply, and where it was found: None, "code fence" or "text around the JSON".
+
+    In a text it is the last complete object, or list of objects, outside thinking blocks: drafts come before it.
+    """
+    for whole in (reply, without_thoughts(reply)):
         try:
-            return decoder.decode(candidate), place
+            return JSON.decode(whole), None
         except (ValueError, RecursionError):
             continue
-    start = reply.find("{")
-    if start < 0:
-        text = "the reply holds no JSON: answer with one JSON object and nothing else"
-        raise UnfitReplyError(text)
+    closings = [mark.start() for mark in THOUGHT.finditer(reply) if mark["closing"]]
+    found: tuple[Any, str] | None = None
+    broken, position = "", 0
+    while (sign := JSON_SIGN.search(reply, position)) is not None:
+        start, position = sign.span()
+        if sign["opening"]:
+            position, _ = end_of_thought(reply, position)
+        elif sign["closing"]:
+            found, broken = None, ""
+        elif (value := json_at(reply, sign)) is not None:
+            data, place, position = value
+            if place == "code fence" or has_fields(data):
+                found, broken = (data, place), ""
+        elif sign["object"] or (sign["list"] and reply[position:].lstrip()[:1] == "{"):
+            stop = next((closing for closing in closings if closing > start), len(reply))
+            position = end_of_brackets(reply, start, stop) or stop
+            broken = reply[start:position]
+    if found is None or broken:
+        raise no_json(broken or "".join(without_thoughts(reply).partition("{")[1:]))
+    return found
+
+
+def json_at(reply: str, sign: re.Match[str]) -> tuple[Any, str, int] | None:
+    """Return the JSON at a sign of it, its place and its end; None if there is none."""
+    fence = FENCE.match(reply, sign.start()) if sign["fence"] else None
     try:
-        return decoder.raw_decode(reply, start)[0], "text around the JSON"
-    except (ValueError, RecursionError):
-        text = "the reply is no valid JSON: answer with one JSON object"
-        raise UnfitReplyError(text) from None
+        if fence is not None:
+            return JSON.decode(fence[1]), "code fence", fence.end()
+        data, end = JSON.raw_decode(reply, sign.start())
+    except RecursionError:
+        raise UnfitReplyError("the JSON of the reply is nested too deeply: answer with one flat JSON object") from None
+    except ValueError:
+        return None
+    return data, "text around the JSON", end
+
+
+def end_of_brackets(text: str, start: int, stop: int) -> int | None:
+    """Return the end of the object or list that begins at `start`, valid or not; None if it is cut off at `stop`."""
+    depth = 0
+    for bracket in BRACKET.finditer(text, start, stop):
+        if not bracket["text"]:
+            depth += 1 if bracket["open"] else -1
+        if depth == 0:
+            return bracket.end()
+    return None
+
+
+def has_fields(data: Any) -> bool:
+    """Return whether it is an object, or a list of some; `{}` and references such as [1] stand in prose."""
+    return bool(data) if isinstance(data, dict) else any(isinstance(item, dict) for item in data)
+
+
+def no_json(broken: str) -> UnfitReplyError:
+    """Return the error for a reply that holds no JSON, or only what is `broken` from its first bracket on."""
+    if not broken:
+        return UnfitReplyError("the reply holds no JSON: answer with one JSON object and nothing else")
+    end = end_of_brackets(broken, 0, len(broken))
+    if end is None:  # mended, it would lose what is missing
+        return UnfitReplyError("the JSON of the reply is cut off: answer with one whole JSON object")
+    return UnfitReplyError("the reply is no valid JSON: answer with one JSON object", broken[:end])
 
 
 def field_names(schema: Mapping[str, Any]) -> list[str]:
@@ -111,6 +241,37 @@ def validate_with(adapter: TypeAdapter[Any], data: object) -> Any:
         raise UnfitReplyError(text) from error
 
 
+# of the standard types: they refuse some texts and change none
+CHECKS = {"iso_text", "exact_number"}
+
+
+def reads_back(schema: Any) -> bool:
+    """Return whether JSON of a class (its Pydantic core schema) gives the same value when it is read again.
+
+    Not so with an alias, an excluded field, a secret, or a validator or serialiser of the class's own.
+    """
+    if isinstance(schema, list | tuple):
+        return all(map(reads_back, schema))
+    if not isinstance(schema, dict):
+        return True
+    changes = ("validation_alias", "serialization_alias", "serialization_exclude", "post_init", "custom_init")
+    function = schema.get("function")
+    function = function.get("function") if isinstance(function, dict) else function
+    name, module = str(getattr(function, "__name__", "")), str(getattr(function, "__module__", ""))
+    is_own = function is not None and name not in CHECKS and not module.startswith("pydantic")
+    if is_own or "secret" in name or any(schema.get(change) for change in changes):
+        return False
+    return all(reads_back(part) for key, part in schema.items() if key != "metadata")
+
+
+def as_stored(adapter: TypeAdapter[Any], value: object, data: object) -> Any:
+    """Return the value as JSON for the state: as the reply has it (`data`) if its own JSON is read otherwise."""
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy
+
+    # round_trip leaves computed fields out
+    return to_jsonable_python(value, round_trip=True) if reads_back(adapter.core_schema) else data
+
+
 def list_problems(error: ValidationError) -> str:
     """Return the first five problems: `severity: Input should be 'low' (got 'lo'); quote: missing`."""
     problems = error.errors(include_url=False, include_context=False)
@@ -130,17 +291,21 @@ def describe_problem(problem: Mapping[str, Any]) -> str:
     return f"{where}: {problem['msg']} (got {got})"
 
 
-def token_confidence(reply: str, field: str, value: object, tokens: Iterable[Any]) -> float | None:
+def token_confidence(field: str, value: object, tokens: Iterable[Any]) -> float | None:
     """Return the probability (0..1) of the tokens that spell the field's value; None when it cannot be read.
 
-    Tokens are laid over the reply's text in order; a token that overlaps the value counts whole.
+    The last place counts where the field has this value. A token that overlaps the value counts whole.
     """
-    key = reply.find(json.dumps(field))
-    start = reply.find(str(value), key + len(field) + 2) if key >= 0 else -1
-    if start < 0:
+    spelled = list(tokens)
+    written = "".join(token.token for token in spelled)
+    places = re.finditer(
+        rf'{re.escape(json.dumps(field, ensure_ascii=False))}\s*:\s*"?({re.escape(str(value))})', written
+    )
+    place = next(reversed(list(places)), None)
+    if place is None:
         return None
-    end, position, logprobs = start + len(str(value)), 0, list[float]()
-    for token in tokens:
+    (start, end), position, logprobs = place.span(1), 0, list[float]()
+    for token in spelled:
         left, position = position, position + len(token.token)
         if left < end and position > start:
             logprobs.append(token.logprob)
@@ -201,10 +366,30 @@ def status_of(detail: Mapping[str, Any]) -> int:
     return int(code) if re.fullmatch(r"[45]\d\d", code) else 500
 
 
-def unusable(finish_reason: str, text: str, calls: Sequence[Any] | None) -> str | None:
-    """Return why an answer cannot be used, as a row of FAULTS; None when it can."""
-    if finish_reason in {"refusal", "content_filter", "length"}:
-        return finish_reason
+# what vendors say when an answer did not end well; the first row that is found counts
+BAD_ENDS = {
+    "refusal": "refus",
+    "content_filter": "filter|safety|sensitive|recitation|block|prohibit|spii|guardrail|moderat|toxic|polic|violat",
+    "malformed": "malformed|unexpected",
+    "length": "length|max|limit|window|truncat|incomplete|token_budget",
+    "server": "error|fail|abort|cancel|insufficient|resource|time|interrupt|overload|unavailable|network|pause|repet",
+}
+GOOD_END = re.compile("stop|end|eos|tool|function|complete|finish|done|success|none|null|normal|^$", re.IGNORECASE)
+
+
+def unusable(finish_reason: str, text: str, calls: Sequence[Any] | None, *, offered: bool) -> str | None:
+    """Return why an answer cannot be used, as a row of FAULTS; None when it can. `offered`: tools were in the request.
+
+    A finish reason that is not known as a good end is none.
+    """
+    for fault, words in BAD_ENDS.items():
+        if re.search(words, finish_reason, re.IGNORECASE):
+            return fault
+    if GOOD_END.search(finish_reason) is None:
+        return "server"
+    is_promised = re.search("tool|function", finish_reason, re.IGNORECASE) is not None
+    if (calls and not offered) or (is_promised and not calls and (offered or not text.strip())):
+        return "malformed"
     return None if calls or text.strip() else "empty"
 
 
@@ -242,11 +427,18 @@ def is_too_long(seconds: float, time_left: float | None = None) -> bool:
 
 
 def message_text(message: Mapping[str, Any]) -> str:
-    """Return the text of a message, whose content is a string, None, or a list of parts."""
+    """Return the text of a message, whose content is a string, None, or a list of parts, without what was thought."""
     content = message.get("content")
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+        return "".join(part if isinstance(part, str) else part_text(part) for part in content)
     return content if isinstance(content, str) else ""
+
+
+def part_text(part: Any) -> str:
+    """Return the text of a part of a message."""
+    if not isinstance(part, Mapping) or part.get("thought") or re.search("think|reason", str(part.get("type") or "")):
+        return ""
+    return str(part.get("text") or "")
 
 
 # without its second line, small models ask for the same look-up until they are stopped

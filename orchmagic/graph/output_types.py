@@ -10,7 +10,7 @@ import json
 import re
 import typing
 import warnings
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
 from pydantic_core import to_jsonable_python
 
-from orchmagic.core.portable import FENCE, UnfitReplyError, as_object, field_names, find_json, validate_with
+from orchmagic.core.portable import UnfitReplyError, as_object, field_names, find_json, reads_back, validate_with
 from orchmagic.errors import InputError, OutputError, nearest
 from orchmagic.graph import standard_types
 from orchmagic.language import expression
@@ -88,7 +88,24 @@ class OutputType:
             value = self._validate(fit)
         except UnfitReplyError as error:
             raise OutputError(str(error), reply=reply) from error
-        return self.dump(value), place or (None if fit is data else "bare value")
+        return self._stored(value, fit), place or (None if fit is data else "bare value")
+
+    @cached_property
+    def _reads_back(self) -> bool:
+        return reads_back(self._adapter.core_schema)
+
+    @cached_property
+    def _parsed(self) -> dict[str, Any]:
+        """The values of this process by their stored JSON, so that validators of a class run once."""
+        return {}
+
+    def _stored(self, value: object, data: dict[str, Any]) -> Any:
+        """The JSON for the run's state; it is the reply's own if the value's JSON would be read otherwise."""
+        if self._reads_back:
+            return self.dump(value)
+        stored = data["value"] if self.kind == "value" else data
+        self._parsed[json.dumps(stored)] = value
+        return stored
 
     def _validate(self, data: object) -> Any:
         found = validate_with(self._adapter, data)
@@ -98,6 +115,8 @@ class OutputType:
         """Returns the Python value for templates and expressions: an instance, Enum member or plain value, or None."""
         if self.kind == "text" or value is None:
             return value
+        if not self._reads_back and (parsed := self._parsed.get(json.dumps(value))) is not None:
+            return deepcopy(parsed)
         data = {"value": value} if self.kind == "value" else value
         try:
             return self._validate(data)
@@ -210,19 +229,17 @@ def _find_or_mend(reply: str) -> tuple[Any, str | None]:
     """Returns the JSON in a reply and where it was found; repairs an object with invalid JSON ("broken JSON").
 
     Raises:
-        UnfitReplyError: the reply contains no JSON.
+        UnfitReplyError: the reply contains no JSON, or it is cut off.
     """
     try:
         return find_json(reply)
-    except UnfitReplyError:
-        start = reply.find("{")
-        if start < 0:
+    except UnfitReplyError as error:
+        if not error.broken:
             raise
         import json_repair  # noqa: PLC0415 - heavy and seldom needed; exported modules do not use it
 
-        fences = [m.group(1) for m in FENCE.finditer(reply) if "{" in m.group(1)]
         try:
-            return json_repair.loads(fences[0] if fences else reply[start:], skip_json_loads=True), "broken JSON"
+            return json_repair.loads(error.broken, skip_json_loads=True), "broken JSON"
         except (ValueError, RecursionError, IndexError, KeyError):
             pass
         raise

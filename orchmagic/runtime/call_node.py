@@ -185,7 +185,7 @@ def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool)
     chosen = value[node.confidence]
     return {
         **value,
-        "confidence": token_confidence(response.text, node.confidence, chosen, response.logprobs or ()),
+        "confidence": token_confidence(node.confidence, chosen, response.logprobs or ()),
     }
 
 

@@ -288,16 +288,25 @@ class Run(RunResult):
 
     def _finish(self, status: Status, error: str | None, reason: str | None, kind: str = "") -> None:
         reason = reason or "; ".join(self.trace.remarks) or None
-        self.status, self.error, self.reason = status, error, reason
         try:
-            output = as_json(self.output, "output")
-        except InputError:
-            output = repr(self.output)
+            output = self._shown_output()
+        except OrchError as raised:  # a value of the state that its class does not take
+            output = None
+            status, error, kind = (
+                ("failed", str(raised), error_kind(raised)) if error is None else (status, error, kind)
+            )
+        self.status, self.error, self.reason = status, error, reason
         self.trace.add(RunFinished(status=status, output=output, error=error, error_kind=kind, reason=reason))
         try:
             self._history.save(self)
         finally:
             self._done.set()
+
+    def _shown_output(self) -> Any:
+        try:
+            return as_json(self.output, "output")
+        except InputError:
+            return repr(self.output)
 
 
 def _waiting(question: PendingQuestion) -> Waiting:

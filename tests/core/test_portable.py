@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
@@ -13,9 +15,11 @@ from orchmagic.core.portable import (
     fault_of,
     find_json,
     is_too_long,
+    message_text,
     retry_wait,
     unusable,
     validate_with,
+    without_thoughts,
 )
 from orchmagic.errors import ModelError
 from orchmagic.models.types import Deployment
@@ -89,16 +93,149 @@ def test_a_status_or_a_code_is_a_row_of_the_table_and_the_error_does_what_the_ro
     assert (type(error).transient, type(error).falls_back) == (error.transient, error.falls_back)
 
 
+GOOD_ENDS = ["stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "COMPLETE", "FINISH_REASON_STOP", "None"]
+BAD_ENDS = {
+    "length": ["length", "max_tokens", "MAX_TOKENS", "model_length", "max_output_tokens", "model_context_window_exceeded",
+               "token_limit", "incomplete", "MAX_LENGTH"],
+    "content_filter": ["content_filter", "SAFETY", "sensitive", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII",
+                       "guardrail_intervened", "IMAGE_SAFETY", "ERROR_TOXIC", "content_filtered"],
+    "server": ["error", "network_error", "insufficient_system_resource", "abort", "cancelled", "pause_turn", "ERROR",
+               "timeout", "server_error", "OTHER", "a word of tomorrow", "repetition", "unknown"],
+    "malformed": ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"],
+    "refusal": ["refusal"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("finish_reason", GOOD_ENDS)
+def test_vendors_have_many_words_for_a_good_end(finish_reason):
+    assert unusable(finish_reason, "an answer", None, offered=False) is None
+
+
+@pytest.mark.parametrize(("fault", "finish_reason"), [(row, word) for row, words in BAD_ENDS.items() for word in words])
+def test_a_word_for_another_end_makes_the_answer_unusable_whatever_its_text(fault, finish_reason):
+    assert unusable(finish_reason, '{"items": ["milk", "the thi', None, offered=False) == fault
+    assert unusable(finish_reason, "", [{}], offered=True) == fault
+
+
 @pytest.mark.parametrize(
-    ("finish_reason", "text", "calls", "fault"),
+    ("finish_reason", "text", "calls", "offered", "fault"),
     [
-        ("refusal", "", None, "refusal"),
-        ("content_filter", "", None, "content_filter"),
-        ("length", "half an ans", None, "length"),
-        ("stop", " \n", None, "empty"),
-        ("tool_calls", "", [{}], None),
-        ("stop", "an answer", None, None),
+        ("stop", " \n", None, False, "empty"),
+        ("stop", " \n", None, True, "empty"),
+        ("stop", "an answer", None, True, None),
+        ("tool_calls", "", [{}], True, None),
+        ("stop", "", [{}], True, None),
+        ("stop", "I look it up.", [{}], True, None),
+        # tools that nobody offered
+        ("tool_calls", "", [{}], False, "malformed"),
+        ("stop", "I look it up.", [{}], False, "malformed"),
+        # a call that was announced and is not there
+        ("tool_calls", "", None, True, "malformed"),
+        ("tool_calls", "I look it up.", [], True, "malformed"),
+        ("function_call", "I look it up.", [], True, "malformed"),
+        ("tool_use", "", [], False, "malformed"),
+        ("tool_calls", "an answer", [], False, None),
     ],
 )
-def test_an_answer_that_cannot_be_used_has_one_fault(finish_reason, text, calls, fault):
-    assert unusable(finish_reason, text, calls) == fault
+def test_tool_calls_must_be_offered_and_there(finish_reason, text, calls, offered, fault):
+    assert unusable(finish_reason, text, calls, offered=offered) == fault
+
+
+DRAFT, FINAL = '{"severity": "low"}', '{"severity": "high"}'
+LAST = [
+    f"<think>{DRAFT}? No.</think>{FINAL}",
+    f"<THINKING>\n{DRAFT}\n</THINKING>\n\n{FINAL}",
+    f"<think>a <think>{DRAFT}</think> b {DRAFT}</think> {FINAL}",
+    f"<think>a <think>{DRAFT}</think>{FINAL}",
+    f"{DRAFT}? No.\n</think>\n{FINAL}",
+    f"[THINK]{DRAFT}[/THINK]{FINAL}",
+    f"<|channel>thought {DRAFT}<channel|>{FINAL}",
+    f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{FINAL}",
+    f"◁think▷{DRAFT}◁/think▷{FINAL}",
+    f"<seed:think>{DRAFT}</seed:think>{FINAL}",
+    f"<|START_THINKING|>{DRAFT}<|END_THINKING|>{FINAL}",
+    f"<think>a bracket {{ and {DRAFT}</think>Here: {FINAL}",
+    f'{{"severity": "lo\n</think>\nSo: {FINAL}',
+    f"My first idea was {DRAFT}, but: {FINAL}",
+    f"Draft\n```json\n{DRAFT}\n```\nFinal\n```json\n{FINAL}\n```",
+    f"Draft\n```json\n{DRAFT}\n```\nFinal: {FINAL}",
+    f"{DRAFT}\n{FINAL}",
+    f"{{'severity': 'low'}} became {FINAL}",
+    f"Of {{low, high}} I take {FINAL}",
+    f'{FINAL} See [1], ["a"] and {{more}}.',
+    f"{FINAL} <think>or {DRAFT}?",
+    f"```JSON\n{FINAL}\n```\nBye {{}}",
+]
+
+
+@pytest.mark.parametrize("reply", LAST)
+def test_the_last_complete_json_outside_thinking_marks_is_the_answer(reply):
+    assert find_json(reply)[0] == {"severity": "high"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (f"<think>{DRAFT}", "holds no JSON"),
+        (f"<think>{DRAFT}</think> I cannot say.", "holds no JSON"),
+        ('{"items": ["milk", "bread", "the thi', "cut off"),
+        ('{"items": [{"name": "milk"}, {"name": "br', "cut off"),
+        ('[{"name": "milk"}, {"name": "br', "cut off"),
+        ('{"price": 12', "cut off"),
+        (f'{DRAFT} Final: {{"severity": "hi', "cut off"),
+        (f"{DRAFT} Final: {{'severity': 'high'}}", "no valid JSON"),
+        (f"{DRAFT} Final: {{severity: high}}", "no valid JSON"),
+    ],
+)
+def test_a_draft_or_half_a_reply_is_not_taken_for_the_answer(reply, words):
+    with pytest.raises(UnfitReplyError, match=words):
+        find_json(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        ("<think>\nSay hello.\n</think>\n\nHello!", "Hello!"),
+        ("Say hello.\n</think>\n\nHello!", "Hello!"),
+        ("Hello <think>what else?</think>there", "Hello there"),
+        ("<think>a<think>b</think>c</think>Hello!", "Hello!"),
+        ("[THINK]Hm.[/THINK]Hello!", "Hello!"),
+        ("<think>Close with `</think>`, then go on.</think>Hello!", "Hello!"),
+        ("<think>Should I say hello?", ""),
+        ("Hello!\n<think>Should I say more?", "Hello!"),
+        # a text about the marks
+        ("A `<think>` block ends with `</think>`.", "A `<think>` block ends with `</think>`."),
+        ("```\n<think>x</think>\n```", "```\n<think>x</think>\n```"),
+        ("Models write <think> first.", "Models write <think> first."),
+        ("It ends with </think>.", "It ends with </think>."),
+        ('{"quote": "<think>x</think>"}', '{"quote": "<think>x</think>"}'),
+        ("  untouched \n", "  untouched \n"),
+    ],
+)
+def test_a_thinking_block_is_no_part_of_the_text(reply, text):
+    assert without_thoughts(reply) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("plain", "plain"),
+        (None, ""),
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "a"}], "a"),
+        ([{"type": "reasoning", "text": "hm"}, {"text": "hm", "thought": True}, {"type": "text", "text": "a"}], "a"),
+        (["a", None, {"type": "image_url"}], "a"),
+    ],
+)
+def test_parts_that_hold_thoughts_are_no_text(content, text):
+    assert message_text({"content": content, "reasoning_content": "hm"}) == text
+
+
+@pytest.mark.parametrize(
+    "reply", ["{" * 40_000, "[" * 40_000, '{"a":' * 20_000, "{'a':" * 20_000, "<think>" * 9_000, "```\n" * 20_000]
+)
+def test_a_degenerate_reply_is_refused_soon(reply):
+    began = time.process_time()
+    with pytest.raises(UnfitReplyError):
+        find_json(reply)
+    assert time.process_time() - began < 3

@@ -1,4 +1,4 @@
-# Written by orchmagic (bdb668c4f711); exporting again replaces it until you edit it.
+# Written by orchmagic (a6a298a09639); exporting again replaces it until you edit it.
 """moderate: a %%parallel cell, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -165,10 +165,72 @@ def as_text(value: object) -> str:
 
 
 class UnfitReplyError(ValueError):
-    """A reply does not fit its class; the text tells the model what is wrong."""
+    """A reply does not fit its class; the text tells the model what is wrong. `broken` is its invalid JSON, if any."""
+
+    def __init__(self, text: str, broken: str = "") -> None:
+        """Keep the invalid JSON beside the text."""
+        super().__init__(text)
+        self.broken = broken
 
 
-FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+# how models mark what they think: tags, Mistral, Kimi, Cohere, Gemma, the channels of gpt-oss
+THOUGHT = re.compile(
+    r"""(?P<opening><(?:\w+:)?(?:think|thinking|thoughts?|reasoning|scratchpad|antthinking)(?:\s[^<>]*)?>
+          | \[THINK\] | ◁think▷ | <\|(?:START_THINKING|begin_of_thought)\|> | <\|channel>thought | <unused94>thought
+          | <\|channel\|>(?:analysis|commentary)[^<]*<\|message\|>)
+    | (?P<closing></(?:\w+:)?(?:think|thinking|thoughts?|reasoning|scratchpad|antthinking)\s*>
+          | \[/THINK\] | ◁/think▷ | <\|(?:END_THINKING|end_of_thought)\|> | <channel\|> | <unused95>
+          | (?:<\|start\|>assistant)?<\|channel\|>final[^<]*<\|message\|>)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+MENTION = re.compile(r"[.,;:!?)\"']")
+
+
+def end_of_thought(reply: str, start: int) -> tuple[int, bool]:
+    """Return the end of the thinking block whose mark ends at `start`, and whether it is closed; blocks nest."""
+    depth, last = 1, 0
+    for mark in THOUGHT.finditer(reply, start):
+        depth += 1 if mark["opening"] else -1
+        last = last if mark["opening"] else mark.end()
+        if depth == 0:
+            break
+    return (last, True) if last else (len(reply), False)
+
+
+def without_thoughts(reply: str) -> str:
+    """Return the reply without its thinking blocks; all before a lone closing mark was thought, too.
+
+    Part of the text are marks in code, or in JSON that is the whole reply; an opening mark inside a line, if nothing
+    closes it; and a lone closing mark before punctuation.
+    """
+    mark = THOUGHT.search(reply)
+    if mark is None or is_json(reply):
+        return reply
+    code = [found.span() for found in CODE.finditer(reply)]
+    kept, position = list[str](), 0
+    while mark is not None:
+        start, after = mark.span()
+        if any(begin <= start < end for begin, end in code):
+            pass
+        elif mark["opening"]:
+            end, is_closed = end_of_thought(reply, after)
+            if is_closed or not reply[:start].rpartition("\n")[2].strip():
+                kept.append(reply[position:start])
+                position = after = end
+        elif MENTION.match(reply, after) is None:
+            kept, position = [], after
+        mark = THOUGHT.search(reply, after)
+    return "".join([*kept, reply[position:]]).strip() if position else reply
+
+
+def is_json(text: str) -> bool:
+    """Return whether the text is one JSON value."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def reject_constant(constant: str) -> object:
@@ -176,24 +238,106 @@ def reject_constant(constant: str) -> object:
     raise ValueError(constant)
 
 
+JSON = json.JSONDecoder(parse_constant=reject_constant)
+FENCE = re.compile(r"(?:```|~~~)[ \t]*\w*[ \t]*\n(.*?)\n?[ \t]*(?:```|~~~)", re.DOTALL)
+# what may begin an object, or a list of objects; `{low, high}` and `[see above]` are prose
+JSON_SIGN = re.compile(
+    THOUGHT.pattern
+    + r"""| (?P<fence>(?:```|~~~)[ \t]*\w*[ \t]*\n)
+    | (?P<list>\[(?=\s{0,99}[\[{"]))
+    | (?P<object>\{(?=\s{0,99}(?:["}]|['“]?[\w-]{1,99}['”]?\s{0,9}:)))""",
+    THOUGHT.flags,
+)
+BRACKET = re.compile(
+    r"""(?P<text>"(?:[^"\\]|\\.)*"|(?<=[\[{:,\s])'(?:[^'\\]|\\.)*'(?=\s{0,99}[\]},:]))|(?P<open>[\[{])|[\]}]""",
+    re.DOTALL,
+)
+
+
 def find_json(reply: str) -> tuple[Any, str | None]:
-    """Return the JSON of a reply, and where it was found: None, "code fence" or "text around the JSON"."""
-    decoder = json.JSONDecoder(parse_constant=reject_constant)
-    fenced = [(match.group(1), "code fence") for match in FENCE.finditer(reply)]
-    for candidate, place in [(reply, None), *fenced]:
+    """Return the JSON of a reply, and where it was found: None, "code fence" or "text around the JSON".
+
+    In a text it is the last complete object, or list of objects, outside thinking blocks: drafts come before it.
+    """
+    for whole in (reply, without_thoughts(reply)):
         try:
-            return decoder.decode(candidate), place
+            return JSON.decode(whole), None
         except (ValueError, RecursionError):
             continue
-    start = reply.find("{")
-    if start < 0:
-        text = "the reply holds no JSON: answer with one JSON object and nothing else"
-        raise UnfitReplyError(text)
+    closings = [mark.start() for mark in THOUGHT.finditer(reply) if mark["closing"]]
+    found: tuple[Any, str] | None = None
+    broken, position = "", 0
+    while (sign := JSON_SIGN.search(reply, position)) is not None:
+        start, position = sign.span()
+        if sign["opening"]:
+            position, _ = end_of_thought(reply, position)
+        elif sign["closing"]:
+            found, broken = None, ""
+        elif (value := json_at(reply, sign)) is not None:
+            data, place, position = value
+            if place == "code fence" or has_fields(data):
+                found, broken = (data, place), ""
+        elif sign["object"] or (sign["list"] and reply[position:].lstrip()[:1] == "{"):
+            stop = next(
+                (closing for closing in closings if closing > start), len(reply)
+            )
+            position = end_of_brackets(reply, start, stop) or stop
+            broken = reply[start:position]
+    if found is None or broken:
+        raise no_json(broken or "".join(without_thoughts(reply).partition("{")[1:]))
+    return found
+
+
+def json_at(reply: str, sign: re.Match[str]) -> tuple[Any, str, int] | None:
+    """Return the JSON at a sign of it, its place and its end; None if there is none."""
+    fence = FENCE.match(reply, sign.start()) if sign["fence"] else None
     try:
-        return decoder.raw_decode(reply, start)[0], "text around the JSON"
-    except (ValueError, RecursionError):
-        text = "the reply is no valid JSON: answer with one JSON object"
-        raise UnfitReplyError(text) from None
+        if fence is not None:
+            return JSON.decode(fence[1]), "code fence", fence.end()
+        data, end = JSON.raw_decode(reply, sign.start())
+    except RecursionError:
+        raise UnfitReplyError(
+            "the JSON of the reply is nested too deeply: answer with one flat JSON object"
+        ) from None
+    except ValueError:
+        return None
+    return data, "text around the JSON", end
+
+
+def end_of_brackets(text: str, start: int, stop: int) -> int | None:
+    """Return the end of the object or list that begins at `start`, valid or not; None if it is cut off at `stop`."""
+    depth = 0
+    for bracket in BRACKET.finditer(text, start, stop):
+        if not bracket["text"]:
+            depth += 1 if bracket["open"] else -1
+        if depth == 0:
+            return bracket.end()
+    return None
+
+
+def has_fields(data: Any) -> bool:
+    """Return whether it is an object, or a list of some; `{}` and references such as [1] stand in prose."""
+    return (
+        bool(data)
+        if isinstance(data, dict)
+        else any(isinstance(item, dict) for item in data)
+    )
+
+
+def no_json(broken: str) -> UnfitReplyError:
+    """Return the error for a reply that holds no JSON, or only what is `broken` from its first bracket on."""
+    if not broken:
+        return UnfitReplyError(
+            "the reply holds no JSON: answer with one JSON object and nothing else"
+        )
+    end = end_of_brackets(broken, 0, len(broken))
+    if end is None:  # mended, it would lose what is missing
+        return UnfitReplyError(
+            "the JSON of the reply is cut off: answer with one whole JSON object"
+        )
+    return UnfitReplyError(
+        "the reply is no valid JSON: answer with one JSON object", broken[:end]
+    )
 
 
 def field_names(schema: Mapping[str, Any]) -> list[str]:
@@ -316,10 +460,37 @@ def status_of(detail: Mapping[str, Any]) -> int:
     return int(code) if re.fullmatch(r"[45]\d\d", code) else 500
 
 
-def unusable(finish_reason: str, text: str, calls: Sequence[Any] | None) -> str | None:
-    """Return why an answer cannot be used, as a row of FAULTS; None when it can."""
-    if finish_reason in {"refusal", "content_filter", "length"}:
-        return finish_reason
+# what vendors say when an answer did not end well; the first row that is found counts
+BAD_ENDS = {
+    "refusal": "refus",
+    "content_filter": "filter|safety|sensitive|recitation|block|prohibit|spii|guardrail|moderat|toxic|polic|violat",
+    "malformed": "malformed|unexpected",
+    "length": "length|max|limit|window|truncat|incomplete|token_budget",
+    "server": "error|fail|abort|cancel|insufficient|resource|time|interrupt|overload|unavailable|network|pause|repet",
+}
+GOOD_END = re.compile(
+    "stop|end|eos|tool|function|complete|finish|done|success|none|null|normal|^$",
+    re.IGNORECASE,
+)
+
+
+def unusable(
+    finish_reason: str, text: str, calls: Sequence[Any] | None, *, offered: bool
+) -> str | None:
+    """Return why an answer cannot be used, as a row of FAULTS; None when it can. `offered`: tools were in the request.
+
+    A finish reason that is not known as a good end is none.
+    """
+    for fault, words in BAD_ENDS.items():
+        if re.search(words, finish_reason, re.IGNORECASE):
+            return fault
+    if GOOD_END.search(finish_reason) is None:
+        return "server"
+    is_promised = re.search("tool|function", finish_reason, re.IGNORECASE) is not None
+    if (calls and not offered) or (
+        is_promised and not calls and (offered or not text.strip())
+    ):
+        return "malformed"
     return None if calls or text.strip() else "empty"
 
 
@@ -354,6 +525,27 @@ LONGEST_WAIT = 60.0  # seconds: an endpoint that asks for more has failed
 def is_too_long(seconds: float, time_left: float | None = None) -> bool:
     """Return whether to fail instead of waiting; `time_left` is in seconds, None without a deadline."""
     return seconds > LONGEST_WAIT or (time_left is not None and seconds >= time_left)
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of a message, whose content is a string, None, or a list of parts, without what was thought."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(
+            part if isinstance(part, str) else part_text(part) for part in content
+        )
+    return content if isinstance(content, str) else ""
+
+
+def part_text(part: Any) -> str:
+    """Return the text of a part of a message."""
+    if (
+        not isinstance(part, Mapping)
+        or part.get("thought")
+        or re.search("think|reason", str(part.get("type") or ""))
+    ):
+        return ""
+    return str(part.get("text") or "")
 
 
 def count_votes(
@@ -421,7 +613,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
         raise ModelFailedError("the answer is not of the protocol", "server")
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
-    return usable(choices[0])
+    return usable(choices[0], offered="tools" in body)
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -439,11 +631,14 @@ async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
         count += 1
 
 
-def usable(choice: Choice) -> Choice:
-    """Return the choice if it is an answer."""
+def usable(choice: Choice, *, offered: bool) -> Choice:
+    """Return the choice, without what was thought, if it is an answer; `offered`: it could call tools."""
     message = choice.message
+    message.content = (
+        without_thoughts(message_text(message.model_dump(include={"content"}))) or None
+    )
     reason = "refusal" if message.refusal else choice.finish_reason
-    fault = unusable(reason, message.content or "", message.tool_calls)
+    fault = unusable(reason, message.content or "", message.tool_calls, offered=offered)
     if fault is not None:
         raise ModelFailedError(
             message.refusal or f"finish_reason {reason}, {fault}", fault

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, computed_field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    SecretStr,
+    TypeAdapter,
+    computed_field,
+    field_serializer,
+    field_validator,
+)
 
 from orchmagic.errors import InputError, OutputError
 from orchmagic.graph.output_types import OutputType, resolve
@@ -61,7 +72,53 @@ class Point:
     y: int = 0
 
 
+class Renamed(BaseModel):
+    name: str = Field(validation_alias="customerName")
+
+
+class Written(BaseModel):
+    name: str = Field(serialization_alias="customer_name")
+
+
+class German(BaseModel):
+    day: date
+
+    @field_serializer("day")
+    def written(self, day: date) -> str:
+        return day.strftime("%d.%m.%Y")
+
+
+class Partial(BaseModel):
+    keep: str
+    raw: str = Field(exclude=True)
+
+
+class Secret(BaseModel):
+    key: SecretStr
+
+
+class Louder(BaseModel):
+    text: str
+    seen: ClassVar[list[str]] = []
+
+    @field_validator("text")
+    @classmethod
+    def loud(cls, text: str) -> str:
+        cls.seen.append(text)
+        return text + "!"
+
+
+@dataclass
+class Counted:
+    n: int
+
+    def __post_init__(self) -> None:
+        self.n += 1
+
+
 NOTEBOOK = {
+    "Renamed": Renamed, "Written": Written, "German": German, "Partial": Partial, "Secret": Secret, "SecretStr": SecretStr, "Louder": Louder,
+    "Counted": Counted,
     "Ticket": Ticket, "Strict": Strict, "Names": Names, "Level": Level, "Node": Node, "Order": Order, "Point": Point,
     "Field": Field, "number": 3,
 }  # fmt: skip
@@ -188,7 +245,6 @@ def test_a_step_that_did_not_run_stays_none() -> None:
         (f"Here it is:\n```\n{GOOD}\n```\nBye {{x}}", "code fence"),
         (f"Sure! {GOOD} Anything {{else}}?", "text around the JSON"),
         ("{'product': 'Router', 'severity': 'low',}", "broken JSON"),
-        ('{"product": "Router", "severity": "low"', "broken JSON"),
         ("```json\n{product: 'Router', severity: low}\n```", "broken JSON"),
     ],
 )
@@ -206,15 +262,17 @@ def test_what_is_around_or_wrong_with_the_json_is_repaired(reply: str, repaired:
         ('["Router", "low"]', '"product", "severity"'),
         ('"low"', '"product", "severity"'),
         ('{"product": "Router"}', "severity: missing"),
-        ('{"product": "Router", "severity": "lo', "severity: Input should be 'low' or 'high' (got \"lo\")"),
+        ('{"product": "Router", "severity": "lo', "cut off"),
+        ('{"product": "Router", "severity": "low"', "cut off"),
+        ("{'product': 'Router', 'severity': 'lo'}", "severity: Input should be 'low' or 'high' (got \"lo\")"),
         ('{"product": "Router", "severity": "LOW"}', "severity: Input should be"),
         ('{"product": 3, "severity": "low"}', "product: Input should be a valid string (got 3)"),
         (GOOD[:-1] + ', "x": 1}', "x: not asked for"),
         ('{"product": "\\ud800", "severity": "low"}', "Invalid JSON"),
         ('{"product": {"a": NaN}, "severity": "low"}', "product: Input should be a valid string"),
-        ("{" * 50_000, "no valid JSON"),
-        ("[" * 50_000, "holds no JSON"),
-        ('{"a":' * 20_000, "no valid JSON"),
+        ("{" * 50_000, "cut off"),
+        ("[" * 50_000, "nested too deeply"),
+        ('{"a":' * 20_000, "nested too deeply"),
     ],
 )
 def test_a_reply_that_does_not_fit_is_refused_with_what_is_wrong(reply: str, words: str) -> None:
@@ -299,6 +357,38 @@ def test_computed_fields_are_seen_and_not_stored() -> None:
     value, _ = kind.parse('{"price": 2}')
     assert value == {"price": 2}
     assert kind.rebuild(value).gross == 3
+
+
+ODD = [
+    ("Renamed", {"customerName": "Bob"}, lambda x: x.name == "Bob"),
+    ("Written", {"name": "Bob"}, lambda x: x.name == "Bob"),
+    ("German", {"day": "2026-11-30"}, lambda x: x.day == date(2026, 11, 30)),
+    ("Partial", {"keep": "a", "raw": "b"}, lambda x: (x.keep, x.raw) == ("a", "b")),
+    ("Secret", {"key": "hunter2"}, lambda x: x.key.get_secret_value() == "hunter2"),
+    ("Louder", {"text": "a"}, lambda x: x.text == "a!"),
+    ("Counted", {"n": 1}, lambda x: x.n == 2),
+    ("list[Secret]", {"value": [{"key": "hunter2"}]}, lambda x: x[0].key.get_secret_value() == "hunter2"),
+    ("a: Louder, b: Partial", {"a": {"text": "a"}, "b": {"keep": "c", "raw": "d"}}, lambda x: (x.a.text, x.b.raw) == ("a!", "d")),
+    ("SecretStr", {"value": "hunter2"}, lambda x: x.get_secret_value() == "hunter2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "reply", "right"), ODD, ids=[row[0] for row in ODD])
+def test_a_class_whose_json_is_read_otherwise_keeps_its_value(source: str, reply: Any, right: Any) -> None:
+    kind = output(source)
+    value, _ = kind.parse(json.dumps(reply))
+    stored = json.loads(json.dumps(value))
+    assert right(kind.rebuild(stored))
+    assert right(output(source).rebuild(stored)), "another kernel reads it the same"
+
+
+def test_validators_run_once_in_a_kernel() -> None:
+    kind = output("Louder")
+    Louder.seen.clear()
+    value, _ = kind.parse('{"text": "a"}')
+    first, second = kind.rebuild(value), kind.rebuild(value)
+    first.text = "changed by the notebook"
+    assert (second.text, Louder.seen) == ("a!", ["a"])
 
 
 def test_a_declared_confidence_is_left_to_the_model() -> None:

@@ -142,14 +142,14 @@ def test_an_image_counts_where_the_endpoint_sends_no_usage():
 )
 def test_an_answer_that_cannot_be_used_says_what_it_spent(answer, error, said):
     with pytest.raises(error, match=said) as caught:
-        chat_completions.usable(replace(answer, usage=Usage(input=3, output=4), cost=0.25, provider="p"))
+        chat_completions.usable(replace(answer, usage=Usage(input=3, output=4), cost=0.25, provider="p"), offered=False)
     assert (caught.value.usage, caught.value.cost) == (Usage(input=3, output=4), 0.25)
     assert caught.value.provider == "p"
 
 
 def test_text_or_tool_calls_are_an_answer():
     for answer in (ModelResponse("x"), ModelResponse("", (ToolCall("1", "f", "{}"),))):
-        assert chat_completions.usable(answer) is answer
+        assert chat_completions.usable(answer, offered=True) is answer
 
 
 def test_a_refusal_in_the_message_becomes_the_finish_reason():

@@ -23,11 +23,13 @@ from orchmagic.core.portable import (
     FAULTS,
     UnfitReplyError,
     as_object,
+    as_stored,
     as_text,
     fault_of,
     field_names,
     find_json,
     is_too_long,
+    message_text,
     retry_wait,
     status_of,
     table_rows,
@@ -35,6 +37,7 @@ from orchmagic.core.portable import (
     unusable,
     validate_with,
     wait_seconds,
+    without_thoughts,
 )
 
 REASK = "{error}"
@@ -109,7 +112,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
         raise ModelFailedError("the answer is not of the protocol", "server")
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
-    return usable(choices[0])
+    return usable(choices[0], offered="tools" in body)
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -127,11 +130,12 @@ async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
         count += 1
 
 
-def usable(choice: Choice) -> Choice:
-    """Return the choice if it is an answer."""
+def usable(choice: Choice, *, offered: bool) -> Choice:
+    """Return the choice, without what was thought, if it is an answer; `offered`: it could call tools."""
     message = choice.message
+    message.content = without_thoughts(message_text(message.model_dump(include={"content"}))) or None
     reason = "refusal" if message.refusal else choice.finish_reason
-    fault = unusable(reason, message.content or "", message.tool_calls)
+    fault = unusable(reason, message.content or "", message.tool_calls, offered=offered)
     if fault is not None:
         raise ModelFailedError(message.refusal or f"finish_reason {reason}, {fault}", fault)
     return choice
@@ -175,7 +179,7 @@ def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     adapter = TypeAdapter(kind)
     data, place = find_json(reply)
     data = as_object(data, place, field_names(adapter.json_schema()), wraps=wraps)
-    return to_jsonable_python(validate_with(adapter, data), round_trip=True)
+    return as_stored(adapter, validate_with(adapter, data), data)
 
 
 def rebuilt(kind: type[Any], value: object) -> Any:
@@ -193,7 +197,7 @@ def as_json(value: Any) -> Any:
 def how_sure(choice: Choice, field: str, value: object) -> float | None:
     """Return the probability of the tokens that spell the field's value."""
     tokens = (choice.logprobs and choice.logprobs.content) or []
-    return token_confidence(choice.message.content or "", field, value, tokens)
+    return token_confidence(field, value, tokens)
 
 
 def environment() -> Environment:

@@ -131,4 +131,4 @@ def acted(choice: Choice) -> Choice:
     if name != "final_answer":
         call = {"id": f"call_{name}", "type": "function", "function": {"name": name, "arguments": text}}
         message |= {"content": "", "tool_calls": [call]}
-    return usable(Choice.model_validate({**choice.model_dump(), "message": message}))
+    return usable(Choice.model_validate({**choice.model_dump(), "message": message}), offered=True)

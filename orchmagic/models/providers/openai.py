@@ -54,7 +54,7 @@ class OpenAIProvider:
             if isinstance(error, RequestRejected) and error.status == HTTPStatus.NOT_FOUND:
                 error.args = (f"{error}{_nearest_model(deployment)}",)
             raise http_errors.without(error, key) from None
-        return chat_completions.usable(replace(answer, provider=deployment.provider))
+        return chat_completions.usable(replace(answer, provider=deployment.provider), offered=bool(request.tools))
 
     async def close(self) -> None:
         """Close the clients of this event loop; others end with their loop."""

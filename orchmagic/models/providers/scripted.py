@@ -95,7 +95,9 @@ def _speak(
     if reply.fault == "reset":
         raise lost(deployment, "reset in mid-answer, as the script says")
     spent = prices.cost(deployment, answer.usage)
-    return chat_completions.usable(replace(answer, provider=deployment.provider, cost=spent))
+    return chat_completions.usable(
+        replace(answer, provider=deployment.provider, cost=spent), offered=bool(request.tools)
+    )
 
 
 plug = ProviderPlug(DEFAULT, ScriptedProvider)

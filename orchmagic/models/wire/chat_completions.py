@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchmagic.core import tokens
-from orchmagic.core.portable import message_text, unusable
-from orchmagic.errors import EmptyReply, RefusedReply, TruncatedReply
+from orchmagic.core.portable import message_text, unusable, without_thoughts
+from orchmagic.errors import EmptyReply, RefusedReply, ServerFailed, TruncatedReply, UnusableReply
 from orchmagic.models import images
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.models.wire import billing
@@ -70,10 +70,11 @@ def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> Mode
     reason = str(choice.get("finish_reason") or "stop")
     if message.get("refusal"):
         text, reason = str(message["refusal"]), REFUSAL
+    # before thoughts are left out: they are billed
     written = text + "".join(call.name + call.arguments for call in calls)
     bill = billing.read(answer.get("usage"))
     return ModelResponse(
-        text=text,
+        text=without_thoughts(text),
         tool_calls=calls,
         finish_reason=reason,
         usage=bill.usage if bill else estimate(request_body, written),
@@ -106,13 +107,13 @@ def _logprobs(content: list[Mapping[str, Any]] | None) -> tuple[TokenLogprob, ..
     return tuple(TokenLogprob(str(token["token"]), float(token["logprob"])) for token in content)
 
 
-def usable(answer: ModelResponse) -> ModelResponse:
-    """Return the answer if it is usable.
+def usable(answer: ModelResponse, *, offered: bool) -> ModelResponse:
+    """Return the answer if it is usable. `offered`: tools were in the request.
 
     Raises:
-        RefusedReply, TruncatedReply, EmptyReply: it is not usable; the error has its `usage` and `cost`.
+        UnusableReply, ServerFailed: it is not usable; the error has its `usage` and `cost` if they are known.
     """
-    if (fault := unusable(answer.finish_reason, answer.text, answer.tool_calls)) is None:
+    if (fault := unusable(answer.finish_reason, answer.text, answer.tool_calls, offered=offered)) is None:
         return answer
     who = answer.model or "the model"
     spent: dict[str, Any] = {
@@ -129,7 +130,24 @@ def usable(answer: ModelResponse) -> ModelResponse:
         tokens = answer.usage.output
         hint = "raise max_tokens of the step, or ask for less"
         raise TruncatedReply(f"{who} was cut off after {tokens} tokens: {hint}", **spent)
-    raise EmptyReply(f"{who} gave an empty reply (finish_reason {answer.finish_reason!r})", **spent)
+    if fault == "malformed":
+        raise UnusableReply(f"{who} {_called(answer, offered=offered)}", **spent)
+    if fault == "server":
+        broken = ServerFailed(f"{who} ended badly: {_ended(answer)}", model=answer.model, provider=answer.provider)
+        broken.may_have_spent = True
+        raise broken
+    raise EmptyReply(f"{who} gave an empty reply ({_ended(answer)})", **spent)
+
+
+def _called(answer: ModelResponse, *, offered: bool) -> str:
+    """What is wrong with the tool calls of an answer."""
+    if answer.tool_calls and not offered:
+        return f"called {one_line(', '.join(call.name for call in answer.tool_calls), 80)}, and no tools were offered"
+    return f"announced a tool call that is not in its answer ({_ended(answer)})"
+
+
+def _ended(answer: ModelResponse) -> str:
+    return f"finish_reason {one_line(answer.finish_reason, 40)!r}"
 
 
 def one_line(text: str, limit: int = 300) -> str:

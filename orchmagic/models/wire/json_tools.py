@@ -41,7 +41,7 @@ def decode(response: ModelResponse) -> ModelResponse:
         return response
     name, text = action
     if name == "final_answer":
-        return usable(replace(response, text=text))
+        return usable(replace(response, text=text), offered=True)
     # a hash and not random: the same cached reply must lead to the same next request
     digest = hashlib.sha256(f"{name} {text}".encode("utf-8", "replace")).hexdigest()
     call = ToolCall(f"call_{digest[:12]}", name, text)
