@@ -15,7 +15,8 @@ OrchError
 │   │   ├── EmptyReply
 │   │   ├── TruncatedReply    finish_reason "length"
 │   │   └── RefusedReply      a refusal or a content filter
-│   └── RequestRejected       400, 401, 403, 404, 422: no retry and no fallback helps
+│   └── RequestRejected       400, 401, 403, 422: no retry and no fallback helps
+│       └── ModelUnfit        404, or a prompt too long for it         falls back
 ├── OutputError               no reply matches the declared output type, after all attempts
 ├── GuardBlocked              a guard rule blocked a prompt, a reply or a tool result
 ├── EndsRun                   ends or pauses the whole run: no isolated step, item, worker or agent contains it
@@ -103,13 +104,15 @@ class InputError(OrchError):
 class ModelError(OrchError):
     """A model call failed at `model` of `provider`. `status` is the HTTP status, None without one.
 
-    `attempts` is the number of failed attempts; the retry layer sets it.
+    `attempts` is the number of failed attempts; the retry layer sets it. `retry_after`: seconds for which the endpoint
+    asks to wait, None if it does not.
     """
 
     transient = False
     falls_back = False
     may_have_spent = False
     attempts = 1
+    retry_after: float | None = None
 
     def __init__(self, message: str, *, model: str = "", provider: str = "", status: int | None = None) -> None:
         super().__init__(message)
@@ -209,7 +212,13 @@ class RefusedReply(UnusableReply):
 
 
 class RequestRejected(ModelError):
-    """The request or the API key is invalid (400, 401, 403, 404, 422): neither retry nor fallback helps."""
+    """The request or the API key is invalid (400, 401, 403, 422): neither retry nor fallback helps."""
+
+
+class ModelUnfit(RequestRejected):
+    """The endpoint has no such model (404), or the prompt is too long for it: another model may answer."""
+
+    falls_back = True
 
 
 class OutputError(OrchError):

@@ -315,13 +315,14 @@ def token_confidence(field: str, value: object, tokens: Iterable[Any]) -> float 
 class Fault(NamedTuple):
     """What helps after a failed call: the same model again (`retried`), the next model (`falls_back`), or neither.
 
-    HTTP `statuses` and `codes` (of the error's body) tell which fault it is.
+    HTTP `statuses`, and `codes` or `words` of the error's body (of a rejected request) tell which fault it is.
     """
 
     retried: bool = False
     falls_back: bool = False
     statuses: Collection[int] = ()
     codes: Collection[str] = ()
+    words: str = ""  # a regular expression
 
 
 # The first row with the error's status or code counts, else the last one.
@@ -331,6 +332,14 @@ FAULTS: dict[str, Fault] = {
         falls_back=True,
         statuses=[402],
         codes=["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"],
+        words=r"credit balance|insufficient (?:account )?(?:credits?|balance|funds|quota)|exceeded your current quota",
+    ),
+    # another model may take more
+    "context": Fault(
+        falls_back=True,
+        statuses=[413],
+        codes=["context_length_exceeded", "string_above_max_length"],
+        words=r"context.?(?:length|window|size)|maximum context|(?:prompt|input) (?:is|are) too l|too many tokens",
     ),
     "content_filter": Fault(falls_back=True, codes=["content_filter", "content_policy_violation"]),
     # the model wrote a tool call or JSON that its endpoint could not read
@@ -343,9 +352,12 @@ FAULTS: dict[str, Fault] = {
     "connection": Fault(retried=True, falls_back=True),
     "server": Fault(retried=True, falls_back=True, statuses=range(500, 1000)),
     "key": Fault(statuses=[401, 403]),
-    "no_model": Fault(statuses=[404]),
+    "no_model": Fault(falls_back=True, statuses=[404], codes=["model_not_found"]),
     "request": Fault(),
 }
+
+
+REJECTED = range(400, 500)
 
 
 def error_codes(detail: object) -> set[str]:
@@ -356,8 +368,12 @@ def error_codes(detail: object) -> set[str]:
 def fault_of(status: int, detail: object) -> str:
     """Return the row of FAULTS for an HTTP status and the `error` object of its response."""
     codes = error_codes(detail)
-    rows = (name for name, fault in FAULTS.items() if status in fault.statuses or codes & set(fault.codes))
-    return next(rows, "request")
+    message = str(detail.get("message") if isinstance(detail, Mapping) else detail) if status in REJECTED else ""
+    for name, fault in FAULTS.items():
+        said = fault.words and re.search(fault.words, message, re.IGNORECASE)
+        if status in fault.statuses or codes & set(fault.codes) or said:
+            return name
+    return "request"
 
 
 def status_of(detail: Mapping[str, Any]) -> int:
@@ -391,6 +407,12 @@ def unusable(finish_reason: str, text: str, calls: Sequence[Any] | None, *, offe
     if (calls and not offered) or (is_promised and not calls and (offered or not text.strip())):
         return "malformed"
     return None if calls or text.strip() else "empty"
+
+
+def asked_wait(headers: Mapping[str, str]) -> str | None:
+    """Return the Retry-After of a response; of Azure, the milliseconds of `retry-after-ms`, as seconds."""
+    exact = headers.get("retry-after-ms") or ""
+    return f"{float(exact) / 1000:f}" if re.fullmatch(r"\d{1,9}(\.\d+)?", exact) else headers.get("retry-after")
 
 
 def wait_seconds(retry_after: str | None) -> float | None:

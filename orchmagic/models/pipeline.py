@@ -123,6 +123,8 @@ def build(parts: PipelineParts) -> Handler:
     caching, timer = Caching(cache, resolve, emit, world.clock), FirstTokenTimer(emit)
     waits: dict[str, Any] = {"time_left": parts.deadline.left, "sleep": world.sleep, "chance": world.chance}
     answers = _KnownAnswers(caching, parts.flights, resolve)
+    chosen: dict[str, Any] = {"known": answers.has, "timer": timer, "resolve": resolve}
+    balancing = LoadBalancing(pool, parts.health, emit, retry=retry, **chosen, **waits)
     guarding = Guarding(parts.guardrails)
     semantic_caching = []
     if parts.semantic is not None and cache is not None:
@@ -135,12 +137,12 @@ def build(parts: PipelineParts) -> Handler:
         Journaling(parts.journal, resolve, emit, parts.budget),
         guarding.check_response,
         Fallback(emit),
-        LoadBalancing(pool, parts.health, emit, retry=retry, known=answers.has, timer=timer, **waits),
+        balancing,
         caching,
         *semantic_caching,
         guarding.check_response,
         parts.flights.of(resolve, emit),
-        Retry(retry, resolve, emit, **waits),
+        Retry(retry, resolve, emit, left_alone=balancing.left_alone, **waits),
         Budgeting(parts.budget, resolve, parts.models.price_advice),
         guarding.redact_errors,
     )

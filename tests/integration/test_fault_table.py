@@ -13,6 +13,7 @@ from orchmagic.errors import (
     ConnectionLost,
     EmptyReply,
     ModelError,
+    ModelUnfit,
     QuotaExhausted,
     RateLimited,
     RefusedReply,
@@ -51,10 +52,16 @@ TABLE = [
     ("empty", EmptyReply, {NEXT}, None, "m gave an empty reply"),
     ("truncated", TruncatedReply, {NEXT}, None, "m was cut off after"),
     ("400", RequestRejected, set(), 400, "{host} rejected the request (400): the request is not valid"),
-    ("context_length", RequestRejected, set(), 400, "{host} rejected the request (400): the messages are longer"),
+    (
+        "context_length",
+        ModelUnfit,
+        {NEXT},
+        400,
+        "the prompt is too long for m at {host} (400): the messages are longer",
+    ),
     ("401", RequestRejected, set(), 401, "OPENAI_API_KEY was refused by {host} (401): Incorrect API key"),
     ("403", RequestRejected, set(), 403, "OPENAI_API_KEY was refused by {host} (403)"),
-    ("404", RequestRejected, set(), 404, "{host} has no model 'm', or base_url is wrong (404)"),
+    ("404", ModelUnfit, {NEXT}, 404, "{host} has no model 'm', or base_url is wrong (404)"),
     ("422", RequestRejected, set(), 422, "{host} rejected the request (422)"),
 ]
 

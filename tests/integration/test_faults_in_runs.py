@@ -67,8 +67,19 @@ def story(run):
 
 
 RETRIED = ["429", "500", "502", "503", "timeout", "reset", "408"]
-PASSED_ON = ["402", "quota", "refusal", "content_filter", "prompt_filter", "tool_use_failed", "empty", "truncated"]
-FINAL = ["400", "401", "403", "404", "422", "context_length"]
+PASSED_ON = [
+    "402",
+    "quota",
+    "refusal",
+    "content_filter",
+    "prompt_filter",
+    "tool_use_failed",
+    "empty",
+    "truncated",
+    "404",
+    "context_length",
+]
+FINAL = ["400", "401", "403", "422"]
 
 
 @pytest.mark.parametrize("fault", RETRIED)

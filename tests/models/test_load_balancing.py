@@ -50,6 +50,7 @@ class World:
             self.health,
             self.said.append,
             retry=retry,
+            resolve=lambda name: Deployment(name, "scripted", name),
             known=self.is_known,
             time_left=lambda: self.left,
             sleep=self.sleep,

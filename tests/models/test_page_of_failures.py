@@ -15,9 +15,10 @@ ROWS = {  # a word of the row's first cell -> the faults of a Script that it sta
     "5xx": ("500", "502", "503", "timeout", "408", "reset", "empty", "garbled"),
     "429": ("429",),
     "402": ("402", "quota"),
-    "401": ("401", "403", "404"),
-    "refusal": ("refusal", "content_filter", "prompt_filter", "truncated", "tool_use_failed"),
-    "422": ("400", "422", "context_length"),
+    "404": ("404",),
+    "401": ("401", "403"),
+    "refusal": ("refusal", "content_filter", "prompt_filter", "truncated", "tool_use_failed", "context_length"),
+    "422": ("400", "422"),
 }
 
 

@@ -25,6 +25,7 @@ from orchmagic.core.portable import (
     as_object,
     as_stored,
     as_text,
+    asked_wait,
     fault_of,
     field_names,
     find_json,
@@ -95,7 +96,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     try:
         answer: Any = await once.chat.completions.create(**body)
     except APIStatusError as error:
-        wait = wait_seconds(error.response.headers.get("retry-after"))
+        wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
         raise ModelFailedError(str(error), fault, wait) from error
     except APITimeoutError as error:

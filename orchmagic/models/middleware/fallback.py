@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from orchmagic.errors import ModelError, RateLimited, error_kind
+from orchmagic.errors import ModelError, error_kind
 from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.models.wire.http_errors import kind, say
 from orchmagic.trace.events import FellBack
 
 
 class Fallback:
-    """Tries `request.model`, then `request.fallback` in order, each once.
+    """Tries `request.model`, then `request.fallback` in order, each once; inner layers see the models after it.
 
     There is no fallback after a wrong key, a wrong request or a spent budget. If no model answers, the last error is
     raised; its text names all models that were tried.
@@ -24,9 +24,10 @@ class Fallback:
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         models = tuple(dict.fromkeys((request.model, *request.fallback)))
         failures: list[str] = []
-        for model, following in zip(models, (*models[1:], None), strict=True):
+        for number, model in enumerate(models, 1):
+            following = next(iter(models[number:]), None)
             try:
-                return await handler(replace(request, model=model))
+                return await handler(replace(request, model=model, fallback=models[number:]))
             except ModelError as error:
                 after = f" after {error.attempts} attempts" if error.attempts > 1 else ""
                 failures.append(f"{kind(error)} from {model}{after}: {error}")
@@ -45,6 +46,5 @@ def _attempts(error: ModelError) -> str:
 def _summary(error: ModelError, failures: list[str]) -> str:
     if len(failures) > 1:
         return f"none of {len(failures)} models answered: {'; '.join(failures)}"
-    asks_to_wait = isinstance(error, RateLimited) and error.retry_after is not None
-    advice = ": write --fallback MODEL, or give the alias another deployment" if asks_to_wait else ""
+    advice = "" if error.retry_after is None else ": write --fallback MODEL, or give the alias another deployment"
     return f"{error}{_attempts(error)}{advice}"

@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 
 from orchmagic.core.portable import is_too_long, retry_wait
-from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, RateLimited, error_kind
+from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, error_kind
 from orchmagic.models.routing.capabilities import capable, interchangeable
-from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
+from orchmagic.models.routing.circuit_breaker import Unavailable, is_outage, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
 from orchmagic.models.routing.health import Health, Permit
 from orchmagic.models.routing.ranking import SCORED, Choice, candidates
-from orchmagic.models.types import Emit, Handler, ModelRequest, ModelResponse, Pool
+from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire.chat_completions import prompt_tokens
 from orchmagic.models.wire.http_errors import each, say
 from orchmagic.trace.events import DeploymentChosen, FellBack
@@ -34,6 +34,7 @@ _POLL = 0.25  # seconds between checks of a busy deployment: other kernels do no
 class LoadBalancing:
     """`pool` finds the deployments of a name (None: one deployment without limits, so nothing to choose or count).
 
+    A single deployment with a fallback (`resolve` finds it) is skipped while its circuit is open.
     A request is sent to each deployment once, then in up to `retry` more rounds. `known` says whether a request has an
     answer without a call (stored, or the same request is under way). The other fields are replaced in tests.
     """
@@ -42,6 +43,7 @@ class LoadBalancing:
     health: Health
     emit: Emit
     _: KW_ONLY
+    resolve: Callable[[str], Deployment]
     timer: FirstTokenTimer
     retry: int = 0
     known: Callable[[ModelRequest], Awaitable[bool]] | None = None
@@ -52,7 +54,7 @@ class LoadBalancing:
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         pool = self.pool(request.model)
         if pool is None:
-            return await handler(request)
+            return await (self._single(request, handler) if request.fallback else handler(request))
         fitting = replace(pool, members=capable(pool, request))
         while (answered := await self._answered(fitting, request)) is not None:
             try:
@@ -61,6 +63,32 @@ class LoadBalancing:
                 if not is_retryable_elsewhere(error):
                     raise
         return await RoutedCall(self, fitting, request, handler).answer()
+
+    async def _single(self, request: ModelRequest, handler: Handler) -> ModelResponse:
+        """Call the only deployment of a model that has a fallback, unless its circuit is open.
+
+        Raises:
+            NoDeployment: it is open; nothing was sent.
+        """
+        if self.known is not None and await self.known(request):
+            return await handler(request)
+        permit = self.health.acquire(self.resolve(request.model), 0, request.timeout)
+        if isinstance(permit, Unavailable):
+            raise NoDeployment(f"{request.model!r} is skipped: {permit.reason}", model=request.model)
+        began, outcome = self.timer.begin(request.call), dict[str, float]()
+        try:
+            answer = await handler(request)
+            _, ended = self.timer.end(request.call)
+            outcome = {"seconds": max(ended - began, _TINY)} if answer.age is None else {}
+        finally:
+            self.health.release(permit, seconds=outcome.get("seconds", 0.0))
+        return answer
+
+    def left_alone(self, request: ModelRequest, error: ModelError) -> bool:
+        """Record a failed attempt at the only deployment of a model; true if the fallback is called instead of it."""
+        if not request.fallback or not is_outage(error):
+            return False
+        return self.health.failed(self.resolve(request.model), error)
 
     async def _answered(self, pool: Pool, request: ModelRequest) -> ModelRequest | None:
         """The request to a deployment whose answer is stored or under way; None if there is none."""
@@ -107,6 +135,9 @@ class RoutedCall:
                 await self._wait(waits, skipped)
             elif self.failed:
                 await self._begin_round()
+            elif self.request.fallback:
+                why = "; ".join(map(str, _named(skipped)))
+                raise NoDeployment(f"all of {self.pool.alias!r} are skipped: {why}", model=self.pool.alias)
             else:  # all circuits are open: call the one that half-opens first
                 soonest = min(skipped, key=lambda name: skipped[name].until)
                 reason = Reason("deployment", cause="soonest", parts=(skipped[soonest].reason,))
@@ -201,7 +232,7 @@ class RoutedCall:
         retries = 0 if len(self.pool.members) > 1 else request.retries
         outcome: dict[str, Any] = {"sent": False}
         try:
-            answer = await self.handler(replace(request, model=permit.alias, retries=retries))
+            answer = await self.handler(replace(request, model=permit.alias, retries=retries, fallback=()))
             if answer.age is None:  # else it came from a cache or a shared call
                 outcome = {
                     "tokens": answer.usage.total,
@@ -240,7 +271,7 @@ class RoutedCall:
         if len(self.pool.members) == 1 or not again or self.rounds >= retries:
             raise self._final()
         self.rounds += 1
-        asked = [e.retry_after for e in again.values() if isinstance(e, RateLimited) and e.retry_after is not None]
+        asked = [e.retry_after for e in again.values() if e.retry_after is not None]
         wait = retry_wait(self.rounds, self.balancing.chance(), min(asked) if len(asked) == len(again) else None)
         if is_too_long(wait, self.balancing.time_left()):
             raise self._final()

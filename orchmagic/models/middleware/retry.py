@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from orchmagic.core.portable import is_too_long, retry_wait
-from orchmagic.errors import ModelError, OrchError, RateLimited, error_kind
+from orchmagic.errors import ModelError, OrchError, error_kind
 from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
@@ -23,13 +23,15 @@ from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarte
 class Retry:
     """Makes at most `1 + retry` attempts. `time_left`: seconds until the run's deadline, None = no deadline.
 
-    Retry-After is honoured up to a minute; a longer wait fails at once, so that the fallback is called.
+    Retry-After is honoured up to a minute; a longer wait fails at once, so that the fallback is called. `left_alone`
+    is told each failure; if it returns true, the model is not called again.
     """
 
     retry: int
     resolve: Callable[[str], Deployment]
     emit: Emit
     _: KW_ONLY
+    left_alone: Callable[[ModelRequest, ModelError], bool] = lambda _, __: False
     time_left: Callable[[], float | None] = lambda: None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
@@ -50,7 +52,8 @@ class Retry:
             except ModelError as error:
                 error.attempts = attempt
                 retries = self.retry if request.retries is None else request.retries
-                wait = self._wait(error, attempt) if attempt <= retries else None
+                is_last = self.left_alone(request, error) or attempt > retries
+                wait = None if is_last else self._wait(error, attempt)
                 usage, cost = prices.of_failure(error) or (Usage(), _unknown(deployment))
                 self.emit(failed(error=str(error), error_kind=error_kind(error), wait=wait, usage=usage, cost=cost))
                 if wait is None:
@@ -77,8 +80,7 @@ class Retry:
         """Seconds until the next attempt; None = no further attempt."""
         if not error.transient:
             return None
-        asked = error.retry_after if isinstance(error, RateLimited) else None
-        wait = retry_wait(attempt, self.chance(), asked)
+        wait = retry_wait(attempt, self.chance(), error.retry_after)
         return None if is_too_long(wait, self.time_left()) else wait
 
 

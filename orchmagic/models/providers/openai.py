@@ -12,7 +12,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.portable import status_of
+from orchmagic.core.portable import asked_wait, status_of
 from orchmagic.errors import ModelError, RequestRejected, SettingsError, nearest
 from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import price_list, prices
@@ -115,7 +115,7 @@ async def _ask(
     except APIConnectionError as error:
         raise _broken(error, deployment) from error
     except APIStatusError as error:
-        wait = error.response.headers.get("retry-after")
+        wait = asked_wait(error.response.headers)
         detail = error.body if isinstance(error.body, Mapping) else str(error.body or error.message)
         raise http_errors.rejected(deployment, error.status_code, detail, wait) from error
     except APIError as error:  # an error in the middle of a stream

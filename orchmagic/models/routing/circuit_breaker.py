@@ -47,6 +47,17 @@ def is_retryable_elsewhere(error: ModelError) -> bool:
     return its_own or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
 
 
+def is_outage(error: ModelError) -> bool:
+    """Whether the deployment itself is down or its account is empty: the next calls will fail too."""
+    return isinstance(error, (*_DOWN, QuotaExhausted))
+
+
+def without_future(row: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The row of a deployment in terms of the clock of now: a clock that was set back must not prolong a wait."""
+    ahead = max(0.0, row["at"] - now)
+    return {**row, **{name: row[name] - ahead for name in ("at", "open_until", "probe_until")}}
+
+
 def open_circuit(row: Mapping[str, Any], now: float) -> Unavailable | None:
     """The reason to skip a deployment if its circuit is open, or half-open with a probe under way; else None."""
     kind: Literal["circuit", "asked"] = "asked" if row["limited"] else "circuit"

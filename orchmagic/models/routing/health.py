@@ -32,6 +32,7 @@ from orchmagic.models.routing.circuit_breaker import (
     limit_reached,
     open_circuit,
     skip_reason,
+    without_future,
 )
 from orchmagic.models.routing.ranking import Stats
 from orchmagic.models.types import Deployment
@@ -94,7 +95,7 @@ class Health:
         ids = {m.alias: identity(m) for m in members}
         marks = ", ".join("?" * len(ids))
         rows = self._database.read(f"SELECT * FROM deployments WHERE id IN ({marks})", *ids.values())  # noqa: S608 - only marks
-        by_id = {row["id"]: row for row in rows}
+        by_id = {row["id"]: without_future(row, self.clock()) for row in rows}
         return {m.alias: self._figures(by_id.get(ids[m.alias]), m) for m in members}
 
     def _figures(self, row: Mapping[str, Any] | None, deployment: Deployment) -> Stats:
@@ -126,7 +127,8 @@ class Health:
         if not rows:
             return "not called yet"
         now = self.clock()
-        return str(skip_reason(rows[0], now)) if rows[0]["open_until"] > now else "ok"
+        row = without_future(rows[0], now)
+        return str(skip_reason(row, now)) if row["open_until"] > now else "ok"
 
     def acquire(
         self, deployment: Deployment, tokens: int, timeout: float | None = None, *, anyway: bool = False
@@ -150,19 +152,22 @@ class Health:
         self, do: Callable[..., Any], deployment: Deployment, tokens: int, until: float, *, anyway: bool
     ) -> Permit | Unavailable:
         name, now = identity(deployment), self.clock()
-        row = do("SELECT * FROM deployments WHERE id = ?", name).fetchone()
-        half_open = row is not None and row["open_until"] > 0
+        found = do("SELECT * FROM deployments WHERE id = ?", name).fetchone()
+        row = {} if found is None else without_future(found, now)
+        half_open = found is not None and found["open_until"] > 0
         if half_open and not anyway and (closed := open_circuit(row, now)) is not None:
             return closed
         if deployment.limited and (closed := _limit_reached(do, deployment, tokens, now)) is not None:
             return closed
         number = None
         if deployment.limited:
-            do("DELETE FROM calls WHERE until < ? AND at < ?", now, now - MINUTE)
+            # those of the future were made before the clock was set back
+            do("DELETE FROM calls WHERE (until < ? AND at < ?) OR at > ?", now, now - MINUTE, now)
             sql = "INSERT INTO calls(deployment, at, tokens, until) VALUES (?, ?, ?, ?)"
             number = do(sql, name, now, tokens, until).lastrowid
         if half_open:
-            do("UPDATE deployments SET probe_until = ? WHERE id = ?", until, name)
+            times = (until, row["open_until"], row["at"])
+            do("UPDATE deployments SET probe_until = ?, open_until = ?, at = ? WHERE id = ?", *times, name)
         return Permit(deployment.alias, name, number, probe=half_open)
 
     def release(
@@ -202,6 +207,17 @@ class Health:
             self._released.set()
             self._released = asyncio.Event()
 
+    def failed(self, deployment: Deployment, error: ModelError) -> bool:
+        """Record a failed attempt without a permit of its own; returns whether the circuit is open now."""
+        permit = Permit(deployment.alias, identity(deployment))
+        try:
+            with self._database.exclusive() as do:
+                self._failed(do, permit, error)
+                return bool(self._row(do, permit.identity)["open_until"] > self.clock())
+        except StoreError as trouble:
+            self._database.complain("written", str(trouble))
+            return False
+
     async def wait_for_release(self, at_most: float) -> None:
         """Wait until a call of this kernel ends, at most `at_most` seconds: other kernels send no signal."""
         with suppress(TimeoutError):
@@ -239,8 +255,7 @@ class Health:
 
     def _row(self, do: Callable[..., Any], name: str) -> Mapping[str, Any]:
         do("INSERT OR IGNORE INTO deployments(id, at) VALUES (?, ?)", name, self.clock())
-        row: Mapping[str, Any] = do("SELECT * FROM deployments WHERE id = ?", name).fetchone()
-        return row
+        return without_future(do("SELECT * FROM deployments WHERE id = ?", name).fetchone(), self.clock())
 
     def _fade(self, row: Mapping[str, Any]) -> float:
         return float(0.5 ** (max(0.0, self.clock() - row["at"]) / _HALF))
@@ -254,5 +269,5 @@ def _recent(whole: float, answers: float, new: float) -> float:
 
 
 def _limit_reached(do: Callable[..., Any], deployment: Deployment, tokens: int, now: float) -> Unavailable | None:
-    sql = "SELECT at, tokens, until FROM calls WHERE deployment = ? AND (at > ? OR until > ?) ORDER BY at"
-    return limit_reached(do(sql, identity(deployment), now - MINUTE, now).fetchall(), deployment, tokens, now)
+    sql = "SELECT at, tokens, until FROM calls WHERE deployment = ? AND at <= ? AND (at > ? OR until > ?) ORDER BY at"
+    return limit_reached(do(sql, identity(deployment), now, now - MINUTE, now).fetchall(), deployment, tokens, now)

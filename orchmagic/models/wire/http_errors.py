@@ -12,6 +12,7 @@ from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
     ModelError,
+    ModelUnfit,
     QuotaExhausted,
     RateLimited,
     RefusedReply,
@@ -34,9 +35,10 @@ _ERRORS: Mapping[str, tuple[type[ModelError], str]] = {
     "malformed": (UnusableReply, "{model} wrote what {host} cannot read ({status}): {reason}"),
     "rate_limit": (RateLimited, "429 from {host}{wait}: {reason}"),
     "timeout": (CallTimeout, "408 from {host}: {reason}"),
-    "server": (ServerFailed, "{status} from {host}: {reason}"),
+    "server": (ServerFailed, "{status} from {host}{wait}: {reason}"),
     "key": (RequestRejected, "{key} was refused by {host} ({status}): {reason}"),
-    "no_model": (RequestRejected, "{host} has no model {model!r}, or base_url is wrong (404): {reason}"),
+    "context": (ModelUnfit, "the prompt is too long for {model} at {host} ({status}): {reason}"),
+    "no_model": (ModelUnfit, "{host} has no model {model!r}, or base_url is wrong (404): {reason}"),
     "request": (RequestRejected, "{host} rejected the request ({status}): {reason}"),
 }
 
@@ -61,8 +63,7 @@ def rejected(
         status=status,
         **_who(deployment),
     )
-    if isinstance(error, RateLimited):
-        error.retry_after = wait
+    error.retry_after = wait
     if fault == "malformed":
         error.may_have_spent = True
     elif isinstance(error, UnusableReply):  # the filter stopped the request before a model saw it
