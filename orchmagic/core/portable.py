@@ -237,6 +237,9 @@ def validate_with(adapter: TypeAdapter[Any], data: object) -> Any:
         # As JSON, not as Python: a strict class takes an Enum or a tuple from JSON only.
         return adapter.validate_json(json.dumps(data))
     except ValidationError as error:
+        odd = [(problem["type"], problem["loc"]) for problem in error.errors()]
+        if odd == [("extra_forbidden", ("confidence",))] and isinstance(data, dict):  # many routers add one
+            return validate_with(adapter, {name: data[name] for name in data if name != "confidence"})
         text = f"the reply does not fit: {list_problems(error)}"
         raise UnfitReplyError(text) from error
 

@@ -21,7 +21,7 @@ def outputs(plan: GraphPlan) -> list[str]:
         if node.name not in plan.class_:
             continue
         fields = [(f.name, f.annotation) for f in node.output.fields] or [("value", node.output.annotation)]
-        if plan.types[node.name].confidence and not plan.logprobs(node):
+        if plan.types[node.name].confidence and node.self_reported and not plan.logprobs(node):
             fields.append(("confidence", "Annotated[float, Field(ge=0, le=1)]"))
         user, rename = f"step {node.name!r}", _reply_types(plan)
         rows = [row for name, kind in fields for row in _field(plan, user, name, kind, rename=rename)]
@@ -31,11 +31,11 @@ def outputs(plan: GraphPlan) -> list[str]:
 
 
 def sure(plan: GraphPlan) -> list[str]:
-    """Returns, for confidence from log-probabilities, the class that later steps see."""
+    """Returns, for confidence that is no part of the reply, the class that later steps see."""
     return [
         f"class Sure{plan.class_[n.name]}({plan.class_[n.name]}):\n    confidence: float | None = None"
         for n in plan.calls
-        if plan.types[n.name].confidence and plan.logprobs(n)
+        if plan.sure(n)
     ]
 
 
@@ -49,9 +49,7 @@ def votes(plan: GraphPlan) -> list[str]:
         base = "BaseModel"
         value: list[str] = []
         if kind == "fields":
-            base = (
-                f"Sure{plan.class_[name]}" if plan.types[name].confidence and plan.logprobs(node) else plan.class_[name]
-            )
+            base = f"Sure{plan.class_[name]}" if plan.sure(node) else plan.class_[name]
         else:
             written = "str" if kind == "text" else node.output.annotation
             value = [f"    value: {ast.unparse(expression_source.read(written, _reply_types(plan)))}"]

@@ -155,7 +155,7 @@ class GraphPlan:
     def typed(self) -> dict[str, OutputType]:
         """The type to request, for each call whose output is not text."""
         return {
-            n.name: self.types[n.name].requested(self_report=bool(n.confidence) and not self.logprobs(n))
+            n.name: self.types[n.name].requested(self_report=n.self_reported and not self.logprobs(n))
             for n in self.calls
             if self.types[n.name].kind != "text"
         }
@@ -180,6 +180,10 @@ class GraphPlan:
     def fallback(self, node: Call) -> tuple[str, ...]:
         """Returns the fallback models of a call."""
         return self.asked.defaults.fallbacks(node)
+
+    def sure(self, node: Call) -> bool:
+        """Whether the value has a confidence that is no part of the reply: measured, or unknown."""
+        return bool(self.types[node.name].confidence) and (self.logprobs(node) or not node.self_reported)
 
     def logprobs(self, node: Call) -> bool:
         """Whether a call has a confidence from log-probabilities and not from the model's own report."""

@@ -159,8 +159,7 @@ def seen_class(plan: GraphPlan, node: Call) -> str:
     """Returns the class of a call's value in expressions and prompts."""
     if node.votes:
         return plan.votes_class[node.name]
-    sure = plan.types[node.name].confidence and plan.logprobs(node)
-    return f"Sure{plan.class_[node.name]}" if sure else plan.kind(node)
+    return f"Sure{plan.class_[node.name]}" if plan.sure(node) else plan.kind(node)
 
 
 def parameter(plan: GraphPlan, name: str, at: str) -> str:

@@ -64,7 +64,7 @@ class Call:
     `model` is an alias or a model name (None: the run's). `retry`: if a reply does not fit `output`, the model is
     called again with the error, at most this often. `when` is an expression: if false, the node is skipped and its
     value is None. `confidence` names a field; the value gets `.confidence` (0..1, None if the endpoint gave none) for
-    it: from logprobs if the endpoint has them, else reported by the model itself.
+    it: from logprobs if the endpoint has them, else, if `self_reported`, as a number that the model is asked for.
     `tools` names notebook functions; `transcript` is the state key of the conversation, used with tools.
     `tolerant`: if no reply fits, the value is None and the run goes on; `isolated`: the same for any failure of the
     step (limits of the run still end it). `ladder` are the models of the first, second … visit; the last one also
@@ -82,6 +82,7 @@ class Call:
     cache: str | None = None
     when: str | None = None
     confidence: str | None = None
+    self_reported: bool = False
     tools: tuple[str, ...] = ()
     transcript: str | None = None
     tolerant: bool = False

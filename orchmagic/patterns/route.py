@@ -82,12 +82,24 @@ def _router(builder: GraphBuilder, router: Step | CodeStep | None, handlers: Seq
     made = builder.call(
         step,
         messages=_prompt(step, handlers),
-        output=Output("fields", (Field("label", f"Literal[{', '.join(map(repr, labels))}]"),)),
+        output=_output(builder, step, labels),
         confidence="label",
+        self_reported=builder.options.extra.get("min_confidence") is not None,
         tolerant=builder.options.extra.get("otherwise") is not None,
         role=ROUTER,
     )
     return made if made.model else replace(made, model=builder.options.light)
+
+
+def _output(builder: GraphBuilder, router: Step, labels: Sequence[str]) -> Output:
+    """The router's own fields, such as its reasons, with the label where it names it, else at the end."""
+    label = Field("label", f"Literal[{', '.join(map(repr, labels))}]")
+    if router.output is not None and router.output.kind != "fields":
+        builder.problem(router.line, "a router gives a label", "Write other fields before it, such as `-> why: str`")
+    own = router.output.fields if router.output is not None else ()
+    if all(field.name != label.name for field in own):
+        own = (*own, label)
+    return Output("fields", tuple(label if field.name == label.name else field for field in own))
 
 
 def _by_regex(builder: GraphBuilder, router: Step | None, rules: Sequence[Step]) -> Code:

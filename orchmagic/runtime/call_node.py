@@ -99,7 +99,7 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
         ModelError: no model answered.
     """
     node, messages = prompt.node, list(prompt.messages)
-    request, kind, self_report = _request(prompt, ctx)
+    request, kind = _request(prompt, ctx)
     for attempt in range(node.retry + 1):
         call = f"{prompt.span}.{attempt + 1}"
         response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
@@ -116,7 +116,7 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
             continue
         if repaired:
             ctx.emit(ReplyRepaired(call=call, what=repaired))
-        value = _sure(node, value, response, self_report=self_report)
+        value = _sure(node, value, response, measured=request.logprobs)
         return CallReply(value, {"role": "assistant", "content": response.text})
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -129,14 +129,14 @@ def _rung(node: Call, span: str) -> str | None:
     return node.ladder[min(visit, len(node.ladder)) - 1]
 
 
-def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType, bool]:
+def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType]:
     defaults, node = ctx.defaults, prompt.node
     model, fallback = prompt.model or defaults.models(node)[0], defaults.fallbacks(node)
     if images.inside(prompt.messages):
         model, *others = _sighted(node, (model, *fallback), ctx)
         fallback = tuple(others)
     logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
-    self_report = bool(node.confidence) and not logprobs
+    self_report = node.self_reported and not logprobs
     kind = ctx.kinds.requested[node.name].requested(self_report=self_report)
     policy = _cache_policy(node, ctx)
     cache = "off" if policy.how == "off" else defaults.cache
@@ -161,7 +161,7 @@ def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType
         parts=prompt.varied.parts if prompt.varied else None,
         frame=prompt.varied.frame if prompt.varied else "",
     )
-    return request, kind, self_report
+    return request, kind
 
 
 def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:
@@ -179,8 +179,8 @@ def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:
     return able
 
 
-def _sure(node: Call, value: Any, response: ModelResponse, *, self_report: bool) -> Any:
-    if not node.confidence or self_report:
+def _sure(node: Call, value: Any, response: ModelResponse, *, measured: bool) -> Any:
+    if not node.confidence or not measured:
         return value
     chosen = value[node.confidence]
     return {

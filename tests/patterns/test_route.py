@@ -46,7 +46,7 @@ def test_confidence_without_logprobs_is_self_reported_and_says_so(notebook, larg
         }
     )
     notebook.script({"label": "technical", "confidence": 0.4}, "reboot")
-    run = notebook.run(CELL.format(options=" --model plain"), question="q")
+    run = notebook.run(CELL.format(options=" --model plain --min-confidence 0.3 --otherwise human"), question="q")
     assert run.router.confidence == 0.4
     decided = [e for e in run.trace.events if type(e).__name__ == "Decided"]
     assert (decided[0].confidence, decided[0].basis) == (0.4, "self-report")
