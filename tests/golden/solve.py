@@ -1,4 +1,4 @@
-# Written by orchmagic (206a15c8cf35); exporting again replaces it until you edit it.
+# Written by orchmagic (1b4df3c8f0d6); exporting again replaces it until you edit it.
 """solve: a %%cascade cell, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -335,8 +335,61 @@ def validate_with(adapter: TypeAdapter[Any], data: object) -> Any:
         # As JSON, not as Python: a strict class takes an Enum or a tuple from JSON only.
         return adapter.validate_json(json.dumps(data))
     except ValidationError as error:
+        odd = [(problem["type"], problem["loc"]) for problem in error.errors()]
+        if odd == [("extra_forbidden", ("confidence",))] and isinstance(
+            data, dict
+        ):  # many routers add one
+            return validate_with(
+                adapter, {name: data[name] for name in data if name != "confidence"}
+            )
         text = f"the reply does not fit: {list_problems(error)}"
         raise UnfitReplyError(text) from error
+
+
+# of the standard types: they refuse some texts and change none
+CHECKS = {"iso_text", "exact_number"}
+
+
+def reads_back(schema: Any) -> bool:
+    """Return whether JSON of a class (its Pydantic core schema) gives the same value when it is read again.
+
+    Not so with an alias, an excluded field, a secret, or a validator or serialiser of the class's own.
+    """
+    if isinstance(schema, list | tuple):
+        return all(map(reads_back, schema))
+    if not isinstance(schema, dict):
+        return True
+    changes = (
+        "validation_alias",
+        "serialization_alias",
+        "serialization_exclude",
+        "post_init",
+        "custom_init",
+    )
+    function = schema.get("function")
+    function = function.get("function") if isinstance(function, dict) else function
+    name, module = (
+        str(getattr(function, "__name__", "")),
+        str(getattr(function, "__module__", "")),
+    )
+    is_own = (
+        function is not None
+        and name not in CHECKS
+        and not module.startswith("pydantic")
+    )
+    if is_own or "secret" in name or any(schema.get(change) for change in changes):
+        return False
+    return all(reads_back(part) for key, part in schema.items() if key != "metadata")
+
+
+def as_stored(adapter: TypeAdapter[Any], value: object, data: object) -> Any:
+    """Return the value as JSON for the state: as the reply has it (`data`) if its own JSON is read otherwise."""
+    # round_trip leaves computed fields out
+    return (
+        to_jsonable_python(value, round_trip=True)
+        if reads_back(adapter.core_schema)
+        else data
+    )
 
 
 def list_problems(error: ValidationError) -> str:
@@ -361,13 +414,14 @@ def describe_problem(problem: Mapping[str, Any]) -> str:
 class Fault(NamedTuple):
     """What helps after a failed call: the same model again (`retried`), the next model (`falls_back`), or neither.
 
-    HTTP `statuses` and `codes` (of the error's body) tell which fault it is.
+    HTTP `statuses`, and `codes` or `words` of the error's body (of a rejected request) tell which fault it is.
     """
 
     retried: bool = False
     falls_back: bool = False
     statuses: Collection[int] = ()
     codes: Collection[str] = ()
+    words: str = ""  # a regular expression
 
 
 # The first row with the error's status or code counts, else the last one.
@@ -381,6 +435,14 @@ FAULTS: dict[str, Fault] = {
             "billing_hard_limit_reached",
             "billing_not_active",
         ],
+        words=r"credit balance|insufficient (?:account )?(?:credits?|balance|funds|quota)|exceeded your current quota",
+    ),
+    # another model may take more
+    "context": Fault(
+        falls_back=True,
+        statuses=[413],
+        codes=["context_length_exceeded", "string_above_max_length"],
+        words=r"context.?(?:length|window|size)|maximum context|(?:prompt|input) (?:is|are) too l|too many tokens",
     ),
     "content_filter": Fault(
         falls_back=True, codes=["content_filter", "content_policy_violation"]
@@ -397,9 +459,10 @@ FAULTS: dict[str, Fault] = {
     "connection": Fault(retried=True, falls_back=True),
     "server": Fault(retried=True, falls_back=True, statuses=range(500, 1000)),
     "key": Fault(statuses=[401, 403]),
-    "no_model": Fault(statuses=[404]),
+    "no_model": Fault(falls_back=True, statuses=[404], codes=["model_not_found"]),
     "request": Fault(),
 }
+REJECTED = range(400, 500)
 
 
 def error_codes(detail: object) -> set[str]:
@@ -414,12 +477,16 @@ def error_codes(detail: object) -> set[str]:
 def fault_of(status: int, detail: object) -> str:
     """Return the row of FAULTS for an HTTP status and the `error` object of its response."""
     codes = error_codes(detail)
-    rows = (
-        name
-        for name, fault in FAULTS.items()
-        if status in fault.statuses or codes & set(fault.codes)
+    message = (
+        str(detail.get("message") if isinstance(detail, Mapping) else detail)
+        if status in REJECTED
+        else ""
     )
-    return next(rows, "request")
+    for name, fault in FAULTS.items():
+        said = fault.words and re.search(fault.words, message, re.IGNORECASE)
+        if status in fault.statuses or codes & set(fault.codes) or said:
+            return name
+    return "request"
 
 
 def status_of(detail: Mapping[str, Any]) -> int:
@@ -460,6 +527,16 @@ def unusable(
     ):
         return "malformed"
     return None if calls or text.strip() else "empty"
+
+
+def asked_wait(headers: Mapping[str, str]) -> str | None:
+    """Return the Retry-After of a response; of Azure, the milliseconds of `retry-after-ms`, as seconds."""
+    exact = headers.get("retry-after-ms") or ""
+    return (
+        f"{float(exact) / 1000:f}"
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", exact)
+        else headers.get("retry-after")
+    )
 
 
 def wait_seconds(retry_after: str | None) -> float | None:
@@ -535,7 +612,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     try:
         answer: Any = await once.chat.completions.create(**body)
     except APIStatusError as error:
-        wait = wait_seconds(error.response.headers.get("retry-after"))
+        wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
         raise ModelFailedError(str(error), fault, wait) from error
     except APITimeoutError as error:
@@ -623,7 +700,7 @@ def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     adapter = TypeAdapter(kind)
     data, place = find_json(reply)
     data = as_object(data, place, field_names(adapter.json_schema()), wraps=wraps)
-    return to_jsonable_python(validate_with(adapter, data), round_trip=True)
+    return as_stored(adapter, validate_with(adapter, data), data)
 
 
 def rebuilt(kind: type[Any], value: object) -> Any:
