@@ -133,5 +133,8 @@ class Trace:
                 self._ended.add(event.call)
             case Decided() | ReplyRepaired():
                 self._emitted.add(replace(event, at=0.0))
+            case RunFinished(status=status) if status != "waiting":  # only a waiting run goes on with these events
+                self._ended.clear()
+                self._emitted.clear()
             case _:
                 pass
