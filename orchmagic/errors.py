@@ -262,7 +262,9 @@ class GateFailed(RunError):
 
 
 class Stopped(EndsRun, RunError):
-    """A gate ended the run early, as the cell asked: `else stop "why"`."""
+    """A gate ended the run early, as the cell asked: `else stop "why"`. `inside`: the gate of an inner cell."""
+
+    inside = False
 
 
 class Rejected(EndsRun, RunError):

@@ -585,3 +585,12 @@ def ballot(vote: Any, by: str) -> str:
     """Return what a vote is counted by; capitals and spaces around a text do not count."""
     chosen = vote[by] if by else vote
     return chosen.strip().casefold() if isinstance(chosen, str) else json.dumps(chosen, sort_keys=True)
+
+
+def append_messages(transcript: Sequence[Any] | None, new: Sequence[Any] | None) -> list[Any]:
+    """Return the messages of both; if a person edited the tool calls of the last one, its new form replaces it."""
+    before, after = list(transcript or ()), list(new or ())
+    ids = [[call["id"] for call in m.get("tool_calls") or ()] for m in (*before[-1:], *after[:1])]
+    if before and after and ids[0] and ids[0] == ids[1]:
+        before.pop()
+    return [*before, *after]

@@ -30,7 +30,7 @@ from orchmagic.export import (
 from orchmagic.export.formatting import assigned, formatted, remarked
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
-from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
+from orchmagic.export.vendored import call_runtime, ending, fan_out, tool_runtime
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 
 _MESSAGES = ["Messages: TypeAlias = list[dict[str, Any]]"]
@@ -59,6 +59,8 @@ def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
     plans, outer = whole.plans, whole.outer
     asks = dict(carried.definitions(call_runtime))
     head, lone = asks.pop("Model"), asks.pop("Lone")
+    replies = dict(carried.definitions(portable))
+    merge = replies.pop("append_messages")  # the state class names it
     first_usable = [model_client.first_usable(whole)] if whole.calls else []
     types = [block for plan in plans for block in (*classes.outputs(plan), *classes.sure(plan), *classes.votes(plan))]
     return [
@@ -67,15 +69,16 @@ def _sections(whole: ModulePlan) -> list[tuple[str, list[str]]]:
         ("Prompts: what each step asks", [block for plan in plans for block in prompts.prompts(plan)]),
         ("From the notebook", whole.copied.blocks),
         ("Types: what each step returns", [lone, *types]),
-        ("State", [state.state(plan) for plan in plans]),
-        ("Replies and failures, as in the notebook", [*carried.definitions(portable).values()]),
+        ("State", [merge, *(state.state(plan) for plan in plans)]),
+        ("Replies and failures, as in the notebook", [*replies.values()]),
         ("Asking models", [*asks.values(), *first_usable]),
         ("Tools", [*arguments, *tool_functions.tables(whole), *carried.definitions(tool_runtime).values()]),
+        ("How a run may end", [*carried.definitions(ending).values()]),
         ("Side by side", [*carried.definitions(fan_out).values()]),
         ("Nodes", node_functions.nodes(outer)),
         ("Graph", [*branches.choosers(outer), build_graph.build(outer), build_graph.serve()]),
         *((f"The inner graph {plan.graph.name}", _inside(plan)) for plan in plans[1:]),
-        ("Command line", [subgraphs.result(outer), cli.run(outer), cli.answered(whole), cli.main(outer)]),
+        ("Command line", [subgraphs.result(outer), cli.run(whole), cli.answered(whole), cli.main(outer)]),
     ]
 
 

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import ast
+from typing import TypeGuard
 
 from orchmagic.export import expression_source, source_text, state
 from orchmagic.export.formatting import assigned, fits, literal, remarked, texts
 from orchmagic.export.graph_plan import GraphPlan
-from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch
+from orchmagic.graph.model import CAP, END, FAIL, REJECT, STOP, Arm, Branch, Edge, Link
 
 
 def choosers(plan: GraphPlan) -> list[str]:
     """Returns the source of one function per branch."""
-    return ["\n".join(_chooser(plan, link)) for link in plan.graph.links if isinstance(link, Branch)]
+    found = [_chooser(plan, link) for link in plan.graph.links if isinstance(link, Branch)]
+    found += [_after(plan, link) for link in plan.graph.links if may_end(link, plan)]
+    return ["\n".join(lines) for lines in found]
+
+
+def may_end(link: Link, plan: GraphPlan) -> TypeGuard[Edge]:
+    """Whether the link is an Edge that is not taken if the inner graph before it ended early."""
+    return isinstance(link, Edge) and link.target != END and plan.ends_at(plan.graph.node(link.source))
+
+
+def _after(plan: GraphPlan, link: Edge) -> list[str]:
+    return [
+        f"def after_{plan.function[link.source]}(state: {plan.named('State')}) -> str:",
+        f'    """Go on after {link.source}, unless the run ended in it."""',
+        f'    return END if state.get("{plan.key("run", "ended")}") else {target(link.target)}',
+    ]
 
 
 def limits(plan: GraphPlan) -> list[list[str]]:
@@ -58,6 +74,8 @@ def _chooser(plan: GraphPlan, link: Branch) -> list[str]:
     head = f"{'async ' if waits else ''}def after_{name}(state: {plan.named('State')}) -> str:"
     known = plan.known(source_text.needs(link.on.strip()))
     lines = [head, f'    """Choose where the run goes after {link.source}."""']
+    if plan.ends_at(plan.graph.node(link.source)):
+        lines += [f'    if state.get("{plan.key("run", "ended")}"):', "        return END"]
     lines += [row for n in known for row in state.local(plan, n, link.source, ran=True)]
     chosen, test = _test(threaded)
     lines += [f"    choice = {ast.unparse(threaded)}"] if chosen else []
@@ -118,8 +136,13 @@ def _within(plan: GraphPlan, link: Branch, arm: Arm) -> str:
 
 
 def target(name: str) -> str:
-    """Returns the source of a link's target; STOP and CAP become END: the run returns its partial result."""
-    return "END" if name in {END, STOP, CAP} else literal(name)
+    """Returns the source of a link's target; REJECT, STOP and CAP become END: `result` says with what."""
+    return "END" if name in {END, REJECT, STOP, CAP} else literal(name)
+
+
+def raises(plan: GraphPlan, name: str) -> bool:
+    """Whether the chooser raises an error at this target: a check failed, or the run ends without a result."""
+    return name == FAIL or (name in {REJECT, STOP} and bool(plan.prefix))
 
 
 def _otherwise(plan: GraphPlan, link: Branch) -> list[str]:
@@ -128,11 +151,22 @@ def _otherwise(plan: GraphPlan, link: Branch) -> list[str]:
     if {True, False} <= free and not _may_be_none(plan, link):
         return []
     why = link.why or f"{link.source} leads nowhere"
+    if link.otherwise not in {FAIL, REJECT, STOP, CAP}:
+        return [f"    return {target(link.otherwise)}"]
+    return _ended(plan, link, why)
+
+
+def _ended(plan: GraphPlan, link: Branch, why: str) -> list[str]:
+    """Returns the lines that end the run. An inner graph raises, so that what waits for its result ends too."""
     if link.otherwise == FAIL:
         return _saying("    raise RuntimeError(", why)
-    if link.otherwise in {STOP, CAP}:
-        return [*_saying('    logger.warning("ended early: %s", ', why), "    return END"]
-    return [f"    return {target(link.otherwise)}"]
+    if link.otherwise == REJECT:
+        lines = [f'    why = state.get("{plan.key(link.source, "why")}") or {literal(why)}']
+        ends = ["    raise RejectedError(why)"] if plan.prefix else ['    logger.warning("rejected: %s", why)']
+        return [*lines, *ends, *([] if plan.prefix else ["    return END"])]
+    if link.otherwise == STOP and plan.prefix:
+        return _saying("    raise StoppedError(", why)
+    return [*_saying('    logger.warning("ended early: %s", ', why), "    return END"]
 
 
 def _saying(before: str, why: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from orchmagic.export import endpoints
-from orchmagic.export.branches import target
+from orchmagic.export.branches import may_end, raises, target
 from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
-from orchmagic.graph.model import FAIL, START, Branch, Call, Edge, Fork, Join, Node, Sub, targets
+from orchmagic.graph.model import START, Branch, Call, Edge, Fork, Join, Node, Sub, targets
 
 
 def build(plan: GraphPlan) -> str:
@@ -60,20 +61,25 @@ def _linked(plan: GraphPlan, source: str) -> list[str]:
         case None:
             return [f"    builder.add_edge({literal(source)}, END)"]
         case Edge():
+            if may_end(link, plan):
+                return _chosen(plan, source, [target(link.target), "END"])
             return call("    builder.add_edge(", [literal(source), target(link.target)], ")")
         case Branch():
-            arrows = [target(t) for t in targets(link) if t != FAIL]
-            given = [literal(source), f"after_{plan.function[source]}", f"[{', '.join(dict.fromkeys(arrows))}]"]
-            return call("    builder.add_conditional_edges(", given, ")")
+            arrows = [target(t) for t in targets(link) if not raises(plan, t)]
+            return _chosen(plan, source, [*arrows, *(["END"] if plan.ends_at(plan.graph.node(source)) else [])])
         case Fork():
             return [f"    builder.add_edge({literal(source)}, {target(t)})" for t in link.targets if source != START]
         case Join():
             last = [n.name for n in plan.graph.nodes if n.name in link.sources][-1]
-            if source != last:  # written once, after the last source
-                return []
-            return call("    builder.add_edge(", [literal(list(link.sources)), target(link.target)], ")")
+            joined = call("    builder.add_edge(", [literal(list(link.sources)), target(link.target)], ")")
+            return joined if source == last else []  # written once, after the last source
         case _:
             assert_never(link)
+
+
+def _chosen(plan: GraphPlan, source: str, arrows: Iterable[str]) -> list[str]:
+    given = [literal(source), f"after_{plan.function[source]}", f"[{', '.join(dict.fromkeys(arrows))}]"]
+    return call("    builder.add_conditional_edges(", given, ")")
 
 
 def serve() -> str:

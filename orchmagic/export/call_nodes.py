@@ -14,10 +14,13 @@ Leave = Callable[[str, str], list[str]]
 """Writes the last statement of a function: (expression of its value, indentation) -> lines."""
 
 
-def _own_arguments(node: Call) -> dict[str, object]:
-    """Returns the request arguments that the step sets itself."""
-    limits = {"max_tokens": node.max_tokens, "timeout": node.timeout}
-    return node.request_parameters | {name: value for name, value in limits.items() if value is not None}
+def _own_arguments(plan: GraphPlan, node: Call) -> dict[str, object]:
+    """Returns the request arguments that the step, or the cell that it belongs to, sets itself."""
+    seconds = plan.asked.defaults.timeout_of(node)
+    own: dict[str, object] = {"max_tokens": node.max_tokens} if node.max_tokens is not None else {}
+    if node.timeout is not None or seconds != plan.defaults.timeout:
+        own["timeout"] = seconds
+    return node.request_parameters | own
 
 
 def tuned(plan: GraphPlan) -> list[list[str]]:
@@ -25,9 +28,9 @@ def tuned(plan: GraphPlan) -> list[list[str]]:
     found = []
     for node in plan.calls:
         upper = plan.function[node.name].upper()
-        if node.name in plan.typed and node.retry != plan.shared.reasks:
-            found.append([f"{upper}_REASKS = {node.retry}"])
-        found += [assigned(f"{upper}_{name.upper()}", value) for name, value in _own_arguments(node).items()]
+        if node.name in plan.typed and plan.reasks(node) != plan.shared.reasks:
+            found.append([f"{upper}_REASKS = {plan.reasks(node)}"])
+        found += [assigned(f"{upper}_{name.upper()}", value) for name, value in _own_arguments(plan, node).items()]
     return found
 
 
@@ -144,11 +147,11 @@ def _arguments(plan: GraphPlan, node: Call) -> list[str]:
     found = ["client", "messages", *([plan.kind(node)] if typed else [])]
     if typed and (form := plan.form(node)):
         found.append(f"form={literal(form)}")
-    if typed and node.retry != plan.shared.reasks:
+    if typed and plan.reasks(node) != plan.shared.reasks:
         found.append(f"reasks={upper}_REASKS")
     if chosen := "models" if judge(plan, node) else models(plan, node):
         found.append(f"models={chosen}")
-    found += [f"{name}={upper}_{name.upper()}" for name in _own_arguments(node)]
+    found += [f"{name}={upper}_{name.upper()}" for name in _own_arguments(plan, node)]
     if node.tools:
         found.append(f"tools=tool_format({plan.shared.tables[node.tools]})")
     if plan.logprobs(node):

@@ -11,10 +11,10 @@ from types import ModuleType
 
 from orchmagic.core import portable
 from orchmagic.export import source_text
-from orchmagic.export.vendored import call_runtime, fan_out, tool_runtime
+from orchmagic.export.vendored import call_runtime, ending, fan_out, tool_runtime
 
 _IMPORT_INSIDE = re.compile(r"^ +(?:from \S+ )?import .*# noqa: PLC0415.*\n\n?", re.MULTILINE)
-_VENDORED = (call_runtime, fan_out, tool_runtime)
+_VENDORED = (call_runtime, ending, fan_out, tool_runtime)
 SOURCES = (portable, *_VENDORED)
 
 

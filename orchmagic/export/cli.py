@@ -6,13 +6,14 @@ from orchmagic.export import state
 from orchmagic.export.formatting import call, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
-from orchmagic.graph.model import Approve
+from orchmagic.graph.model import Approve, Sub
 
 _RESERVED = frozenset({"help", "h"})
 
 
-def run(plan: GraphPlan) -> str:
+def run(whole: ModulePlan) -> str:
     """Returns the source of the function that runs the graph once."""
+    plan = whole.outer
     body = ["    state = await build_graph().ainvoke(inputs)"]
     if plan.pauses:  # no deadline while a person answers
         body = [
@@ -25,6 +26,10 @@ def run(plan: GraphPlan) -> str:
     elif plan.graph.limits.deadline is not None:
         body = ["    async with asyncio.timeout(DEADLINE):", f"    {body[0]}"]
     head = ["async def run(inputs: State) -> Any:", '    """Run the graph once and return its result."""']
+    joined = (n for n in plan.graph.nodes if isinstance(n, Sub) and not n.may_end and not plan.ends_at(n))
+    if any(plan.inner[n.name].may_end_early for n in joined):
+        caught = ["    except EndedEarlyError as end:", '        logger.warning("ended without a result: %s", end)']
+        body = ["    try:", *(f"    {line}" for line in body), *caught, "        return None"]
     return "\n".join([*head, *body, "    return result(state)"])
 
 
@@ -38,10 +43,11 @@ def answered(whole: ModulePlan) -> str:
         lines += [
             '    if "choices" in asked:',
             '        shown = json.dumps(asked["value"], indent=2, ensure_ascii=False)',
-            '        how = "approve, reject, or the JSON of what should stand there"',
+            '        how = "approve, reject WHY, or the JSON of what should stand there"',
             "        said = input(f\"{asked['question']}\\n{shown}\\n({how})\\n> \")",
-            '        if said in {"approve", "reject"}:',
-            '            return {"action": said}',
+            '        action, _, why = said.partition(" ")',
+            '        if action in {"approve", "reject"}:',
+            '            return {"action": action, "why": why}',
             '        return {"action": "edit", "value": json.loads(said)}',
         ]
     return "\n".join([*lines, "    return input(f\"{asked['question']}\\n> \")"])

@@ -9,7 +9,22 @@ from functools import cached_property
 from orchmagic.export import dependencies, naming
 from orchmagic.export.endpoints import Endpoints, ModelsInUse
 from orchmagic.export.notebook_code import Copied, is_constant
-from orchmagic.graph.model import START, Approve, Branch, Call, Graph, Join, Limits, Node, Sub, Tools, sources, targets
+from orchmagic.graph.model import (
+    REJECT,
+    START,
+    STOP,
+    Approve,
+    Branch,
+    Call,
+    Graph,
+    Join,
+    Limits,
+    Node,
+    Sub,
+    Tools,
+    sources,
+    targets,
+)
 from orchmagic.graph.output_types import OutputType, camel, resolve, voted
 from orchmagic.graph.resolution import CallDefaults
 
@@ -141,7 +156,7 @@ class GraphPlan:
     @cached_property
     def may_fail(self) -> bool:
         """Whether the state needs `errors`: a step may fail without ending the run, or `errors` is read."""
-        fails = any(getattr(n, "isolated", False) or getattr(n, "each", None) for n in self.graph.nodes)
+        fails = any(getattr(n, word, None) for n in self.graph.nodes for word in ("isolated", "each", "may_end"))
         return fails or self.reads_errors
 
     @cached_property
@@ -184,6 +199,34 @@ class GraphPlan:
     def sure(self, node: Call) -> bool:
         """Whether the value has a confidence that is no part of the reply: measured, or unknown."""
         return bool(self.types[node.name].confidence) and (self.logprobs(node) or not node.self_reported)
+
+    def has_tool_timeout(self, node: Tools) -> bool:
+        """Whether the tools of a node have a time limit of their own."""
+        return node.timeout is not None or self.asked.defaults.timeout_of(node) != self.defaults.timeout
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether a person may reject a value in the graph or in an inner one, or a check may stop it."""
+        own = any(isinstance(link, Branch) and link.otherwise in {REJECT, STOP} for link in self.graph.links)
+        return own or any(p.may_end_early for p in self.inner.values())
+
+    def ends_at(self, node: Node) -> bool:
+        """Whether the outer run may end at this node, because its inner graph ended early; the state then says so.
+
+        Not where several nodes meet in a Join, which waits for all of them: there the inner graph's error is raised.
+        """
+        if self.prefix or not isinstance(node, Sub) or node.may_end:
+            return False
+        return self.inner[node.name].may_end_early and not isinstance(self.graph.link(node.name), Join)
+
+    def rejectable(self) -> list[str]:
+        """Returns the approvals that end the run if a person rejects."""
+        links = (link for link in self.graph.links if isinstance(link, Branch))
+        return [link.source for link in links if link.otherwise == REJECT]
+
+    def reasks(self, node: Call) -> int:
+        """Returns how often a call is repeated if its reply does not fit."""
+        return self.asked.defaults.reasks(node)
 
     def logprobs(self, node: Call) -> bool:
         """Whether a call has a confidence from log-probabilities and not from the model's own report."""

@@ -73,6 +73,8 @@ def _behind(whole: ModulePlan) -> Iterator[str]:
     yield from _limits(graph, "a run", Limits(max_tokens=None))
     if limits.deadline is not None:
         yield f"the deadline of {limits.deadline:g} s a run" + ("" if whole.outer.pauses else ": only `run` keeps it")
+    for plan in whole.plans:
+        yield from _safety(whole, plan)
     for plan in whole.plans[1:]:
         yield from _limits(plan.graph, f"inside {plan.graph.name}", graph.limits)
         if plan.graph.limits.deadline not in {None, graph.limits.deadline}:
@@ -88,6 +90,19 @@ def _behind(whole: ModulePlan) -> Iterator[str]:
         yield "the wording of what went wrong: `errors` holds what Python and the openai client say"
     yield from whole.copied.left
     yield from _endpoint(whole)
+
+
+def _safety(whole: ModulePlan, plan: GraphPlan) -> Iterator[str]:
+    """Yields what a cell says of the safety of its calls and the module does not do, as text."""
+    safety = plan.graph.safety
+    if safety is None:
+        return
+    if safety.guard:
+        yield f"the guards of {plan.graph.name}: {', '.join(safety.guard)}"
+    if plan.prefix and plan.asked.defaults.retries != whole.defaults.retries:
+        yield f"`--retry {safety.retry}` of {plan.graph.name}, for failed calls: RETRIES holds for all"
+    if plan.prefix and safety.thread:
+        yield f"the conversation {safety.thread!r} (`--thread`) of {plan.graph.name}"
 
 
 def _limits(graph: Graph, what: str, above: Limits) -> Iterator[str]:

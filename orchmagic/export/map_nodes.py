@@ -64,6 +64,8 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
     lines.append(f"    one = partial({plan.function[node.name]}_item, state, {passed})")
     at_once = plan.limit("concurrency")
     given = ["one", items, *([f"at_once={at_once}"] if at_once != "CONCURRENCY" else [])]
+    if node.isolated:
+        given.append("may_stop=False")
     lines += call("    found, failed = await for_each(", given, ")")
     return [*lines, *returned(plan, node, "found", more=[f'"errors": {{"{node.name}": failed}}'])]
 

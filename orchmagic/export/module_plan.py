@@ -53,7 +53,7 @@ class ModulePlan:
     @cached_property
     def reasks(self) -> int:
         """The most frequent `retry` of typed steps."""
-        retries = [node.retry for _, node in self.typed]
+        retries = [plan.reasks(node) for plan, node in self.typed]
         return max(sorted(set(retries)), key=retries.count, default=1)
 
     @cached_property

@@ -13,6 +13,7 @@ from orchmagic.export.formatting import assigned, call, literal
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.state import returned
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
+from orchmagic.language.builtin_prompts import REJECTED_VALUE
 
 _LONGEST = 76  # longest docstring: 88 minus indentation and quotes
 
@@ -31,6 +32,8 @@ def checks(plan: GraphPlan) -> list[list[str]]:
 
 def _node(plan: GraphPlan, node: Node) -> list[str]:
     body = _body(plan, node)
+    if isinstance(node, Sub) and (node.may_end or plan.ends_at(node)):
+        body = _caught(plan, node, body)
     state = plan.named("State")
     given = [f"state: {state}"]
     if isinstance(node, Call):
@@ -39,6 +42,16 @@ def _node(plan: GraphPlan, node: Node) -> list[str]:
         given += ["*", f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"]
     head = call(f"async def {plan.function[node.name]}(", given, f") -> {state}:")
     return [*head, f'    """{_said(plan, node)}"""', *body]
+
+
+def _caught(plan: GraphPlan, node: Sub, body: list[str]) -> list[str]:
+    """Returns the body of a node whose inner graph may end early: the outer run ends too, or a gate decides."""
+    if node.may_end:
+        left = returned(plan, node, "None", more=[f'"errors": {{"{node.name}": str(end)}}'], indent="        ")
+    else:
+        left = ['        logger.warning("ended without a result: %s", end)']
+        left += returned(plan, node, None, more=[f'"{plan.key("run", "ended")}": str(end)'], indent="        ")
+    return ["    try:", *(f"    {line}" for line in body), "    except EndedEarlyError as end:", *left]
 
 
 def _said(plan: GraphPlan, node: Node) -> str:
@@ -133,9 +146,15 @@ def _approve(plan: GraphPlan, node: Approve) -> list[str]:
     edited = 'answer["value"]'
     if subgraphs.is_labelled(plan, node.subject):
         edited = f'{{**(state.get("{node.subject}") or {{"step": ""}}), "value": {edited}}}'
+    check = f'"{plan.key(node.again, "check")}": ' if node.again else ""
     lines.append('    if answer["action"] == "edit":')
-    lines += returned(plan, node, '"approve"', more=[f'"{node.subject}": {edited}'], indent="        ")
-    return [*lines, *returned(plan, node, 'answer["action"]')]
+    more = [f'"{node.subject}": {edited}', *([f"{check}None"] if check else [])]
+    lines += returned(plan, node, '"approve"', more=more, indent="        ")
+    more = [f'"{plan.key(node.name, "why")}": answer.get("why")']
+    if check:
+        lines.append(f'    check = answer.get("why") or {literal(REJECTED_VALUE)}')
+        more.append(f'{check}None if answer["action"] == "approve" else check')
+    return [*lines, *returned(plan, node, 'answer["action"]', more=more)]
 
 
 def _interrupt(shown: list[str]) -> list[str]:
@@ -144,19 +163,20 @@ def _interrupt(shown: list[str]) -> list[str]:
 
 def _tools(plan: GraphPlan, node: Tools) -> list[str]:
     table = plan.shared.tables[node.tools]
-    lines = [f'    calls = state["{node.transcript}"][-1]["tool_calls"]']
+    lines, replies = [f'    calls = state["{node.transcript}"][-1]["tool_calls"]'], "replies"
     if node.approve:
-        ask = f"{plan.function[node.name].upper()}_APPROVE"
-        lines += [
+        ask, replies = f"{plan.function[node.name].upper()}_APPROVE", "[as_run(message, calls), *replies]"
+        lines = [
+            f'    message = state["{node.transcript}"][-1]',
             "    # Before any tool runs, since LangGraph runs this again with the answers.",
-            f"    calls = [approved(call, {table}, {ask}) for call in calls]",
+            f'    calls = [approved(call, {table}, {ask}) for call in message["tool_calls"]]',
         ]
     given = ["call", table]
-    if node.timeout is not None:
+    if plan.has_tool_timeout(node):
         given.append(f"timeout={plan.function[node.name].upper()}_TIMEOUT")
     lines.append(f"    uses = (use_tool({', '.join(given)}) for call in calls)")
     return [
         *lines,
         "    replies = await asyncio.gather(*uses)",
-        *returned(plan, node, None, more=[f'"{node.transcript}": replies']),
+        *returned(plan, node, None, more=[f'"{node.transcript}": {replies}']),
     ]

@@ -26,17 +26,23 @@ def state(plan: GraphPlan) -> str:
         if not isinstance(node, Tools):
             lines.append(f"    {node.name}: {held(plan, node.name)}")
     if any(n.transcript for n in plan.calls):
-        lines.append("    messages: Annotated[list[dict[str, Any]], operator.add]")
+        edited = any(isinstance(n, Tools) and n.approve for n in plan.graph.nodes)
+        reducer = "append_messages" if edited else "operator.add"
+        lines.append(f"    messages: Annotated[list[dict[str, Any]], {reducer}]")
     if plan.may_fail:
         lines.append("    errors: Annotated[dict[str, Any], operator.or_]")
     lines += [f"    {plan.key(name, 'check')}: str | None" for name in checked(plan)]
+    approvals = (n.name for n in plan.graph.nodes if isinstance(n, Approve) and n.subject)
+    lines += [f"    {plan.key(name, 'why')}: str | None" for name in approvals]
+    if any(plan.ends_at(n) for n in plan.graph.nodes):
+        lines.append(f"    {plan.key('run', 'ended')}: str")
     lines += [f"    {plan.key(n.name, 'visits')}: int" for n in plan.graph.nodes if n.name in plan.counted]
     return "\n".join(lines)
 
 
 def checked(plan: GraphPlan) -> list[str]:
-    """Returns the calls that a failed gate repeats."""
-    found = (n.again for n in plan.graph.nodes if isinstance(n, Code) and n.again)
+    """Returns the calls that a failed gate or a rejection repeats."""
+    found = (n.again for n in plan.graph.nodes if isinstance(n, Code | Approve) and n.again)
     return list(dict.fromkeys(found))
 
 

@@ -46,6 +46,7 @@ def result(plan: GraphPlan) -> str:
         f"def {plan.result}(state: Mapping[str, Any]) -> Any:",
         '    """Return the result: the last of these values that there is."""',
     ]
+    lines += _without_result(plan)
     if any(n.transcript for n in plan.calls):
         lines.append('    said = [m["content"] for m in state.get("messages", []) if m.get("content")]')
         values.append(said)
@@ -53,6 +54,14 @@ def result(plan: GraphPlan) -> str:
     shown = '{"step": step, "value": value} for step, value' if labelled else "value for value"
     picked = [f"({shown} in values if value is not None)", "None"]
     return "\n".join([*lines, *call("    return next(", picked, ")")])
+
+
+def _without_result(plan: GraphPlan) -> list[str]:
+    """Returns the lines for a run that a person rejected, or that ended inside an inner graph; often none."""
+    tests = [f'state.get("{name}") == "reject"' for name in plan.rejectable() if not plan.prefix]
+    if any(plan.ends_at(n) for n in plan.graph.nodes):
+        tests.append(f'state.get("{plan.key("run", "ended")}")')
+    return [f"    if {' or '.join(tests)}:", "        return None"] if tests else []
 
 
 def seen(plan: GraphPlan) -> list[str]:

@@ -30,8 +30,8 @@ def limits(whole: ModulePlan) -> list[list[str]]:
     found = [[f"TOOL_TIMEOUT: float | None = {seconds!r}"]] if whole.agents else []
     for plan, node in whole.agents:
         upper = plan.function[node.name].upper()
-        if node.timeout is not None:
-            found.append([f"{upper}_TIMEOUT = {node.timeout!r}"])
+        if plan.has_tool_timeout(node):
+            found.append([f"{upper}_TIMEOUT = {plan.asked.defaults.timeout_of(node)!r}"])
         if node.approve:
             found.append(remarked(assigned(f"{upper}_APPROVE", set(node.approve)), "a person approves these calls"))
     choices = 'CHOICES = ("approve", "edit", "reject")'

@@ -7,11 +7,27 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from orchmagic.graph.model import CAP, END, FAIL, START, STOP, Branch, Call, Code, Edge, Fork, Graph, Join, Node, Sub
+from orchmagic.graph.model import (
+    CAP,
+    END,
+    FAIL,
+    REJECT,
+    START,
+    STOP,
+    Branch,
+    Call,
+    Code,
+    Edge,
+    Fork,
+    Graph,
+    Join,
+    Node,
+    Sub,
+)
 from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture
 from orchmagic.views.svg import svg_of
 
-_KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap"}
+_KINDS = {END: "end", FAIL: "fail", STOP: "stop", CAP: "cap", REJECT: "reject"}
 _SHAPES = {
     "call": ("[", "]"), "code": ("[[", "]]"), "gate": ("{", "}"), "tools": ("[/", "/]"), "approve": ("([", "])"),
     "sub": ("{{", "}}"), "start": ("((", "))"),
@@ -29,7 +45,9 @@ def note(node: Node) -> str:
     if isinstance(node, Call) and len(node.ladder) > 1:
         return f"{len(node.ladder)} models"
     if isinstance(node, Sub):  # an agent's graph is named after its node: its pattern says more
-        return node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
+        name = node.graph.pattern if node.graph.name.endswith(f".{node.name}") else node.graph.name
+        rules = node.graph.safety.guard if node.graph.safety else ()
+        return f"{name} · guard {', '.join(rules)}" if rules else name
     return ""
 
 
@@ -41,7 +59,7 @@ def _repeats(node: Node) -> Iterator[tuple[str, str, int]]:
 
 
 def picture(graph: Graph) -> Picture:
-    """Returns the Picture of a graph. Its exits are nodes of kind end, fail, stop and cap.
+    """Returns the Picture of a graph. Its exits are nodes of kind end, fail, stop, cap and reject.
 
     If several nodes start at once, a node of kind start precedes them.
     """

@@ -185,6 +185,8 @@ class _GraphReader:
                 return [step], [step]
             case Sub():
                 inputs = {} if visits > 1 else _given(node.graph, node.given, known)
+                if node.graph.safety and node.graph.safety.guard:
+                    self.notes[f"Guards inside {path}{node.name}: {', '.join(node.graph.safety.guard)}"] = None
                 runs, inner = often.times(_runs(node, known, visits)), defaults.within(node.graph)
                 return self.rows(node.graph, inputs, inner, f"{path}{node.name}/", runs)
             case Tools() | Code() | Approve():
@@ -208,7 +210,7 @@ class _GraphReader:
         grown = (reply + _TOOL) * (visits - 1) / 2 if node.transcript else 0
         least = Usage(input=prompt, output=_SHORT)
         most = Usage(input=int(prompt + open_ * reply + grown), output=reply)
-        times = 1 if node.output.kind == "text" else 1 + node.retry  # text fits any output: no second call
+        times = 1 if node.output.kind == "text" else 1 + defaults.reasks(node)  # text fits any output: no second call
         calls = often.times(Range(1, times))
         tokens = calls.times(Range(least.total, most.total))
         # a visit calls one model of the ladder: the one with the most attempts is the bound

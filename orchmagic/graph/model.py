@@ -6,6 +6,7 @@
     link     = Edge (always) | Branch (by the value of an expression, each arm with a limit)
              | Fork (to several nodes in parallel) | Join (when all of several nodes have ended)
     target   = a node's name | END (done) | FAIL (a gate failed) | STOP (ended by a stop action) | CAP (a limit reached)
+             | REJECT (rejected by a person)
 
 Plain frozen data, without models, notebook objects or LangGraph. Expressions and annotations are source text; the
 notebook's functions and classes in them are looked up when the graph is compiled or exported.
@@ -16,9 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 from orchmagic.core import limits
+from orchmagic.core.limits import Open
+from orchmagic.core.validators import CachePolicy
 from orchmagic.errors import nearest
 from orchmagic.language.annotations import TEXT, Output
 from orchmagic.language.template import Message
@@ -28,7 +31,8 @@ END = "__end__"
 FAIL = "__fail__"
 STOP = "__stop__"
 CAP = "__cap__"
-TARGETS = frozenset({END, FAIL, STOP, CAP})
+REJECT = "__reject__"
+TARGETS = frozenset({END, FAIL, STOP, CAP, REJECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,13 @@ class Approve:
     """Pauses for a person: the run ends with status `waiting`; the person's answer becomes the node's value.
 
     With a `subject` the person approves, edits or rejects that node's value; the answer is "approve" or "reject".
+    If a rejection sends the run back to an earlier call (`again`), that call's next prompt contains the reason.
     """
 
     name: str
     question: Message
     subject: str | None = None
+    again: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,8 @@ class Sub:
 
     `given` are (input, expression) pairs; other inputs are taken from names that are the same. Budget, deadline,
     steps, cancellation, cache and trace are the outer run's. The inner graph's own limits also apply inside it: if
-    it reaches one, its partial result is the value.
+    it reaches one, its partial result is the value. If a person rejects a value in it, or its cell stops it, the outer
+    run ends too; with `may_end` the value is None and the run goes on, to a gate with an `else`.
     """
 
     name: str
@@ -157,6 +164,7 @@ class Sub:
     each: Each | None = None
     when: str | None = None
     isolated: bool = False
+    may_end: bool = False
 
 
 Node: TypeAlias = Call | Tools | Code | Approve | Sub
@@ -233,11 +241,28 @@ DEFAULTS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Safety:
+    """What the magic line of a cell says of the safety of its calls; it travels with the graph into other cells.
+
+    None, (), "use": the line says nothing. `guard` are rules as written, `cache` and `answers` (--no-cache: off) say
+    what may be reused, `timeout` is in seconds of an attempt, `retry` counts repeats, `thread` is a conversation.
+    `resolution.stricter` says which of two holds.
+    """
+
+    guard: tuple[str, ...] = ()
+    cache: CachePolicy | None = None
+    answers: Literal["use", "refresh", "off"] = "use"
+    timeout: float | Open | None = None
+    retry: int | None = None
+    thread: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """One orchestration. `results` are the nodes whose value can be the run's output: that of the last one that ran.
 
     `inputs` are looked up in the notebook (or passed); `code` names the functions, classes and modules of the
-    notebook that the cell uses. `source` is the cell's text.
+    notebook that the cell uses. `source` is the cell's text. `safety` is None for a part of a cell (an agent).
     """
 
     name: str
@@ -251,6 +276,7 @@ class Graph:
     model: str | None = None
     fallback: tuple[str, ...] = ()
     source: str = ""
+    safety: Safety | None = None
 
     def __post_init__(self) -> None:
         names = [n.name for n in self.nodes]

@@ -1,6 +1,6 @@
 """Resolves limits, call settings and models that are set in several places (step, magic line, settings).
 
-The nearest place wins. From near to far:
+Inside one cell the nearest place wins. From near to far:
 
     limits of a run   the control line of a loop (`until … max 4`), the magic line, the settings, the built-in value
     values of a call  the option of the step, the magic line, the settings, the built-in value
@@ -8,6 +8,13 @@ The nearest place wins. From near to far:
 
 The settings are themselves merged from notebook, environment and project (see core.settings). "none" is a value:
 `--deadline none` removes the deadline of the settings. core.limits lists the limits that may be removed.
+
+Between a cell and the cells that it is used in, the stricter rule holds, for all that `Safety` lists (`stricter`):
+
+    guards            the rules of both; of two for one guard at one place: block, redact, restore, warn
+    cache             off, exact, semantic; the shorter time; --no-cache before --refresh
+    timeout, retry    the smaller number
+    thread            the inner cell's: its steps see only that conversation
 """
 
 from __future__ import annotations
@@ -18,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from orchmagic.core import limits
 from orchmagic.core.limits import OPEN, Open
 from orchmagic.core.validators import CachePolicy, cache_policy
-from orchmagic.graph.model import DEFAULTS, Call, Graph, Limits, Tools
+from orchmagic.graph.model import DEFAULTS, Call, Graph, Limits, Safety, Tools
 
 if TYPE_CHECKING:
     from orchmagic.core.settings import Settings
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", int, float)
 
+_REUSE = ("use", "refresh", "off")  # of answers, the strictest last
+_MATCHING = (None, "semantic", "exact", "off")  # of a cache policy, likewise
 _LIMITS = ("max_iterations", "max_steps", "max_tokens", "budget", "deadline", "concurrency")
 
 
@@ -55,12 +64,54 @@ def bound(value: T | Open | None) -> T | None:
     return None if value == OPEN else value
 
 
+def safety(options: RunOptions) -> Safety:
+    """Returns what a magic line says of the safety of its calls."""
+    return Safety(
+        guard=options.guard,
+        cache=options.cache,
+        answers="off" if options.no_cache else "refresh" if options.refresh else "use",
+        timeout=options.timeout,
+        retry=options.retry,
+        thread=options.thread,
+    )
+
+
+def stricter(outer: Safety, inner: Safety) -> Safety:
+    """Returns what holds inside a cell that is used in another one: the stricter of both, or what one of them says."""
+    return Safety(
+        guard=(*outer.guard, *(rule for rule in inner.guard if rule not in outer.guard)),
+        cache=_stricter_cache(outer.cache, inner.cache),
+        answers=max(outer.answers, inner.answers, key=_REUSE.index),
+        timeout=_shorter(outer.timeout, inner.timeout),
+        retry=_least(outer.retry, inner.retry),
+        thread=inner.thread or outer.thread,
+    )
+
+
+def _stricter_cache(one: CachePolicy | None, other: CachePolicy | None) -> CachePolicy | None:
+    if one is None or other is None:
+        return one or other
+    how = max(one.how, other.how, key=_MATCHING.index)
+    return CachePolicy(how, _least(one.ttl, other.ttl))
+
+
+def _least(one: T | None, other: T | None) -> T | None:
+    return min((value for value in (one, other) if value is not None), default=None)
+
+
+def _shorter(one: float | Open | None, other: float | Open | None) -> float | Open | None:
+    """Returns the shorter of two time limits; None says nothing, "none" is longer than any number."""
+    numbers = [value for value in (one, other) if value is not None and value != OPEN]
+    return min(numbers, default=one or other)
+
+
 @dataclass(frozen=True, slots=True)
 class CallDefaults:
     """What a call uses if its step does not set it. `timeout` is in seconds, None: no limit.
 
     `cache` is set by --no-cache and --refresh for this run, `keep` is the cache policy otherwise.
-    `retries` is the number of attempts after a failed one, in the pipeline and in exported modules.
+    `retries` is the number of attempts after a failed one, in the pipeline and in exported modules. `said` is what
+    this cell and those around it say, `around` what only those around it say: it also bounds options of single steps.
     """
 
     model: str = "default"
@@ -71,10 +122,24 @@ class CallDefaults:
     keep: CachePolicy = field(default_factory=CachePolicy)
     stream: bool = False
     retries: int = limits.RETRY
+    said: Safety = field(default_factory=Safety)
+    around: Safety = field(default_factory=Safety)
 
     def within(self, graph: Graph) -> CallDefaults:
-        """Returns the defaults for the calls of `graph`: its own model and fallback replace these."""
-        return replace(self, model=graph.model or self.model, fallback=graph.fallback or self.fallback)
+        """Returns the defaults for the calls of `graph`: its own models replace these, the stricter safety holds."""
+        models = replace(self, model=graph.model or self.model, fallback=graph.fallback or self.fallback)
+        if graph.safety is None:  # a part of the cell that these defaults are for
+            return models
+        said = stricter(self.said, graph.safety)
+        return replace(
+            models,
+            timeout=self.timeout if said.timeout is None else bound(said.timeout),
+            cache=max(self.cache, said.answers, key=_REUSE.index),
+            keep=said.cache.over(self.keep) if said.cache else self.keep,
+            retries=self.retries if said.retry is None else said.retry,
+            said=said,
+            around=self.said,
+        )
 
     def models(self, node: Call) -> tuple[str, ...]:
         """Returns the models of a call: one, or one per visit (the last one for all later visits)."""
@@ -86,7 +151,18 @@ class CallDefaults:
 
     def timeout_of(self, node: Call | Tools) -> float | None:
         """Returns the seconds that an attempt of a call, or a tool, may take; None: no limit."""
-        return self.timeout if node.timeout is None else node.timeout
+        own = self.timeout if node.timeout is None else node.timeout
+        around = self.around.timeout
+        return own if around is None else bound(_shorter(OPEN if own is None else own, around))
+
+    def cache_of(self, node: Call) -> CachePolicy:
+        """Returns the cache policy of a call."""
+        own = cache_policy(node.cache).over(self.keep) if node.cache else self.keep
+        return _stricter_cache(own, self.around.cache) or own
+
+    def reasks(self, node: Call) -> int:
+        """Returns how often a call is repeated if its reply does not fit."""
+        return node.retry if self.around.retry is None else min(node.retry, self.around.retry)
 
     def reply_tokens(self, node: Call) -> int:
         """Returns the most tokens of one reply."""

@@ -50,7 +50,7 @@ class Guardrails:
 
     def __init__(self, rules: Sequence[Rule] = (), emit: Callable[[Event], None] = lambda _: None) -> None:
         self.rules = tuple(rules)
-        self._emit = emit
+        self.emit = emit
         self._findings: dict[tuple[int, str], list[Finding]] = {}
         self._emitted: set[GuardTriggered] = set()
 
@@ -128,7 +128,7 @@ class Guardrails:
     def _emit_once(self, event: GuardTriggered) -> None:
         if event not in self._emitted:  # an answer is checked before it is stored and again when it is served
             self._emitted.add(event)
-            self._emit(event)
+            self.emit(event)
 
 
 def _described(where: Place, places: Sequence[str]) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.guards import ACTIONS, GUARDS, PLACES, Action, Guard, GuardPlug, Place
 from orchmagic.guards.notebook_function import FunctionGuard
 
+STRICTNESS: tuple[Action, ...] = ("warn", "restore", "redact", "block")
+"""The actions, the strictest last: where two rules for one guard meet, that one holds."""
 RulesText: TypeAlias = str | Iterable[str] | Mapping[str, str]
 
 
@@ -22,6 +24,7 @@ class Rule:
     places: tuple[Place, ...]
     guard: Guard
     roles: tuple[str, ...]
+    argument: str = ""
 
 
 def parse(
@@ -61,6 +64,20 @@ def merge(project: Iterable[str], cell: Iterable[str]) -> tuple[str, ...]:
     return (*inherited, *(word for word in cell_words if word != "off"))
 
 
+def together(outer: Sequence[Rule], inner: Sequence[Rule]) -> tuple[Rule, ...]:
+    """Return the rules of both; of two for the same guard and argument at one place, the stricter (see STRICTNESS)."""
+    holds: dict[tuple[str, str, Place], Rule] = {}
+    for rule in (*outer, *inner):
+        for place in rule.places:
+            other = holds.setdefault((rule.name, rule.argument, place), rule)
+            if STRICTNESS.index(rule.action) > STRICTNESS.index(other.action):
+                holds[rule.name, rule.argument, place] = rule
+    places: dict[int, tuple[Rule, list[Place]]] = {}
+    for (_, _, place), rule in holds.items():
+        places.setdefault(id(rule), (rule, []))[1].append(place)
+    return tuple(replace(rule, places=tuple(held)) for rule, held in places.values())
+
+
 def _check_conflict(word: str, rule: Rule, actions: dict[tuple[str, Place], tuple[str, Action]]) -> None:
     """Check that one guard with one argument has one action at a place. `actions`: those of the earlier rules."""
     head = word.rpartition("=")[0]
@@ -90,7 +107,9 @@ def _rule(word: str, namespace: Mapping[str, object], environ: Mapping[str, str]
         raise ValueError(f"write one of {', '.join(ACTIONS)} after the ={nearest(action, ACTIONS)}")
     name, _, argument = head.partition(":")
     plug = _plug(name, namespace)
-    return Rule(name, action, _places(plug, action, where), plug.create(argument or None, environ), plug.roles)
+    return Rule(
+        name, action, _places(plug, action, where), plug.create(argument or None, environ), plug.roles, argument
+    )
 
 
 def _plug(name: str, namespace: Mapping[str, object]) -> GuardPlug:

@@ -6,4 +6,5 @@ REASK = "That reply does not fit: {error}. Answer again with only the JSON that 
 AGAIN = "That answer did not pass this check: {check}. Answer again so that it does."
 LABELS = "Choose the one label that fits best. Labels:\n{labels}"
 TOOL_ERROR = "Error: {error}"
+REJECTED_VALUE = "a person rejected it"
 REJECTED = "a person rejected this call of {tool}: {why}"

@@ -30,8 +30,12 @@ def read_control(block: Block, word: Keyword, problems: list[Problem]) -> Contro
     else:
         _refuse_text(block, word, problems)
     if word == "approve":
+        source, action = _split_action(head, source, start, problems)
+        if action is not None and action.kind == "ask":
+            at = start + len(source)
+            problems.append(head.problem(at, "`approve` asks already", "Write `else retry 2` or `else goto STEP`"))
         question = _question(head, start, source, problems, "approve")
-        return Control(word, "", None, (Message("user", question),), head.number)
+        return Control(word, "", action, (Message("user", question),), head.number)
     if word == "gate":
         source, action = _split_action(head, source, start, problems)
     elif word == "until":

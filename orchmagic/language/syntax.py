@@ -98,8 +98,9 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A control line. Only `gate` has an `action`, only `until` a `maximum`; `messages` is the text under `verify`.
+    """A control line. `gate` and `approve` may have an `action`, only `until` a `maximum`.
 
+    `messages` is the text under `verify`.
     `approve` has no expression; its question is the only message.
     """
 

@@ -7,7 +7,6 @@ the cell runs, because a thread can only update existing ones.
 from __future__ import annotations
 
 import threading
-from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from orchmagic import views
@@ -29,7 +28,8 @@ class Execution:
         self.run = run
         self.shown = False
         self.background = options.background
-        self._result = options.result
+        if options.result:
+            run.keep_output_as(options.result)
         self._live: LiveDisplay | None = None
         self._stop: StopButton | None = None
         self._display: BackgroundDisplay | None = None
@@ -56,11 +56,6 @@ class Execution:
         self.run.start()
         if self._display is not None:
             self._display.follow()
-
-    def store(self, namespace: MutableMapping[str, object]) -> None:
-        """Stores the output in the notebook variable of option `-o`."""
-        if self._result:
-            namespace[self._result] = self.run.output
 
     def clear(self) -> None:
         """Clears the progress displays; a background run does so itself."""

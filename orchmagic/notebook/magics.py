@@ -242,9 +242,10 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
 
 
 def _end(begun: Execution, face: Face) -> Run:
-    """Stores the output and returns the run; if it failed or was cancelled, shows it and fails the cell."""
+    """Returns the run; if it failed or was cancelled, shows it and fails the cell."""
     run = begun.run
-    begun.store(face.shell.user_ns)
+    if run.status == "waiting" and run.result_name:
+        print(f"{run.result_name} has no value yet: it gets the output when the question is answered.")  # noqa: T201 - for the user
     if run.status in {"failed", "cancelled"}:
         face.show(run)
         raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {run.status}'}")

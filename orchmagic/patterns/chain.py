@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchmagic.core.text_format import counted
 from orchmagic.graph.builder import GraphBuilder
-from orchmagic.graph.model import CAP, END, FAIL, STOP, Approve, Arm, Branch, Call, Code, Edge, Graph, Link, Node, Sub
+from orchmagic.graph.model import (
+    CAP,
+    END,
+    FAIL,
+    REJECT,
+    STOP,
+    Approve,
+    Arm,
+    Branch,
+    Call,
+    Code,
+    Edge,
+    Graph,
+    Link,
+    Node,
+    Sub,
+)
+from orchmagic.language.builtin_prompts import REJECTED_VALUE
 from orchmagic.language.cell import Action, Cell, CodeStep, Control, Step
+from orchmagic.language.expression import names
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
@@ -42,11 +60,12 @@ _WORK = (Call, Code, Sub)
 
 @dataclass
 class _Row:
-    """The nodes in order; for each gate its control line, and the node that asks a person if it is false."""
+    """The nodes in order; for each gate and approval its control line; the nodes that ask if a gate is false."""
 
     nodes: list[Node] = field(default_factory=list)
     gates: dict[str, Control] = field(default_factory=dict)
     asks: dict[str, str] = field(default_factory=dict)
+    approvals: dict[str, Control] = field(default_factory=dict)
 
 
 def _add_gate(builder: GraphBuilder, item: Control, row: _Row) -> None:
@@ -55,7 +74,7 @@ def _add_gate(builder: GraphBuilder, item: Control, row: _Row) -> None:
         again = next((n.name for n in reversed(row.nodes) if isinstance(n, Call)), None)
         if again is None:
             builder.problem(item.line, "`else retry` has no step to retry", "Put the gate after a step with a prompt")
-    gate = Code(f"gate_{len(row.gates) + 1}", item.expression, gate=True, again=again)
+    gate = Code(f"gate_{len(row.gates) + 1}", _checked(item, row), gate=True, again=again)
     row.gates[gate.name] = item
     row.nodes.append(gate)
     if item.action and item.action.kind == "ask":
@@ -63,13 +82,31 @@ def _add_gate(builder: GraphBuilder, item: Control, row: _Row) -> None:
         row.nodes.append(Approve(row.asks[gate.name], Message("user", str(item.action.argument))))
 
 
+def _checked(item: Control, row: _Row) -> str:
+    """Returns the expression of a gate. If it reads the orchestration above it and its `else` leads on, then the
+    gate is also false if a person rejected a value there, or if that cell stopped: the run goes on with the `else`.
+    """
+    above = row.nodes[-1] if row.nodes else None
+    leads_on = item.action is not None and item.action.kind in {"goto", "ask"}
+    if not (leads_on and isinstance(above, Sub) and not above.each and above.name in names(item.expression)):
+        return item.expression
+    row.nodes[-1] = replace(above, may_end=True)
+    return f"{above.name} is not None and ({item.expression})"
+
+
 def _add_approval(builder: GraphBuilder, item: Control, row: _Row) -> None:
     """Adds a node where a person approves, edits or rejects the value of the step above."""
     subject = next((n.name for n in reversed(row.nodes) if isinstance(n, _WORK) and n.name not in row.gates), None)
     if subject is None:
         builder.problem(item.line, "`approve` has nothing to approve", "Put it after the step that a person should see")
-    number = 1 + sum(isinstance(n, Approve) and n.subject is not None for n in row.nodes)
-    row.nodes.append(Approve(f"approval_{number}", item.messages[0], subject or row.nodes[0].name if row.nodes else ""))
+    again = None
+    if item.action and item.action.kind == "retry":
+        again = next((n.name for n in row.nodes if isinstance(n, Call) and n.name == subject), None)
+        if again is None:
+            builder.problem(item.line, "`else retry` has no step to retry", "Put `approve` after a step with a prompt")
+    name = f"approval_{len(row.approvals) + 1}"
+    row.approvals[name] = item
+    row.nodes.append(Approve(name, item.messages[0], subject or row.nodes[0].name if row.nodes else "", again))
 
 
 def _links(builder: GraphBuilder, row: _Row) -> list[Link]:
@@ -77,9 +114,7 @@ def _links(builder: GraphBuilder, row: _Row) -> list[Link]:
     names = [*(n.name for n in row.nodes), END]
     for node, following in zip(row.nodes, names[1:], strict=True):
         if isinstance(node, Approve) and node.subject is not None:
-            links.append(
-                Branch(node.name, f"{node.name} == 'approve'", (Arm(True, following),), STOP, "a person rejected it")
-            )
+            links.append(_decision(builder, node, row.approvals[node.name], following))
         elif isinstance(node, Code) and node.name in row.gates:
             ask = row.asks.get(node.name)
             passed = names[names.index(ask) + 1] if ask else following
@@ -87,6 +122,29 @@ def _links(builder: GraphBuilder, row: _Row) -> list[Link]:
         else:
             links.append(Edge(node.name, following))
     return links
+
+
+def _decision(builder: GraphBuilder, approval: Approve, item: Control, following: str) -> Branch:
+    """Builds the branch after an approval: a rejection ends the run, unless the control line has an `else`."""
+    arms = [Arm(True, following)]
+    otherwise, why = REJECT, REJECTED_VALUE
+    match item.action:
+        case Action("stop", reason):
+            why = str(reason)
+        case Action("retry", times) if approval.again:
+            arms.append(Arm(False, approval.again, int(times)))
+        case Action("goto", step):
+            arms.append(_goto(builder, str(step)))
+            otherwise, why = CAP, _taken_too_often(builder, str(step))
+    return Branch(approval.name, f"{approval.name} == 'approve'", tuple(arms), otherwise, why)
+
+
+def _goto(builder: GraphBuilder, step: str) -> Arm:
+    return Arm(False, step, builder.limits.max_iterations)
+
+
+def _taken_too_often(builder: GraphBuilder, step: str) -> str:
+    return f"`goto {step}` was taken {counted(builder.limits.max_iterations, 'time')}"
 
 
 def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, ask: str | None) -> Branch:
@@ -100,9 +158,8 @@ def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, as
         case Action("retry", times) if gate.again:
             arms.append(Arm(False, gate.again, int(times)))
         case Action("goto", step):
-            limit = builder.limits.max_iterations
-            arms.append(Arm(False, str(step), limit))
-            otherwise, why = CAP, f"`goto {step}` was taken {counted(limit, 'time')}"
+            arms.append(_goto(builder, str(step)))
+            otherwise, why = CAP, _taken_too_often(builder, str(step))
     return Branch(gate.name, gate.name, tuple(arms), otherwise, why)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchmagic.errors import Capped, GateFailed, Stopped
-from orchmagic.graph.model import CAP, END, FAIL, STOP, Arm, Branch, Call, Code
+from orchmagic.errors import Capped, GateFailed, Rejected, Stopped
+from orchmagic.graph.model import CAP, END, FAIL, REJECT, STOP, Approve, Arm, Branch, Call, Code
 from orchmagic.runtime import nodes
 from orchmagic.runtime.caller import calling
 from orchmagic.runtime.context import Context, State, evaluate, scope
 from orchmagic.trace.events import Decided
 from orchmagic.trace.reasons import Reason, because
 
-EXITS = {FAIL: GateFailed, STOP: Stopped, CAP: Capped}
+EXITS = {FAIL: GateFailed, STOP: Stopped, CAP: Capped, REJECT: Rejected}
 """Branch targets that end the run, each with the exception to raise."""
-_WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped"}
+_WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped", REJECT: "rejected"}
 
 
 async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
@@ -27,14 +27,18 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
         value = await evaluate(link.on, seen, link.source)
     arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
     target = arm.target if arm else link.otherwise
-    reason = _reason(link, arm, value, seen, ctx)
+    typed = state.get("feedback", {}).get(link.source) or ""  # by the person who rejected
+    if isinstance(ctx.graph.node(link.source), Approve):
+        reason = None if value else _rejection(link, arm, typed)
+    else:
+        reason = _reason(link, arm, value, seen, ctx)
     if reason is None:
         return target, ""
     routed = seen.get(link.source)
     confidence, choice = _part(routed, "confidence"), _WORDS.get(target, target)
     basis = _code_text(routed, "basis") or _basis(link, confidence, ctx)
     ctx.emit(Decided(span=span, choice=choice, reason=reason, confidence=confidence, basis=basis))
-    return target, because(reason)
+    return target, typed or link.why if target == REJECT else because(reason)
 
 
 def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, object], ctx: Context) -> Reason | None:
@@ -57,6 +61,14 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
         label = _part(routed, "label")
         return Reason("decision", cause="unsure" if label else "no_label", text=str(label or ""))
     return Reason("decision", cause="no_arm", text=repr(value))
+
+
+def _rejection(link: Branch, arm: Arm | None, typed: str) -> Reason:
+    """The reason after a rejection: it ends the run, or a limit does, or the run goes on at another step."""
+    if arm is None and link.otherwise == CAP:
+        return Reason("decision", cause="limit", detail=link.why, text=typed)
+    ends = arm is None and link.otherwise == REJECT
+    return Reason("decision", cause="rejected" if ends else "sent_back", text=typed)
 
 
 def _gate_reason(link: Branch, arm: Arm | None, source: Code, seen: Mapping[str, object]) -> Reason:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchmagic.core.portable import as_text, token_confidence
-from orchmagic.core.validators import CachePolicy, cache_policy
 from orchmagic.errors import InputError, OutputError
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Call
@@ -64,7 +63,7 @@ def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object],
     own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
     ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
-    is_compared = not node.tools and _cache_policy(node, ctx).how == "semantic"  # never with tools
+    is_compared = not node.tools and ctx.defaults.cache_of(node).how == "semantic"  # never with tools
     varied = prompt_variables(node.messages, [*thread, _HERE, *own], seen) if is_compared else None
     return CallPrompt(node, span, messages, model=_rung(node, span), varied=varied)
 
@@ -87,10 +86,6 @@ def prompt_variables(
     return PromptVariables(frame, parts)
 
 
-def _cache_policy(node: Call, ctx: Context) -> CachePolicy:
-    return cache_policy(node.cache).over(ctx.defaults.keep) if node.cache else ctx.defaults.keep
-
-
 async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
     """Calls the model until a reply matches the output type.
 
@@ -100,7 +95,8 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
     """
     node, messages = prompt.node, list(prompt.messages)
     request, kind = _request(prompt, ctx)
-    for attempt in range(node.retry + 1):
+    reasks = ctx.defaults.reasks(node)
+    for attempt in range(reasks + 1):
         call = f"{prompt.span}.{attempt + 1}"
         response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
         if response.tool_calls and node.transcript:
@@ -108,7 +104,7 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
         try:
             value, repaired = kind.parse(response.text)
         except OutputError as error:
-            if attempt == node.retry:
+            if attempt == reasks:
                 raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
             wrong = {"role": "user", "content": REASK.format(error=error)}
             messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
@@ -138,7 +134,7 @@ def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType
     logprobs = bool(node.confidence) and ctx.deployment(model).logprobs
     self_report = node.self_reported and not logprobs
     kind = ctx.kinds.requested[node.name].requested(self_report=self_report)
-    policy = _cache_policy(node, ctx)
+    policy = defaults.cache_of(node)
     cache = "off" if policy.how == "off" else defaults.cache
     if cache == "use" and prompt.span in ctx.fresh:
         cache = "refresh"

@@ -10,7 +10,7 @@ from orchmagic.errors import InputError
 from orchmagic.graph.checks import reads
 from orchmagic.graph.composition import definition, nested
 from orchmagic.graph.model import Graph
-from orchmagic.graph.resolution import options_with_settings
+from orchmagic.graph.resolution import options_with_settings, safety
 from orchmagic.language.cell import parse
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.patterns import PATTERNS
@@ -48,10 +48,10 @@ class CellReader:
         plug = PATTERNS.get(pattern)
         options = parse_options(pattern, line, plug.options)
         _check_result(options)
-        self._services.guard_rules(options)  # raises before anything runs
+        self._services.guard_rules(options.guard)  # raises before anything runs
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
         graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
-        return CellDefinition(graph, options)
+        return CellDefinition(replace(graph, safety=safety(options)), options)
 
     def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
         """Reads the whole text of a cell; a `name` such as "triage.extract" selects that step only."""

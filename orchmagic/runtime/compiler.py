@@ -1,16 +1,18 @@
 """Compiles a Graph to LangGraph's CompiledStateGraph. The only importer of langgraph.
 
-State is JSON: a key per input and per node, `messages` (appended), `visits`, `feedback` and `errors` (merged).
+State is JSON: a key per input and per node, `messages` (appended; an edited tool call replaces the one
+before), `visits`, `feedback` and `errors` (merged).
+
 LangGraph runs, checkpoints and interrupts. Caches, retries and caps are ours: LangGraph's node cache serves the old
 answer after an edited prompt, and its recursion limit raises without a result.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, assert_never
 
+from orchmagic.core.portable import append_messages
 from orchmagic.errors import Waiting
 from orchmagic.graph.composition import pauses
 from orchmagic.graph.model import END, Branch, Edge, Fork, Graph, Join, Node, Sub, targets
@@ -66,7 +68,7 @@ def _state_type(graph: Graph) -> type:
 
     merge = Annotated[dict[str, Any], _merge]
     keys: dict[str, Any] = dict.fromkeys((*graph.inputs, *(n.name for n in graph.nodes)), Any)
-    keys |= {"messages": Annotated[list[Any], operator.add], "visits": merge, "feedback": merge, "errors": merge}
+    keys |= {"messages": Annotated[list[Any], append_messages], "visits": merge, "feedback": merge, "errors": merge}
     return TypedDict("State", keys, total=False)  # type: ignore[operator,no-any-return]  # keys known at run time only
 
 

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from orchmagic.core.portable import append_messages, as_text
 from orchmagic.errors import Capped, CodeFailed, EndsRun, InputError, SettingsError, Waiting, error_kind
 from orchmagic.graph.functions import FUNCTIONS
-from orchmagic.graph.model import Graph, Sub
+from orchmagic.graph.model import Graph, Safety, Sub
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.standard_types import standard_classes
 from orchmagic.graph.value_types import ValueTypes
+from orchmagic.guards import rules
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
 from orchmagic.models import images, pipeline
@@ -38,11 +40,12 @@ class Context:
     Attributes:
         emit: receives the events of the run; `journal` holds its recorded answers and effects.
         budget: limit of spending; the budget of an inner graph is a child of the outer graph's.
-        guardrails: check prompts, replies and tool results.
+        guardrails: check prompts, replies and tool results; `joined` are those of inner cells with rules of their own.
         values: copy of the state, so that a partial result survives any error.
         path: prefix of the span ids of an inner graph; `outer` is the context of the outer graph.
         questions: open questions to a person, by span.
         thread: earlier turns of the conversation; `turns` are the messages of each call.
+        threads: earlier turns of the threads that inner cells name; `inner_turns` are (thread, new turns), by span.
         fresh: spans whose model calls skip caches and journal.
         has_images: whether one of the values is an image.
         run: id of the run.
@@ -66,6 +69,8 @@ class Context:
     path: str = ""
     outer: Context | None = None
     thread: tuple[Mapping[str, Any], ...] = ()
+    threads: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    inner_turns: dict[str, tuple[str, list[Mapping[str, Any]]]] = field(default_factory=dict)
     turns: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     counts: bool = True
     fresh: FreshSpans = field(default_factory=FreshSpans)
@@ -74,6 +79,7 @@ class Context:
     run: str = ""
     caller: Caller | None = None
     place: str = ""
+    joined: dict[tuple[Guardrails, tuple[str, ...]], Guardrails] = field(default_factory=dict)
     handler: Handler = field(init=False)
 
     @property
@@ -132,28 +138,48 @@ class Context:
         for span in unfit:
             self.journal.forget(span)
         self.visits = 0
-        for memory in (self.values, self.met, self.questions, self.turns):
+        for memory in (self.values, self.met, self.questions, self.turns, self.inner_turns):
             memory.clear()
         self.budget.reset()
 
     def child(self, node: Sub, path: str, *, counts: bool) -> Context:
         """Creates the context of the inner graph of `node`; with `counts`, its steps also count here."""
-        limits = node.graph.limits
+        limits, safety = node.graph.limits, node.graph.safety or Safety()
         inner = replace(
             self,
             graph=node.graph,
             budget=Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=self.budget),
             kinds=self.kinds.inner[node.name],
             defaults=self.defaults.within(node.graph),
+            guardrails=self._guardrails_in(safety.guard),
             path=path,
             outer=self,
             counts=counts,
+            thread=self.thread if safety.thread is None else self.threads.get(safety.thread, ()),
             values={},
             visits=0,
             met=set(),
         )
         inner.open_pipeline()
         return inner
+
+    def added_turns(self) -> list[Mapping[str, Any]]:
+        """The messages that this graph adds to a thread: those of the step that gave the output, and its answer."""
+        name, value = result(self.graph, self.values)
+        turns = {path.removeprefix(self.path): m for path, m in self.turns.items() if path.startswith(self.path)}
+        messages = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
+        messages = messages or next(reversed(turns.values()), ())
+        return [*messages, {"role": "assistant", "content": as_text(self.kinds.typed(name, value))}]
+
+    def _guardrails_in(self, words: tuple[str, ...]) -> Guardrails:
+        """The guardrails inside a cell with these rules: its own, and those around it; the stricter hold."""
+        if not words:
+            return self.guardrails
+        key = (self.guardrails, words)
+        if key not in self.joined:
+            both = rules.together(self.guardrails.rules, self.services.guard_rules(words))
+            self.joined[key] = Guardrails(both, self.guardrails.emit)
+        return self.joined[key]
 
     def await_reply(self, waiting: Waiting) -> Any:
         """Returns a person's answer.
@@ -223,6 +249,6 @@ async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object
 def mirror(ctx: Context, update: Mapping[str, Any]) -> None:
     for name, value in update.items():
         if isinstance(value, list) and name == "messages":
-            ctx.values.setdefault(name, []).extend(value)
+            ctx.values[name] = append_messages(ctx.values.get(name), value)
         else:
             ctx.values[name] = value

@@ -33,6 +33,8 @@ async def fan_out(
 
     Raises:
         Waiting: an item waits for a person; all others have ended.
+        Rejected: a person rejected an item.
+        Stopped: every item was stopped by its own cell; or one was, and the node is a worker or a section.
         RunError: every item failed.
     """
     assert node.each is not None
@@ -78,7 +80,10 @@ async def _item(
 def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: list[Any]) -> Update:
     """Returns the values in order and lists failed items in `errors`; raises errors that end the whole run."""
     stops = [e for e in outcomes if isinstance(e, BaseException) and not isinstance(e, Exception)]
-    stops += sorted((e for e in outcomes if isinstance(e, EndsRun)), key=lambda e: isinstance(e, Waiting))
+    stopped = [e for e in outcomes if isinstance(e, Stopped)]
+    goes_on = not node.isolated and len(stopped) < len(outcomes)  # without the values of items that stopped themselves
+    ends = (e for e in outcomes if isinstance(e, EndsRun) and not (goes_on and isinstance(e, Stopped)))
+    stops += sorted(ends, key=lambda e: isinstance(e, Waiting))
     if stops:
         raise stops[0]
     failed = {str(i): e for i, e in enumerate(outcomes, 1) if isinstance(e, Exception)}

@@ -16,6 +16,7 @@ from orchmagic.core.text_format import shorten
 from orchmagic.errors import BudgetExceeded, Capped, EndsRun, OutputError, Rejected, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language import expression, template
+from orchmagic.language.builtin_prompts import REJECTED_VALUE
 from orchmagic.models import images
 from orchmagic.runtime import call_node
 from orchmagic.runtime.caller import calling, paid_again
@@ -25,7 +26,7 @@ from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
 from orchmagic.runtime.tool_node import run_tools
 from orchmagic.runtime.voting import vote
-from orchmagic.trace.decisions import APPROVE, DECISIONS, EDIT
+from orchmagic.trace.decisions import APPROVE, DECISIONS, EDIT, REJECT
 from orchmagic.trace.events import InputReceived, NodeFinished, NodeSkipped, NodeStarted
 from orchmagic.trace.reasons import Reason
 
@@ -87,7 +88,16 @@ async def _run(
             assert inner is not None
             if node.each:
                 return await fan_out(node, span, seen, ctx, partial(run_inner, node, ctx, inner))
-            return {node.name: await run_inner(node, ctx, inner, span, seen)}
+            return await _run_sub(node, ctx, inner, span, seen)
+
+
+async def _run_sub(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapping[str, object]) -> Update:
+    try:
+        return {node.name: await run_inner(node, ctx, inner, span, seen)}
+    except (Rejected, Stopped) as ended:
+        if not node.may_end:
+            raise
+        return {node.name: None, "errors": {node.name: str(ended)}}
 
 
 async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
@@ -173,8 +183,13 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
     subject = as_json(seen[node.subject], node.subject)
     reply = ctx.await_reply(Waiting(question, span=span, choices=DECISIONS, value=subject))
     ctx.emit(InputReceived(span=span, reply=reply))
+    if reply["action"] == REJECT:
+        why = reply.get("why") or ""
+        sent_back = {node.again: why or REJECTED_VALUE} if node.again else {}
+        return {node.name: REJECT, "feedback": {node.name: why, **sent_back}}
+    passed: Update = {node.name: APPROVE, **({"feedback": {node.again: None}} if node.again else {})}
     if reply["action"] != EDIT:
-        return {node.name: reply["action"]}
+        return passed
     inner = node.subject in ctx.kinds.inner
     edited = wrapped(state[node.subject], reply["value"]) if inner else reply["value"]
-    return {node.name: APPROVE, node.subject: edited}
+    return {**passed, node.subject: edited}

@@ -1,7 +1,8 @@
 """Run: one pass through a graph, from its inputs to a status, a result and a trace.
 
-Final statuses: done, capped (a limit was reached; the partial result is kept), failed, cancelled, waiting (for a
-person). The trace is complete in every case, and `resume` continues without paying twice.
+Final statuses: done, capped (a limit was reached; the partial result is kept), rejected (by a person; no output),
+failed, cancelled, waiting (for a person). The trace is complete in every case, and `resume` continues without paying
+twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Stopped, Waiting, error_kind
+from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Rejected, Stopped, Waiting, error_kind
 from orchmagic.models import images
 from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _POLLS = 90  # of a cancelled run's end, within PATIENCE
+_RESULT = ("#result", "-o")  # the journal's entry for the variable of `-o`
 
 
 class RunHistory(Protocol):
@@ -56,8 +58,8 @@ class Run(RunResult):
     Attributes:
         id: short name, unique in the history.
         inputs: what it was started with (JSON).
-        status: running, done, capped, failed, cancelled or waiting.
-        output: the result, typed as the cell declared; the partial result when capped.
+        status: running, done, capped, rejected, failed, cancelled or waiting.
+        output: the result, typed as the cell declared; the partial result when capped; None when rejected.
         cost: US dollars, None if no price is known (`orchmagic.money(run.cost)` formats it); `tokens` in and out.
         error: the error in one line, or None.
         reason: why the run ended early, or None.
@@ -75,12 +77,18 @@ class Run(RunResult):
         self._interrupts: dict[str, str] = {}  # LangGraph's interrupt ids by node
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
+        self.result_name: str | None = None  # the variable of `-o`
         self._turn = threading.Lock()  # serialises answers and resumes: the second caller finds the run running
 
     def watch(self, listener: Callable[[Event], None]) -> None:
         """Sends `listener` every event from now on, and turns on streaming of answers."""
         self.trace.listeners.append(listener)
         self._context.defaults = replace(self._context.defaults, stream=True)
+
+    def keep_output_as(self, name: str) -> None:
+        """Binds the output to this variable of the notebook when the run has ended, by whatever way it is answered."""
+        self._context.journal.keep(*_RESULT, name)  # for a kernel that resumes the run
+        self.result_name = name
 
     def start(self, payload: Any = None) -> None:
         """Starts the run on the session's loop and returns immediately."""
@@ -155,7 +163,7 @@ class Run(RunResult):
             InputError: it is done, running, or waits for a person.
         """
         with self._turn:
-            if self.status in {"done", "running", "waiting"}:
+            if self.status in {"done", "rejected", "running", "waiting"}:
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
             self._history.claim(self)
             self._history.forget_checkpoint(self)
@@ -173,7 +181,7 @@ class Run(RunResult):
         return self.respond({"action": EDIT, "value": value}, span).wait()
 
     def reject(self, why: str = "", *, span: str | None = None) -> Run:
-        """Rejects the value: an agent receives the reason `why`, a chain stops."""
+        """Rejects the value: an agent receives the reason `why`; a chain ends, and so does the run around it."""
         return self.respond({"action": REJECT, "why": why}, span).wait()
 
     def respond(self, reply: object, span: str | None = None) -> Run:
@@ -246,7 +254,11 @@ class Run(RunResult):
             self._pass_up(limit)
             return "capped", None, str(limit)
         except Stopped as stopped:
+            self._has_output = not stopped.inside
             return "done", None, str(stopped)
+        except Rejected as rejected:
+            self._has_output = False
+            return "rejected", None, str(rejected)
         if interrupts := state.get("__interrupt__"):
             return "waiting", None, self._wait_for_person(interrupts).question
         return "done", None, None
@@ -269,6 +281,8 @@ class Run(RunResult):
 
     async def wake(self, stored: Stored) -> None:
         """Restores the state of a run from the history; a waiting run from its checkpoint."""
+        kept = self._context.journal.recall(*_RESULT) if stored.parent is None else None
+        self.result_name = kept.value if kept else None
         self._stored = Record.from_json(stored.record) if stored.record else None
         self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
         if self._stored is not None:

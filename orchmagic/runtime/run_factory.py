@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import InputError, SettingsError
-from orchmagic.graph.composition import pauses
+from orchmagic.graph.composition import nested, pauses
 from orchmagic.graph.model import Graph
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.language.magic_line import RunOptions
@@ -48,9 +48,11 @@ class RunFactory:
         """Creates a run without starting it. `compiled` is its compiled LangGraph, if the caller has one.
 
         Raises:
-            SettingsError: a model that it may call is unknown, or has no API key.
+            SettingsError: a model that it may call is unknown, or has no API key; a guard of an inner cell is wrong.
         """
         self._check_models(plan.graph, plan.options)
+        for graph in nested(plan.graph):
+            self.services.guard_rules(graph.safety.guard if graph.safety else ())
         compiled = compiled or self._durable(plan)
         caller = current(plan.graph.name)
         if caller is None:
@@ -100,6 +102,8 @@ class RunFactory:
         context.fresh = fresh
         context.has_images = images.among(plan.inputs)
         context.thread = self._earlier_turns(plan.options.thread, journal)
+        inside = dict.fromkeys(g.safety.thread for g in nested(plan.graph) if g.safety and g.safety.thread)
+        context.threads = {name: self._earlier_turns(name, journal, f"#thread:{name}") for name in inside}
         writes = WriteScope(history.store.ledger, number, _WriteListener(trace, history.audit).on_write)
         return Run(number, plan, context, compiled, trace, RecordedRun(self, plan, writes))
 
@@ -141,7 +145,7 @@ class RunFactory:
             place=place,
             kinds=ValueTypes(graph, services.namespace),
             defaults=services.call_defaults(options).within(graph),
-            guardrails=Guardrails(services.guard_rules(options), emit),
+            guardrails=Guardrails(services.guard_rules(options.guard), emit),
             journal=journal,
         )
 
@@ -159,13 +163,15 @@ class RunFactory:
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
 
-    def _earlier_turns(self, thread: str | None, journal: Journal) -> tuple[Mapping[str, Any], ...]:
+    def _earlier_turns(
+        self, thread: str | None, journal: Journal, entry: str = "#thread"
+    ) -> tuple[Mapping[str, Any], ...]:
         """The thread's turns at the start of the run; kept in the journal, so that resume and replay use the same."""
         if thread is None:
             return ()
-        recorded = journal.recall("#thread", thread)
+        recorded = journal.recall(entry, thread)
         turns = self.services.history.store.thread(thread) if recorded is None else recorded.value
-        journal.keep("#thread", thread, turns)
+        journal.keep(entry, thread, turns)
         return tuple(turns)
 
     def _check_models(self, graph: Graph, options: RunOptions) -> None:
@@ -185,13 +191,23 @@ class RecordedRun:
     writes: WriteScope
 
     def save(self, run: Run) -> None:
-        """Stores the run's status and record; if it is done, adds its turns to the thread."""
+        """Stores status and record, binds the variable of `-o`; if the run is done, adds its turns to the threads."""
+        self._bind(run)
         history = self.factory.services.history
         is_part = self.plan.caller is not None
         events = run.trace.events if run.status == "waiting" else ()
         history.save(run.record, events, self.plan.thread, is_part=is_part)
-        if self.plan.thread and run.status == "done":
-            history.store.extend(self.plan.thread, run.id, run.turns)
+        if run.status == "done" and self.plan.parent is None:
+            for thread, turns in run.turns_by_thread(self.plan.thread).items():
+                history.store.extend(thread, run.id, turns)
+
+    def _bind(self, run: Run) -> None:
+        """Gives the variable of `-o` the output; while the run waits, the variable does not exist."""
+        namespace, name = self.factory.services.namespace, run.result_name
+        if name is not None and run.status == "waiting":
+            namespace.pop(name, None)
+        elif name is not None:
+            namespace[name] = run.output
 
     def claim(self, run: Run) -> None:
         """Claims a run before it is resumed, so that no two kernels resume it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.portable import as_text
 from orchmagic.core.text_format import counted
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
@@ -33,6 +32,7 @@ class RunResult:
         self.reason: str | None = None
         self.trace = trace
         self._context = context
+        self._has_output = True  # False: a person rejected a value, or an inner cell stopped the run
         self._stored: Record | None = None  # the record of a run of the history
 
     @property
@@ -48,6 +48,8 @@ class RunResult:
     @property
     def output(self) -> Any:
         """The result: the value of the last result step that ran."""
+        if not self._has_output:
+            return None
         name, value = result(self.graph, self._context.values)
         kinds = self._context.kinds
         if self._stored is not None and kinds.json(name, value) != self._stored.output:  # edited by a person
@@ -133,11 +135,16 @@ class RunResult:
     @property
     def turns(self) -> list[Mapping[str, Any]]:
         """The messages that this run adds to its thread: those of the step that gave the output, and its answer."""
-        name, value = result(self.graph, self._context.values)
-        turns = self._context.turns
-        messages = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
-        messages = messages or next(reversed(turns.values()), ())
-        return [*messages, {"role": "assistant", "content": as_text(self._context.kinds.typed(name, value))}]
+        return self._context.added_turns()
+
+    def turns_by_thread(self, own: str | None) -> dict[str, list[Mapping[str, Any]]]:
+        """The messages that this run adds to its thread `own`, if any, and to the threads of inner cells."""
+        added: dict[str, list[Mapping[str, Any]]] = {}
+        for thread, turns in self._context.inner_turns.values():
+            added.setdefault(thread, []).extend(turns)
+        if own is not None and self.output is not None:
+            added.setdefault(own, []).extend(self.turns)
+        return added
 
     def _typed(self, name: str) -> Any:
         return self._context.kinds.typed(name, self._context.values.get(name))
@@ -156,6 +163,8 @@ def _values(record: Record, spans: Iterable[Span], graph: Graph) -> dict[str, An
 def _value(record: Record, span: Span, node: Node) -> Any:
     if not isinstance(node, Sub):
         return span.output
+    if span.output is None:  # stopped by its own cell
+        return None
     if node.each is None or span.kind == "item":
         step, value = result(node.graph, _values(record, record.inside(span), node.graph))
         return {"step": step, "value": value}

@@ -187,7 +187,7 @@ class KernelBudget:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a session that runs use. `namespace` is the notebook's and is never written."""
+    """The parts of a session that runs use. `namespace` is the notebook's; only the variable of `-o` is written."""
 
     settings: LiveSettings
     environ: Mapping[str, str]
@@ -225,13 +225,13 @@ class Services:
         """Default settings of model calls, used where a step sets none."""
         return call_defaults(options, self.settings.now)
 
-    def guard_rules(self, options: RunOptions) -> tuple[Rule, ...]:
-        """The guard rules of a run, from its magic line and the settings.
+    def guard_rules(self, cell: tuple[str, ...]) -> tuple[Rule, ...]:
+        """The guard rules of a cell, from its magic line and the settings.
 
         Raises:
             SettingsError: one of them is wrong.
         """
-        return rules.parse(rules.merge(self.settings.now.guard, options.guard), self.namespace, self.environ)
+        return rules.parse(rules.merge(self.settings.now.guard, cell), self.namespace, self.environ)
 
     def reload(self) -> None:
         """Applies changed settings: they are read again, and affected parts opened again, at the next use."""

@@ -34,7 +34,7 @@ class Session:
         config: Callable[[], Mapping[str, object]] = dict,
         notify: Callable[[str], None] = print,
     ) -> None:
-        """`namespace` is the notebook's (never written here); `config` returns the values set by `%config`."""
+        """`namespace` is the notebook's (only the variable of `-o` is written); `config` returns what `%config` set."""
         namespace = {} if namespace is None else namespace
         self.services = Services.of(
             namespace, api_keys.key_environment() if environ is None else environ, config, notify

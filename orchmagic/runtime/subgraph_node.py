@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-from orchmagic.errors import BudgetExceeded, Capped, InputError, Stopped
-from orchmagic.graph.model import CAP, STOP, Sub
+from orchmagic.errors import BudgetExceeded, Capped, InputError, Rejected, Stopped
+from orchmagic.graph.model import CAP, REJECT, STOP, Sub
 from orchmagic.models import images
 from orchmagic.runtime.context import Context, evaluate, result
 from orchmagic.runtime.json_state import as_json
-from orchmagic.trace.events import Decided, NodeStarted
+from orchmagic.trace.events import Decided, NodeFinished, NodeStarted
 from orchmagic.trace.reasons import Reason
 
 Inner: TypeAlias = Callable[[dict[str, Any], Context], Awaitable[Any]]
@@ -19,20 +19,39 @@ Inner: TypeAlias = Callable[[dict[str, Any], Context], Awaitable[Any]]
 
 
 async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapping[str, object]) -> Any:
-    """Runs the inner graph; returns `{"step": node that gave the output, "value": its JSON}`."""
+    """Runs the inner graph; returns `{"step": node that gave the output, "value": its JSON}`.
+
+    Raises:
+        Rejected: a person rejected a value in it. What it has so far is not a value to go on with.
+        Stopped: its cell stopped it; likewise.
+    """
     inputs = await _inputs(node, seen)
     if node.each is None:
         ctx.emit(NodeStarted(span=span, node=node.name, kind="sub", input=images.describe_images(inputs)))
     below = ctx.child(node, f"{span}/", counts=node.each is None)
-    ended = await _ended(node, inputs, below, inner)
-    if ended:
-        ctx.emit(Decided(span=span, choice=ended[0], reason=Reason("decision", cause="limit", detail=ended[1])))
+    thread = node.graph.safety.thread if node.graph.safety else None
+    if thread is not None:
+        ctx.inner_turns[span] = (thread, [])  # in the order in which the items begin
+    try:
+        limit = await _limit_reached(node, inputs, below, inner)
+    except Rejected as rejected:
+        ctx.emit(Decided(span=span, choice=REJECT, reason=Reason("decision", cause="rejected", text=str(rejected))))
+        raise
+    except Stopped as stopped:
+        stopped.inside = True
+        ctx.emit(Decided(span=span, choice=STOP, reason=Reason("decision", cause="limit", detail=str(stopped))))
+        ctx.emit(NodeFinished(span=span, output=None))
+        raise
+    if limit:
+        ctx.emit(Decided(span=span, choice=CAP, reason=Reason("decision", cause="limit", detail=limit)))
+    if thread is not None:
+        ctx.inner_turns[span] = (thread, below.added_turns())
     step, value = result(node.graph, below.values)
     return {"step": step, "value": value}
 
 
-async def _ended(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner) -> tuple[str, str] | None:
-    """Runs the inner graph; (CAP or STOP, reason) if it ended early. Limits of the outer run are raised."""
+async def _limit_reached(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner) -> str | None:
+    """Runs the inner graph; returns which of its own limits ended it. Limits of the outer run are raised."""
     seconds = node.graph.limits.deadline
     try:
         async with asyncio.timeout(seconds) as clock:
@@ -40,17 +59,15 @@ async def _ended(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner
     except TimeoutError:
         if not clock.expired():
             raise
-        return CAP, f"deadline: {seconds:g} s were not enough"
-    except Stopped as stopped:
-        return STOP, str(stopped)
+        return f"deadline: {seconds:g} s were not enough"
     except Capped as limit:
         if limit.whose is not None and limit.whose is not below:
             raise
-        return CAP, str(limit)
+        return str(limit)
     except BudgetExceeded as limit:
         if limit.budget is not below.budget:
             raise
-        return CAP, str(limit)
+        return str(limit)
     return None
 
 

@@ -20,22 +20,33 @@ from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, Too
 
 
 async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Update:
-    """Runs the tool calls of the last message concurrently; most errors become text for the model."""
-    calls = state[node.transcript][-1]["tool_calls"]
+    """Runs the tool calls of the last message concurrently; most errors become text for the model.
+
+    If a person edited a call, the message is replaced: the model reads that it called what was run.
+    """
+    message = state[node.transcript][-1]
+    calls = message["tool_calls"]
     ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
     uses = (_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1))
-    results = await asyncio.gather(*uses, return_exceptions=True)
-    stops = sorted((r for r in results if isinstance(r, BaseException)), key=lambda r: isinstance(r, Waiting))
+    outcomes = await asyncio.gather(*uses, return_exceptions=True)
+    stops = sorted((r for r in outcomes if isinstance(r, BaseException)), key=lambda r: isinstance(r, Waiting))
     if stops:
         raise stops[0]  # the others' results are in the journal
+    done = [use for use in outcomes if not isinstance(use, BaseException)]
     replies = [
         {"role": "tool", "tool_call_id": call["id"], "content": result}
-        for call, result in zip(calls, results, strict=True)
+        for call, (_, result) in zip(calls, done, strict=True)
     ]
-    return {node.transcript: replies}
+    ran = [_with_arguments(call, arguments) for call, (arguments, _) in zip(calls, done, strict=True)]
+    return {node.transcript: replies if ran == calls else [{**message, "tool_calls": ran}, *replies]}
 
 
-async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any], ctx: Context) -> str:
+def _with_arguments(call: Mapping[str, Any], arguments: str) -> dict[str, Any]:
+    return {**call, "function": {**call["function"], "arguments": arguments}}
+
+
+async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any], ctx: Context) -> tuple[str, str]:
+    """Runs one call; returns (its arguments as JSON text, as run, and the result for the model)."""
     name, written = call["function"]["name"], call["function"]["arguments"]
     id_ = f"{span}.{number}"
     ctx.emit(ToolStarted(call=id_, span=span, tool=name, arguments=written))
@@ -43,14 +54,21 @@ async def _one_tool(node: Tools, span: str, number: int, call: Mapping[str, Any]
         return await _result(node, name, written, id_, ctx)
 
 
-async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) -> str:
-    """The tool's result as the model sees it; an error is text, too."""
+async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) -> tuple[str, str]:
+    """The arguments, as run, and the tool's result as the model sees it; an error is text, too."""
     key = json.dumps([name, written])
     recorded = ctx.journal.recall(id_, key)
     if recorded is not None:
         paid_again(ctx, id_)
+    ran = written
     try:
-        result = recorded.value if recorded else readable(await _use(node, name, written, id_, ctx))
+        if recorded is not None:
+            ran, result = recorded.value if isinstance(recorded.value, list) else (written, recorded.value)
+        else:
+            ran = _approved(node, name, written, id_, ctx)
+            if ran != written:
+                ctx.emit(ToolStarted(call=id_, span=id_.rpartition(".")[0], tool=name, arguments=ran))
+            result = readable(await _use(node, name, ran, ctx))
         result = await ctx.guardrails.check(result, "tools", id_)
     except EndsRun:
         raise  # not shown to the model, which would find another way to write
@@ -60,19 +78,14 @@ async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) 
         result = await ctx.guardrails.check_or_explain(result, "tools", id_)
         ctx.emit(ToolFinished(call=id_, error=result, error_kind=error_kind(error)))
     else:
-        ctx.journal.keep(id_, key, result)
+        ctx.journal.keep(id_, key, result if ran == written else [ran, result])
         ctx.emit(ToolFinished(call=id_, result=result))
-    return result
+    return ran, result
 
 
-async def _use(node: Tools, name: str, written: str, id_: str, ctx: Context) -> object:
-    if name not in node.tools:
-        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(node.tools)}")
-    tool = tool_schema.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
+async def _use(node: Tools, name: str, written: str, ctx: Context) -> object:
+    tool, timeout = _tool(name, ctx), ctx.defaults.timeout_of(node)
     arguments = tool.read(written)
-    if name in node.approve:
-        arguments = tool.read(_approved(name, written, id_, ctx))
-    timeout = ctx.defaults.timeout_of(node)
     try:
         async with asyncio.timeout(timeout):
             if inspect.iscoroutinefunction(tool.function):
@@ -82,13 +95,22 @@ async def _use(node: Tools, name: str, written: str, id_: str, ctx: Context) -> 
         raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
 
 
-def _approved(name: str, written: str, id_: str, ctx: Context) -> str:
-    """The arguments that a person approved, unchanged or edited.
+def _tool(name: str, ctx: Context) -> tool_schema.Tool:
+    return tool_schema.tool(name, ctx.namespace[name])  # type: ignore[arg-type]  # checked when the cell was read
+
+
+def _approved(node: Tools, name: str, written: str, id_: str, ctx: Context) -> str:
+    """The arguments to run a call with: as a person approved or edited them, if the tool needs that.
 
     Raises:
         Waiting: there is no answer yet.
-        ValueError: rejected; the message is for the model.
+        LookupError, ValueError: no such tool, wrong arguments, or rejected; the message is for the model.
     """
+    if name not in node.tools:
+        raise LookupError(f"there is no tool {name!r}; there are: {', '.join(node.tools)}")
+    if name not in node.approve:
+        return written
+    _tool(name, ctx).read(written)  # nobody is asked about a call that cannot run
     shown = {"tool": name, "arguments": json.loads(written or "{}")}
     reply = ctx.await_reply(Waiting(f"Run {name}?", span=id_, choices=DECISIONS, value=shown, tool=name))
     ctx.emit(InputReceived(span=id_, reply=reply))

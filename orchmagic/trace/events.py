@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from orchmagic.trace import reasons
 from orchmagic.trace.reasons import Reason
 
-Status: TypeAlias = Literal["running", "done", "capped", "failed", "cancelled", "waiting"]
+Status: TypeAlias = Literal["running", "done", "capped", "failed", "cancelled", "waiting", "rejected"]
 
 
 _KINDS: dict[str, type[Event]] = {}

@@ -110,7 +110,7 @@ class _Fold:
         draft.output = unpacked(event.output) if inner else event.output
         if rounds := _scores(draft.output):
             draft.why.append(reasons.scores(rounds))
-        if draft.status != "failed":  # a step that failed without stopping the run stays failed
+        if draft.status not in {"failed", "rejected"}:  # without ending the run: it stays so
             draft.close(event.at, "done")
 
     def _call(self, event: _Call) -> None:  # noqa: C901 - as in `add`
@@ -227,6 +227,8 @@ class _Fold:
             self.path.append(end)
         word = ENDS.get(event.choice.strip("_"), event.choice) if event.choice[:2] == "__" else event.choice
         draft.why.append(replace(event.reason, choice=word, confidence=event.confidence, basis=event.basis))
+        if event.reason.cause == "rejected":
+            draft.close(event.at, "rejected")
 
     def _step(self, span: str, at: float) -> SpanBuilder:
         """Return the span of a step, item or vote; open it, and its parents, if it does not exist."""
@@ -271,7 +273,10 @@ class _Fold:
         left = "failed" if finished.status == "failed" and not broken else "cancelled"
         waits = {d.id for d in self.drafts.values() if d.status == "waiting" and finished.status == "waiting"}
         waits |= {up.id for id_ in tuple(waits) for up in self._above(self.drafts[id_])}
+        rejected = {up.id for d in self.drafts.values() if d.status == "rejected" for up in self._above(d)}
         for draft in self.drafts.values():  # parents come before their children
+            if draft.end is None and draft.id in rejected:
+                draft.close(finished.at, "rejected")
             if draft.end is None:
                 parent = self.drafts[draft.parent] if draft.parent else None
                 ended = parent is not None and parent.status != "waiting"

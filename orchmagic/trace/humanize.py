@@ -11,7 +11,7 @@ from orchmagic.core.text_format import counted, cut_note, shorten
 
 MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
-    "capped": "◔",
+    "capped": "◔", "rejected": "⊘",
 }  # fmt: skip
 BLOCK = (  # attributes of our HTML; the classes stop MathJax from reading "$1 and $2" as a formula
     'class="tex2jax_ignore mathjax_ignore" '

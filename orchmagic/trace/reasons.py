@@ -21,8 +21,9 @@ deployment        cause, deployment, place, among, score, weight, used,  score 0
                   limit, figures, source, wait, explored, probe, parts
 unavailable       cause, deployment, wait, used, limit, text             p@a skipped for 30 s (circuit open): 500 ...
 
-`decision.cause`: gate, label, explained, unsure, no_label, no_arm, limit, votes. `deployment.cause`: order, weight,
-score, untried, only, soonest, silent. `unavailable.cause`: circuit, rate_limit, probe, requests, tokens, busy.
+`decision.cause`: gate, label, explained, unsure, no_label, no_arm, limit, votes, rejected (the run ends), sent_back.
+`deployment.cause`: order, weight, score, untried, only, soonest, silent.
+`unavailable.cause`: circuit, rate_limit, probe, requests, tokens, busy.
 """
 
 from __future__ import annotations
@@ -257,6 +258,8 @@ _SENTENCES: _Sentences = {
     "unavailable": lambda r: f"{_after(r.deployment, '', ' ')}{_UNAVAILABLE.get(r.cause, _skipped)(r)}{_after(r.text)}",
 }
 _CAUSES: _Sentences = {
+    "sent_back": lambda r: f"a person rejected it{_after(short(r.text))}",
+    "rejected": lambda r: f"a person rejected it{_after(short(r.text))}",
     "gate": lambda r: f"{r.expression} is false{_after(r.text, ' (', ')')}",
     "unsure": lambda r: f"not sure enough{f' of {r.text!r}' if r.text else ''}",
     "label": lambda _: "",  # the label is the choice

@@ -18,7 +18,7 @@ from orchmagic.trace.reasons import Reason
 
 MIME = "application/vnd.orchmagic.trace.v1+json"
 VERSION = 1
-ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped"}
+ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped", "reject": "rejected"}
 """Node kinds of a Picture that are exits, with the word for each."""
 TIMES = "\u00d7"
 VOTES = "votes"
@@ -31,7 +31,7 @@ class Span:
     graph); item, vote, ask (a model call), attempt, tool (inside a step); more (one span for all that a saved record
     leaves out; `left_out` counts them by status).
 
-    `status`: running, done, failed, skipped, retried, waiting, cancelled. `start` and `end` in seconds since
+    `status`: running, done, failed, skipped, retried, waiting, cancelled, rejected. `start` and `end` in seconds since
     the run started (`end` None while it runs). Usage and cost of a step are sums over the spans inside it,
     so steps add up to the run. For a cached answer, `age` is the seconds since the original answer and `saved` its
     cost. `recalled`: the answer came from a journal; `usage` and `cost` are then what this run paid for it before a

@@ -43,7 +43,7 @@ def parts(record: Record, step: Span) -> str:
     for span in record.inside(step):
         counts.update(span.left_out)
     listed = [counted(counts.total(), inner[0].kind)]
-    listed += [f"{counts[s]:,} {s}" for s in ("failed", "running", "waiting", "cancelled") if counts[s]]
+    listed += [f"{counts[s]:,} {s}" for s in ("failed", "running", "waiting", "cancelled", "rejected") if counts[s]]
     if isinstance(step.output, dict) and isinstance(agree := step.output.get("agreement"), int | float):
         listed.append(f"agreement {agree:.0%}")
     return ", ".join(listed)

@@ -27,6 +27,7 @@ _STATUSES: tuple[tuple[str, frozenset[str], str, str], ...] = (
     ("■ done", frozenset({"done"}), GREEN, ""),
     ("▨ capped", frozenset({"capped"}), ORANGE, "/"),
     ("▤ cancelled", frozenset({"cancelled"}), GREY, "-"),
+    ("▥ rejected", frozenset({"rejected"}), GREY, "|"),
     ("▦ open", frozenset({"running", "waiting"}), PINK, "."),
     ("▩ failed", frozenset({"failed", "lost"}), RED, "x"),
 )

@@ -16,7 +16,7 @@ from orchmagic.core.text_format import shorten
 from orchmagic.trace.record import Picture
 from orchmagic.views.text_width import text_width
 
-EXITS = frozenset({"fail", "stop", "cap"})
+EXITS = frozenset({"fail", "stop", "cap", "reject"})
 NAME = 24  # characters of a name in a box, at most
 _HIGH, _ROW, _STUB, _LANE, _BESIDE = 38.0, 16.0, 18.0, 17.0, 6.0  # pixels: box, between rows, exit, lane, pair
 _GAP, _EXIT = 44.0, 84.0  # minimum pixels between columns, pixels of an exit

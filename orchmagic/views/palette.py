@@ -21,7 +21,7 @@ PAPER, INK = "#ffffff", "#000000"
 RUNS = (BLUE, ORANGE, GREEN, PINK, "#7a5cc9", "#8c7a52")
 """The runs of a comparison, in order."""
 
-_STATUSES = {"failed": RED, "skipped": GREY, "cancelled": GREY, "waiting": PINK}
+_STATUSES = {"failed": RED, "skipped": GREY, "cancelled": GREY, "rejected": GREY, "waiting": PINK}
 _KINDS = {
     "call": BLUE, "item": BLUE, "vote": BLUE, "ask": BLUE, "tools": ORANGE, "tool": ORANGE, "approve": PINK,
     "sub": GREY, "more": GREY,

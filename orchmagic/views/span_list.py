@@ -18,7 +18,7 @@ MANY = frozenset({"item", "vote", "tool"})
 
 BESIDE = 12  # items shown per step, at most
 _HIDDEN = frozenset({"ask", "attempt"})
-_TROUBLE = frozenset({"failed", "waiting", "cancelled", "running"})
+_TROUBLE = frozenset({"failed", "waiting", "cancelled", "rejected", "running"})
 
 
 def lines(record: Record, most: int) -> tuple[list[tuple[Span, int]], int]:

@@ -11,7 +11,7 @@ from orchmagic.trace.record import ENDS, Picture
 from orchmagic.views import layout
 from orchmagic.views.palette import BLUE, NOW
 
-_MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔"}
+_MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔", "reject": "⊘"}
 
 _NOW = f'fill="{NOW}" fill-opacity=".4" stroke="{NOW}" stroke-width="3"'
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (d4a79f172a9f); exporting again replaces it until you edit it.
+# Written by orchmagic (febf20bb8634); exporting again replaces it until you edit it.
 """helpdesk: a %%route cell, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -49,7 +49,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 MODEL = "default-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint

@@ -1,4 +1,4 @@
-# Written by orchmagic (9f9829f4c0db); exporting again replaces it until you edit it.
+# Written by orchmagic (e4b1473ebe0f); exporting again replaces it until you edit it.
 """launch: a %%team cell, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -62,7 +62,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
 MODEL = "default-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint
@@ -919,6 +919,13 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+# How a run may end
+
+
+class EndedEarlyError(Exception):
+    """The run ends here and has no result; the text says why."""
+
+
 # Side by side
 
 
@@ -932,7 +939,7 @@ async def isolated(
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
         return await node(state)
-    except GraphBubbleUp:  # a person is asked
+    except (GraphBubbleUp, EndedEarlyError):  # a person is asked, or the run ends
         raise
     except Exception as error:
         logger.exception("%s failed", step)

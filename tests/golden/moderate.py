@@ -1,4 +1,4 @@
-# Written by orchmagic (911924be1dea); exporting again replaces it until you edit it.
+# Written by orchmagic (a1a66cd966e1); exporting again replaces it until you edit it.
 """moderate: a %%parallel cell, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -54,7 +54,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 MODEL = "default-model"
 LARGE = "large-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint
@@ -794,6 +794,13 @@ async def first_usable(
     raise ExceptionGroup("no model gave a usable answer", failures)
 
 
+# How a run may end
+
+
+class EndedEarlyError(Exception):
+    """The run ends here and has no result; the text says why."""
+
+
 # Side by side
 
 
@@ -832,7 +839,7 @@ async def isolated(
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
         return await node(state)
-    except GraphBubbleUp:  # a person is asked
+    except (GraphBubbleUp, EndedEarlyError):  # a person is asked, or the run ends
         raise
     except Exception as error:
         logger.exception("%s failed", step)

@@ -1,4 +1,4 @@
-# Written by orchmagic (f8a4bbc9248d); exporting again replaces it until you edit it.
+# Written by orchmagic (157515d6c6c6); exporting again replaces it until you edit it.
 """orders: a %%react cell, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -49,7 +49,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
 MODEL = "default-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint

@@ -1,4 +1,4 @@
-# Written by orchmagic (afd016ec20f0); exporting again replaces it until you edit it.
+# Written by orchmagic (148124fa2d89); exporting again replaces it until you edit it.
 """report: a %%plan cell, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -62,7 +62,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
 MODEL = "default-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint
@@ -981,6 +981,17 @@ def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+# How a run may end
+
+
+class EndedEarlyError(Exception):
+    """The run ends here and has no result; the text says why."""
+
+
+class StoppedError(EndedEarlyError):
+    """A check of an inner graph stopped it."""
+
+
 # Side by side
 
 
@@ -989,10 +1000,12 @@ async def for_each(
     items: Any,
     *,
     at_once: int = CONCURRENCY,
+    may_stop: bool = True,
 ) -> tuple[list[Any], dict[str, str]]:
     """Do one thing for all items, side by side; return values and what went wrong.
 
     The order is kept, and an item that fails gives None; when all fail, so does this.
+    An item that a check stopped gives None too, unless all were, or not `may_stop`.
     """
     items = to_jsonable_python(items)
     if isinstance(items, dict):
@@ -1005,9 +1018,17 @@ async def for_each(
 
     found = await asyncio.gather(*map(limited, items), return_exceptions=True)
     failures = [error for error in found if isinstance(error, BaseException)]
+    stopped = [error for error in failures if isinstance(error, StoppedError)]
+    goes_on = may_stop and len(stopped) < len(found)
+    ends = [
+        e
+        for e in failures
+        if isinstance(e, GraphBubbleUp | EndedEarlyError)
+        and not (goes_on and e in stopped)
+    ]
+    if ends:  # a person rejected, or is asked
+        raise min(ends, key=lambda error: isinstance(error, GraphBubbleUp))
     for error in failures:
-        if isinstance(error, GraphBubbleUp):  # a person is asked
-            raise error
         logger.warning("an item failed: %s", error)
     if failures and len(failures) == len(found):
         raise RuntimeError(f"all {len(found)} items failed") from failures[0]
@@ -1029,7 +1050,7 @@ async def isolated(
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
         return await node(state)
-    except GraphBubbleUp:  # a person is asked
+    except (GraphBubbleUp, EndedEarlyError):  # a person is asked, or the run ends
         raise
     except Exception as error:
         logger.exception("%s failed", step)
@@ -1078,7 +1099,7 @@ async def execute(state: State, *, graph: CompiledStateGraph[ExecuteState]) -> S
     wave = state["wave"]
     items = [plan.steps[n - 1] for n in wave]
     one = partial(execute_item, state, graph=graph)
-    found, failed = await for_each(one, items)
+    found, failed = await for_each(one, items, may_stop=False)
     return {"execute": found, "errors": {"execute": failed}}
 
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (1b4df3c8f0d6); exporting again replaces it until you edit it.
+# Written by orchmagic (a873ae55b419); exporting again replaces it until you edit it.
 """solve: a %%cascade cell, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -52,7 +52,7 @@ from pydantic_core import to_jsonable_python
 MODEL = "default-model"
 SMALL = "small-model"
 LARGE = "large-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 ANSWER_LADDER: tuple[str, ...] = (SMALL, LARGE)
@@ -733,6 +733,13 @@ async def first_usable(
     raise ExceptionGroup("no model gave a usable answer", failures)
 
 
+# How a run may end
+
+
+class EndedEarlyError(Exception):
+    """The run ends here and has no result; the text says why."""
+
+
 # Side by side
 
 
@@ -746,7 +753,7 @@ async def isolated(
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
         return await node(state)
-    except GraphBubbleUp:  # a person is asked
+    except (GraphBubbleUp, EndedEarlyError):  # a person is asked, or the run ends
         raise
     except Exception as error:
         logger.exception("%s failed", step)

@@ -1,4 +1,4 @@
-# Written by orchmagic (e373caa96463); exporting again replaces it until you edit it.
+# Written by orchmagic (3ce589ce1c1a); exporting again replaces it until you edit it.
 """tagline: a %%refine cell, exported from a notebook.
 
 generate  call     -> evaluate
@@ -50,7 +50,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
 MODEL = "default-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint

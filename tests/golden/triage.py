@@ -1,4 +1,4 @@
-# Written by orchmagic (de50db0b3490); exporting again replaces it until you edit it.
+# Written by orchmagic (0a1b323978f4); exporting again replaces it until you edit it.
 """triage: a %%chain cell, exported from a notebook.
 
 extract  call     -> gate_1
@@ -48,7 +48,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
 MODEL = "default-model"
-# Asked in turn when a model fails, refuses or is cut off.
+# Called in turn when a model fails, refuses or is cut off.
 FALLBACK: tuple[str, ...] = ()
 MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint

@@ -181,11 +181,12 @@ def test_a_gate_that_fails_inside_fails_the_outer_run_with_the_reason(notebook):
     assert run.record.steps[0].status == "failed"
 
 
-def test_a_stop_inside_ends_only_the_inner_run(notebook):
+def test_a_stop_inside_ends_the_outer_run_without_an_output(notebook):
     bind(notebook, '%%chain brief\nfirst\n    One {{ text }}\ngate False else stop "enough"\nmore\n    More\n')
     notebook.script(echo)
     run = notebook.run("%%chain\na = brief(text='x')\nlast\n    {{ a }}\n")
-    assert (run.status, run.output) == ("done", "<<One x>>")
+    assert (run.status, run.output, run.reason) == ("done", None, "enough")
+    assert len(notebook.prompts) == 1
     assert "enough" in str(run.record.steps[0].why)
 
 

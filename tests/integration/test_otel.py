@@ -206,7 +206,7 @@ def test_what_errors_and_stories_quote_stays_here_too(collector, notebook):
     sent(failed)
     sent(waits.reject("it is secret").record)
     spans = [told(s) for s in collector.spans]
-    assert ["rejected by a person", "→ stopped: a person rejected it"] in [s.get("orchmagic.why") for s in spans]
+    assert ["rejected by a person", "→ rejected: a person rejected it"] in [s.get("orchmagic.why") for s in spans]
     assert b"secret" not in b"".join(r.SerializeToString() for r in collector.requests)
 
 

@@ -41,11 +41,10 @@ def test_edited_it_goes_on_with_the_edit(notebook):
     assert notebook.prompts[1] == "Sent hello ada"
 
 
-def test_rejected_it_ends_with_what_there_is(notebook):
+def test_rejected_it_ends_without_an_output(notebook):
     notebook.script("dear ada", "ok")
     run = notebook.run(DRAFT, who="ada").reject("too short")
-    assert (run.status, run.output) == ("done", "dear ada")
-    assert "rejected" in run.reason
+    assert (run.status, run.output, run.reason) == ("rejected", None, "too short")
     assert len(notebook.prompts) == 1
     assert "too short" in str(run.record.spans)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from traitlets.config import Config
 from orchmagic import Script, install
 from orchmagic.errors import InputError
 from orchmagic.models.providers.scripted import remove
+from orchmagic.notebook import panel
 from orchmagic.patterns import PATTERNS
 
 CHAIN = "%%chain triage --model scripted\nextract -> product: str\n    Read {{ ticket }}\nreply\n    About {{ extract.product }}\n"
@@ -71,6 +73,52 @@ def test_result_goes_into_a_variable(shell):
     install(Script(["hello"]))
     shell.run_cell("%%chain --model scripted -o greeting\nsay\n    Say hello\n")
     assert shell.user_ns["greeting"] == "hello"
+
+
+ASKS = '%%chain letter --model scripted --no-cache -o kept\ndraft\n    Draft.\napprove "Send it?"\nsend\n    Send {{ draft }}\n'
+
+
+def _by_panel(shell):
+    run = shell.user_ns["letter"].last
+    panel.ask(_face(shell).session, json.dumps(["answer", run.id, {"action": "approve"}]))
+    run.wait()
+
+
+def _face(shell):
+    return shell._orchmagic_face
+
+
+ANSWERS = {  # ways to answer the latest run, and what the variable then holds
+    "run.approve()": (lambda shell: shell.user_ns["letter"].last.approve(), "sent"),
+    "run.edit()": (lambda shell: shell.user_ns["letter"].last.edit("other"), "sent"),
+    "run.reject()": (lambda shell: shell.user_ns["letter"].last.reject("no"), None),
+    "run.respond()": (lambda shell: shell.user_ns["letter"].last.respond({"action": "approve"}).wait(), "sent"),
+    "%orch approve": (lambda shell: shell.run_cell("%orch approve letter"), "sent"),
+    "%orch reject": (lambda shell: shell.run_cell("%orch reject letter too long"), None),
+    "panel": (_by_panel, "sent"),
+}
+
+
+@pytest.mark.parametrize("way", ANSWERS)
+def test_the_variable_of_o_has_no_value_while_the_run_waits_and_then_the_last_one(shell, capsys, way):
+    answer, holds = ANSWERS[way]
+    install(Script(["draft", "sent"]))
+    shell.user_ns["kept"] = "of another run"
+    shell.run_cell(ASKS)
+    assert "kept" not in shell.user_ns
+    assert "kept has no value yet: it gets the output when the question is answered." in capsys.readouterr().out
+    answer(shell)
+    assert shell.user_ns["kept"] == holds
+
+
+def test_a_call_or_a_replay_of_the_cell_leaves_the_variable_of_o_alone(shell):
+    install(Script(["draft", "sent", "draft", "sent"]))
+    shell.run_cell(ASKS)
+    run = shell.user_ns["letter"].last.approve()
+    shell.user_ns["kept"] = "mine"
+    run.replay()
+    shell.user_ns["letter"]().approve()
+    assert shell.user_ns["kept"] == "mine"
 
 
 WRONG = [

@@ -169,3 +169,50 @@ def test_a_free_answer_may_have_any_form_that_json_has(notebook):
 
 def test_exported_modules_know_the_same_decisions():
     assert tool_runtime.CHOICES == DECISIONS
+
+
+def refund_of(order: str, amount: int) -> str:
+    """Pay back."""
+    return f"{amount} of {order}"
+
+
+REFUND = "%%react payer --tools refund_of --approve refund_of --no-cache\n{{ request }}\n"
+
+
+@pytest.mark.parametrize("way", ["at once", "later kernel", "replay"])
+def test_the_model_reads_the_call_that_a_person_edited(notebook, way):
+    notebook.space |= {"refund_of": refund_of, "request": "Please."}
+    call = Reply(tool_calls=[("refund_of", {"order": "A", "amount": 9}), ("refund_of", {"order": "B", "amount": 5})])
+    script = notebook.script(call, "done", "again")
+    run = bind(notebook, REFUND)()
+    run.edit({"order": "A", "amount": 1})
+    if way == "later kernel":
+        with restarted(notebook, request="Please.", refund_of=refund_of) as session:
+            run = session.lookup.run(run.id).approve()
+    else:
+        run.approve()
+    if way == "replay":
+        run = run.replay()
+    assert run.status == "done"
+    messages = run["messages"][:-1] if way == "replay" else script.requests[-1]["messages"][1:]
+    told = [json.loads(c["function"]["arguments"]) for m in messages for c in m.get("tool_calls") or ()]
+    assert told == [{"order": "A", "amount": 1}, {"order": "B", "amount": 5}]
+    assert [m["content"] for m in messages if m["role"] == "tool"] == ["1 of A", "5 of B"]
+    assert [m["role"] for m in messages] == ["assistant", "tool", "tool"]
+    tools = [s.input for s in run.record.spans if s.kind == "tool"]
+    assert way == "replay" or json.loads(tools[0]) == {"order": "A", "amount": 1}
+
+
+def test_an_edited_call_that_fails_is_told_with_its_edit(notebook):
+    notebook.space["request"] = "Please."
+
+    def failing(order: str) -> str:
+        """Pay back."""
+        raise RuntimeError(f"no {order}")
+
+    notebook.space["refund_of"] = failing
+    script = notebook.script(Reply(tool_calls=[("refund_of", {"order": "A"})]), "done")
+    bind(notebook, REFUND)().edit({"order": "B"})
+    messages = script.requests[-1]["messages"]
+    assert json.loads(messages[1]["tool_calls"][0]["function"]["arguments"]) == {"order": "B"}
+    assert "no B" in messages[2]["content"]

@@ -11,6 +11,7 @@ from langgraph.errors import GraphBubbleUp
 from pydantic_core import to_jsonable_python
 
 from orchmagic.core.portable import count_votes
+from orchmagic.export.vendored.ending import EndedEarlyError, StoppedError
 
 CONCURRENCY = 16
 logger = logging.getLogger(__name__)
@@ -21,10 +22,12 @@ async def for_each(
     items: Any,
     *,
     at_once: int = CONCURRENCY,
+    may_stop: bool = True,
 ) -> tuple[list[Any], dict[str, str]]:
     """Do one thing for all items, side by side; return values and what went wrong.
 
     The order is kept, and an item that fails gives None; when all fail, so does this.
+    An item that a check stopped gives None too, unless all were, or not `may_stop`.
     """
     items = to_jsonable_python(items)
     if isinstance(items, dict):
@@ -37,9 +40,12 @@ async def for_each(
 
     found = await asyncio.gather(*map(limited, items), return_exceptions=True)
     failures = [error for error in found if isinstance(error, BaseException)]
+    stopped = [error for error in failures if isinstance(error, StoppedError)]
+    goes_on = may_stop and len(stopped) < len(found)
+    ends = [e for e in failures if isinstance(e, GraphBubbleUp | EndedEarlyError) and not (goes_on and e in stopped)]
+    if ends:  # a person rejected, or is asked
+        raise min(ends, key=lambda error: isinstance(error, GraphBubbleUp))
     for error in failures:
-        if isinstance(error, GraphBubbleUp):  # a person is asked
-            raise error
         logger.warning("an item failed: %s", error)
     if failures and len(failures) == len(found):
         raise RuntimeError(f"all {len(found)} items failed") from failures[0]
@@ -86,7 +92,7 @@ async def isolated(
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
         return await node(state)
-    except GraphBubbleUp:  # a person is asked
+    except (GraphBubbleUp, EndedEarlyError):  # a person is asked, or the run ends
         raise
     except Exception as error:
         logger.exception("%s failed", step)

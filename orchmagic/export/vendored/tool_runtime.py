@@ -86,6 +86,12 @@ def approved(call: dict[str, Any], tools: Tools, ask: set[str]) -> dict[str, Any
     return call
 
 
+def as_run(message: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the message with its calls as they are run: the model reads what a person made of them."""
+    told = [{name: call[name] for name in ("id", "type", "function")} for call in calls]
+    return {**message, "tool_calls": told}
+
+
 def arguments_for(name: str, written: str, tools: Tools) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the tool and its arguments, checked against its type hints."""
     if name not in tools:

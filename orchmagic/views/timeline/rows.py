@@ -13,7 +13,7 @@ from orchmagic.views.span_list import lines
 ROWS = 60
 _LINE, _LINES, _WHYS = 64, 2, 3  # limits of a hover text: characters of a line, lines of a value, reasons
 _MOST = 0.5  # share of a run's time above which a step's share is written
-PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "waiting": "."}
+PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "rejected": "|", "waiting": "."}
 
 
 @dataclass(frozen=True, slots=True)
