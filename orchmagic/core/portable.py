@@ -6,13 +6,15 @@ inside (PLC0415); in a module those imports stand at its head. Docstrings are wr
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import math
+import operator
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -29,8 +31,7 @@ def as_text(value: object) -> str:
         return ""
     if isinstance(value, Enum):
         return as_text(value.value)
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)  # the same order in every process
+    value = in_order(value)
     record = is_dataclass(value) or hasattr(value, "model_dump_json")
     if record or isinstance(value, dict | list | tuple):
         from pydantic_core import to_json  # noqa: PLC0415 - heavy
@@ -40,6 +41,27 @@ def as_text(value: object) -> str:
         name = value.__name__
         raise TypeError(f"{name} is a function, not a value: call it, or write ['{name}']")
     return str(value)
+
+
+def in_order(value: Any) -> Any:
+    """Return the value with a sorted list for each set in it: a set has another order in each process."""
+    if isinstance(value, set | frozenset):
+        return sorted(map(in_order, value), key=str)
+    if isinstance(value, dict):
+        parts = value
+    elif hasattr(value, "model_dump") and not isinstance(value, type):
+        parts = vars(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: getattr(value, field.name, None) for field in fields(value)}
+    elif isinstance(value, list | tuple):
+        changed = [in_order(part) for part in value]
+        return value if all(map(operator.is_, changed, value)) else changed
+    else:
+        return value
+    ordered = {name: in_order(part) for name, part in parts.items()}
+    if all(map(operator.is_, ordered.values(), parts.values())):
+        return value
+    return {**value.model_dump(by_alias=True), **ordered} if hasattr(value, "model_dump") else ordered
 
 
 def table_rows(value: Any) -> Any:
@@ -560,12 +582,30 @@ def read_arguments(name: str, kind: type[BaseModel], written: str) -> dict[str, 
     return {field: getattr(checked, field) for field in kind.model_fields}
 
 
+MOST_ITEMS = 10_000  # of a generator: it may have no end
+
+
+async def all_of(value: Any) -> Any:
+    """Return what a tool returned; of a generator, the list of its items."""
+    if isinstance(value, Generator):
+        return await asyncio.to_thread(list, itertools.islice(value, MOST_ITEMS))
+    if not isinstance(value, AsyncGenerator):
+        return value
+    items = []
+    async for item in value:
+        items.append(item)
+        if len(items) == MOST_ITEMS:
+            break
+    return items
+
+
 def readable(value: object) -> str:
-    """Return what a tool returned as text for the model."""
+    """Return what a tool returned as text for the model; endpoints refuse an empty one."""
     try:
-        return as_text(value)
+        text = as_text(value)
     except (TypeError, ValueError):
-        return json.dumps(value, default=str, ensure_ascii=False)
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if text.strip() else "(done, no result)" if value is None else "(an empty text)"
 
 
 def count_votes(given: Sequence[Any], asked: int, by: str) -> tuple[Any, dict[str, Any]]:

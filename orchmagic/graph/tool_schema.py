@@ -6,6 +6,8 @@ A failed tool call does not fail the run: the error is returned to the model as 
 from __future__ import annotations
 
 import inspect
+import keyword
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -56,6 +58,20 @@ def problem(name: str, value: object) -> str | None:
         return f"{name!r} takes {', '.join(odd)} by position or as * or **: a model passes arguments by name"
     if bare := [p.name for p in parameters if p.name not in hints]:
         return f"{name!r} has no type hint for {', '.join(bare)}: write for example {bare[0]}: str"
+    return _unseen(name, value)
+
+
+def _unseen(name: str, value: Callable[..., object]) -> str | None:
+    """Returns why a model would not be told of a parameter; None if it is told of all."""
+    parameters = inspect.signature(value).parameters
+    if lost := [p for p in parameters if p.startswith("_") or p == "model_config"]:
+        free = lost[0].strip("_").replace("model_config", "settings") or "value"
+        free += "_" * keyword.iskeyword(free)
+        return f"{name!r} takes {', '.join(lost)}, a name that a tool cannot have: rename it, for example {free}"
+    try:
+        tool(name, value).spec  # noqa: B018 - whether it can be made
+    except Exception as error:  # noqa: BLE001 - Pydantic and the classes of hints may raise anything
+        return f"{name!r} has a parameter whose type has no JSON schema ({str(error).splitlines()[0]})"
     return None
 
 
@@ -66,8 +82,10 @@ def tool(name: str, function: Callable[..., object]) -> Tool:
         p.name: (hints[p.name], ... if p.default is p.empty else p.default)
         for p in inspect.signature(function).parameters.values()
     }
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
-    return Tool(name, function, create_model(camel(name), __config__=config, **fields))
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=False, protected_namespaces=())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a parameter may be called `copy` or `json`
+        return Tool(name, function, create_model(camel(name), __config__=config, **fields))
 
 
 def description(function: Callable[..., object]) -> str:

@@ -107,7 +107,8 @@ class ModelRequest:
     """One call of one model.
 
     In the cache key, because they can change the answer: `model` once resolved, `messages` (OpenAI chat messages),
-    `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`.
+    `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`, `sample` (which of
+    several answers to equal requests is meant, "" = the first).
     Not in it: `call` (the id in the trace), `fallback` (models to call after this one failed), `timeout` (seconds of
     an attempt), `cache`, `stream`, `retries` (of the transport, None = the run's).
     `cache` is "use", "refresh" (call, then store) or "off"; `ttl` in seconds, None = for ever.
@@ -124,6 +125,7 @@ class ModelRequest:
     tools: tuple[ToolSpec, ...] = ()
     logprobs: bool = False
     vote: int | None = None
+    sample: str = ""
     fallback: tuple[str, ...] = ()
     timeout: float | None = 60.0
     cache: Literal["use", "refresh", "off"] = "use"
@@ -147,7 +149,8 @@ class ModelResponse:
     """A usable answer of `model` at `provider`. `cost` in US dollars, None = unknown price; `charged`: the endpoint
     reported the cost.
 
-    `age`: None for a new answer, else seconds since the stored answer was received.
+    `age`: None for a new answer, else seconds since the stored answer was received. `stored_as`: its key in the cache,
+    "" if it is in none.
     """
 
     text: str
@@ -160,6 +163,7 @@ class ModelResponse:
     logprobs: tuple[TokenLogprob, ...] | None = None
     age: float | None = None
     charged: bool = False
+    stored_as: str = field(default="", compare=False)
 
 
 Handler: TypeAlias = Callable[[ModelRequest], Awaitable[ModelResponse]]

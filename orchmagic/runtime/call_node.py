@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -96,25 +97,49 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
     node, messages = prompt.node, list(prompt.messages)
     request, kind = _request(prompt, ctx)
     reasks = ctx.defaults.reasks(node)
-    for attempt in range(reasks + 1):
-        call = f"{prompt.span}.{attempt + 1}"
+    number = attempt = 0
+    while True:
+        number += 1
+        call = f"{prompt.span}.{number}"
         response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
+        ctx.answered.setdefault(f"{ctx.path}{node.name}", set()).update(filter(None, [response.stored_as]))
         if response.tool_calls and node.transcript:
             return CallReply(None, _assistant(response))
         try:
             value, repaired = kind.parse(response.text)
         except OutputError as error:
+            await ctx.refuse([node.name])
+            if response.age is not None and request.cache == "use":  # a stored answer is no attempt of the model
+                request = replace(request, cache="refresh")
+                continue
             if attempt == reasks:
                 raise OutputError(f"step {node.name!r}: {error}", reply=response.text) from None
+            attempt += 1
             wrong = {"role": "user", "content": REASK.format(error=error)}
             messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
-            request = replace(request, parts=None, frame="")  # retries with feedback skip the semantic cache
+            # retries with feedback skip the semantic cache
+            request = replace(request, parts=None, frame="", sample=_sample(prompt, request, ctx, attempt))
             continue
         if repaired:
             ctx.emit(ReplyRepaired(call=call, what=repaired))
         value = _sure(node, value, response, measured=request.logprobs)
         return CallReply(value, {"role": "assistant", "content": response.text})
-    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _sample(prompt: CallPrompt, request: ModelRequest, ctx: Context, attempt: int = 0) -> str:
+    """Which answer to equal requests is meant; "" is the first, which later runs get from the cache.
+
+    Another visit of a node is another sample, and so is another attempt. At a temperature above 0 each of several equal
+    items has its own.
+    """
+    visits = [int(number) for number in re.findall(r"#(\d+)", prompt.span)]
+    parts = [str(visit) for visit in visits] if max(visits, default=1) > 1 else []
+    temperature = request.parameters.get("temperature", ctx.deployment(request.model).parameters.get("temperature"))
+    if ctx.repeated and temperature:
+        levels = prompt.span.split("/")
+        spans = ("/".join(levels[:length]) for length in range(2, len(levels) + 1))
+        parts += [f"i{ctx.repeated[span]}" for span in spans if span in ctx.repeated]
+    return ".".join([*parts, *([f"a{attempt}"] if attempt else [])])
 
 
 def _rung(node: Call, span: str) -> str | None:
@@ -157,7 +182,9 @@ def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType
         parts=prompt.varied.parts if prompt.varied else None,
         frame=prompt.varied.frame if prompt.varied else "",
     )
-    return request, kind
+    sample = _sample(prompt, request, ctx)
+    # the semantic cache knows no samples
+    return replace(request, sample=sample, parts=None if sample else request.parts), kind
 
 
 def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:

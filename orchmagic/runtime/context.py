@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -21,6 +21,7 @@ from orchmagic.guards.guardrails import Guardrails
 from orchmagic.language import expression
 from orchmagic.models import images, pipeline
 from orchmagic.models.budget import Budget
+from orchmagic.models.middleware.caching import discard
 from orchmagic.models.pipeline import Deadline
 from orchmagic.models.types import Deployment, Emit, Handler
 from orchmagic.runtime.caller import Caller
@@ -50,6 +51,8 @@ class Context:
         has_images: whether one of the values is an image.
         run: id of the run.
         caller: the step of another run whose code started this run, and this run's span in it as `place`.
+        repeated: for an item that equals earlier ones of its list, by span, how many there are.
+        answered: keys of the cached answers of each call node, by its path and name.
         on_foreign_loop: the caller invokes the graph on its own loop; model calls still run on the session's loop.
     """
 
@@ -75,6 +78,8 @@ class Context:
     counts: bool = True
     fresh: FreshSpans = field(default_factory=FreshSpans)
     has_images: bool = False
+    repeated: dict[str, int] = field(default_factory=dict)
+    answered: dict[str, set[str]] = field(default_factory=dict)
     on_foreign_loop: bool = False
     run: str = ""
     caller: Caller | None = None
@@ -138,7 +143,15 @@ class Context:
         for span in unfit:
             self.journal.forget(span)
         self.visits = 0
-        for memory in (self.values, self.met, self.questions, self.turns, self.inner_turns):
+        for memory in (
+            self.values,
+            self.met,
+            self.questions,
+            self.turns,
+            self.inner_turns,
+            self.repeated,
+            self.answered,
+        ):
             memory.clear()
         self.budget.reset()
 
@@ -180,6 +193,12 @@ class Context:
             both = rules.together(self.guardrails.rules, self.services.guard_rules(words))
             self.joined[key] = Guardrails(both, self.guardrails.emit)
         return self.joined[key]
+
+    async def refuse(self, names: Iterable[str]) -> None:
+        """Deletes the answers of the steps `names` from the cache: they failed a check, or a person rejected them."""
+        paths = [f"{self.path}{name}" for name in names]
+        refused = [node for node in self.answered if any(node == p or node.startswith(f"{p}#") for p in paths)]
+        await discard(self.services.caches.answers, [key for node in refused for key in self.answered.pop(node)])
 
     def await_reply(self, waiting: Waiting) -> Any:
         """Returns a person's answer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchmagic.core.portable import table_rows
+from orchmagic.core.portable import in_order, table_rows
 from orchmagic.errors import InputError
 from orchmagic.models import images
 
@@ -24,7 +24,7 @@ def as_json(value: object, name: str) -> Any:
     if (odd := _odd_key(value)) is not None:
         raise InputError(f"{name!r} has the key {odd!r}, and keys in JSON are text: write {str(odd)!r}")
     try:
-        return to_jsonable_python(table_rows(value), fallback=images.encoded)
+        return to_jsonable_python(in_order(table_rows(value)), fallback=images.encoded)
     except UnicodeDecodeError:  # bytes that are not UTF-8
         return _with_images(value, name)
     except (PydanticSerializationError, ValueError, RecursionError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping, ValuesView
 from itertools import islice
 from typing import Any, TypeAlias
@@ -42,6 +44,7 @@ async def fan_out(
     kind = "sub" if isinstance(node, Sub) else "call"
     shown = {"over": node.each.over, "items": len(items)}
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=shown))
+    ctx.repeated.update(_repeated(span, items))
     slots = asyncio.Semaphore(ctx.graph.limits.concurrency)
     name = node.each.item
     values: list[Any] = [None] * len(items)
@@ -58,6 +61,16 @@ async def fan_out(
         if any(value is not None for value in values):
             ctx.values[node.name] = values  # partial result of a run that ends here
         raise
+
+
+def _repeated(span: str, items: list[Any]) -> Iterator[tuple[str, int]]:
+    """For each item that equals earlier ones: its span, and how many there are."""
+    earlier = Counter[str]()
+    for number, item in enumerate(items, 1):
+        text = json.dumps(item, sort_keys=True, default=str)
+        if earlier[text]:
+            yield f"{span}/{number}", earlier[text]
+        earlier[text] += 1
 
 
 async def _item(

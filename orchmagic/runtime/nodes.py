@@ -83,7 +83,7 @@ async def _run(
         case Code():
             return await run_code(node, span, seen, ctx)
         case Approve():
-            return _ask_person(node, span, state, seen, ctx)
+            return await _ask_person(node, span, state, seen, ctx)
         case Sub():
             assert inner is not None
             if node.each:
@@ -102,6 +102,7 @@ async def _run_sub(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mappi
 
 async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
     """Calls the model once, or once per item or vote; appends the reply to the transcript if there is one."""
+    ctx.answered.pop(f"{ctx.path}{node.name}", None)
     if node.each:
         return await fan_out(node, span, seen, ctx, partial(_item_value, node, ctx, state))
     prompt = call_node.call_prompt(node, span, state, seen, ctx)
@@ -140,6 +141,8 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
         value = bool(value) if node.gate else as_json(value, node.name)
         if key:
             ctx.journal.keep(span, key, value)
+    if node.gate and not value and not node.isolated:
+        await ctx.refuse(expression.names(node.expression))
     ctx.has_images = ctx.has_images or images.among(value)
     update: Update = {node.name: value}
     if node.again:
@@ -172,7 +175,7 @@ def because(node: Node, seen: Mapping[str, object]) -> str:
     return ", ".join(f"{k} = {shorten(repr(v), _SHOWN)}" for k, v in parts.items() if not callable(v))
 
 
-def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
+async def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
     """Returns the person's reply; raises Waiting until there is one."""
     question = template.render(node.question.text, seen)
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
@@ -184,6 +187,7 @@ def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, objec
     reply = ctx.await_reply(Waiting(question, span=span, choices=DECISIONS, value=subject))
     ctx.emit(InputReceived(span=span, reply=reply))
     if reply["action"] == REJECT:
+        await ctx.refuse([node.subject])
         why = reply.get("why") or ""
         sent_back = {node.again: why or REJECTED_VALUE} if node.again else {}
         return {node.name: REJECT, "feedback": {node.name: why, **sent_back}}

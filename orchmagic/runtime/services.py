@@ -119,19 +119,19 @@ class Caches:
         self._semantic: SemanticCache | None = None
 
     @property
-    def answers(self) -> Cache | None:
-        """The exact cache of answers; None if `cache` is off."""
-        settings = self._settings.now
-        if self._answers is None and settings.cache != "off":
+    def answers(self) -> Cache:
+        """The exact cache of answers; also if `cache` is off, since a line or a step may ask for it."""
+        if self._answers is None:
             from orchmagic.models.cache import at  # noqa: PLC0415 - heavy
 
+            settings = self._settings.now
             self._answers = at(settings.cache_url, Path(settings.cache_dir) / "answers")
         return self._answers
 
     @property
-    def semantic(self) -> SemanticCache | None:
-        """The semantic cache; None if `cache` is off."""
-        if self._semantic is None and self.answers is not None:
+    def semantic(self) -> SemanticCache:
+        """The semantic cache."""
+        if self._semantic is None:
             from orchmagic.models.semantic.semantic_cache import opened  # noqa: PLC0415 - heavy
 
             settings = self._settings.now

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchmagic.core.portable import readable
+from orchmagic.core.portable import all_of, readable
 from orchmagic.errors import EndsRun, Waiting, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
@@ -90,7 +90,7 @@ async def _use(node: Tools, name: str, written: str, ctx: Context) -> object:
         async with asyncio.timeout(timeout):
             if inspect.iscoroutinefunction(tool.function):
                 return await tool.function(**arguments)
-            return await asyncio.to_thread(tool.function, **arguments)
+            return await all_of(await asyncio.to_thread(tool.function, **arguments))
     except TimeoutError:
         raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
 

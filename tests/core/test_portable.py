@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from dataclasses import dataclass
 
 import pytest
 from pydantic import BaseModel, TypeAdapter
@@ -10,12 +12,16 @@ from pydantic import BaseModel, TypeAdapter
 from orchmagic.core.portable import (
     FAULTS,
     UnfitReplyError,
+    all_of,
+    as_text,
     ballot,
     count_votes,
     fault_of,
     find_json,
+    in_order,
     is_too_long,
     message_text,
+    readable,
     retry_wait,
     unusable,
     validate_with,
@@ -239,3 +245,75 @@ def test_a_degenerate_reply_is_refused_soon(reply):
     with pytest.raises(UnfitReplyError):
         find_json(reply)
     assert time.process_time() - began < 3
+
+
+class Tags(BaseModel):
+    tags: set[str]
+    rows: list[frozenset[int]] = []
+
+
+@dataclass
+class Bag:
+    names: frozenset[str]
+
+
+WORDS = ["delta", "alpha", "echo", "bravo", "charlie"]
+SORTED = '["alpha","bravo","charlie","delta","echo"]'
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (set(WORDS), SORTED),
+        (frozenset(WORDS), SORTED),
+        ([set(WORDS)], f"[{SORTED}]"),
+        ({"a": {"b": (1, set(WORDS))}}, f'{{"a":{{"b":[1,{SORTED}]}}}}'),
+        (Tags(tags=set(WORDS)), f'{{"tags":{SORTED},"rows":[]}}'),
+        ([Bag(frozenset(WORDS))], f'[{{"names":{SORTED}}}]'),
+        ({frozenset(WORDS)}, f"[{SORTED}]"),
+        (Tags(tags=set(), rows=[frozenset({3, 1, 2})]), '{"tags":[],"rows":[[1,2,3]]}'),
+    ],
+)
+def test_a_set_has_the_same_text_in_every_process_wherever_it_is(value, text):
+    assert as_text(value) == text
+
+
+def test_what_holds_no_set_is_not_copied():
+    for value in ({"a": [1, (2, "x")]}, [Six(a=1, b=2, c=3, d=4, e=5, f=6)], "x", None):
+        assert in_order(value) is value
+
+
+def some():
+    yield "a"
+    yield "b"
+
+
+def endless():
+    yield from itertools.count()
+
+
+async def some_later():
+    yield "a"
+    yield "b"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "(done, no result)"),
+        ("", "(an empty text)"),
+        (" \n", "(an empty text)"),
+        ([], "[]"),
+        (0, "0"),
+        (False, "False"),
+        ("x", "x"),
+        (some, '["a","b"]'),
+        (some_later, '["a","b"]'),
+    ],
+)
+async def test_a_model_is_told_something_whatever_its_tool_returns(value, text):
+    assert readable(await all_of(value() if callable(value) else value)) == text
+
+
+async def test_a_generator_without_end_has_an_end():
+    assert len(await all_of(endless())) == 10_000

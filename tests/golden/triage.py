@@ -1,4 +1,4 @@
-# Written by orchmagic (0a1b323978f4); exporting again replaces it until you edit it.
+# Written by orchmagic (a43c847cc249); exporting again replaces it until you edit it.
 """triage: a %%chain cell, exported from a notebook.
 
 extract  call     -> gate_1
@@ -23,10 +23,11 @@ import argparse
 import asyncio
 import json
 import logging
+import operator
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -124,8 +125,7 @@ def as_text(value: object) -> str:
         return ""
     if isinstance(value, Enum):
         return as_text(value.value)
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)  # the same order in every process
+    value = in_order(value)
     record = is_dataclass(value) or hasattr(value, "model_dump_json")
     if record or isinstance(value, dict | list | tuple):
         return to_json(value, fallback=str).decode()
@@ -135,6 +135,33 @@ def as_text(value: object) -> str:
             f"{name} is a function, not a value: call it, or write ['{name}']"
         )
     return str(value)
+
+
+def in_order(value: Any) -> Any:
+    """Return the value with a sorted list for each set in it: a set has another order in each process."""
+    if isinstance(value, set | frozenset):
+        return sorted(map(in_order, value), key=str)
+    if isinstance(value, dict):
+        parts = value
+    elif hasattr(value, "model_dump") and not isinstance(value, type):
+        parts = vars(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = {
+            field.name: getattr(value, field.name, None) for field in fields(value)
+        }
+    elif isinstance(value, list | tuple):
+        changed = [in_order(part) for part in value]
+        return value if all(map(operator.is_, changed, value)) else changed
+    else:
+        return value
+    ordered = {name: in_order(part) for name, part in parts.items()}
+    if all(map(operator.is_, ordered.values(), parts.values())):
+        return value
+    return (
+        {**value.model_dump(by_alias=True), **ordered}
+        if hasattr(value, "model_dump")
+        else ordered
+    )
 
 
 class UnfitReplyError(ValueError):

@@ -80,3 +80,43 @@ def test_what_is_no_tool_is_said_in_words(found, told):
 
 def test_a_function_with_hints_is_a_tool():
     assert tool_schema.problem("find", find) is None
+
+
+class Opaque:
+    pass
+
+
+def hidden(_id: str) -> str: ...
+def sender(_from: str, to: str) -> str: ...
+def configured(model_config: str) -> str: ...
+def dunder(__base__: str) -> str: ...
+def opaque(thing: Opaque) -> str: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (hidden, "_id, a name that a tool cannot have: rename it, for example id"),
+        (sender, "_from, a name that a tool cannot have: rename it, for example from_"),
+        (configured, "model_config"),
+        (dunder, "__base__"),
+        (opaque, "no JSON schema"),
+    ],
+)
+def test_a_parameter_that_a_model_would_not_be_told_of_is_refused(function, words):
+    assert words in (tool_schema.problem(function.__name__, function) or "")
+
+
+def test_names_that_pydantic_uses_are_parameters_like_others():
+    def odd(copy: str, json: int, schema: bool, model_name: str, model_fields: str = "") -> str: ...
+
+    assert tool_schema.problem("odd", odd) is None
+    made = tool_schema.tool("odd", odd)
+    assert list(made.spec.parameters["properties"]) == ["copy", "json", "schema", "model_name", "model_fields"]
+    assert made.read('{"copy": "a", "json": 1, "schema": true, "model_name": "m"}')["json"] == 1
+
+
+def test_a_tool_without_parameters_is_one():
+    def now() -> str: ...
+
+    assert tool_schema.problem("now", now) is None

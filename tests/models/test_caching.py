@@ -57,7 +57,7 @@ class Bench:
 
 async def test_the_second_answer_is_the_first_one_with_its_age():
     bench = Bench()
-    assert await bench.ask() is ANSWER
+    assert await bench.ask() == ANSWER
     bench.now += 7
     assert await bench.ask(call="b#1.1") == replace(ANSWER, age=7.0)
     assert bench.asked == 1
@@ -158,7 +158,7 @@ async def test_a_damaged_entry_is_a_warning_and_a_miss(entry):
     name = key(REQUEST, HERE)
     bench.cache.set(name, entry)
     with pytest.warns(CacheWarning, match="cannot be read, so the model is called again"):
-        assert await bench.ask() is ANSWER
+        assert await bench.ask() == ANSWER
     assert (await bench.ask()).age is not None  # the new answer took its place
 
 
@@ -184,6 +184,6 @@ async def test_a_cache_that_raises_warns_once_and_is_passed_over():
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         for _ in range(3):
-            assert await bench.ask() is ANSWER
+            assert await bench.ask() == ANSWER
     assert bench.asked == 3
     assert len(seen) == 2  # one for reading, one for writing

@@ -188,3 +188,12 @@ def test_where_no_schema_is_enforced_it_is_told(way, form):
     }
     assert body == {"model": "m", "max_tokens": 1024, "messages": [told, *ASK], **form}
     assert request.messages == ASK
+
+
+def test_streamed_content_may_be_a_list_of_parts():
+    parts = chat_completions.Assembly()
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    deltas = [[thought], [{"type": "text", "text": "bl"}], "ue", None]
+    texts = [parts.add({"choices": [{"delta": {"content": content}}]}) for content in deltas]
+    assert texts == ["", "bl", "ue", ""]
+    assert chat_completions.response(parts.whole(), {}).text == "blue"

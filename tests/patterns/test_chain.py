@@ -163,7 +163,7 @@ draft
     Draft {{ text }}
 gate False else goto draft
 """
-    notebook.script("one")
+    notebook.script(lambda _: "one")
     run = notebook.run(cell, text="t")
     assert run.status == "capped"
     assert run.output == "one"

@@ -40,9 +40,9 @@ def test_after_closing_it_follows_the_settings_of_now(desk, tmp_path):
     assert desk.caches.answers.stats()["path"] == str(tmp_path / "second" / "answers")
 
 
-def test_switched_off_there_is_neither(desk):
+def test_switched_off_they_wait_for_a_line_that_asks_for_them(desk):
     desk.settings.now = desk.settings.now.model_copy(update={"cache": "off"})
-    assert (desk.caches.answers, desk.caches.semantic) == (None, None)
+    assert (desk.caches.answers is None, desk.caches.semantic is None) == (False, False)
 
 
 def test_nothing_heavy_is_imported_for_it():

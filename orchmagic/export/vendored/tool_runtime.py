@@ -12,7 +12,7 @@ from langgraph.types import interrupt
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel
 
-from orchmagic.core.portable import action_schema, read_action, read_arguments, readable, spell_tools
+from orchmagic.core.portable import action_schema, all_of, read_action, read_arguments, readable, spell_tools
 from orchmagic.export.vendored.call_runtime import Messages, usable
 
 CHOICES = ("approve", "edit", "reject")
@@ -57,7 +57,7 @@ async def use_tool(
             if inspect.iscoroutinefunction(function):
                 content = readable(await function(**arguments))
             else:
-                content = readable(await asyncio.to_thread(function, **arguments))
+                content = readable(await all_of(await asyncio.to_thread(function, **arguments)))
     except TimeoutError:
         content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it

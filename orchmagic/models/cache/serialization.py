@@ -33,7 +33,7 @@ def load(data: Mapping[str, Any]) -> ModelResponse:
     logprobs = None if data["logprobs"] is None else tuple(TokenLogprob(**t) for t in data["logprobs"])
     calls = tuple(ToolCall(**call) for call in data["tool_calls"])
     usage = Usage(**data["usage"])
-    texts = (data["text"], data["finish_reason"], data["model"], data["provider"])
+    texts = (data["text"], data["finish_reason"], data["model"], data["provider"], data.get("stored_as", ""))
     if not all(isinstance(text, str) for text in (*texts, *(c.name for c in calls), *(c.arguments for c in calls))):
         raise TypeError("text was expected")
     if not all(isinstance(number, int) for number in data["usage"].values()):

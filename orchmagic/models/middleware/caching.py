@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from orchmagic.models.cache import Cache, Complaints, serialization
@@ -40,11 +42,11 @@ class Caching:
         name = key(request, self.resolve(request.model))
         if request.cache == "use" and (stored := await self._read(self.cache, name, request.ttl)) is not None:
             self.emit(CacheHit(call=request.call, age=stored.age or 0.0, usage=stored.usage, cost=stored.cost))
-            return stored
+            return replace(stored, stored_as=name)
         answer = await handler(request)
         if answer.age is None:  # else it was shared, and the call that sent the request stores it
             await self._write(self.cache, name, answer, request.ttl)
-        return answer
+        return answer if answer.stored_as else replace(answer, stored_as=name)
 
     async def holds(self, request: ModelRequest) -> bool:
         """Whether the cache has an answer to this request."""
@@ -66,6 +68,13 @@ class Caching:
             await _off_loop(cache, lambda: cache.set(name, entry, ttl))
         except Exception as error:  # noqa: BLE001 - as above; the answer itself is not lost
             self.complain("write", f"an answer cannot be stored: {error!r}")
+
+
+async def discard(cache: Cache, names: Iterable[str]) -> None:
+    """Delete answers that were refused, by their keys. A cache that cannot be reached keeps them."""
+    for name in names:
+        with suppress(Exception):
+            await _off_loop(cache, partial(cache.delete, name))
 
 
 async def _off_loop(cache: Cache, action: Callable[[], T]) -> T:

@@ -101,7 +101,7 @@ class SemanticCaching:
                 matched=match.entry.question.shown, score=match.score, hit=number,
             )
         )  # fmt: skip  # one record
-        return answer
+        return replace(answer, stored_as=match.entry.key)
 
     def _record(self, question: EmbeddedQuestion, match: Match, answer: ModelResponse) -> int:
         now = self.clock()

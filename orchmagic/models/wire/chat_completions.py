@@ -176,14 +176,15 @@ class Assembly:
         if choice is None:
             return ""
         delta = choice.get("delta") or {}
-        for key in ("content", "refusal"):
-            if delta.get(key):
-                self._message[key] = self._message.get(key, "") + delta[key]
+        text = message_text(delta)  # some send parts
+        for key, piece in (("content", text), ("refusal", delta.get("refusal"))):
+            if piece:
+                self._message[key] = self._message.get(key, "") + piece
         for piece in delta.get("tool_calls") or ():
             self._add_call(piece)
         self._logprobs += (choice.get("logprobs") or {}).get("content") or ()
         self._reason = choice.get("finish_reason") or self._reason
-        return str(delta.get("content") or "")
+        return text
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
         call = self._calls.setdefault(int(piece.get("index") or 0), {"id": "", "name": "", "arguments": ""})
