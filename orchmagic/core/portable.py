@@ -65,7 +65,9 @@ def in_order(value: Any) -> Any:
 
 
 def table_rows(value: Any) -> Any:
-    """Return the rows of a pandas DataFrame, or of what behaves like one; any other value as it is."""
+    """Return the rows of a pandas or polars DataFrame, or of what behaves like one; any other value as it is."""
+    if hasattr(value, "columns") and hasattr(value, "to_dicts"):
+        return value.to_dicts()
     is_table = hasattr(value, "columns") and hasattr(value, "to_dict")
     return value.to_dict("records") if is_table else value
 

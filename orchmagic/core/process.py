@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,18 @@ _LIFE = uuid.uuid4().hex
 def this() -> Process:
     """Return the current process. A forked child is a different process, since its id differs."""
     return Process(os.getpid(), platform.node(), f"{_LIFE}-{os.getpid()}")
+
+
+def folder() -> Path:
+    """Return the working folder; the path that it had if it was deleted or renamed, or the root if that is unknown."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        sys.path_importer_cache.setdefault("", None)  # else an import of a package with pkgutil's paths fails
+    try:
+        return Path(str(Path("/proc/self/cwd").readlink()).removesuffix(" (deleted)"))
+    except OSError:  # not on Linux
+        return Path(os.sep)
 
 
 def user() -> str:

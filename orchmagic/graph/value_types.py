@@ -8,12 +8,14 @@ from typing import Any
 from orchmagic.errors import InputError, OrchError
 from orchmagic.graph.model import Call, Code, Graph, Node, Sub
 from orchmagic.graph.output_types import OutputType, resolve, voted
+from orchmagic.graph.used_inputs import item_use, uses
 
 
 class ValueTypes:
     """The value types of a graph's nodes and of its inner graphs; built once for all runs of a definition.
 
     `requested` is the type of one reply of a call. The node's value may have more fields (votes) or be a list.
+    `uses` are the parts that the graph uses of its inputs, `items` those of the items of a node with `over=`.
     """
 
     def __init__(self, graph: Graph, namespace: Mapping[str, object]) -> None:
@@ -21,6 +23,8 @@ class ValueTypes:
         self.requested: dict[str, OutputType] = {}
         self.inner: dict[str, ValueTypes] = {}
         self._values: dict[str, OutputType] = {}
+        self.uses = uses(graph)
+        self.items = {n.name: item_use(n) for n in graph.nodes if getattr(n, "each", None)}
         for node in graph.nodes:
             match node:
                 case Call():

@@ -99,8 +99,8 @@ def _bytes(value: object) -> bytes | None:
     if module == "matplotlib" and hasattr(value, "savefig"):
         value.savefig(target, format="png", bbox_inches="tight")
         return target.getvalue()
-    data = getattr(value, "data", None)
-    return data if module == "IPython" and type(value).__name__ == "Image" and isinstance(data, bytes) else None
+    data = getattr(value, "data", None) if module == "IPython" and type(value).__name__ == "Image" else None
+    return data if isinstance(data, bytes) else None
 
 
 def seen(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """Makes the kernel await our cells, so that it still handles widget clicks and Stop during a run.
 
-IPython does not await the result of a cell magic, so this rewrites the line that it generates from `%%chain …`.
+IPython does not await the result of a cell magic. So this says that such a cell needs the kernel's loop, and rewrites
+the syntax tree of the line that IPython generates from `%%chain …`. Its text stays: `In`, `%macro`, `%save` and logs
+hold Python that runs anywhere.
 Only a cell sent by the front end is rewritten: nested cells (`%%time`, `run_cell_magic` in Python) cannot await
 and block. A nested cell has the same request as the outer one, which has already begun.
 """
@@ -9,66 +11,69 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+    from IPython.core.interactiveshell import InteractiveShell
 
 _MADE = "get_ipython().run_cell_magic("  # how IPython writes a cell magic
 
 
 class Awaited:
-    """An IPython input transformer. `ours(name)` says if a magic is awaited; `call` is the code to call instead."""
-
-    has_side_effects = False  # IPython may call it repeatedly
+    """An IPython AST transformer. `ours(name)` says if a magic is awaited; `call` is the method to call instead."""
 
     def __init__(self, shell: InteractiveShell, ours: Callable[[str], bool], call: str) -> None:
         self._shell = shell
         self._ours = ours
-        self._call = f"await get_ipython().{call}("
+        self._call = ast.parse(f"get_ipython().{call}", mode="eval").body
         self._begun = self._request()  # the cell that loads the extension is running
+        self._usual: Callable[..., bool] = shell.should_run_async
+        self._next: str | None = None  # the dump of the cell that is awaited next
 
-    def __call__(self, lines: list[str]) -> list[str]:
-        """Returns the code to run; other cells are unchanged."""
-        here = self._request()
-        if here is None or here == self._begun or not self._can_wait() or not self._is_ours(lines):
-            return lines
-        return [self._call + lines[0].removeprefix(_MADE)]
+    def should_run_async(self, raw_cell: str, **given: Any) -> bool:
+        """Whether a cell needs the kernel's loop, as the kernel asks before it runs one."""
+        here, tree = self._request(), self._own_cell(given.get("transformed_cell") or "")
+        if tree is None or here is None or here == self._begun or not self._can_wait():
+            return self._usual(raw_cell, **given)
+        self._next = ast.dump(tree)
+        return True
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        """Makes the cell that was announced call and await our method; other cells are unchanged."""
+        match node:
+            case ast.Module(body=[ast.Expr(value=ast.Call() as call) as line]) if ast.dump(node) == self._next:
+                self._next = None
+                line.value = ast.copy_location(ast.Await(call), call)
+                call.func = ast.copy_location(self._call, call.func)
+        return node
 
     def begin(self) -> None:
-        """Marks the start of a cell: code transformed until the next request is nested in it."""
+        """Marks the start of a cell: what runs until the next request is nested in it."""
         self._begun = self._request()
 
-    def end(self, result: ExecutionResult | None) -> None:
-        """Restores the user's text in `In` after a cell has ended."""
-        known = self._shell.history_manager
-        number = result.execution_count if result is not None else None
-        if known is None or number is None or number >= len(known.input_hist_parsed):
-            return
-        if known.input_hist_parsed[number].startswith(self._call):
-            known.input_hist_parsed[number] = known.input_hist_raw[number]
-
     def register(self) -> None:
-        self._shell.input_transformers_post.append(self)
+        self._shell.ast_transformers.append(self)  # type: ignore[arg-type]  # IPython takes what has `visit`
+        self._shell.should_run_async = self.should_run_async  # type: ignore[method-assign]  # there is no hook
         self._shell.events.register("pre_execute", self.begin)
-        self._shell.events.register("post_run_cell", self.end)
 
     def unregister(self) -> None:
-        self._shell.input_transformers_post.remove(self)
+        self._shell.ast_transformers.remove(self)  # type: ignore[arg-type]  # as above
+        self._shell.should_run_async = self._usual  # type: ignore[method-assign]  # as above
         self._shell.events.unregister("pre_execute", self.begin)
-        self._shell.events.unregister("post_run_cell", self.end)
 
-    def _is_ours(self, lines: list[str]) -> bool:
-        """Whether the lines are exactly IPython's translation of one of our cells, not similar code by the user."""
-        if len(lines) != 1 or not lines[0].startswith(_MADE):
-            return False
+    def _own_cell(self, source: str) -> ast.Module | None:
+        """The tree of IPython's translation of one of our cells; None for other code, even if it is similar."""
+        if not source.startswith(_MADE):
+            return None
         try:
-            match ast.parse(lines[0]).body:
-                case [ast.Expr(ast.Call(args=[ast.Constant(str(name)), ast.Constant(), ast.Constant()], keywords=[]))]:
-                    return self._ours(name)
-        except SyntaxError:
-            pass
-        return False
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError):
+            return None
+        match tree.body:
+            case [ast.Expr(ast.Call(args=[ast.Constant(str(name)), ast.Constant(), ast.Constant()], keywords=[]))]:
+                return tree if self._ours(name) else None
+        return None
 
     def _can_wait(self) -> bool:
         """Whether cells may use `await` on asyncio, as set by `%autoawait`."""
@@ -82,6 +87,13 @@ class Awaited:
 
 
 def current_request(shell: InteractiveShell) -> dict[str, Any]:
-    """The message that the kernel is handling; empty without a kernel."""
-    kernel = getattr(shell, "kernel", None)
-    return (kernel.get_parent("shell") or {}) if kernel is not None else {}
+    """The message that the kernel is handling; empty without a kernel, and if the kernel does not tell.
+
+    ipykernel's `get_parent` takes the channel, that of xeus-python nothing; older kernels have none.
+    """
+    get_parent = getattr(getattr(shell, "kernel", None), "get_parent", None)
+    message: Any = None
+    for channel in (("shell",), ()):
+        with suppress(Exception):  # a kernel of another kind: the cell then blocks, as in a terminal
+            message = message or (get_parent(*channel) if callable(get_parent) else None)
+    return message if isinstance(message, dict) and isinstance(message.get("header"), dict) else {}

@@ -16,6 +16,7 @@ from IPython.core.magic import no_var_expand
 
 from orchmagic.errors import OrchError
 from orchmagic.notebook.async_cells import Awaited, current_request
+from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
 from orchmagic.patterns import PATTERNS
 
@@ -42,13 +43,14 @@ class Face:
         self.completer = _completer(self)
         self.transformer = Awaited(shell, self._awaits, f"{_FACE}.awaited")
         self.begun: list[Execution] = []  # executions of the current cell
+        self.names = NotebookNames(shell)
 
     @cached_property
     def session(self) -> Session:
         """The session, created by the first cell or command."""
         from orchmagic.runtime.session import Session
 
-        return Session(self.shell.user_ns, config=self.config.chosen)
+        return Session(self.names, config=self.config.chosen)
 
     def _reload(self, _: object) -> None:
         if "session" in self.__dict__:
@@ -219,9 +221,10 @@ def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: 
 
 def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> Execution | None:
     """Reads the cell and starts its run; None if the cell is only defined or estimated."""
-    made = face.session.define(pattern, line, cell)
+    place = place_of_cell(face.shell, face.names)
+    made = face.session.define(pattern, line, cell, place.names)
     if made.options.name:
-        face.shell.user_ns[made.options.name] = made
+        place.binds[made.options.name] = made
     if made.options.dry_run:
         print(made.estimate().text())  # noqa: T201 - what the user asked to see
         return None

@@ -13,6 +13,7 @@ from orchmagic.graph.model import Graph
 from orchmagic.graph.resolution import options_with_settings, safety
 from orchmagic.language.cell import parse
 from orchmagic.language.magic_line import RunOptions, parse_options
+from orchmagic.language.notebook_variables import filled_line, filled_models
 from orchmagic.patterns import PATTERNS
 from orchmagic.runtime.services import Services
 
@@ -40,16 +41,19 @@ class CellReader:
         self._services = services
 
     def read(self, pattern: str, line: str, body: str, namespace: Mapping[str, object]) -> CellDefinition:
-        """Reads a cell; orchestrations that it uses are looked up in `namespace`.
+        """Reads a cell; orchestrations that it uses, and variables of its options, are looked up in `namespace`.
 
         Raises:
             CellError: the cell has problems; lists all of them.
         """
         plug = PATTERNS.get(pattern)
+        line = filled_line(pattern, line, namespace)
         options = parse_options(pattern, line, plug.options)
         _check_result(options)
         self._services.guard_rules(options.guard)  # raises before anything runs
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
+        if (filled := filled_models(cell, namespace, self._services.models.is_named)) != cell.body:
+            cell = parse(pattern, line, filled, one_prompt=plug.one_prompt)
         graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
         return CellDefinition(replace(graph, safety=safety(options)), options)
 

@@ -27,6 +27,7 @@ from orchmagic.models.types import Deployment, Emit, Handler
 from orchmagic.runtime.caller import Caller
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
+from orchmagic.runtime.used_parts import numbered
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import InputRequested, NodeFailed
 
@@ -234,6 +235,7 @@ def scope(state: State, ctx: Context) -> dict[str, object]:
     seen |= {n: standard for n, standard in standard_classes().items() if n in ctx.graph.code}
     seen |= {n: ctx.namespace[n] for n in ctx.graph.code if n in ctx.namespace}
     values = {name: state.get(name) for name in (*ctx.graph.inputs, *(n.name for n in ctx.graph.nodes))}
+    values |= {name: numbered(values[name], use) for name, use in ctx.kinds.uses.items()}
     if ctx.has_images:
         values = {name: images.seen(value) for name, value in values.items()}
     seen |= values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
 from orchmagic.core.settings import Settings
+from orchmagic.errors import StoreError
 from orchmagic.graph.composition import nested
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.live_settings import LiveSettings
 from orchmagic.runtime.run_plan import RunPlan
+from orchmagic.storage.database import StoreWarning
 from orchmagic.trace import otel
 from orchmagic.trace.audit import Audit
 from orchmagic.trace.events import Event, to_json
@@ -37,6 +40,7 @@ class History:
         self._saver: Any = None
         self._close_saver: Close | None = None
         self._pruned = False
+        self._warned = False
         self._audit: Audit | None = None
 
     def notebook(self) -> str:
@@ -60,7 +64,9 @@ class History:
 
     @property
     def saver(self) -> Any:
-        """LangGraph's checkpointer on the session's loop; None with `history` off (checkpoints are then in memory).
+        """LangGraph's checkpointer on the session's loop; None if checkpoints are in memory.
+
+        They are with `history` off, and if their file cannot be written; the first time, a warning says so.
 
         Raises:
             SettingsError: the database cannot be opened.
@@ -70,8 +76,16 @@ class History:
             from orchmagic.storage.checkpoints import open_saver  # noqa: PLC0415 - first pause
 
             url = self._settings.now.checkpoints
-            self._saver, self._close_saver = self._loop.run(open_saver(url or folder / "checkpoints.sqlite"))
+            try:
+                self._saver, self._close_saver = self._loop.run(open_saver(url or folder / "checkpoints.sqlite"))
+            except StoreError as error:
+                self._warn_once(f"{error}: a run that waits for a person waits until this kernel ends")
         return self._saver
+
+    def _warn_once(self, text: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(text, StoreWarning, stacklevel=2)
 
     @property
     def audit(self) -> Audit | None:

@@ -8,7 +8,8 @@ from typing import Any
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Graph
 from orchmagic.graph.standard_types import STANDARD_TYPES
-from orchmagic.runtime.json_state import as_json
+from orchmagic.graph.used_inputs import uses
+from orchmagic.runtime.used_parts import used_part
 
 
 def missing_names(graph: Graph, namespace: Mapping[str, object], passed: Mapping[str, object]) -> list[str]:
@@ -26,6 +27,8 @@ def bind_inputs(
     graph: Graph, namespace: Mapping[str, object], args: tuple[object, ...], passed: Mapping[str, object]
 ) -> dict[str, Any]:
     """Returns the inputs of a run as JSON: passed arguments, the rest from notebook variables.
+
+    Of each only what the graph uses: a run that reads `cfg.name` keeps no other entry of `cfg`.
 
     Raises:
         InputError: an input is missing, unknown, or not JSON.
@@ -45,4 +48,5 @@ def bind_inputs(
             + (f", or pass {missing[0]}=…" if missing[0] in names else "")
             + nearest_variable(missing[0], namespace)
         )
-    return {n: as_json(values[n] if n in values else namespace[n], n) for n in names}
+    used = uses(graph)
+    return {n: used_part(values[n] if n in values else namespace[n], n, used[n]) for n in names}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
+from orchmagic.core import process
 from orchmagic.core.settings import Settings, load
 from orchmagic.errors import InputError
 from orchmagic.models.routing import alias_advice
@@ -34,7 +34,7 @@ class LiveSettings:
             models = given.get("models") or {}
             own = {**models, **self._added} if isinstance(models, Mapping) else models
             config = {**given, "models": own} if self._added else given
-            self._read = load(config, self.environ, Path.cwd(), self.trust.screen)
+            self._read = load(config, self.environ, process.folder(), self.trust.screen)
         return self._read
 
     def forget(self) -> Settings | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping, ValuesView
-from itertools import islice
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from orchmagic.errors import EndsRun, InputError, Rejected, RunError, Stopped, Waiting
@@ -14,11 +13,9 @@ from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
 from orchmagic.runtime.caller import calling
 from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded
-from orchmagic.runtime.json_state import as_json
+from orchmagic.runtime.json_state import MOST, as_json
+from orchmagic.runtime.used_parts import numbered, used_part
 from orchmagic.trace.events import NodeFinished, NodeStarted
-
-_LAZY = (range, Iterator, KeysView, ValuesView)  # lazy iterables that are converted to a list
-_MOST = 100_000  # maximum of items per node: a longer list is a mistake, or a batch job
 
 Item: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Any]]
 """Computes the value of one item from its span id and its scope."""
@@ -51,7 +48,7 @@ async def fan_out(
 
     async def run(number: int, item: Any) -> None:
         async with slots:
-            there = {**seen, name: images.seen(item) if ctx.has_images else item}
+            there = {**seen, name: images.seen(item) if ctx.has_images else numbered(item, ctx.kinds.items[node.name])}
             values[number - 1] = await _item(node, f"{span}/{number}", item, there, ctx, one)
 
     try:
@@ -81,7 +78,8 @@ async def _item(
     ctx: Context,
     one: Item,
 ) -> Any:
-    shown = images.describe_images(item) if ctx.has_images else item
+    shown = used_part(item, "item", ctx.kinds.items[node.name])
+    shown = images.describe_images(shown) if ctx.has_images else shown
     ctx.emit(NodeStarted(span=span, node=node.name, kind="item", input=shown))
     with failure_recorded(span, ctx, but=(Waiting, Rejected, Stopped)):
         async with calling(ctx, span):
@@ -110,11 +108,11 @@ def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: l
 async def _items(node: Call | Sub, seen: Mapping[str, object]) -> list[Any]:
     assert node.each is not None
     value = await evaluate(node.each.over, seen, node.name)
-    items = as_json([*islice(value, _MOST + 1)] if isinstance(value, _LAZY) else value, node.each.over)
+    items = as_json(value, node.each.over, once=True)
     if isinstance(items, dict):
         items = [{"key": k, "value": v} for k, v in items.items()]
     if not isinstance(items, list):
         raise InputError(f"step {node.name!r}: over={node.each.over} is {type(value).__name__}, not a list")
-    if len(items) > _MOST:
-        raise InputError(f"step {node.name!r}: over={node.each.over} has {len(items):,} items, at most {_MOST:,} fit")
+    if len(items) > MOST:
+        raise InputError(f"step {node.name!r}: over={node.each.over} has {len(items):,} items, at most {MOST:,} fit")
     return items

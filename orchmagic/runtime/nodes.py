@@ -138,7 +138,7 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
         paid_again(ctx, span)
     else:
         value = await evaluate(node.expression, seen, node.name)
-        value = bool(value) if node.gate else as_json(value, node.name)
+        value = bool(value) if node.gate else as_json(value, node.name, once=True)
         if key:
             ctx.journal.keep(span, key, value)
     if node.gate and not value and not node.isolated:

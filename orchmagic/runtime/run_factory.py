@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 class RunFactory:
     """Creates runs and keeps them in `runs`: all active ones and the latest ended ones."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, runs: list[Run] | None = None) -> None:
         self.services = services
-        self.runs: list[Run] = []
+        self.runs: list[Run] = [] if runs is None else runs
 
     def new_run(self, plan: RunPlan, compiled: Any = None) -> Run:
         """Creates a run without starting it. `compiled` is its compiled LangGraph, if the caller has one.

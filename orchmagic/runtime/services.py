@@ -65,6 +65,10 @@ class SessionModels:
         """Like `deployment`, without the notice to the user."""
         return aliases.resolve(name, self._settings.now, self._settings.environ)
 
+    def is_named(self, name: str) -> bool:
+        """Whether a name is an alias of the settings or a model that orchmagic knows by itself."""
+        return name in self._settings.now.models or name in {*aliases.OPENAI_MODELS, *aliases.NO_KEY}
+
     def pool(self, name: str) -> Pool | None:
         """The pool of an alias with several deployments or its own limits; None for other names."""
         return aliases.pool(name, self._settings.now, self._settings.environ)
@@ -187,7 +191,7 @@ class KernelBudget:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a session that runs use. `namespace` is the notebook's; only the variable of `-o` is written."""
+    """The parts of a session that runs use. `namespace` holds the names that cells see; only `-o` writes one."""
 
     settings: LiveSettings
     environ: Mapping[str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
 
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, nearest
@@ -61,15 +62,21 @@ class Session:
         """Makes the next use read the settings again, after a `%config` line changed one."""
         self.services.reload()
 
-    def define(self, pattern: str, line: str, body: str) -> Orchestration:
-        """Parses, lowers and checks a cell; binds no notebook name.
+    def define(
+        self, pattern: str, line: str, body: str, namespace: MutableMapping[str, object] | None = None
+    ) -> Orchestration:
+        """Parses, lowers and checks a cell; binds no notebook name. `namespace` replaces the notebook's for this cell.
 
         Raises:
             CellError: the cell has problems; lists all of them.
         """
         self._tell_untrusted()
-        cell = self.reader.read(pattern, line, body, self.services.namespace)
-        made = self.defined[cell.definition.name] = Orchestration(cell, self.factory, self.reader)
+        services, reader, factory = self.services, self.reader, self.factory
+        if namespace is not None:
+            services = replace(services, namespace=namespace)
+            reader, factory = CellReader(services), RunFactory(services, self.runs)
+        cell = reader.read(pattern, line, body, services.namespace)
+        made = self.defined[cell.definition.name] = Orchestration(cell, factory, reader)
         return made
 
     def _tell_untrusted(self) -> None:

@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from orchmagic.errors import SettingsError
-from orchmagic.storage.database import retry_while_locked
+from orchmagic.errors import SettingsError, StoreError
+from orchmagic.storage.database import may_be_damage, retry_while_locked
 
 _SCHEMES = ("postgresql://", "postgres://")
 Close = Callable[[], Awaitable[None]]
@@ -21,6 +21,7 @@ async def open_saver(where: str | Path) -> tuple[Any, Close]:
 
     Raises:
         SettingsError: it cannot be opened; the text says what to write.
+        StoreError: the file is damaged in no way, but cannot be written: a read-only or full disk, no folder.
     """
     match where:
         case Path():
@@ -37,6 +38,8 @@ async def _sqlite(file: Path) -> tuple[Any, Close]:
         with closing(await asyncio.to_thread(retry_while_locked, lambda: _held(file))):
             return await _set_up(file)
     except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) or not may_be_damage(error):
+            raise StoreError(f"the checkpoints {file} cannot be written ({error})") from None
         write = "move the file away to begin a new one"
         raise SettingsError(f"the checkpoints {file} cannot be used ({error}): {write}") from None
 

@@ -287,10 +287,7 @@ class Database(_Shared):
         try:
             return connect(self.path, self._schema)
         except (sqlite3.Error, OSError) as error:
-            self.complain(
-                "used",
-                f"{error}: this session goes on without {self.what.split()[-1]}; move the file away to begin a new one",
-            )
+            self.complain("used", _why(error, f"this session goes on without {self.what.split()[-1]}"))
             return None
 
 
@@ -380,8 +377,9 @@ def _lock_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
-def _why(error: sqlite3.Error, loss: str) -> str:
-    return f"{error}: {loss}" + ("; move the file away to begin a new one" if may_be_damage(error) else "")
+def _why(error: sqlite3.Error | OSError, loss: str) -> str:
+    can_begin_anew = isinstance(error, sqlite3.Error) and (may_be_damage(error) or isinstance(error, NewerFileError))
+    return f"{error}: {loss}" + ("; move the file away to begin a new one" if can_begin_anew else "")
 
 
 def _storable(values: tuple[object, ...]) -> list[object]:

@@ -36,12 +36,20 @@ class AuditWarning(RuntimeWarning):
     """A line of the audit log could not be written; the run went on."""
 
 
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        write = f"%cd to one that exists, write a full path, or {_OFF}"
+        raise SettingsError(f"audit: {path} is in the kernel's folder, which was deleted: {write}") from None
+
+
 class Audit:
     """The audit log in file `path` (made absolute here); `notebook` returns the kernel's notebook."""
 
     def __init__(self, path: Path, notebook: Callable[[], str]) -> None:
         self.setting = path
-        self.path = path.absolute()  # a later %cd must not change it
+        self.path = _absolute(path)  # a later %cd must not change it
         self._notebook = notebook
         self._user = process.user()
         self._complained = False

@@ -8,13 +8,9 @@ from typing import Any
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from test_kernel import SETUP, Kernel, shown
-from traitlets.config import Config
-
-from orchmagic.notebook.async_cells import Awaited
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -63,15 +59,45 @@ def test_the_value_of_the_cell_is_its_run(kernel):
     assert said(kernel, "print(_.output, Out[max(Out)].output)") == "fine fine\n"
 
 
-def test_the_history_has_the_words_of_the_user(kernel):
+def test_the_history_has_the_words_of_the_user_and_python_that_runs(kernel):
     kernel.run(CELL)
-    assert (
-        said(kernel, "print(repr(_i), repr(In[-2]), 'await' in In[-2])")
-        == f"{CELL.rstrip()!r} {CELL.rstrip()!r} False\n"
-    )
-    told = said(kernel, "%history")
-    assert CELL.rstrip() in told
-    assert "await get_ipython()" not in told
+    assert said(kernel, "print(repr(_i))") == f"{CELL.rstrip()!r}\n"
+    assert CELL.rstrip() in said(kernel, "%history")
+    kernel.run(CELL)
+    assert "await" not in said(kernel, "print(In[-2])")
+    assert "await" not in said(kernel, "%history -t")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "%macro -q again {n}\nagain",
+        "exec(In[{n}])",
+        "get_ipython().run_cell(In[{n}]).raise_error()",
+        "%rerun {n}",
+        "%save -f again.py {n}\n%run again.py",
+        "%recall {n}",
+    ],
+)
+def test_what_ipython_kept_of_a_cell_runs_again(kernel, again, tmp_path):
+    kernel.run(f"%cd -q {tmp_path}")
+    kernel.run(CELL)
+    number = int(said(kernel, "print(len(In) - 2)"))
+    kernel.run("before = told.last.id")
+    for line in again.format(n=number).split("\n"):
+        asked = kernel.start(line)
+        seen = shown(list(kernel.messages(asked)))
+        assert status(kernel, asked) == "ok", seen
+    if "recall" not in again:
+        assert said(kernel, "print(told.last.id != before, told.last.output)") == "True fine\n"
+
+
+def test_a_log_of_a_session_is_python(kernel, tmp_path):
+    log = tmp_path / "session.py"
+    kernel.run(f"%logstart -q {log} over")
+    kernel.run(CELL)
+    kernel.run("%logstop")
+    compile(log.read_text(), "log", "exec")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +208,7 @@ def test_a_run_in_the_background_is_shown_after_its_cell(kernel):
 def test_unloading_and_loading_again_leave_one_of_each(kernel):
     kernel.run("%unload_ext orchmagic")
     assert "not found" in shown(kernel.run(CELL))
-    count = "print(sum('Awaited' in str(type(t)) for t in get_ipython().input_transformers_post))"
+    count = "print(sum('Awaited' in str(type(t)) for t in get_ipython().ast_transformers))"
     assert said(kernel, count) == "0\n"
     kernel.run("%load_ext orchmagic\n%reload_ext orchmagic\n" + '%config OrchMagic.model = "scripted"')
     assert said(kernel, count) == "1\n"
@@ -204,38 +230,3 @@ def test_nbclient_runs_all_cells_without_a_widget():
     )
     with pytest.raises(CellExecutionError, match="False is false"):
         NotebookClient(wrong, timeout=60, kernel_name="python3").execute()
-
-
-class Asking:
-    """A kernel that works on one message."""
-
-    def __init__(self, number: str, kind: str = "execute_request") -> None:
-        self.header = {"msg_type": kind, "msg_id": number}
-
-    def get_parent(self, _: str) -> dict[str, Any]:
-        return {"header": self.header}
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "get_ipython().run_cell_magic('chain', '', 'a').output\n",
-        "get_ipython().run_cell_magic('time', '', 'a')\n",
-        "get_ipython().run_cell_magic('chain', '', a)\n",
-        "get_ipython().run_cell_magic('chain', '', 'a', x=1)\n",
-        "get_ipython().run_cell_magic('chain', '',\n",
-        "x = get_ipython().run_cell_magic('chain', '', 'a')\n",
-    ],
-)
-def test_only_what_ipython_makes_of_our_cells_is_rewritten(line):
-    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
-    shell.kernel = Asking("0")
-    awaited = Awaited(shell, lambda name: name == "chain", "face.awaited")
-    shell.kernel = Asking("1")
-    made = ["get_ipython().run_cell_magic('chain', '--model x', 'a\\n')\n"]
-    assert awaited(made) == ["await get_ipython().face.awaited('chain', '--model x', 'a\\n')\n"]
-    assert awaited([line]) == [line]
-    awaited.begin()
-    assert awaited(made) == made
-    shell.kernel = Asking("2", "comm_msg")
-    assert awaited(made) == made

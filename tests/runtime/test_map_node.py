@@ -1,6 +1,7 @@
 """over=: a step once per item, side by side; order, bounds, failures, and the second try of what failed."""
 
 import asyncio
+import itertools
 import threading
 import time
 
@@ -96,9 +97,17 @@ def test_what_is_no_list_is_named(notebook, items, kind):
     assert run.error == f"step 'each': over=items is {kind}, not a list"
 
 
-def test_a_list_that_is_far_too_long_is_refused_before_a_call(notebook):
-    run = notebook.run("%%chain\nx(over=range(100_001))\n    {{ item }}\n")
-    assert "100,001 items, at most 100,000 fit" in run.error
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        ("[1] * 100_001", "100,001 items, at most 100,000 fit"),
+        ("range(100_001)", "more items than the 100,000 that fit, or never ends"),
+        ("endless()", "more items than the 100,000 that fit, or never ends"),
+    ],
+)
+def test_a_list_that_is_far_too_long_is_refused_before_a_call(notebook, over, told):
+    run = notebook.run(f"%%chain\nx(over={over})\n    {{{{ item }}}}\n", endless=itertools.count)
+    assert told in run.error
     assert notebook.prompts == []
 
 

@@ -20,6 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from orchmagic.core import process
 from orchmagic.errors import WeightsError, nearest
 
 DEFAULT = "qwen2.5-coder-0.5b"
@@ -102,7 +103,7 @@ def missing(model: str = DEFAULT) -> str:
         names = ", ".join(f"local/{name}" for name in known())
         return f"no local model {model!r}: write {names} or local/PATH.gguf{nearest(model, known())}"
     path = Path(model).expanduser()
-    return "" if path.is_file() else f"no file {str(path)!r} (from {Path.cwd()}): write the path of a GGUF file"
+    return "" if path.is_file() else f"no file {str(path)!r} (from {process.folder()}): write the path of a GGUF file"
 
 
 def is_joined(model: str) -> bool:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from orchmagic.core import project
+from orchmagic.core import process, project
 from orchmagic.errors import SettingsError
 from orchmagic.models.routing.redirects import EnvFile, ProjectTrust
 from orchmagic.models.types import Deployment
@@ -59,7 +59,7 @@ class KeyEnvironment(Mapping[str, str]):
 
 def key_environment(environ: Mapping[str, str] | None = None, start: Path | None = None) -> KeyEnvironment:
     """The environment of this process with `.env` and keyring; the search for `.env` begins in the folder `start`."""
-    return KeyEnvironment(os.environ if environ is None else environ, start or Path.cwd())
+    return KeyEnvironment(os.environ if environ is None else environ, start or process.folder())
 
 
 def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | None:

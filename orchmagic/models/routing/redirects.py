@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchmagic.core import trust
+from orchmagic.core import process, trust
 from orchmagic.core.project import ProjectFile
 from orchmagic.core.settings import PREFIX, Settings, of_variables
 from orchmagic.core.text_format import more
@@ -46,7 +46,7 @@ def of_settings(values: Mapping[str, Any], file: ProjectFile, spell: str = "{}")
 
 
 def _is_inside(path: Path, root: Path) -> bool:
-    return Path.cwd().joinpath(path).resolve().is_relative_to(root)
+    return process.folder().joinpath(path).resolve().is_relative_to(root)
 
 
 def of_variables_in(variables: Mapping[str, str], file: ProjectFile) -> dict[str, list[Redirect]]:

@@ -1,0 +1,48 @@
+"""Finds which parts of its inputs a graph uses, inner graphs included: only these are kept of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from orchmagic.graph.checks import sources
+from orchmagic.graph.composition import free
+from orchmagic.graph.model import Graph, Node, Sub
+from orchmagic.language.usage import NOTHING, WHOLE, Use, Uses, merged, of_expression, of_template
+
+
+def uses(graph: Graph) -> Uses:
+    """Maps each input to the parts of it that prompts and expressions use; an input that none reads is kept whole."""
+    conditions = (of_expression(on) for link in graph.links if (on := getattr(link, "on", None)))
+    found = merged([*(part for node in graph.nodes for part in _of_node(node)), *conditions])
+    return {name: found.get(name, WHOLE) for name in graph.inputs}
+
+
+def item_use(node: Node) -> Use:
+    """What a node with `over=` uses of each item."""
+    each = getattr(node, "each", None)
+    return merged(_inside(node)).get(each.item, NOTHING) if each else NOTHING
+
+
+def _of_node(node: Node) -> Iterator[Mapping[str, Use]]:
+    each, when = getattr(node, "each", None), getattr(node, "when", None)
+    own = {each.item} if each else set()
+    for found in _inside(node):
+        yield {name: use for name, use in found.items() if name not in own}
+    if each:
+        yield of_expression(each.over, Use(items=item_use(node)))
+    if when:
+        yield of_expression(when)
+
+
+def _inside(node: Node) -> Iterator[Mapping[str, Use]]:
+    """What prompts, expressions and inner graphs of a node use, without its `over=` and `when=`."""
+    if isinstance(node, Sub):
+        inner = uses(node.graph)
+        yield {name: inner[name] for name in free(node)}
+        for name, expression in node.given:
+            yield of_expression(expression, inner.get(name, WHOLE))
+        return
+    templates, expressions, _ = sources(node)
+    around = {getattr(node, "when", None), getattr(getattr(node, "each", None), "over", None)}
+    yield from map(of_template, templates)
+    yield from (of_expression(source) for source in expressions if source not in around)
