@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 
 from orchmagic.graph.checks import sources
 from orchmagic.graph.composition import free
-from orchmagic.graph.model import Graph, Node, Sub
+from orchmagic.graph.model import Code, Graph, Node, Sub
 from orchmagic.language.usage import NOTHING, WHOLE, Use, Uses, merged, of_expression, of_template
 
 
@@ -21,6 +22,25 @@ def item_use(node: Node) -> Use:
     """What a node with `over=` uses of each item."""
     each = getattr(node, "each", None)
     return merged(_inside(node)).get(each.item, NOTHING) if each else NOTHING
+
+
+def documents(graph: Graph) -> frozenset[str]:
+    """The inputs that are split into chunks: of a path among them, the file is read."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        if isinstance(node, Code):
+            found |= _first_arguments(node.expression, "split")
+        if isinstance(node, Sub):
+            inner = documents(node.graph)
+            given = {source for name, source in node.given if name in inner}
+            found |= given | (inner & {*free(node)})
+    return frozenset(found & {*graph.inputs})
+
+
+def _first_arguments(source: str, function: str) -> set[str]:
+    calls = [node for node in ast.walk(ast.parse(source.strip(), mode="eval")) if isinstance(node, ast.Call)]
+    own = [c.args[0] for c in calls if isinstance(c.func, ast.Name) and c.func.id == function and c.args]
+    return {argument.id for argument in own if isinstance(argument, ast.Name)}
 
 
 def _of_node(node: Node) -> Iterator[Mapping[str, Use]]:

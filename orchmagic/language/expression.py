@@ -12,13 +12,15 @@ import re
 import symtable
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import CodeType
 
+Settle: TypeAlias = "Callable[[object], object]"
 _ALWAYS = frozenset(dir(builtins)) | {"re"}
+_SETTLE = "__settled"
 _TOO_DEEP = "the expression is nested too deeply"
 
 
@@ -83,12 +85,45 @@ def attributes(source: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs))
 
 
-def evaluate(source: str, scope: Mapping[str, object]) -> object:
-    """Returns the expression's value. Exceptions of the expression are not caught."""
+def method_owners(source: str) -> frozenset[str]:
+    """Returns the free names whose methods or functions the expression calls, as `checks` in `checks.valid(x)`."""
+    calls = [node.func for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Call)]
+    owners = [f.value for f in calls if isinstance(f, ast.Attribute)]
+    return names(source) & {n.id for owner in owners for n in ast.walk(owner) if isinstance(n, ast.Name)}
+
+
+def evaluate(source: str, scope: Mapping[str, object], settle: Settle | None = None) -> object:
+    """Returns the expression's value. Exceptions of the expression are not caught.
+
+    `settle` gets the value of each call in it and returns what the expression goes on with: of an async function its
+    result.
+    """
     _, code, free = _read(source)
     # Passed as globals: comprehensions and lambdas inside the expression cannot see the locals of eval.
     known = {"re": re} | {name: scope[name] for name in free if name in scope}
+    if settle is not None:
+        code = _settled(source)
+        known |= {name: _waiting(value, settle) for name, value in known.items() if inspect.iscoroutinefunction(value)}
+        known[_SETTLE] = settle
     return eval(code, known)  # noqa: S307 - the user's own code, typed into the user's own kernel
+
+
+def _waiting(function: Callable[..., object], settle: Settle) -> Callable[..., object]:
+    """An async function that can be called like any other, as `map(check, rows)` does."""
+    return lambda *args, **kwargs: settle(function(*args, **kwargs))
+
+
+@lru_cache(maxsize=1024)
+def _settled(source: str) -> CodeType:
+    """Returns the code in which each call goes through the function `_SETTLE`."""
+    tree = _SettledCalls().visit(ast.parse(source.strip(), mode="eval"))
+    return compile(ast.fix_missing_locations(tree), "<cell>", "eval")
+
+
+class _SettledCalls(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        return ast.Call(ast.Name(_SETTLE, ast.Load()), [node], [])
 
 
 def parts(source: str, scope: Mapping[str, object]) -> dict[str, object]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -54,6 +55,7 @@ class Context:
         caller: the step of another run whose code started this run, and this run's span in it as `place`.
         repeated: for an item that equals earlier ones of its list, by span, how many there are.
         answered: keys of the cached answers of each call node, by its path and name.
+        remark: gets what is said once at the end of the run.
         on_foreign_loop: the caller invokes the graph on its own loop; model calls still run on the session's loop.
     """
 
@@ -82,6 +84,7 @@ class Context:
     repeated: dict[str, int] = field(default_factory=dict)
     answered: dict[str, set[str]] = field(default_factory=dict)
     on_foreign_loop: bool = False
+    remark: Callable[[str], None] = lambda _: None
     run: str = ""
     caller: Caller | None = None
     place: str = ""
@@ -254,17 +257,62 @@ def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
-    """Evaluates an expression. Notebook functions run in a thread so that they never block the loop or a cancel."""
+    """Evaluates an expression. Notebook functions run in a thread so that they never block the loop or a cancel.
+
+    Async functions in it are awaited wherever they stand: `valid(x) and await_me(y)` reads the result of both.
+    """
+    calls = _AsyncCalls(asyncio.get_running_loop())
     try:
-        if expression.called(source):
-            value = await asyncio.to_thread(expression.evaluate, source, seen)
-        else:
-            value = expression.evaluate(source, seen)
+        if _runs_code(source, seen):
+            return await asyncio.to_thread(expression.evaluate, source, seen, calls.settle)
+        value = expression.evaluate(source, seen)
         return await value if inspect.isawaitable(value) else value
+    except asyncio.CancelledError:
+        calls.cancel()
+        raise
     except Exception as error:
         if isinstance(error, EndsRun | InputError | SettingsError):  # ours: the message already says what to write
             raise
         raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
+
+
+def _runs_code(source: str, seen: Mapping[str, object]) -> bool:
+    """Whether an expression may run a function of the notebook, which may take long or be async."""
+    owners = map(seen.get, expression.method_owners(source))
+    passed = map(seen.get, expression.names(source))
+    return (
+        bool(expression.called(source))
+        or any(inspect.ismodule(owner) or inspect.isclass(owner) for owner in owners)
+        or any(inspect.iscoroutinefunction(value) for value in passed)
+    )
+
+
+class _AsyncCalls:
+    """Awaits on `loop` what an expression calls in its thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._open: set[concurrent.futures.Future[object]] = set()
+
+    def settle(self, value: object) -> object:
+        """The value of a call; of an awaitable its result."""
+        if not inspect.isawaitable(value):
+            return value
+        future = asyncio.run_coroutine_threadsafe(_result(value), self._loop)
+        self._open.add(future)
+        try:
+            return future.result()
+        finally:
+            self._open.discard(future)
+
+    def cancel(self) -> None:
+        """Cancels what is still awaited."""
+        for future in tuple(self._open):
+            future.cancel()
+
+
+async def _result(value: Awaitable[object]) -> object:
+    return await value
 
 
 def mirror(ctx: Context, update: Mapping[str, Any]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Graph
 from orchmagic.graph.standard_types import STANDARD_TYPES
-from orchmagic.graph.used_inputs import uses
+from orchmagic.graph.used_inputs import documents, uses
 from orchmagic.runtime.used_parts import used_part
 
 
@@ -48,5 +49,24 @@ def bind_inputs(
             + (f", or pass {missing[0]}=…" if missing[0] in names else "")
             + nearest_variable(missing[0], namespace)
         )
-    used = uses(graph)
-    return {n: used_part(values[n] if n in values else namespace[n], n, used[n]) for n in names}
+    used, read = uses(graph), documents(graph)
+    found = {n: values[n] if n in values else namespace[n] for n in names}
+    return {n: used_part(_document(n, v) if n in read else v, n, used[n]) for n, v in found.items()}
+
+
+def _document(name: str, value: object) -> object:
+    """The texts of the files that a path, or a list of paths, names; any other value as it is.
+
+    Raises:
+        InputError: a file cannot be read, or is no text.
+    """
+    if isinstance(value, list | tuple):
+        return [_document(name, v) for v in value]
+    if not isinstance(value, Path):
+        return value
+    try:
+        return value.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"{name!r} is the path {value}, which cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{name!r} is the path {value}, which is no text file: pass the text that is in it") from None

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from orchmagic.core.text_format import counted
 from orchmagic.errors import EndsRun, InputError, Rejected, RunError, Stopped, Waiting
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
 from orchmagic.runtime.caller import calling
 from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded
-from orchmagic.runtime.json_state import MOST, as_json
+from orchmagic.runtime.json_state import MOST, as_json, is_blank
 from orchmagic.runtime.used_parts import numbered, used_part
 from orchmagic.trace.events import NodeFinished, NodeStarted
+
+_LISTED = 5  # numbers of items in a remark
 
 Item: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Any]]
 """Computes the value of one item from its span id and its scope."""
@@ -38,6 +41,7 @@ async def fan_out(
     """
     assert node.each is not None
     items = await _items(node, seen)
+    _remark_blanks(node, items, ctx)
     kind = "sub" if isinstance(node, Sub) else "call"
     shown = {"over": node.each.over, "items": len(items)}
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=shown))
@@ -68,6 +72,14 @@ def _repeated(span: str, items: list[Any]) -> Iterator[tuple[str, int]]:
         if earlier[text]:
             yield f"{span}/{number}", earlier[text]
         earlier[text] += 1
+
+
+def _remark_blanks(node: Call | Sub, items: list[Any], ctx: Context) -> None:
+    """Says once which items hold nothing: they are asked about like the others."""
+    if blank := [str(i) for i, item in enumerate(items, 1) if is_blank(item)]:
+        listed = ", ".join([*blank[:_LISTED], *(["…"] if len(blank) > _LISTED else [])])
+        which = f"{len(blank)} of {counted(len(items), 'item')}"
+        ctx.remark(f"{node.name}: {which} hold nothing (None, NaN or no text): {listed}")
 
 
 async def _item(

@@ -100,6 +100,7 @@ class RunFactory:
         if plan.caller is not None:
             trace.listeners.append(partial(plan.caller.relay, context.place))
         context.fresh = fresh
+        context.remark = trace.remark
         context.has_images = images.among(plan.inputs)
         context.thread = self._earlier_turns(plan.options.thread, journal)
         inside = dict.fromkeys(g.safety.thread for g in nested(plan.graph) if g.safety and g.safety.thread)

@@ -33,11 +33,12 @@ def split(text: object, size: int, overlap: int = 0) -> list[object]:
     Chunks are exact parts of the text, in order, and nothing is left out. They end
     behind a paragraph, else behind a line, a sentence, a word. The next one begins up
     to `overlap` tokens earlier, at a sentence, else at a word: a sentence shorter than
-    `overlap` is whole in one of them. What is neither text nor a list is a TypeError,
-    an overlap of half the size a ValueError.
+    `overlap` is whole in one of them. Of a path the file is read, as UTF-8. What is
+    neither text nor a list is a TypeError, an overlap of half the size a ValueError.
     """
     if isinstance(text, list | tuple):
-        return list(text)
+        return [file_text(item) for item in text]
+    text = file_text(text)
     if not isinstance(text, str):
         raise TypeError(f"split takes text or a list, not {type(text).__name__}")
     if not 0 <= 2 * overlap < size:
@@ -59,6 +60,12 @@ def split(text: object, size: int, overlap: int = 0) -> list[object]:
         again = _again(text, borders[-1], ends[back], cut) if overlap else cut
         start = max(bisect_left(ends, again), start + 1)
     return chunks
+
+
+def file_text(value: object) -> object:
+    """Return the text of a file for its path; any other value as it is."""
+    read = getattr(value, "read_text", None)
+    return read("utf-8") if callable(read) else value
 
 
 def _cut(text: str, borders: list[list[int]], low: int, high: int) -> int:
