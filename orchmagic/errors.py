@@ -204,7 +204,12 @@ class EmptyReply(UnusableReply):
 
 
 class TruncatedReply(UnusableReply):
-    """The reply was cut off at the token limit (`finish_reason` is "length")."""
+    """The reply was cut off at the token limit (`finish_reason` is "length").
+
+    `is_short`: at a smaller limit than the step's, for which a budget had room; it is asked for once more, in full.
+    """
+
+    is_short = False
 
 
 class RefusedReply(UnusableReply):

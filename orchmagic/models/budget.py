@@ -11,6 +11,7 @@ from typing import NoReturn
 from orchmagic.core.text_format import plain
 from orchmagic.errors import BudgetExceeded
 
+_AT_ONCE = 16  # calls that may run at once, and each take the largest worst case
 _DUST = 1e-9  # US dollars: sums of floats are not exact
 
 
@@ -23,11 +24,24 @@ class Spend:
     guessed: bool = False
 
 
+def mark_sent(error: BaseException, worst: Spend) -> None:
+    """Note on an error that the request was sent, and what it can have cost; the layers above report it."""
+    error.__dict__["_sent_at_most"] = worst
+
+
+def sent_at_most(error: BaseException) -> Spend | None:
+    """The most that the request of this error can have cost; None if it was not sent or the cost is known."""
+    found = error.__dict__.get("_sent_at_most")
+    return found if isinstance(found, Spend) else None
+
+
 class Budget:
     """The spending of one run and its limits: `max_tokens`, and `money` in US dollars; None = no limit.
 
     Spending counts in all parents too: the budget of an inner orchestration has its run's as `parent`, and that one has
     those of the kernel. `place` precedes the ids of calls in the parent, if that is the budget of another run.
+
+    `longest` is the most output tokens of an answer so far, by step and deployment; all runs of a name share it.
 
     There is no lock: all calls of a session run on its loop's thread, and nothing is awaited between check and
     booking. `settle` must not await either, or a second cancel could lose the booking.
@@ -52,6 +66,7 @@ class Budget:
         self._place = place
         self.spent_tokens = 0
         self.spent_cost = 0.0
+        self.longest: dict[tuple[str, str], int] = {} if parent is None or parent.parent is None else parent.longest
         self._counted: set[str] = set()
         self.reserved: dict[int, Spend] = {}
         self.numbers = itertools.count()
@@ -68,17 +83,30 @@ class Budget:
         Raises:
             BudgetExceeded: the worst case exceeds what is left of a budget.
         """
+        return (await self.reserve_first(worst))[0]
+
+    async def reserve_first(self, *worst: Spend) -> tuple[int, int]:
+        """Reserve the first of several worst cases, largest first, for which there is room now; else wait for the last.
+
+        All but the last need room for many such calls, so that none of them takes the room of the others.
+
+        Returns its number for `settle`, and which one it was.
+
+        Raises:
+            BudgetExceeded: the last one exceeds what is left of a budget.
+        """
         chain = self.chain
         while True:
+            for place, case in enumerate(worst):
+                times = 1 if case is worst[-1] else _AT_ONCE
+                if all(budget.fits(case, times) for budget in chain):
+                    number = next(chain[-1].numbers)
+                    for budget in chain:
+                        budget.reserved[number] = case
+                    return number, place
             for budget in chain:
-                budget.check(worst)
-            if all(budget.fits(worst) for budget in chain):
-                break
+                budget.check(worst[-1])
             await chain[-1].settled.wait()
-        number = next(chain[-1].numbers)
-        for budget in chain:
-            budget.reserved[number] = worst
-        return number
 
     def settle(self, number: int, spent: Spend) -> None:
         """End a reservation, and book the real spending."""
@@ -112,11 +140,11 @@ class Budget:
         above = self.parent
         return counted if above is None or above.shared else above.count_once(self._place + call, tokens, cost)
 
-    def fits(self, worst: Spend) -> bool:
-        """Whether spending, reservations and `worst` together are within the limits."""
+    def fits(self, worst: Spend, times: int = 1) -> bool:
+        """Whether spending, reservations and `worst`, this many times, together are within the limits."""
         reserved = self.reserved.values()
-        tokens = self.spent_tokens + sum(r.tokens for r in reserved) + worst.tokens
-        cost = self.spent_cost + sum(r.cost or 0.0 for r in reserved) + (worst.cost or 0.0)
+        tokens = self.spent_tokens + sum(r.tokens for r in reserved) + times * worst.tokens
+        cost = self.spent_cost + sum(r.cost or 0.0 for r in reserved) + times * (worst.cost or 0.0)
         tokens_fit = self.max_tokens is None or tokens <= self.max_tokens
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 
@@ -138,9 +166,11 @@ class Budget:
         limit, advice = self.advice(option, needed)
         raise BudgetExceeded(f"{limit}: {state}: {advice}", budget=self)
 
-    def advice(self, option: str, _: float) -> tuple[str, str]:
+    def advice(self, option: str, needed: float) -> tuple[str, str]:
         """(name of the limit, what to write); `option` sets the limit, the number is the amount needed now."""
-        return option, f"raise --{option}, or lower max_tokens of the step"
+        name = option.replace("-", "_")
+        more = _proposed(needed, self.money if name == "budget" else self.max_tokens)
+        return option, f"raise --{option}, or lower max_tokens of the step; run.resume({name}={more}) goes on"
 
 
 class SharedBudget(Budget):

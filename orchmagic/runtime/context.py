@@ -159,6 +159,11 @@ class Context:
             memory.clear()
         self.budget.reset()
 
+    def limit(self, **limits: Any) -> None:
+        """Replaces limits of the run: `budget` in US dollars, `max_tokens`."""
+        self.graph = replace(self.graph, limits=replace(self.graph.limits, **limits))
+        self.budget.money, self.budget.max_tokens = self.graph.limits.budget, self.graph.limits.max_tokens
+
     def child(self, node: Sub, path: str, *, counts: bool) -> Context:
         """Creates the context of the inner graph of `node`; with `counts`, its steps also count here."""
         limits, safety = node.graph.limits, node.graph.safety or Safety()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from orchmagic.storage.runs import Stored
 
 
+_EXAMPLES = {"budget": "US dollars, such as budget=0.50", "max_tokens": "a number, such as max_tokens=100_000"}
 _POLLS = 90  # of a cancelled run's end, within PATIENCE
 _RESULT = ("#result", "-o")  # the journal's entry for the variable of `-o`
 
@@ -144,30 +146,45 @@ class Run(RunResult):
         """The open questions in order; an answer is for the first one, or for the one with its `span`."""
         return pending_questions(self.record) if self.status == "waiting" else ()
 
-    def resume(self, answer: object = None, *, span: str | None = None) -> Run:
+    def resume(
+        self,
+        answer: object = None,
+        *,
+        span: str | None = None,
+        budget: float | None = None,
+        max_tokens: int | None = None,
+    ) -> Run:
         """Resumes a waiting run with the answer to its question (of `span`), or a stopped run from where it stopped.
 
-        Recorded answers and effects come from the journal.
+        Recorded answers and effects come from the journal. `budget` (US dollars) and `max_tokens` replace the run's
+        limits: a capped run goes on with a higher one.
 
         Raises:
-            InputError: the run is done or running, or the answer is missing or has the wrong form.
+            InputError: the run is done or running, the answer is missing or has the wrong form, or a limit is none.
         """
         if self.status == "waiting" or answer is not None:
+            if budget is not None or max_tokens is not None:
+                raise InputError(
+                    f"run {self.id} is {self.status}: answer it first; a limit is changed of a run that stopped"
+                )
             return self.respond(answer, span).wait()
-        return self.begin_again().wait()
+        return self.begin_again(budget=budget, max_tokens=max_tokens).wait()
 
-    def begin_again(self) -> Run:
-        """Resumes a stopped run without waiting for its end.
+    def begin_again(self, **limits: float | None) -> Run:
+        """Resumes a stopped run without waiting for its end; `limits` as in `resume`.
 
         Raises:
             InputError: it is done, running, or waits for a person.
         """
+        given = _limits(limits)
         with self._turn:
             if self.status in {"done", "rejected", "running", "waiting"}:
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
             self._history.claim(self)
             self._history.forget_checkpoint(self)
             self._context.reset(spans_to_reask(self.record))
+            self.trace.limits |= given
+            self._context.limit(**given)
             self.trace.restart()
             self.start()
         return self
@@ -321,6 +338,19 @@ class Run(RunResult):
             return as_json(self.output, "output")
         except InputError:
             return repr(self.output)
+
+
+def _limits(limits: Mapping[str, float | None]) -> dict[str, Any]:
+    """The limits that are given.
+
+    Raises:
+        InputError: one is no positive number.
+    """
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    for name, limit in given.items():
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
+            raise InputError(f"{name}={limit!r} is no limit: write {_EXAMPLES[name]}")
+    return given
 
 
 def _waiting(question: PendingQuestion) -> Waiting:

@@ -1,6 +1,8 @@
 """Estimate what a run would have cost on the strongest model, and compare it with its pattern's usual range.
 
-The texts say "estimated", since another model would have written other answers. An unknown price stays unknown.
+What a run saves is measured against one strong call for the same task. Calls that exist only because of the pattern
+(judges, rejected answers, votes, retries, routers) are no part of it. The texts say "estimated", since another model
+would have written other answers. An unknown price stays unknown.
 """
 
 from __future__ import annotations
@@ -13,16 +15,17 @@ from typing import Any
 from orchmagic.core import tokens
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
-from orchmagic.trace.record import Record
+from orchmagic.trace.record import Record, Span
 
 _MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Estimated US dollars on the strongest model: `one` call (inputs in, output out), and `every` call of the run.
+    """Estimated US dollars on the strongest model: `one` call for the whole task, and `every` call of the run.
 
-    None: the price is unknown. `saved`: the share of `every` that the run did not cost, None if unknown.
+    None: the price is unknown. `saved`: the share of `one` that the run did not cost, negative if it cost more; None if
+    a price is unknown or the run is not done.
     """
 
     alias: str
@@ -46,10 +49,8 @@ class Baseline:
         if self.one is None or self.every is None:
             return f"On {self.name} it would have cost an unknown sum: it has no price"
         saved = "" if self.saved is None else f" ({_saved(self.saved)})"
-        return (
-            f"On {self.name}, estimated: one call {humanize.money(self.one)}, "
-            f"all calls {humanize.money(self.every)}{saved}"
-        )
+        one, every = humanize.money(self.one), humanize.money(self.every)
+        return f"On {self.name}, estimated: one call for the task {one}{saved}, all calls {every}"
 
 
 def baseline(record: Record) -> Baseline | None:
@@ -59,7 +60,7 @@ def baseline(record: Record) -> Baseline | None:
         return None
     one = _cost(strong, Usage(**strong.get("one") or _once(record)))
     every = _cost(strong, record.usage)
-    saved = 1 - record.cost / every if every and not record.unpriced else None
+    saved = 1 - record.cost / one if one and record.status == "done" and not record.unpriced else None
     return Baseline(str(strong["alias"]), str(strong["model"]), one, every, saved)
 
 
@@ -101,8 +102,37 @@ def _cost(prices: Mapping[str, Any], usage: Usage) -> float | None:
 
 
 def _once(record: Record) -> dict[str, int]:
-    """Token counts of one call that reads the run's inputs and writes its output."""
-    return {"input": sum(_tokens(v) for v in record.inputs.values()), "output": _tokens(record.output)}
+    """Token counts of one call for the task: it reads the prompt that got the inputs, and writes the run's output.
+
+    The prompt is that of the first step, or that of the step which gave the output if that is longer. For each item, a
+    step's first prompt and its last answer count, so no vote, no retry and no rejected answer does.
+    """
+    steps: dict[str, dict[str, list[Span]]] = {}  # answers by step and by item
+    for ask in record.spans:
+        if ask.kind == "ask" and ask.status in {"done", "retried"}:
+            step, item = _step_and_item(ask.parent or ask.id)
+            steps.setdefault(step, {}).setdefault(item, []).append(ask)
+    if not steps:
+        return {"input": sum(_tokens(v) for v in record.inputs.values()), "output": _tokens(record.output)}
+    giving = next((s.name for s in reversed(record.steps) if s.status == "done" and s.output == record.output), "")
+    last = next((step for step in reversed(steps) if step.partition("/")[0] == giving), "")
+    read = [sum(_read(asks[0]) for asks in steps[step].values()) for step in {next(iter(steps)), last} - {""}]
+    wrote = sum(_wrote(asks[-1]) for asks in steps[last].values()) if last else _tokens(record.output)
+    return {"input": max(read), "output": wrote}
+
+
+def _step_and_item(span: str) -> tuple[str, str]:
+    """The path of a step, and the numbers of the items in it: (`digest/map`, `2/3`) of `digest#1/2/map#1/3/v1`."""
+    parts = span.split("/")
+    return "/".join(p.partition("#")[0] for p in parts if "#" in p), "/".join(p for p in parts if p.isdigit())
+
+
+def _read(ask: Span) -> int:
+    return ask.usage.input or _tokens(ask.input)
+
+
+def _wrote(ask: Span) -> int:
+    return ask.usage.output or _tokens(ask.output)
 
 
 def _tokens(value: Any) -> int:
@@ -114,4 +144,4 @@ def _tokens(value: Any) -> int:
 
 
 def _saved(part: float) -> str:
-    return f"saved {part:.0%}" if part >= 0 else f"this run cost {-part:.0%} more"
+    return f"saved {part:.0%}" if part >= 0 else f"this run cost {1 - part:.1f}x of it"

@@ -35,7 +35,7 @@ class Event:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Token counts of one answer. `cached` and `written` are parts of `input`: read from and written to the endpoint's
-    prompt cache. `reasoning` is a part of `output`.
+    prompt cache. `reasoning` is a part of `output`. `estimated`: the endpoint sent no counts, at least for a part.
     """
 
     input: int = 0
@@ -43,6 +43,7 @@ class Usage:
     cached: int = 0
     reasoning: int = 0
     written: int = 0
+    estimated: bool = False
 
     @property
     def total(self) -> int:
@@ -55,6 +56,7 @@ class Usage:
             cached=self.cached + other.cached,
             reasoning=self.reasoning + other.reasoning,
             written=self.written + other.written,
+            estimated=self.estimated or other.estimated,
         )
 
 
@@ -136,7 +138,9 @@ class AttemptFinished(Event, tag="attempt_finished"):
 class AttemptFailed(Event, tag="attempt_failed"):
     """`wait`: seconds until the next attempt, None if there is none.
 
-    `usage` and `cost` (US dollars) are those of the failed attempt: an unusable reply is billed, too.
+    `usage` and `cost` (US dollars) are those of the failed attempt: an unusable reply is billed, too. `perhaps`: the
+    request was sent and its usage is unknown (late, cut off, cancelled), so it was perhaps billed, `perhaps_cost` US
+    dollars at most (None: unknown price).
     """
 
     call: str
@@ -148,6 +152,8 @@ class AttemptFailed(Event, tag="attempt_failed"):
     wait: float | None = None
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
+    perhaps: bool = False
+    perhaps_cost: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

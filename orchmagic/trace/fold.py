@@ -194,6 +194,8 @@ class _Fold:
         self.paid.append(event.cost)
         for spent in (draft, *self._above(draft)):
             spent.spend(event.usage, event.cost)
+            if isinstance(event, events.AttemptFailed) and event.perhaps:
+                spent.unheard.append(event.perhaps_cost)
         if isinstance(event, events.AttemptFinished):
             draft.charged = self._inside(event.call, event.at, "ask").charged = event.charged
             draft.close(event.at, "done")
@@ -309,6 +311,8 @@ def derive(happened: Sequence[events.Event], blank: Record) -> Record:
         calls=sum(s.age is None and s.status in {"done", "retried"} and not _is_replayed(s) for s in asks),
         cached=sum(s.age is not None for s in asks),
         recalled=sum(_is_replayed(s) for s in asks),
+        perhaps=sum(s.perhaps for s in steps),
+        perhaps_cost=math.fsum(s.perhaps_cost for s in steps),
         inputs=fold.inputs,
         output=ended.output,
         error=ended.error,

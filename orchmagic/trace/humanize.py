@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.text_format import counted, cut_note, shorten
+from orchmagic.trace.events import Usage
 
 MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
@@ -50,6 +51,11 @@ def money(value: float | None, unpriced: int = 0) -> str:
     if value >= 1:
         return f"${value:,.2f}"
     return "$" + f"{value:.{4 if value >= 0.001 else 6}f}".rstrip("0").ljust(4, "0")  # noqa: PLR2004 - a tenth of a cent
+
+
+def tokens(usage: Usage) -> str:
+    """`1,234`, or `~1,234` if the endpoint sent no counts."""
+    return f"{'~' * usage.estimated}{usage.total:,}"
 
 
 def spent(cost: float, unpriced: int) -> str:

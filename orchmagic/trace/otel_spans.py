@@ -133,6 +133,8 @@ def _chat(record: Record, ask: Span, *, content: bool) -> tuple[str, dict[str, V
         "gen_ai.usage.cache_read.input_tokens": ask.usage.cached or None,
         "gen_ai.usage.cache_creation.input_tokens": ask.usage.written or None,
         "gen_ai.usage.reasoning.output_tokens": ask.usage.reasoning or None,
+        "orchmagic.usage.estimated": ask.usage.estimated or None,
+        "orchmagic.cost.perhaps_billed_calls": ask.perhaps or None,
         "orchmagic.attempts": len(tries),
         "orchmagic.choice": _choice(summary.chosen(record, ask), content=content),
         "orchmagic.cache.hit": ask.age is not None,

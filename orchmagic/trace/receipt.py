@@ -25,13 +25,16 @@ class Receipt(list[dict[str, Any]]):
 
     `step` is the path of the step (`digest/map/3`). `reason` and `chosen` say why this model, and why this one of
     several deployments, answered. `cost` is in US dollars (None: price unknown; without the `unpriced` attempts;
-    `charged`: reported by the endpoint). `cache` is "hit", "miss" or "record" (a journal); for a hit, `age` is the
+    `charged`: reported by the endpoint). `estimated`: the endpoint sent no token counts, so tokens and cost are
+    estimates. `perhaps_billed` attempts were sent and their answer came late or broken; they are not in `cost`, and can
+    have cost `perhaps_cost` at most. `cache` is "hit", "miss" or "record" (a journal); for a hit, `age` is the
     seconds since the original answer and `saved` its cost.
 
     Attributes:
         totals: sums of the rows (`cost` of all known prices, number of `unpriced` attempts), and the estimates for
-            comparison: `strongest` (a name), `one_strong_call`, `all_on_strongest` (US dollars, None: unknown) and
-            `saved` (the share of `all_on_strongest` that this run did not cost).
+            comparison: `strongest` (a name), `one_strong_call` (for the same task), `all_on_strongest` (US dollars,
+            None: unknown) and `saved` (the share of `one_strong_call` that this run did not cost; negative: it cost
+            more; None: unknown).
         against: the estimates as a sentence; empty if no model was called or all models are free.
         notes: sentences about unknown prices, savings by the cache, and figures unusual for the pattern.
     """
@@ -86,8 +89,11 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
         "cached_tokens": ask.usage.cached,
         "output_tokens": ask.usage.output,
         "reasoning_tokens": ask.usage.reasoning,
+        "estimated": ask.usage.estimated,
         "cost": ask.cost,
         "unpriced": ask.unpriced,
+        "perhaps_billed": ask.perhaps,
+        "perhaps_cost": ask.perhaps_cost,
         "charged": ask.charged,
         "seconds": round(ask.seconds, 4),
         "cache": "record" if ask.recalled else "miss" if own else "hit",
@@ -111,6 +117,9 @@ def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None
         **{name: sum(row[name] for row in rows) for name in _SUMS},
         "cost": math.fsum(row["cost"] for row in rows if row["cost"] is not None),
         "unpriced": record.unpriced,
+        "estimated": sum(row["estimated"] for row in rows),
+        "perhaps_billed": record.perhaps,
+        "perhaps_cost": record.perhaps_cost,
         "seconds": round(record.seconds, 4),
         "strongest": against.name if against else None,
         "one_strong_call": against.one if against else None,
@@ -122,6 +131,12 @@ def _totals(rows: list[dict[str, Any]], record: Record, against: Baseline | None
 def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
     if record.unpriced:
         yield f"Cost: {summary.total(record)}"
+    if record.perhaps:
+        calls = counted(record.perhaps, "attempt")
+        most = f"at most {humanize.money(record.perhaps_cost)}" if record.perhaps_cost else "the price is unknown"
+        yield f"Perhaps billed, and not in the cost: {calls} whose answer came late or broken ({most})"
+    if guessed := sum(row["estimated"] for row in rows):
+        yield f"~ Estimated, because the endpoint sent no token counts: {guessed:,} of {len(rows):,}"
     if charged := sum(row["charged"] for row in rows):
         yield f"As the endpoint itself charged it, not by the price list: {charged:,} of {len(rows):,}"
     if saved := math.fsum(row["saved"] or 0.0 for row in rows if row["cache"] == "hit"):
@@ -129,15 +144,16 @@ def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    about = "~" * row["estimated"]
     alias = row["alias"] if row["alias"] not in {row["model"], ""} else ""
     who = " ".join(filter(None, (row["model"] or "-", f"({alias})" if alias else "", "at", row["provider"] or "-")))
     kept = {"hit": f"hit, {humanize.age(row['age'] or 0)} old", "record": "from the record", "miss": ""}[row["cache"]]
     return (
         row["step"],
         who,
-        _tokens(row["input_tokens"], row["cached_tokens"], "cached"),
-        _tokens(row["output_tokens"], row["reasoning_tokens"], "thought"),
-        humanize.money(row["cost"], row["unpriced"]),
+        about + _tokens(row["input_tokens"], row["cached_tokens"], "cached"),
+        about + _tokens(row["output_tokens"], row["reasoning_tokens"], "thought"),
+        about * bool(row["cost"]) + humanize.money(row["cost"], row["unpriced"]),
         humanize.seconds(row["seconds"]),
         str(row["attempts"]),
         kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
@@ -146,12 +162,13 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _last(totals: dict[str, Any]) -> tuple[str, ...]:
+    about = "~" * bool(totals["estimated"])
     return (
         "total",
         counted(totals["calls"], "model call"),
-        _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
-        _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
-        humanize.money(totals["cost"], totals["unpriced"]),
+        about + _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
+        about + _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
+        about * bool(totals["cost"]) + humanize.money(totals["cost"], totals["unpriced"]),
         humanize.seconds(totals["seconds"]),
         f"{totals['attempts']:,}",
         "",

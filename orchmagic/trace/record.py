@@ -36,7 +36,9 @@ class Span:
     so steps add up to the run. For a cached answer, `age` is the seconds since the original answer and `saved` its
     cost. `recalled`: the answer came from a journal; `usage` and `cost` are then what this run paid for it before a
     resume, or `saved` is what the replayed run paid. `cost` in US dollars as far as prices are known, None if none
-    is; `unpriced` counts the attempts of unknown price. `charged`: the endpoint reported the cost.
+    is; `unpriced` counts the attempts of unknown cost. `perhaps` counts attempts that were sent and whose answer came
+    late or broken: they were perhaps billed, `perhaps_cost` US dollars at most, as far as prices are known.
+    `charged`: the endpoint reported the cost.
     `asked` is a question to a person: `{"question", "choices", "value"}`. `error` is the text of a failure,
     `error_kind` its kind ("429", "timeout", "ValueError"). `why` holds the reasons in order of time.
     """
@@ -53,6 +55,8 @@ class Span:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = 0.0
     unpriced: int = 0
+    perhaps: int = 0
+    perhaps_cost: float = 0.0
     charged: bool = False
     age: float | None = None
     saved: float | None = None
@@ -100,7 +104,8 @@ class Record:
     `calls` counts answers that came from a model, `cached` those from the cache, `recalled` those from the journal
     of the replayed run. `cost` is the sum of all known costs in US dollars; `unpriced` counts attempts of unknown
     price. `limits` are the run's limits; `reason` says why it ended. `strongest` is the model the cost is compared
-    with, and its prices at that time; `usual` is the usual range of the pattern (`baseline.py`).
+    with, and its prices at that time; `usual` is the usual range of the pattern (`baseline.py`). `perhaps` and
+    `perhaps_cost` are the sums over the spans.
     """
 
     run: str
@@ -123,6 +128,8 @@ class Record:
     picture: Picture = field(default_factory=Picture)
     spans: tuple[Span, ...] = ()
     recalled: int = 0
+    perhaps: int = 0
+    perhaps_cost: float = 0.0
     strongest: Mapping[str, Any] | None = None
     usual: Mapping[str, Any] | None = None
 

@@ -14,7 +14,10 @@ from orchmagic.trace.record import Span
 
 @dataclass(slots=True)
 class SpanBuilder:
-    """The fields of a Span; `paid` are the costs of its attempts in US dollars, None for an unknown price."""
+    """The fields of a Span; `paid` are the costs of its attempts in US dollars, None for an unknown price.
+
+    `unheard`: the most that its attempts without an answer can have cost, None for an unknown price.
+    """
 
     id: str
     parent: str | None
@@ -27,6 +30,7 @@ class SpanBuilder:
     provider: str = ""
     usage: events.Usage = field(default_factory=events.Usage)
     paid: list[float | None] = field(default_factory=list)
+    unheard: list[float | None] = field(default_factory=list)
     charged: bool = False
     age: float | None = None
     saved: float | None = None
@@ -58,7 +62,14 @@ class SpanBuilder:
         known = [c for c in self.paid if c is not None]
         same = {name: getattr(self, name) for name in _SAME}
         cost = math.fsum(known) if known or not self.paid else None
-        return Span(**same, cost=cost, unpriced=len(self.paid) - len(known), why=tuple(self.why))
+        return Span(
+            **same,
+            cost=cost,
+            unpriced=len(self.paid) - len(known),
+            perhaps=len(self.unheard),
+            perhaps_cost=math.fsum(filter(None, self.unheard)),
+            why=tuple(self.why),
+        )
 
 
 _SAME = frozenset(f.name for f in fields(SpanBuilder)) & {f.name for f in fields(Span)} - {"why"}

@@ -12,8 +12,14 @@ from orchmagic.trace.record import Record, Span
 
 
 def total(record: Record) -> str:
-    """The run's cost, with the number of calls of unknown price."""
-    return humanize.spent(record.cost, record.unpriced)
+    """The run's cost, with the number of calls of unknown price; `~$0.01` if some tokens are estimated."""
+    sum_ = humanize.spent(record.cost, record.unpriced)
+    return f"~{sum_}" if record.usage.estimated and record.cost else sum_
+
+
+def tokens(record: Record) -> str:
+    """`252 tokens`, or `~252 tokens` if an endpoint sent no counts."""
+    return "~" * record.usage.estimated + counted(record.usage.total, "token")
 
 
 def cache(record: Record, step: Span, *, brief: bool = False) -> str:
@@ -128,7 +134,7 @@ def headline(record: Record) -> str:
         calls += f", {record.cached} cached"
     if record.recalled:
         calls += f", {record.recalled} from the record"
-    figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), total(record), calls)
+    figures = (humanize.seconds(record.seconds), tokens(record), total(record), calls)
     return " · ".join((record.name, record.status, *figures))
 
 

@@ -51,7 +51,7 @@ def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
 def _header(record: Record) -> str:
     calls = counted(record.calls, "model call")
     calls += f", {record.cached} cached" if record.cached else ""
-    figures = (humanize.seconds(record.seconds), counted(record.usage.total, "token"), summary.total(record), calls)
+    figures = (humanize.seconds(record.seconds), summary.tokens(record), summary.total(record), calls)
     columns = "".join(
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)

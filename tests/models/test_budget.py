@@ -28,6 +28,7 @@ from orchmagic.trace.events import Usage
 PRICED = Deployment("small", "openai", "m", input_price=1.0, output_price=4.0)
 UNPRICED = Deployment("small", "openai", "m", base_url="http://127.0.0.1:1/v1")
 REQUEST = ModelRequest(call="a#1.1", model="small", messages=({"role": "user", "content": "hi"},), max_tokens=100)
+OTHER = replace(REQUEST, call="b#1.1")  # another step, whose replies may be longer
 WORST = worst_case(REQUEST, PRICED)
 
 
@@ -118,11 +119,11 @@ async def test_the_call_that_could_pass_the_token_limit_is_not_made():
     desk = Desk(max_tokens=WORST.tokens + 9)
     await desk.ask()  # 10 tokens
     with pytest.raises(BudgetExceeded) as caught:
-        await desk.ask()
+        await desk.ask(OTHER)
     assert desk.asked == 1
     assert str(caught.value) == (
         f"max-tokens: limit {WORST.tokens + 9}, spent 10, the next call could take up to {WORST.tokens}: "
-        "raise --max-tokens, or lower max_tokens of the step"
+        "raise --max-tokens, or lower max_tokens of the step; run.resume(max_tokens=420) goes on"
     )
 
 
@@ -130,11 +131,11 @@ async def test_the_call_that_could_pass_the_money_limit_is_not_made():
     desk = Desk(ModelResponse("yes", usage=usage(10), cost=0.0042), money=0.0045)
     await desk.ask()
     with pytest.raises(BudgetExceeded) as caught:
-        await desk.ask()
+        await desk.ask(OTHER)
     assert desk.asked == 1
     assert str(caught.value) == (
         f"budget: limit $0.0045, spent $0.0042, the next call could cost up to ${WORST.cost:.4g}: "
-        "raise --budget, or lower max_tokens of the step"
+        "raise --budget, or lower max_tokens of the step; run.resume(budget=0.009) goes on"
     )
 
 

@@ -12,7 +12,7 @@ from orchmagic.models.types import Deployment
 from orchmagic.runtime.cost_reference import cost_reference, models_of
 from orchmagic.trace.baseline import baseline, pinned, remarks
 from orchmagic.trace.events import Usage
-from orchmagic.trace.record import Record
+from orchmagic.trace.record import Record, Span
 from orchmagic.trace.run_trace import Trace
 from orchmagic.views.truncate import bound
 
@@ -34,10 +34,107 @@ def test_all_calls_are_priced_token_by_token_and_cached_input_at_its_own_rate():
     record = a_record(usage=Usage(input=1_000_000, cached=400_000, output=100_000), cost=0.5)
     found = baseline(record)
     assert found.every == pytest.approx(0.6 * 2 + 0.4 * 0.5 + 0.1 * 8)
-    assert found.saved == pytest.approx(1 - 0.5 / 2.2)
 
 
-def test_one_call_reads_the_inputs_and_writes_the_result():
+def asked(step, read, wrote, status="done", **fields):
+    return Span(f"{step}.1", step, "ask", "ask m", status, 0.0, 1.0, usage=Usage(input=read, output=wrote), **fields)
+
+
+def stepped(name, output, number=1):
+    return Span(f"{name}#{number}", None, "call", name, "done", 0.0, 1.0, output=output)
+
+
+# what ran, and the tokens (in, out) of one strong call for the same task
+TASKS = {
+    "one step": ([asked("say#1", 900, 50), stepped("say", "out")], (900, 50)),
+    "a judge is no part": (
+        [
+            asked("write#1", 900, 50),
+            stepped("write", "out"),
+            asked("judge#1", 1_200, 9),
+            stepped("judge", {"ok": True}),
+        ],
+        (900, 50),
+    ),
+    "rejected answers are no part": (
+        [
+            asked("write#1", 900, 50),
+            stepped("write", "bad"),
+            asked("judge#1", 990, 9),
+            asked("write#2", 1_400, 60),
+            stepped("write", "out", 2),
+            asked("judge#2", 1_500, 9),
+        ],
+        (900, 60),
+    ),
+    "one vote of five": (
+        [*(asked(f"label#1/v{n}", 700, 5) for n in range(1, 6)), stepped("label", "out")],
+        (700, 5),
+    ),
+    "a reply that was asked again": (
+        [asked("say#1", 300, 40, "retried"), asked("say#1", 380, 30), stepped("say", "out")],
+        (300, 30),
+    ),
+    "every item": ([*(asked(f"label#1/{n}", 100, 5) for n in range(1, 201)), stepped("label", "out")], (20_000, 1_000)),
+    "a router": (
+        [asked("router#1", 80, 20), stepped("router", {"label": "a"}), asked("a#1", 400, 70), stepped("a", "out")],
+        (400, 70),
+    ),
+    "the step that read the document": (
+        [
+            asked("extract#1", 9_000, 50),
+            stepped("extract", {"a": 1}),
+            asked("reply#1", 100, 80),
+            stepped("reply", "out"),
+        ],
+        (9_000, 80),
+    ),
+    "an answer of the cache, by its texts": (
+        [
+            Span("say#1.1", "say#1", "ask", "m", "done", 0, 1, age=9.0, input="x" * 400, output="y" * 40),
+            stepped("say", "out"),
+        ],
+        (100, 10),
+    ),
+    "an output that code made": (
+        [asked("say#1", 300, 40), stepped("say", "in"), Span("up#1", None, "code", "up", "done", 0, 1, output="out")],
+        (300, 1),
+    ),
+    "an inner orchestration": (
+        [asked("case#1/read#1", 500, 9), asked("case#1/say#1", 90, 30), stepped("case", "out")],
+        (500, 30),
+    ),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_one_strong_call_does_the_task_and_nothing_of_the_pattern(task):
+    spans, (read, wrote) = TASKS[task]
+    found = baseline(a_record(spans=tuple(spans), output="out", inputs={"a": "x"}))
+    assert found.one == pytest.approx((read * 2 + wrote * 8) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("cost", "fields", "saved", "said"),
+    [
+        (0.5, {}, 0.5, "(saved 50%)"),
+        (1.0, {}, 0.0, "(saved 0%)"),
+        (1.4, {}, -0.4, "(this run cost 1.4x of it)"),
+        (2.0, {}, -1.0, "(this run cost 2.0x of it)"),
+        (0.0, {}, 1.0, "(saved 100%)"),
+        (0.5, {"unpriced": 1}, None, "$1.00, all"),
+        (0.5, {"status": "capped"}, None, "$1.00, all"),
+        (0.5, {"status": "failed"}, None, "$1.00, all"),
+    ],
+)
+def test_what_is_saved_is_measured_against_one_strong_call_and_a_loss_is_said(cost, fields, saved, said):
+    spans = (asked("say#1", 500_000, 0), stepped("say", "out"))
+    found = baseline(replace(a_record(spans=spans, output="out", cost=cost, usage=Usage(input=900_000)), **fields))
+    assert found.saved == (None if saved is None else pytest.approx(saved))
+    assert said in found.text()
+
+
+def test_without_a_call_the_inputs_are_read_and_the_result_is_written():
     record = a_record(inputs={"a": "x" * 400, "b": "y" * 400}, output="z" * 40, cost=0.0)
     assert baseline(record).one == pytest.approx((200 * 2 + 10 * 8) / 1e6)
 
@@ -63,11 +160,7 @@ def test_nothing_is_claimed_to_be_saved_while_a_price_of_the_run_is_unknown():
 
 def test_the_text_says_that_it_is_an_estimate_and_on_which_model():
     found = baseline(a_record(usage=Usage(input=1_000_000), inputs={"a": "x" * 4_000_000}, cost=1.0))
-    assert found.text() == "On large (gpt-4.1), estimated: one call $2.00, all calls $2.00 (saved 50%)"
-
-
-def test_a_run_that_cost_more_than_the_strongest_says_so():
-    assert "cost 50% more" in baseline(a_record(usage=Usage(input=1_000_000), cost=3.0)).text()
+    assert found.text() == "On large (gpt-4.1), estimated: one call for the task $2.00 (saved 50%), all calls $2.00"
 
 
 def test_a_record_of_an_older_version_has_no_estimate():

@@ -87,8 +87,8 @@ def test_the_baselines_are_in_the_totals_and_in_words(priced):
     totals = run.receipt().totals
     assert totals["strongest"] == "large (large-1)"
     assert totals["all_on_strongest"] == pytest.approx((1_200 * 2 + 80 * 8) / 1e6)
-    assert totals["saved"] == pytest.approx(1 - run.cost / totals["all_on_strongest"])
-    assert "estimated: one call" in run.receipt().text
+    assert totals["saved"] == pytest.approx(1 - run.cost / totals["one_strong_call"])
+    assert "estimated: one call for the task" in run.receipt().text
     assert "usual for chain (Q2 2026, illustrative)" in run.receipt().text
 
 

@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any
 
 from orchmagic.core.portable import is_too_long, retry_wait
-from orchmagic.errors import ModelError, OrchError, error_kind
+from orchmagic.errors import ModelError, OrchError, TruncatedReply, error_kind
+from orchmagic.models.budget import sent_at_most
 from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
+from orchmagic.models.wire.urls import vendor
 from orchmagic.trace.events import AttemptFailed, AttemptFinished, AttemptStarted, Usage
 
 
@@ -42,29 +44,40 @@ class Retry:
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self.resolve(request.model)
-        who: dict[str, Any] = {"call": request.call, "model": deployment.alias, "provider": deployment.provider}
-        attempt = 1
+        who: dict[str, Any] = {
+            "call": request.call,
+            "model": deployment.alias,
+            "provider": vendor(deployment.provider, deployment.base_url),
+        }
+        attempt, extra = 1, 0
         while True:
             failed = partial(AttemptFailed, attempt=attempt, **who)
             self.emit(AttemptStarted(attempt=attempt, **who))
             try:
                 answer = await handler(request)
             except ModelError as error:
+                wait: float | None
                 error.attempts = attempt
                 retries = self.retry if request.retries is None else request.retries
-                is_last = self.left_alone(request, error) or attempt > retries
-                wait = None if is_last else self._wait(error, attempt)
-                usage, cost = prices.of_failure(error) or (Usage(), _unknown(deployment))
-                self.emit(failed(error=str(error), error_kind=error_kind(error), wait=wait, usage=usage, cost=cost))
+                if isinstance(error, TruncatedReply) and error.is_short:
+                    wait, extra = 0.0, extra + 1
+                else:
+                    is_last = self.left_alone(request, error) or attempt > retries + extra
+                    wait = None if is_last else self._wait(error, attempt)
+                text, kind = str(error), error_kind(error)
+                if (billed := prices.of_failure(error)) is None:
+                    self.emit(failed(error=text, error_kind=kind, wait=wait, **_perhaps(error, deployment)))
+                else:
+                    self.emit(failed(error=text, error_kind=kind, wait=wait, usage=billed[0], cost=billed[1]))
                 if wait is None:
                     raise
-            except asyncio.CancelledError:
-                self.emit(failed(error="cancelled", error_kind="cancelled", cost=_unknown(deployment)))
+            except asyncio.CancelledError as error:
+                self.emit(failed(error="cancelled", error_kind="cancelled", **_perhaps(error, deployment)))
                 raise
             except Exception as error:
                 # our own errors (budget exceeded) are raised before anything is sent, other errors may be later
-                cost = 0.0 if isinstance(error, OrchError) else _unknown(deployment)
-                self.emit(failed(error=str(error) or type(error).__name__, error_kind=error_kind(error), cost=cost))
+                bill = {} if isinstance(error, OrchError) else _perhaps(error, deployment)
+                self.emit(failed(error=str(error) or type(error).__name__, error_kind=error_kind(error), **bill))
                 raise
             else:
                 self.emit(
@@ -84,6 +97,10 @@ class Retry:
         return None if is_too_long(wait, self.time_left()) else wait
 
 
-def _unknown(deployment: Deployment) -> float | None:
-    """The cost of an unknown number of tokens: 0 if tokens are free, else None."""
-    return 0.0 if prices.cost(deployment, Usage(input=1, output=1)) == 0 else None
+def _perhaps(error: BaseException, deployment: Deployment) -> dict[str, Any]:
+    """The fields of an attempt that was perhaps billed: nothing is known if it was sent and tokens are not free."""
+    worst = sent_at_most(error)
+    free = prices.cost(deployment, Usage(input=1, output=1)) == 0
+    if worst is None:  # it ended before it was sent, or no budgeting says how much it can have cost
+        return {"cost": 0.0 if free else None}
+    return {"cost": 0.0 if free else None, "perhaps": not free, "perhaps_cost": 0.0 if free else worst.cost}

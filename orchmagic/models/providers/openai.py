@@ -19,7 +19,7 @@ from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.routing import api_keys
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions, http_errors
-from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown
+from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown, vendor
 from orchmagic.trace.events import TextStreamed
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class OpenAIProvider:
             if isinstance(error, RequestRejected) and error.status == HTTPStatus.NOT_FOUND:
                 error.args = (f"{error}{_nearest_model(deployment)}",)
             raise http_errors.without(error, key) from None
-        return chat_completions.usable(replace(answer, provider=deployment.provider), offered=bool(request.tools))
+        answer = replace(answer, provider=vendor(deployment.provider, deployment.base_url))
+        return chat_completions.usable(answer, offered=bool(request.tools))
 
     async def close(self) -> None:
         """Close the clients of this event loop; others end with their loop."""

@@ -113,13 +113,14 @@ def _first(data: Mapping[str, Any], *names: str) -> int:
 
 
 def _money(value: Any) -> float | None:
-    """A positive number, else None: endpoints send null or 0 for nothing.
+    """A positive number, also written as text, else None: endpoints send null or 0 for nothing, and sometimes nonsense.
 
-    Raises:
-        ValueError: a text that is not a number.
+    Never raises: the answer that the figure came with is paid.
     """
-    if isinstance(value, str):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None

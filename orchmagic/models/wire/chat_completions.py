@@ -93,7 +93,8 @@ def _call(call: Mapping[str, Any], number: int) -> ToolCall:
 
 def estimate(request_body: Mapping[str, Any], written: str) -> Usage:
     """Estimate the tokens of a request and its answer."""
-    return Usage(input=prompt_tokens(request_body.get("messages") or ()), output=tokens.estimated(written))
+    size = tokens.estimated(written)
+    return Usage(input=prompt_tokens(request_body.get("messages") or ()), output=size, estimated=True)
 
 
 def prompt_tokens(messages: Sequence[Mapping[str, Any]]) -> int:

@@ -22,9 +22,10 @@ from orchmagic.errors import (
 )
 from orchmagic.models.types import Deployment
 from orchmagic.models.wire.chat_completions import one_line
-from orchmagic.models.wire.urls import KEY_ENV, host, shown
+from orchmagic.models.wire.urls import KEY_ENV, host, shown, vendor
 from orchmagic.trace.events import Usage
 
+_OK = 200
 _SHORT = 90  # characters of each reason in a list
 _SECRET = 8  # characters: a shorter key is a placeholder such as "none", and may be part of a word
 
@@ -96,11 +97,13 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
 def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
     """The error for an answer that is not JSON of the protocol: a proxy's page, or a failing server."""
     text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(one_line(how, 120))}"
-    return ServerFailed(text, status=status, **_who(deployment))
+    error = ServerFailed(text, status=status, **_who(deployment))
+    error.may_have_spent = status == _OK  # an answer was made, and perhaps billed
+    return error
 
 
 def _who(deployment: Deployment) -> dict[str, Any]:
-    return {"model": deployment.model, "provider": deployment.provider}
+    return {"model": deployment.model, "provider": vendor(deployment.provider, deployment.base_url)}
 
 
 def _at(deployment: Deployment) -> str:

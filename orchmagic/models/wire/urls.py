@@ -8,6 +8,35 @@ from urllib.parse import urlsplit
 KEY_ENV = "OPENAI_API_KEY"
 BASE_ENV = "OPENAI_BASE_URL"
 OPENAI = "https://api.openai.com/v1"
+_VENDORS = {  # by the end of the host's name
+    "api.openai.com": "openai",
+    "openai.azure.com": "azure",
+    "services.ai.azure.com": "azure",
+    "api.anthropic.com": "anthropic",
+    "generativelanguage.googleapis.com": "gemini",
+    "aiplatform.googleapis.com": "vertex",
+    "amazonaws.com": "bedrock",
+    "api.mistral.ai": "mistral",
+    "api.groq.com": "groq",
+    "api.together.ai": "together",
+    "api.together.xyz": "together",
+    "openrouter.ai": "openrouter",
+    "api.deepseek.com": "deepseek",
+    "api.llmgateway.io": "llmgateway",
+    "api.x.ai": "xai",
+    "api.perplexity.ai": "perplexity",
+    "api.cohere.ai": "cohere",
+    "api.cohere.com": "cohere",
+    "api.moonshot.ai": "moonshot",
+    "api.moonshot.cn": "moonshot",
+    "api.fireworks.ai": "fireworks",
+    "api.cerebras.ai": "cerebras",
+    "api.deepinfra.com": "deepinfra",
+    "integrate.api.nvidia.com": "nvidia",
+    "huggingface.co": "huggingface",
+    "dashscope.aliyuncs.com": "alibaba",
+    "dashscope-intl.aliyuncs.com": "alibaba",
+}
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -30,6 +59,15 @@ def shown(base_url: str) -> str:
     """The address without user, password and query, for messages."""
     place = _netloc(base_url)
     return f"{urlsplit(base_url).scheme}://{place}{urlsplit(base_url).path}" if place else base_url
+
+
+def vendor(provider: str, base_url: str | None) -> str:
+    """Who answers: the vendor of a known address, else host and port; a provider that is no address keeps its name."""
+    if provider != "openai":
+        return provider
+    place = _hostname(base_url or OPENAI)
+    known = next((name for end, name in _VENDORS.items() if place == end or place.endswith(f".{end}")), None)
+    return known or host(str(base_url))
 
 
 def host(base_url: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.errors import InputError
+from orchmagic.errors import CellError, InputError
+from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.notebook.commands.lookup import pick
 from orchmagic.notebook.commands.registry import answering_command, command
 
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
 @answering_command
 def resume(session: Session, which: str, *words: str) -> Run:
-    """Resume RUN [ANSWER]: answer what a run asks, or go on where it broke off; nothing is paid twice"""
+    """Resume RUN [ANSWER | --budget 0.50 | --max-tokens 9000]: answer it, or go on; nothing is paid twice"""
     name, span = _target(which)
-    return pick(session, name).resume(" ".join(words) or None, span=span)
+    said = " ".join(words)
+    if said.startswith(("--budget", "--max-tokens")):
+        return pick(session, name).resume(**_limits(said))
+    return pick(session, name).resume(said or None, span=span)
 
 
 @command
@@ -43,6 +47,20 @@ def reject(session: Session, which: str = "", *words: str) -> Run:
     """Reject [RUN [WHY]]: do not let it pass"""
     name, span = _target(which)
     return pick(session, name, waiting=True).reject(" ".join(words), span=span)
+
+
+def _limits(said: str) -> dict[str, Any]:
+    """The limits in `--budget 0.50 --max-tokens 100000`."""
+    try:
+        options = parse_options("chain", said)
+    except CellError as error:
+        raise InputError("; ".join(f"{p.found}. {p.write}" for p in error.problems)) from None
+    if options != RunOptions(budget=options.budget, max_tokens=options.max_tokens) or "none" in {
+        options.budget,
+        options.max_tokens,
+    }:
+        raise InputError(f"%orch resume takes --budget and --max-tokens with an amount, not {said!r}")
+    return {"budget": options.budget, "max_tokens": options.max_tokens}
 
 
 def _target(which: str) -> tuple[str, str | None]:

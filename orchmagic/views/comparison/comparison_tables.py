@@ -75,7 +75,9 @@ def _took(record: Record, step: Span | None) -> str:
     if step is None:
         return "-"
     state = "" if step.status == "done" else f"{humanize.MARKS.get(step.status, '·')} {step.status} "
-    spent = f" · {step.usage.total:,} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
+    spent = (
+        f" · {humanize.tokens(step.usage)} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
+    )
     cached = summary.cache(record, step, brief=True)
     return f"{state}{humanize.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
 

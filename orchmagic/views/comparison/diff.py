@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from orchmagic.core.text_format import more
-from orchmagic.trace import summary
+from orchmagic.trace import humanize, summary
 from orchmagic.trace.record import Record, Span
 
 _LINES = 40  # lines shown of one difference
@@ -28,7 +28,9 @@ class Line(NamedTuple):
 def lines(a: Record, b: Record) -> Iterator[Line]:
     """Yield a heading, the totals, each step that differs, then one line each for equal and missing steps."""
     yield Line(0, f"{a.run} {a.name} ({a.status}) → {b.run} {b.name} ({b.status})")
-    spent = f"cost {summary.total(a)} → {summary.total(b)}, tokens {a.usage.total:,} → {b.usage.total:,}"
+    spent = (
+        f"cost {summary.total(a)} → {summary.total(b)}, tokens {humanize.tokens(a.usage)} → {humanize.tokens(b.usage)}"
+    )
     yield Line(1, f"{spent}, calls {a.calls} → {b.calls}, seconds {a.seconds:.2f} → {b.seconds:.2f}")
     first, second = {s.id: s for s in a.steps}, {s.id: s for s in b.steps}
     both = [name for name in first if name in second]

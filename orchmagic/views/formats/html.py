@@ -58,7 +58,7 @@ def _line(record: Record, span: Span, depth: int) -> str:
 def _row(record: Record, span: Span, name: str, note: str) -> str:
     figures = (
         humanize.seconds(span.seconds),
-        f"{span.usage.total:,}" if span.usage.total else "",
+        humanize.tokens(span.usage) if span.usage.total else "",
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
     )
     cached = summary.cache(record, span)
@@ -118,7 +118,8 @@ def _story(record: Record, step: Span) -> Iterator[str]:
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     for ask in asks:
         if len(asks) > 1 or ask.why:
-            spent = f"{ask.usage.input:,} + {ask.usage.output:,} tokens, {humanize.money(ask.cost, ask.unpriced)}"
+            tokens = f"{'~' * ask.usage.estimated}{ask.usage.input:,} + {ask.usage.output:,} tokens"
+            spent = f"{tokens}, {humanize.money(ask.cost, ask.unpriced)}"
             why = "; ".join((*map(str, ask.why), *summary.choices(record, ask))) or "first choice"
             yield f"{ask.model or ask.name}: {humanize.seconds(ask.seconds)}, {spent}, {why}"
     for tool in (s for s in record.inside(step) if s.kind == "tool"):

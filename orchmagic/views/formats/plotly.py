@@ -145,7 +145,7 @@ def _layout(record: Record, rows: list[Row], more: int, room: Grid, panels: list
     label = max((_LINE * (r.hover.count("<br>") + 2) for r in rows), default=0)
     more_room = max(0, label - high)  # Plotly hides a label that is higher than the figure
     totals = {
-        "x2": f"{record.usage.total:,} tokens in, out",
+        "x2": f"{humanize.tokens(record.usage)} tokens in, out",
         "x3": f"{humanize.money(record.cost, record.unpriced)} in all",
     }
     return {

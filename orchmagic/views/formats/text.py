@@ -46,7 +46,7 @@ def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
         "  " * depth + humanize.one_line(summary.label(record, span)),
         summary.models(record, span) or span.kind.replace("more", ""),
         humanize.seconds(span.seconds),
-        f"{span.usage.total:,} tok",
+        f"{humanize.tokens(span.usage)} tok",
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
         ", ".join(filter(None, (state, *summary.story(record, span)))),
     )

@@ -114,7 +114,7 @@ def _beside(record: Record, step: Span) -> tuple[str, ...]:
 def _hover(record: Record, step: Span, on_path: bool) -> str:
     models = summary.models(record, step)
     took, cost = humanize.seconds(length(record, step)), humanize.money(step.cost, step.unpriced)
-    figures = f"{took}, {step.usage.total:,} tokens, {cost}"
+    figures = f"{took}, {humanize.tokens(step.usage)} tokens, {cost}"
     texts = [
         f"{summary.label(record, step)} ({step.kind}, {step.status})",
         f"{figures}, {models}" if models else figures,
