@@ -115,14 +115,14 @@ def test_what_other_servers_leave_out_or_write_otherwise_is_read_too():
 
 def test_usage_that_is_not_sent_is_estimated_and_never_nothing():
     found = chat_completions.response({"choices": [{"message": {"content": "12345678"}}]}, SENT)
-    assert found.usage == Usage(input=2, output=2)
+    assert found.usage == Usage(input=2, output=2, estimated=True)
 
 
 def test_an_image_counts_where_the_endpoint_sends_no_usage():
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
     messages = [{"role": "user", "content": [{"type": "text", "text": "hi there"}, picture, picture]}]
     found = chat_completions.response({"choices": [{"message": {"content": "x"}}]}, {**SENT, "messages": messages})
-    assert found.usage == Usage(input=2 + 2 * IMAGE, output=1)
+    assert found.usage == Usage(input=2 + 2 * IMAGE, output=1, estimated=True)
 
 
 @pytest.mark.parametrize(
