@@ -14,6 +14,7 @@ from orchmagic.core.portable import (
     UnfitReplyError,
     all_of,
     as_text,
+    asked_wait,
     ballot,
     count_votes,
     fault_of,
@@ -25,6 +26,7 @@ from orchmagic.core.portable import (
     retry_wait,
     unusable,
     validate_with,
+    wait_seconds,
     without_thoughts,
 )
 from orchmagic.errors import ModelError
@@ -317,3 +319,37 @@ async def test_a_model_is_told_something_whatever_its_tool_returns(value, text):
 
 async def test_a_generator_without_end_has_an_end():
     assert len(await all_of(endless())) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "3000"}, 3.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_an_endpoint_asks_for(headers, seconds):
+    assert wait_seconds(asked_wait(headers)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "message"),
+    [
+        ("quota", 400, "Your credit balance is too low to access the Anthropic API."),
+        ("quota", 403, "Insufficient account balance"),
+        ("quota", 429, "You exceeded your current quota, please check your plan"),
+        ("context", 400, "This model's maximum context length is 4096 tokens"),
+        ("context", 400, "prompt is too long: 210000 tokens > 200000 maximum"),
+        ("context", 400, "the request exceeds the available context size"),
+        ("context", 413, "Payload too large"),
+        ("no_model", 404, "model `m` not found"),
+        ("request", 400, "temperature must be below 2"),
+        ("server", 500, "context length"),
+    ],
+)
+@pytest.mark.parametrize("as_text_alone", [False, True])
+def test_the_words_of_a_rejection_say_what_helps(row, status, message, as_text_alone):
+    assert fault_of(status, message if as_text_alone else {"message": message}) == row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from orchmagic.errors import (
     BudgetExceeded,
     CallTimeout,
     EmptyReply,
+    ModelError,
     NoDeployment,
     QuotaExhausted,
     RateLimited,
@@ -457,3 +459,78 @@ async def test_a_streamed_answer_without_text_is_measured_as_a_whole():
     world = World("ab", policy="latency")
     assert [(await world.ask(stream=True)).text for _ in range(2)] == ["p@a", "p@b"]
     assert world.health.stats(world.pool.members)["p@a"].first == pytest.approx(0.1)
+
+
+async def single(world, request_, errors):
+    """One request to model "alone", whose attempts fail with `errors` first; the number of attempts that were made."""
+    left = list(errors)
+
+    async def attempt(sent):
+        made.append(sent.model)
+        while left:
+            if world.balancing.left_alone(sent, error := left.pop(0)) or not left:
+                raise error
+            made.append(sent.model)
+        return ModelResponse("fine")
+
+    made: list[str] = []
+    try:
+        await world.balancing(request_, attempt)
+    except ModelError as error:
+        return len(made), type(error)
+    return len(made), None
+
+
+async def test_a_single_model_that_is_down_is_skipped_if_it_has_a_fallback():
+    world, asked = World(), request(model="alone", fallback=("other",))
+    assert await single(world, asked, [CallTimeout("late")] * 2) == (2, CallTimeout)
+    assert await single(world, asked, [CallTimeout("late")] * 9) == (1, CallTimeout), "the third in a row opens it"
+    assert await single(world, asked, []) == (0, NoDeployment)
+    assert await single(world, replace(asked, fallback=()), []) == (1, None), "nothing stands behind it"
+    world.known.add("alone")
+    assert await single(world, asked, []) == (1, None), "a stored answer needs no deployment"
+    world.known.clear()
+    world.now += 31
+    assert await single(world, asked, []) == (1, None), "half open: one call tests it"
+    assert await single(world, asked, []) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "error", [RequestRejected("wrong key", status=401), RateLimited("slow down"), RefusedReply("no")]
+)
+async def test_what_is_no_outage_opens_no_circuit_of_a_single_model(error):
+    world, asked = World(), request(model="alone", fallback=("other",))
+    for _ in range(5):
+        await single(world, asked, [error])
+    assert await single(world, asked, []) == (1, None)
+
+
+async def test_open_circuits_go_straight_to_the_fallback():
+    world = World("a", retry=0, a=ServerFailed("down"))
+    for _ in range(3):
+        with pytest.raises(ServerFailed):
+            await world.balancing(request(fallback=("other",)), world.handler)
+    before = len(world.asked)
+    with pytest.raises(NoDeployment, match="skipped"):
+        await world.balancing(request(fallback=("other",)), world.handler)
+    assert len(world.asked) == before
+
+
+async def test_a_clock_that_is_set_back_prolongs_no_wait():
+    world, asked = World(), request(model="alone", fallback=("other",))
+    world.now = 100_000.0
+    await single(world, asked, [CallTimeout("late")] * 3)
+    world.now -= 7_200
+    assert await single(world, asked, []) == (0, NoDeployment)
+    world.now += 31
+    assert await single(world, asked, []) == (1, None)
+
+
+async def test_a_clock_that_is_set_back_uses_up_no_rate_limit():
+    world = World("a", fields={"a": {"requests_per_minute": 2}})
+    world.now = 100_000.0
+    for _ in range(2):
+        await world.balancing(request(), world.handler)
+    world.now -= 7_200
+    await world.balancing(request(), world.handler)
+    assert world.waits == []

@@ -153,7 +153,7 @@ class Health:
     ) -> Permit | Unavailable:
         name, now = identity(deployment), self.clock()
         found = do("SELECT * FROM deployments WHERE id = ?", name).fetchone()
-        row = {} if found is None else without_future(found, now)
+        row = {} if found is None else self._of_now(do, found)
         half_open = found is not None and found["open_until"] > 0
         if half_open and not anyway and (closed := open_circuit(row, now)) is not None:
             return closed
@@ -166,8 +166,7 @@ class Health:
             sql = "INSERT INTO calls(deployment, at, tokens, until) VALUES (?, ?, ?, ?)"
             number = do(sql, name, now, tokens, until).lastrowid
         if half_open:
-            times = (until, row["open_until"], row["at"])
-            do("UPDATE deployments SET probe_until = ?, open_until = ?, at = ? WHERE id = ?", *times, name)
+            do("UPDATE deployments SET probe_until = ? WHERE id = ?", until, name)
         return Permit(deployment.alias, name, number, probe=half_open)
 
     def release(
@@ -255,7 +254,15 @@ class Health:
 
     def _row(self, do: Callable[..., Any], name: str) -> Mapping[str, Any]:
         do("INSERT OR IGNORE INTO deployments(id, at) VALUES (?, ?)", name, self.clock())
-        return without_future(do("SELECT * FROM deployments WHERE id = ?", name).fetchone(), self.clock())
+        return self._of_now(do, do("SELECT * FROM deployments WHERE id = ?", name).fetchone())
+
+    def _of_now(self, do: Callable[..., Any], row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row in terms of the clock of now, kept so: from here on its waits pass."""
+        found = without_future(row, self.clock())
+        if found["at"] < row["at"]:
+            sql = "UPDATE deployments SET at = ?, open_until = ?, probe_until = ? WHERE id = ?"
+            do(sql, found["at"], found["open_until"], found["probe_until"], found["id"])
+        return found
 
     def _fade(self, row: Mapping[str, Any]) -> float:
         return float(0.5 ** (max(0.0, self.clock() - row["at"]) / _HALF))
