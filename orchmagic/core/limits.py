@@ -21,5 +21,6 @@ DEADLINE = 600.0  # seconds of a run
 CONCURRENCY = 16  # items of one step that run at once
 TIMEOUT = 60.0  # seconds of an attempt
 REPLY_TOKENS = 1024  # of one reply
+THREAD_TOKENS = 16_000  # of the earlier turns of a conversation, in each call
 RETRY = 2  # attempts after a transient failure
 REASK = 1  # repeats of a call whose reply is invalid

@@ -255,6 +255,8 @@ class Safety:
     timeout: float | Open | None = None
     retry: int | None = None
     thread: str | None = None
+    thread_tokens: int | Open | None = None
+    thread_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

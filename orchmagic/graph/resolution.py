@@ -73,6 +73,8 @@ def safety(options: RunOptions) -> Safety:
         timeout=options.timeout,
         retry=options.retry,
         thread=options.thread,
+        thread_tokens=options.thread_tokens,
+        thread_summary=options.thread_summary,
     )
 
 
@@ -85,6 +87,8 @@ def stricter(outer: Safety, inner: Safety) -> Safety:
         timeout=_shorter(outer.timeout, inner.timeout),
         retry=_least(outer.retry, inner.retry),
         thread=inner.thread or outer.thread,
+        thread_tokens=(inner if inner.thread else outer).thread_tokens,
+        thread_summary=(inner if inner.thread else outer).thread_summary,
     )
 
 

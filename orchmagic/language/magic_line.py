@@ -74,6 +74,8 @@ BASE: tuple[Option, ...] = (
     Option("--max-iterations", "int", "most rounds of a loop", least=1),
     Option("--concurrency", "int", "most items of a step with over= at once", least=1),
     Option("--thread", "text", "go on with this conversation: its earlier turns are sent along", "NAME"),
+    Option("--thread-tokens", "int", "most tokens of earlier turns that are sent, or none", least=1, may_be_open=True),
+    Option("--thread-summary", "flag", "send a summary of the turns that --thread-tokens leaves out"),
     Option(
         "--cache",
         "keep",
@@ -120,6 +122,8 @@ class RunOptions:
     max_iterations: int | None = None
     concurrency: int | None = None
     thread: str | None = None
+    thread_tokens: int | Open | None = None
+    thread_summary: bool = False
     cache: CachePolicy | None = None
     no_cache: bool = False
     refresh: bool = False

@@ -97,3 +97,9 @@ def current_request(shell: InteractiveShell) -> dict[str, Any]:
         with suppress(Exception):  # a kernel of another kind: the cell then blocks, as in a terminal
             message = message or (get_parent(*channel) if callable(get_parent) else None)
     return message if isinstance(message, dict) and isinstance(message.get("header"), dict) else {}
+
+
+def current_cell(shell: InteractiveShell) -> tuple[str, str]:
+    """The ids of the cell that runs and of its execution; "" if the front end does not tell."""
+    request = current_request(shell)
+    return str(request.get("metadata", {}).get("cellId") or ""), str(request.get("header", {}).get("msg_id") or "")

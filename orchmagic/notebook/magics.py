@@ -8,14 +8,14 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
 from orchmagic.errors import OrchError
-from orchmagic.notebook.async_cells import Awaited, current_request
+from orchmagic.notebook.async_cells import Awaited, current_cell, current_request
 from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
 from orchmagic.patterns import PATTERNS
@@ -50,7 +50,7 @@ class Face:
         """The session, created by the first cell or command."""
         from orchmagic.runtime.session import Session
 
-        return Session(self.names, config=self.config.chosen)
+        return Session(self.names, config=self.config.chosen, cell=partial(current_cell, self.shell))
 
     def _reload(self, _: object) -> None:
         if "session" in self.__dict__:

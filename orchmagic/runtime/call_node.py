@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchmagic.core.portable import as_text, token_confidence
+from orchmagic.core.portable import as_text, spell_tools, token_confidence
 from orchmagic.errors import InputError, OutputError
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Call
@@ -18,6 +18,7 @@ from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import images
 from orchmagic.models.types import ModelRequest, ModelResponse
 from orchmagic.runtime.context import Context, State
+from orchmagic.runtime.conversation import Said, rank
 from orchmagic.trace.events import ReplyRepaired
 
 Message = dict[str, Any]
@@ -60,10 +61,12 @@ def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object],
     """Builds the messages of a call: prompt, earlier turns of the thread, transcript, feedback of a failed gate."""
     prompt = [{"role": m.role, "content": images.content(template.render(m.text, seen))} for m in node.messages]
     leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
-    thread = [dict(m) for m in ctx.thread]
+    thread = (
+        ctx.thread.sent if node.tools else [*spell_tools(ctx.thread.sent)]
+    )  # a call without tools has no `tool` role
     own = [*state.get(node.transcript or "", []), *_again(node, state, ctx)]
     messages = (*prompt[:leading], *thread, *prompt[leading:], *own)
-    ctx.turns[f"{ctx.path}{node.name}"] = tuple(prompt[leading:])
+    ctx.say(span, Said("prompt", prompt[leading:], rank(node, node.messages[leading:], ctx.graph)))
     is_compared = not node.tools and ctx.defaults.cache_of(node).how == "semantic"  # never with tools
     varied = prompt_variables(node.messages, [*thread, _HERE, *own], seen) if is_compared else None
     return CallPrompt(node, span, messages, model=_rung(node, span), varied=varied)

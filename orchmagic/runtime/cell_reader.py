@@ -50,6 +50,7 @@ class CellReader:
         line = filled_line(pattern, line, namespace)
         options = parse_options(pattern, line, plug.options)
         _check_result(options)
+        _check_thread(options)
         self._services.guard_rules(options.guard)  # raises before anything runs
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
         if (filled := filled_models(cell, namespace, self._services.models.is_named)) != cell.body:
@@ -85,6 +86,12 @@ def _check_result(options: RunOptions) -> None:
         raise InputError(f"-o {options.result} is no variable name: write for example -o result")
     if options.result and options.background:
         raise InputError("-o with --background has nothing to store yet: leave -o out and read NAME.last.output later")
+
+
+def _check_thread(options: RunOptions) -> None:
+    if options.thread is None and (options.thread_tokens is not None or options.thread_summary):
+        flag = "--thread-summary" if options.thread_summary else "--thread-tokens"
+        raise InputError(f"{flag} without --thread does nothing: write --thread NAME, or leave {flag} out")
 
 
 def _single_step(graph: Graph, name: str) -> Graph:

@@ -7,7 +7,7 @@ import concurrent.futures
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
 from orchmagic.core.portable import append_messages, as_text
@@ -25,7 +25,9 @@ from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.caching import discard
 from orchmagic.models.pipeline import Deadline
 from orchmagic.models.types import Deployment, Emit, Handler
+from orchmagic.runtime import conversation
 from orchmagic.runtime.caller import Caller
+from orchmagic.runtime.conversation import Conversation, Message, Said
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
 from orchmagic.runtime.used_parts import numbered
@@ -34,6 +36,8 @@ from orchmagic.trace.events import InputRequested, NodeFailed
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
+
+_SAID = ("#said", "--thread")  # the journal's entry for what a waiting run has for its turn of the conversation
 
 
 @dataclass(slots=True)
@@ -47,8 +51,9 @@ class Context:
         values: copy of the state, so that a partial result survives any error.
         path: prefix of the span ids of an inner graph; `outer` is the context of the outer graph.
         questions: open questions to a person, by span.
-        thread: earlier turns of the conversation; `turns` are the messages of each call.
-        threads: earlier turns of the threads that inner cells name; `inner_turns` are (thread, new turns), by span.
+        thread: the conversation whose earlier turns are sent; `threads` are those that inner cells name.
+        said: messages for the turn that the run adds under `turn_key`, by span.
+        inner_turns: (thread, turn) of inner cells with a thread of their own, by span.
         fresh: spans whose model calls skip caches and journal.
         has_images: whether one of the values is an image.
         run: id of the run.
@@ -74,10 +79,11 @@ class Context:
     questions: dict[str, Waiting] = field(default_factory=dict)
     path: str = ""
     outer: Context | None = None
-    thread: tuple[Mapping[str, Any], ...] = ()
-    threads: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
-    inner_turns: dict[str, tuple[str, list[Mapping[str, Any]]]] = field(default_factory=dict)
-    turns: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    thread: Conversation = field(default_factory=Conversation)
+    threads: dict[str, Conversation] = field(default_factory=dict)
+    inner_turns: dict[str, tuple[str, list[Message]]] = field(default_factory=dict)
+    said: dict[str, Said] = field(default_factory=dict)
+    turn_key: str = ""
     counts: bool = True
     fresh: FreshSpans = field(default_factory=FreshSpans)
     has_images: bool = False
@@ -151,7 +157,7 @@ class Context:
             self.values,
             self.met,
             self.questions,
-            self.turns,
+            self.said,
             self.inner_turns,
             self.repeated,
             self.answered,
@@ -177,7 +183,7 @@ class Context:
             path=path,
             outer=self,
             counts=counts,
-            thread=self.thread if safety.thread is None else self.threads.get(safety.thread, ()),
+            thread=self.thread if safety.thread is None else self.threads.get(safety.thread, Conversation()),
             values={},
             visits=0,
             met=set(),
@@ -185,13 +191,30 @@ class Context:
         inner.open_pipeline()
         return inner
 
-    def added_turns(self) -> list[Mapping[str, Any]]:
-        """The messages that this graph adds to a thread: those of the step that gave the output, and its answer."""
+    def say(self, span: str, said: Said) -> None:
+        """Notes messages for the turn of the run, if it has a thread."""
+        if self.thread.name or self.threads:
+            self.said[span] = said
+
+    def keep_said(self) -> None:
+        """Keeps what was said so far in the journal, for a kernel that resumes the waiting run."""
+        if self.said or self.inner_turns:
+            self.journal.keep(*_SAID, {"said": {s: asdict(m) for s, m in self.said.items()}, "inner": self.inner_turns})
+
+    def recall_said(self) -> None:
+        """Restores what `keep_said` kept."""
+        if (kept := self.journal.recall(*_SAID)) is not None:
+            self.said.update({span: Said(**said) for span, said in kept.value["said"].items()})
+            self.inner_turns.update({span: (name, turn) for span, (name, turn) in kept.value["inner"].items()})
+
+    def turn(self) -> list[Message]:
+        """The messages that this graph adds to a thread; those of inner cells with a thread of their own are not."""
         name, value = result(self.graph, self.values)
-        turns = {path.removeprefix(self.path): m for path, m in self.turns.items() if path.startswith(self.path)}
-        messages = next((m for path, m in reversed(turns.items()) if path.partition("#")[0] == name), None)
-        messages = messages or next(reversed(turns.values()), ())
-        return [*messages, {"role": "assistant", "content": as_text(self.kinds.typed(name, value))}]
+        apart = tuple(f"{span}/" for span in self.inner_turns if span.startswith(self.path))
+        inside = {s: m for s, m in self.said.items() if s.startswith(self.path) and not s.startswith(apart)}
+        said = {span.removeprefix(self.path): messages for span, messages in inside.items()}
+        answer = {"role": "assistant", "content": as_text(self.kinds.typed(name, value))}
+        return [*conversation.turn(said, name), answer]
 
     def _guardrails_in(self, words: tuple[str, ...]) -> Guardrails:
         """The guardrails inside a cell with these rules: its own, and those around it; the stricter hold."""

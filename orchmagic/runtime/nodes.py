@@ -21,6 +21,7 @@ from orchmagic.models import images
 from orchmagic.runtime import call_node
 from orchmagic.runtime.caller import calling, paid_again
 from orchmagic.runtime.context import Context, State, Update, evaluate, failure_recorded, mirror, scope
+from orchmagic.runtime.conversation import Said
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
@@ -182,6 +183,8 @@ async def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str,
     if node.subject is None:
         reply = ctx.await_reply(Waiting(question, span=span))
         ctx.emit(InputReceived(span=span, reply=reply))
+        talk = [{"role": "assistant", "content": question}, {"role": "user", "content": as_text(reply)}]
+        ctx.say(span, Said("asked", talk))
         return {node.name: reply}
     subject = as_json(seen[node.subject], node.subject)
     reply = ctx.await_reply(Waiting(question, span=span, choices=DECISIONS, value=subject))

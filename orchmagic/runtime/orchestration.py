@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +34,8 @@ class Orchestration:
         self.definition = definition
         self.options = cell.options
         self.last: Run | None = None
+        self._execution = ""
+        self._numbers: Counter[str] = Counter()
         self._factory = factory
         self._services = factory.services
         self._reader = reader
@@ -75,8 +81,24 @@ class Orchestration:
         self.refresh()
         given = bind_inputs(self.definition, self._services.namespace, args, inputs)
         compiled = None if pauses(self.definition) else self.graph  # a graph that pauses needs durable checkpoints
-        self.last = self._factory.new_run(RunPlan(self.definition, self.options, given), compiled)
+        self.last = self._factory.new_run(
+            RunPlan(self.definition, self.options, given, turn=self._turn(given)), compiled
+        )
         return self.last
+
+    def _turn(self, inputs: Mapping[str, Any]) -> str:
+        """The key of a run's turn in a thread: the cell that runs, its inputs, and the how manieth such run this is.
+
+        So "Run all" replaces the turns of the cells that it runs again. Without a kernel that names its cells, it is
+        the cell that defines the orchestration.
+        """
+        cell, execution = self._services.cell()
+        if execution != self._execution:
+            self._execution, self._numbers = execution, Counter()
+        text = json.dumps([cell or self.definition.source, self.definition.name, inputs], sort_keys=True, default=repr)
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        self._numbers[key] += 1
+        return f"{key}:{self._numbers[key]}"
 
     def missing(self) -> list[str]:
         """The inputs and functions that are not defined in the notebook."""

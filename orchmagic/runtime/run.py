@@ -19,6 +19,7 @@ from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Reje
 from orchmagic.models import images
 from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
+from orchmagic.runtime.conversation import summarise
 from orchmagic.runtime.event_loop import PATIENCE, settle, waited
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
@@ -262,6 +263,7 @@ class Run(RunResult):
             async with asyncio.timeout(limits.deadline) as clock:
                 # the journal has each step's values already, so one checkpoint at a pause is enough
                 how = {"durability": "exit"} if self._compiled.checkpointer else {}
+                await self._summarise_threads()
                 state = await self._compiled.ainvoke(payload, context=self._context, config=self.checkpoint, **how)
         except TimeoutError:
             if not clock.expired():
@@ -271,7 +273,7 @@ class Run(RunResult):
             self._pass_up(limit)
             return "capped", None, str(limit)
         except Stopped as stopped:
-            self._has_output = not stopped.inside
+            self._is_stopped, self._has_output = True, not stopped.inside
             return "done", None, str(stopped)
         except Rejected as rejected:
             self._has_output = False
@@ -279,6 +281,10 @@ class Run(RunResult):
         if interrupts := state.get("__interrupt__"):
             return "waiting", None, self._wait_for_person(interrupts).question
         return "done", None, None
+
+    async def _summarise_threads(self) -> None:
+        for number, conversation in enumerate((self._context.thread, *self._context.threads.values()), 1):
+            await summarise(conversation, number, self._context)
 
     @property
     def _caller(self) -> Caller | None:
@@ -313,6 +319,7 @@ class Run(RunResult):
             return
         self.trace.load(from_json(e) for e in stored.events)
         self._context.values.update(state.values)
+        self._context.recall_said()
         self._context.visits = sum(state.values.get("visits", {}).values())
         self._wait_for_person(state.interrupts)
         self._context.questions.update({q.span: _waiting(q) for q in pending_questions(self.trace.snapshot())})
@@ -328,6 +335,8 @@ class Run(RunResult):
             )
         self.status, self.error, self.reason = status, error, reason
         self.trace.add(RunFinished(status=status, output=output, error=error, error_kind=kind, reason=reason))
+        if status == "waiting":
+            self._context.keep_said()
         try:
             self._history.save(self)
         finally:

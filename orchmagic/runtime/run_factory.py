@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.core.limits import THREAD_TOKENS
+from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.graph.composition import nested, pauses
-from orchmagic.graph.model import Graph
+from orchmagic.graph.model import Graph, Safety
+from orchmagic.graph.resolution import bound
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.routing import api_keys
@@ -28,13 +31,16 @@ if TYPE_CHECKING:
     from orchmagic.models.types import Emit
     from orchmagic.runtime.caller import Caller
     from orchmagic.runtime.context import Context
+    from orchmagic.runtime.conversation import Conversation
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.tools import WriteScope
-    from orchmagic.storage.runs import Stored
+    from orchmagic.storage.runs import Store, Stored
     from orchmagic.storage.writes import Write
     from orchmagic.trace.audit import Audit
 
 # ruff: noqa: PLC0415 - local imports are delayed until the first run, so that the first command is fast
+
+_TURN = ("#turn", "--thread")  # the journal's entry for the key of the run's turn
 
 
 class RunFactory:
@@ -102,11 +108,22 @@ class RunFactory:
         context.fresh = fresh
         context.remark = trace.remark
         context.has_images = images.among(plan.inputs)
-        context.thread = self._earlier_turns(plan.options.thread, journal)
-        inside = dict.fromkeys(g.safety.thread for g in nested(plan.graph) if g.safety and g.safety.thread)
-        context.threads = {name: self._earlier_turns(name, journal, f"#thread:{name}") for name in inside}
+        self._open_threads(context, plan, trace.remark)
         writes = WriteScope(history.store.ledger, number, _WriteListener(trace, history.audit).on_write)
         return Run(number, plan, context, compiled, trace, RecordedRun(self, plan, writes))
+
+    def _open_threads(self, context: Context, plan: RunPlan, remark: Callable[[str], None]) -> None:
+        """Reads the threads of the run and of its inner cells."""
+        own = plan.graph.safety or Safety()
+        inside = [g.safety for g in nested(plan.graph) if g.safety and g.safety.thread]
+        if own.thread is None and not inside:
+            return
+        kept = context.journal.recall(*_TURN)
+        context.turn_key = kept.value if kept else plan.turn or context.run
+        context.journal.keep(*_TURN, context.turn_key)
+        threads = _Threads(self.services.history.store, context.journal, context.turn_key, remark)
+        context.thread = threads.conversation("#thread", own)
+        context.threads = {s.thread: threads.conversation(f"#thread:{s.thread}", s) for s in inside if s.thread}
 
     def _hold(self, run: Run) -> None:
         """Adds a run to `runs`; removes the oldest ended one if there are too many."""
@@ -164,23 +181,42 @@ class RunFactory:
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
 
-    def _earlier_turns(
-        self, thread: str | None, journal: Journal, entry: str = "#thread"
-    ) -> tuple[Mapping[str, Any], ...]:
-        """The thread's turns at the start of the run; kept in the journal, so that resume and replay use the same."""
-        if thread is None:
-            return ()
-        recorded = journal.recall(entry, thread)
-        turns = self.services.history.store.thread(thread) if recorded is None else recorded.value
-        journal.keep(entry, thread, turns)
-        return tuple(turns)
-
     def _check_models(self, graph: Graph, options: RunOptions) -> None:
         """Raises SettingsError for an unknown alias or a missing API key, before anything starts."""
         for name in set(models_of(graph, self.services.call_defaults(options))):
             deployment = self.services.models.deployment(name)
             if lack := api_keys.missing_key(deployment, self.services.environ):
                 raise SettingsError(f"model {name!r} cannot be called: {lack}; or name another model")
+
+
+@dataclass(frozen=True, slots=True)
+class _Threads:
+    """Reads threads at the start of a run, whose turn has the key `turn` (that of an earlier run of its cell)."""
+
+    store: Store
+    journal: Journal
+    turn: str
+    remark: Callable[[str], None]
+
+    def conversation(self, entry: str, safety: Safety) -> Conversation:
+        """The thread of a cell; kept in the journal under `entry`, so that resume and replay use the same."""
+        from orchmagic.runtime.conversation import Conversation
+
+        name = safety.thread
+        if name is None:
+            return Conversation()
+        kept = self.journal.recall(entry, name)
+        if kept is not None:
+            found = Conversation(**kept.value) if isinstance(kept.value, dict) else Conversation(name, kept.value)
+        else:
+            most = bound(THREAD_TOKENS if safety.thread_tokens is None else safety.thread_tokens)
+            turns = self.store.turns(name, before=self.turn)
+            found = Conversation.fitting(name, turns, most, summarises=safety.thread_summary)
+        self.journal.keep(entry, name, asdict(found))
+        if found.left and not found.summarises:
+            count = counted(len(found.left), "earlier message")
+            self.remark(f"{count} of thread {name!r} not sent: more than --thread-tokens, see --thread-summary")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +234,9 @@ class RecordedRun:
         is_part = self.plan.caller is not None
         events = run.trace.events if run.status == "waiting" else ()
         history.save(run.record, events, self.plan.thread, is_part=is_part)
-        if run.status == "done" and self.plan.parent is None:
+        if self.plan.parent is None:
             for thread, turns in run.turns_by_thread(self.plan.thread).items():
-                history.store.extend(thread, run.id, turns)
+                history.store.extend(thread, run.turn_key, turns, run.summary_of(thread))
 
     def _bind(self, run: Run) -> None:
         """Gives the variable of `-o` the output; while the run waits, the variable does not exist."""

@@ -19,6 +19,7 @@ class RunPlan:
     """`parent` is the id of the replayed run; `replay` holds the differences (already applied to `graph`).
 
     `caller` is the step of another run whose code starts this run, `earlier` the run that it started before a resume.
+    `turn` is the key of the run's turn in its threads: equal for runs of one cell with equal inputs.
     """
 
     graph: Graph
@@ -28,6 +29,7 @@ class RunPlan:
     replay: ReplaySpec = field(default_factory=ReplaySpec)
     caller: Caller | None = None
     earlier: EarlierRun | None = None
+    turn: str = ""
 
     @property
     def thread(self) -> str | None:

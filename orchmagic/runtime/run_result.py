@@ -9,6 +9,7 @@ from orchmagic.core.text_format import counted
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Graph, Node, Sub
 from orchmagic.runtime.context import Context, result
+from orchmagic.runtime.conversation import Message, summary_turn
 from orchmagic.runtime.recovery import dead_letters
 from orchmagic.trace.events import Status
 from orchmagic.trace.record import Record, Span
@@ -33,6 +34,7 @@ class RunResult:
         self.trace = trace
         self._context = context
         self._has_output = True  # False: a person rejected a value, or an inner cell stopped the run
+        self._is_stopped = False  # by its cell: gate … else stop
         self._stored: Record | None = None  # the record of a run of the history
 
     @property
@@ -133,18 +135,28 @@ class RunResult:
         return dead_letters(self.record)
 
     @property
-    def turns(self) -> list[Mapping[str, Any]]:
-        """The messages that this run adds to its thread: those of the step that gave the output, and its answer."""
-        return self._context.added_turns()
+    def turn_key(self) -> str:
+        """The key of this run's turn in its threads."""
+        return self._context.turn_key
+
+    def summary_of(self, thread: str) -> tuple[str, list[Message]] | None:
+        """The summary that this run made of the thread's older turns: (key of the first turn after them, messages)."""
+        known = (self._context.thread, *self._context.threads.values())
+        return next(((c.first, summary_turn(c.summary)) for c in known if c.name == thread and c.summary), None)
 
     def turns_by_thread(self, own: str | None) -> dict[str, list[Mapping[str, Any]]]:
-        """The messages that this run adds to its thread `own`, if any, and to the threads of inner cells."""
+        """The messages that this run adds to its thread `own`, if any, and to the threads of inner cells.
+
+        None if it is not done, or was stopped by its cell: what a person rejected and what failed is not remembered.
+        """
         added: dict[str, list[Mapping[str, Any]]] = {}
-        for thread, turns in self._context.inner_turns.values():
-            added.setdefault(thread, []).extend(turns)
+        if self.status != "done" or self._is_stopped:
+            return added
+        for thread, turn in self._context.inner_turns.values():
+            added.setdefault(thread, []).extend(turn)
         if own is not None and self.output is not None:
-            added.setdefault(own, []).extend(self.turns)
-        return added
+            added.setdefault(own, []).extend(self._context.turn())
+        return {thread: messages for thread, messages in added.items() if messages}
 
     def _typed(self, name: str) -> Any:
         return self._context.kinds.typed(name, self._context.values.get(name))

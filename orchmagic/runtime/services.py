@@ -191,7 +191,10 @@ class KernelBudget:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of a session that runs use. `namespace` holds the names that cells see; only `-o` writes one."""
+    """The parts of a session that runs use. `namespace` holds the names that cells see; only `-o` writes one.
+
+    `cell` returns the ids of the notebook cell that runs and of its execution, "" if unknown.
+    """
 
     settings: LiveSettings
     environ: Mapping[str, str]
@@ -202,6 +205,7 @@ class Services:
     budget: KernelBudget
     history: History
     flights: SingleFlight
+    cell: Callable[[], tuple[str, str]] = lambda: ("", "")
 
     @classmethod
     def of(

@@ -34,12 +34,15 @@ class Session:
         environ: Mapping[str, str] | None = None,
         config: Callable[[], Mapping[str, object]] = dict,
         notify: Callable[[str], None] = print,
+        cell: Callable[[], tuple[str, str]] = lambda: ("", ""),
     ) -> None:
-        """`namespace` is the notebook's (only the variable of `-o` is written); `config` returns what `%config` set."""
+        """`namespace` is the notebook's (only the variable of `-o` is written); `config` returns what `%config` set.
+
+        `cell` returns the ids of the cell that runs and of its execution, "" if unknown.
+        """
         namespace = {} if namespace is None else namespace
-        self.services = Services.of(
-            namespace, api_keys.key_environment() if environ is None else environ, config, notify
-        )
+        environ = api_keys.key_environment() if environ is None else environ
+        self.services = replace(Services.of(namespace, environ, config, notify), cell=cell)
         self._notify = notify
         self._told: set[str] = set()
         self.reader = CellReader(self.services)

@@ -46,8 +46,8 @@ async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapp
         raise
     if limit:
         ctx.emit(Decided(span=span, choice=CAP, reason=Reason("decision", cause="limit", detail=limit)))
-    if thread is not None:
-        ctx.inner_turns[span] = (thread, below.added_turns())
+    if thread is not None and not limit:
+        ctx.inner_turns[span] = (thread, below.turn())
     step, value = result(node.graph, below.values)
     return {"step": step, "value": value}
 

@@ -15,6 +15,7 @@ from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
 from orchmagic.runtime.caller import calling, paid_again
 from orchmagic.runtime.context import Context, State, Update
+from orchmagic.runtime.conversation import Said
 from orchmagic.trace.decisions import DECISIONS, EDIT, REJECT
 from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, ToolStarted
 
@@ -38,7 +39,9 @@ async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Updat
         for call, (_, result) in zip(calls, done, strict=True)
     ]
     ran = [_with_arguments(call, arguments) for call, (arguments, _) in zip(calls, done, strict=True)]
-    return {node.transcript: replies if ran == calls else [{**message, "tool_calls": ran}, *replies]}
+    asked = message if ran == calls else {**message, "tool_calls": ran}
+    ctx.say(span, Said("tools", [asked, *replies]))
+    return {node.transcript: replies if ran == calls else [asked, *replies]}
 
 
 def _with_arguments(call: Mapping[str, Any], arguments: str) -> dict[str, Any]:

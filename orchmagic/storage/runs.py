@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from orchmagic.core import process
 from orchmagic.errors import InputError, StoreError
@@ -31,6 +32,7 @@ CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEX
 """,
     added=(("runs", "unpriced", "INTEGER DEFAULT 0"), ("runs", "caller", "TEXT")),
 )
+SUMMARY = "#summary"  # the key of a summary in a thread
 KEPT = 1000  # runs that `prune` keeps
 DAYS = 30  # a run beyond KEPT that waits or runs is kept this long
 
@@ -159,18 +161,45 @@ class Store:
         return RunJournal(self.database, id_, parent, fresh, paid=paid)
 
     def thread(self, name: str) -> list[dict[str, Any]]:
-        """Return the messages of a thread, oldest first; empty if there is no such thread."""
-        rows = self.database.read("SELECT content FROM turns WHERE thread = ? ORDER BY number", name)
+        """Return the messages of a thread, oldest first, without summaries; empty if there is no such thread."""
+        rows = self.database.read(_SPOKEN, name, SUMMARY)
         return [message for row in rows if isinstance(message := _json(row["content"], None), dict)]
 
-    def extend(self, thread: str, run: str, messages: Sequence[Mapping[str, Any]]) -> None:
-        """Add the messages of `run` to a thread; they replace those it added before a resume."""
+    def turns(self, name: str, before: str = "") -> list[tuple[str, list[dict[str, Any]]]]:
+        """Return (key, messages) of the turns of a thread before the turn `before`; all if there is no such turn.
+
+        Turns that have a summary are left out; the summary itself is a turn with the key SUMMARY.
+        """
+        found: list[tuple[str, list[dict[str, Any]]]] = []
+        rows = self.database.read("SELECT run, content FROM turns WHERE thread = ? ORDER BY number", name)
+        for key, group in groupby(rows, lambda row: row["run"] or ""):
+            if key == before:
+                break
+            found = [] if key == SUMMARY else found
+            found.append((key, [m for row in group if isinstance(m := _json(row["content"], None), dict)]))
+        return found
+
+    def extend(
+        self, thread: str, key: str, messages: Sequence[Mapping[str, Any]], summary: tuple[str, Turn] | None = None
+    ) -> None:
+        """Add the turn `key` to a thread. If there is a turn of this key, it is replaced at its place.
+
+        `summary` (key of a turn, messages) stands for all turns before that turn. A summary of a replaced turn is
+        deleted.
+        """
         try:
             with self.database.exclusive() as execute:
-                execute("DELETE FROM turns WHERE thread = ? AND run = ?", thread, run)
-                last = execute("SELECT coalesce(max(number), 0) FROM turns WHERE thread = ?", thread).fetchone()[0]
-                for place, message in enumerate(messages, last + 1):
-                    execute(_TURN, thread, place, str(message.get("role", "")), as_text(dict(message)), run)
+                rows = execute(
+                    "SELECT run, role, content FROM turns WHERE thread = ? ORDER BY number", thread
+                ).fetchall()
+                old = [(row["run"] or "", row["role"], row["content"]) for row in rows]
+                new = _with_turn(old, key, _rows(key, messages), summary)
+                same = next(
+                    (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+                )
+                execute("DELETE FROM turns WHERE thread = ? AND number > ?", thread, same)
+                for place, (run, role, content) in enumerate(new[same:], same + 1):
+                    execute(_TURN, thread, place, role, content, run)
         except StoreError as error:
             self.database.complain("written", str(error))
 
@@ -181,7 +210,7 @@ class Store:
 
     def threads(self) -> dict[str, int]:
         """Return the threads: name -> number of messages."""
-        rows = self.database.read("SELECT thread, count(*) AS turns FROM turns GROUP BY thread ORDER BY thread")
+        rows = self.database.read(_COUNTS, SUMMARY)
         return {row["thread"]: row["turns"] for row in rows}
 
     def prune(self, keep: int = KEPT, days: float = DAYS) -> list[str]:
@@ -205,6 +234,26 @@ class Store:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
+
+
+Turn: TypeAlias = Sequence[Mapping[str, Any]]
+_Row: TypeAlias = tuple[str, str, str]  # key, role, content of a message
+
+
+def _rows(key: str, messages: Turn) -> list[_Row]:
+    return [(key, str(message.get("role", "")), as_text(dict(message))) for message in messages]
+
+
+def _with_turn(old: list[_Row], key: str, new: list[_Row], summary: tuple[str, Turn] | None) -> list[_Row]:
+    keys = [row[0] for row in old]
+    at = keys.index(key) if key in keys else len(old)
+    after = [row for row in old[at:] if row[0] not in {key, SUMMARY}]  # a summary after it was also one of it
+    found = [*old[:at], *new, *after]
+    if summary is not None:
+        found = [row for row in found if row[0] != SUMMARY]
+        first = next((i for i, row in enumerate(found) if row[0] == summary[0]), len(found) - len(new) - len(after))
+        found[first:first] = _rows(SUMMARY, summary[1])
+    return found
 
 
 def _record_text(record: Mapping[str, Any]) -> str:
@@ -247,6 +296,8 @@ _BEGIN = (
     "VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
+_SPOKEN = "SELECT content FROM turns WHERE thread = ? AND run IS NOT ? ORDER BY number"
+_COUNTS = "SELECT thread, count(*) AS turns FROM turns WHERE run IS NOT ? GROUP BY thread ORDER BY thread"
 _TURN = "INSERT INTO turns(thread, number, role, content, run) VALUES (?, ?, ?, ?, ?)"
 _SAVE = (
     "UPDATE runs SET status = ?, updated = ?, record = ?, events = ?, cost = ?, unpriced = ?, tokens = ?, seconds = ? "

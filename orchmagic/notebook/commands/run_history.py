@@ -9,6 +9,7 @@ from orchmagic.core.text_format import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
 from orchmagic.notebook.commands.registry import PlainText, cell, command
+from orchmagic.runtime.conversation import lines
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def thread(session: Session, action: str = "", name: str = "") -> str:
         raise InputError(f"no thread {name!r}{nearest(name, store.threads())}")
     if action == "clear":
         return f"Forgot {store.clear_thread(name)} messages of {name!r}."
-    return "\n".join(f"{m.get('role')}: {m.get('content')}" for m in store.thread(name))
+    return lines(store.thread(name))
 
 
 @command
