@@ -30,6 +30,7 @@ OrchError
 ├── RunError                  a run stopped before its end
 │   ├── GateFailed            status failed
 │   └── CodeFailed            an expression or notebook function raised: status failed
+│       └── CodeExit          it raised SystemExit, StopIteration or another thing that is no ordinary error
 ├── ExportError               the graph cannot be exported as a module
 └── WeightsError              the local model's files are missing or do not match their pinned hashes
 """
@@ -312,6 +313,13 @@ class Waiting(EndsRun, RunError):
 
 class CodeFailed(RunError):
     """An expression or a notebook function raised."""
+
+
+class CodeExit(CodeFailed):
+    """Code of the notebook raised what is no ordinary error: `__cause__`. The message is its type and text.
+
+    SystemExit, KeyboardInterrupt and Rust panics would end a thread or the kernel, and StopIteration fits in no future.
+    """
 
 
 class WriteUnknown(EndsRun):

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, creat
 from pydantic_core import to_jsonable_python
 
 from orchmagic.core.portable import UnfitReplyError, as_object, field_names, find_json, reads_back, validate_with
+from orchmagic.core.user_code import contained
 from orchmagic.errors import InputError, OutputError, nearest
 from orchmagic.graph import standard_types
 from orchmagic.language import expression
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
     from orchmagic.language.annotations import Output
 
+_BRACKET = re.compile(r"[{}\[\]()]")
+_DEEPEST = 100  # open brackets in a reply that is mended
+_LONGEST = 200_000  # characters of it
 _SHARE = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -55,7 +59,8 @@ class OutputType:
         """The JSON schema for the request; None for text."""
         if self.kind == "text":
             return None
-        found = self.model.model_json_schema() if self.model else self._adapter.json_schema()
+        with contained():
+            found = self.model.model_json_schema() if self.model else self._adapter.json_schema()
         # Endpoints refuse strict mode for open schemas; classes of the notebook are never sent as strict.
         return Schema(self.name, found, strict=self.kind != "class" and _is_closed(found))
 
@@ -108,7 +113,8 @@ class OutputType:
         return stored
 
     def _validate(self, data: object) -> Any:
-        found = validate_with(self._adapter, data)
+        with contained():  # validators of the notebook's classes
+            found = validate_with(self._adapter, data)
         return found.value if self.kind == "value" else found
 
     def rebuild(self, value: object) -> Any:
@@ -125,7 +131,8 @@ class OutputType:
 
     def dump(self, value: object) -> Any:
         """Returns the value as JSON for the run's state."""
-        return to_jsonable_python(value, round_trip=True)  # round_trip leaves computed fields out
+        with contained():  # serialisers, as above
+            return to_jsonable_python(value, round_trip=True)  # round_trip leaves computed fields out
 
 
 def resolve(name: str, output: Output, namespace: Mapping[str, object], confidence: str | None = None) -> OutputType:
@@ -189,7 +196,7 @@ def _define(name: str, title: str, fields: Mapping[str, Any]) -> type[BaseModel]
 
 
 def _create(title: str, fields: Mapping[str, Any]) -> type[BaseModel]:
-    with warnings.catch_warnings():
+    with contained(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a field may be called `schema` or `copy`
         config = ConfigDict(extra="forbid", protected_namespaces=())
         return create_model(title, __config__=config, **dict(fields))
@@ -225,6 +232,15 @@ def _is_closed(schema: object) -> bool:
     return _is_closed(nested) and (schema.get("type") != "array" or _is_closed(schema.get("items", {})))
 
 
+def _is_mendable(reply: str) -> bool:
+    """Whether mending takes linear time: for brackets that only open, as a model in a loop writes, it is quadratic."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(reply):
+        depth = depth + 1 if bracket in "{[(" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest <= _DEEPEST and len(reply) <= _LONGEST
+
+
 def _find_or_mend(reply: str) -> tuple[Any, str | None]:
     """Returns the JSON in a reply and where it was found; repairs an object with invalid JSON ("broken JSON").
 
@@ -234,7 +250,7 @@ def _find_or_mend(reply: str) -> tuple[Any, str | None]:
     try:
         return find_json(reply)
     except UnfitReplyError as error:
-        if not error.broken:
+        if not error.broken or not _is_mendable(error.broken):
             raise
         import json_repair  # noqa: PLC0415 - heavy and seldom needed; exported modules do not use it
 

@@ -168,6 +168,11 @@ class CallDefaults:
         """Returns how often a call is repeated if its reply does not fit."""
         return node.retry if self.around.retry is None else min(node.retry, self.around.retry)
 
+    @property
+    def code_timeout(self) -> float | None:
+        """The seconds that an expression may take: --timeout, not the setting, as it may run an orchestration."""
+        return bound(self.said.timeout)
+
     def reply_tokens(self, node: Call) -> int:
         """Returns the most tokens of one reply."""
         return self.max_tokens if node.max_tokens is None else node.max_tokens

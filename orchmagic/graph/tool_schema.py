@@ -15,6 +15,8 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from orchmagic.core.portable import read_arguments
+from orchmagic.core.user_code import contained
+from orchmagic.errors import CodeExit
 from orchmagic.graph.output_types import camel
 from orchmagic.models.types import ToolSpec
 
@@ -40,7 +42,8 @@ class Tool:
         Raises:
             ValueError: it is not a JSON object, or does not fit; the text is for the model.
         """
-        return read_arguments(self.name, self.arguments, arguments)
+        with contained():
+            return read_arguments(self.name, self.arguments, arguments)
 
 
 def problem(name: str, value: object) -> str | None:
@@ -51,8 +54,9 @@ def problem(name: str, value: object) -> str | None:
         return f"{name!r} is {_kind(value)}, not a function"
     try:
         parameters = inspect.signature(value).parameters.values()
-        hints = get_type_hints(value)
-    except (ValueError, TypeError, NameError) as error:
+        with contained():
+            hints = get_type_hints(value)
+    except (ValueError, TypeError, NameError, CodeExit) as error:
         return f"the type hints of {name!r} cannot be read ({error})"
     if odd := [p.name for p in parameters if p.kind not in _POSITIONAL]:
         return f"{name!r} takes {', '.join(odd)} by position or as * or **: a model passes arguments by name"

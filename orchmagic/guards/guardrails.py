@@ -5,13 +5,15 @@ Events and errors never contain the text that was found: they name the rule, the
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from orchmagic.errors import GuardBlocked
+from orchmagic.core.function_threads import in_thread
+from orchmagic.core.user_code import contained
+from orchmagic.errors import CodeExit, GuardBlocked
 from orchmagic.guards import Finding, Place
 from orchmagic.guards.detection import find
 from orchmagic.guards.rules import Rule
@@ -118,9 +120,14 @@ class Guardrails:
             return memoized
         try:
             threaded = rule.guard.slow or len(text) > _LONG
-            findings = await asyncio.to_thread(find, rule.guard, text) if threaded else find(rule.guard, text)
+            look = partial(find, rule.guard, text)
+            if threaded:
+                findings = await in_thread(look, rule.name)
+            else:
+                with contained():
+                    findings = look()
         except Exception as error:  # noqa: BLE001 - a function of the notebook may raise anything
-            return [Finding(0, len(text), f"no answer ({type(error).__name__} raised)")]
+            return [Finding(0, len(text), f"no answer ({_type(error)} raised)")]
         while len(self._findings) >= _MEMOIZED:
             del self._findings[next(iter(self._findings))]
         return self._findings.setdefault((number, text), findings)
@@ -129,6 +136,11 @@ class Guardrails:
         if event not in self._emitted:  # an answer is checked before it is stored and again when it is served
             self._emitted.add(event)
             self.emit(event)
+
+
+def _type(error: Exception) -> str:
+    """The type of an error without its text, which may hold what was checked."""
+    return type(error.__cause__ if isinstance(error, CodeExit) else error).__name__
 
 
 def _described(where: Place, places: Sequence[str]) -> str:

@@ -14,6 +14,8 @@ import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from orchmagic.core.user_code import contained
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import CodeType
@@ -77,6 +79,13 @@ def called(source: str) -> frozenset[str]:
     return names(source) & {function.id for function in calls if isinstance(function, ast.Name)}
 
 
+@lru_cache(maxsize=1024)
+def calls(source: str) -> bool:
+    """Whether the expression calls anything but builtins: it may be code of the notebook."""
+    callees = [node.func for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Call)]
+    return any(not (isinstance(f, ast.Name) and f.id in _ALWAYS) for f in callees)
+
+
 def attributes(source: str) -> tuple[tuple[str, str], ...]:
     """Returns the (free name, attribute) pairs, such as ("extract", "quote") for `extract.quote`; sorted."""
     free = names(source)
@@ -85,15 +94,8 @@ def attributes(source: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs))
 
 
-def method_owners(source: str) -> frozenset[str]:
-    """Returns the free names whose methods or functions the expression calls, as `checks` in `checks.valid(x)`."""
-    calls = [node.func for node in ast.walk(_read(source)[0]) if isinstance(node, ast.Call)]
-    owners = [f.value for f in calls if isinstance(f, ast.Attribute)]
-    return names(source) & {n.id for owner in owners for n in ast.walk(owner) if isinstance(n, ast.Name)}
-
-
 def evaluate(source: str, scope: Mapping[str, object], settle: Settle | None = None) -> object:
-    """Returns the expression's value. Exceptions of the expression are not caught.
+    """Returns the expression's value. Its exceptions are raised, and as `CodeExit` what is no ordinary error.
 
     `settle` gets the value of each call in it and returns what the expression goes on with: of an async function its
     result.
@@ -105,7 +107,8 @@ def evaluate(source: str, scope: Mapping[str, object], settle: Settle | None = N
         code = _settled(source)
         known |= {name: _waiting(value, settle) for name, value in known.items() if inspect.iscoroutinefunction(value)}
         known[_SETTLE] = settle
-    return eval(code, known)  # noqa: S307 - the user's own code, typed into the user's own kernel
+    with contained():
+        return eval(code, known)  # noqa: S307 - the user's own code, typed into the user's own kernel
 
 
 def _waiting(function: Callable[..., object], settle: Settle) -> Callable[..., object]:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchmagic.core.portable import as_text
-from orchmagic.errors import InputError, nearest
+from orchmagic.core.user_code import contained, described
+from orchmagic.errors import EndsRun, InputError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,6 +99,15 @@ def _builtin_calls(template: str) -> frozenset[str]:
     return frozenset(n for n, count in counts.items() if hasattr(builtins, n) and used.count(n) == count)
 
 
+@lru_cache(maxsize=1024)
+def calls(template: str) -> bool:
+    """Whether the template calls anything but builtins: it may be code of the notebook."""
+    from jinja2 import nodes  # noqa: PLC0415 - heavy
+
+    found = [call.node for call in tree(template).find_all(nodes.Call)]
+    return any(not (isinstance(n, nodes.Name) and n.name in _builtin_calls(template)) for n in found)
+
+
 def render(template: str, scope: Mapping[str, object]) -> str:
     """Renders the template with the scope's values.
 
@@ -110,11 +120,14 @@ def render(template: str, scope: Mapping[str, object]) -> str:
     given = {name: scope[name] for name in wanted if name in scope}
     calls = {name: scope.get(name, getattr(builtins, name)) for name in _builtin_calls(template)}
     try:
-        return _compiled(template).render(calls | given)
+        with contained():
+            return _compiled(template).render(calls | given)
     except jinja2.UndefinedError as error:
         raise InputError(_explain(error, wanted, scope)) from error
+    except EndsRun:  # of a tool that writes, or of an orchestration that a function runs
+        raise
     except Exception as error:  # templates call the user's code, which may raise anything
-        raise InputError(f"the template cannot be filled in: {type(error).__name__}: {error}") from error
+        raise InputError(f"the template cannot be filled in: {described(error)}") from error
 
 
 def _explain(error: jinja2.UndefinedError, wanted: frozenset[str], scope: Mapping[str, object]) -> str:

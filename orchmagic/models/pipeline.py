@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from orchmagic.core.user_code import contained_await
 from orchmagic.errors import UnusableReply
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.models import Provider
@@ -174,7 +175,8 @@ class _ProviderCall:
         question = json_tools.encode(request) if as_actions else request
         provider = self.models.provider(deployment.provider)
         try:
-            answer = await provider.complete(question, deployment, self.emit)
+            with contained_await():  # a provider may be a plug-in, or answer with a function of the notebook
+                answer = await provider.complete(question, deployment, self.emit)
         except UnusableReply as error:
             if error.cost is None and error.usage is not None:  # it is billed too
                 error.cost = prices.cost(deployment, error.usage)

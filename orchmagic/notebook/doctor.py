@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchmagic.core.function_threads import THREADS
 from orchmagic.errors import OrchError
 from orchmagic.models.routing.redirects import line as redirected
 
@@ -47,6 +48,9 @@ def checks(session: Session) -> Iterator[Check]:
     yield _prices()
     if settings.cache_url is not None:
         yield _shared(session)
+    if names := THREADS.at_work:
+        found = f"{', '.join(names)}: not returned yet; nobody waits for those whose run has ended"
+        yield Check("functions at work", fine=True, found=found, advice=True)
     from orchmagic.models.routing import status  # noqa: PLC0415 - only here
 
     for advice in status.missing(settings, session.services.environ):

@@ -18,6 +18,7 @@ from orchmagic.errors import OrchError
 from orchmagic.notebook.async_cells import Awaited, current_cell, current_request
 from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
+from orchmagic.notebook.one_question import OneQuestionAtATime
 from orchmagic.patterns import PATTERNS
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Face:
         self.config.observe(self._reload, names=[*self.config.trait_names(config=True)])  # once per `%config`
         self.completer = _completer(self)
         self.transformer = Awaited(shell, self._awaits, f"{_FACE}.awaited")
+        self.input = OneQuestionAtATime(getattr(shell, "kernel", None))
         self.begun: list[Execution] = []  # executions of the current cell
         self.names = NotebookNames(shell)
 
@@ -184,15 +186,12 @@ def load(shell: InteractiveShell) -> Face:
         _register(shell, PatternMagic(name, face), "line_cell")
     _register(shell, OrchCommand(face), "line")
     face.transformer.register()
+    face.input.register()
     shell.events.register("post_run_cell", face.clear)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(face.completer)
-    if shell.display_formatter is not None:
-        views = shell.display_formatter
-        views.ipython_display_formatter.for_type_by_name("orchmagic.runtime.run", "Run", _show)
-        # LangGraph's own display sends the graph to mermaid.ink; ours is drawn locally
-        views.mimebundle_formatter.for_type_by_name("langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle)
-        views.mimebundle_formatter.for_type_by_name("orchmagic.runtime.orchestration", "Orchestration", _graph_bundle)
+    for formatter, module, name, view in _views(shell):
+        formatter.for_type_by_name(module, name, view)
     return face
 
 
@@ -204,14 +203,30 @@ def unload(shell: InteractiveShell) -> None:
     delattr(shell, _FACE)
     face.close()
     face.transformer.unregister()
+    face.input.unregister()
     shell.events.unregister("post_run_cell", face.clear)
     shell.configurables[:] = [c for c in shell.configurables if not isinstance(c, OrchMagic)]
+    for formatter, module, name, _ in _views(shell):
+        formatter.pop(f"{module}.{name}", None)
     if shell.Completer is not None:
         shell.Completer.custom_matchers.remove(face.completer)
     for kind, known in shell.magics_manager.magics.items():
         for name in (*PATTERNS.names(), "orch"):
             if kind in {"line", "cell"} and isinstance(known.get(name), PatternMagic | OrchCommand):
                 del known[name]
+
+
+def _views(shell: InteractiveShell) -> list[tuple[Any, str, str, Callable[..., Any]]]:
+    """How objects are displayed: IPython's formatter, module and name of the class, and our function."""
+    if shell.display_formatter is None:
+        return []
+    display, bundle = shell.display_formatter.ipython_display_formatter, shell.display_formatter.mimebundle_formatter
+    return [
+        (display, "orchmagic.runtime.run", "Run", _show),
+        # LangGraph's own display sends the graph to mermaid.ink; ours is drawn locally
+        (bundle, "langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle),
+        (bundle, "orchmagic.runtime.orchestration", "Orchestration", _graph_bundle),
+    ]
 
 
 def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: str) -> None:

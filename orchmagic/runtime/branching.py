@@ -24,7 +24,7 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     visits = state.get("visits", {}).get(link.source, 0)
     span = f"{ctx.path}{link.source}#{visits}"
     async with calling(ctx, f"{span}/choice#1"):
-        value = await evaluate(link.on, seen, link.source)
+        value = await evaluate(link.on, seen, link.source, ctx)
     arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
     target = arm.target if arm else link.otherwise
     typed = state.get("feedback", {}).get(link.source) or ""  # by the person who rejected

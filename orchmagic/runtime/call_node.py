@@ -6,10 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from orchmagic.core.function_threads import in_thread
 from orchmagic.core.portable import as_text, spell_tools, token_confidence
-from orchmagic.errors import InputError, OutputError
+from orchmagic.core.user_code import described
+from orchmagic.errors import CodeExit, CodeFailed, InputError, OrchError, OutputError
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import OutputType
@@ -17,11 +20,12 @@ from orchmagic.language import template
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import images
 from orchmagic.models.types import ModelRequest, ModelResponse
-from orchmagic.runtime.context import Context, State
+from orchmagic.runtime.context import Context, State, render
 from orchmagic.runtime.conversation import Said, rank
 from orchmagic.trace.events import ReplyRepaired
 
 Message = dict[str, Any]
+_LONG = 20_000  # characters of a reply, from which on reading it takes milliseconds
 _HERE: Message = {"role": "", "content": ""}  # placeholder for the prompt among the other messages
 
 
@@ -57,9 +61,11 @@ class CallReply:
     message: Message
 
 
-def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> CallPrompt:
+async def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> CallPrompt:
     """Builds the messages of a call: prompt, earlier turns of the thread, transcript, feedback of a failed gate."""
-    prompt = [{"role": m.role, "content": images.content(template.render(m.text, seen))} for m in node.messages]
+    prompt = [
+        {"role": m.role, "content": images.content(await render(m.text, seen, node.name, ctx))} for m in node.messages
+    ]
     leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
     thread = (
         ctx.thread.sent if node.tools else [*spell_tools(ctx.thread.sent)]
@@ -109,7 +115,7 @@ async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
         if response.tool_calls and node.transcript:
             return CallReply(None, _assistant(response))
         try:
-            value, repaired = kind.parse(response.text)
+            value, repaired = await _parsed(kind, response.text, node.name)
         except OutputError as error:
             await ctx.refuse([node.name])
             if response.age is not None and request.cache == "use":  # a stored answer is no attempt of the model
@@ -143,6 +149,26 @@ def _sample(prompt: CallPrompt, request: ModelRequest, ctx: Context, attempt: in
         spans = ("/".join(levels[:length]) for length in range(2, len(levels) + 1))
         parts += [f"i{ctx.repeated[span]}" for span in spans if span in ctx.repeated]
     return ".".join([*parts, *([f"a{attempt}"] if attempt else [])])
+
+
+async def _parsed(kind: OutputType, reply: str, step: str) -> tuple[object, str | None]:
+    """Reads a reply; in a thread if it takes long or a class of the notebook checks it.
+
+    Raises:
+        OutputError: it does not fit.
+        CodeFailed: the class raised another error.
+    """
+    try:
+        if kind.kind == "text" or (kind.kind != "class" and len(reply) < _LONG):
+            return kind.parse(reply)
+        return await in_thread(partial(kind.parse, reply), f"the output class of {step}")
+    except OrchError as error:
+        if not isinstance(error, CodeExit):
+            raise
+        cause: Exception = error
+    except Exception as error:  # noqa: BLE001 - validators may raise anything
+        cause = error
+    raise CodeFailed(f"step {step!r}: its output class raised {described(cause)}", node=step) from cause
 
 
 def _rung(node: Call, span: str) -> str | None:

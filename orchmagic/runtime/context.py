@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
+from orchmagic.core.function_threads import in_thread
 from orchmagic.core.portable import append_messages, as_text
+from orchmagic.core.text_format import shorten
+from orchmagic.core.user_code import described
 from orchmagic.errors import Capped, CodeFailed, EndsRun, InputError, SettingsError, Waiting, error_kind
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Graph, Safety, Sub
@@ -19,20 +23,24 @@ from orchmagic.graph.standard_types import standard_classes
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.guards import rules
 from orchmagic.guards.guardrails import Guardrails
-from orchmagic.language import expression
+from orchmagic.language import expression, template
 from orchmagic.models import images, pipeline
 from orchmagic.models.budget import Budget
 from orchmagic.models.middleware.caching import discard
 from orchmagic.models.pipeline import Deadline
 from orchmagic.models.types import Deployment, Emit, Handler
 from orchmagic.runtime import conversation
+from orchmagic.runtime.async_functions import AsyncFunctions
 from orchmagic.runtime.caller import Caller
 from orchmagic.runtime.conversation import Conversation, Message, Said
+from orchmagic.runtime.json_state import as_json, is_one_shot
 from orchmagic.runtime.replay import FreshSpans
 from orchmagic.runtime.services import Services
 from orchmagic.runtime.used_parts import numbered
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import InputRequested, NodeFailed
+
+_SHOWN = 60  # characters of a template, as the name of a stuck call
 
 State: TypeAlias = Mapping[str, Any]
 Update: TypeAlias = dict[str, Any]
@@ -284,49 +292,69 @@ def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
     return "", texts[-1] if texts else None
 
 
-async def evaluate(source: str, seen: Mapping[str, object], node: str) -> object:
-    """Evaluates an expression. Notebook functions run in a thread so that they never block the loop or a cancel.
+async def evaluate(source: str, seen: Mapping[str, object], node: str, ctx: Context) -> object:
+    """Evaluates an expression, within the run's --timeout if it has one.
 
-    Async functions in it are awaited wherever they stand: `valid(x) and await_me(y)` reads the result of both.
+    What may call notebook code runs in a thread, and what it awaits on the loop of the async functions: nothing of it
+    blocks the loop of the runs, or a cancel. Async functions are awaited wherever they stand: `valid(x) and check(y)`
+    reads the results of both.
     """
-    calls = _AsyncCalls(asyncio.get_running_loop())
+    seconds, calls = ctx.defaults.code_timeout, _AsyncCalls(ctx.services.functions, source)
     try:
-        if _runs_code(source, seen):
-            return await asyncio.to_thread(expression.evaluate, source, seen, calls.settle)
-        value = expression.evaluate(source, seen)
-        return await value if inspect.isawaitable(value) else value
+        async with asyncio.timeout(seconds) as clock:
+            if _runs_code(source, seen):
+                return await in_thread(partial(expression.evaluate, source, seen, calls.settle), source)
+            value = expression.evaluate(source, seen)
+            return await ctx.services.functions.run(value, source) if inspect.isawaitable(value) else value
     except asyncio.CancelledError:
         calls.cancel()
         raise
     except Exception as error:
         if isinstance(error, EndsRun | InputError | SettingsError):  # ours: the message already says what to write
             raise
-        raise CodeFailed(f"step {node!r}: `{source}` raised {type(error).__name__}: {error}", node=node) from error
+        if isinstance(error, TimeoutError) and clock.expired():
+            raise CodeFailed(f"step {node!r}: `{source}` gave no value within {seconds:g} s", node=node) from error
+        raise CodeFailed(f"step {node!r}: `{source}` raised {described(error)}", node=node) from error
+
+
+async def render(text: str, seen: Mapping[str, object], node: str, ctx: Context) -> str:
+    """Fills in a template, like `evaluate`: in a thread if it calls functions, since they may be of the notebook."""
+    if not template.calls(text):
+        return template.render(text, seen)
+    seconds = ctx.defaults.code_timeout
+    try:
+        async with asyncio.timeout(seconds):
+            return await in_thread(partial(template.render, text, seen), shorten(text, _SHOWN))
+    except TimeoutError as error:
+        raise CodeFailed(f"step {node!r}: its prompt was not filled in within {seconds:g} s", node=node) from error
+
+
+async def taken(value: object, name: str) -> Any:
+    """The value of an expression as JSON. An iterator is read here, once, in a thread: it runs code of the notebook."""
+    read = partial(as_json, value, name, once=True)
+    return await in_thread(read, name) if is_one_shot(value) else read()
 
 
 def _runs_code(source: str, seen: Mapping[str, object]) -> bool:
     """Whether an expression may run a function of the notebook, which may take long or be async."""
-    owners = map(seen.get, expression.method_owners(source))
     passed = map(seen.get, expression.names(source))
-    return (
-        bool(expression.called(source))
-        or any(inspect.ismodule(owner) or inspect.isclass(owner) for owner in owners)
-        or any(inspect.iscoroutinefunction(value) for value in passed)
-    )
+    return expression.calls(source) or any(inspect.iscoroutinefunction(value) for value in passed)
 
 
 class _AsyncCalls:
-    """Awaits on `loop` what an expression calls in its thread."""
+    """Awaits what an expression calls in its thread; made on the loop of the expression's run."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, functions: AsyncFunctions, name: str) -> None:
+        self._functions = functions
+        self._name = name
+        self._loop = asyncio.get_running_loop()
         self._open: set[concurrent.futures.Future[object]] = set()
 
     def settle(self, value: object) -> object:
         """The value of a call; of an awaitable its result."""
         if not inspect.isawaitable(value):
             return value
-        future = asyncio.run_coroutine_threadsafe(_result(value), self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._functions.run(value, self._name), self._loop)
         self._open.add(future)
         try:
             return future.result()
@@ -337,10 +365,6 @@ class _AsyncCalls:
         """Cancels what is still awaited."""
         for future in tuple(self._open):
             future.cancel()
-
-
-async def _result(value: Awaitable[object]) -> object:
-    return await value
 
 
 def mirror(ctx: Context, update: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchmagic.storage.runs import Store
     from orchmagic.trace.record import Record
 
+_OF_PARENT: list[object] = []  # in a forked process: SQLite's connections must not be closed there
 _HELD = 100  # ended runs kept in memory; older ones are read from the store
 _HELD_ALONE = 1000  # if the store is in memory, too, and stores only a part of each run
 
@@ -154,10 +155,15 @@ class History:
         if before is not None and _places(before) != _places(now):
             self.close()
 
+    def forget(self) -> None:
+        """Drops the stores in a forked process, without closing them: they are the parent's."""
+        _OF_PARENT.append((self._store, self._saver, self._audit))
+        self._store = self._saver = self._close_saver = self._audit = None
+
     def close(self) -> None:
         """Close both. Safe to call twice."""
         if self._close_saver is not None:
-            self._loop.run(_closing(self._close_saver))
+            self._loop.finish(_closing(self._close_saver))
             self._saver = self._close_saver = None
         if self._store is not None:
             self._store.close()

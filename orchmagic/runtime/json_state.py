@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from orchmagic.core.portable import in_order
+from orchmagic.core.user_code import contained
 from orchmagic.errors import InputError
 from orchmagic.models import images
 from orchmagic.runtime.foreign_values import foreign, is_missing
@@ -30,7 +31,8 @@ def as_json(value: object, name: str, *, once: bool = False) -> Any:
     Raises:
         InputError: it is not JSON serialisable; names the value and its type.
     """
-    return JsonReader(name, once=once).read(value)
+    with contained():  # classes of the notebook have their own serialisers, iterators run its code
+        return JsonReader(name, once=once).read(value)
 
 
 def is_list(value: object) -> bool:

@@ -13,8 +13,8 @@ from orchmagic.errors import EndsRun, InputError, Rejected, RunError, Stopped, W
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
 from orchmagic.runtime.caller import calling
-from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded
-from orchmagic.runtime.json_state import MOST, as_json, is_blank
+from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded, taken
+from orchmagic.runtime.json_state import MOST, is_blank
 from orchmagic.runtime.used_parts import numbered, used_part
 from orchmagic.trace.events import NodeFinished, NodeStarted
 
@@ -40,7 +40,7 @@ async def fan_out(
         RunError: every item failed.
     """
     assert node.each is not None
-    items = await _items(node, seen)
+    items = await _items(node, seen, ctx)
     _remark_blanks(node, items, ctx)
     kind = "sub" if isinstance(node, Sub) else "call"
     shown = {"over": node.each.over, "items": len(items)}
@@ -117,10 +117,10 @@ def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: l
     return {node.name: values, "errors": {node.name: {i: str(e) for i, e in failed.items()}}}
 
 
-async def _items(node: Call | Sub, seen: Mapping[str, object]) -> list[Any]:
+async def _items(node: Call | Sub, seen: Mapping[str, object], ctx: Context) -> list[Any]:
     assert node.each is not None
-    value = await evaluate(node.each.over, seen, node.name)
-    items = as_json(value, node.each.over, once=True)
+    value = await evaluate(node.each.over, seen, node.name, ctx)
+    items = await taken(value, node.each.over)
     if isinstance(items, dict):
         items = [{"key": k, "value": v} for k, v in items.items()]
     if not isinstance(items, list):

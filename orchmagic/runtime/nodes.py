@@ -13,14 +13,15 @@ from typing import Any
 
 from orchmagic.core.portable import as_text
 from orchmagic.core.text_format import shorten
+from orchmagic.core.user_code import contained
 from orchmagic.errors import BudgetExceeded, Capped, EndsRun, OutputError, Rejected, Stopped, Waiting
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
-from orchmagic.language import expression, template
+from orchmagic.language import expression
 from orchmagic.language.builtin_prompts import REJECTED_VALUE
 from orchmagic.models import images
 from orchmagic.runtime import call_node
 from orchmagic.runtime.caller import calling, paid_again
-from orchmagic.runtime.context import Context, State, Update, evaluate, failure_recorded, mirror, scope
+from orchmagic.runtime.context import Context, State, Update, evaluate, failure_recorded, mirror, render, scope, taken
 from orchmagic.runtime.conversation import Said
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
@@ -48,7 +49,7 @@ async def _visit(node: Node, span: str, state: State, ctx: Context, inner: Inner
         ctx.count(node.name, span)
     seen = scope(state, ctx)
     when = getattr(node, "when", None)
-    if when is not None and not await evaluate(when, seen, node.name):
+    if when is not None and not await evaluate(when, seen, node.name, ctx):
         ctx.emit(NodeSkipped(node=node.name, span=span, reason=Reason("condition_false", expression=when)))
         update: Update = {node.name: None}
     else:
@@ -106,7 +107,7 @@ async def _call(node: Call, span: str, state: State, seen: Mapping[str, object],
     ctx.answered.pop(f"{ctx.path}{node.name}", None)
     if node.each:
         return await fan_out(node, span, seen, ctx, partial(_item_value, node, ctx, state))
-    prompt = call_node.call_prompt(node, span, state, seen, ctx)
+    prompt = await call_node.call_prompt(node, span, state, seen, ctx)
     ctx.emit(NodeStarted(span=span, node=node.name, kind="call", input=images.describe_images(prompt.messages)))
     if node.votes:
         return {node.name: await vote(prompt, node.votes, ctx)}
@@ -121,7 +122,7 @@ async def _call(node: Call, span: str, state: State, seen: Mapping[str, object],
 
 
 async def _item_value(node: Call, ctx: Context, state: State, span: str, seen: Mapping[str, object]) -> Any:
-    prompt = call_node.call_prompt(node, span, state, seen, ctx)
+    prompt = await call_node.call_prompt(node, span, state, seen, ctx)
     return await vote(prompt, node.votes, ctx) if node.votes else (await call_node.ask(prompt, ctx)).value
 
 
@@ -138,8 +139,8 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
         value = recorded.value
         paid_again(ctx, span)
     else:
-        value = await evaluate(node.expression, seen, node.name)
-        value = bool(value) if node.gate else as_json(value, node.name, once=True)
+        value = await evaluate(node.expression, seen, node.name, ctx)
+        value = bool(value) if node.gate else await taken(value, node.name)
         if key:
             ctx.journal.keep(span, key, value)
     if node.gate and not value and not node.isolated:
@@ -173,12 +174,13 @@ def because(node: Node, seen: Mapping[str, object]) -> str:
     if not (isinstance(node, Code) and node.gate):
         return ""
     parts = expression.parts(node.expression, seen)
-    return ", ".join(f"{k} = {shorten(repr(v), _SHOWN)}" for k, v in parts.items() if not callable(v))
+    with contained():
+        return ", ".join(f"{k} = {shorten(repr(v), _SHOWN)}" for k, v in parts.items() if not callable(v))
 
 
 async def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:
     """Returns the person's reply; raises Waiting until there is one."""
-    question = template.render(node.question.text, seen)
+    question = await render(node.question.text, seen, node.name, ctx)
     ctx.emit(NodeStarted(span=span, node=node.name, kind="approve", input=question))
     if node.subject is None:
         reply = ctx.await_reply(Waiting(question, span=span))

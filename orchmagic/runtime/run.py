@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchmagic.core.function_threads import Owner
+from orchmagic.core.user_code import described
 from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Rejected, Stopped, Waiting, error_kind
 from orchmagic.models import images
 from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
 from orchmagic.runtime.conversation import summarise
-from orchmagic.runtime.event_loop import PATIENCE, settle, waited
+from orchmagic.runtime.event_loop import PATIENCE, settle
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
 from orchmagic.runtime.recovery import spans_to_reask, spans_to_retry
@@ -78,6 +80,7 @@ class Run(RunResult):
         self._loop = context.services.loop
         self._history = history
         self._interrupts: dict[str, str] = {}  # LangGraph's interrupt ids by node
+        self._functions = Owner(trace.remark)
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
         self.result_name: str | None = None  # the variable of `-o`
@@ -119,7 +122,7 @@ class Run(RunResult):
         """Like `wait`, for coroutines: cancelling it cancels the run."""
         if self._future is not None:
             try:
-                await waited(self._future)
+                await self._loop.waited(self._future)
             except asyncio.CancelledError:
                 stopped = self._future.cancelled()  # by another caller: this coroutine continues
                 await self.stop()
@@ -245,15 +248,15 @@ class Run(RunResult):
             self.trace.add(RunStarted(inputs=images.describe_images(self.inputs)))
         kind = ""
         try:
-            with self._history.writes.during():
+            with self._history.writes.during(), self._functions.calling():
                 status, error, reason = await self._bounded(payload)
         except asyncio.CancelledError:
-            status, error, reason = "cancelled", None, "interrupted"
+            status, error, reason = "cancelled", None, f"interrupted{await self._functions.unfinished()}"
         except OrchError as raised:
             self._pass_up(raised)
             status, error, reason, kind = "failed", str(raised), None, error_kind(raised)
-        except Exception as raised:  # noqa: BLE001 - the trace is kept after any error
-            status, error, reason = "failed", f"{type(raised).__name__}: {raised}", None
+        except BaseException as raised:  # noqa: BLE001 - the trace is kept after any error
+            status, error, reason = "failed", described(raised), None
             kind = error_kind(raised)
         self._finish(status, error, reason, kind)
 
@@ -268,7 +271,11 @@ class Run(RunResult):
         except TimeoutError:
             if not clock.expired():
                 raise
-            return "capped", None, f"deadline: {limits.deadline:g} s were not enough"
+            return (
+                "capped",
+                None,
+                f"deadline: {limits.deadline:g} s were not enough{await self._functions.unfinished()}",
+            )
         except (Capped, BudgetExceeded) as limit:
             self._pass_up(limit)
             return "capped", None, str(limit)

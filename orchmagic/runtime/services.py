@@ -21,6 +21,7 @@ from orchmagic.models.budget import SharedBudget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.routing import aliases
 from orchmagic.models.types import Deployment, Pool
+from orchmagic.runtime.async_functions import AsyncFunctions
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.history import History
 from orchmagic.runtime.live_settings import LiveSettings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from orchmagic.models.routing.health import Health
     from orchmagic.models.semantic.semantic_cache import SemanticCache
 
+_OF_PARENT: list[object] = []  # in a forked process: SQLite's connections must not be closed there
 _LOCAL = (
     "No OPENAI_API_KEY is set, so the small local model answers (a demo model: expect mistakes). "
     "Set a key or --model to use another."
@@ -101,6 +103,11 @@ class SessionModels:
         if health is not None:
             health.close()
 
+    def forget(self) -> None:
+        """Drops providers and health in a forked process, without closing them: they are the parent's."""
+        _OF_PARENT.append((self._providers, self._health))
+        self._providers, self._health = {}, None
+
     @property
     def has_providers(self) -> bool:
         """Whether a provider is open."""
@@ -142,6 +149,11 @@ class Caches:
             self._semantic = opened(Path(settings.cache_dir), semantic_policy(settings.semantic))
         return self._semantic
 
+    def forget(self) -> None:
+        """Drops both in a forked process, without closing them: they are the parent's."""
+        _OF_PARENT.append((self._answers, self._semantic))
+        self._answers = self._semantic = None
+
     def close(self) -> None:
         """Closes both caches, the answer cache also on the loop's thread if there is one. Safe to call twice."""
         semantic, self._semantic = self._semantic, None
@@ -174,6 +186,11 @@ class KernelBudget:
             self._whole.money, self._whole.max_tokens = now.money, now.tokens
         return self._whole
 
+    def forget(self) -> None:
+        """Drops in a forked process the reservations of calls that only the parent makes."""
+        for budget in (self._whole, *self.names.values()):
+            budget.reserved.clear()
+
     def of(self, name: str) -> SharedBudget:
         """The shared budget of the runs called `name`."""
         whole = self.whole
@@ -200,6 +217,7 @@ class Services:
     environ: Mapping[str, str]
     namespace: MutableMapping[str, object]
     loop: EventLoopThread
+    functions: AsyncFunctions
     models: SessionModels
     caches: Caches
     budget: KernelBudget
@@ -216,12 +234,13 @@ class Services:
         notify: Callable[[str], None],
     ) -> Services:
         """The services of one kernel; see `Session`."""
-        settings, loop = LiveSettings(environ, config), EventLoopThread()
+        settings, loop = LiveSettings(environ, config), EventLoopThread(notify=notify)
         return cls(
             settings=settings,
             environ=environ,
             namespace=namespace,
             loop=loop,
+            functions=AsyncFunctions(notify),
             models=SessionModels(settings, notify),
             caches=Caches(settings, loop),
             budget=KernelBudget(settings),
@@ -248,11 +267,17 @@ class Services:
         self.models.close_health()
         self.history.reload(before)
 
+    def begin_after_fork(self) -> None:
+        """Drops in a forked process what belongs to its parent: threads, loops, clients, connections, open calls."""
+        for part in (self.loop, self.functions, self.models, self.caches, self.budget, self.history, self.flights):
+            part.forget()
+
     def close(self) -> None:
         """Close everything that is open. Safe to call twice."""
         if self.models.has_providers:
-            self.loop.run(self.models.close())
+            self.loop.finish(self.models.close())
         self.caches.close()
         self.models.close_health()
         self.history.close()
+        self.functions.close()
         self.loop.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
+from weakref import WeakSet
 
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, nearest
@@ -15,6 +17,8 @@ from orchmagic.runtime.resume import RunLookup
 from orchmagic.runtime.run import Run
 from orchmagic.runtime.run_factory import RunFactory
 from orchmagic.runtime.services import Services
+
+_SESSIONS: WeakSet[Session] = WeakSet()
 
 
 class Session:
@@ -50,6 +54,7 @@ class Session:
         self.lookup = RunLookup(self.factory, self.reader)
         self.defined: dict[str, Orchestration] = {}
         atexit.register(self.close)
+        _SESSIONS.add(self)
 
     @property
     def runs(self) -> list[Run]:
@@ -111,9 +116,23 @@ class Session:
         self.services.settings.remove_model(name)
         self.services.reload()
 
+    def begin_after_fork(self) -> None:
+        """Begins again in a forked process, which has no threads: new loops, connections and clients at next use."""
+        self.runs[:] = [run for run in self.runs if run.status != "running"]
+        self.services.begin_after_fork()
+
     def close(self) -> None:
         """Stops active runs and closes providers, caches, history and loop. Safe to call twice."""
         atexit.unregister(self.close)
         for run in self.runs:
             run.cancel()
         self.services.close()
+
+
+def _after_fork() -> None:
+    for session in tuple(_SESSIONS):
+        session.begin_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

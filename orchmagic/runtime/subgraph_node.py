@@ -10,8 +10,8 @@ from orchmagic.errors import BudgetExceeded, Capped, InputError, Rejected, Stopp
 from orchmagic.graph.model import CAP, REJECT, STOP, Sub
 from orchmagic.language.usage import Use
 from orchmagic.models import images
-from orchmagic.runtime.context import Context, evaluate, result
-from orchmagic.runtime.json_state import as_json, is_one_shot
+from orchmagic.runtime.context import Context, evaluate, result, taken
+from orchmagic.runtime.json_state import is_one_shot
 from orchmagic.runtime.used_parts import used_part
 from orchmagic.trace.events import Decided, NodeFinished, NodeStarted
 from orchmagic.trace.reasons import Reason
@@ -27,7 +27,7 @@ async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapp
         Rejected: a person rejected a value in it. What it has so far is not a value to go on with.
         Stopped: its cell stopped it; likewise.
     """
-    inputs = await _inputs(node, ctx.kinds.inner[node.name].uses, seen)
+    inputs = await _inputs(node, ctx.kinds.inner[node.name].uses, seen, ctx)
     if node.each is None:
         ctx.emit(NodeStarted(span=span, node=node.name, kind="sub", input=images.describe_images(inputs)))
     below = ctx.child(node, f"{span}/", counts=node.each is None)
@@ -82,15 +82,15 @@ def wrapped(before: Any, value: Any) -> Any:
     return [v if v is None else {"step": step, "value": v} for v, step in zip(value, own, strict=True)]
 
 
-async def _inputs(node: Sub, used: Mapping[str, Use], seen: Mapping[str, object]) -> dict[str, Any]:
+async def _inputs(node: Sub, used: Mapping[str, Use], seen: Mapping[str, object], ctx: Context) -> dict[str, Any]:
     """The inputs of the inner graph as JSON; of each only what that graph uses."""
     given = dict(node.given)
     inputs: dict[str, Any] = {}
     for name in node.graph.inputs:
         if name not in given and name not in seen:
             raise InputError(f"step {node.name!r} needs {name!r}: write {node.graph.name}({name}=…)")
-        value = await evaluate(given[name], seen, node.name) if name in given else seen[name]
+        value = await evaluate(given[name], seen, node.name, ctx) if name in given else seen[name]
         if is_one_shot(value):  # made by the expression
-            value = as_json(value, name, once=True)
+            value = await taken(value, name)
         inputs[name] = used_part(value, name, used[name])
     return inputs

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from functools import partial
+from itertools import islice
 from typing import Any
 
-from orchmagic.core.portable import all_of, readable
+from orchmagic.core.function_threads import in_thread
+from orchmagic.core.portable import MOST_ITEMS, all_of, readable
+from orchmagic.core.user_code import contained, described
 from orchmagic.errors import EndsRun, Waiting, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
@@ -71,12 +75,14 @@ async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) 
             ran = _approved(node, name, written, id_, ctx)
             if ran != written:
                 ctx.emit(ToolStarted(call=id_, span=id_.rpartition(".")[0], tool=name, arguments=ran))
-            result = readable(await _use(node, name, ran, ctx))
+            value = await _use(node, name, ran, ctx)
+            with contained():
+                result = readable(value)
         result = await ctx.guardrails.check(result, "tools", id_)
     except EndsRun:
         raise  # not shown to the model, which would find another way to write
     except Exception as error:  # noqa: BLE001 - any exception of a tool is shown to the model
-        text = str(error) if isinstance(error, ValueError | LookupError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, ValueError | LookupError) else described(error)
         result = TOOL_ERROR.format(error=text.strip("'\"") if isinstance(error, KeyError) else text)
         result = await ctx.guardrails.check_or_explain(result, "tools", id_)
         ctx.emit(ToolFinished(call=id_, error=result, error_kind=error_kind(error)))
@@ -90,12 +96,24 @@ async def _use(node: Tools, name: str, written: str, ctx: Context) -> object:
     tool, timeout = _tool(name, ctx), ctx.defaults.timeout_of(node)
     arguments = tool.read(written)
     try:
-        async with asyncio.timeout(timeout):
-            if inspect.iscoroutinefunction(tool.function):
-                return await tool.function(**arguments)
-            return await all_of(await asyncio.to_thread(tool.function, **arguments))
+        async with asyncio.timeout(timeout) as clock:
+            result = await in_thread(partial(_called, tool.function, arguments), name)
+            is_async = inspect.isawaitable(result) or isinstance(result, AsyncGenerator)
+            return await ctx.services.functions.run(_awaited(result), name) if is_async else result
     except TimeoutError:
+        if not clock.expired():
+            raise
         raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
+
+
+def _called(function: Callable[..., object], arguments: Mapping[str, Any]) -> object:
+    """Calls a tool in its thread, where a generator gives its items."""
+    value = function(**arguments)
+    return [*islice(value, MOST_ITEMS)] if isinstance(value, Generator) else value
+
+
+async def _awaited(value: Any) -> Any:
+    return await all_of(await value if inspect.isawaitable(value) else value)
 
 
 def _tool(name: str, ctx: Context) -> tool_schema.Tool:

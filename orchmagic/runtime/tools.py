@@ -15,15 +15,16 @@ import asyncio
 import functools
 import inspect
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints, overload
 
 from orchmagic.core.text_format import shorten
-from orchmagic.errors import InputError, WriteUnknown
+from orchmagic.errors import InputError, StoreError, WriteUnknown
 from orchmagic.runtime.caller import carried
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class WriteScope:
     ledger: Ledger
     run: str
     on_write: Callable[[Write, str], None] = lambda _, __: None
+    process: int = field(default_factory=os.getpid)
 
     @contextmanager
     def during(self) -> Iterator[None]:
@@ -161,7 +163,12 @@ class WriteCall:
 
         Raises:
             WriteUnknown: the write began before and its outcome is unknown.
+            StoreError: a forked process calls it, which cannot record it for the run.
         """
+        if self.scope.process != os.getpid():
+            raise StoreError(
+                f"{self.call} was called in a forked process, where it is not recorded: call it in the run"
+            )
         write = self.write = self.scope.ledger.claim(self.function.__name__, self.key, self.call, self.scope.run)
         if write.mine:
             self.scope.on_write(write, "begun")

@@ -278,7 +278,7 @@ class Database(_Shared):
         if self._connection is None:
             self._connection = self._on_disk() or connect(None, self._schema)
             self._connection.row_factory = sqlite3.Row
-            weakref.finalize(self, self._connection.close)  # if the session is not closed
+            _close_if_dropped(self, self._connection)
         return self._connection
 
     def _on_disk(self) -> sqlite3.Connection | None:
@@ -337,7 +337,7 @@ class RenewableDatabase(_Shared):
                     self._connection = self._connect()
                 self._identity = file_identity(self.path) if self.path is not None else None
                 self.opened += 1
-                weakref.finalize(self, self._connection.close)  # if it is not closed
+                _close_if_dropped(self, self._connection)
             return self._connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -371,6 +371,11 @@ class RenewableDatabase(_Shared):
         aside = path.with_name(f"{path.name}.damaged")
         put_aside(path, aside)
         self._damaged(why, aside)
+
+
+def _close_if_dropped(owner: _Shared, connection: sqlite3.Connection) -> None:
+    """Closes the connection of a dropped object, but not at exit: the session closes it then, after its runs."""
+    weakref.finalize(owner, connection.close).atexit = False
 
 
 def _lock_file(path: Path) -> Path:

@@ -81,6 +81,10 @@ class _Sender:
     """A queue of runs and a non-daemon thread that ends when it is empty: Python waits for it on exit."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again in a forked process: thread and queue are the parent's."""
         self._waiting: deque[tuple[Record, str | None]] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -218,6 +222,9 @@ def _zero(record: Record) -> int:
 
 
 _SENDER = _Sender()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_SENDER.forget)
 _COMPLAINTS: set[str] = set()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from orchmagic.core.user_code import contained, described
 from orchmagic.trace import fold
 from orchmagic.trace.events import (
     CallFinished,
@@ -65,7 +66,10 @@ class Trace:
         return 0.0 if self._zero is None else self._clock() - self._zero
 
     def add(self, event: Event) -> None:
-        """Set the time of a new event, store it (but for streamed text), and call the listeners."""
+        """Set the time of a new event, store it (but for streamed text), and call the listeners.
+
+        A listener that raises is dropped.
+        """
         if not self._is_new(event):
             return
         self._remember(event)
@@ -75,7 +79,12 @@ class Trace:
         if not isinstance(event, TextStreamed):
             self.events.append(stamped)
         for listener in tuple(self.listeners):
-            listener(stamped)
+            try:
+                with contained():
+                    listener(stamped)
+            except Exception as error:  # noqa: BLE001 - who watches a run must not end it
+                self.listeners.remove(listener)
+                self.remark(f"a listener of the run raised {described(error)}: it gets no more events")
 
     def remark(self, text: str) -> None:
         """Add a remark to be shown at the end of the run, unless it is there already."""

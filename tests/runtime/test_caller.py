@@ -233,7 +233,8 @@ def test_steps_inside_count_for_max_steps(book):
 def test_the_deadline_stops_what_is_inside(book, way):
     book.script(lambda body: Reply("late", latency=30))
     run = book.run(STEP.format(" --deadline 0.3"), called=way(book.space["inner"]), topic="bees")
-    assert (run.status, run.reason) == ("capped", "deadline: 0.3 s were not enough")
+    assert run.status == "capped"
+    assert run.reason.startswith("deadline: 0.3 s were not enough")  # on a busy machine the function is named, too
     assert {r.status for r in book.session.runs if r.name == "inner"} <= {"cancelled", "capped"}
 
 

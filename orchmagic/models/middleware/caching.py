@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from orchmagic.core.function_threads import in_thread
+from orchmagic.core.user_code import contained
 from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
 from orchmagic.models.types import Deployment, Emit, Handler, ModelRequest, ModelResponse
 from orchmagic.trace.events import CacheHit
 
 T = TypeVar("T")
-
-# Not asyncio's default executor: it has few threads, and a server that hangs must not block its other users.
-_THREADS = ThreadPoolExecutor(16, "orchmagic-cache")
 
 
 @dataclass(slots=True)
@@ -80,5 +77,6 @@ async def discard(cache: Cache, names: Iterable[str]) -> None:
 async def _off_loop(cache: Cache, action: Callable[[], T]) -> T:
     """Run `action`, in a thread if the cache is remote."""
     if getattr(cache, "remote", False):
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, action)
-    return action()
+        return await in_thread(action, "the cache")
+    with contained():
+        return action()

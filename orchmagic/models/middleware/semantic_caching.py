@@ -5,7 +5,6 @@ Off unless the request has `parts`. A failure of the embedder or the store is a 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import random
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from orchmagic.core.function_threads import in_thread
 from orchmagic.errors import OrchError
 from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
@@ -143,7 +143,7 @@ class SemanticCaching:
     async def _try(self, doing: str, action: Callable[[], T]) -> T | None:
         """Run `action` in a thread, since it takes about 10 ms; None and a warning if it fails."""
         try:
-            return await asyncio.to_thread(action)
+            return await in_thread(action, "the semantic cache")
         except Exception as error:  # noqa: BLE001 - a damaged file, a missing extra, a foreign embedder: anything
             self.complain(doing, f"the semantic cache cannot be {doing} ({error}): going on without it")
             return None

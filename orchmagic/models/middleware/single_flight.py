@@ -24,6 +24,10 @@ class SingleFlight:
     def __init__(self) -> None:
         self._flying: dict[tuple[str, float | None], _Flight] = {}
 
+    def forget(self) -> None:
+        """Drops the requests under way in a forked process: only the parent gets their answers."""
+        self._flying.clear()
+
     def holds(self, request: ModelRequest, deployment: Deployment) -> bool:
         """Whether the same request is under way at the deployment, so that its answer would be shared."""
         return request.cache != "off" and (key(request, deployment), request.timeout) in self._flying

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from orchmagic.core.portable import message_text
+from orchmagic.core.user_code import contained
 from orchmagic.models.scripting.reply import Body, Reply
 
 Answer: TypeAlias = Any  # a Reply, or a value for its `text`
@@ -42,7 +43,8 @@ class Script:
         with self._lock:
             self.requests.append(json.loads(json.dumps(body)))
             number = len(self.requests)
-            answer = self._find(body)
+            with contained():
+                answer = self._find(body)
         return (answer if isinstance(answer, Reply) else Reply(answer)), number
 
     def _finder(self, replies: Source) -> Callable[[Body], Answer]:
