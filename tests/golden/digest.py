@@ -1,4 +1,4 @@
-# Written by orchmagic (e46658d7a79d); exporting again replaces it until you edit it.
+# Written by orchmagic (ffbfb0dbae5b); exporting again replaces it until you edit it.
 """digest: a %%mapreduce cell, exported from a notebook.
 
 chunks  code     -> map
@@ -180,17 +180,24 @@ def _cut(text: str, borders: list[list[int]], low: int, high: int) -> int:
     return text.rfind(" ", low - 1, high) + 1 or high
 
 
+def file_text(value: object) -> object:
+    """Return the text of a file for its path; any other value as it is."""
+    read = getattr(value, "read_text", None)
+    return read("utf-8") if callable(read) else value
+
+
 def split(text: object, size: int, overlap: int = 0) -> list[object]:
     """Cut a text into chunks of at most `size` tokens; the items of a list are chunks.
 
     Chunks are exact parts of the text, in order, and nothing is left out. They end
     behind a paragraph, else behind a line, a sentence, a word. The next one begins up
     to `overlap` tokens earlier, at a sentence, else at a word: a sentence shorter than
-    `overlap` is whole in one of them. What is neither text nor a list is a TypeError,
-    an overlap of half the size a ValueError.
+    `overlap` is whole in one of them. Of a path the file is read, as UTF-8. What is
+    neither text nor a list is a TypeError, an overlap of half the size a ValueError.
     """
     if isinstance(text, list | tuple):
-        return list(text)
+        return [file_text(item) for item in text]
+    text = file_text(text)
     if not isinstance(text, str):
         raise TypeError(f"split takes text or a list, not {type(text).__name__}")
     if not 0 <= 2 * overlap < size:
