@@ -132,4 +132,4 @@ async def test_bad_content_is_no_transport_error():
         to = Deployment("small", "openai", "m", base_url=server.base_url)
         texts = [(await provider.complete(replace(ASK, schema=schema), to, lambda event: None)).text for _ in range(2)]
         await provider.close()
-    assert texts == ['{"a": "x"', '{"a": "none of the choices"}']
+    assert texts == ['{"a": "x",}', '{"a": "none of the choices"}']

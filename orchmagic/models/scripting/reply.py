@@ -93,8 +93,8 @@ def _content(reply: Reply, body: Body, calls: Sequence[ToolCall]) -> tuple[str, 
             return "", "stop"
         case "truncated":
             return text[: len(text) // 2], "length"
-        case "broken_json":  # a missing end: an error of small models that can be repaired
-            return text.rstrip("} \n"), "stop"
+        case "broken_json":  # a comma before the end: an error of small models that can be repaired
+            return re.sub(r"\}\s*$", ",}", text), "stop"
     return text, "tool_calls" if calls else "stop"
 
 
