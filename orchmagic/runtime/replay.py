@@ -43,15 +43,24 @@ class ReplaySpec:
     models: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_step(cls, graph: Graph, step: str | None, model: str | None, before: ReplaySpec) -> ReplaySpec:
-        """The replay of a run of `graph` that runs `step` and all after it again; `before` is that run's own spec.
+    def from_step(cls, graph: Graph, step: str | int | None, model: str | None, before: ReplaySpec) -> ReplaySpec:
+        """The replay of a run of `graph` that runs `step` and all after it again; `before` is its own spec.
+
+        `step` is a name, or a number from 1.
+
 
         Raises:
             InputError: there is no such step.
         """
         names = [n.name for n in graph.nodes]
+        if isinstance(step, str) and step.isdecimal():
+            step = int(step)
+        if type(step) is int and 0 < step <= len(names):
+            step = names[step - 1]
         if step is not None and step not in names:
-            raise InputError(f"{graph.name} has no step {step!r} (steps: {', '.join(names)}){nearest(step, names)}")
+            numbered = ", ".join(f"{i} {name}" for i, name in enumerate(names, 1))
+            raise InputError(f"{graph.name} has no step {step!r} (steps: {numbered}){nearest(str(step), names)}")
+        step = None if step is None else str(step)
         anew = names if step is None else [n for n in names if n in downstream(graph, step)]
         return cls(step, (), {**before.models, **(dict.fromkeys(anew, model) if model else {})})
 

@@ -30,6 +30,7 @@ from orchmagic.runtime.run_result import RunResult, values
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
 from orchmagic.trace.questions import PendingQuestion, pending_questions, question_to_answer
+from orchmagic.trace.recalled import hits
 from orchmagic.trace.record import Record
 from orchmagic.trace.run_trace import Trace
 
@@ -53,7 +54,8 @@ class RunHistory(Protocol):
     def save(self, run: Run) -> None: ...
     def claim(self, run: Run) -> None: ...
     def forget_checkpoint(self, run: Run) -> None: ...
-    def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run: ...
+    def copy(self, run: Run) -> Run: ...
+    def replay(self, run: Run, step: str | int | None, model: str | None, changed: Mapping[str, object]) -> Run: ...
     def retry(self, run: Run, parts: frozenset[str]) -> Run: ...
 
 
@@ -84,6 +86,8 @@ class Run(RunResult):
         self._done = threading.Event()
         self._future: concurrent.futures.Future[None] | None = None
         self.result_name: str | None = None  # the variable of `-o`
+        self.lacks = ""  # what of the notebook is missing to run it; it can be shown, compared and replayed
+        self.on_resume: Callable[[Run], None] = _ignore
         self._turn = threading.Lock()  # serialises answers and resumes: the second caller finds the run running
 
     def watch(self, listener: Callable[[Event], None]) -> None:
@@ -184,7 +188,9 @@ class Run(RunResult):
         with self._turn:
             if self.status in {"done", "rejected", "running", "waiting"}:
                 raise InputError(f"run {self.id} is {self.status}: there is nothing to resume (replay() runs it again)")
+            self._need_notebook()
             self._history.claim(self)
+            self.on_resume(self)
             self._history.forget_checkpoint(self)
             self._context.reset(spans_to_reask(self.record))
             self.trace.limits |= given
@@ -215,28 +221,56 @@ class Run(RunResult):
         from orchmagic.runtime import compiler  # noqa: PLC0415 - heavy
 
         with self._turn:
+            self._need_notebook()
             if self.status != "waiting" or self.waiting is None:
                 raise InputError(f"run {self.id} is {self.status}: only a waiting run can be answered")
             question = question_to_answer(self.record, span)
             answer = checked_reply(reply, question, self._context, self.id)
             self._history.claim(self)
+            self.on_resume(self)
             self.start(compiler.resume(self._interrupts[question.node], question.span, answer))
         return self
 
-    def replay(self, *, from_step: str | None = None, model: str | None = None, **inputs: object) -> Run:
-        """Starts a new run from the record of this one: without changes it makes no call and gives the same output.
+    def replay(self, *, from_step: str | int | None = None, model: str | None = None, **inputs: object) -> Run:
+        """Starts a new run from the record of this one.
 
-        `from_step` runs that step and all after it again; `model` and changed inputs run what they affect. This run
-        is not changed.
+        Without changes it is a copy: no call is made and no code runs, however this run ended. `from_step` (a name, or
+        the number of a step, from 1) runs that step and all after it again; `model` and changed inputs run what they
+        affect. This run is not changed.
 
         Raises:
-            InputError: there is no such step or input.
+            InputError: there is no such step or input, or this run has not ended.
         """
+        if self.status == "running":
+            raise InputError(f"run {self.id} has not ended: wait for it, or stop it, before you replay it")
+        if from_step is None and model is None and not inputs:
+            return self._history.copy(self)
+        self._need_notebook()
         return self._history.replay(self, from_step, model, inputs).wait()
 
     def retry(self) -> Run:
         """Starts a new run that repeats failed items (dead letters) and their dependents; the rest is replayed."""
+        self._need_notebook()
         return self._history.retry(self, spans_to_retry(self.record)).wait()
+
+    def become(self, run: Run, record: Record) -> None:
+        """Makes this new run a replay of `run` with this `record`, which needs no code."""
+        self.lacks = run.lacks
+        self._replayed, self._stored, self._has_output = run, record, run._has_output
+        self.status, self.error, self.reason = record.status, record.error, record.reason
+        self._context.values.update(run._context.values)
+        self.trace.announce(hits(record))
+        self._history.save(self)
+        self._done.set()
+
+    @property
+    def compiled(self) -> Any:
+        """The compiled LangGraph."""
+        return self._compiled
+
+    def _need_notebook(self) -> None:
+        if self.lacks:
+            raise InputError(self.lacks)
 
     @property
     def checkpoint(self) -> dict[str, Any]:
@@ -318,7 +352,7 @@ class Run(RunResult):
         if self._stored is not None:
             self.error, self.reason = self._stored.error, self._stored.reason
             self._context.values.update(values(self._stored, self.graph))
-        if self.status != "waiting":
+        if self.status != "waiting" or self.lacks:
             return
         state = await self._compiled.aget_state(self.checkpoint)
         if not state.interrupts:
@@ -367,6 +401,10 @@ def _limits(limits: Mapping[str, float | None]) -> dict[str, Any]:
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
             raise InputError(f"{name}={limit!r} is no limit: write {_EXAMPLES[name]}")
     return given
+
+
+def _ignore(_: Run) -> None:
+    """Does nothing when a run of this kernel is resumed: its name is bound."""
 
 
 def _waiting(question: PendingQuestion) -> Waiting:

@@ -62,31 +62,33 @@ class RunFactory:
         compiled = compiled or self._durable(plan)
         caller = current(plan.graph.name)
         if caller is None:
-            run = self._assemble(self.services.history.begin(plan), plan, compiled)
+            run = self.assemble(self.services.history.begin(plan), plan, compiled)
         else:
             run = self._inside(caller, plan, compiled)
-        self._hold(run)
+        self.hold(run)
         return run
 
     def _inside(self, caller: Caller, plan: RunPlan, compiled: Any) -> Run:
         """Creates a run that the code of another run's step starts: a part of that run."""
         entry = caller.entry(plan.graph.name, plan.inputs)
         plan = replace(plan, caller=caller, earlier=None if plan.parent else caller.earlier(entry))
-        run = self._assemble(self.services.history.begin(plan), plan, compiled)
+        run = self.assemble(self.services.history.begin(plan), plan, compiled)
         caller.adopt(run, entry)
         return run
 
-    def stored_run(self, stored: Stored, plan: RunPlan) -> Run:
-        """Restores a run from the history."""
-        run = self._assemble(stored.id, plan, self._durable(plan))
+    def stored_run(self, stored: Stored, plan: RunPlan, lacks: str = "") -> Run:
+        """Restores a run from the history. `lacks` says what of the notebook is missing to run it."""
+        run = self.assemble(stored.id, plan, None if lacks else self._durable(plan))
+        run.lacks = lacks
         self.services.loop.run(run.wake(stored))
-        self._hold(run)
+        if not lacks:
+            self.hold(run)
         return run
 
     def _durable(self, plan: RunPlan) -> Any:
         return self.compiled(plan.graph, plan.options, durable=pauses(plan.graph))
 
-    def _assemble(self, number: str, plan: RunPlan, compiled: Any) -> Run:
+    def assemble(self, number: str, plan: RunPlan, compiled: Any) -> Run:
         """Builds the run with its initial state."""
         from orchmagic.models import images
         from orchmagic.runtime.run import Run
@@ -125,7 +127,7 @@ class RunFactory:
         context.thread = threads.conversation("#thread", own)
         context.threads = {s.thread: threads.conversation(f"#thread:{s.thread}", s) for s in inside if s.thread}
 
-    def _hold(self, run: Run) -> None:
+    def hold(self, run: Run) -> None:
         """Adds a run to `runs`; removes the oldest ended one if there are too many."""
         self.runs.append(run)
         if len(self.runs) > self.services.history.room:
@@ -266,7 +268,23 @@ class RecordedRun:
         if pauses(run.graph):
             self.factory.services.history.forget_checkpoint(run.id)
 
-    def replay(self, run: Run, step: str | None, model: str | None, changed: Mapping[str, object]) -> Run:
+    def copy(self, run: Run) -> Run:
+        """Returns a new run with the record of `run`, and with its journal, so that it can be forked alone."""
+        from orchmagic.trace.recalled import recalled
+
+        history = self.factory.services.history
+        plan = replace(self.plan, parent=run.id, caller=None, earlier=None)
+        copied = self.factory.assemble(history.begin(plan), plan, run.compiled)
+        history.store.copy_journal(run.id, copied.id)
+        record = recalled(run.record, copied.id, copied.record.started)
+        if record.status == "waiting":  # nobody can answer a copy
+            reason = f"a replay of run {run.id}, which waits for a person: answer that one"
+            record = replace(record, status="cancelled", reason=reason)
+        copied.become(run, record)
+        self.factory.hold(copied)
+        return copied
+
+    def replay(self, run: Run, step: str | int | None, model: str | None, changed: Mapping[str, object]) -> Run:
         """Starts a replay that runs `step` and all after it again, and all that the `changed` inputs affect."""
         spec = ReplaySpec.from_step(run.graph, step, model, self.plan.replay)
         inputs = run.inputs

@@ -35,6 +35,7 @@ class RunResult:
         self._context = context
         self._has_output = True  # False: a person rejected a value, or an inner cell stopped the run
         self._is_stopped = False  # by its cell: gate … else stop
+        self._replayed: RunResult | None = None  # the run that this one was copied from
         self._stored: Record | None = None  # the record of a run of the history
 
     @property
@@ -52,6 +53,8 @@ class RunResult:
         """The result: the value of the last result step that ran."""
         if not self._has_output:
             return None
+        if self._replayed is not None:
+            return self._replayed.output
         name, value = result(self.graph, self._context.values)
         kinds = self._context.kinds
         if self._stored is not None and kinds.json(name, value) != self._stored.output:  # edited by a person

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, nearest
 from orchmagic.models.routing import api_keys
-from orchmagic.runtime.cell_reader import CellReader
+from orchmagic.runtime.cell_reader import CellDefinition, CellReader
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.resume import RunLookup
 from orchmagic.runtime.run import Run
@@ -51,7 +51,7 @@ class Session:
         self._told: set[str] = set()
         self.reader = CellReader(self.services)
         self.factory = RunFactory(self.services)
-        self.lookup = RunLookup(self.factory, self.reader)
+        self.lookup = RunLookup(self.factory, self.reader, self._bind)
         self.defined: dict[str, Orchestration] = {}
         atexit.register(self.close)
         _SESSIONS.add(self)
@@ -86,6 +86,17 @@ class Session:
         cell = reader.read(pattern, line, body, services.namespace)
         made = self.defined[cell.definition.name] = Orchestration(cell, factory, reader)
         return made
+
+    def _bind(self, cell: CellDefinition, run: Run) -> None:
+        """Binds the name of a cell whose run of an earlier kernel is resumed, if the notebook has no such name."""
+        name, namespace = cell.options.name, self.services.namespace
+        if name is None or name != run.name:
+            return
+        if name not in namespace:
+            namespace[name] = self.defined[name] = Orchestration(cell, self.factory, self.reader)
+        made = namespace[name]
+        if isinstance(made, Orchestration) and made.last is None:
+            made.last = run
 
     def _tell_untrusted(self) -> None:
         """Says once which settings of the project's files are not used, and what to type."""

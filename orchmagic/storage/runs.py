@@ -160,6 +160,10 @@ class Store:
         """Return the journal of a run; see RunJournal."""
         return RunJournal(self.database, id_, parent, fresh, paid=paid)
 
+    def copy_journal(self, run: str, to: str) -> None:
+        """Copy the journal of `run` to that of the run `to`, as entries that are not its own."""
+        self.database.write(_COPY, to, run)
+
     def thread(self, name: str) -> list[dict[str, Any]]:
         """Return the messages of a thread, oldest first, without summaries; empty if there is no such thread."""
         rows = self.database.read(_SPOKEN, name, SUMMARY)
@@ -296,6 +300,9 @@ _BEGIN = (
     "VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
+_COPY = (
+    "INSERT OR REPLACE INTO journal(run, id, key, own, value) SELECT ?, id, key, 0, value FROM journal WHERE run = ?"
+)
 _SPOKEN = "SELECT content FROM turns WHERE thread = ? AND run IS NOT ? ORDER BY number"
 _COUNTS = "SELECT thread, count(*) AS turns FROM turns WHERE run IS NOT ? GROUP BY thread ORDER BY thread"
 _TURN = "INSERT INTO turns(thread, number, role, content, run) VALUES (?, ?, ?, ?, ?)"

@@ -86,6 +86,12 @@ class Trace:
                 self.listeners.remove(listener)
                 self.remark(f"a listener of the run raised {described(error)}: it gets no more events")
 
+    def announce(self, events: Iterable[Event]) -> None:
+        """Pass events to the listeners without storing them: those of a replay, whose record is known."""
+        for event in events:
+            for listener in tuple(self.listeners):
+                listener(event)
+
     def remark(self, text: str) -> None:
         """Add a remark to be shown at the end of the run, unless it is there already."""
         if text not in self.remarks:

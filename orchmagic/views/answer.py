@@ -45,6 +45,7 @@ def _html(record: Record) -> Iterator[str]:
             yield '<div style="opacity:.75">the last value before that:</div>'
         yield pre(record.output)
     yield from _receipt(record)
+    yield f'<div style="opacity:.6">run {safe(record.run)}</div>'
 
 
 def _receipt(record: Record) -> Iterator[str]:
@@ -100,6 +101,7 @@ def _text(record: Record) -> Iterator[str]:
     yield from remarks(record, above=True)
     if record.output is not None:
         yield f"→ {humanize.shown(record.output, 1_000)}"
+    yield f"run {record.run}"
 
 
 def troubles(record: Record) -> Iterator[str]:

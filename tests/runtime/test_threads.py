@@ -1,9 +1,8 @@
 """--thread: a conversation goes on across cells and kernels."""
 
-import json
-
 import pytest
 from lives import bind, restarted
+from nine_patterns import AGENT, TURNS, find, replies
 
 from orchmagic import Reply, Session
 from orchmagic.errors import InputError
@@ -95,56 +94,11 @@ def test_a_step_without_tools_reads_the_calls_of_tools_in_words(notebook):
     assert "flight XY7" in notebook.scripted.requests[-1]["messages"][3]["content"]
 
 
-AGENT = "%%react agent --tools find\nFind {{ q }}\n"
-TURNS = {
-    "chain": ("%%chain t\na = agent(q=q)\nb\n    Then {{ a }}\n", "Find x"),
-    "route": ("%%route t\nrouter\n    Which? {{ q }}\none(run=agent): any\ntwo: none\n    Two {{ q }}\n", "Find x"),
-    "react": ("%%react t --tools find\nDo {{ q }}\n", "Do x"),
-    "parallel": ("%%parallel t\na\n    Part {{ q }}\nb(run=agent)\nmerge\n    All {{ a }} {{ b }}\n", "Part x"),
-    "team": ("%%team t\nsupervisor\n    Goal {{ q }}\none(tools=find): works\n    You work.\n", "Goal x"),
-    "plan": (
-        ("%%plan t --tools find\nplan -> steps: list[str]\n    Plan {{ q }}\nexecute\n    Do {{ step }}\n"
-        "reflect -> ok: bool, feedback: str\n    Goal {{ q }}. {{ results }}\n"), "Plan x",
-    ),
-    "refine": (
-        ("%%refine t\ngenerate\n    Write {{ q }}\nevaluate -> score: float, feedback: str\n    Score {{ generate }}\n"
-        "until evaluate.score >= 8 max 2\n"), "Write x",
-    ),
-    "cascade": (
-        ("%%cascade t --models scripted,scripted\nanswer\n    Solve {{ q }}\nverify judge >= 0.8\n"
-        "    Is {{ answer }} right?\n"), "Solve x",
-    ),
-    "mapreduce": ("%%mapreduce t --over q\nmap\n    Read {{ chunk }}\nreduce\n    Join {{ parts }}\n", "Join"),
-}  # fmt: skip
-
-
-def _replies(body):
-    """A model that calls the tool `find` once for each conversation, and answers what its schema wants."""
-    messages, schema = body["messages"], body.get("response_format", {}).get("json_schema", {}).get("schema", {})
-    if body.get("tools") and not any(m["role"] == "tool" for m in messages):
-        return Reply("", tool_calls=[ToolCall("c1", "find", '{"what": "x"}')])
-    wanted = schema.get("properties", {})
-    if not wanted:
-        return "an answer"
-    values = {
-        "label": "one", "steps": ["only"], "ok": True, "feedback": "", "score": 9.0, "next": _next(messages),
-        "task": "do", "value": 1.0, "answer": "an answer",
-    }  # fmt: skip
-    return json.dumps({name: values.get(name, "an answer") for name in wanted})
-
-
-def _next(messages):
-    return "finish" if "flight" in str(messages) or "an answer" in str(messages) else "one"
-
-
 @pytest.mark.parametrize("pattern", TURNS)
 def test_a_turn_has_the_words_of_the_user_the_tools_and_the_answer(notebook, pattern):
-    def find(what: str) -> str:
-        return f"flight {what}"
-
     cell, words = TURNS[pattern]
     head, _, body = cell.partition("\n")
-    notebook.script(_replies)
+    notebook.script(replies)
     notebook.space["find"] = find
     bind(notebook, AGENT)
     run = notebook.run(f"{head} --thread talk --no-cache\n{body}", q="x", find=find)

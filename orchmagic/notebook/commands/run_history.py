@@ -68,10 +68,11 @@ def diff(session: Session, first: str, second: str) -> PlainText:
 
 @command
 def compare(session: Session, *which: str) -> Comparison:
-    """Compare RUN RUN …: two to six runs side by side: timelines, cost, quality, what differs"""
+    """Compare [RUN RUN …]: two to six runs side by side (the latest two): timelines, cost, quality, what differs"""
     from orchmagic.views.comparison import compare as compared  # noqa: PLC0415 - only this command needs it
 
-    return compared([pick(session, name).record for name in which])
+    names = which or [run.id for run in reversed(session.lookup.latest(2))]
+    return compared([pick(session, name).record for name in names])
 
 
 @command
