@@ -58,6 +58,10 @@ class GraphBuilder:
         value = self.options.extra.get(key)
         return value if isinstance(value, int) else default
 
+    def rounds(self, default: int) -> int:
+        """Returns the most rounds of a loop: a --max-iterations that was set, else `default`."""
+        return self.options.rounds or default
+
     def names(self, key: str) -> tuple[str, ...]:
         """Returns the names in one of the pattern's own options of the magic line; () if it is not given."""
         value = self.options.extra.get(key)

@@ -221,7 +221,9 @@ Link: TypeAlias = Edge | Branch | Fork | Join
 class Limits:
     """The limits of a run; None: no limit. `deadline` is in seconds, `budget` in US dollars.
 
-    `max_steps` does not count Code nodes; `concurrency` is the number of items that run at once.
+    `max_steps` does not count Code nodes. If it is set in the cell or the settings, it counts the steps of inner graphs
+    in every item, too; the built-in limit counts each item alone. `concurrency` is the number of items that run at
+    once.
     """
 
     max_iterations: int = limits.MAX_ITERATIONS
@@ -245,7 +247,8 @@ class Safety:
     """What the magic line of a cell says of the safety of its calls; it travels with the graph into other cells.
 
     None, (), "use": the line says nothing. `guard` are rules as written, `cache` and `answers` (--no-cache: off) say
-    what may be reused, `timeout` is in seconds of an attempt, `retry` counts repeats, `thread` is a conversation.
+    what may be reused, `timeout` is in seconds of an attempt, `retry` counts
+    repeats, `max_steps` is the limit of the run, `thread` is a conversation.
     `resolution.stricter` says which of two holds.
     """
 
@@ -254,6 +257,7 @@ class Safety:
     answers: Literal["use", "refresh", "off"] = "use"
     timeout: float | Open | None = None
     retry: int | None = None
+    max_steps: int | None = None
     thread: str | None = None
     thread_tokens: int | Open | None = None
     thread_summary: bool = False

@@ -42,9 +42,11 @@ def options_with_settings(options: RunOptions, settings: Settings) -> RunOptions
     """Fills options that the magic line does not give from the settings. No limit in the settings becomes "none"."""
     unsaid = [name for name in _LIMITS if getattr(options, name) is None]
     values = {name: getattr(settings, name) for name in unsaid}
+    rounds = options.max_iterations or settings.max_iterations
     given: dict[str, Any] = {name: OPEN if value is None else value for name, value in values.items()}
     return replace(
         options,
+        rounds=rounds if options.max_iterations or rounds != limits.MAX_ITERATIONS else None,
         light="small" if options.model is None and "small" in settings.models else None,
         fallback=options.fallback or settings.fallback,
         retry=settings.reask if options.retry is None else options.retry,
@@ -72,6 +74,7 @@ def safety(options: RunOptions) -> Safety:
         answers="off" if options.no_cache else "refresh" if options.refresh else "use",
         timeout=options.timeout,
         retry=options.retry,
+        max_steps=options.max_steps,
         thread=options.thread,
         thread_tokens=options.thread_tokens,
         thread_summary=options.thread_summary,

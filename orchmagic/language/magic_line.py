@@ -104,7 +104,8 @@ class RunOptions:
     """The parsed magic line. None: not given; "none": no limit.
 
     Times are in seconds, `budget` in US dollars, `max_tokens` counts the whole run, `cache` is the cache policy of
-    answers. `light` is the model of steps that only classify. `extra` holds the pattern's own options that were
+    answers. `light` is the model of steps that only classify, `rounds` a `max_iterations` that
+    was set on the line or in the settings. `extra` holds the pattern's own options that were
     given, by key (`min_confidence`).
     """
 
@@ -112,6 +113,7 @@ class RunOptions:
     inputs: tuple[str, ...] | None = None
     model: str | None = None
     light: str | None = None
+    rounds: int | None = None
     fallback: tuple[str, ...] = ()
     retry: int | None = None
     timeout: float | Open | None = None

@@ -37,7 +37,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     # test this visit's answer first: the checks may still have values of an earlier visit
     verified = Code(VERIFIED, " and ".join([f"{ANSWER} is not None", *passed]), gate=True)
     answered = Code(ANSWERED, f"{ANSWER} is not None")
-    links = [*row([*before, answer]), *_onward(checks), *_ends(models)]
+    links = [*row([*before, answer]), *_onward(checks), *_ends(builder, models)]
     return builder.build([*before, answer, *checks, verified, answered], links, [ANSWER])
 
 
@@ -105,8 +105,8 @@ def _onward(checks: Sequence[Node]) -> list[Link]:
     return links
 
 
-def _ends(models: Sequence[str]) -> list[Link]:
-    again = Arm(False, ANSWER, max(len(models) - 1, 1))
+def _ends(builder: GraphBuilder, models: Sequence[str]) -> list[Link]:
+    again = Arm(False, ANSWER, min(max(len(models), _LEAST), builder.rounds(_LEAST + len(models))) - 1)
     why = f"none of {', '.join(models)} gave an answer that can be read"
     return [
         Branch(VERIFIED, VERIFIED, (Arm(True, END), again), ANSWERED),

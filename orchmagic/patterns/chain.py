@@ -134,17 +134,25 @@ def _decision(builder: GraphBuilder, approval: Approve, item: Control, following
         case Action("retry", times) if approval.again:
             arms.append(Arm(False, approval.again, int(times)))
         case Action("goto", step):
-            arms.append(_goto(builder, str(step)))
-            otherwise, why = CAP, _taken_too_often(builder, str(step))
+            arms.append(_goto(builder, str(step), item))
+            otherwise, why = CAP, _taken_too_often(builder, str(step), item)
     return Branch(approval.name, f"{approval.name} == 'approve'", tuple(arms), otherwise, why)
 
 
-def _goto(builder: GraphBuilder, step: str) -> Arm:
-    return Arm(False, step, builder.limits.max_iterations)
+def _goto(builder: GraphBuilder, step: str, item: Control) -> Arm:
+    """Builds the arm of a `goto`. Back to an earlier step, it ends the first of N rounds: it is taken N - 1 times."""
+    rounds = builder.limits.max_iterations
+    return Arm(False, step, rounds - 1 if _is_back(builder, step, item) else rounds)
 
 
-def _taken_too_often(builder: GraphBuilder, step: str) -> str:
-    return f"`goto {step}` was taken {counted(builder.limits.max_iterations, 'time')}"
+def _taken_too_often(builder: GraphBuilder, step: str, item: Control) -> str:
+    times = counted(builder.limits.max_iterations, "time")
+    return f"`goto {step}`: {step} ran {times}" if _is_back(builder, step, item) else f"`goto {step}` was taken {times}"
+
+
+def _is_back(builder: GraphBuilder, step: str, item: Control) -> bool:
+    lines = (i.line for i in builder.cell.items if not isinstance(i, Control) and i.name == step)
+    return next(lines, item.line) < item.line
 
 
 def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, ask: str | None) -> Branch:
@@ -158,8 +166,8 @@ def _branch(builder: GraphBuilder, gate: Code, item: Control, following: str, as
         case Action("retry", times) if gate.again:
             arms.append(Arm(False, gate.again, int(times)))
         case Action("goto", step):
-            arms.append(_goto(builder, str(step)))
-            otherwise, why = CAP, _taken_too_often(builder, str(step))
+            arms.append(_goto(builder, str(step), item))
+            otherwise, why = CAP, _taken_too_often(builder, str(step), item)
     return Branch(gate.name, gate.name, tuple(arms), otherwise, why)
 
 

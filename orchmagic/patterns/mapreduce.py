@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from orchmagic.core.text_format import counted
 from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.functions.chunking import estimated_tokens
@@ -47,8 +48,9 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     typed = REDUCE if isinstance(reduced, Call) else None
     result = Code(RESULT, f"{REDUCE}[0] if {REDUCE} else None", like=typed)
     nodes: list[Node] = [*before, chunks, mapped, groups, reduced, result]
-    arms = (Arm(True, GROUPS, _LEVELS), Arm(False, RESULT))
-    why = f"{_LEVELS} levels of merging were not enough"
+    levels = builder.rounds(_LEVELS)
+    arms = (Arm(True, GROUPS, levels - 1), Arm(False, RESULT))
+    why = f"{counted(levels, 'level')} of merging {'was' if levels == 1 else 'were'} not enough"
     links = [*row(nodes[:-1]), Branch(REDUCE, f"len({REDUCE}) > 1", arms, CAP, why), Edge(RESULT, END)]
     return builder.build(nodes, links, [RESULT])
 

@@ -48,7 +48,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
         good=_field(builder, reflect, "boolean", "ok", "reflect -> ok: bool, feedback: str") if reflect else "",
         feedback=_feedback(reflect) if reflect else "",
         answers=ANSWER in roles,
-        replans=builder.number("max_replans", _REPLANS),
+        replans=builder.number("max_replans", builder.rounds(_REPLANS + 1) - 1),
         tasks=builder.number("max_tasks", _TASKS),
         parallel=bool(builder.options.extra.get("parallel")),
     )

@@ -44,7 +44,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     turn = f'"agent": {SUPERVISOR}.next, "task": {SUPERVISOR}.task, "result": {LATEST}, "error": {error}'
     workspace = Code(WORKSPACE, f"[*({WORKSPACE} or []), {{{turn}}}]")
     answer = Code(ANSWER, f"{SUPERVISOR}.answer or {LATEST}")
-    links = [*row([*before, boss]), *_links(members, builder.number("max_turns", _TURNS))]
+    links = [*row([*before, boss]), *_links(members, builder.number("max_turns", builder.rounds(_TURNS)))]
     return builder.build([*before, boss, *agents, latest, workspace, answer], links, [WORKSPACE, LATEST, ANSWER])
 
 

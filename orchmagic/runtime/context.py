@@ -17,7 +17,7 @@ from orchmagic.core.text_format import shorten
 from orchmagic.core.user_code import described
 from orchmagic.errors import Capped, CodeFailed, EndsRun, InputError, SettingsError, Waiting, error_kind
 from orchmagic.graph.functions import FUNCTIONS
-from orchmagic.graph.model import Graph, Safety, Sub
+from orchmagic.graph.model import DEFAULTS, Graph, Safety, Sub
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.graph.standard_types import standard_classes
 from orchmagic.graph.value_types import ValueTypes
@@ -141,16 +141,24 @@ class Context:
             Capped: the step exceeds the limit of one of them.
         """
         level: Context | None = self
+        in_item = False
         while level is not None:
-            level.visits += span not in level.met
-            level.met.add(span)
+            if not in_item or level.counts_items:
+                level.visits += span not in level.met
+                level.met.add(span)
             if level.visits > level.graph.limits.max_steps:
                 most = level.graph.limits.max_steps
                 raise Capped(f"max-steps: {most} steps were not enough", node=node, whose=level)
             if level.outer is None and level.caller is not None:
                 level, span = level.caller.ctx, f"{level.place}/{span}"
             else:
-                level = level.outer if level.counts else None
+                level, in_item = level.outer, in_item or not level.counts
+
+    @property
+    def counts_items(self) -> bool:
+        """Whether the steps in items of inner graphs count: not for the built-in limit, which is set for one run."""
+        limit, safety = self.graph.limits.max_steps, self.graph.safety
+        return limit != DEFAULTS.max_steps or (safety is not None and safety.max_steps is not None)
 
     def reset(self, unfit: frozenset[str] = frozenset()) -> None:
         """Clears the state before the run is resumed from the journal.

@@ -89,11 +89,40 @@ def test_steps_may_have_the_names_that_a_run_uses_itself(notebook, name):
     assert run[name] == "<In x>"
 
 
-def test_steps_of_items_are_counted_for_each_item_alone(notebook):
-    bind(notebook, "%%chain inner --max-steps 2\na\n    A {{ x }}\nb\n    {{ a }}\n")
+NESTED = "%%chain {name} --no-cache{options}\ny(run={inner}, over=xs, item=x)\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "calls"),
+    [
+        ("", "done", 60),
+        (" --max-steps 61", "done", 60),
+        (" --max-steps 60", "capped", None),
+        (" --max-steps 5", "capped", 4),
+    ],
+)
+def test_max_steps_counts_the_steps_of_items_if_it_was_set(notebook, options, status, calls):
+    bind(notebook, "%%chain inner --no-cache\na\n    A {{ x }}\nb\n    {{ a }}\n")
     notebook.script(echo)
-    run = notebook.run("%%chain --max-steps 3\ny(run=inner, over=xs, item=x)\n", xs=list(range(10)))
-    assert (run.status, len(run.output)) == ("done", 10)
+    run = notebook.run(NESTED.format(name="o", options=options, inner="inner"), xs=list(range(30)))
+    assert (run.status, "max-steps" in (run.reason or "")) == (status, status == "capped")
+    assert calls is None or len(notebook.scripted.requests) == calls
+
+
+def test_max_steps_counts_the_steps_of_items_of_items(notebook):
+    bind(notebook, "%%chain inner --no-cache\na\n    A {{ x }}\n")
+    bind(notebook, "%%chain mid --no-cache\nz(run=inner, over=[1, 2, 3], item=x)\n")
+    notebook.script(echo)
+    run = notebook.run("%%chain out --no-cache --max-steps 9\ny(run=mid, over=[1, 2, 3])\n")
+    assert (run.status, run.reason) == ("capped", "max-steps: 9 steps were not enough")
+
+
+def test_the_setting_of_max_steps_counts_the_steps_of_items_too(notebook):
+    notebook.session.services.environ.update({"ORCHMAGIC_MAX_STEPS": "5"})
+    bind(notebook, "%%chain inner --no-cache --max-steps 50\na\n    A {{ x }}\n")
+    notebook.script(echo)
+    run = notebook.run(NESTED.format(name="o", options="", inner="inner"), xs=list(range(30)))
+    assert (run.status, run.reason) == ("capped", "max-steps: 5 steps were not enough")
 
 
 def test_the_deadline_of_the_outer_run_is_met_inside_an_item(notebook):
