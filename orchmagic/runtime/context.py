@@ -152,7 +152,8 @@ class Context:
             if level.outer is None and level.caller is not None:
                 level, span = level.caller.ctx, f"{level.place}/{span}"
             else:
-                level, in_item = level.outer, in_item or not level.counts
+                in_item = in_item or not level.counts
+                level = level.outer
 
     @property
     def counts_items(self) -> bool:

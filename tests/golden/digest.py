@@ -1,10 +1,10 @@
-# Written by orchmagic (ffbfb0dbae5b); exporting again replaces it until you edit it.
+# Written by orchmagic (b70256ab5667); exporting again replaces it until you edit it.
 """digest: a %%mapreduce cell, exported from a notebook.
 
 chunks  code     -> map
 map     call     -> groups  [each chunk]
 groups  code     -> reduce
-reduce  call     -> groups (yes <= 24), result (no), capped (else)  [each parts]
+reduce  call     -> groups (yes <= 23), result (no), capped (else)  [each parts]
 result  code     -> done
 
 Run it: `python digest.py --document ...`
@@ -60,7 +60,7 @@ MAX_TOKENS = 1024  # of a reply
 TIMEOUT = 60.0  # seconds to wait for an endpoint
 RETRIES = 2  # attempts after a failed one
 REASKS = 1  # most further calls for a reply that does not fit
-REDUCE_TO_GROUPS = 24  # times that reduce may send back
+REDUCE_TO_GROUPS = 23  # times that reduce may send back
 CONCURRENCY = 16  # items at once
 MAX_STEPS = 350  # of a run, expressions too
 DEADLINE = 600.0  # seconds, when `run` runs the graph
