@@ -21,6 +21,8 @@ from orchmagic.language.cell import Cell, CodeStep, Control, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.step_options import CALL_OPTIONS, PARAMETERS, STEP_OPTIONS, SUBGRAPH_OPTIONS, StepOption
 
+_SHORT = 5  # letters: shorter names often differ in one
+
 
 class GraphBuilder:
     """Builds the graph of one cell. `namespace` is the notebook's and is only read; `limits` are those of a run."""
@@ -72,7 +74,13 @@ class GraphBuilder:
         fields: dict[str, Any] = {"messages": step.messages, "output": step.output or TEXT}
         if self.options.retry is not None:
             fields["retry"] = self.options.retry
-        return Call(step.name, **{**fields, **_call_fields(given), **settings})
+        call = Call(step.name, **{**fields, **_call_fields(given), **settings})
+        if not call.messages and all(problem.line != step.line for problem in self.problems):
+            found = f"step {step.name!r} has no prompt"
+            if step.description:
+                found += ": text after the colon is a description"
+            self.problem(step.line, found, "Write the prompt on the lines below it, indented")
+        return call
 
     def _run(self, step: Step, also: Iterable[StepOption], settings: Mapping[str, Any]) -> Sub:
         self._lines[step.name] = step.line
@@ -164,13 +172,16 @@ class GraphBuilder:
         findings = (
             checks.name(self.options.name, inputs, code),
             checks.order(nodes, links),
-            checks.fields(nodes),
+            checks.fields(nodes, self.namespace),
             checks.inner(nodes, links, self.namespace),
             checks.items(nodes),
             checks.twice(nodes),
         )
         for piece, found, write in chain(*findings):
-            self.problem(self._line_of(piece), found, write)
+            line, column = self._place_of(piece)
+            self.problem(line, found, write, column)
+        for step, found, write in checks.prompts(nodes):
+            self.problem(self._lines.get(step, 1), found, write)
         self._check_types(nodes)
         self._check_functions()
         self._check_cycles(nodes)
@@ -226,10 +237,11 @@ class GraphBuilder:
 
     def _check_near_misses(self, inputs: Iterable[str], own: set[str]) -> None:
         for name in inputs:
-            hint = nearest(name, own - {"messages", "visits", "errors"})
-            if name not in self.namespace and hint and name not in (self.options.inputs or ()):
+            meant = next((known for known in sorted(own) if _is_slip(name, known)), None)
+            if meant and name not in self.namespace and name not in (self.options.inputs or ()):
+                line, column = self._place_of(name)
                 what = f"{name!r} is no step and no notebook variable"
-                self.problem(self._line_of(name), what, f"Write a known name{hint}")
+                self.problem(line, what, f"Write a known name; did you mean {meant!r}?", column)
 
     def _chosen(self, inputs: tuple[str, ...]) -> tuple[str, ...]:
         chosen = self.options.inputs
@@ -249,13 +261,33 @@ class GraphBuilder:
                     write = "Write Python types, a Pydantic model, a dataclass or an Enum of the notebook"
                     self.problem(self._lines.get(node.name, 1), what, write)
 
-    def _line_of(self, piece: str) -> int:
-        return next((i for i, text in enumerate(self.cell.body.split("\n"), 2) if piece in text), 1)
+    def _place_of(self, piece: str) -> tuple[int, int]:
+        """Returns line and column of the first place in the cell where `piece` stands as a word; else (1, 0)."""
+        word = re.compile(rf"(?<![\w.]){re.escape(piece)}(?!\w)")
+        found = (
+            (i, match.start()) for i, text in enumerate(self.cell.body.split("\n"), 2) if (match := word.search(text))
+        )
+        return next(found, (1, 0))
 
 
 def is_code(value: object) -> bool:
     """Whether a notebook value is code (a function, class or module) and not an input."""
     return isinstance(value, ModuleType) or callable(value)
+
+
+def _is_slip(name: str, known: str) -> bool:
+    """Whether `name` is `known` with one slip of the keyboard: a letter too many, missing, wrong, or two swapped.
+
+    The last letter may differ (`tickets` beside `ticket`), a letter of a short name (`text` beside `test`), a digit.
+    """
+    short = _SHORT if len(name) == len(known) and sorted(name) != sorted(known) else _SHORT - 1
+    if min(len(name), len(known)) < short or name[-1] != known[-1] or abs(len(name) - len(known)) > 1:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(name, known, strict=False)) if x != y), 0)
+    a, b = name[start:], known[start:]
+    if any(letter.isdigit() for letter in (a[:1], b[:1])):
+        return False
+    return bool(start) and (a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[2:] == b[2:] and a[:2] == b[1::-1]))
 
 
 def literal(words: str) -> str:

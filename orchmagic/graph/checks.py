@@ -17,7 +17,9 @@ from orchmagic.language import expression, template
 from orchmagic.language.annotations import annotation_names
 
 Finding: TypeAlias = tuple[str, str, str]
-_OUTCOME = {"agreement", "dissent", "tie", "decided"}  # fields that votes add
+_ADDED = frozenset({"agreement", "dissent", "tie", "decided", "confidence", "verified"})  # by votes, routers, checks
+_PLAIN: Mapping[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+_FEW = 12  # names that an error lists
 
 
 def sources(node: Node) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
@@ -71,21 +73,56 @@ def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
                 yield later, f"step {node.name!r} reads {later!r}, which runs later", "Put it after that step"
 
 
-def fields(nodes: Sequence[Node]) -> Iterator[Finding]:
-    """Checks that the fields which expressions read exist: finds the typo `extract.qoute` before a run."""
-    known: Mapping[str, set[str]] = {
-        n.name: {f.name for f in n.output.fields}
-        | ({"confidence"} if n.confidence else set())
-        | (_OUTCOME if n.votes else set())
-        for n in nodes
-        if isinstance(n, Call) and n.output.kind == "fields" and n.each is None
-    }
+def fields(nodes: Sequence[Node], namespace: Mapping[str, object]) -> Iterator[Finding]:
+    """Checks that the fields which prompts and expressions read exist: finds the typo `extract.qoute` before a run."""
+    known = {n.name: found for n in nodes if isinstance(n, Call) and (found := _attributes(n, namespace))}
+    seen: set[tuple[str, str]] = set()
     for node in nodes:
-        for source in sources(node)[1]:
-            for step, field in expression.attributes(source):
-                if step in known and field not in known[step] and not field.startswith("model_"):
-                    write = f"Known: {', '.join(sorted(known[step]))}{nearest(field, known[step])}"
-                    yield f"{step}.{field}", f"step {step!r} has no output {field!r}", write
+        templates, expressions, _ = sources(node)
+        pairs = [*map(template.attributes, templates), *map(expression.attributes, expressions)]
+        for step, field in (pair for some in pairs for pair in some if pair not in seen):
+            seen.add((step, field))
+            if step in known and step not in own(node) and field not in known[step] and field[:6] != "model_":
+                public = sorted(n for n in known[step] - _ADDED if not n.startswith("_"))
+                few = len(public) <= _FEW
+                write = (
+                    f"Known: {', '.join(public)}" if few else "Read the step itself, or declare the output with `->`"
+                )
+                yield f"{step}.{field}", f"step {step!r} has no output {field!r}", f"{write}{nearest(field, public)}"
+
+
+def _attributes(node: Call, namespace: Mapping[str, object]) -> frozenset[str]:
+    """Returns the attributes that the value of a call can have; empty if they are not known before the run."""
+    if node.each is not None:
+        return frozenset(dir(list)) | _ADDED
+    if node.output.kind == "fields":
+        named = {f.name for f in node.output.fields}
+        return frozenset(named | ({"confidence"} if node.confidence else set()) | (_ADDED if node.votes else set()))
+    plain = _PLAIN.get(node.output.annotation if node.output.kind == "value" else "str")
+    if plain is not None:
+        return frozenset(dir(plain)) | _ADDED
+    declared = getattr(namespace.get(node.output.annotation), "model_fields", None)
+    return frozenset({*declared, *dir(namespace[node.output.annotation])}) | _ADDED if declared else frozenset()
+
+
+def prompts(nodes: Sequence[Node]) -> Iterator[tuple[str, str, str]]:
+    """Checks that a step that runs once for each item reads the item; yields (step, what was found, what to write)."""
+    for node in nodes:
+        each = getattr(node, "each", None)
+        if each is None or (isinstance(node, Call) and not node.messages):
+            continue
+        if isinstance(node, Sub):
+            used = frozenset(free(node)).union(*(expression.names(e) for _, e in node.given))
+            found = (
+                f"step {node.name!r} runs {node.graph.name!r} for each of {each.over}, which never reads {each.item!r}"
+            )
+            write = f"Name its input: over={each.over}, item={(node.graph.inputs or ('ticket',))[0]}"
+        else:
+            used = frozenset().union(*map(template.names, sources(node)[0]))
+            found = f"step {node.name!r} never reads {each.item!r}, so that each of {each.over} gets the same prompt"
+            write = f"Put {{{{ {each.item} }}}} into its prompt, or name the item: over={each.over}, item=…"
+        if each.item not in used:
+            yield node.name, found, write
 
 
 def inner(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ Loading the extension registers names and imports very little; the session start
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
-from orchmagic.errors import OrchError
+from orchmagic.errors import CellError, OrchError, Problem
 from orchmagic.notebook.async_cells import Awaited, current_cell, current_request
 from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
@@ -239,6 +239,7 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
     place = place_of_cell(face.shell, face.names)
     made = face.session.define(pattern, line, cell, place.names)
     if made.options.name:
+        _check_unused(made.options.name, f"%%{pattern} {line}", place.binds)
         place.binds[made.options.name] = made
     if made.options.dry_run:
         print(made.estimate().text())  # noqa: T201 - what the user asked to see
@@ -257,6 +258,20 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
     face.begun.append(begun)
     begun.start()
     return begun
+
+
+def _check_unused(name: str, line: str, namespace: Mapping[str, object]) -> None:
+    """Raises CellError if a value of the notebook has the cell's name: binding it would lose the value."""
+    from orchmagic.graph.builder import is_code
+    from orchmagic.graph.composition import definition
+
+    if name not in namespace or definition(namespace[name]):
+        return
+    value = namespace[name]
+    kind = f"a {type(value).__name__}" if not is_code(value) else "a function, class or module"
+    write = f"Give the cell another name, such as {name}_cell, or delete the value: del {name}"
+    found = f"{name!r} is {kind} of the notebook, which the cell would replace"
+    raise CellError([Problem(1, line.index(name, line.index(" ")), found, write, line)])
 
 
 def _end(begun: Execution, face: Face) -> Run:

@@ -25,6 +25,11 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     builder = GraphBuilder(cell, options, namespace)
     models = _models(builder)
     verify = controls(builder, "verify", "Write `verify EXPRESSION`")
+    if not verify:
+        write = (
+            "Write `verify` and an expression, such as `verify answer.value in answer.work` or `verify judge >= 0.8`"
+        )
+        builder.problem(1, "nothing checks the answer of this cascade, so the first model's would always do", write)
     items = steps(builder, (JUDGE, VERIFIED, ANSWERED, *(_check(i) for i in range(len(verify)))))
     step = need(builder, only(builder, items, (ANSWER,)), ANSWER, "the question: `Solve step by step. {{ question }}`")
     if "model" in step.options:

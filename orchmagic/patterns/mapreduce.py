@@ -75,11 +75,7 @@ def _step(builder: GraphBuilder, step: Step, each: Each) -> Call | Sub:
             column = step.options[option].column
             write = f"{step.name} always runs, once for each of {each.over}"
             builder.problem(step.line, f"step {step.name!r} takes no {option}=", write, column)
-    node = replace(builder.step(step), each=each)
-    if isinstance(node, Call) and step.messages and each.item not in read(step.messages):
-        write = f"Put {{{{ {each.item} }}}} into its prompt"
-        builder.problem(step.line, f"step {step.name!r} never reads {each.item!r}", write)
-    return node
+    return replace(builder.step(step), each=each)
 
 
 def _room(builder: GraphBuilder, reduced: Call | Sub, size: int) -> list[str]:

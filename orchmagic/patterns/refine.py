@@ -10,6 +10,7 @@ from orchmagic.graph.builder import GraphBuilder
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Graph, Node, Sub
 from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
+from orchmagic.language.expression import names
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.language.template import Message
 from orchmagic.patterns import Pattern
@@ -23,10 +24,10 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     """Builds a loop from `generate` to `best`, with the steps between generate and evaluate (such as a test run)."""
     builder = GraphBuilder(cell, options, namespace)
     until = _until(builder)
+    _check_evaluator(builder, until)
     limit = (until.maximum if until else None) or builder.limits.max_iterations
     nodes = _nodes(builder)
-    names = [n.name for n in nodes]
-    made, evaluate = nodes[names.index(GENERATE)], nodes[names.index(EVALUATE)]
+    made, evaluate = (next(n for n in nodes if n.name == name) for name in (GENERATE, EVALUATE))
     met = until.expression if until else "True"
     score = _score(builder, evaluate, met)
     entry = f'"round": len({ROUNDS} or []) + 1, "score": {score}, "met": bool({met}), "value": {GENERATE}'
@@ -49,20 +50,31 @@ def _until(builder: GraphBuilder) -> Control | None:
     return lines[0] if lines else None
 
 
+def _check_evaluator(builder: GraphBuilder, until: Control | None) -> None:
+    """Reports an `until` that reads other steps only: `evaluate` would be a call that nothing needs."""
+    written = [item.name for item in builder.cell.items if not isinstance(item, Control)]
+    if until is None or EVALUATE in written:
+        return
+    read = [name for name in written if name != GENERATE and name in names(until.expression)]
+    if read and EVALUATE not in names(until.expression):
+        found = f"`until` reads {read[0]!r}, but the step that scores is `{EVALUATE}`, which the cell does not have"
+        builder.problem(until.line, found, f"Call that step `{EVALUATE}`, or write `{EVALUATE}` and read it too")
+
+
 def _nodes(builder: GraphBuilder) -> list[Node]:
     """Builds the nodes in order: `generate` reads the last feedback, `evaluate` gives a score."""
     items = steps(builder, (ROUNDS, BEST))
-    names = [item.name for item in items]
-    if GENERATE not in names:
+    called = [item.name for item in items]
+    if GENERATE not in called:
         builder.problem(1, "the cell has no step 'generate'", "Write `generate` and, indented below it, what to make")
-        items, names = [default_step(GENERATE), *items], [GENERATE, *names]
-    if EVALUATE not in names:
-        items, names = [*items, default_step(EVALUATE)], [*names, EVALUATE]
-    at = names.index(EVALUATE)
-    if at < names.index(GENERATE) or at + 1 < len(names):
+        items, called = [default_step(GENERATE), *items], [GENERATE, *called]
+    if EVALUATE not in called:
+        items, called = [*items, default_step(EVALUATE)], [*called, EVALUATE]
+    at = called.index(EVALUATE)
+    if at < called.index(GENERATE) or at + 1 < len(called):
         write = "Write generate, then what evaluate needs, then evaluate"
         builder.problem(items[at].line, "`evaluate` is not the last step", write)
-    made = items[names.index(GENERATE)]
+    made = items[called.index(GENERATE)]
     return [_node(builder, item, made) for item in items]
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchmagic.errors import InputError
+from orchmagic.graph.builder import is_code
 from orchmagic.graph.checks import reads
 from orchmagic.graph.composition import definition, nested
 from orchmagic.graph.model import Graph
 from orchmagic.graph.resolution import options_with_settings, safety
 from orchmagic.language.cell import parse
+from orchmagic.language.lookalikes import remarks
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.language.notebook_variables import filled_line, filled_models
 from orchmagic.patterns import PATTERNS
@@ -20,10 +22,11 @@ from orchmagic.runtime.services import Services
 
 @dataclass(frozen=True, slots=True)
 class CellDefinition:
-    """The graph that a cell defines, and the options of its magic line."""
+    """The graph that a cell defines, the options of its magic line, and remarks on text that looks like syntax."""
 
     definition: Graph
     options: RunOptions
+    remarks: tuple[str, ...] = ()
 
     def step(self, name: str) -> CellDefinition:
         """The definition of a single step; the values of other steps that it reads become inputs.
@@ -56,7 +59,8 @@ class CellReader:
         if (filled := filled_models(cell, namespace, self._services.models.is_named)) != cell.body:
             cell = parse(pattern, line, filled, one_prompt=plug.one_prompt)
         graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
-        return CellDefinition(replace(graph, safety=safety(options)), options)
+        variables = {n for n in namespace if not (n.startswith("_") or is_code(namespace[n]))}
+        return CellDefinition(replace(graph, safety=safety(options)), options, tuple(remarks(cell, variables)))
 
     def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
         """Reads the whole text of a cell; a `name` such as "triage.extract" selects that step only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import replace
 from weakref import WeakSet
 
@@ -84,6 +84,7 @@ class Session:
             services = replace(services, namespace=namespace)
             reader, factory = CellReader(services), RunFactory(services, self.runs)
         cell = reader.read(pattern, line, body, services.namespace)
+        self._tell(cell.remarks)
         made = self.defined[cell.definition.name] = Orchestration(cell, factory, reader)
         return made
 
@@ -99,9 +100,13 @@ class Session:
             made.last = run
 
     def _tell_untrusted(self) -> None:
-        """Says once which settings of the project's files are not used, and what to type."""
+        """Says which settings of the project's files are not used, and what to type."""
         _ = self.settings  # reads the files
-        for text in self.services.settings.trust.unanswered:
+        self._tell(self.services.settings.trust.unanswered)
+
+    def _tell(self, texts: Iterable[str]) -> None:
+        """Says each of the texts, once in a session."""
+        for text in texts:
             if text not in self._told:
                 self._told.add(text)
                 self._notify(text)

@@ -41,7 +41,9 @@ def test_every_example_is_one_that_can_be_read(pattern, option):
     "option", [o for o in STEP_OPTIONS if o.name not in {"item", "by", "min", "run"}], ids=lambda o: o.name
 )
 def test_what_a_step_says_reaches_its_node(session, option):
-    node = session.define("chain", "--no-run", f"x({option.name}={option.example})\n    Hi\n").definition.nodes[0]
+    node = session.define(
+        "chain", "--no-run", f"x({option.name}={option.example})\n    Hi {{{{ item }}}}\n"
+    ).definition.nodes[0]
     assert isinstance(node, Call)
     name = option.field or option.name
     assert getattr(node, name) not in {None, ()}

@@ -124,7 +124,7 @@ def test_a_call_or_a_replay_of_the_cell_leaves_the_variable_of_o_alone(shell):
 WRONG = [
     ("%%chain --modle x\nsay\n    hi\n", "--model"),
     ("%%chain\nsay(modle=x)\n    hi\n", "did you mean 'model'"),
-    ("%%chain\nsay\n    hi\ngate sya\n", "did you mean 'say'"),
+    ("%%chain\ngreet\n    hi\ngate geret\n", "did you mean 'greet'"),
     ("%%chain --model smal\nsay\n    hi\n", "did you mean 'small'"),
     ("%%react --tools ticket\nhi\n", "is a str, not a function"),
     ("%orch shw", "did you mean 'show'"),
@@ -326,3 +326,22 @@ def test_showing_the_langgraph_asks_nobody(shell, capsys):
     shell.run_cell("%%chain local --no-run --model scripted\na\n    b\n")
     data, _ = shell.display_formatter.format(shell.user_ns["local"].graph)
     assert "graph" in data["text/plain"]
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, "text", 0, None, len, str, json])
+@pytest.mark.parametrize("option", ["", " --dry-run", " --no-run"])
+def test_a_cell_does_not_replace_a_value_of_the_notebook(shell, capsys, value, option):
+    script = install(Script(["ok"]))
+    shell.user_ns["tickets"] = value
+    assert not shell.run_cell(f"%%chain tickets --model scripted{option}\nsay\n    Hi\n").success
+    told = capsys.readouterr()
+    assert "'tickets' is a" in told.err + told.out
+    assert shell.user_ns["tickets"] is value
+    assert script.requests == []
+
+
+def test_the_same_cell_again_and_a_changed_one_keep_their_name(shell):
+    script = install(Script(lambda _: "ok"))
+    for text in ("Hi", "Hi", "Ho"):
+        assert shell.run_cell(f"%%chain greet --model scripted --no-cache\nsay\n    {text}\n").success
+    assert len(script.requests) == 3

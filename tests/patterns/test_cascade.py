@@ -99,9 +99,9 @@ def test_a_regular_expression_verifies(notebook, ladder):
     assert asked(models) == {"tiny": 1, "small": 1}
 
 
-def test_the_schema_alone_verifies_when_there_is_no_other_check(notebook, ladder):
+def test_a_reply_that_does_not_fit_its_type_is_not_verified(notebook, ladder):
     models = ladder(tiny=["four", "still four"], small=[solved(4)])
-    run = notebook.run(CELL, question="2+2")
+    run = notebook.run(CELL + "verify answer.value > 0\n", question="2+2")
     assert (run.status, run.output.value, run.verified) == ("done", 4, True)
     assert asked(models) == {"tiny": 2, "small": 1}
 

@@ -252,14 +252,14 @@ def test_a_wrong_cell_is_one_clear_line(notebook, cell, told):
 
 
 def test_a_name_that_looks_like_a_step_is_an_input_where_the_line_says_so(notebook):
-    with pytest.raises(CellError, match="'drafts' is no step and no notebook variable"):
-        notebook.define("%%chain\ndraft\n    {{ drafts }}\n")
-    assert notebook.define("%%chain -i drafts\ndraft\n    {{ drafts }}\n").definition.inputs == ("drafts",)
+    with pytest.raises(CellError, match="'darft' is no step and no notebook variable"):
+        notebook.define("%%chain\ndraft\n    {{ darft }}\n")
+    assert notebook.define("%%chain -i darft\ndraft\n    {{ darft }}\n").definition.inputs == ("darft",)
 
 
 def test_all_problems_are_told_at_once(notebook):
     with pytest.raises(CellError) as caught:
-        notebook.define("%%chain\nfirst(modle=a)\n    x\nsecond(tmeout=2)\n    y\ngate first and scnd\n")
+        notebook.define("%%chain\nfirst(modle=a)\n    x\nsecond(tmeout=2)\n    y\ngate first and secnd\n")
     assert [p.line for p in caught.value.problems] == [2, 4, 6]
 
 

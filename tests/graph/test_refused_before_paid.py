@@ -1,0 +1,156 @@
+"""Cells that look right and do something else are refused when they are read: line, caret, what to write, no call."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel
+
+from orchmagic.errors import CellError
+
+
+class Ticket(BaseModel):
+    product: str
+
+
+def search(query: str) -> str:
+    """Searches."""
+    return query
+
+
+INNER = "%%chain inner\nsay\n    About {{ text }}\n"
+REFUSED = [
+    # a step without a prompt
+    ("%%chain\nfirst\nsecond\n    {{ name }}\n", 2, "step 'first' has no prompt"),
+    ("%%chain\nfirst: Hi {{ name }}\n", 2, "text after the colon is a description"),
+    ("%%chain\nfirst(temperature=0) -> a: int\nsecond\n    x\n", 2, "step 'first' has no prompt"),
+    ("%%parallel\none\n    x {{ name }}\ntwo: the second\n", 4, "step 'two' has no prompt"),
+    ("%%parallel\none\n    x {{ name }}\ntwo\n    y\nmerge\n", 6, "step 'merge' has no prompt"),
+    ("%%refine\ngenerate\nuntil evaluate.score > 8\n", 2, "step 'generate' has no prompt"),
+    ("%%cascade --models a,b\nanswer\nverify answer\n", 2, "step 'answer' has no prompt"),
+    ("%%mapreduce --over name\nmap\n", 2, "step 'map' has no prompt"),
+    ("%%route\na: things\n    {{ name }}\nb: others\n", 4, "handler 'b' has no prompt"),
+    # a field that a typed step does not have
+    ("%%chain\na -> word: str, n: int\n    x\nb\n    {{ a.wrod }}\n", 5, "step 'a' has no output 'wrod'"),
+    ("%%chain\na -> word: str\n    x\nb\n    {% if a.wrod %}{{ name }}{% endif %}\n", 5, "no output 'wrod'"),
+    ("%%chain\na -> word: str\n    x\nb\n    system: {{ a.wrod }}\n    user: y\n", 5, "no output 'wrod'"),
+    ("%%chain\na -> word: str\n    x\ngate a.wrod\n", 4, "step 'a' has no output 'wrod'"),
+    ('%%chain\na -> word: str\n    x\napprove "Is {{ a.wrod }} right?"\n', 4, "no output 'wrod'"),
+    ("%%chain\na\n    x\nb\n    {{ a.word }}\n", 5, "step 'a' has no output 'word'"),
+    ("%%chain\na -> int\n    x\ngate a.score > 3\n", 4, "step 'a' has no output 'score'"),
+    ("%%chain\na -> Ticket\n    x\nb\n    {{ a.prodct }}\n", 5, "did you mean 'product'"),
+    ("%%chain\na(over=names, item=n) -> word: str\n    {{ n }}\nb\n    {{ a.word }}\n", 5, "no output 'word'"),
+    (
+        (
+            "%%refine\ngenerate\n    x {{ evaluate.advice }}\nevaluate -> score: float\n    {{ generate }}\n"
+            "until evaluate.score > 8\n"
+        ),
+        3,
+        "step 'evaluate' has no output 'advice'",
+    ),
+    ("%%cascade --models a,b\nanswer -> value: int\n    {{ name }}\nverify answer.valeu > 0\n", 4, "'valeu'"),
+    # a prompt that never reads its item
+    ("%%chain\na(over=names)\n    Rate {{ names }}\n", 2, "step 'a' never reads 'item'"),
+    ("%%chain\na(over=names, item=n)\n    Rate {{ name }}\n", 2, "step 'a' never reads 'n'"),
+    ("%%chain\na(over=names, run=inner)\n", 2, "which never reads 'item'"),
+    ("%%mapreduce --over name\nmap\n    Sum up.\n", 2, "step 'map' never reads 'chunk'"),
+    ("%%mapreduce --over name\nmap(run=inner)\n", 2, "which never reads 'chunk'"),
+    ("%%parallel\na(over=names)\n    x\nb\n    y {{ name }}\n", 2, "step 'a' never reads 'item'"),
+    # an evaluator that `until` does not read, a cascade that nothing checks
+    (
+        "%%refine\ngenerate\n    x\njudge -> score: float\n    {{ generate }}\nuntil judge.score > 8\n",
+        6,
+        "reads 'judge'",
+    ),
+    ("%%refine\ngenerate\n    x\ntests = len(generate)\nuntil tests > 8\n", 5, "`until` reads 'tests'"),
+    ("%%cascade --models a,b\nanswer\n    {{ name }}\n", 1, "nothing checks the answer"),
+    ("%%cascade --models a,b\nanswer -> int\n    {{ name }}\n", 1, "nothing checks the answer"),
+]
+TAKEN = [
+    "%%chain\nanswer\n    {{ user }}\n",
+    "%%chain\nready\n    {{ readme }}\n",
+    "%%chain\nticket\n    {{ tickets }}\n",
+    "%%chain\ntest\n    {{ text }}\n",
+    "%%chain\nstep1\n    {{ step2 }}\n",
+    "%%chain\nreview\n    {{ reviewer }}\n",
+    "%%chain\na -> word: str\n    x\nb\n    {{ a.word.upper() }} {{ a.model_dump() }}\n",
+    "%%chain\na\n    x\nb\n    {{ a.upper() }} {{ a.strip() }}\n",
+    "%%chain\na(votes=3) -> word: str\n    x\nb\n    {{ a.word }} {{ a.agreement }}\n",
+    "%%chain\na -> dict[str, int]\n    x\nb\n    {{ a.total }}\n",
+    "%%chain\na -> Ticket\n    x\nb\n    {{ a.product }} {{ a.model_dump_json() }}\n",
+    "%%chain\na -> words: list[str]\n    x\nb(over=a.words, item=w)\n    {% for a in w %}{{ a.upper() }}{% endfor %}\n",
+    "%%chain\na(over=names, item=text, run=inner)\n",
+    "%%mapreduce --over name\nmap\n    {{ chunk }}\n",
+    "%%refine\ngenerate\n    x\nuntil evaluate.score > 8\n",
+    "%%refine\ngenerate\n    x\nevaluate = len(generate)\nuntil evaluate > 8\n",
+    "%%cascade --models a,b\nanswer\n    {{ name }}\nverify judge > 0.8\n",
+    "%%route\nbilling: refunds\n    {{ name }}\nother: the rest\n    {{ name }}\n",
+    "%%team\nsupervisor\n    {{ name }}\nwriter: writes plainly\n",
+]
+
+
+@pytest.fixture
+def book(notebook):
+    notebook.space.update(name="Ada", names=["Ada", "Bob"], Ticket=Ticket, search=search)
+    notebook.space["inner"] = notebook.define(INNER)
+    return notebook
+
+
+@pytest.mark.parametrize(("cell", "line", "found"), REFUSED)
+def test_a_cell_that_does_something_else_is_refused(book, cell, line, found):
+    with pytest.raises(CellError) as caught:
+        book.define(cell)
+    told = [p for p in caught.value.problems if found in str(p)]
+    assert [p.line for p in told] == [line], str(caught.value)
+    assert all(p.write and "^" in str(p) for p in told)
+    assert len(caught.value.problems) == 1
+    assert book.prompts == []
+
+
+@pytest.mark.parametrize("cell", TAKEN)
+def test_a_cell_that_only_resembles_one_is_taken(book, cell):
+    assert book.define(cell).definition.nodes
+    assert book.said == []
+
+
+def test_the_caret_stands_below_the_field(book):
+    with pytest.raises(CellError) as caught:
+        book.define("%%chain\na -> word: str\n    x\nb\n    say {{ a.wrod }}\n")
+    assert "\n        say {{ a.wrod }}\n    " + " " * 11 + "^" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("%%chain\na\n    Hello {name}, \n", "line 3: {name} is sent as it stands. For its value write {{ name }}"),
+        ("%%chain\na\n    x\nb\n    {a}\n", "line 5: {a} is sent"),
+        ("%%react --tools search\nFind {name}.\n", "line 2: {name} is sent"),
+        (
+            "%%chain\na -> word: str\n    x\n    gate a.word != ''\n",
+            "line 4: `gate a.word != ''` is a line of the prompt",
+        ),
+        ("%%chain\na\n    x\n    b(temperature=0) -> n: int\n", "line 4: `b(temperature=0) -> n: int` is a line of"),
+        ("%%chain\na\n    x\n    b -> str\n        y\n", "line 4: `b -> str` is a line of the prompt"),
+    ],
+)
+def test_text_that_looks_like_syntax_is_said_once(book, cell, told):
+    book.define(cell)
+    book.define(cell)
+    assert [told in said for said in book.said] == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{unknown}",
+        '{"name": 1}',
+        "{{ name }}",
+        "${name}",
+        "gate the values",
+        "verify that it works",
+        "print(name)",
+        "len(names)",
+    ],
+)
+def test_other_text_is_not_remarked_on(book, text):
+    book.define(f"%%chain\na\n    Do: {text} {{{{ name }}}}\n    {text}\n")
+    assert book.said == []
