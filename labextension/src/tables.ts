@@ -40,6 +40,7 @@ export const STEP_OPTIONS = new Set([
   'tools'
 ]);
 export const SWITCHES = new Set([
+  '--thread-summary',
   '--no-cache',
   '--refresh',
   '--dry-run',
