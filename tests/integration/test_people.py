@@ -439,8 +439,11 @@ def test_a_function_that_the_next_kernel_lacks_is_named(notebook):
     Desk(notebook, ("refund", '{"order": "A1"}'))
     first = notebook.run(AGENT)
     notebook.session.close()
-    with restarted(notebook) as session, pytest.raises(InputError) as caught:
-        session.lookup.run(first.id)
+    with restarted(notebook) as session:
+        found = session.lookup.run(first.id)
+        assert (found.status, [q.value["tool"] for q in found.questions]) == ("waiting", ["refund"])
+        with pytest.raises(InputError) as caught:
+            found.approve()
     assert "find" in str(caught.value)
     assert "refund" in str(caught.value)
 
