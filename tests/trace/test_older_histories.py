@@ -47,7 +47,7 @@ def test_a_run_that_waits_goes_on_from_events_of_the_names_of_then(stored):
         "note#1": ["when x is false"],
         "reply#1": [],
         "reply#1.1": [
-            "asked again to check the semantic cache, 0.970: the same answer as to Where is it?",
+            "called again to check the semantic cache, 0.970: the same answer as to Where is it?",
             "from the record: paid before the run went on",
         ],
         "approval_1#1": [],
