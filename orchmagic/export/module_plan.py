@@ -160,7 +160,9 @@ def _take(made: ModulePlan) -> None:
     for plan in made.plans:
         graph = plan.graph
         user = f"%%{graph.pattern} {graph.name}"
-        ours = {n for e in expressions_of(graph) for n in dependencies.needs(e) if n in FUNCTIONS}
+        ours = {
+            n for e in expressions_of(graph) for n in dependencies.needs(e) if n in FUNCTIONS and n not in graph.inputs
+        }
         copied.take(graph.code, user, standard_classes())
         for name in sorted(ours - set(graph.code) - set(plan.variable)):
             if name in STAYS:

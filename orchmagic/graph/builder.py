@@ -175,6 +175,7 @@ class GraphBuilder:
             checks.fields(nodes, self.namespace),
             checks.inner(nodes, links, self.namespace),
             checks.items(nodes),
+            checks.reserved(nodes, links, self.namespace),
             checks.twice(nodes),
         )
         for piece, found, write in chain(*findings):
@@ -219,7 +220,7 @@ class GraphBuilder:
                 self.problem(self._lines.get(node.name, 1), f"{name} → {way} is a circle", write)
 
     def _names(self, nodes: list[Node], links: list[Link]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        own = {n.name for n in nodes} | {"messages", "visits", "errors"} | FUNCTIONS.keys()
+        own = {n.name for n in nodes} | {"messages", "visits", "errors"}
         used: dict[str, bool] = {}
         for node in nodes:
             for name, is_called in _used(node, standard_names(self.namespace)).items():
@@ -227,6 +228,7 @@ class GraphBuilder:
         for link in links:
             on = getattr(link, "on", None)
             used.update(dict.fromkeys(sorted(expression.names(on)) if on else (), False))
+        own |= {n for n in FUNCTIONS if used.get(n, True) or n not in self.namespace}  # else a variable of that name
         free = [n for n in used if n not in own]
         code = tuple(n for n in free if is_code(self.namespace.get(n)) or (used[n] and n not in self.namespace))
         inputs = tuple(n for n in free if n not in code)

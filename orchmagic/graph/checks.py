@@ -142,6 +142,23 @@ def items(nodes: Sequence[Node]) -> Iterator[Finding]:
             yield each.over, found, f"Give the item a name of its own: over={each.over}, item=one"
 
 
+def reserved(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:
+    """Checks that no variable is read by a name that means something of the run: it would not be seen.
+
+    Where the cell has such a thing (an agent's messages, the errors of sections, visits of a loop), that is meant.
+    """
+    at = {n.name: i for i, n in enumerate(nodes)}
+    present = {
+        "messages": any(isinstance(n, Tools) for n in nodes),
+        "errors": any(getattr(n, "isolated", False) or getattr(n, "each", None) for n in nodes),
+        "visits": any(at.get(target, len(at)) <= at.get(source, -1) for source, target in arrows(links)),
+    }
+    used = frozenset().union(*map(reads, nodes))
+    for name in sorted(n for n, is_there in present.items() if n in used and n in namespace and not is_there):
+        found = f"{name!r} is a name of the run in a cell, so that the notebook's variable cannot be read by it"
+        yield name, found, f"Give the variable another name: my_{name} = {name}"
+
+
 def twice(nodes: Sequence[Node]) -> Iterator[Finding]:
     """Checks that no step has the name of one that the pattern adds, such as the `answer` to a question."""
     names = [n.name for n in nodes]

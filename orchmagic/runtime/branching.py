@@ -9,7 +9,7 @@ from orchmagic.errors import Capped, GateFailed, Rejected, Stopped
 from orchmagic.graph.model import CAP, END, FAIL, REJECT, STOP, Approve, Arm, Branch, Call, Code
 from orchmagic.runtime import nodes
 from orchmagic.runtime.caller import calling
-from orchmagic.runtime.context import Context, State, evaluate, scope
+from orchmagic.runtime.context import FEEDBACK, Context, State, evaluate, scope
 from orchmagic.trace.events import Decided
 from orchmagic.trace.reasons import Reason, because
 
@@ -27,7 +27,7 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
         value = await evaluate(link.on, seen, link.source, ctx)
     arm = next((a for a in link.arms if a.label == value and (a.limit is None or visits <= a.limit)), None)
     target = arm.target if arm else link.otherwise
-    typed = state.get("feedback", {}).get(link.source) or ""  # by the person who rejected
+    typed = state.get(FEEDBACK, {}).get(link.source) or ""  # by the person who rejected
     if isinstance(ctx.graph.node(link.source), Approve):
         reason = None if value else _rejection(link, arm, typed)
     else:

@@ -20,7 +20,7 @@ from orchmagic.language import template
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 from orchmagic.models import images
 from orchmagic.models.types import ModelRequest, ModelResponse
-from orchmagic.runtime.context import Context, State, render
+from orchmagic.runtime.context import FEEDBACK, Context, State, render
 from orchmagic.runtime.conversation import Said, rank
 from orchmagic.trace.events import ReplyRepaired
 
@@ -251,7 +251,7 @@ def _assistant(response: ModelResponse) -> Message:
 
 def _again(node: Call, state: State, ctx: Context) -> list[Message]:
     """The feedback messages after a failed gate: the step's last answer and the failed check."""
-    checks = state.get("feedback", {}).get(node.name)
+    checks = state.get(FEEDBACK, {}).get(node.name)
     if not checks:
         return []
     last = ctx.kinds.typed(node.name, state.get(node.name))

@@ -20,7 +20,7 @@ from orchmagic.graph.model import START as OUTSET
 from orchmagic.runtime import nodes
 from orchmagic.runtime.branching import EXITS, decide
 from orchmagic.runtime.caller import is_inherited
-from orchmagic.runtime.context import Context, State, Update
+from orchmagic.runtime.context import FEEDBACK, Context, State, Update
 from orchmagic.runtime.subgraph_node import Inner
 
 Compiled = Any  # CompiledStateGraph has four type parameters, none of use here
@@ -68,7 +68,7 @@ def _state_type(graph: Graph) -> type:
 
     merge = Annotated[dict[str, Any], _merge]
     keys: dict[str, Any] = dict.fromkeys((*graph.inputs, *(n.name for n in graph.nodes)), Any)
-    keys |= {"messages": Annotated[list[Any], append_messages], "visits": merge, "feedback": merge, "errors": merge}
+    keys |= {"messages": Annotated[list[Any], append_messages], "visits": merge, FEEDBACK: merge, "errors": merge}
     return TypedDict("State", keys, total=False)  # type: ignore[operator,no-any-return]  # keys known at run time only
 
 

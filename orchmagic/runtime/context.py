@@ -40,6 +40,7 @@ from orchmagic.runtime.used_parts import numbered
 from orchmagic.storage.journal import Journal, NoJournal
 from orchmagic.trace.events import InputRequested, NodeFailed
 
+FEEDBACK = "@feedback"  # the state key of failed checks and typed reasons, by step; no variable can have its name
 _SHOWN = 60  # characters of a template, as the name of a stuck call
 
 State: TypeAlias = Mapping[str, Any]

@@ -21,7 +21,18 @@ from orchmagic.language.builtin_prompts import REJECTED_VALUE
 from orchmagic.models import images
 from orchmagic.runtime import call_node
 from orchmagic.runtime.caller import calling, paid_again
-from orchmagic.runtime.context import Context, State, Update, evaluate, failure_recorded, mirror, render, scope, taken
+from orchmagic.runtime.context import (
+    FEEDBACK,
+    Context,
+    State,
+    Update,
+    evaluate,
+    failure_recorded,
+    mirror,
+    render,
+    scope,
+    taken,
+)
 from orchmagic.runtime.conversation import Said
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
@@ -148,7 +159,7 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
     ctx.has_images = ctx.has_images or images.among(value)
     update: Update = {node.name: value}
     if node.again:
-        update["feedback"] = {node.again: None if value else node.expression}
+        update[FEEDBACK] = {node.again: None if value else node.expression}
     return update
 
 
@@ -195,8 +206,8 @@ async def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str,
         await ctx.refuse([node.subject])
         why = reply.get("why") or ""
         sent_back = {node.again: why or REJECTED_VALUE} if node.again else {}
-        return {node.name: REJECT, "feedback": {node.name: why, **sent_back}}
-    passed: Update = {node.name: APPROVE, **({"feedback": {node.again: None}} if node.again else {})}
+        return {node.name: REJECT, FEEDBACK: {node.name: why, **sent_back}}
+    passed: Update = {node.name: APPROVE, **({FEEDBACK: {node.again: None}} if node.again else {})}
     if reply["action"] != EDIT:
         return passed
     inner = node.subject in ctx.kinds.inner

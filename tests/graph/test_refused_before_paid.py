@@ -64,6 +64,10 @@ REFUSED = [
     ("%%refine\ngenerate\n    x\ntests = len(generate)\nuntil tests > 8\n", 5, "`until` reads 'tests'"),
     ("%%cascade --models a,b\nanswer\n    {{ name }}\n", 1, "nothing checks the answer"),
     ("%%cascade --models a,b\nanswer -> int\n    {{ name }}\n", 1, "nothing checks the answer"),
+    # a variable that the run's own name hides
+    ("%%chain\na\n    {{ messages }}\n", 3, "'messages' is a name of the run"),
+    ("%%chain\na\n    {{ errors }}\n", 3, "'errors' is a name of the run"),
+    ("%%chain\na\n    x\ngate visits\n", 4, "'visits' is a name of the run"),
 ]
 TAKEN = [
     "%%chain\nanswer\n    {{ user }}\n",
@@ -85,12 +89,15 @@ TAKEN = [
     "%%cascade --models a,b\nanswer\n    {{ name }}\nverify judge > 0.8\n",
     "%%route\nbilling: refunds\n    {{ name }}\nother: the rest\n    {{ name }}\n",
     "%%team\nsupervisor\n    {{ name }}\nwriter: writes plainly\n",
+    "%%parallel\na\n    x\nb\n    y\nmerge\n    {{ errors }}\n",
+    "%%chain\na\n    x\ngate visits['a'] > 1 else goto a\n",
 ]
 
 
 @pytest.fixture
 def book(notebook):
     notebook.space.update(name="Ada", names=["Ada", "Bob"], Ticket=Ticket, search=search)
+    notebook.space.update(messages=["m"], errors=["e"], visits=3, feedback="f", split=0.2, pack=["p"])
     notebook.space["inner"] = notebook.define(INNER)
     return notebook
 
@@ -154,3 +161,11 @@ def test_text_that_looks_like_syntax_is_said_once(book, cell, told):
 def test_other_text_is_not_remarked_on(book, text):
     book.define(f"%%chain\na\n    Do: {text} {{{{ name }}}}\n    {text}\n")
     assert book.said == []
+
+
+@pytest.mark.parametrize(("name", "sent"), [("feedback", "f"), ("split", "0.2"), ("pack", '["p"]')])
+def test_a_variable_may_have_a_name_that_is_also_ours(book, name, sent):
+    book.script("ok")
+    run = book.run(f"%%chain --no-cache\na\n    {{{{ {name} }}}}\ngate {name} is not None else retry 1\n")
+    assert run.status == "done"
+    assert "".join(book.prompts[0].split()) == sent
