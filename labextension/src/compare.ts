@@ -1,11 +1,12 @@
 /** Two runs side by side: their totals, the steps that differ, and both timelines on one axis. */
 
-import { el, foreign } from './dom.js';
+import { el, foreign, several } from './dom.js';
 import { Span, Trace, length, tokens } from './record.js';
 import { TraceView } from './view.js';
 import { MARKS, count, label, money, seconds, shown, total } from './words.js';
 
 const LONG = 4_000; // characters of a value that are shown
+const MANY = 200; // steps that are shown
 
 export class CompareView {
   readonly node = el('div', { class: 'om-compare' });
@@ -50,7 +51,7 @@ export function pairs(a: Trace, b: Trace): [Span | null, Span | null][] {
 function steps(a: Trace, b: Trace): HTMLElement {
   const differ = pairs(a, b).filter(([one, other]) => facts(one) !== facts(other));
   const same = pairs(a, b).length - differ.length;
-  const made = differ.map(([one, other]) => step(a, b, one, other));
+  const made = several(differ, MANY, ([one, other]) => step(a, b, one, other));
   const head = differ.length ? `${differ.length} of ${differ.length + same} steps differ` : 'Every step is the same';
   return el('div', { class: 'om-steps' }, el('h4', {}, head), ...made);
 }
@@ -59,7 +60,7 @@ function step(a: Trace, b: Trace, one: Span | null, other: Span | null): HTMLEle
   const name = one ? label(a, one) : label(b, other!);
   const head = [a, b].map((t, i) => figures(t, i ? other : one)).join(' → ');
   const cells = (['input', 'output', 'error'] as const)
-    .filter(part => JSON.stringify(one?.[part] ?? null) !== JSON.stringify(other?.[part] ?? null))
+    .filter(part => shown(one?.[part], LONG) !== shown(other?.[part], LONG))
     .map(part => row(SAID[part], one?.[part] ?? null, other?.[part] ?? null));
   const table = el('table', { class: 'om-table om-wide' }, ...cells);
   return el(
@@ -86,5 +87,5 @@ function figures(trace: Trace, span: Span | null): string {
 }
 
 function facts(span: Span | null): string {
-  return JSON.stringify(span && [span.status, span.input, span.output, span.error]);
+  return span ? [span.status, ...[span.input, span.output, span.error].map(v => shown(v, LONG))].join('\0') : '';
 }

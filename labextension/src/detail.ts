@@ -1,15 +1,22 @@
 /** What is told of one span: figures, why, what went in and out, and the questions that were asked for it. */
 
-import { el, foreign } from './dom.js';
+import { el, foreign, several } from './dom.js';
 import { Asked, Span, Trace, soFar, tokens } from './record.js';
-import { cache, count, label, models, money, path, seconds, shown } from './words.js';
+import { cache, count, label, models, money, oneLine, path, seconds, shown } from './words.js';
 
 const LONG = 20_000; // characters of a value that are shown
+const MANY = 50; // questions, attempts and messages that are shown
 
 /** The whole of a span, for the pane under the rows. */
 export function detail(trace: Trace, span: Span): HTMLElement {
   const asks = trace.inside(span).filter(s => s.kind === 'ask');
-  const head = el('h4', { class: 'om-detail-head' }, foreign(path(span.id)), ' ', el('small', {}, kind(span)));
+  const head = el(
+    'h4',
+    { class: 'om-detail-head' },
+    foreign(oneLine(path(span.id), 300)),
+    ' ',
+    el('small', {}, kind(span))
+  );
   return el(
     'div',
     { class: 'om-detail' },
@@ -20,7 +27,7 @@ export function detail(trace: Trace, span: Span): HTMLElement {
     span.asked && question(span.asked),
     value('in', span.input),
     value('out', span.output),
-    ...(tellsMore(trace, asks) ? asks.map(ask => asking(trace, ask)) : [])
+    ...(tellsMore(trace, asks) ? several(asks, MANY, ask => asking(trace, ask)) : [])
   );
 }
 
@@ -30,7 +37,7 @@ export function whole(trace: Trace): HTMLElement {
   return el(
     'div',
     { class: 'om-detail' },
-    el('h4', { class: 'om-detail-head' }, foreign(trace.totals.name), ' ', el('small', {}, 'the run')),
+    el('h4', { class: 'om-detail-head' }, foreign(oneLine(trace.totals.name)), ' ', el('small', {}, 'the run')),
     error && el('div', { class: 'om-error' }, '✗ ', foreign(shown(error, LONG))),
     reason && el('div', { class: 'om-why' }, foreign(shown(reason, LONG))),
     value('in', Object.keys(inputs).length ? inputs : null),
@@ -86,7 +93,7 @@ function asking(trace: Trace, ask: Span): HTMLElement {
     el('summary', {}, foreign(told)),
     ask.error && el('div', { class: 'om-error' }, '✗ ', foreign(shown(ask.error, LONG))),
     ...ask.why.map(why => el('div', { class: 'om-why' }, foreign(shown(why.words, LONG)))),
-    ...tries.map(attempt),
+    ...several(tries, MANY, attempt),
     value('in', ask.input),
     value('out', ask.output)
   );
@@ -113,18 +120,23 @@ function value(word: string, found: unknown): HTMLElement | null {
   if (found === null || found === undefined || found === '') {
     return null;
   }
-  const parts = messages(found) ?? [['', shown(found, LONG)]];
-  const said = parts.map(([role, text]) =>
-    el('div', {}, role && el('b', { class: 'om-role' }, foreign(`${role}:`), ' '), foreign(text))
-  );
+  const said = messages(found)
+    ? several(found as readonly Message[], MANY, m => message(shown(m.role, 40), shown(m.content, LONG)))
+    : [message('', shown(found, LONG))];
   return el('div', { class: 'om-value' }, el('span', { class: 'om-word' }, word), el('pre', { dir: 'auto' }, ...said));
 }
 
-function messages(found: unknown): [string, string][] | null {
-  const is = (m: unknown): m is { role: string; content: unknown } =>
+interface Message {
+  role: string;
+  content: unknown;
+}
+
+function message(role: string, text: string): HTMLElement {
+  return el('div', {}, role && el('b', { class: 'om-role' }, foreign(`${role}:`), ' '), foreign(text));
+}
+
+function messages(found: unknown): found is Message[] {
+  const is = (m: unknown): m is Message =>
     m !== null && typeof m === 'object' && 'role' in m && 'content' in m && typeof m.role === 'string';
-  if (!Array.isArray(found) || !found.length || !found.every(is)) {
-    return null;
-  }
-  return found.map((m): [string, string] => [shown(m.role, 40), shown(m.content, LONG)]);
+  return Array.isArray(found) && found.length > 0 && found.every(is);
 }

@@ -27,3 +27,10 @@ export function button(face: string, clicked: () => void, attributes: Record<str
 export function foreign(text: string): HTMLElement {
   return el('bdi', {}, text);
 }
+
+/** The first `most` as elements, then how many more there are. */
+export function several<T>(all: readonly T[], most: number, made: (one: T) => Child): Child[] {
+  const more = all.length - most;
+  const shown = all.slice(0, most).map(made);
+  return more > 0 ? [...shown, el('div', { class: 'om-faint' }, `… ${more.toLocaleString('en-US')} more`)] : shown;
+}

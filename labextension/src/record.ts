@@ -47,8 +47,6 @@ export interface Span {
   why: Reason[];
 }
 
-type SavedSpan = Partial<Omit<Span, 'why'>> & { why?: (Reason | string)[] };
-
 export interface Totals {
   run: string;
   name: string;
@@ -68,33 +66,52 @@ export interface Totals {
   reason: string | null;
 }
 
-const NOTHING: Usage = { input: 0, output: 0, cached: 0, reasoning: 0 };
-const SPAN = {
-  parent: null, end: null, model: '', provider: '', cost: 0, unpriced: 0, age: null, saved: null,
-  recalled: false, asked: null, input: null, output: null, error: null, left_out: {}
-}; // prettier-ignore
+// What a file may make the page do is bounded, whatever it holds: a saved trace may come from anybody.
+const MOST = 20_000; // spans
+const DEEPEST = 100; // spans inside each other
+const REASONS = 50; // of a span
+const NAME = 2_000; // characters of a name or id
+const CONTROL = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // in a name
+const HUGE = 1e12; // numbers beyond it are shown as this
 
 /** A run at one moment; what is inside what is found once. */
 export class Trace {
   readonly totals: Totals;
   readonly spans: readonly Span[];
+  /** How many spans of the file are not shown: too many, too deep, or without a place. */
+  readonly left: number;
   private readonly inner = new Map<string | null, Span[]>();
 
   /** Throws an Error whose message is for a person: written by a newer version, or no trace. */
   constructor(data: unknown) {
-    const found = (data ?? {}) as Partial<Totals> & { version?: number; spans?: SavedSpan[] };
+    const found = fields(data);
     if (found.version !== VERSION || !Array.isArray(found.spans)) {
       const told = typeof found.version === 'number' ? `trace version ${found.version}` : 'this is no trace';
       throw new Error(`${told}: this orchmagic reads version ${VERSION}`);
     }
     this.totals = {
-      run: '', name: '', pattern: '', status: 'done', started: '', seconds: 0, cost: 0, unpriced: 0, calls: 0,
-      cached: 0, recalled: 0, inputs: {}, output: null, error: null, reason: null,
-      ...found,
-      usage: { ...NOTHING, ...found.usage }
+      run: name(found.run), name: name(found.name), pattern: name(found.pattern), status: name(found.status) || 'done',
+      started: name(found.started), seconds: number(found.seconds), usage: usage(found.usage), cost: number(found.cost),
+      unpriced: number(found.unpriced), calls: number(found.calls), cached: number(found.cached),
+      recalled: number(found.recalled), inputs: fields(found.inputs), output: found.output, error: text(found.error),
+      reason: text(found.reason)
     }; // prettier-ignore
-    this.spans = found.spans.map(filled);
-    for (const span of this.spans) {
+    this.spans = this.placed(found.spans);
+    this.left = found.spans.length - this.spans.length;
+  }
+
+  /** The spans that have a place: parents come first, so nothing can be inside itself. */
+  private placed(saved: readonly unknown[]): Span[] {
+    const depths = new Map<string, number>();
+    const found: Span[] = [];
+    for (const data of saved.slice(0, MOST)) {
+      const span = filled(fields(data));
+      const above = span.parent === null ? -1 : depths.get(span.parent);
+      if (above === undefined || above >= DEEPEST || depths.has(span.id)) {
+        continue;
+      }
+      depths.set(span.id, above + 1);
+      found.push(span);
       const beside = this.inner.get(span.parent);
       if (beside) {
         beside.push(span);
@@ -102,6 +119,7 @@ export class Trace {
         this.inner.set(span.parent, [span]);
       }
     }
+    return found;
   }
 
   /** The top-level spans, in the order they started. */
@@ -128,18 +146,65 @@ export class Trace {
   }
 }
 
-function filled(span: SavedSpan): Span {
+function filled(data: Record<string, unknown>): Span {
   return {
-    ...SPAN, id: '', kind: '', name: '', status: 'done', start: 0,
-    ...span,
-    usage: { ...NOTHING, ...span.usage },
-    why: (span.why ?? []).map(reasonOf)
+    id: name(data.id), parent: typeof data.parent === 'string' ? name(data.parent) : null, kind: name(data.kind),
+    name: name(data.name), status: name(data.status) || 'done', start: number(data.start), end: known(data.end),
+    model: name(data.model), provider: name(data.provider), usage: usage(data.usage),
+    cost: data.cost === undefined ? 0 : known(data.cost), unpriced: number(data.unpriced), age: known(data.age),
+    saved: known(data.saved), recalled: data.recalled === true, asked: asked(data.asked), input: data.input ?? null,
+    output: data.output ?? null, error: text(data.error), left_out: counts(data.left_out),
+    why: Array.isArray(data.why) ? data.why.slice(0, REASONS).map(reasonOf) : []
   }; // prettier-ignore
 }
 
+/** The fields of an object; of anything else none. */
+function fields(data: unknown): Record<string, unknown> {
+  return data !== null && typeof data === 'object' && !Array.isArray(data) ? (data as Record<string, unknown>) : {};
+}
+
+function name(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, NAME).replace(CONTROL, '\ufffd') : '';
+}
+
+/** A text of any length: `shown` in words.ts cuts it. */
+function text(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function known(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? Math.max(-HUGE, Math.min(HUGE, value)) : null;
+}
+
+function number(value: unknown): number {
+  return known(value) ?? 0;
+}
+
+function usage(data: unknown): Usage {
+  const { input, output, cached, reasoning } = fields(data);
+  return { input: number(input), output: number(output), cached: number(cached), reasoning: number(reasoning) };
+}
+
+function asked(data: unknown): Asked | null {
+  const { question, choices, value } = fields(data);
+  if (typeof question !== 'string') {
+    return null;
+  }
+  return { question, choices: Array.isArray(choices) ? choices.slice(0, REASONS).map(name) : [], value };
+}
+
+function counts(data: unknown): Record<string, number> {
+  const found = Object.entries(fields(data)).slice(0, REASONS);
+  return Object.fromEntries(found.map(([status, many]) => [name(status), number(many)]));
+}
+
 /** Notebooks of older versions hold the words alone. */
-function reasonOf(data: Reason | string): Reason {
-  return typeof data === 'string' ? { kind: 'note', words: data } : data;
+function reasonOf(data: unknown): Reason {
+  if (typeof data === 'string') {
+    return { kind: 'note', words: data };
+  }
+  const { kind, words, target } = fields(data);
+  return { kind: name(kind), words: text(words) ?? '', ...(typeof target === 'string' ? { target } : {}) };
 }
 
 /** Seconds that a span took. */

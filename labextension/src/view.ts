@@ -11,6 +11,7 @@ import { MARKS, cache, calls, count, label, money, note, oneLine, path, seconds,
 const HEIGHT = 24; // pixels of a row, as in the style sheet
 const TALL = 18; // rows that are in sight at most in a notebook
 const SPARE = 8; // rows above and below those in sight
+const TRIES = 20; // attempts that are drawn in a bar
 const SHOWN = 5; // failures that are told above the rows
 
 export interface How {
@@ -78,14 +79,24 @@ export class TraceView {
 
   private header(): void {
     const t = this.trace.totals;
-    const status = el('span', { class: `om-status om-is-${word(t.status)}` }, `${MARKS[t.status] ?? '·'} ${t.status}`);
+    const status = el(
+      'span',
+      { class: `om-status om-is-${word(t.status)}` },
+      `${MARKS[t.status] ?? '·'} ${oneLine(t.status)}`
+    );
     const facts = [seconds(t.seconds), `${count(tokens(t.usage))} tokens`, total(this.trace), calls(this.trace)];
     const said = facts.map(fact => el('span', { class: 'om-fact' }, fact));
-    const name = button(t.name || t.run, () => {
+    const name = button(oneLine(t.name || t.run), () => {
       this.choose(null);
     }, { class: 'om-name', title: 'What went into the run, and what came out' }); // prettier-ignore
-    const pattern = t.pattern && el('span', { class: 'om-fact om-faint' }, foreign(`%%${t.pattern}`));
-    this.head.replaceChildren(name, status, ...said, pattern || '', el('span', { class: 'om-fact om-faint' }, t.run));
+    const pattern = t.pattern && el('span', { class: 'om-fact om-faint' }, foreign(oneLine(`%%${t.pattern}`)));
+    this.head.replaceChildren(
+      name,
+      status,
+      ...said,
+      pattern || '',
+      el('span', { class: 'om-fact om-faint' }, oneLine(t.run))
+    );
     if (t.error ?? t.reason) {
       const error = el('div', { class: t.error ? 'om-error' : 'om-why' }, foreign(oneLine(t.error ?? t.reason, 300)));
       this.head.append(error);
@@ -100,14 +111,20 @@ export class TraceView {
         this.reveal(span);
       }, { class: 'om-failure' }); // prettier-ignore
       const went = span.input === null ? '' : `in: ${oneLine(said_input(span.input), 160)}`;
-      said.append(el('b', {}, '✗ ', foreign(path(span.id))), ' ', foreign(oneLine(span.error ?? 'failed', 300)));
+      said.append(
+        el('b', {}, '✗ ', foreign(oneLine(path(span.id)))),
+        ' ',
+        foreign(oneLine(span.error ?? 'failed', 300))
+      );
       said.append(went && el('span', { class: 'om-faint' }, foreign(went)));
       return said;
     });
     const more = found.length - told.length;
+    const { left } = this.trace;
     this.failed.replaceChildren(
       ...told,
-      more > 0 ? el('div', { class: 'om-faint' }, `… ${count(more)} more failed`) : ''
+      more > 0 ? el('div', { class: 'om-faint' }, `… ${count(more)} more failed`) : '',
+      left > 0 ? el('div', { class: 'om-faint om-left' }, `… ${count(left)} more spans are not shown`) : ''
     );
   }
 
@@ -179,7 +196,7 @@ export class TraceView {
       { class: 'om-mark', title: span.status },
       span.kind === 'more' ? '' : (MARKS[span.status] ?? '·')
     );
-    const name = el('span', { class: 'om-label', title: span.kind }, foreign(label(this.trace, span)));
+    const name = el('span', { class: 'om-label', title: span.kind }, foreign(oneLine(label(this.trace, span))));
     const path = this.hangs.has(span.id) && el('span', { class: 'om-hangs' }, '◆');
     const step = el(
       'span',
@@ -212,7 +229,9 @@ export class TraceView {
     const { left, wide } = this.place(span);
     const kept = cache(this.trace, span) ? ' om-cached' : '';
     lane.append(el('span', { class: `om-bar${kept}`, style: `left:${left}%;width:${wide}%` }));
-    for (const attempt of tries(this.trace, span).filter(a => a.status !== 'done')) {
+    for (const attempt of tries(this.trace, span)
+      .filter(a => a.status !== 'done')
+      .slice(0, TRIES)) {
       const at = this.place(attempt);
       const told = `${attempt.name}: ${attempt.status}${attempt.error ? `, ${oneLine(attempt.error)}` : ''}`;
       lane.append(el('span', { class: 'om-try', style: `left:${at.left}%;width:${at.wide}%`, title: told }));

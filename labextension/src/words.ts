@@ -2,14 +2,17 @@
 
 import { Span, Trace, length, tokens } from './record.js';
 
-export const MARKS: Record<string, string> = {
+export const MARKS: Record<string, string> = Object.assign(Object.create(null) as Record<string, string>, {
   done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', lost: '■'
-}; // prettier-ignore
+}); // prettier-ignore
 
 const CONTROL =
   /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const SLACK = 40; // characters that a text may be over its limit: a saved record holds it cut, with a note of its length
 const LINES = 40; // of a value that is shown with a line for each entry
+const NODES = 5_000; // parts of a value that are read
+const DEEPEST = 40; // values inside each other that are read
+const NAMED = 5; // models that are named
 const MOST = 0.4; // of the run's time: a step that took as much is called slow
 
 /** `12 ms`, `3.4 s`, `2 min 5 s`. */
@@ -82,14 +85,16 @@ export function cache(trace: Trace, step: Span): string {
     return '';
   }
   return hits.length === asks.length
-    ? `cached (${age(Math.max(...hits))} old)`
+    ? `cached (${age(hits.reduce((most, a) => Math.max(most, a), 0))} old)`
     : `${hits.length} of ${asks.length} cached`;
 }
 
 /** The models that answered in a step and in all that is inside it. */
 export function models(trace: Trace, step: Span): string {
   const found = [...trace.below(step)].filter(s => s.kind === 'ask' && s.model).map(s => s.model);
-  return [...new Set(found)].join(', ');
+  const named = [...new Set(found)];
+  const more = named.length > NAMED ? [`${count(named.length - NAMED)} more`] : [];
+  return [...named.slice(0, NAMED).map(model => oneLine(model)), ...more].join(', ');
 }
 
 /** `40 items, 2 failed`, `5 votes`, or nothing: what a step did side by side. */
@@ -140,27 +145,53 @@ export function calls(trace: Trace): string {
   return told + (t.cached ? `, ${t.cached} cached` : '') + (t.recalled ? `, ${t.recalled} from the record` : '');
 }
 
-/** A value as readable text without control characters, cut at `limit`. */
+/** A value as readable text without control characters, cut at `limit`; what is read of it is bounded, too. */
 export function shown(value: unknown, limit = 2_000): string {
   if (value === null || value === undefined) {
     return '';
   }
-  const text = typeof value === 'string' ? value : json(value);
-  const clean = text.replace(CONTROL, '\ufffd');
-  if (clean.length <= limit + SLACK) {
-    return clean;
+  const rest = { nodes: Math.min(NODES, limit), more: 0 };
+  const text = typeof value === 'string' ? value : json(part(value, limit, 0, rest));
+  const clean = text.slice(0, 4 * (limit + SLACK)).replace(CONTROL, '\ufffd');
+  const more = rest.more ? ` (${count(rest.more)} more)` : '';
+  if (clean.length <= limit + SLACK && text.length <= 4 * (limit + SLACK)) {
+    return clean + (more && `…${more}`);
   }
   // parts of a value may be cut already: only of a text is the length known
-  return clean.slice(0, limit) + (typeof value === 'string' ? `… (${count(clean.length)} characters)` : '…');
+  const long = text.length > 4 * (limit + SLACK) ? text.length : clean.length;
+  return clean.slice(0, limit) + (typeof value === 'string' ? `… (${count(long)} characters)` : `…${more}`);
+}
+
+/** The beginning of a JSON value: bounded in its texts, its entries and its depth. */
+function part(value: unknown, limit: number, depth: number, rest: { nodes: number; more: number }): unknown {
+  if (typeof value === 'string') {
+    return value.length > 2 * limit ? `${value.slice(0, 2 * limit)}…` : value;
+  }
+  if (value === null || typeof value !== 'object') {
+    return value;
+  }
+  if (depth >= DEEPEST) {
+    return '…';
+  }
+  const found: [string, unknown][] = [];
+  const keys = Object.keys(value);
+  for (const key of keys) {
+    if (rest.nodes <= 0) {
+      break;
+    }
+    rest.nodes -= 1;
+    found.push([key.slice(0, limit), part((value as Record<string, unknown>)[key], limit, depth + 1, rest)]);
+  }
+  rest.more += keys.length - found.length;
+  return Array.isArray(value) ? found.map(([, inner]) => inner) : Object.fromEntries(found);
 }
 
 /** A line for each entry, where those are few. */
 function json(value: unknown): string {
   const lines = JSON.stringify(value, null, 1).split('\n');
-  if (lines.length <= LINES + 1) {
-    return lines.join('\n');
-  }
-  return lines.reduce((said, line) => said + (said.endsWith(',') ? ' ' : '') + line.trim(), '');
+  return lines.length <= LINES + 1
+    ? lines.join('\n')
+    : lines.map(line => line.trim() + (line.endsWith(',') ? ' ' : '')).join('');
 }
 
 /** The same on one line. */
@@ -189,7 +220,12 @@ export function label(trace: Trace, span: Span): string {
 function gist(value: unknown): unknown {
   const plain = (v: unknown) => typeof v === 'string' || typeof v === 'number';
   if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
-    return Object.values(value).find(plain) ?? '';
+    for (const key in value) {
+      if (plain((value as Record<string, unknown>)[key])) {
+        return (value as Record<string, unknown>)[key];
+      }
+    }
+    return '';
   }
   return plain(value) ? value : '';
 }
@@ -220,7 +256,7 @@ export function score(trace: Trace, span: Span): string {
     return '';
   }
   const rounds = trace.beside(span).filter(s => s.name === span.name && scored(s) !== null);
-  const best = Math.max(...rounds.map(s => scored(s)!));
+  const best = rounds.reduce((most, s) => Math.max(most, scored(s)!), -Infinity);
   const first = rounds.find(s => scored(s) === best)!;
   return `score ${own}` + (rounds.length > 1 && span.id === first.id ? ' ★ best' : '');
 }

@@ -81,10 +81,10 @@ describe('a trace', () => {
 
   it('of ten thousand items has a few rows in the page, and is drawn at once', () => {
     const trace = large(10_000);
-    const began = performance.now();
+    const before = process.cpuUsage();
     const view = shown(trace);
     press(view, 'ArrowDown', 'End', 'Enter'); // all of them
-    const took = performance.now() - began;
+    const took = process.cpuUsage(before).user / 1000; // the work of this process, in milliseconds
     expect(view.node.querySelector<HTMLElement>('.om-space')!.style.height).toBe(`${10_001 * 24}px`);
     expect(all(view, '.om-row').length).toBeLessThan(60);
     expect(took).toBeLessThan(1_500);

@@ -30,6 +30,7 @@ from orchmagic.export import (
 from orchmagic.export.formatting import assigned, formatted, remarked
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
+from orchmagic.export.quoting import comment
 from orchmagic.export.vendored import call_runtime, ending, fan_out, tool_runtime
 from orchmagic.language.builtin_prompts import AGAIN, REASK
 
@@ -155,7 +156,7 @@ def _section(title: str, blocks: Iterable[str], kept: set[str]) -> str:
     groups = [(constant, list(group)) for constant, group in groupby(stay, key=_is_constant)]
     texts = [("\n" if constant else "\n\n\n").join(group) for constant, group in groups]
     text = "\n\n\n".join(texts)
-    return f"# {title}\n\n\n{text}" if text and title else text
+    return f"# {comment(title)}\n\n\n{text}" if text and title else text
 
 
 def _is_constant(block: str) -> bool:

@@ -6,8 +6,9 @@ import ast
 from typing import TypeGuard
 
 from orchmagic.export import expression_source, source_text, state
-from orchmagic.export.formatting import assigned, fits, literal, remarked, texts
+from orchmagic.export.formatting import assigned, fits, remarked, texts
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal, summary
 from orchmagic.graph.model import CAP, END, FAIL, REJECT, STOP, Arm, Branch, Edge, Link
 
 
@@ -26,7 +27,7 @@ def may_end(link: Link, plan: GraphPlan) -> TypeGuard[Edge]:
 def _after(plan: GraphPlan, link: Edge) -> list[str]:
     return [
         f"def after_{plan.function[link.source]}(state: {plan.named('State')}) -> str:",
-        f'    """Go on after {link.source}, unless the run ended in it."""',
+        summary(f"Go on after {link.source}, unless the run ended in it."),
         f'    return END if state.get("{plan.key("run", "ended")}") else {target(link.target)}',
     ]
 
@@ -73,7 +74,7 @@ def _chooser(plan: GraphPlan, link: Branch) -> list[str]:
     name = plan.function[link.source]
     head = f"{'async ' if waits else ''}def after_{name}(state: {plan.named('State')}) -> str:"
     known = plan.known(source_text.needs(link.on.strip()))
-    lines = [head, f'    """Choose where the run goes after {link.source}."""']
+    lines = [head, summary(f"Choose where the run goes after {link.source}.")]
     if plan.ends_at(plan.graph.node(link.source)):
         lines += [f'    if state.get("{plan.key("run", "ended")}"):', "        return END"]
     lines += [row for n in known for row in state.local(plan, n, link.source, ran=True)]

@@ -7,8 +7,9 @@ from typing import assert_never
 
 from orchmagic.export import endpoints
 from orchmagic.export.branches import may_end, raises, target
-from orchmagic.export.formatting import call, literal
+from orchmagic.export.formatting import call
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal, summary
 from orchmagic.graph.model import START, Branch, Call, Edge, Fork, Join, Node, Sub, targets
 
 
@@ -31,7 +32,7 @@ def _head(plan: GraphPlan) -> list[str]:
     given = ["client: AsyncOpenAI" if plan.prefix else "client: AsyncOpenAI | None = None"] if plan.asks_models else []
     lines = call(f"def {plan.build}(", given, f") -> {kind}:")
     if plan.prefix:
-        return [*lines, f'    """Return the graph of {plan.graph.name}."""']
+        return [*lines, summary(f"Return the graph of {plan.graph.name}.")]
     if not given:
         return [*lines, '    """Return the graph."""']
     made = call("        client = AsyncOpenAI(", endpoints.client(plan.endpoints), ")")

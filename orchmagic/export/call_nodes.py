@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchmagic.export import prompts, state
-from orchmagic.export.formatting import assigned, call, literal
+from orchmagic.export.formatting import assigned, call
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal
 from orchmagic.export.state import returned
 from orchmagic.graph.model import Call
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from orchmagic.export import expression_source, source_text
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
+from orchmagic.export.quoting import literal
 from orchmagic.graph.model import Call
 from orchmagic.graph.output_types import camel
 from orchmagic.graph.standard_types import STANDARD_TYPES, standard_names
@@ -70,7 +71,7 @@ def arguments(whole: ModulePlan) -> list[str]:
 
 
 def _class(name: str, title: str, rows: Iterable[str], base: str = "BaseModel") -> str:
-    config = 'extra="forbid"' if name == title else f'extra="forbid", title="{title}"'
+    config = 'extra="forbid"' if name == title else f'extra="forbid", title={literal(title)}'
     found = list(rows)
     body = ["", *found] if found else []
     return "\n".join([f"class {name}({base}):", f"    model_config = ConfigDict({config})", *body])

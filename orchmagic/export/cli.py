@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from orchmagic.export import state
-from orchmagic.export.formatting import call, literal
+from orchmagic.export.formatting import call
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
+from orchmagic.export.quoting import literal
 from orchmagic.graph.model import Approve, Sub
 
 _RESERVED = frozenset({"help", "h"})

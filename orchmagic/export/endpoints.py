@@ -12,7 +12,8 @@ from typing import Any
 
 from orchmagic.errors import ExportError
 from orchmagic.export import naming
-from orchmagic.export.formatting import assigned, call, literal, remarked
+from orchmagic.export.formatting import assigned, call, remarked
+from orchmagic.export.quoting import literal
 from orchmagic.graph.model import Call, Graph
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.models.types import Deployment, Pool

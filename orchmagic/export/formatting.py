@@ -13,6 +13,8 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from orchmagic.export.quoting import comment, in_f_string, literal
+
 WIDTH = 88
 STEP = "    "
 _TEXT_WIDTH = 72  # of one row of a long text, without indentation and quotes
@@ -47,24 +49,6 @@ def fits(line: str) -> bool:
     return len(line) <= WIDTH
 
 
-def literal(value: object) -> str:
-    """Returns the source of a JSON-like constant; sets are sorted, so that the output is deterministic."""
-    match value:
-        case str():
-            return f'"{value}"' if re.fullmatch(r"[\w .,:-]*", value, re.ASCII) else repr(value)
-        case dict():
-            return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items()) + "}"
-        case list():
-            return f"[{', '.join(map(literal, value))}]"
-        case tuple():
-            return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
-        case set() | frozenset() if value:
-            items = f"{{{', '.join(sorted(map(literal, value)))}}}"
-            return f"frozenset({items})" if isinstance(value, frozenset) else items
-        case _:
-            return repr(value)
-
-
 def assigned(name: str, value: object, indent: str = "") -> list[str]:
     """Returns `name = constant`, with one row per line of a long text and per key of a long dict."""
     before = f"{indent}{name} = "
@@ -81,6 +65,7 @@ def _nested(value: object) -> str:
 
 def remarked(lines: list[str], remark: str) -> list[str]:
     """Adds a comment: at the end of a single line if it fits, else above the first line."""
+    remark = comment(remark)
     behind = f"{lines[0]}  # {remark}"
     return [behind] if len(lines) == 1 and fits(behind) else [f"# {remark[0].upper()}{remark[1:]}.", *lines]
 
@@ -117,14 +102,10 @@ def _joined(parts: Sequence[str | Filled]) -> str:
         return literal("".join(map(str, parts)))
     plain = "".join(p for p in parts if isinstance(p, str))
     quote, other = ("'", '"') if plain.count('"') > plain.count("'") else ('"', "'")
-    inside = (f"{{{p.source.replace(quote, other)}}}" if isinstance(p, Filled) else _escaped(p, quote) for p in parts)
+    inside = (
+        f"{{{p.source.replace(quote, other)}}}" if isinstance(p, Filled) else in_f_string(p, quote) for p in parts
+    )
     return f"f{quote}{''.join(inside)}{quote}"
-
-
-def _escaped(text: str, quote: str) -> str:
-    """Escapes text for an f-string."""
-    characters = (f"\\{c}" if c == quote else c if c in "\"'" else repr(c)[1:-1] for c in text)
-    return "".join(characters).replace("{", "{{").replace("}", "}}")
 
 
 def _rows(parts: Sequence[str | Filled]) -> Iterator[list[str | Filled]]:

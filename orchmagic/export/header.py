@@ -11,6 +11,7 @@ from orchmagic.export.endpoints import unasked
 from orchmagic.export.formatting import WIDTH
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
+from orchmagic.export.quoting import docstring
 from orchmagic.graph.draw import outline
 from orchmagic.graph.model import Graph, Limits
 
@@ -29,10 +30,8 @@ def header(whole: ModulePlan) -> list[str]:
     inputs = ", ".join(f'"{n}": ...' for n in plan.inputs)
     pauses = " It pauses for a person, so it needs a `thread_id`, and `Command(resume=...)` goes on."
     then = pauses if plan.pauses else ""
-    lines = [
-        MARK,
-        *([] if whole.copied.typed else _UNTYPED),
-        f'"""{graph.name}: a %%{graph.pattern} cell, exported from a notebook.',
+    rows = [
+        f"{graph.name}: a %%{graph.pattern} cell, exported from a notebook.",
         "",
         *_outline(graph),
         *(row for inner in whole.plans[1:] for row in ("", f"Inside, {inner.graph.name}:", "", *_outline(inner.graph))),
@@ -42,9 +41,8 @@ def header(whole: ModulePlan) -> list[str]:
         "",
         "Not exported:",
         *(row for text in _behind(whole) for row in _filled(text, "- ")),
-        '"""',
     ]
-    return [line.replace("\\", "\\\\") for line in lines]
+    return [MARK, *([] if whole.copied.typed else _UNTYPED), *docstring(rows)]
 
 
 def _outline(graph: Graph) -> list[str]:

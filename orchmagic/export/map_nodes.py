@@ -8,8 +8,9 @@ from orchmagic.export import expression_source
 from orchmagic.export import state as values
 from orchmagic.export.call_nodes import answer, judge, models
 from orchmagic.export.dependencies import in_texts, inside, needs
-from orchmagic.export.formatting import call, literal
+from orchmagic.export.formatting import call
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal, summary
 from orchmagic.export.state import returned
 from orchmagic.export.subgraphs import inner_value
 from orchmagic.graph.model import Call, Node, Sub
@@ -93,7 +94,7 @@ def _function(plan: GraphPlan, node: Call | Sub, word: str, said: str, body: lis
     if word == "vote" and isinstance(node, Call) and judge(plan, node):
         kind = "str" if plan.endpoints.uniform else "Model"
         given.append(f"models: Sequence[{kind}] = {models(plan, node) or '(MODEL, *FALLBACK)'}")
-    return [*call(f"async def {name}(", given, ") -> Any:"), f'    """{said}"""', *body]
+    return [*call(f"async def {name}(", given, ") -> Any:"), summary(said), *body]
 
 
 def _voted(plan: GraphPlan, node: Call) -> tuple[list[str], str]:

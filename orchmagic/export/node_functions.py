@@ -9,8 +9,9 @@ from orchmagic.export import expression_source, map_nodes, prompts, subgraphs
 from orchmagic.export import state as values
 from orchmagic.export.call_nodes import asking
 from orchmagic.export.dependencies import before, needs
-from orchmagic.export.formatting import assigned, call, literal
+from orchmagic.export.formatting import assigned, call
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal, summary
 from orchmagic.export.state import returned
 from orchmagic.graph.model import Approve, Call, Code, Node, Sub, Tools
 from orchmagic.language.builtin_prompts import REJECTED_VALUE
@@ -41,7 +42,7 @@ def _node(plan: GraphPlan, node: Node) -> list[str]:
     elif isinstance(node, Sub):
         given += ["*", f"graph: CompiledStateGraph[{plan.inner[node.name].named('State')}]"]
     head = call(f"async def {plan.function[node.name]}(", given, f") -> {state}:")
-    return [*head, f'    """{_said(plan, node)}"""', *body]
+    return [*head, summary(_said(plan, node)), *body]
 
 
 def _caught(plan: GraphPlan, node: Sub, body: list[str]) -> list[str]:

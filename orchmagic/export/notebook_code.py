@@ -15,7 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from orchmagic.errors import ExportError
 from orchmagic.export import naming, source_text
-from orchmagic.export.formatting import assigned, literal
+from orchmagic.export.formatting import assigned
+from orchmagic.export.quoting import literal
 
 _LARGEST = 20_000  # characters of a constant; larger values belong into a data file
 _PLAIN = (str, int, float, bool, type(None))

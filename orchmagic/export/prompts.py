@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from orchmagic.export import fstrings, state
 from orchmagic.export.dependencies import in_texts
-from orchmagic.export.formatting import Filled, assigned, call, literal, texts
+from orchmagic.export.formatting import Filled, assigned, call, texts
 from orchmagic.export.fstrings import JSON, Known
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal, summary
 from orchmagic.graph.model import Approve, Call, Node
 from orchmagic.language import template
 from orchmagic.language.template import Message
@@ -49,7 +50,7 @@ def _call(plan: GraphPlan, node: Call) -> list[str]:
         body += lines
         constants += constant
         shown.append(f'{{"role": {literal(message.role)}, "content": {name}}}')
-    head = [*_signature(plan, node, "prompt", "Messages"), f'    """Say what {node.name} asks."""']
+    head = [*_signature(plan, node, "prompt", "Messages"), summary(f"Say what {node.name} asks.")]
     return [*constants, "\n".join([*head, *body, *call("    return [", shown, "]")])]
 
 
@@ -62,7 +63,7 @@ def _variable(role: str, number: int, taken: set[str]) -> str:
 
 def _question(plan: GraphPlan, node: Approve) -> list[str]:
     lines, constants = _content(plan, node, node.question, "", 0)
-    head = [*_signature(plan, node, "question", "str"), f'    """Say what {node.name} asks a person."""']
+    head = [*_signature(plan, node, "question", "str"), summary(f"Say what {node.name} asks a person.")]
     return [*constants, "\n".join([*head, *lines])]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 
 from orchmagic.export import expression_source, state
-from orchmagic.export.formatting import call, literal
+from orchmagic.export.formatting import call
 from orchmagic.export.graph_plan import GraphPlan
+from orchmagic.export.quoting import literal, summary
 from orchmagic.graph.model import Sub
 
 
@@ -70,7 +71,7 @@ def seen(plan: GraphPlan) -> list[str]:
         return []
     lines = [
         f"def {plan.seen}(found: Any) -> Any:",
-        f'    """Return what {plan.graph.name} found as the class of its step."""',
+        summary(f"Return what {plan.graph.name} found as the class of its step."),
         '    value = found and found["value"]',
         "    if value is None:",
         "        return None",

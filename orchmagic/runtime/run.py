@@ -12,6 +12,7 @@ import concurrent.futures
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -301,7 +302,8 @@ class Run(RunResult):
                 # the journal has each step's values already, so one checkpoint at a pause is enough
                 how = {"durability": "exit"} if self._compiled.checkpointer else {}
                 await self._summarise_threads()
-                state = await self._compiled.ainvoke(payload, context=self._context, config=self.checkpoint, **how)
+                with _without_langsmith():
+                    state = await self._compiled.ainvoke(payload, context=self._context, config=self.checkpoint, **how)
         except TimeoutError:
             if not clock.expired():
                 raise
@@ -374,6 +376,7 @@ class Run(RunResult):
             status, error, kind = (
                 ("failed", str(raised), error_kind(raised)) if error is None else (status, error, kind)
             )
+        error, reason = self.trace.clean(error), self.trace.clean(reason)
         self.status, self.error, self.reason = status, error, reason
         self.trace.add(RunFinished(status=status, output=output, error=error, error_kind=kind, reason=reason))
         if status == "waiting":
@@ -409,3 +412,13 @@ def _ignore(_: Run) -> None:
 
 def _waiting(question: PendingQuestion) -> Waiting:
     return Waiting(question.question, span=question.span, choices=question.choices, value=question.value)
+
+
+def _without_langsmith() -> AbstractContextManager[None]:
+    """Turns LangGraph's own tracing off: LANGSMITH_TRACING=true would post the state before any guard has redacted it.
+
+    What the guards let through is sent by OpenTelemetry, which LangSmith takes.
+    """
+    from langsmith.run_helpers import tracing_context  # noqa: PLC0415 - comes with LangGraph
+
+    return tracing_context(enabled=False)

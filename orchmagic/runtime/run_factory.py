@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.limits import THREAD_TOKENS
+from orchmagic.core.redaction import KeyValues
 from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.graph.composition import nested, pauses
@@ -181,6 +182,7 @@ class RunFactory:
             limits=asdict(graph.limits),
             **cost_reference(graph.pattern, models, self.services.models.resolve),
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            secrets=KeyValues(api_keys.in_use(self.services.settings.now, self.services.environ)),
         )
 
     def _check_models(self, graph: Graph, options: RunOptions) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from orchmagic.core.redaction import KeyValues
 from orchmagic.core.user_code import contained, described
 from orchmagic.trace import fold
 from orchmagic.trace.events import (
@@ -43,6 +44,7 @@ class Trace:
         usual: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
         started: str = "",
+        secrets: KeyValues | None = None,
     ) -> None:
         self.run = run
         self.name = name
@@ -55,6 +57,7 @@ class Trace:
         self.events: list[Event] = []
         self.remarks: list[str] = []
         self.listeners: list[Callable[[Event], None]] = []
+        self._secrets = secrets or KeyValues()
         self._clock = clock
         self._zero: float | None = None
         self._ended: set[str] = set()  # ids of spans, model calls and tool calls that succeeded
@@ -75,7 +78,7 @@ class Trace:
         self._remember(event)
         if self._zero is None:
             self._zero = self._clock()
-        stamped = replace(event, at=self.now)
+        stamped = replace(self.clean(event), at=self.now)  # before anything shows, logs or stores it
         if not isinstance(event, TextStreamed):
             self.events.append(stamped)
         for listener in tuple(self.listeners):
@@ -91,6 +94,10 @@ class Trace:
         for event in events:
             for listener in tuple(self.listeners):
                 listener(event)
+
+    def clean(self, value: Any) -> Any:
+        """Return a value without API keys."""
+        return self._secrets.clean(value)
 
     def remark(self, text: str) -> None:
         """Add a remark to be shown at the end of the run, unless it is there already."""

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.portable import asked_wait, status_of
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import ModelError, RequestRejected, SettingsError, nearest
 from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.routing import api_keys
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions, http_errors
-from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown, vendor
+from orchmagic.models.wire.urls import KEY_ENV, at_openai, base, is_address, on_loopback, shown, vendor
 from orchmagic.trace.events import TextStreamed
 
 if TYPE_CHECKING:
+    from httpx2 import Response
     from openai import AsyncOpenAI
 
 _PATH = "/chat/completions"
@@ -43,7 +45,7 @@ class OpenAIProvider:
         """Make one attempt. `request.timeout` (seconds) bounds it all, from connecting to the last byte."""
         deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
         key = self._key(deployment)
-        client = self._client(str(deployment.base_url), key)
+        client = self._client(deployment, key)
         body = chat_completions.body(request, deployment)
         try:
             async with asyncio.timeout(request.timeout):
@@ -54,6 +56,7 @@ class OpenAIProvider:
             if isinstance(error, RequestRejected) and error.status == HTTPStatus.NOT_FOUND:
                 error.args = (f"{error}{_nearest_model(deployment)}",)
             raise http_errors.without(error, key) from None
+        answer = KeyValues([key]).clean(answer)  # an endpoint may echo the request's headers
         answer = replace(answer, provider=vendor(deployment.provider, deployment.base_url))
         return chat_completions.usable(answer, offered=bool(request.tools))
 
@@ -66,7 +69,10 @@ class OpenAIProvider:
 
     def _key(self, deployment: Deployment) -> str:
         name = deployment.key_env or KEY_ENV
-        key = self._own_key or self._environ.get(name)
+        key = (self._own_key or self._environ.get(name, "")).strip()
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            what = "a space, a line end or a letter that no key has, such as a long dash"
+            raise SettingsError(f"{name} holds {what}: copy the key again (it is not shown)")
         if key:
             return key
         url = str(deployment.base_url)
@@ -74,26 +80,48 @@ class OpenAIProvider:
             return "none"
         raise SettingsError(f'{name} is not set: set it to the key for {shown(url)}, or write model "local"')
 
-    def _client(self, url: str, key: str) -> AsyncOpenAI:
-        place = (asyncio.get_running_loop(), url, key)
+    def _client(self, deployment: Deployment, key: str) -> AsyncOpenAI:
+        place = (asyncio.get_running_loop(), str(deployment.base_url), key)
         if place not in self._clients:
-            self._clients[place] = _connect(url, key)
+            self._clients[place] = _connect(deployment, key)
         return self._clients[place]
 
 
-def _connect(url: str, key: str) -> AsyncOpenAI:
+def _connect(deployment: Deployment, key: str) -> AsyncOpenAI:
     from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
 
+    url = str(deployment.base_url)
     no_address = SettingsError(f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1")
     if not is_address(url):
         raise no_address
-    # no proxy for this machine; no timeout in the client, since `complete` sets one
-    http = DefaultAsyncHttpxClient(trust_env=False, timeout=None) if on_loopback(url) else None
     try:
-        return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
+        # no proxy for this machine; no timeout in the client, since `complete` sets one
+        http = DefaultAsyncHttpxClient(
+            trust_env=not on_loopback(url), timeout=None, event_hooks={"response": [_same_server(deployment)]}
+        )
+    except (OSError, ValueError, ImportError, InvalidURL) as error:  # certificates and proxies of the environment
+        raise http_errors.no_way(deployment, f"{type(error).__name__}: {error}") from None
+    try:
+        client = AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
     except InvalidURL:
         raise no_address from None
+    if not at_openai(url):  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are OpenAI's business
+        client.organization = client.project = None
+    return client
+
+
+def _same_server(deployment: Deployment) -> Callable[[Response], Awaitable[None]]:
+    """A check of every response: a redirect is followed on the same scheme, host and port only."""
+
+    async def check(response: Response) -> None:
+        if response.has_redirect_location:
+            target = response.url.join(response.headers["location"])
+            here = response.url
+            if (target.scheme, target.host, target.port) != (here.scheme, here.host, here.port):
+                raise http_errors.redirected(deployment, response.status_code, str(target))
+
+    return check
 
 
 def _nearest_model(deployment: Deployment) -> str:
@@ -114,6 +142,8 @@ async def _ask(
             answer = await _complete(client, body, deployment)
         return prices.with_cost(chat_completions.response(answer, body), answer, deployment, body)
     except APIConnectionError as error:
+        if isinstance(error.__cause__, ModelError):  # a redirect that was refused
+            raise error.__cause__ from None
         raise _broken(error, deployment) from error
     except APIStatusError as error:
         wait = asked_wait(error.response.headers)
@@ -122,6 +152,9 @@ async def _ask(
     except APIError as error:  # an error in the middle of a stream
         detail = error.body if isinstance(error.body, Mapping) else {"message": error.message}
         raise http_errors.rejected(deployment, status_of(detail), detail) from error
+    except (OverflowError, ExceptionGroup) as error:  # a proxy with an impossible port, tried side by side
+        cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+        raise http_errors.no_way(deployment, f"{type(cause).__name__}: {cause}") from error
     except _NOT_OF_THE_PROTOCOL as error:
         raise http_errors.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
 

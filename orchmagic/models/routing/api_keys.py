@@ -14,10 +14,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchmagic.core import process, project
+from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError
+from orchmagic.models.routing.presets import PRESETS
 from orchmagic.models.routing.redirects import EnvFile, ProjectTrust
 from orchmagic.models.types import Deployment
-from orchmagic.models.wire.urls import KEY_ENV, base, on_loopback
+from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, shown
 
 SERVICE = "orchmagic"
 KEYRING = "keyring:"
@@ -62,18 +64,30 @@ def key_environment(environ: Mapping[str, str] | None = None, start: Path | None
     return KeyEnvironment(os.environ if environ is None else environ, start or process.folder())
 
 
+def in_use(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """The values of all keys in the environment that a model may be asked with; the keyring is not read."""
+    entries = [e for entry in settings.models.values() for e in (entry, *entry.get("deployments", ()))]
+    names = {KEY_ENV, *(p.key_env for p in PRESETS.values()), *(e["key_env"] for e in entries if "key_env" in e)}
+    for name in sorted(names):
+        if not name.startswith(KEYRING) and (key := environ.get(name, "").strip()):
+            yield key
+
+
 def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
     """What to write for a key that is not set; None if it is set or not needed."""
     if deployment.provider != "openai":
         return None
     name = deployment.key_env or KEY_ENV
     try:
-        if environ.get(name):
-            return None
+        url = deployment.base_url or base(environ)
+        if not is_address(url):
+            return f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1"
+        return None if environ.get(name) or on_loopback(url) else _write_key(name)
     except SettingsError as error:  # the keyring cannot be read
         return str(error)
-    if on_loopback(deployment.base_url or base(environ)):
-        return None
+
+
+def _write_key(name: str) -> str:
     if name.startswith(KEYRING):
         return f"needs {name}: write keyring set {SERVICE} {name.removeprefix(KEYRING)} in a terminal"
     return f"needs {name}: set it, in the environment or as a line {name}=… in .env (no git)"

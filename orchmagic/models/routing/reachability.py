@@ -37,7 +37,7 @@ async def check(deployment: Deployment, environ: Mapping[str, str], timeout: flo
     url = deployment.base_url or base(environ)
     if not is_address(url):
         return Reachability(reachable=False, note=f"{shown(url)} is no address")
-    from httpx2 import AsyncClient, HTTPError  # noqa: PLC0415 - heavy; comes with openai
+    from httpx2 import AsyncClient, HTTPError, InvalidURL  # noqa: PLC0415 - heavy; comes with openai
 
     key_env = deployment.key_env or KEY_ENV
     try:
@@ -51,7 +51,15 @@ async def check(deployment: Deployment, environ: Mapping[str, str], timeout: flo
             response = await client.get(f"{url.rstrip('/')}/models", headers=headers)
     except TimeoutError:
         return Reachability(reachable=False, note=f"no answer in {timeout:g} s")
-    except (HTTPError, OSError, ValueError) as error:
+    except (
+        HTTPError,
+        OSError,
+        ValueError,
+        ImportError,
+        OverflowError,
+        ExceptionGroup,
+        InvalidURL,
+    ) as error:  # also bad certificates and proxies
         reason = redact(one_line(str(error) or type(error).__name__, 60))
         return Reachability(reachable=False, note=f"not reached: {reason.replace(key, '[key]') if key else reason}")
     seconds = time.perf_counter() - began

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchmagic.core.portable import fault_of, wait_seconds
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import (
     CallTimeout,
     ConnectionLost,
@@ -27,7 +28,6 @@ from orchmagic.trace.events import Usage
 
 _OK = 200
 _SHORT = 90  # characters of each reason in a list
-_SECRET = 8  # characters: a shorter key is a placeholder such as "none", and may be part of a word
 
 # For each fault of an HTTP status: the error that it becomes, and its text.
 _ERRORS: Mapping[str, tuple[type[ModelError], str]] = {
@@ -94,6 +94,23 @@ def unreachable(deployment: Deployment, how: str = "") -> ConnectionLost:
     return error
 
 
+def no_way(deployment: Deployment, how: str) -> ConnectionLost:
+    """The error for certificates or proxies of the environment that do not let anybody connect; nothing was spent."""
+    text = (
+        f"{_at(deployment)} cannot be asked, because of this machine's certificates or proxies: mend SSL_CERT_FILE, "
+        f"HTTPS_PROXY, ALL_PROXY and the like ({redact(one_line(how))})"
+    )
+    error = ConnectionLost(text, **_who(deployment))
+    error.may_have_spent = False
+    return error
+
+
+def redirected(deployment: Deployment, status: int, target: str) -> RequestRejected:
+    """The error for a redirect to another server, which would get the key and the prompts."""
+    text = f"{_at(deployment)} redirects to {one_line(shown(target), 90)} ({status}), which is not followed"
+    return RequestRejected(f"{text}: write that address as base_url if you trust it", status=status, **_who(deployment))
+
+
 def garbled(deployment: Deployment, status: int, how: str) -> ServerFailed:
     """The error for an answer that is not JSON of the protocol: a proxy's page, or a failing server."""
     text = f"{_at(deployment)} did not answer in the protocol (is base_url right?): {redact(one_line(how, 120))}"
@@ -117,8 +134,7 @@ def redact(text: str) -> str:
 
 def without(error: ModelError, key: str) -> ModelError:
     """Replace `key` in the text of an error; returns the error."""
-    if len(key) >= _SECRET:
-        error.args = (str(error).replace(key, "[key]"),)
+    error.args = (KeyValues([key]).clean(str(error)),)
     return error
 
 

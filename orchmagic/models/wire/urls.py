@@ -42,7 +42,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 def base(environ: Mapping[str, str]) -> str:
     """The base URL of endpoint "openai": OPENAI_BASE_URL, or else OpenAI's own."""
-    return environ.get(BASE_ENV) or OPENAI
+    return environ.get(BASE_ENV, "").strip() or OPENAI
 
 
 def at_openai(base_url: str) -> bool:

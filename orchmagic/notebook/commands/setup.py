@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ def export(session: Session, name: str, file: str, *options: str) -> str:
     path = session.find(name).export(Path(file), **how)
     needs = " It asks OPENAI_BASE_URL with OPENAI_API_KEY: for the local model, orchmagic.endpoint().env() has both."
     inputs = " ".join(f"--{n.replace('_', '-')} …" for n in session.find(name).definition.inputs)
-    return f"Wrote {path}. Run it with: python {path} {inputs}".rstrip() + f".{needs}"
+    return f"Wrote {path}. Run it with: python {shlex.quote(str(path))} {inputs}".rstrip() + f".{needs}"
 
 
 @command
