@@ -330,6 +330,19 @@ class StoreError(EndsRun):
     """A record that must be on disk before the run continues cannot be written."""
 
 
+def ending(outcomes: Iterable[object]) -> BaseException | None:
+    """Returns the outcome that ends the run, None if none does: an interrupt first, then a failure, a question last."""
+    errors = [o for o in outcomes if isinstance(o, BaseException)]
+    ends = [e for e in errors if isinstance(e, EndsRun) or not isinstance(e, Exception)]
+    return min(ends, key=_gravity, default=None)
+
+
+def _gravity(error: BaseException) -> int:
+    kinds = (WriteUnknown, StoreError, BudgetExceeded, EndsRun)
+    grave = next((i for i, kind in enumerate(kinds, 1) if isinstance(error, kind)), 0)
+    return grave + isinstance(error, Waiting)
+
+
 class ExportError(OrchError):
     """The graph cannot be exported as a module; the message says why."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
 from orchmagic.core.settings import Settings
-from orchmagic.errors import StoreError
+from orchmagic.errors import SettingsError, StoreError
 from orchmagic.graph.composition import nested
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.live_settings import LiveSettings
@@ -72,15 +73,25 @@ class History:
         Raises:
             SettingsError: the database cannot be opened.
         """
+        if self._saver is None and self._folder is not None:
+            self._loop.run(self._saver_on_loop())
+        return self._saver
+
+    async def _saver_on_loop(self) -> Any:
         folder = self._folder
         if self._saver is None and folder is not None:
             from orchmagic.storage.checkpoints import open_saver  # noqa: PLC0415 - first pause
 
             url = self._settings.now.checkpoints
             try:
-                self._saver, self._close_saver = self._loop.run(open_saver(url or folder / "checkpoints.sqlite"))
+                opened, close = await open_saver(url or folder / "checkpoints.sqlite")
             except StoreError as error:
                 self._warn_once(f"{error}: a run that waits for a person waits until this kernel ends")
+                return None
+            if self._saver is None:
+                self._saver, self._close_saver = opened, close
+            else:  # another task was faster
+                await close()
         return self._saver
 
     def _warn_once(self, text: str) -> None:
@@ -96,8 +107,10 @@ class History:
             self._audit = None if path is None else Audit(path, self.notebook)
         return self._audit
 
-    def begin(self, plan: RunPlan) -> str:
-        """Stores a new run and returns its id. The first call of a session deletes the oldest runs and checkpoints.
+    def begin(self, plan: RunPlan, uid: str) -> str:
+        """Stores a new run and returns its id. The first call of a session begins to delete old runs and checkpoints.
+
+        `uid` names its checkpoints.
 
         Raises:
             SettingsError: the audit log is on and cannot be written.
@@ -106,11 +119,7 @@ class History:
             self.audit.check()
         if not self._pruned:
             self._pruned = True
-            from orchmagic.storage.runs import DAYS, KEPT  # noqa: PLC0415 - as above
-
-            gone = self.store.prune(KEPT, DAYS)
-            for run in gone:
-                self.forget_checkpoint(run)
+            self.store.prune(gone=self._drop_checkpoints)
         graph = plan.graph
         return self.store.begin(
             graph.name,
@@ -123,6 +132,7 @@ class History:
             caller=plan.caller.ctx.run if plan.caller else None,
             notebook=self.notebook(),
             user=process.user(),
+            uid=uid,
         )
 
     @property
@@ -144,10 +154,22 @@ class History:
         if self._settings.now.otel == "on" and not is_part:
             otel.export(record, thread)
 
-    def forget_checkpoint(self, run: str) -> None:
+    def forget_checkpoint(self, uid: str) -> None:
         """Deletes the checkpoints of a run, before it starts again from the journal."""
         if (saver := self.saver) is not None:
-            self._loop.run(saver.adelete_thread(run))
+            self._loop.run(saver.adelete_thread(uid))
+
+    def _drop_checkpoints(self, uids: Collection[str]) -> None:
+        """Deletes the checkpoints of pruned runs, without waiting for it."""
+        folder = self._folder
+        if self._settings.now.checkpoints or (folder is not None and (folder / "checkpoints.sqlite").exists()):
+            self._loop.submit(self._dropped(uids))
+
+    async def _dropped(self, uids: Collection[str]) -> None:
+        with contextlib.suppress(SettingsError):
+            saver = await self._saver_on_loop()
+            for uid in uids if saver is not None else ():
+                await saver.adelete_thread(uid)
 
     def reload(self, before: Settings | None) -> None:
         """Closes the stores if the changed settings have other locations; the next use opens them again."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from orchmagic.core.text_format import counted
-from orchmagic.errors import EndsRun, InputError, Rejected, RunError, Stopped, Waiting
+from orchmagic.errors import InputError, Rejected, RunError, Stopped, Waiting, ending
 from orchmagic.graph.model import Call, Sub
 from orchmagic.models import images
 from orchmagic.runtime.caller import calling
@@ -102,13 +102,10 @@ async def _item(
 
 def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: list[Any]) -> Update:
     """Returns the values in order and lists failed items in `errors`; raises errors that end the whole run."""
-    stops = [e for e in outcomes if isinstance(e, BaseException) and not isinstance(e, Exception)]
     stopped = [e for e in outcomes if isinstance(e, Stopped)]
     goes_on = not node.isolated and len(stopped) < len(outcomes)  # without the values of items that stopped themselves
-    ends = (e for e in outcomes if isinstance(e, EndsRun) and not (goes_on and isinstance(e, Stopped)))
-    stops += sorted(ends, key=lambda e: isinstance(e, Waiting))
-    if stops:
-        raise stops[0]
+    if stop := ending(e for e in outcomes if not (goes_on and isinstance(e, Stopped))):
+        raise stop
     failed = {str(i): e for i, e in enumerate(outcomes, 1) if isinstance(e, Exception)}
     if failed and len(failed) == len(outcomes):
         first = next(iter(failed.values()))

@@ -38,6 +38,7 @@ from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.map_node import fan_out
 from orchmagic.runtime.subgraph_node import Inner, run_inner, wrapped
 from orchmagic.runtime.tool_node import run_tools
+from orchmagic.runtime.tools import unknown_writes_raised
 from orchmagic.runtime.voting import vote
 from orchmagic.trace.decisions import APPROVE, DECISIONS, EDIT, REJECT
 from orchmagic.trace.events import InputReceived, NodeFinished, NodeSkipped, NodeStarted
@@ -73,7 +74,7 @@ async def _traced(
     node: Node, span: str, state: State, seen: Mapping[str, object], ctx: Context, inner: Inner | None
 ) -> Update:
     try:
-        with failure_recorded(span, ctx, but=_NO_FAILURES):
+        with failure_recorded(span, ctx, but=_NO_FAILURES), unknown_writes_raised():
             update = await _run(node, span, state, seen, ctx, inner)
     except EndsRun:
         raise

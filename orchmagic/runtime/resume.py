@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import CellError, InputError, SettingsError
 from orchmagic.graph.model import Code, Graph
@@ -48,12 +48,12 @@ class RunLookup:
                 return run
         services = self._factory.services
         stored = services.history.store.run(number)
-        cell, lacks = self._runnable(stored)
+        cell, inputs, lacks = self._runnable(stored)
         if cell is None:
             plan = RunPlan(_shown_graph(stored), RunOptions(), stored.inputs, stored.parent)
             return self._factory.stored_run(stored, plan, lacks=lacks)
-        replay = ReplaySpec(**(stored.options or {}))
-        plan = RunPlan(replay.graph(cell.definition), cell.options, stored.inputs, stored.parent, replay)
+        replay = _replay_spec(stored)
+        plan = RunPlan(replay.graph(cell.definition), cell.options, inputs, stored.parent, replay)
         run = self._factory.stored_run(stored, plan)
         run.on_resume = partial(self._bind, cell)
         return run
@@ -64,16 +64,18 @@ class RunLookup:
         rows = self._factory.services.history.store.runs(limit, name)
         return [_now(row, at_hand[row.id].record) if row.id in at_hand else row for row in rows]
 
-    def _runnable(self, stored: Stored) -> tuple[CellDefinition | None, str]:
-        """The cell of a run, or None and what is missing to run it."""
+    def _runnable(self, stored: Stored) -> tuple[CellDefinition | None, Mapping[str, Any], str]:
+        """The cell and the inputs of a run, or None and what is missing to run it."""
         try:
-            cell = self._definition(stored)
+            cell, inputs = self._definition(stored), self._factory.services.history.store.inputs(stored)
+            _replay_spec(stored)
         except (InputError, SettingsError) as error:
-            return None, str(error)
+            return None, {}, str(error)
         missing = missing_names(replace(cell.definition, inputs=()), self._factory.services.namespace, {})
         if missing:
-            return None, f"run {stored.id} needs {', '.join(missing)} of its notebook: run the cell that defines it"
-        return cell, ""
+            lacks = f"run {stored.id} needs {', '.join(missing)} of its notebook: run the cell that defines it"
+            return None, {}, lacks
+        return cell, inputs, ""
 
     def _definition(self, stored: Stored) -> CellDefinition:
         """Reads its stored cell; inner orchestrations that the notebook lacks are defined for this run only."""
@@ -87,6 +89,18 @@ class RunLookup:
         except CellError as error:
             problems = "; ".join(p.found for p in error.problems)
             raise InputError(f"run {stored.id} ({stored.name}) does not fit this notebook: {problems}") from None
+
+
+def _replay_spec(stored: Stored) -> ReplaySpec:
+    """How the run differs from the one that it replays.
+
+    Raises:
+        InputError: another version of orchmagic stored it in another form.
+    """
+    try:
+        return ReplaySpec(**(stored.options or {}))
+    except TypeError as error:
+        raise InputError(f"run {stored.id} does not fit: another version of orchmagic began it ({error})") from None
 
 
 def _shown_graph(stored: Stored) -> Graph:

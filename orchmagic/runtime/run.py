@@ -28,6 +28,7 @@ from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
 from orchmagic.runtime.recovery import spans_to_reask, spans_to_retry
 from orchmagic.runtime.run_result import RunResult, values
+from orchmagic.storage.checkpoints import UnreadableCheckpointError
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
 from orchmagic.trace.questions import PendingQuestion, pending_questions, question_to_answer
@@ -53,6 +54,7 @@ class RunHistory(Protocol):
     @property
     def writes(self) -> WriteScope: ...
     def save(self, run: Run) -> None: ...
+    def flush(self) -> None: ...
     def claim(self, run: Run) -> None: ...
     def forget_checkpoint(self, run: Run) -> None: ...
     def copy(self, run: Run) -> Run: ...
@@ -64,7 +66,7 @@ class Run(RunResult):
     """One run of an orchestration. The values of its steps are attributes: `run.extract.severity`.
 
     Attributes:
-        id: short name, unique in the history.
+        id: short name, unique in the history of this user; `uid` is unique everywhere and names the checkpoints.
         inputs: what it was started with (JSON).
         status: running, done, capped, rejected, failed, cancelled or waiting.
         output: the result, typed as the cell declared; the partial result when capped; None when rejected.
@@ -75,9 +77,10 @@ class Run(RunResult):
     """
 
     def __init__(
-        self, id_: str, plan: RunPlan, context: Context, compiled: Any, trace: Trace, history: RunHistory
+        self, id_: str, plan: RunPlan, context: Context, compiled: Any, trace: Trace, history: RunHistory, uid: str
     ) -> None:
         super().__init__(id_, plan.inputs, context, trace)
+        self.uid = uid
         self.waiting: PendingQuestion | None = None
         self._compiled = compiled
         self._loop = context.services.loop
@@ -121,6 +124,7 @@ class Run(RunResult):
             except KeyboardInterrupt:
                 settle(self._done)
                 raise
+            self._history.flush()
         return self
 
     async def ended(self) -> Run:
@@ -276,7 +280,7 @@ class Run(RunResult):
     @property
     def checkpoint(self) -> dict[str, Any]:
         """LangGraph's config: a recursion limit above our own step limit, and the checkpoint id."""
-        return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.id}}
+        return {"recursion_limit": self.graph.limits.supersteps, "configurable": {"thread_id": self.uid}}
 
     async def _drive(self, payload: Any) -> None:
         if not self.trace.events:
@@ -349,16 +353,23 @@ class Run(RunResult):
         """Restores the state of a run from the history; a waiting run from its checkpoint."""
         kept = self._context.journal.recall(*_RESULT) if stored.parent is None else None
         self.result_name = kept.value if kept else None
-        self._stored = Record.from_json(stored.record) if stored.record else None
+        try:
+            self._stored = Record.from_json(stored.record) if stored.record else None
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise InputError(f"the record of run {self.id} cannot be read here: {error}") from None
         self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
         if self._stored is not None:
             self.error, self.reason = self._stored.error, self._stored.reason
             self._context.values.update(values(self._stored, self.graph))
         if self.status != "waiting" or self.lacks:
             return
-        state = await self._compiled.aget_state(self.checkpoint)
-        if not state.interrupts:
-            self.status = "cancelled"  # without its checkpoint, resume() starts again from the journal
+        try:
+            state = await self._compiled.aget_state(self.checkpoint)
+        except UnreadableCheckpointError as error:
+            self.status, self.reason = "cancelled", f"{error}: resume() starts again from the record"
+            return
+        if not state.interrupts or any(state.values.get(n) != v for n, v in self.inputs.items()):
+            self.status = "cancelled"  # without its own checkpoint, resume() starts again from the journal
             return
         self.trace.load(from_json(e) for e in stored.events)
         self._context.values.update(state.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -47,9 +48,12 @@ _TURN = ("#turn", "--thread")  # the journal's entry for the key of the run's tu
 class RunFactory:
     """Creates runs and keeps them in `runs`: all active ones and the latest ended ones."""
 
-    def __init__(self, services: Services, runs: list[Run] | None = None) -> None:
+    def __init__(self, services: Services, runs: list[Run] | None = None, seen_cells: set[str] | None = None) -> None:
         self.services = services
         self.runs: list[Run] = [] if runs is None else runs
+        self.seen_cells: set[str] = (
+            set() if seen_cells is None else seen_cells
+        )  # the texts of cells that were run or shown in this kernel
 
     def new_run(self, plan: RunPlan, compiled: Any = None) -> Run:
         """Creates a run without starting it. `compiled` is its compiled LangGraph, if the caller has one.
@@ -62,10 +66,7 @@ class RunFactory:
             self.services.guard_rules(graph.safety.guard if graph.safety else ())
         compiled = compiled or self._durable(plan)
         caller = current(plan.graph.name)
-        if caller is None:
-            run = self.assemble(self.services.history.begin(plan), plan, compiled)
-        else:
-            run = self._inside(caller, plan, compiled)
+        run = self.begun(plan, compiled) if caller is None else self._inside(caller, plan, compiled)
         self.hold(run)
         return run
 
@@ -73,13 +74,18 @@ class RunFactory:
         """Creates a run that the code of another run's step starts: a part of that run."""
         entry = caller.entry(plan.graph.name, plan.inputs)
         plan = replace(plan, caller=caller, earlier=None if plan.parent else caller.earlier(entry))
-        run = self.assemble(self.services.history.begin(plan), plan, compiled)
+        run = self.begun(plan, compiled)
         caller.adopt(run, entry)
         return run
 
+    def begun(self, plan: RunPlan, compiled: Any) -> Run:
+        """Enters a run in the history and builds it."""
+        uid = uuid.uuid4().hex
+        return self._assemble(self.services.history.begin(plan, uid), plan, compiled, uid)
+
     def stored_run(self, stored: Stored, plan: RunPlan, lacks: str = "") -> Run:
         """Restores a run from the history. `lacks` says what of the notebook is missing to run it."""
-        run = self.assemble(stored.id, plan, None if lacks else self._durable(plan))
+        run = self._assemble(stored.id, plan, None if lacks else self._durable(plan), stored.uid or stored.id)
         run.lacks = lacks
         self.services.loop.run(run.wake(stored))
         if not lacks:
@@ -89,8 +95,8 @@ class RunFactory:
     def _durable(self, plan: RunPlan) -> Any:
         return self.compiled(plan.graph, plan.options, durable=pauses(plan.graph))
 
-    def assemble(self, number: str, plan: RunPlan, compiled: Any) -> Run:
-        """Builds the run with its initial state."""
+    def _assemble(self, number: str, plan: RunPlan, compiled: Any, uid: str) -> Run:
+        """Builds the run with its initial state. `uid` names its checkpoints."""
         from orchmagic.models import images
         from orchmagic.runtime.run import Run
         from orchmagic.runtime.tools import WriteScope
@@ -113,7 +119,7 @@ class RunFactory:
         context.has_images = images.among(plan.inputs)
         self._open_threads(context, plan, trace.remark)
         writes = WriteScope(history.store.ledger, number, _WriteListener(trace, history.audit).on_write)
-        return Run(number, plan, context, compiled, trace, RecordedRun(self, plan, writes))
+        return Run(number, plan, context, compiled, trace, RecordedRun(self, plan, writes), uid)
 
     def _open_threads(self, context: Context, plan: RunPlan, remark: Callable[[str], None]) -> None:
         """Reads the threads of the run and of its inner cells."""
@@ -250,12 +256,17 @@ class RecordedRun:
         elif name is not None:
             namespace[name] = run.output
 
+    def flush(self) -> None:
+        """Waits a moment until the record of the run is on disk: a cell that is done can be resumed."""
+        self.factory.services.history.store.database.flush(1.0)
+
     def claim(self, run: Run) -> None:
-        """Claims a run before it is resumed, so that no two kernels resume it.
+        """Claims a run before it is resumed, so that no two kernels resume it; shows its cell, if it is from elsewhere.
 
         Raises:
             InputError: another kernel resumed it; the copy in memory is dropped.
         """
+        self._show_cell(run)
         history, runs = self.factory.services.history, self.factory.runs
         was = {"cancelled", "lost", "waiting"} if run.status == "cancelled" else {run.status}
         if not history.is_on or history.store.take(run.id, was):
@@ -268,7 +279,7 @@ class RecordedRun:
     def forget_checkpoint(self, run: Run) -> None:
         """Deletes the checkpoints of a run that can pause, before it starts again from the journal."""
         if pauses(run.graph):
-            self.factory.services.history.forget_checkpoint(run.id)
+            self.factory.services.history.forget_checkpoint(run.uid)
 
     def copy(self, run: Run) -> Run:
         """Returns a new run with the record of `run`, and with its journal, so that it can be forked alone."""
@@ -276,7 +287,7 @@ class RecordedRun:
 
         history = self.factory.services.history
         plan = replace(self.plan, parent=run.id, caller=None, earlier=None)
-        copied = self.factory.assemble(history.begin(plan), plan, run.compiled)
+        copied = self.factory.begun(plan, run.compiled)
         history.store.copy_journal(run.id, copied.id)
         record = recalled(run.record, copied.id, copied.record.started)
         if record.status == "waiting":  # nobody can answer a copy
@@ -299,7 +310,17 @@ class RecordedRun:
         """Starts a replay that runs only the spans `parts` again."""
         return self._start(run, ReplaySpec(None, tuple(sorted(parts)), self.plan.replay.models), run.inputs)
 
+    def _show_cell(self, run: Run) -> None:
+        """Shows the stored cell of a run before it is executed, if this kernel has neither run nor shown it."""
+        sources = [g.source for g in (*nested(run.graph), run.graph) if g.source]
+        new = [s for s in dict.fromkeys(sources) if s not in self.factory.seen_cells]
+        self.factory.seen_cells.update(new)
+        if new:
+            text = "\n\n".join(new)
+            self.factory.services.notify(f"Run {run.id} goes on with this cell of the run history:\n{text}")
+
     def _start(self, run: Run, spec: ReplaySpec, inputs: Mapping[str, Any]) -> Run:
+        self._show_cell(run)
         plan = RunPlan(spec.graph(run.graph), self.plan.options, inputs, run.id, spec)
         started = self.factory.new_run(plan)
         started.start()

@@ -211,6 +211,7 @@ class Services:
     """The parts of a session that runs use. `namespace` holds the names that cells see; only `-o` writes one.
 
     `cell` returns the ids of the notebook cell that runs and of its execution, "" if unknown.
+    `notify` shows one text to the user.
     """
 
     settings: LiveSettings
@@ -224,6 +225,7 @@ class Services:
     history: History
     flights: SingleFlight
     cell: Callable[[], tuple[str, str]] = lambda: ("", "")
+    notify: Callable[[str], None] = print
 
     @classmethod
     def of(
@@ -246,6 +248,7 @@ class Services:
             budget=KernelBudget(settings),
             history=History(settings, loop, namespace),
             flights=SingleFlight(),
+            notify=notify,
         )
 
     def call_defaults(self, options: RunOptions) -> CallDefaults:

@@ -82,10 +82,11 @@ class Session:
         services, reader, factory = self.services, self.reader, self.factory
         if namespace is not None:
             services = replace(services, namespace=namespace)
-            reader, factory = CellReader(services), RunFactory(services, self.runs)
+            reader, factory = CellReader(services), RunFactory(services, self.runs, self.factory.seen_cells)
         cell = reader.read(pattern, line, body, services.namespace)
         self._tell(cell.remarks)
         made = self.defined[cell.definition.name] = Orchestration(cell, factory, reader)
+        self.factory.seen_cells.add(cell.definition.source)
         return made
 
     def _bind(self, cell: CellDefinition, run: Run) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 from orchmagic.core.function_threads import in_thread
 from orchmagic.core.portable import MOST_ITEMS, all_of, readable
 from orchmagic.core.user_code import contained, described
-from orchmagic.errors import EndsRun, Waiting, error_kind
+from orchmagic.errors import EndsRun, Waiting, WriteUnknown, ending, error_kind
 from orchmagic.graph import tool_schema
 from orchmagic.graph.model import Tools
 from orchmagic.language.builtin_prompts import REJECTED, TOOL_ERROR
 from orchmagic.runtime.caller import calling, paid_again
 from orchmagic.runtime.context import Context, State, Update
 from orchmagic.runtime.conversation import Said
+from orchmagic.runtime.tools import unknown_writes_raised
 from orchmagic.trace.decisions import DECISIONS, EDIT, REJECT
 from orchmagic.trace.events import InputReceived, NodeStarted, ToolFinished, ToolStarted
 
@@ -34,9 +35,8 @@ async def run_tools(node: Tools, span: str, state: State, ctx: Context) -> Updat
     ctx.emit(NodeStarted(span=span, node=node.name, kind="tools", input=calls))
     uses = (_one_tool(node, span, i, call, ctx) for i, call in enumerate(calls, 1))
     outcomes = await asyncio.gather(*uses, return_exceptions=True)
-    stops = sorted((r for r in outcomes if isinstance(r, BaseException)), key=lambda r: isinstance(r, Waiting))
-    if stops:
-        raise stops[0]  # the others' results are in the journal
+    if stop := ending(outcomes) or next((r for r in outcomes if isinstance(r, BaseException)), None):
+        raise stop  # the others' results are in the journal
     done = [use for use in outcomes if not isinstance(use, BaseException)]
     replies = [
         {"role": "tool", "tool_call_id": call["id"], "content": result}
@@ -95,15 +95,20 @@ async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) 
 async def _use(node: Tools, name: str, written: str, ctx: Context) -> object:
     tool, timeout = _tool(name, ctx), ctx.defaults.timeout_of(node)
     arguments = tool.read(written)
-    try:
-        async with asyncio.timeout(timeout) as clock:
-            result = await in_thread(partial(_called, tool.function, arguments), name)
-            is_async = inspect.isawaitable(result) or isinstance(result, AsyncGenerator)
-            return await ctx.services.functions.run(_awaited(result), name) if is_async else result
-    except TimeoutError:
-        if not clock.expired():
-            raise
-        raise ValueError(f"{name} gave no answer within {timeout:g} s") from None
+    with unknown_writes_raised() as watch:
+        try:
+            async with asyncio.timeout(timeout) as clock:
+                result = await in_thread(partial(_called, tool.function, arguments), name)
+                is_async = inspect.isawaitable(result) or isinstance(result, AsyncGenerator)
+                return await ctx.services.functions.run(_awaited(result), name) if is_async else result
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            late = f"gave no answer within {timeout:g} s"
+            if watch.under_way:  # the model would write again
+                calls = ", ".join(watch.under_way.values())
+                raise WriteUnknown(f"{calls} {late} and may still be done: see %orch writes, then resume") from None
+            raise ValueError(f"{name} {late}") from None
 
 
 def _called(function: Callable[..., object], arguments: Mapping[str, Any]) -> object:

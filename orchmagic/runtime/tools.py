@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchmagic.storage.writes import Ledger, Write
 
 F = TypeVar("F", bound=Callable[..., Any])
+E = TypeVar("E", bound=Exception)
 Key = Callable[..., object]
 
 _TICK = 0.02  # seconds between polls of a write that another caller began
@@ -61,6 +62,38 @@ class WriteScope:
             _RUN.reset(token)
 
 
+@dataclass(slots=True)
+class WriteWatch:
+    """What became of the writes of one step: errors that must end the run, and calls that are under way."""
+
+    errors: list[Exception] = field(default_factory=list)
+    under_way: dict[str, str] = field(default_factory=dict)  # id of the write -> the call as text
+
+
+@contextmanager
+def unknown_writes_raised() -> Iterator[WriteWatch]:
+    """Raises a write's error that must end the run, also if code in between caught it or raised another one.
+
+    Raises:
+        WriteUnknown, StoreError: the first such error inside. An interrupt or a cancellation passes unchanged.
+    """
+    watch, outer = WriteWatch(), _WATCH.get()
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    except Exception as error:
+        if watch.errors and error is not watch.errors[0]:
+            raise watch.errors[0] from error
+        raise
+    finally:
+        _WATCH.reset(token)
+        if outer is not None:
+            outer.errors.extend(watch.errors)
+    if watch.errors:
+        raise watch.errors[0]
+
+
+_WATCH: ContextVar[WriteWatch | None] = carried(ContextVar("orchmagic_write_watch", default=None))
 _RUN: ContextVar[WriteScope | None] = carried(ContextVar("orchmagic_write_scope", default=None))
 _WRITING: ContextVar[frozenset[tuple[str, str]]] = carried(ContextVar("orchmagic_writing", default=frozenset()))
 
@@ -107,7 +140,7 @@ def _once(function: Callable[..., Any], key: Key | None) -> Callable[..., Any]:
             write = WriteCall.of(function, key, args, kwargs)
             if write is None:
                 return await function(*args, **kwargs)
-            while not write.claimed():  # noqa: ASYNC110 - the other caller may be in another process
+            while not await write.claimed_in_thread():  # noqa: ASYNC110 - the other caller may be in another process
                 await asyncio.sleep(_TICK)
             if not write.served:
                 with write.under_way():
@@ -166,23 +199,38 @@ class WriteCall:
             StoreError: a forked process calls it, which cannot record it for the run.
         """
         if self.scope.process != os.getpid():
-            raise StoreError(
-                f"{self.call} was called in a forked process, where it is not recorded: call it in the run"
+            raise _noticed(
+                StoreError(f"{self.call} was called in a forked process, where it is not recorded: call it in the run")
             )
-        write = self.write = self.scope.ledger.claim(self.function.__name__, self.key, self.call, self.scope.run)
+        try:
+            write = self.write = self.scope.ledger.claim(self.function.__name__, self.key, self.call, self.scope.run)
+        except StoreError as error:
+            _noticed(error)
+            raise
         if write.mine:
             self.scope.on_write(write, "begun")
             return True
         if write.state == "unknown":
-            raise WriteUnknown(
-                f"{write.call} was begun by run {write.run} and its end is unknown: check whether it was done, then "
-                f"write %orch writes settle {write.id}, or %orch writes forget {write.id} to let it run again"
-            )
+            raise _noticed(_unknown(write))
         if write.state == "begun":
             return False
         self.served, self.result = True, _typed(self.function, write.result)
         self.scope.on_write(write, "served")
         return True
+
+    async def claimed_in_thread(self) -> bool:
+        """Like `claimed`, in a thread: the loop must not wait for the disk. Cancelled: nothing was written."""
+        claim = asyncio.ensure_future(asyncio.to_thread(self.claimed))
+        try:
+            return await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            claim.add_done_callback(self._given_up)
+            raise
+
+    def _given_up(self, claim: asyncio.Future[bool]) -> None:
+        if not claim.cancelled() and claim.exception() is None and self.write.mine:
+            self.scope.ledger.failed(self.write.id)
+            self.scope.on_write(self.write, "failed")
 
     def must_not_block(self) -> None:
         """Raises WriteUnknown on an event loop: blocking it would keep the other caller from finishing."""
@@ -190,13 +238,16 @@ class WriteCall:
             asyncio.get_running_loop()
         except RuntimeError:
             return
-        raise WriteUnknown(f"{self.call} is under way: call it in a thread, or make {self.function.__name__} async")
+        advice = f"call it in a thread, or make {self.function.__name__} async"
+        raise _noticed(WriteUnknown(f"{self.call} is under way: {advice}"))
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
         """Records the outcome of the function: done, failed or unknown."""
         ledger, on_write = self.scope.ledger, self.scope.on_write
         token = _WRITING.set(_WRITING.get() | {(self.function.__name__, self.key)})
+        watch = _WATCH.get() or WriteWatch()
+        watch.under_way[self.write.id] = self.call
         try:
             yield
         except Exception:
@@ -206,12 +257,29 @@ class WriteCall:
         except BaseException:  # cancelled or interrupted: the outcome is unknown
             ledger.cut_off(self.write.id)
             on_write(self.write, "unknown")
+            _noticed(_unknown(self.write))
             raise
         else:
             ledger.done(self.write.id, _plain(self.result))
             on_write(self.write, "done")
         finally:
+            watch.under_way.pop(self.write.id, None)
             _WRITING.reset(token)
+
+
+def _noticed(error: E) -> E:
+    """Tells the step's watch of an error that must end the run."""
+    if (watch := _WATCH.get()) is not None:
+        watch.errors.append(error)
+    return error
+
+
+def _unknown(write: Write) -> WriteUnknown:
+    return WriteUnknown(
+        f"{write.call} was begun by run {write.run} and its end is unknown: check whether it was done. If so, write "
+        f"%orch writes settle {write.id} RESULT (what {write.tool} would have returned); if not, write "
+        f"%orch writes forget {write.id} to let it run again. Then resume the run"
+    )
 
 
 def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,9 +320,34 @@ def _plain(result: object) -> Any:
 
 def _typed(function: Callable[..., Any], result: Any) -> Any:
     """Converts a recorded result to the function's return type; unchanged if it does not validate."""
+    try:
+        return _validated(function, result)
+    except Exception:  # noqa: BLE001 - an unresolvable type hint, or a mismatch: return it unchanged
+        return result
+
+
+def check_result(function: object, result: Any) -> None:
+    """Checks the result that a person gives for a write (JSON) against the return type of its function, if it is one.
+
+    Raises:
+        InputError: it does not fit; the message says what the function returns.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy
+
+    if not inspect.isfunction(function):
+        return
+    try:
+        _validated(function, result)
+    except ValidationError:
+        returns = inspect.formatannotation(get_type_hints(function)["return"])
+        given = shorten(repr(result), _SHOWN)
+        raise InputError(f"{given} is no result of {function.__name__}: it returns {returns}") from None
+    except Exception:  # noqa: BLE001 - an unresolvable type hint: the result is taken as it is
+        return
+
+
+def _validated(function: Callable[..., Any], result: Any) -> Any:
     from pydantic import TypeAdapter  # noqa: PLC0415 - heavy
 
-    try:
-        return TypeAdapter(get_type_hints(function, include_extras=True)["return"]).validate_python(result)
-    except Exception:  # noqa: BLE001 - no type hint, an unresolvable one, or a mismatch: return it unchanged
-        return result
+    hints = get_type_hints(function, include_extras=True)
+    return TypeAdapter(hints["return"]).validate_python(result) if "return" in hints else result

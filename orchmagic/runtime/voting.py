@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchmagic.core.portable import count_votes
-from orchmagic.errors import EndsRun
+from orchmagic.errors import ending
 from orchmagic.graph.model import Votes
 from orchmagic.models import images
 from orchmagic.runtime.call_node import CallPrompt, ask
@@ -26,9 +26,8 @@ async def vote(prompt: CallPrompt, votes: Votes, ctx: Context) -> Any:
     ballots = [_ballot(prompt, i, ctx) for i in range(1, votes.count + 1)]
     outcomes = await asyncio.gather(*ballots, return_exceptions=True)
     errors = [o for o in outcomes if isinstance(o, BaseException)]
-    stops = [e for e in errors if not isinstance(e, Exception)] + [e for e in errors if isinstance(e, EndsRun)]
-    if stops or len(errors) == len(outcomes):
-        raise (stops or errors)[0]
+    if stop := ending(errors) or (errors[0] if len(errors) == len(outcomes) else None):
+        raise stop
     given = [o for o in outcomes if not isinstance(o, BaseException)]
     winner, outcome = count_votes(given, votes.count, votes.by)
     agreement = outcome["agreement"]

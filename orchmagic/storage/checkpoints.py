@@ -1,4 +1,8 @@
-"""Open LangGraph's checkpointer for paused runs: SQLite, or Postgres by URL. State is JSON, never pickled."""
+"""Open LangGraph's checkpointer for paused runs: SQLite, or Postgres by URL.
+
+State is JSON and LangGraph's interrupts. Nothing else is read: LangGraph's own serializer imports and calls what a
+stored checkpoint names, so a planted row would run code.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,11 @@ from typing import Any
 
 from orchmagic.errors import SettingsError, StoreError
 from orchmagic.storage.database import may_be_damage, retry_while_locked
+
+
+class UnreadableCheckpointError(ValueError):
+    """A stored checkpoint holds something else than JSON and interrupts; it was not read."""
+
 
 _SCHEMES = ("postgresql://", "postgres://")
 Close = Callable[[], Awaitable[None]]
@@ -46,17 +55,52 @@ async def _sqlite(file: Path) -> tuple[Any, Close]:
 
 async def _set_up(file: Path) -> tuple[Any, Close]:
     import aiosqlite  # noqa: PLC0415 - only needed at the first pause
-    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # noqa: PLC0415 - heavy
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # noqa: PLC0415 - heavy
 
     connection = await aiosqlite.connect(file)
-    saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(pickle_fallback=False))
+    saver = AsyncSqliteSaver(connection, serde=serializer())
     try:
         await saver.setup()
     except BaseException:
         await connection.close()
         raise
     return saver, connection.close
+
+
+def serializer() -> Any:
+    """Return a serializer that reads msgpack of JSON and interrupts; it raises UnreadableCheckpointError for others."""
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer  # noqa: PLC0415 - heavy
+
+    class PlainSerializer(JsonPlusSerializer):
+        def loads_typed(self, data: tuple[str, bytes]) -> Any:
+            if data[0] not in _TYPES:  # "json" builds what it names, "pickle" calls it
+                raise UnreadableCheckpointError(f"a stored checkpoint of type {data[0]!r} is not read")
+            try:
+                return super().loads_typed(data)
+            except ValueError as error:
+                raise UnreadableCheckpointError(f"a checkpoint is not read: {error.__cause__ or error}") from None
+
+    return PlainSerializer(pickle_fallback=False, __unpack_ext_hook__=_interrupt)
+
+
+_TYPES = {"null", "msgpack", "bytes"}
+_BY_NAME = 2  # LangGraph's code of an object in msgpack: (module, name, fields)
+
+
+def _interrupt(code: int, data: bytes) -> Any:
+    """Rebuild an interrupt, the only object in our checkpoints.
+
+    Raises:
+        UnreadableCheckpointError: it is another object.
+    """
+    import ormsgpack  # noqa: PLC0415 - comes with LangGraph
+    from langgraph.types import Interrupt  # noqa: PLC0415 - heavy
+
+    option = ormsgpack.OPT_NON_STR_KEYS
+    match ormsgpack.unpackb(data, ext_hook=_interrupt, option=option) if code == _BY_NAME else None:
+        case ["langgraph.types", "Interrupt", {"value": value, "id": str() as id_}]:
+            return Interrupt(value=value, id=id_)
+    raise UnreadableCheckpointError("it names an object, which would be built or called")
 
 
 def _held(file: Path) -> sqlite3.Connection:
@@ -83,7 +127,7 @@ async def _postgres(url: str) -> tuple[Any, Close]:
         connection = await AsyncConnection.connect(url, autocommit=True, prepare_threshold=0, row_factory=dict_row)
     except (Error, UnicodeError) as error:
         raise _unreachable(url, error) from None
-    saver = AsyncPostgresSaver(connection)
+    saver = AsyncPostgresSaver(connection, serde=serializer())
     try:
         await saver.setup()
     except Error as error:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchmagic.storage.values import NotKeptError, Values, as_text, row_number
+
 if TYPE_CHECKING:
-    from orchmagic.storage.database import Database
+    from orchmagic.storage.database import Database, Execute
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +80,28 @@ class RunJournal:
         self._parent = parent
         self._paid = paid
         self._fresh = fresh or (lambda _: False)
-        self._unsaved = NoJournal()  # entries that could not be written to disk
+        self._values = Values(database)
+        self._is_stored = row_number(run, "r") >= 0  # else the run could not be entered, and its id is no name for rows
+        self._pending: dict[str, tuple[str, JournalEntry]] = {}  # not on disk yet, or never: the disk refused it
 
     def recall(self, id_: str, key: str) -> JournalEntry | None:
         """Return the entry, own or of the parent; None if there is none."""
-        rows = self._database.read(_OWN, self._run, id_, key)
-        if rows:
-            return self._read(rows[0]["value"], own=bool(rows[0]["own"]))
-        return self._unsaved.recall(id_, key) or self._from_parent(id_, key)
+        pending = self._pending.get(id_)
+        if pending is not None:
+            return pending[1] if pending[0] == key else None
+        rows = self._database.read(_OWN, self._run, id_, key) if self._is_stored else ()
+        found = self._read(rows[0]["value"], own=bool(rows[0]["own"])) if rows else None
+        return found or self._from_parent(id_, key)
 
     def keep(self, id_: str, key: str, value: Any) -> None:
         """Record a value; it replaces the entry of this id."""
-        self._write(id_, key, value, own=True)
+        self._write(id_, key, JournalEntry(value, own=True))
 
     def forget(self, span: str) -> None:
         """Delete the answers of the span's model calls: "map#1/2.1" and so on."""
-        self._unsaved.forget(span)
-        self._database.write(_FORGET, self._run, f"{span}.", f"{span}/")  # "/" comes after "."
+        for id_ in [i for i in self._pending if i.startswith(f"{span}.")]:
+            del self._pending[id_]
+        self._database.post(lambda execute: execute(_FORGET, self._run, f"{span}.", f"{span}/"))  # "/" follows "."
 
     def _from_parent(self, id_: str, key: str) -> JournalEntry | None:
         if self._parent is None or self._fresh(id_):
@@ -102,24 +109,30 @@ class RunJournal:
         rows = self._database.read(_OWN, self._parent, id_, key) or self._database.read(_ANY, self._parent, key)
         entry = self._read(rows[0]["value"], own=self._paid and bool(rows[0]["own"])) if rows else None
         if entry is not None:
-            self._write(id_, key, entry.value, own=entry.own)
+            self._write(id_, key, entry)
         return entry
 
     def _read(self, text: str, *, own: bool) -> JournalEntry | None:
         try:
-            return JournalEntry(json.loads(text), own)
-        except (ValueError, TypeError, RecursionError) as error:
+            return JournalEntry(self._values.whole(json.loads(text)), own)
+        except (ValueError, TypeError, RecursionError, NotKeptError) as error:
             self._database.complain("understood", f"a damaged row, {error}: the model is called again for what it held")
             return None
 
-    def _write(self, id_: str, key: str, value: Any, *, own: bool) -> None:
-        if self._database.write(_KEEP, self._run, id_, key, own, as_text(value)) is None and own:
-            self._unsaved.keep(id_, key, value)
+    def _write(self, id_: str, key: str, entry: JournalEntry) -> None:
+        pending = self._pending[id_] = (key, entry)
+        if not self._is_stored:
+            return
 
+        def done(committed: bool) -> None:
+            if committed and self._pending.get(id_) is pending:
+                del self._pending[id_]
 
-def as_text(value: object) -> str:
-    """Return JSON in ASCII, since a lone surrogate in a reply has no UTF-8 form."""
-    return json.dumps(value, separators=(",", ":"))
+        def keep(execute: Execute) -> None:
+            text = as_text(self._values.stowed(entry.value, self._run, execute))
+            execute(_KEEP, self._run, id_, key, entry.own, text)
+
+        self._database.post(keep, done)
 
 
 _OWN = "SELECT own, value FROM journal WHERE run = ? AND id = ? AND key = ?"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import groupby
@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 
 from orchmagic.core import process
 from orchmagic.errors import InputError, StoreError
-from orchmagic.storage.database import Database, DatabaseSchema
-from orchmagic.storage.journal import RunJournal, as_text
-from orchmagic.storage.writes import Ledger, row_number
+from orchmagic.storage import values
+from orchmagic.storage.database import Database, DatabaseSchema, Execute
+from orchmagic.storage.journal import RunJournal
+from orchmagic.storage.values import NotKeptError, Values, as_text, row_number
+from orchmagic.storage.writes import Ledger
 
 # runs and writes name the process that works on them (pid, host, life: see process.py); empty `life`: none
 HISTORY = DatabaseSchema(
@@ -23,18 +25,38 @@ HISTORY = DatabaseSchema(
 CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
     updated TEXT, pid INTEGER, host TEXT, life TEXT, notebook TEXT, user TEXT, source TEXT, sources TEXT,
     options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, unpriced INTEGER DEFAULT 0,
-    tokens INTEGER, seconds REAL);
+    tokens INTEGER, seconds REAL, caller TEXT, uid TEXT, pinned INTEGER DEFAULT 0);
 CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
 CREATE INDEX journal_key ON journal(run, key);
 CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEXT, call TEXT, state TEXT,
     result TEXT, run TEXT, at TEXT, pid INTEGER, host TEXT, life TEXT, UNIQUE(tool, key));
 CREATE TABLE turns(thread TEXT, number INTEGER, role TEXT, content TEXT, run TEXT, PRIMARY KEY(thread, number));
+CREATE TABLE blobs(hash TEXT PRIMARY KEY, data BLOB);
+CREATE TABLE uses(run TEXT, hash TEXT, PRIMARY KEY(run, hash));
+CREATE INDEX uses_hash ON uses(hash)
 """,
-    added=(("runs", "unpriced", "INTEGER DEFAULT 0"), ("runs", "caller", "TEXT")),
+    version=2,
+    since={"blobs": 2, "uses": 2},
 )
 SUMMARY = "#summary"  # the key of a summary in a thread
-KEPT = 1000  # runs that `prune` keeps
-DAYS = 30  # a run beyond KEPT that waits or runs is kept this long
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long runs are kept. Pinned runs are kept for ever, waiting and running ones for `active_days` at least.
+
+    `runs`: the latest ones of each name, so that a thousand rows of one batch push no other run out. `days`: their
+    greatest age. `size`: bytes of the whole history; beyond it, names with many runs give up their oldest ones first.
+    """
+
+    runs: int = 1000
+    days: float = 365
+    size: int = 2**30
+    active_days: float = 30
+
+
+KEEPING = Keeping()
+_AT_ONCE = 20  # runs that are deleted in one transaction, so that others can write in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +67,7 @@ class Stored:
     JSON, empty in lists of runs. `started` and `updated` are ISO 8601 in UTC, `cost` in US dollars as far as prices
     are known (without the `unpriced` calls), `seconds` the run's duration. `parent` is the run that it replays.
     `caller` is the run whose notebook code started it: its cost is counted there, too.
+    `uid` names the run in the world (its checkpoints); "" for a run of an older version. A `pinned` run is not pruned.
     """
 
     id: str
@@ -63,6 +86,8 @@ class Stored:
     unpriced: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    uid: str = ""
+    pinned: bool = False
     source: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
@@ -80,6 +105,7 @@ class Store:
     def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.database = Database(path, HISTORY, "run history")
         self.ledger = Ledger(self.database, self._now)
+        self._values = Values(self.database)
         self._clock = clock
         self._unsaved = 0
 
@@ -96,26 +122,38 @@ class Store:
         caller: str | None = None,
         notebook: str = "",
         user: str = "",
+        uid: str = "",
     ) -> str:
         """Add a run with status running, in this process; return its id ("r17"), which is never reused."""
-        texts = [as_text(x) for x in (source, sources or {}, options, inputs or {})]
+        texts = [as_text(x) for x in (source, sources or {}, options)]
         now = self._now()
         who = process.this()
-        values = (name, pattern, now, now, who.pid, who.host, who.life, notebook, user, parent, caller, *texts)
-        added = self.database.write(_BEGIN, *values)
-        if added is not None and added.lastrowid:
-            return f"r{added.lastrowid}"
-        self._unsaved += 1
-        return f"unsaved{self._unsaved}"
+        values = (name, pattern, now, now, who.pid, who.host, who.life, notebook, user, parent, caller, uid, *texts)
+        try:
+            with self.database.exclusive() as execute:
+                number = execute(_BEGIN, *values).lastrowid
+                given = {n: self._values.stowed(v, f"r{number}", execute) for n, v in (inputs or {}).items()}
+                execute(_INPUTS, as_text(given), number)
+        except StoreError as error:
+            self.database.complain_of(error, "the runs of this session cannot be resumed after a restart")
+            self._unsaved += 1
+            return f"unsaved{self._unsaved}"
+        return f"r{number}"
 
     def save(self, id_: str, status: str, record: Mapping[str, Any], events: Sequence[Any]) -> None:
         """Store a run's status, events and `record` (`Record.to_streamed_json()`, with its cost and tokens)."""
         usage = record.get("usage", {})
         tokens = usage.get("input", 0) + usage.get("output", 0)
         sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
-        self.database.write(
-            _SAVE, status, self._now(), _record_text(record), as_text(events), *sums, row_number(id_, "r")
-        )
+        now, number = self._now(), row_number(id_, "r")
+        if number < 0:  # it could not be entered
+            return
+
+        def keep(execute: Execute) -> None:
+            whole = _record_text(_with_large(record, lambda value: self._values.stowed(value, id_, execute)))
+            execute(_SAVE, status, now, whole, as_text(events), *sums, number)
+
+        self.database.post(keep)
 
     def take(self, id_: str, was: Collection[str] = ()) -> bool:
         """Set a run to running, in this process; False if it is running already, here or elsewhere.
@@ -125,13 +163,13 @@ class Store:
         who = process.this()
         try:
             with self.database.exclusive() as execute:  # two kernels may do this at once
-                rows = execute(_ONE, row_number(id_, "r")).fetchall()
+                rows = execute(f"{self._select(*_LIGHT)} WHERE number = ?", row_number(id_, "r")).fetchall()
                 now = [_stored(row).status for row in rows]
                 if "running" in now or (was and not {*now} <= {*was}):
                     return False
                 execute(_TAKE, who.pid, who.host, who.life, self._now(), row_number(id_, "r"))
         except StoreError as error:
-            self.database.complain("written", str(error))
+            self.database.complain_of(error)
         return True
 
     def run(self, id_: str) -> Stored:
@@ -140,14 +178,40 @@ class Store:
         Raises:
             InputError: the history has no run of this id.
         """
-        rows = self.database.read(_WHOLE, row_number(id_, "r"))
+        self.database.flush()
+        rows = self.database.read(f"{self._select(*_LIGHT, *_JSON)} WHERE number = ?", row_number(id_, "r"))
         if not rows:
             raise InputError(f"there is no run {id_!r} in the history: %orch runs lists those that are there")
-        return _stored(rows[0])
+        found = _stored(rows[0])
+        if found.record is None:
+            return found
+        record = _with_large(found.record, self._values.shown)
+        return replace(found, record=record | {name: list(record[name]) for name in ("spans",) if name in record})
+
+    def inputs(self, stored: Stored) -> dict[str, Any]:
+        """The inputs of a run, whole.
+
+        Raises:
+            InputError: one was too large to be stored.
+        """
+        try:
+            return {name: self._values.whole(value) for name, value in stored.inputs.items()}
+        except NotKeptError as error:
+            raise InputError(
+                f"run {stored.id} cannot go on in another kernel: of its inputs ({', '.join(stored.inputs)}) one is no "
+                f"longer there: {error}. Run its cell again"
+            ) from None
 
     def runs(self, limit: int = 50, name: str | None = None) -> list[Stored]:
         """Return the latest runs, newest first, without the large fields: inputs, sources, record and events."""
-        return [_stored(row) for row in self.database.read(_LATEST, name, name, limit)]
+        self.database.flush()
+        latest = f"{self._select(*_LIGHT)} WHERE ? IS NULL OR name = ? ORDER BY number DESC LIMIT ?"
+        return [_stored(row) for row in self.database.read(latest, name, name, limit)]
+
+    def _select(self, *names: str) -> str:
+        """The start of a query; a file of another version may lack columns."""
+        there = self.database.columns("runs")
+        return f"SELECT {', '.join(n if n in there else f'NULL AS {n}' for n in names)} FROM runs"  # noqa: S608 - our names
 
     def journal(
         self,
@@ -158,14 +222,17 @@ class Store:
         paid: bool = False,
     ) -> RunJournal:
         """Return the journal of a run; see RunJournal."""
+        self.database.flush(1.0)  # its own entries, and those of the parent
         return RunJournal(self.database, id_, parent, fresh, paid=paid)
 
     def copy_journal(self, run: str, to: str) -> None:
         """Copy the journal of `run` to that of the run `to`, as entries that are not its own."""
         self.database.write(_COPY, to, run)
+        self.database.write("INSERT OR IGNORE INTO uses(run, hash) SELECT ?, hash FROM uses WHERE run = ?", to, run)
 
     def thread(self, name: str) -> list[dict[str, Any]]:
         """Return the messages of a thread, oldest first, without summaries; empty if there is no such thread."""
+        self.database.flush()
         rows = self.database.read(_SPOKEN, name, SUMMARY)
         return [message for row in rows if isinstance(message := _json(row["content"], None), dict)]
 
@@ -174,6 +241,7 @@ class Store:
 
         Turns that have a summary are left out; the summary itself is a turn with the key SUMMARY.
         """
+        self.database.flush()
         found: list[tuple[str, list[dict[str, Any]]]] = []
         rows = self.database.read("SELECT run, content FROM turns WHERE thread = ? ORDER BY number", name)
         for key, group in groupby(rows, lambda row: row["run"] or ""):
@@ -191,21 +259,17 @@ class Store:
         `summary` (key of a turn, messages) stands for all turns before that turn. A summary of a replaced turn is
         deleted.
         """
-        try:
-            with self.database.exclusive() as execute:
-                rows = execute(
-                    "SELECT run, role, content FROM turns WHERE thread = ? ORDER BY number", thread
-                ).fetchall()
-                old = [(row["run"] or "", row["role"], row["content"]) for row in rows]
-                new = _with_turn(old, key, _rows(key, messages), summary)
-                same = next(
-                    (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
-                )
-                execute("DELETE FROM turns WHERE thread = ? AND number > ?", thread, same)
-                for place, (run, role, content) in enumerate(new[same:], same + 1):
-                    execute(_TURN, thread, place, role, content, run)
-        except StoreError as error:
-            self.database.complain("written", str(error))
+
+        def add(execute: Execute) -> None:
+            rows = execute("SELECT run, role, content FROM turns WHERE thread = ? ORDER BY number", thread).fetchall()
+            old = [(row["run"] or "", row["role"], row["content"]) for row in rows]
+            new = _with_turn(old, key, _rows(key, messages), summary)
+            same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+            execute("DELETE FROM turns WHERE thread = ? AND number > ?", thread, same)
+            for place, (run, role, content) in enumerate(new[same:], same + 1):
+                execute(_TURN, thread, place, role, content, run)
+
+        self.database.post(add)
 
     def clear_thread(self, name: str) -> int:
         """Delete a thread; return how many messages it had."""
@@ -214,23 +278,54 @@ class Store:
 
     def threads(self) -> dict[str, int]:
         """Return the threads: name -> number of messages."""
+        self.database.flush()
         rows = self.database.read(_COUNTS, SUMMARY)
         return {row["thread"]: row["turns"] for row in rows}
 
-    def prune(self, keep: int = KEPT, days: float = DAYS) -> list[str]:
-        """Delete all but the latest `keep` runs; waiting and running ones only after `days`. Return their ids."""
-        old = (self._clock() - timedelta(days=days)).isoformat(timespec="seconds")
-        rows = self.database.read(_OLD, keep, old)
-        gone = [f"r{row['number']}" for row in rows]
-        for id_ in gone:
-            self.forget(id_)
-        return gone
+    def pin(self, id_: str, *, pinned: bool = True) -> None:
+        """Keep a run for ever, or no longer.
+
+        Raises:
+            InputError: the history has no run of this id, or cannot be written.
+        """
+        changed = self.database.write("UPDATE runs SET pinned = ? WHERE number = ?", pinned, row_number(id_, "r"))
+        if changed is None or changed.rowcount != 1:
+            raise InputError(f"run {id_!r} is not in the history, or the history cannot be written")
+
+    def prune(self, keeping: Keeping | None = None, gone: Callable[[list[str]], object] = lambda _: None) -> None:
+        """Delete runs that need not be kept, a few at a time, after all that was posted; returns at once.
+
+        `gone` gets the names of the checkpoints of deleted runs, on the database's thread.
+        """
+        kept = keeping or KEEPING
+        old, active = (
+            (self._clock() - timedelta(days=days)).isoformat(timespec="seconds")
+            for days in (kept.days, kept.active_days)
+        )
+        found: list[tuple[str, str]] = []
+
+        def some(execute: Execute) -> None:
+            found[:] = [(f"r{n}", uid or f"r{n}") for n, uid in execute(_OLD, active, kept.runs, old, _AT_ONCE)]
+            if not found and _bytes(execute) > kept.size:
+                found[:] = [(f"r{n}", uid or f"r{n}") for n, uid in execute(_CROWDED, active, _AT_ONCE)]
+            for id_, _ in found:
+                _forget(id_, execute)
+
+        def then(committed: bool) -> None:
+            if committed and found:
+                gone([checkpoints for _, checkpoints in found])
+                self.database.post(some, then)
+
+        self.database.post(some, then)
 
     def forget(self, run: str) -> bool:
-        """Delete a run and its journal; False if there is none. Threads and writes stay."""
-        self.database.write("DELETE FROM journal WHERE run = ?", run)
-        gone = self.database.write("DELETE FROM runs WHERE number = ?", row_number(run, "r"))
-        return gone is not None and gone.rowcount == 1
+        """Delete a run, its journal and its values; False if there is none. Threads and writes stay."""
+        try:
+            with self.database.exclusive() as execute:
+                return _forget(run, execute)
+        except StoreError as error:
+            self.database.complain_of(error)
+            return False
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -273,32 +368,94 @@ def _record_text(record: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
+def _forget(run: str, execute: Execute) -> bool:
+    execute("DELETE FROM journal WHERE run = ?", run)
+    values.forget(run, execute)
+    return execute("DELETE FROM runs WHERE number = ?", row_number(run, "r")).rowcount == 1
+
+
+def _bytes(execute: Execute) -> int:
+    """The bytes in use, without free pages."""
+    pages, free, size = (execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size"))
+    return int((pages - free) * size)
+
+
+def _with_large(record: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """A copy of a record (JSON) with `change` applied to each of its values that may be large."""
+    changed = dict(record)
+    if isinstance(inputs := record.get("inputs"), dict):
+        changed["inputs"] = {name: change(value) for name, value in inputs.items()}
+    if "output" in record:
+        changed["output"] = change(record["output"])
+    if isinstance(record.get("spans"), Iterable):
+        changed["spans"] = (_changed_span(span, change) for span in record["spans"])
+    return changed
+
+
+def _changed_span(span: Any, change: Callable[[Any], Any]) -> Any:
+    if not isinstance(span, dict):
+        return span
+    return {name: change(value) if name in {"input", "output"} else value for name, value in span.items()}
+
+
 def _stored(row: Any) -> Stored:
-    values = dict(row)
-    who = process.Process(values["pid"], values["host"], values.pop("life"))
-    if values["status"] == "running" and who.gone:
-        values["status"] = "lost"
-    values |= {name: _json(values[name], empty) for name, empty in _JSON.items() if name in values}
-    return Stored(id=f"r{values.pop('number')}", **values)
+    """A row as a run; a field of another form (of another version, or changed by hand) gets its default."""
+    given = dict(row)
+    given |= {name: _json(given[name], empty) for name, empty in _JSON.items() if name in given}
+    known = {name: _fitting(given.get(name), plain) for name, plain in _PLAIN.items() if name in given}
+    who = process.Process(known["pid"], known["host"], str(given.pop("life") or ""))
+    if known["status"] == "running" and who.gone:
+        known["status"] = "lost"
+    if "options" in given:
+        known["options"] = given["options"]
+    return Stored(
+        id=f"r{given['number']}", parent=given.get("parent"), caller=given.get("caller"), record=_record(given), **known
+    )
+
+
+def _record(given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    record = given.get("record")
+    return record if isinstance(record, dict) else None
+
+
+def _fitting(value: Any, plain: Any) -> Any:
+    """`value` if it is of the same kind as `plain`, else `plain`."""
+    if isinstance(plain, bool):
+        return bool(value)
+    if isinstance(plain, float):
+        return float(value) if isinstance(value, int | float) else plain
+    return value if isinstance(value, type(plain)) else plain
 
 
 def _json(text: str | None, otherwise: Any) -> Any:
     try:
         return otherwise if text is None else json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return otherwise
 
 
-_JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": ()}
-_LIGHT = ", ".join(["number", "life", *(f.name for f in fields(Stored) if f.name not in {"id", *_JSON})])
-_WHOLE = f"SELECT {_LIGHT}, {', '.join(_JSON)} FROM runs WHERE number = ?"  # noqa: S608 - built from constants
-_ONE = f"SELECT {_LIGHT} FROM runs WHERE number = ?"  # noqa: S608 - as above
-_LATEST = f"SELECT {_LIGHT} FROM runs WHERE ? IS NULL OR name = ? ORDER BY number DESC LIMIT ?"  # noqa: S608 - as above
+_JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": []}
+_PLAIN: dict[str, Any] = {
+    **dict.fromkeys(
+        ("name", "pattern", "status", "started", "updated", "host", "notebook", "user", "uid", "source"), ""
+    ),
+    "pid": 0,
+    "unpriced": 0,
+    "tokens": 0,
+    "cost": 0.0,
+    "seconds": 0.0,
+    "pinned": False,
+    "sources": {},
+    "inputs": {},
+    "events": [],
+}
+_LIGHT = ("number", "life", *(f.name for f in fields(Stored) if f.name not in {"id", *_JSON}))
 _BEGIN = (
     "INSERT INTO runs(status, cost, tokens, seconds, name, pattern, started, updated, pid, host, life, notebook, user, "
-    "parent, caller, source, sources, options, inputs) "
-    "VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "parent, caller, uid, source, sources, options, inputs) "
+    "VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}')"
 )
+_INPUTS = "UPDATE runs SET inputs = ? WHERE number = ?"
 _TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
 _COPY = (
     "INSERT OR REPLACE INTO journal(run, id, key, own, value) SELECT ?, id, key, 0, value FROM journal WHERE run = ?"
@@ -310,7 +467,9 @@ _SAVE = (
     "UPDATE runs SET status = ?, updated = ?, record = ?, events = ?, cost = ?, unpriced = ?, tokens = ?, seconds = ? "
     "WHERE number = ?"
 )
-_OLD = (
-    "SELECT number FROM runs WHERE number NOT IN (SELECT number FROM runs ORDER BY number DESC LIMIT ?) "
-    "AND (status NOT IN ('waiting', 'running') OR updated < ?)"
+_RANKED = (  # the runs that may be deleted, with their place among those of their name, the latest first
+    "SELECT number, uid, started, row_number() OVER (PARTITION BY name ORDER BY number DESC) AS rank FROM runs "
+    "WHERE NOT coalesce(pinned, 0) AND NOT (status IN ('waiting', 'running') AND updated >= ?)"
 )
+_OLD = f"SELECT number, uid FROM ({_RANKED}) WHERE rank > ? OR started < ? ORDER BY number LIMIT ?"  # noqa: S608 - built from constants
+_CROWDED = f"SELECT number, uid FROM ({_RANKED}) WHERE rank > 1 ORDER BY rank DESC, number LIMIT ?"  # noqa: S608 - as above

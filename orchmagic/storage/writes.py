@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
 from orchmagic.errors import InputError
-from orchmagic.storage.journal import as_text
+from orchmagic.storage.values import as_text, row_number
 
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database
 
-_DIGITS = 18  # of a number that fits in SQLite's integers
+LOCKED = 30.0  # seconds that a write waits, before it is done, for a history that another program has locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Ledger:
     def __init__(self, database: Database, now: Callable[[], str]) -> None:
         self._database = database
         self._now = now
-        self._unsaved: dict[int, tuple[str, Any]] = {}  # end states that could not be written to disk
+        self._unsaved: dict[int, tuple[str, Any]] = {}  # end states that are not on disk yet, or never
 
     def claim(self, tool: str, key: str, call: str, run: str) -> Write:
         """Record the start of a write; if it was started before and did not fail, return that earlier write.
@@ -51,7 +51,7 @@ class Ledger:
             StoreError: it cannot be recorded, so it must not be executed.
         """
         who = process.this()
-        with self._database.exclusive(durable=True) as execute:
+        with self._database.exclusive(durable=True, patience=LOCKED) as execute:
             row = execute("SELECT * FROM writes WHERE tool = ? AND key = ?", tool, key).fetchone()
             if row is not None and (earlier := self._known(row)).state != "failed":
                 return earlier
@@ -79,6 +79,7 @@ class Ledger:
 
     def writes(self, limit: int = 50) -> list[Write]:
         """Return the latest writes, newest first."""
+        self._database.flush()
         rows = self._database.read("SELECT * FROM writes ORDER BY number DESC LIMIT ?", limit)
         return [self._known(row) for row in rows]
 
@@ -114,12 +115,18 @@ class Ledger:
         return write
 
     def _end(self, id_: str, state: str, result: Any) -> None:
+        number, end = row_number(id_, "w"), (state, result)
+        self._unsaved[number] = end
+
+        def done(committed: bool) -> None:
+            if committed and self._unsaved.get(number) is end:
+                del self._unsaved[number]
+
         sql = "UPDATE writes SET state = ?, result = ? WHERE number = ?"
-        if self._database.write(sql, state, as_text(result), row_number(id_, "w")) is None:
-            self._unsaved[row_number(id_, "w")] = (state, result)
+        self._database.post(lambda execute: execute(sql, state, as_text(result), number), done)
 
     def _known(self, row: Any) -> Write:
-        state, result = row["state"], json.loads(row["result"] or "null")
+        state, result = row["state"], _result(row["result"])
         if row["number"] in self._unsaved:
             state, result = self._unsaved[row["number"]]
         elif state == "begun" and process.Process(row["pid"], row["host"], row["life"]).gone:
@@ -128,11 +135,11 @@ class Ledger:
         return Write(f"w{row['number']}", *texts, state, result, row["run"], row["at"])
 
 
-def row_number(id_: str, letter: str) -> int:
-    """Return 17 for "r17"; -1, which no row has, if `id_` is no id with this letter."""
-    digits = id_[1:]
-    fits = id_[:1] == letter and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS
-    return int(digits) if fits else -1
+def _result(text: str | None) -> Any:
+    try:
+        return json.loads(text or "null")
+    except (ValueError, TypeError, RecursionError):
+        return text
 
 
 _BEGIN = "INSERT INTO writes(tool, key, call, state, run, at, pid, host, life) VALUES (?, ?, ?, 'begun', ?, ?, ?, ?, ?)"

@@ -4,7 +4,7 @@ import pytest
 from lives import restarted
 
 from orchmagic import Reply
-from orchmagic.errors import OrchError
+from orchmagic.errors import InputError, OrchError
 from orchmagic.models.types import ToolCall
 from orchmagic.notebook import commands
 from orchmagic.runtime.tools import tool
@@ -73,7 +73,7 @@ def test_a_rejection_has_a_reason(notebook):
     notebook.script("draft")
     notebook.run(DRAFT, who="ada")
     run = orch(notebook, "reject careful too long, isn't it")
-    assert run.status == "done"
+    assert run.status == "rejected"
     assert "too long, isn't it" in str(run.record.spans)
 
 
@@ -145,8 +145,12 @@ def test_a_cancelled_write_says_which_commands_settle_it(notebook):
     assert run.status == "failed"
     assert f"%orch writes settle {write.id}" in run.error
     assert f"%orch writes forget {write.id}" in run.error
-    assert orch(notebook, f"writes settle {write.id}") == "pay('ada') counts as done."
-    assert run.resume().status == "done"
+    for wrong, told in (("", f"writes settle {write.id} RESULT"), (" 3", "3 is no result of pay: it returns str")):
+        with pytest.raises(InputError, match=told):
+            orch(notebook, f"writes settle {write.id}{wrong}")
+    told = orch(notebook, f"writes settle {write.id} it's paid")
+    assert told == "pay('ada') counts as done; steps that call it get it's paid."
+    assert (run.resume().status, run.output) == ("done", "it's paid")
 
 
 def test_arguments_that_no_file_can_hold_go_back_to_the_model(notebook):

@@ -276,8 +276,9 @@ def test_when_the_process_died_in_between_the_next_one_says_so(path, store):
             with pytest.raises(WriteUnknown) as told:
                 shop.refund("A1")
     assert str(told.value) == (
-        "refund('A1') was begun by run r7 and its end is unknown: check whether it was done, then write "
-        "%orch writes settle w1, or %orch writes forget w1 to let it run again"
+        "refund('A1') was begun by run r7 and its end is unknown: check whether it was done. If so, write "
+        "%orch writes settle w1 RESULT (what refund would have returned); if not, write %orch writes forget w1 to let "
+        "it run again. Then resume the run"
     )
     assert shop.paid == []
 

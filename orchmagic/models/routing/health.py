@@ -47,8 +47,8 @@ CREATE TABLE deployments(id TEXT PRIMARY KEY, failures INTEGER DEFAULT 0, opened
 CREATE TABLE calls(number INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT, at REAL, tokens INTEGER, until REAL);
 CREATE INDEX calls_of ON calls(deployment, at);
 """,
-    added=(("deployments", "first", "REAL DEFAULT 0"), ("deployments", "streamed", "REAL DEFAULT 0")),
 )
+_LOCKED = 0.25  # seconds to wait for another kernel, in the event loop
 _HALF = 300.0  # seconds: half-life of the statistics
 _LAST = 10  # answers over which speed is averaged, so that a slow period is forgotten soon
 _GRACE = 30.0  # seconds after its timeout until a call that never ended (killed kernel) is dropped
@@ -139,7 +139,7 @@ class Health:
         """
         until = self.clock() + (timeout or _PATIENCE) + _GRACE
         try:
-            with self._database.exclusive() as do:
+            with self._database.exclusive(patience=_LOCKED) as do:
                 permit = self._acquire(do, deployment, tokens, until, anyway=anyway)
         except StoreError as error:
             self._database.complain("written", str(error))
@@ -186,7 +186,7 @@ class Health:
         With neither, the statistics do not change (cancelled, or not `sent`: a stored answer, no budget).
         """
         try:
-            with self._database.exclusive() as do:
+            with self._database.exclusive(patience=_LOCKED) as do:
                 if permit.number is not None and not sent:
                     do("DELETE FROM calls WHERE number = ?", permit.number)
                 elif permit.number is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import CellError, InputError
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.registry import answering_command, command
+from orchmagic.notebook.commands.registry import answering_command, command, typed_value
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @answering_command
 def resume(session: Session, which: str, *words: str) -> Run:
-    """Resume RUN [ANSWER | --budget 0.50 | --max-tokens 9000]: answer it, or go on; nothing is paid twice"""
+    """Resume RUN [ANSWER | --budget 0.50 | --max-tokens 9000]: answer it, or go on; pays nothing twice"""
     name, span = _target(which)
     said = " ".join(words)
     if said.startswith(("--budget", "--max-tokens")):
@@ -39,7 +38,7 @@ def edit(session: Session, which: str, *words: str) -> Run:
     run = pick(session, name, waiting=True)
     if not words:
         raise InputError(f"an edit needs a value: write %orch edit {which} VALUE")
-    return run.edit(_value(" ".join(words)), span=span)
+    return run.edit(typed_value(" ".join(words)), span=span)
 
 
 @answering_command
@@ -67,10 +66,3 @@ def _target(which: str) -> tuple[str, str | None]:
     """Splits `RUN:SPAN` into (run, span); the span selects a question, None stands for the first."""
     name, _, span = which.partition(":")
     return name, span or None
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

@@ -37,6 +37,14 @@ class PlainText(str):
         return str(self)
 
 
+def typed_value(text: str) -> Any:
+    """Reads a value that a person typed: JSON, else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def cell(value: object) -> str:
     """Formats a value on one line of a table."""
     return shorten(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _WIDE)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.registry import PlainText, cell, command
+from orchmagic.notebook.commands.registry import PlainText, answering_command, cell, command, typed_value
 from orchmagic.runtime.conversation import lines
+from orchmagic.runtime.tools import check_result
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "cost": lambda run: money(run.cost, run.unpriced),
     "replays": lambda run: run.parent or "",
     "called by": lambda run: run.caller or "",
+    "": lambda run: "pinned" * run.pinned,
 }
 """The columns of `%orch runs`: heading, and function from run to text."""
 
@@ -47,6 +49,20 @@ def runs(session: Session, which: str = "") -> str:
 def show(session: Session, which: str = "") -> Run:
     """Show [RUN | NAME]: a run again (the last one without a name)"""
     return pick(session, which)
+
+
+@command
+def pin(session: Session, which: str) -> str:
+    """Pin RUN: keep a run for ever; others are deleted with time (unpin RUN: no longer)"""
+    session.services.history.store.pin(pick(session, which).id)
+    return f"{which} is kept until %orch unpin {which}."
+
+
+@command
+def unpin(session: Session, which: str) -> str:
+    """Unpin RUN: let a run be deleted in its time"""
+    session.services.history.store.pin(pick(session, which).id, pinned=False)
+    return f"{which} is no longer pinned."
 
 
 @command
@@ -68,7 +84,7 @@ def diff(session: Session, first: str, second: str) -> PlainText:
 
 @command
 def compare(session: Session, *which: str) -> Comparison:
-    """Compare [RUN RUN …]: two to six runs side by side (the latest two): timelines, cost, quality, what differs"""
+    """Compare [RUN RUN …]: two to six runs (the latest two): timelines, cost, quality, differences"""
     from orchmagic.views.comparison import compare as compared  # noqa: PLC0415 - only this command needs it
 
     names = which or [run.id for run in reversed(session.lookup.latest(2))]
@@ -115,17 +131,34 @@ def thread(session: Session, action: str = "", name: str = "") -> str:
     return lines(store.thread(name))
 
 
-@command
-def writes(session: Session, action: str = "", key: str = "") -> str:
-    """Writes [forget WRITE | settle WRITE]: what marked tools did; let one be done again, or not"""
+@answering_command
+def writes(session: Session, action: str = "", which: str = "") -> str:
+    """Writes [settle WRITE RESULT | forget WRITE]: what marked tools did; one was done, or was not"""
     ledger = session.services.history.store.ledger
-    if action in {"forget", "settle"} and key:
-        if action == "forget":
-            return f"{ledger.forget(key).call} may be done again."
-        return f"{ledger.settle(key).call} counts as done."
+    key, _, result = which.strip().partition(" ")
+    if action == "forget" and key and not result:
+        return f"{ledger.forget(key).call} may be done again."
+    if action == "settle" and key:
+        return _settled(session, key, result.strip())
     if action:
-        raise InputError("write %orch writes, %orch writes forget w7 or %orch writes settle w7")
+        raise InputError("write %orch writes, %orch writes settle w7 RESULT or %orch writes forget w7")
     rows = [(w.id, w.call, w.state, w.run, w.at[:16].replace("T", " ")) for w in reversed(ledger.writes())]
     return (
         table([("write", "call", "state", "run", "at"), *rows]) if rows else "No tool marked writes=True has run yet."
     )
+
+
+def _settled(session: Session, key: str, result: str) -> str:
+    """Records what a person found out about a write; the resumed step goes on with `result` (JSON or text)."""
+    ledger = session.services.history.store.ledger
+    write = ledger.find(key)
+    if write is not None and not result:
+        raise InputError(
+            f"say what {write.tool} would have returned, since the resumed step goes on with it: "
+            f"%orch writes settle {key} RESULT (JSON or text; null for nothing). If it was not done: "
+            f"%orch writes forget {key}"
+        )
+    value = typed_value(result)
+    if write is not None:
+        check_result(session.services.namespace.get(write.tool), value)
+    return f"{ledger.settle(key, value).call} counts as done; steps that call it get {cell(value)}."
