@@ -340,3 +340,18 @@ def test_no_folder_has_the_name_of_a_module():
     modules = {path.stem for path in (ROOT / "orchmagic").rglob("*.py")}
     folders = {path.parent.name for path in (ROOT / "orchmagic").rglob("__init__.py")}
     assert modules & folders == set()
+
+
+def test_each_promise_of_the_docs_names_a_test_that_exists():
+    named = {
+        (name, test)
+        for page in (ROOT / "docs").rglob("*.md")
+        for name, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
+    }
+    assert named
+    missing = [
+        f"{name}::{test}"
+        for name, test in sorted(named)
+        if not (ROOT / name).is_file() or f"def {test}(" not in (ROOT / name).read_text(encoding="utf-8")
+    ]
+    assert missing == []
