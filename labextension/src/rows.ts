@@ -8,7 +8,7 @@ export const BESIDE = 12;
 
 const MANY = new Set(['item', 'vote', 'tool']);
 const HIDDEN = new Set(['ask', 'attempt']);
-const TROUBLE = new Set(['failed', 'waiting', 'cancelled', 'running']);
+const TROUBLE = new Set(['failed', 'waiting', 'cancelled', 'rejected', 'running']);
 
 /** A line of the view. `open` is null where nothing is inside; `place` of `among` counts what stands side by side. */
 export interface Row {

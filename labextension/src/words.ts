@@ -2,9 +2,15 @@
 
 import { Span, Trace, length, tokens } from './record.js';
 
+<<<<<<< HEAD
 export const MARKS: Record<string, string> = Object.assign(Object.create(null) as Record<string, string>, {
   done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', lost: '■'
 }); // prettier-ignore
+=======
+export const MARKS: Record<string, string> = {
+  done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', rejected: '⊘', lost: '■'
+}; // prettier-ignore
+>>>>>>> ff205da (The extension's word lists and two tests know a rejected run)
 
 const CONTROL =
   /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
@@ -108,7 +114,7 @@ export function parts(trace: Trace, step: Span): string {
     inner.filter(s => chosen(s.status)).length + rest.reduce((n, [status, many]) => n + (chosen(status) ? many : 0), 0);
   const all = sum(() => true);
   const told = [`${count(all)} ${inner[0].kind}${all === 1 ? '' : 's'}`];
-  for (const status of ['failed', 'running', 'waiting', 'cancelled']) {
+  for (const status of ['failed', 'running', 'waiting', 'cancelled', 'rejected']) {
     const many = sum(s => s === status);
     if (many) {
       told.push(`${count(many)} ${status}`);

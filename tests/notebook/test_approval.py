@@ -91,7 +91,7 @@ def test_reject_takes_a_reason(payout, notebook):
     payout.click("reject")
     payout.send("too much")
     ended()
-    assert payout.run.status == "done"
+    assert payout.run.status == "rejected"
     assert len(notebook.prompts) == 1
     assert "✗ Rejected" in payout.first.html
     assert "too much" in payout.first.html
