@@ -212,6 +212,43 @@ NEGATIVES: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     ),
 }
 
+# drawn after the rules were written: the same kinds, other frames and values; 100 pairs
+_DO = ("What does {} do in the script?", "Can I trust {} on my computer?")
+_ASK = ("What {} a tenant do when the heating fails?", "Which rules {} a driver follow in a city?")
+HELD_OUT: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
+    "relative and absolute path": (_DO, (("cat ./key", "cat /key"), ("cd ~", "cd /"), ("mv a/b c", "mv a b c"))),
+    "separators of a path": (_DO, (("var/log/app", "var/log-app"), ("a.tar.gz", "a-tar.gz"), ("src/main", "src.main"))),
+    "case of a flag": (
+        _DO,
+        (("ps -e", "ps -E"), ("chmod -r file", "chmod -R file"), ("git branch -d x", "git branch -D x")),
+    ),
+    "dashes of a flag": (_DO, (("run -v", "run --v"), ("npm -- test", "npm test"), ("make -clean", "make clean"))),
+    "case of an identifier": (
+        _DO,
+        (("Queue", "queue"), ("toJson", "toJSON"), ("Path.Join", "path.join"), ("Widget", "widget")),
+    ),
+    "separators of an identifier": (_DO, (("my_list", "my-list"), ("user_id", "user.id"), ("foo_bar", "foo bar"))),
+    "plural of an identifier": (_DO, (("row_count", "rows_count"), ("getKey", "getKeys"), ("`token`", "`tokens`"))),
+    "inflection or synonym in an identifier": (
+        _DO,
+        (("fix_bug", "repair_bug"), ("run_test", "running_test"), ("kidCount", "childCount")),
+    ),
+    "letters of an identifier": (_DO, (("recieve()", "receive()"), ("an_item", "item"), ("sendMesage", "sendMessage"))),
+    "signs of an expression": (_DO, (("g(n)", "g{n}"), ("x = y", "x == y"), ("b[k]", "b.k"))),
+    "version": (_DO, (("Node 1.2", "Node 1.20"), ("tool v3", "tool 3"), ("Java 8-beta", "Java 8"))),
+    "name that differs by case": (_DO, (("Swift", "swift"), ("Chrome", "chrome"), ("Frost", "frost"))),
+    "quoted text": (_DO, (("'delete'", "'erase'"), ('"Stop"', '"stop"'), ('"a key"', '"key"'))),
+    "modal": (_ASK, (("must", "may"), ("can", "must"), ("should", "might"))),
+    "preposition": (
+        ("Is this a present {} my sister?", "Can I send a letter {} the bank?"),
+        (("for", "with"), ("to", "for"), ("by", "with")),
+    ),
+    "grade": (
+        ("What is the {} phone?", "Which is a {} school in Paris?"),
+        (("good", "best"), ("better", "best"), ("great", "top"), ("good", "better")),
+    ),
+}
+
 _SUBJECTS = (
     "reset my password", "cancel my order", "learn Spanish", "repair a bicycle", "buy a used car",
     "change my email address", "prepare for an exam", "remove red wine from a carpet", "travel to Japan with a dog",

@@ -7,6 +7,7 @@ such words without a difference in meaning; there only names and opposites count
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from orchmagic.models.semantic.text_features import TextFeatures, read, words
@@ -15,6 +16,7 @@ _TYPO = 5  # letters; in a shorter word one other letter makes another word
 _REPHRASED = 4  # content words; one or two words can reverse the meaning of a shorter text
 _UNSHARED = 3  # words that the other text lacks; with fewer it is the same text with a few words replaced
 _SHARED = 0.7  # share of the shorter text's words; with more shared words as above
+_WORD = re.compile(r"[^\W\d_]+")
 _NEGATING_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")
 
 
@@ -22,7 +24,13 @@ def difference(one: str, other: str) -> str:
     """The first difference of two texts, for display ("number: 15 or 50"); "" if there is none."""
     a, b = read(one), read(other)
     return (
-        _counts("negation", Counter({"not": a.negations}), Counter({"not": b.negations}))
+        _literal(a, one, b, other)
+        or _capitals(one, a, other, b)
+        or _prepositions(a, b)
+        or _replaced("brackets", a.brackets, b.brackets)
+        or _replaced("grade", a.grades, b.grades)
+        or _counts("negation", Counter({"not": a.negations}), Counter({"not": b.negations}))
+        or _replaced("modal", Counter(a.modals), Counter(b.modals))
         or _counts("number", a.numbers, b.numbers)
         or _counts("mark", a.marks, b.marks)
         or _counts("scope", a.scope, b.scope)
@@ -42,6 +50,11 @@ def _counts(what: str, one: Counter[str], other: Counter[str]) -> str:
     if not left and not right:
         return ""
     return f"{what}: {', '.join(sorted(left)) or 'none'} or {', '.join(sorted(right)) or 'none'}"
+
+
+def _replaced(what: str, one: Counter[str], other: Counter[str]) -> str:
+    """A difference if each text has a word that the other lacks; a word that only one of them has is none."""
+    return _counts(what, one, other) if one - other and other - one else ""
 
 
 def _persons(a: TextFeatures, b: TextFeatures) -> str:
@@ -70,6 +83,37 @@ def _rephrased(a: TextFeatures, b: TextFeatures, shared: int) -> bool:
     """Whether the two seem to be written independently: both are long, and `shared` content words are few."""
     shorter = min(len(a.content), len(b.content))
     return shorter >= _REPHRASED and shared <= _SHARED * shorter
+
+
+def _literal(a: TextFeatures, one: str, b: TextFeatures, other: str) -> str:
+    """A difference of what is compared letter by letter. A quoted word may stand in the other text without quotes."""
+    left = [w for w in a.literals if w in b.literals or not _unquoted(w, other)]
+    right = [w for w in b.literals if w in a.literals or not _unquoted(w, one)]
+    return _values("code", " ".join(left), " ".join(right))
+
+
+def _unquoted(literal: str, text: str) -> bool:
+    return (
+        literal.replace(" ", "").isalpha()
+        and re.search(rf"(?<![\w/-]){re.escape(literal)}(?![\w/-])", text) is not None
+    )
+
+
+def _prepositions(a: TextFeatures, b: TextFeatures) -> str:
+    """A difference if the same word has one preposition here and another there."""
+    left, right = a.prepositions - b.prepositions, b.prepositions - a.prepositions
+    for word, preposition in sorted(left):
+        for same, other in sorted(right):
+            if word == same and {preposition, other} != {"to", "at"}:  # "refer to" and "look in"
+                return f"preposition: {preposition} or {other}"
+    return ""
+
+
+def _capitals(one: str, a: TextFeatures, other: str, b: TextFeatures) -> str:
+    """A difference if a name stands without its capital in the other text, as another word: Polish and polish."""
+    lower = {w for w in a.capitals if w.lower() in _WORD.findall(other)}
+    lower |= {w for w in b.capitals if w.lower() in _WORD.findall(one)}
+    return f"capital: {', '.join(sorted(lower))}" if lower else ""
 
 
 def _names(a: TextFeatures, b: TextFeatures, only_a: list[str], only_b: list[str]) -> str:

@@ -26,6 +26,7 @@ class Words:
     """The lists of words.toml."""
 
     empty: frozenset[str]
+    named: frozenset[str]
     scope: frozenset[str]
     negation: frozenset[str]
     past: frozenset[str]
@@ -43,10 +44,25 @@ class Words:
     shorter: dict[str, str]
 
 
+# what is between quotes is taken as it is written: code in backquotes, a label or a search text in the other ones
+_QUOTED = re.compile(r"`[^`]+`|\"[^\"]+\"|“[^”]+”|(?<!\w)'[^']+'(?!\w)")
+_SPOKEN = re.compile(r"['\u2019](?:s|re|ve|ll|d|m|t)\b|(?<=\w)['\u2019](?=\s|$)")
+_SIGNS = re.compile(r"[_/\\.:;=<>()\[\]{}|&~^@+*$#%`-]")  # a word with one of these inside is code, a path, a flag
+_ALONE = re.compile(r"[./~*|<>=]+|--")  # a sign between spaces: an operator, the current folder, the end of the flags
+# words with signs that are prose: U.S., p.m., has/have, well-known, parent(s), C++ (its marks are compared)
+_PROSE = re.compile(
+    r"(?:[A-Z]\.)+[A-Z]?|[AIPEaipe]\.[meg]|[A-Za-z]+(?:[-/+][A-Za-z]+)+|[A-Za-z]+\(e?s\)|[A-Za-z](?:\+\+|#)|[$#&%]\w+|\w+[%+$]"
+)
+_CAPITAL = re.compile(r"(?<=[\w,;] )([A-Z][a-z]+)\b")
+_QUOTES = frozenset("\"'“”«»`")
+_EDGES = ".,;:!?\"'“”\u2018\u2019…`"  # punctuation around a word belongs to the sentence
+
+
 @dataclass(frozen=True, slots=True)
 class TextFeatures:
     """The features of a text. `asks`: question word, "can", "should", "yes or no", or "". `content`: content words in
     order, singular and without -ing; `order` also has numbers, negations and scope words. `persons`: 1 = I, 2 = you.
+    `literals`: quoted and code-like words as written, in order; `capitals`: words written with a capital in a sentence.
     """
 
     asks: str
@@ -59,6 +75,12 @@ class TextFeatures:
     negations: int
     tense: str
     persons: frozenset[int]
+    literals: tuple[str, ...]
+    capitals: frozenset[str]
+    modals: frozenset[str]
+    prepositions: frozenset[tuple[str, str]]
+    brackets: Counter[str]
+    grades: Counter[str]
 
 
 @cache
@@ -69,7 +91,7 @@ def words() -> Words:
     groups = _groups(table["same"]["groups"])
     same = {_singular(word): _singular(group[0]) for group in groups for word in group}
     phrases = sorted(table["phrases"], key=len, reverse=True)  # the longest first
-    lists = ("empty", "scope", "negation", "past", "future", "able", "ought", "wh", "english", "foreign")
+    lists = ("empty", "named", "scope", "negation", "past", "future", "able", "ought", "wh", "english", "foreign")
     return Words(
         **{name: frozenset(table[name].split()) for name in lists},
         irregular=table["irregular"],
@@ -93,7 +115,7 @@ def read(text: str) -> TextFeatures:
     """Extract the features of one text."""
     known = words()
     plain = _plain(text)
-    tokens = _TOKEN.findall(plain)
+    tokens = [t for t in _TOKEN.findall(plain) if t not in _QUOTES]
     spoken = [t for t in tokens if t[0].isalpha()]
     ordered = _paired(_joined(tokens, known), known)
     return TextFeatures(
@@ -107,7 +129,43 @@ def read(text: str) -> TextFeatures:
         negations=sum(t in known.negation for t in spoken),
         tense=_tense(spoken, known),
         persons=frozenset(p for p, pronouns in ((1, _FIRST), (2, _SECOND)) if pronouns & set(spoken)),
+        literals=_literals(text),
+        capitals=frozenset(w for w in _CAPITAL.findall(text) if w.lower() in known.named),
+        modals=frozenset(m for t in spoken if (m := _MODALS.get(t))),
+        prepositions=_objects(spoken, known),
+        brackets=Counter(m.casefold() for m in re.findall(r"\([^()]*\)", text)),
+        grades=Counter(g for t in spoken if (g := _grade(t))),
     )
+
+
+def _literals(text: str) -> tuple[str, ...]:
+    """The parts of a text that count letter by letter: quoted text, and words with signs or capitals inside."""
+    found: list[str] = []
+    for at, part in enumerate(re.split(f"({_QUOTED.pattern})", text.replace('""', '"'))):
+        found += [part[1:-1]] if at % 2 else [c for word in part.split() if (c := _code(word))]
+    return tuple(found)
+
+
+def _code(word: str) -> str:
+    """The word without the punctuation of its sentence if it is code-like, else ""."""
+    if _ALONE.fullmatch(word) or re.fullmatch(r"[B-HJ-Zb-hj-z][;:]", word):  # also a sign after a name of one letter
+        return word
+    bare = _SPOKEN.sub("", word.rstrip(_EDGES).lstrip(_EDGES.replace(".", "")))
+    inside = bare.strip("()") if bare.count("(") != bare.count(")") or bare.startswith("(") else bare
+    if not any(c.isalpha() for c in inside) or _PROSE.fullmatch(inside):
+        return ""
+    return bare if _SIGNS.search(inside) or re.search(r"[a-z][A-Z]|[A-Z]{2}[a-z]{2}", inside) else ""
+
+
+def _objects(tokens: list[str], known: Words) -> frozenset[tuple[str, str]]:
+    """Prepositions with the content word that each belongs to; in, on and at are one, as people mix them."""
+    found = set()
+    for at, token in enumerate(tokens):
+        if token in _PREPOSITIONS:
+            after = next((t for t in tokens[at + 1 :] if _is_content(t, known) or t in _PREPOSITIONS), "")
+            if after not in _PREPOSITIONS:
+                found.add((_base_form(after, known) if after else "", _PREPOSITIONS[token]))
+    return frozenset(found)
 
 
 def english(text: str) -> bool:
@@ -135,6 +193,8 @@ def _plain(text: str) -> str:
     plain = re.sub(r"\bcannot\b", "can not", plain)
     plain = re.sub(r"\b(\w+)n't\b", r"\1 not", plain)
     plain = re.sub(r"\b(do|does|did|is|are|was|were|should|would|could|have|has|had)nt\b", r"\1 not", plain)
+    plain = re.sub(r"\b(would|should|could|might)'ve\b", r"\1 have", plain)
+    plain = re.sub(r"\bmost (?=\w{3,}est\b)", "", plain)  # "the most coolest"
     plain = re.sub(r"\b([a-z])\.(?=[a-z]\b)", r"\1 ", plain)  # U.S. is two letters
     plain = " ".join(plain.split())
     return " ".join(known.phrases.sub(lambda m: known.shorter[m[0]], plain).split())
@@ -184,6 +244,8 @@ def _order_word(token: str, known: Words) -> str:
     """The word if its position in the text matters, else ""."""
     if _is_content(token, known):
         return _base_form(token, known)
+    if token == "one":  # noqa: S105 - a pronoun, as _ONE says
+        return ""
     return _number(token, known) or (token if token in known.scope or token in known.negation else "")
 
 
@@ -227,6 +289,21 @@ def _asks(spoken: list[str], known: Words) -> str:
     if spoken[0] in known.ought:
         return "should"
     return "yes or no" if spoken[0] in _VERBS else ""
+
+
+_MODALS = {
+    "must": "must", "should": "should", "ought": "should", "may": "may", "might": "might", "can": "can", "could": "can",
+}  # fmt: skip
+_PREPOSITIONS = {
+    "for": "for", "with": "with", "by": "by", "to": "to", "at": "at", "on": "at", "in": "at", "about": "at",
+}  # fmt: skip
+_GRADES = frozenset({"good", "great", "best", "top", "better"})
+
+
+def _grade(word: str) -> str:
+    if word in _GRADES:
+        return {"top": "best", "great": "good"}.get(word, word)
+    return ""
 
 
 _VERBS = frozenset({"is", "are", "am", "was", "were", "do", "does", "did", "has", "have", "had", "will", "would"})
