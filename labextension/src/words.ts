@@ -2,15 +2,9 @@
 
 import { Span, Trace, length, tokens } from './record.js';
 
-<<<<<<< HEAD
 export const MARKS: Record<string, string> = Object.assign(Object.create(null) as Record<string, string>, {
-  done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', lost: '■'
-}); // prettier-ignore
-=======
-export const MARKS: Record<string, string> = {
   done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', rejected: '⊘', lost: '■'
-}; // prettier-ignore
->>>>>>> ff205da (The extension's word lists and two tests know a rejected run)
+}); // prettier-ignore
 
 const CONTROL =
   /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
