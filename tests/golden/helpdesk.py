@@ -1,4 +1,4 @@
-# Written by orchmagic (febf20bb8634); exporting again replaces it until you edit it.
+# Written by orchmagic (eb0ac7a51eda); exporting again replaces it until you edit it.
 """helpdesk: a %%route cell, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -27,6 +27,7 @@ import json
 import logging
 import random
 import re
+from bisect import bisect
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -174,13 +175,17 @@ def without_thoughts(reply: str) -> str:
     if mark is None or is_json(reply):
         return reply
     code = [found.span() for found in CODE.finditer(reply)]
-    kept, position = list[str](), 0
+    kept, position, is_closed = list[str](), 0, True
     while mark is not None:
         start, after = mark.span()
-        if any(begin <= start < end for begin, end in code):
+        before = bisect(code, (start, len(reply)))
+        if before and start < code[before - 1][1]:
             pass
         elif mark["opening"]:
-            end, is_closed = end_of_thought(reply, after)
+            # no closing mark after this one: none after the later ones, either
+            end, is_closed = (
+                end_of_thought(reply, after) if is_closed else (len(reply), False)
+            )
             if is_closed or not reply[:start].rpartition("\n")[2].strip():
                 kept.append(reply[position:start])
                 position = after = end
@@ -244,9 +249,8 @@ def find_json(reply: str) -> tuple[Any, str | None]:
             if place == "code fence" or has_fields(data):
                 found, broken = (data, place), ""
         elif sign["object"] or (sign["list"] and reply[position:].lstrip()[:1] == "{"):
-            stop = next(
-                (closing for closing in closings if closing > start), len(reply)
-            )
+            later = bisect(closings, start)
+            stop = closings[later] if later < len(closings) else len(reply)
             position = end_of_brackets(reply, start, stop) or stop
             broken = reply[start:position]
     if found is None or broken:
