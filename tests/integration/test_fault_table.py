@@ -91,7 +91,7 @@ async def test_a_fault_is_an_error_that_says_what_helps(fault, kind, helps, stat
         kind, text, helps, status = ConnectionLost, "the stream ended before the answer did", helps | {SPENT}, None
     assert type(error) is kind
     assert (error.transient, error.falls_back, error.may_have_spent) == (RETRY in helps, NEXT in helps, SPENT in helps)
-    assert (error.model, error.provider, error.status) == ("m", "openai", status)
+    assert (error.model, error.provider, error.status) == ("m", host, status)  # a provider is who was asked
     assert text.format(host=host) in str(error)
     assert "\n" not in str(error)
 
