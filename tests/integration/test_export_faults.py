@@ -35,7 +35,7 @@ FAILED = [
     ("connection", "reset"),
     ("server", "garbled"),
     ("malformed", "tool_use_failed"),
-    ("request", "context_length"),
+    ("context", "context_length"),
 ]
 HTTP = [
     *((row, status, "other") for row, fault in FAULTS.items() for status in list(fault.statuses)[:4]),
