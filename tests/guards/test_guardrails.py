@@ -290,10 +290,11 @@ async def test_what_the_author_wrote_is_no_injection(bench):
 
 async def test_arguments_of_tool_calls_are_answers_too(bench):
     one = bench(Reply(tool_calls=[("search", {"q": KEY})]), Reply(tool_calls=[("search", {"q": KEY})]))
-    answer = await one.ask("secrets=redact@output")
+    tools = (ToolSpec("search", "Searches.", {"type": "object"}),)
+    answer = await one.ask("secrets=redact@output", tools=tools)
     assert json.loads(answer.tool_calls[0].arguments) == {"q": "[github token 1]"}
     with pytest.raises(GuardBlocked, match="tool call search"):
-        await one.ask("secrets=block@output", "another")
+        await one.ask("secrets=block@output", "another", tools=tools)
 
 
 async def test_answers_are_not_streamed_past_a_rule_for_answers(bench):

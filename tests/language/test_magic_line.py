@@ -58,7 +58,7 @@ def test_every_option_is_read() -> None:
 
 
 def test_the_table_and_the_record_name_the_same_options() -> None:
-    fields = set(RunOptions.__dataclass_fields__) - {"name", "light", "extra"}
+    fields = set(RunOptions.__dataclass_fields__) - {"name", "light", "rounds", "extra"}
     assert {option.key for option in BASE} == fields
 
 

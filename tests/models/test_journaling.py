@@ -8,13 +8,18 @@ from orchmagic.errors import BudgetExceeded, EmptyReply
 from orchmagic.models.budget import Budget, Spend
 from orchmagic.models.cache.key import key
 from orchmagic.models.middleware.journaling import Journaling
-from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall
+from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, TokenLogprob, ToolCall, ToolSpec
 from orchmagic.storage.journal import JournalEntry, NoJournal
 from orchmagic.storage.runs import Store
 from orchmagic.trace.events import JournalHit, Usage
 
 HERE = Deployment("small", "openai", "m", base_url="https://a.example/v1")
-REQUEST = ModelRequest(call="a#1.1", model="small", messages=({"role": "user", "content": "hi"},))
+REQUEST = ModelRequest(
+    call="a#1.1",
+    model="small",
+    messages=({"role": "user", "content": "hi"},),
+    tools=(ToolSpec("find", "Finds.", {"type": "object"}),),
+)
 ANSWER = ModelResponse(
     "yes \ud800",
     tool_calls=(ToolCall("1", "find", "{}"),),
@@ -60,6 +65,7 @@ def store(tmp_path):
 async def test_the_next_life_gets_the_answer_and_counts_what_it_cost(store):
     first, second = Life(store.journal("r1")), Life(store.journal("r1"))
     assert await first.ask() is ANSWER
+    store.database.flush()
     assert await second.ask() == ANSWER
     assert second.asked == []
     assert second.said == [JournalHit(call="a#1.1", usage=ANSWER.usage, cost=0.5, paid=True)]
@@ -89,6 +95,7 @@ async def test_what_the_cache_gave_is_recorded_and_still_costs_nothing(store):
     first, second = Life(store.journal("r1")), Life(store.journal("r1"))
     first.outcome = replace(ANSWER, age=60.0)
     await first.ask()
+    store.database.flush()
     assert (await second.ask()).age == 60.0
     assert second.said[0].paid is False
     assert second.spent == (0, 0.0)

@@ -111,9 +111,9 @@ def test_max_steps_counts_the_steps_of_items_if_it_was_set(notebook, options, st
 
 def test_max_steps_counts_the_steps_of_items_of_items(notebook):
     bind(notebook, "%%chain inner --no-cache\na\n    A {{ x }}\n")
-    bind(notebook, "%%chain mid --no-cache\nz(run=inner, over=[1, 2, 3], item=x)\n")
+    bind(notebook, "%%chain mid --no-cache\nz(run=inner, over=[n, 2, 3], item=x)\n")
     notebook.script(echo)
-    run = notebook.run("%%chain out --no-cache --max-steps 9\ny(run=mid, over=[1, 2, 3])\n")
+    run = notebook.run("%%chain out --no-cache --max-steps 9\ny(run=mid, over=[1, 2, 3], item=n)\n")
     assert (run.status, run.reason) == ("capped", "max-steps: 9 steps were not enough")
 
 

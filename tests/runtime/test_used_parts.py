@@ -74,7 +74,7 @@ def test_only_what_is_used_is_kept(notebook, cell, values, sent, kept):
 INNER = "%%chain inner --no-cache\nsay\n    {{ cfg.name }}\n"
 
 
-@pytest.mark.parametrize("line", ["x = inner()", "x = inner(cfg=cfg)", "x(run=inner)", "x(run=inner, over=[1])"])
+@pytest.mark.parametrize("line", ["x = inner()", "x = inner(cfg=cfg)", "x(run=inner)"])
 def test_an_inner_cell_gets_what_it_uses(notebook, line):
     notebook.script(lambda _: "ok")
     bind(notebook, INNER)

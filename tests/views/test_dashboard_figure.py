@@ -248,7 +248,7 @@ def test_statuses_are_told_by_pattern_and_by_name(store):
     enter(store, status="failed")
     shown = figure(summary(store))
     bars = {t["name"]: t["marker"]["pattern"]["shape"] for t in shown["data"] if "pattern" in t.get("marker", {})}
-    assert len(set(bars.values())) == len(bars) == 5
+    assert len(set(bars.values())) == len(bars) == 6
     assert "■ done" in json.dumps(shown, ensure_ascii=False)
     assert "▩ failed" in json.dumps(shown, ensure_ascii=False)
     assert "▨ capped" not in json.dumps(shown, ensure_ascii=False)
