@@ -133,7 +133,13 @@ def _record(session: Session, which: str) -> Record:
 def _row(session: Session, run: Stored, *, here: bool) -> dict[str, Any]:
     """One row of the list; `here`: the run is in this kernel's memory."""
     row = {**{name: getattr(run, name) for name in _FIELDS}, "here": here}
-    if run.status == "waiting" and (questions := pending_questions(_record(session, run.id))):
+    if run.status != "waiting":
+        return row
+    try:
+        questions = pending_questions(_record(session, run.id))
+    except InputError:  # of another version: the row itself is shown
+        return row
+    if questions:
         first = questions[0]
         row["asked"] = {
             "span": first.span,

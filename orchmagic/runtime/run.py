@@ -33,7 +33,7 @@ from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.events import Event, RunFinished, RunStarted, Status, from_json
 from orchmagic.trace.questions import PendingQuestion, pending_questions, question_to_answer
 from orchmagic.trace.recalled import hits
-from orchmagic.trace.record import Record
+from orchmagic.trace.record import Record, RecordError
 from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
@@ -355,8 +355,8 @@ class Run(RunResult):
         self.result_name = kept.value if kept else None
         try:
             self._stored = Record.from_json(stored.record) if stored.record else None
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise InputError(f"the record of run {self.id} cannot be read here: {error}") from None
+        except RecordError as error:
+            raise RecordError(f"run {self.id} cannot be read here: {error}") from None
         self.status = "cancelled" if stored.status in {"lost", "running"} else stored.status  # type: ignore[assignment]  # a Status
         if self._stored is not None:
             self.error, self.reason = self._stored.error, self._stored.reason
@@ -371,7 +371,13 @@ class Run(RunResult):
         if not state.interrupts or any(state.values.get(n) != v for n, v in self.inputs.items()):
             self.status = "cancelled"  # without its own checkpoint, resume() starts again from the journal
             return
-        self.trace.load(from_json(e) for e in stored.events)
+        try:
+            events = [from_json(e) for e in stored.events]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            self.status = "cancelled"
+            self.reason = f"its events were stored in another form ({error}): resume() starts again from the record"
+            return
+        self.trace.load(events)
         self._context.values.update(state.values)
         self._context.recall_said()
         self._context.visits = sum(state.values.get("visits", {}).values())

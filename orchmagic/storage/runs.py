@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -186,7 +186,7 @@ class Store:
         if found.record is None:
             return found
         record = _with_large(found.record, self._values.shown)
-        return replace(found, record=record | {name: list(record[name]) for name in ("spans",) if name in record})
+        return replace(found, record={n: list(v) if isinstance(v, Iterator) else v for n, v in record.items()})
 
     def inputs(self, stored: Stored) -> dict[str, Any]:
         """The inputs of a run, whole.
@@ -403,6 +403,7 @@ def _stored(row: Any) -> Stored:
     given = dict(row)
     given |= {name: _json(given[name], empty) for name, empty in _JSON.items() if name in given}
     known = {name: _fitting(given.get(name), plain) for name, plain in _PLAIN.items() if name in given}
+    known |= {name: _moment(known[name]) for name in ("started", "updated")}
     who = process.Process(known["pid"], known["host"], str(given.pop("life") or ""))
     if known["status"] == "running" and who.gone:
         known["status"] = "lost"
@@ -416,6 +417,14 @@ def _stored(row: Any) -> Stored:
 def _record(given: Mapping[str, Any]) -> Mapping[str, Any] | None:
     record = given.get("record")
     return record if isinstance(record, dict) else None
+
+
+def _moment(text: str) -> str:
+    """A time in ISO 8601; one that cannot be read counts as long ago."""
+    try:
+        return text if datetime.fromisoformat(text).tzinfo else _LONG_AGO
+    except ValueError:
+        return _LONG_AGO
 
 
 def _fitting(value: Any, plain: Any) -> Any:
@@ -455,6 +464,7 @@ _BEGIN = (
     "parent, caller, uid, source, sources, options, inputs) "
     "VALUES ('running', 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '{}')"
 )
+_LONG_AGO = "1970-01-01T00:00:00+00:00"
 _INPUTS = "UPDATE runs SET inputs = ? WHERE number = ?"
 _TAKE = "UPDATE runs SET status = 'running', pid = ?, host = ?, life = ?, updated = ? WHERE number = ?"
 _COPY = (

@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from orchmagic.errors import InputError
 from orchmagic.trace import reasons
 from orchmagic.trace.events import Status, Usage
 from orchmagic.trace.reasons import Reason
@@ -97,6 +98,10 @@ class Picture:
         return " · ".join((*often, *(words for node, words in self.notes if node == name)))
 
 
+class RecordError(InputError, ValueError):
+    """A stored record has another version or form, so it cannot be read."""
+
+
 @dataclass(frozen=True)  # no slots: `_tree` is cached
 class Record:
     """A run at one moment. `started` is ISO 8601 in UTC, `seconds` its duration so far.
@@ -176,10 +181,17 @@ class Record:
         """Rebuild a record; missing span fields get their defaults.
 
         Raises:
-            ValueError: the version is not the supported one.
+            RecordError: it has another version or form.
         """
         if data.get("version") != VERSION:
-            raise ValueError(f"trace version {data.get('version')!r}: this orchmagic reads version {VERSION}")
+            raise RecordError(f"trace version {data.get('version')!r}: this orchmagic reads version {VERSION}")
+        try:
+            return cls._from_fields(data)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise RecordError(f"the record was stored in another form: {error}") from None
+
+    @classmethod
+    def _from_fields(cls, data: Mapping[str, Any]) -> Record:
         usage = Usage(**data["usage"])
         spans = tuple(map(_span_from_json, data["spans"]))
         picture = Picture(**{k: tuple(tuple(x) for x in v) for k, v in data["picture"].items()})

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import warnings
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_a_history_of_the_first_version_is_migrated_and_nothing_is_lost(tmp_path
 
 ODD = [
     "cost = 'free', tokens = 'many', seconds = 'long'", "inputs = '[1]', sources = '3', events = '{}'", "record = '[]'",
-    "status = 'running', pid = 'x'", "started = NULL, updated = 7", "name = NULL, source = x'ff00'", "record = '{'",
+    "status = 'running', pid = 'x'", "started = 'yesterday', updated = 7", "name = NULL, source = x'ff00'", "record = '{'",
     "cost = NULL, unpriced = NULL, tokens = NULL, seconds = NULL, notebook = NULL, user = NULL, life = NULL",
     "name = CAST(x'ff' AS TEXT)", "pinned = 'no', uid = 5, options = '{'",
 ]  # fmt: skip
@@ -175,6 +176,7 @@ def test_a_row_that_cannot_be_read_hides_no_other(path, change):
     store = Store(path)
     assert [r.id for r in store.runs()] == ["r2", "r1"]
     found = store.run("r1")
+    assert datetime.fromisoformat(found.started).tzinfo
     assert (type(found.cost), type(found.tokens), type(found.inputs), type(found.source)) == (float, int, dict, str)
     store.close()
 
