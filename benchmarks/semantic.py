@@ -219,7 +219,8 @@ def latency(known: dict[str, np.ndarray], entries: int) -> None:
             for n in range(200):
                 exact.append((await ask("How do I cancel the order that I placed?"))[1])
                 text = "How can I cancel the order that I placed?"
-                answer, took = await ask(text[: n % 20].upper() + text[n % 20 :])
+                shouted = (w.upper() if n % 20 >> at & 1 else w for at, w in enumerate(text.split()))
+                answer, took = await ask(" ".join(shouted))
                 assert answer.age is not None, answer
                 near.append(took)
             for name, spent in (("exact hit", exact), (f"semantic hit over {entries} entries", near)):
