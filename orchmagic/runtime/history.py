@@ -16,7 +16,7 @@ from orchmagic.graph.composition import nested
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.live_settings import LiveSettings
 from orchmagic.runtime.run_plan import RunPlan
-from orchmagic.storage.database import StoreWarning
+from orchmagic.storage.sqlite_files import StoreWarning
 from orchmagic.trace import otel
 from orchmagic.trace.audit import Audit
 from orchmagic.trace.events import Event, to_json

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic.errors import SettingsError, StoreError
-from orchmagic.storage.database import may_be_damage, retry_while_locked
+from orchmagic.storage.sqlite_files import may_be_damage, retry_while_locked
 
 
 class UnreadableCheckpointError(ValueError):

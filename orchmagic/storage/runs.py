@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 from orchmagic.core import process
 from orchmagic.errors import InputError, StoreError
 from orchmagic.storage import values
-from orchmagic.storage.database import Database, DatabaseSchema, Execute
+from orchmagic.storage.database import Database, Execute
 from orchmagic.storage.journal import RunJournal
+from orchmagic.storage.schema import DatabaseSchema
 from orchmagic.storage.values import NotKeptError, Values, as_text, row_number
 from orchmagic.storage.writes import Ledger
 

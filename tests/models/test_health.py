@@ -24,7 +24,9 @@ from orchmagic.errors import (
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_retryable_elsewhere
 from orchmagic.models.routing.health import SCHEMA, Permit, identity, opened
 from orchmagic.models.types import Deployment
-from orchmagic.storage.database import Database, DatabaseSchema, StoreWarning
+from orchmagic.storage.database import Database
+from orchmagic.storage.schema import DatabaseSchema
+from orchmagic.storage.sqlite_files import StoreWarning
 
 HERE = Deployment("a", "openai", "m", "http://127.0.0.1:1/v1")
 

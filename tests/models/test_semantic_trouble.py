@@ -14,7 +14,7 @@ from orchmagic.models.cache import CacheWarning
 from orchmagic.models.semantic import ComparedQuestion
 from orchmagic.models.semantic.semantic_cache import EmbeddedQuestion, SemanticCache
 from orchmagic.models.semantic.store import SemanticStore
-from orchmagic.storage.database import CONNECT
+from orchmagic.storage.sqlite_files import CONNECT
 
 
 def vector(number):

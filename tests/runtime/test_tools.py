@@ -373,7 +373,7 @@ def test_what_cannot_be_recorded_is_not_done(store):
     assert shop.paid == []
 
 
-@pytest.mark.filterwarnings("ignore::orchmagic.storage.database.StoreWarning")
+@pytest.mark.filterwarnings("ignore::orchmagic.storage.sqlite_files.StoreWarning")
 def test_an_end_that_the_disk_does_not_take_is_remembered(store):
     done = []
 

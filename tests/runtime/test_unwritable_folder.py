@@ -8,7 +8,7 @@ import pytest
 from orchmagic import Reply
 from orchmagic.errors import SettingsError
 from orchmagic.storage import checkpoints
-from orchmagic.storage.database import StoreWarning
+from orchmagic.storage.sqlite_files import StoreWarning
 
 CELLS = {
     "approve": '%%chain t --no-cache\nd\n    D\napprove "ok?"\n',

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from orchmagic.storage.database import (
+from orchmagic.storage.sqlite_files import (
     file_identity,
     is_damaged,
     is_log_without_file,

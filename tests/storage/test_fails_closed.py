@@ -10,9 +10,10 @@ from datetime import datetime
 import pytest
 
 from orchmagic.errors import InputError, StoreError
-from orchmagic.storage.database import StoreWarning, WriterThread
 from orchmagic.storage.runs import Keeping, Store
+from orchmagic.storage.sqlite_files import StoreWarning
 from orchmagic.storage.values import INLINE, LARGEST
+from orchmagic.storage.writer_thread import WriterThread
 
 RECORD = {"version": 1, "run": "r1", "spans": [], "inputs": {}, "output": None, "cost": 0.5, "usage": {"input": 3}}
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchmagic.storage.database import StoreWarning
 from orchmagic.storage.journal import JournalEntry, NoJournal
 from orchmagic.storage.runs import Store
+from orchmagic.storage.sqlite_files import StoreWarning
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import sqlite3
 
 import pytest
 
-from orchmagic.storage.database import DatabaseSchema, RenewableDatabase
+from orchmagic.storage.renewable_database import RenewableDatabase
+from orchmagic.storage.schema import DatabaseSchema
 
 SCHEMA = DatabaseSchema("CREATE TABLE kept(x)")
 

@@ -14,8 +14,8 @@ import pytest
 
 from orchmagic.core import process
 from orchmagic.errors import InputError, StoreError
-from orchmagic.storage.database import StoreWarning
 from orchmagic.storage.runs import Keeping, Store
+from orchmagic.storage.sqlite_files import StoreWarning
 
 RECORD = {"cost": 0.25, "usage": {"input": 7, "output": 3}, "seconds": 1.5, "spans": [{"output": "\ud800"}]}
 WHAT = {

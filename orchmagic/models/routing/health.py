@@ -36,7 +36,8 @@ from orchmagic.models.routing.circuit_breaker import (
 )
 from orchmagic.models.routing.ranking import Stats
 from orchmagic.models.types import Deployment
-from orchmagic.storage.database import Database, DatabaseSchema
+from orchmagic.storage.database import Database
+from orchmagic.storage.schema import DatabaseSchema
 
 SCHEMA = DatabaseSchema(
     """

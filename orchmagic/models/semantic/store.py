@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.models.cache import CacheWarning
 from orchmagic.models.semantic import ComparedQuestion, Entry, Hit
-from orchmagic.storage.database import DatabaseSchema, RenewableDatabase
+from orchmagic.storage.renewable_database import RenewableDatabase
+from orchmagic.storage.schema import DatabaseSchema
 
 if TYPE_CHECKING:
     from numpy import float32

@@ -17,7 +17,7 @@ from typing import Any
 from diskcache import Cache, Disk  # type: ignore[import-untyped]  # it ships no types
 from diskcache.core import DBNAME, MODE_RAW, MODE_TEXT, UNKNOWN  # type: ignore[import-untyped]  # as above
 
-from orchmagic.storage.database import file_identity, retry_while_locked
+from orchmagic.storage.sqlite_files import file_identity, retry_while_locked
 
 _FILE = re.compile(r"[0-9a-f]{2}[/\\][0-9a-f]{2}[/\\][0-9a-f]{28}\.val")  # diskcache's own value files
 

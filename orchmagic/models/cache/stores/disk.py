@@ -19,7 +19,7 @@ from diskcache.core import DBNAME  # type: ignore[import-untyped]  # as above
 from orchmagic.errors import SettingsError
 from orchmagic.models.cache import CachePlug, Complaints
 from orchmagic.models.cache.stores._text_disk import GoneError, RefusedError, TextStore
-from orchmagic.storage.database import is_damaged, is_log_without_file, may_be_damage, process_lock, put_aside
+from orchmagic.storage.sqlite_files import is_damaged, is_log_without_file, may_be_damage, process_lock, put_aside
 
 T = TypeVar("T")
 
