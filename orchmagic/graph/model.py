@@ -123,7 +123,8 @@ class Code:
 
     If a gate sends the run back to an earlier call (`again`), that call's next prompt contains its last reply and
     the failed check. `like` names the call whose type the value has (for example the best of its values).
-    `isolated`: if the expression raises, the value is None and the run goes on.
+    `isolated`: if the expression raises, the value is None and the run goes on. `verifies`: the node whose answer this
+    gate judges; an answer that fails is not verified.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Code:
     again: str | None = None
     like: str | None = None
     isolated: bool = False
+    verifies: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     checks = [*looks, *_checks(builder, verify, step, models)]
     passed = [n.name for n in checks if isinstance(n, Code) and n.gate]
     # test this visit's answer first: the checks may still have values of an earlier visit
-    verified = Code(VERIFIED, " and ".join([f"{ANSWER} is not None", *passed]), gate=True)
+    verified = Code(VERIFIED, " and ".join([f"{ANSWER} is not None", *passed]), gate=True, verifies=ANSWER)
     answered = Code(ANSWERED, f"{ANSWER} is not None")
     links = [*row([*before, answer]), *_onward(checks), *_ends(builder, models)]
     return builder.build([*before, answer, *checks, verified, answered], links, [ANSWER])

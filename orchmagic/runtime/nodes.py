@@ -82,7 +82,8 @@ async def _traced(
         if getattr(node, "isolated", False):
             return {node.name: None, "errors": {node.name: str(error)}}
         raise
-    ctx.emit(NodeFinished(span=span, output=update.get(node.name, update)))
+    judged = node.verifies if isinstance(node, Code) else None
+    ctx.emit(NodeFinished(span=span, output=update.get(node.name, update), verifies=judged))
     return update
 
 

@@ -62,6 +62,15 @@ class RunResult:
         return kinds.typed(name, value) if name else value
 
     @property
+    def verified(self) -> bool | None:
+        """Whether the answers passed the checks of their cascades, also of inner ones; None if there are none.
+
+        In a cell with a step of this name, that step's value.
+        """
+        own = any(n.name == "verified" for n in self.graph.nodes)
+        return self._typed("verified") if own else self.record.verified
+
+    @property
     def record(self) -> Record:
         """The run as plain data, for views and files."""
         return self._stored or self.trace.snapshot()

@@ -77,8 +77,11 @@ class NodeStarted(Event, tag="node_started"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished(Event, tag="node_finished"):
+    """`verifies`: the step beside it whose latest answer this check judged; `output` says whether it passed."""
+
     span: str
     output: Any = None
+    verifies: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

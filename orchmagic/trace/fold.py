@@ -109,9 +109,28 @@ class _Fold:
         inner = "sub" in {draft.kind, self.drafts[draft.parent].kind if draft.parent else ""}
         draft.output = unpacked(event.output) if inner else event.output
         if rounds := _scores(draft.output):
-            draft.why.append(reasons.scores(rounds))
+            draft.why.append(reasons.scores(*rounds))
+        if event.verifies:
+            self._judged(draft, event.verifies).verified = bool(event.output)
         if draft.status not in {"failed", "rejected"}:  # without ending the run: it stays so
             draft.close(event.at, "done")
+
+    def _judged(self, check: SpanBuilder, name: str) -> SpanBuilder:
+        """Return the latest span of the step `name` beside a check; the check itself if there is none."""
+        beside = (d for d in reversed(self.drafts.values()) if d.parent == check.parent and d.name == name)
+        return next(beside, check)
+
+    def verify(self) -> bool | None:
+        """Say for each step and item whether the answers inside it were verified; return it for the run."""
+        inside: dict[str | None, dict[str, bool | None]] = defaultdict(dict)
+        for draft in reversed(self.drafts.values()):  # children come after their parents
+            if draft.kind in {"ask", "attempt"}:
+                continue
+            inner = inside.pop(draft.id, None)
+            if inner and draft.verified is None:
+                draft.verified = _all_verified(inner.values())
+            inside[draft.parent].setdefault(draft.name, draft.verified)  # the last visit counts
+        return _all_verified(inside[None].values())
 
     def _call(self, event: _Call) -> None:  # noqa: C901 - as in `add`
         draft = self._inside(event.call, event.at, "ask")
@@ -295,6 +314,7 @@ def derive(happened: Sequence[events.Event], blank: Record) -> Record:
     ended = fold.finished or events.RunFinished(status="running", at=blank.seconds)
     if fold.finished:
         fold.end(ended)
+    verified = fold.verify()
     spans = tuple(d.span() for d in fold.drafts.values())
     if ended.status == "failed":
         spans += tuple(_not_reached(name, kind, ended.at) for name, kind in _unreached(blank.picture, fold.path))
@@ -318,8 +338,9 @@ def derive(happened: Sequence[events.Event], blank: Record) -> Record:
         error=ended.error,
         error_kind=ended.error_kind,
         reason=ended.reason or lost,
-        picture=_walked(blank.picture, fold.path, fold.items, done=ended.status == "done"),
+        picture=_walked(blank.picture, fold, steps, done=ended.status == "done"),
         spans=spans,
+        verified=verified,
     )
 
 
@@ -339,12 +360,25 @@ def _answered(reply: Any) -> Reason:
     return Reason("person", choice=reply["action"], text=str(reply.get("why") or ""))
 
 
-def _scores(output: Any) -> list[float]:
-    """Return the scores of an output that is a list of rounds, oldest first; else an empty list."""
+def _all_verified(marks: Iterable[bool | None]) -> bool | None:
+    """Return False if one was not verified, True if one was and none was not, None if none was to be."""
+    known = [mark for mark in marks if mark is not None]
+    return all(known) if known else None
+
+
+def _scores(output: Any) -> tuple[list[float], int] | None:
+    """Return the scores of an output that is a list of rounds, oldest first, and the number of the best round.
+
+    The best round is the one that %%refine returns: it met the condition if one did, then the score counts, of equal
+    ones the latest.
+    """
     if not (isinstance(output, list) and output):
-        return []
+        return None
     rounds = [r for r in output if isinstance(r, Mapping) and "round" in r and _is_number(r.get("score"))]
-    return [r["score"] for r in rounds] if len(rounds) == len(output) else []
+    if len(rounds) < len(output):
+        return None
+    order = [(bool(r.get("met")), r["score"]) for r in rounds]
+    return [r["score"] for r in rounds], max(range(len(order)), key=lambda i: (order[i], i)) + 1
 
 
 def _is_number(value: Any) -> bool:
@@ -368,10 +402,13 @@ def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
     return "; ".join(dict.fromkeys((*some, *lost))) or None
 
 
-def _walked(picture: Picture, path: Sequence[str], items: Mapping[str, int], *, done: bool) -> Picture:
-    """Return the picture with the arrows taken and the number of items of each step."""
+def _walked(picture: Picture, fold: _Fold, steps: Sequence[Span], *, done: bool) -> Picture:
+    """Return the picture with the arrows taken, the number of items of each step, and the steps in trouble."""
+    items = fold.items
     repeats = tuple((node, what, count or items.get(node, 0)) for node, what, count in picture.repeats)
-    return replace(picture, repeats=repeats, taken=_taken(picture, path, done=done))
+    last = {s.name: "failed" if s.status == "failed" else s.doubt for s in steps}
+    troubles = tuple((name, trouble) for name, trouble in last.items() if trouble)
+    return replace(picture, repeats=repeats, taken=_taken(picture, fold.path, done=done), troubles=troubles)
 
 
 def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,8 @@ MARKS = {
     "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
     "capped": "◔", "rejected": "⊘",
 }  # fmt: skip
+DOUBT = "!"
+"""The mark of what is done but in doubt: a check that said no, an answer that nobody verified."""
 BLOCK = (  # attributes of our HTML; the classes stop MathJax from reading "$1 and $2" as a formula
     'class="tex2jax_ignore mathjax_ignore" '
     'style="font:13px system-ui,sans-serif;line-height:1.5;overflow-wrap:break-word"'

@@ -133,9 +133,9 @@ def from_json(data: Mapping[str, Any] | str, kind: str = "note") -> Reason:
     return Reason(**known)
 
 
-def scores(values: list[float]) -> Reason:
-    """Return the reason that lists the scores of all rounds, given oldest first."""
-    return Reason("scores", scores=tuple(values[-_ROUNDS:]), place=values.index(max(values)) + 1, among=len(values))
+def scores(values: list[float], best: int) -> Reason:
+    """Return the reason that lists the scores of all rounds, given oldest first; `best` is the number of the result."""
+    return Reason("scores", scores=tuple(values[-_ROUNDS:]), place=best, among=len(values))
 
 
 def short(text: str, limit: int = _TEXT) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from orchmagic.core.text_format import counted, more, table
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.baseline import Baseline, baseline, remarks
-from orchmagic.trace.record import Record, Span
+from orchmagic.trace.record import NOT_VERIFIED, Record, Span
 
 _HEADS = ("step", "model", "in", "out", "cost", "time", "tries", "cache", "why")
 _FIGURES = range(2, 7)  # indices of the numeric columns
@@ -28,7 +28,8 @@ class Receipt(list[dict[str, Any]]):
     `charged`: reported by the endpoint). `estimated`: the endpoint sent no token counts, so tokens and cost are
     estimates. `perhaps_billed` attempts were sent and their answer came late or broken; they are not in `cost`, and can
     have cost `perhaps_cost` at most. `cache` is "hit", "miss" or "record" (a journal); for a hit, `age` is the
-    seconds since the original answer and `saved` its cost.
+    seconds since the original answer and `saved` its cost. `verified` is False for an answer that failed the checks of
+    its cascade, None if there were none.
 
     Attributes:
         totals: sums of the rows (`cost` of all known prices, number of `unpriced` attempts), and the estimates for
@@ -40,7 +41,8 @@ class Receipt(list[dict[str, Any]]):
     """
 
     def __init__(self, record: Record) -> None:
-        super().__init__(_row(record, ask) for ask in record.spans if ask.kind == "ask")
+        verified = {s.id: s.verified for s in record.spans}
+        super().__init__(_row(record, ask, verified.get(ask.parent or "")) for ask in record.spans if ask.kind == "ask")
         against = baseline(record)
         self.totals = _totals(self, record, against)
         worth = against and record.usage.total and not against.free
@@ -74,7 +76,7 @@ class Receipt(list[dict[str, Any]]):
         printer.text("receipt" if cycle else self.text)
 
 
-def _row(record: Record, ask: Span) -> dict[str, Any]:
+def _row(record: Record, ask: Span, verified: bool | None) -> dict[str, Any]:
     own = ask.age is None and not ask.recalled
     return {
         "step": span_id.path(ask.parent or ask.id),
@@ -100,6 +102,7 @@ def _row(record: Record, ask: Span) -> dict[str, Any]:
         "age": ask.age,
         "saved": ask.saved,
         "status": ask.status,
+        "verified": verified,
     }
 
 
@@ -157,7 +160,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         humanize.seconds(row["seconds"]),
         str(row["attempts"]),
         kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
-        humanize.one_line(row["reason"], _WHY),
+        humanize.one_line(f"{NOT_VERIFIED}; " * (row["verified"] is False) + row["reason"], _WHY),
     )
 
 

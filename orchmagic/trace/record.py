@@ -22,6 +22,8 @@ VERSION = 1
 ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped", "reject": "rejected"}
 """Node kinds of a Picture that are exits, with the word for each."""
 TIMES = "\u00d7"
+SAID_NO, NOT_VERIFIED = "check said no", "not verified"
+"""Why a span that is done has no check mark; see `Span.doubt`."""
 VOTES = "votes"
 """The unit in `Picture.repeats` for a node that asks the same question several times."""
 
@@ -42,6 +44,8 @@ class Span:
     `charged`: the endpoint reported the cost.
     `asked` is a question to a person: `{"question", "choices", "value"}`. `error` is the text of a failure,
     `error_kind` its kind ("429", "timeout", "ValueError"). `why` holds the reasons in order of time.
+    `verified`: whether the answer passed the checks of its cascade; for a step with others inside, whether all did.
+    None if nothing was to be verified.
     """
 
     id: str
@@ -69,6 +73,16 @@ class Span:
     error_kind: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
     why: tuple[Reason, ...] = ()
+    verified: bool | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Why a part that ended well may not look like it: `check said no`, `not verified`; else empty."""
+        if self.status != "done":
+            return ""
+        if self.kind == "gate" and self.output is False:
+            return SAID_NO
+        return NOT_VERIFIED if self.verified is False else ""
 
     @property
     def seconds(self) -> float:
@@ -80,7 +94,8 @@ class Picture:
     """The graph as a view needs it: nodes as (name, kind), arrows as (source, target, label), arrows taken.
 
     `repeats`: nodes that run several times in parallel, as (name, unit, count; 0 if not yet known). `notes`: other
-    texts about a node, as (name, text). `joins`: arrows whose target waits for all its sources.
+    texts about a node, as (name, text). `joins`: arrows whose target waits for all its sources. `troubles`: nodes whose
+    last visit failed or is in doubt, as (name, `failed` or `Span.doubt`).
     """
 
     nodes: tuple[tuple[str, str], ...] = ()
@@ -89,6 +104,7 @@ class Picture:
     notes: tuple[tuple[str, str], ...] = ()
     joins: tuple[tuple[str, str], ...] = ()
     repeats: tuple[tuple[str, str, int], ...] = ()
+    troubles: tuple[tuple[str, str], ...] = ()
 
     def note(self, name: str) -> str:
         """Return the text below a node's name: `each chunk · 2 models`, often empty."""
@@ -110,7 +126,8 @@ class Record:
     of the replayed run. `cost` is the sum of all known costs in US dollars; `unpriced` counts attempts of unknown
     price. `limits` are the run's limits; `reason` says why it ended. `strongest` is the model the cost is compared
     with, and its prices at that time; `usual` is the usual range of the pattern (`baseline.py`). `perhaps` and
-    `perhaps_cost` are the sums over the spans.
+    `perhaps_cost` are the sums over the spans. `verified`: False if an answer in it was not verified, None if
+    none was to be.
     """
 
     run: str
@@ -137,6 +154,12 @@ class Record:
     perhaps_cost: float = 0.0
     strongest: Mapping[str, Any] | None = None
     usual: Mapping[str, Any] | None = None
+    verified: bool | None = None
+
+    @property
+    def doubt(self) -> str:
+        """`not verified` for a run that is done with an answer that nobody verified; else empty."""
+        return NOT_VERIFIED if self.status == "done" and self.verified is False else ""
 
     @property
     def steps(self) -> tuple[Span, ...]:

@@ -40,6 +40,7 @@ class SpanBuilder:
     output: Any = None
     error: str | None = None
     error_kind: str = ""
+    verified: bool | None = None
     why: list[Reason] = field(default_factory=list)
 
     def close(self, at: float, status: str) -> None:

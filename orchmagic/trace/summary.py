@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from orchmagic.core.text_format import counted
 from orchmagic.trace import humanize
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import Record, Span
+
+
+def mark(part: Record | Span) -> str:
+    """The sign of a run or a span: `✓`, `✗`, `!` for what is done but in doubt, a blank for a sum of others."""
+    if isinstance(part, Span) and part.kind == "more":
+        return " "
+    return humanize.DOUBT if part.doubt else humanize.MARKS.get(part.status, "·")
+
+
+def state(part: Record | Span) -> str:
+    """`done`, `failed`, `done, not verified`, `done, check said no`."""
+    return ", ".join(filter(None, (part.status, part.doubt)))
+
+
+def trouble(span: Span) -> str:
+    """The status of a span that is not simply done: `skipped`, `not verified`; else empty."""
+    return span.doubt if span.status == "done" else span.status
 
 
 def total(record: Record) -> str:
@@ -50,6 +68,8 @@ def parts(record: Record, step: Span) -> str:
         counts.update(span.left_out)
     listed = [counted(counts.total(), inner[0].kind)]
     listed += [f"{counts[s]:,} {s}" for s in ("failed", "running", "waiting", "cancelled", "rejected") if counts[s]]
+    if doubted := sum(bool(s.doubt) for s in inner):
+        listed.append(f"{doubted:,} not verified")
     if isinstance(step.output, dict) and isinstance(agree := step.output.get("agreement"), int | float):
         listed.append(f"agreement {agree:.0%}")
     return ", ".join(listed)
@@ -117,9 +137,15 @@ def score(record: Record, span: Span) -> str:
     own = _score(span)
     if own is None:
         return ""
-    rounds = [n for s in record.beside(span) if s.name == span.name and (n := _score(s)) is not None]
-    first = next(s for s in record.beside(span) if s.name == span.name and _score(s) == max(rounds))
-    return f"score {own:g}" + (" ★ best" if len(rounds) > 1 and span.id == first.id else "")
+    rounds = [s for s in record.beside(span) if s.name == span.name and _score(s) is not None]
+    return f"score {own:g}" + (" ★ best" if len(rounds) > 1 and span.id == _best(record, rounds).id else "")
+
+
+def _best(record: Record, rounds: Sequence[Span]) -> Span:
+    """The round that is the result: as the list of rounds says, else the last one."""
+    told = (r.place for s in reversed(record.beside(rounds[0])) for r in s.why if r.kind == "scores")
+    place = next(told, len(rounds))
+    return rounds[place - 1] if 0 < place <= len(rounds) else rounds[-1]
 
 
 def _score(span: Span) -> float | None:
@@ -135,7 +161,7 @@ def headline(record: Record) -> str:
     if record.recalled:
         calls += f", {record.recalled} from the record"
     figures = (humanize.seconds(record.seconds), tokens(record), total(record), calls)
-    return " · ".join((record.name, record.status, *figures))
+    return " · ".join((record.name, state(record), *figures))
 
 
 def label(record: Record, span: Span) -> str:

@@ -27,7 +27,7 @@ def bundle(record: Record) -> dict[str, Any]:
 
 
 def _html(record: Record) -> Iterator[str]:
-    mark = escape(humanize.MARKS.get(record.status, "·"))
+    mark = escape(summary.mark(record))
     yield f"<div>{mark} <strong>{safe(summary.headline(record))}</strong></div>"
     for i, line in enumerate(troubles(record)):
         weight, head = (400, "") if i % 2 else (600, "✗ ")
@@ -87,7 +87,7 @@ def commands(record: Record, question: PendingQuestion) -> tuple[str, ...]:
 
 
 def _text(record: Record) -> Iterator[str]:
-    yield f"{humanize.MARKS.get(record.status, '·')} {summary.headline(record)}"
+    yield f"{summary.mark(record)} {summary.headline(record)}"
     yield from (f"✗ {line}" for line in troubles(record))
     question = _first_question(record)
     if question:

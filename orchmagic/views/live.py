@@ -15,14 +15,14 @@ from orchmagic.core.text_format import counted, more
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture, Record, Span
-from orchmagic.views.palette import GREEN, NOW, PINK, RED
+from orchmagic.views.palette import GREEN, NOW, ORANGE, PINK, RED
 from orchmagic.views.svg import svg_of
 
 _ROWS = 24  # steps with a line of their own, at most
 _NODES = 60  # a larger graph is not drawn
 _SPEAK = frozenset({"call", "sub"})  # kinds of nodes that stream text
-_MARKS = {**humanize.MARKS, "running": "●", "pending": "○"}
-_COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK}
+_MARKS = {**humanize.MARKS, "running": "●", "pending": "○", "doubt": humanize.DOUBT}
+_COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK, "doubt": ORANGE}
 _COLUMNS = "6.5em 9em 6.5em minmax(0,1fr)"  # time, tokens and cost, which fit in a wide font, and the note
 _NAME = 26  # characters of a name in its column
 _CUT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
@@ -56,8 +56,12 @@ def _header(record: Record) -> str:
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)
     )
-    name = f"{_mark(record.status)} <strong>{safe(record.name)}</strong> {escape(record.status)}"
+    name = f"{_mark(_look(record))} <strong>{safe(record.name)}</strong> {escape(summary.state(record))}"
     return f'<div style="{_CUT}">{name}<span style="margin-left:1.2em">{columns}</span></div>'
+
+
+def _look(part: Record | Span) -> str:
+    return "doubt" if part.doubt else part.status
 
 
 def _mark(status: str) -> str:
@@ -97,7 +101,7 @@ def _lines(record: Record) -> list[str]:
 
 def _line(record: Record, name: str, visits: Sequence[Span], grid: str) -> str:
     """Return a line: mark, name, time, tokens, cost and note; figures are sums over all visits of the step."""
-    status = visits[-1].status if visits else "pending"
+    status = _look(visits[-1]) if visits else "pending"
     taken = sum(s.seconds if s.end is not None else record.seconds - s.start for s in visits)
     tokens = sum(s.usage.total for s in visits)
     cost = sum(s.cost or 0.0 for s in visits)
@@ -162,6 +166,7 @@ def note(record: Record, step: Span) -> str:
 def _notes(record: Record, step: Span) -> Iterator[str]:
     if step.status == "failed":
         yield humanize.one_line(step.error, _NOTE)
+    yield step.doubt
     if step.status == "skipped":
         yield humanize.one_line(" ".join(map(str, step.why)), _NOTE)
     yield summary.waits(step)

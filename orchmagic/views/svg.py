@@ -7,12 +7,15 @@ from html import escape
 from itertools import pairwise
 
 from orchmagic.core.text_format import shorten
-from orchmagic.trace.record import ENDS, Picture
+from orchmagic.trace import humanize
+from orchmagic.trace.record import ENDS, NOT_VERIFIED, Picture
 from orchmagic.views import layout
-from orchmagic.views.palette import BLUE, NOW
+from orchmagic.views.palette import BLUE, NOW, ORANGE, RED
 
 _MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔", "reject": "⊘"}
 
+_IN_TROUBLE = f'stroke="{RED}" stroke-width="2" fill="{RED}" fill-opacity=".12"'
+_IN_DOUBT = f'stroke="{ORANGE}" stroke-width="2" fill="{ORANGE}" fill-opacity=".12"'
 _NOW = f'fill="{NOW}" fill-opacity=".4" stroke="{NOW}" stroke-width="3"'
 
 
@@ -24,6 +27,7 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
     piled = {name for name, *_ in found.repeats}
     begun = {name for pair in taken for name in pair} | set(active or ())
     visited = begun if begun or active is not None else set(dict(found.nodes))
+    troubles = dict(found.troubles)
     exits = [line.target for line in plan.lines if line.way == "exit" and (line.source, line.target) in taken]
     body = "".join(_line(line, bold=(line.source, line.target) in taken, pale=bool(begun)) for line in plan.lines)
     for box in plan.boxes:
@@ -34,7 +38,10 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
             "first": box.name == first,
             "now": box.name in (active or ()),
         }
-        body += _box(box, found.note(box.name), visited=at, **looks)
+        trouble = troubles.get(box.name, "")
+        if box.kind == "end" and at and NOT_VERIFIED in troubles.values():
+            trouble = NOT_VERIFIED
+        body += _box(box, found.note(box.name), trouble, visited=at, **looks)
     title = " → ".join(name for name, what in found.nodes if what not in ENDS and what != "start")
     wide, high = round(plan.width), round(plan.height)
     return (
@@ -44,17 +51,22 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
     )
 
 
-def _box(box: layout.Box, note: str, *, visited: bool, piled: bool, bold: bool, first: bool, now: bool) -> str:
+def _box(
+    box: layout.Box, note: str, trouble: str, *, visited: bool, piled: bool, bold: bool, first: bool, now: bool
+) -> str:
     """Draw a node, with a shape by its kind, which is also written below the name; parallel nodes look like a pile."""
     if box.kind == "start":
         return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
     shade = f'fill="{BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
+    mark = humanize.MARKS["failed"] if trouble == "failed" else humanize.DOUBT if trouble else ""
+    if mark:
+        shade = _IN_TROUBLE if trouble == "failed" else _IN_DOUBT
     shade = _NOW if now else shade
     if box.kind in ENDS:
-        word = f"{_MARKS[box.kind]} {ENDS[box.kind]}"
+        word = f"{mark} {trouble}" if mark else f"{_MARKS[box.kind]} {ENDS[box.kind]}"
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
     else:
-        name = shorten(box.name, layout.NAME)
+        name = f"{mark} {shorten(box.name, layout.NAME)}".strip()
         below = layout.below(box.kind, note)
         words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, below, 9, ' opacity=".7"')
         pile = f'<path d="{_pile(box)}" stroke-width="1.2"/>' if piled else ""

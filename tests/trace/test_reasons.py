@@ -36,7 +36,7 @@ WORDS = [
     (Reason("decision", cause="no_arm", choice="x", text="'SECRET'"), "→ x: no arm for 'SECRET'", "→ x: no arm"),
     (Reason("person", choice="reject", text="SECRET"), "rejected by a person: SECRET", "rejected by a person"),
     (Reason("person"), "answered by a person", "answered by a person"),
-    (reasons.scores([4, 9, 9]), "scores by round: 4, 9, 9; best: round 2", "scores by round: 4, 9, 9; best: round 2"),
+    (reasons.scores([4, 9, 9], 3), "scores by round: 4, 9, 9; best: round 3", "scores by round: 4, 9, 9; best: round 3"),
     (Reason("called_again", text="SECRET"), "the model is called again: SECRET", "the model is called again"),
     (
         Reason("attempt_failed", attempt=1, error_kind="429", text="429 SECRET", wait=0.5),
@@ -80,7 +80,7 @@ def test_a_reason_travels_as_its_fields_and_its_words(reason):
 
 
 def test_only_the_last_of_many_scores_are_listed_but_the_best_is_known():
-    many = reasons.scores([9.0, *range(20)])
+    many = reasons.scores([9.0, *range(20)], 21)
     assert str(many).startswith("scores by round: … 8, 9")
     assert str(many).endswith("; best: round 21")
 

@@ -111,7 +111,7 @@ def test_a_step_of_a_thousand_items_counts_those_that_have_no_row():
 
 @pytest.mark.parametrize("start", [0.0, 0.2, 0.5, 0.9])
 @pytest.mark.parametrize("long", [0.01, 0.3, 0.8])
-@pytest.mark.parametrize("why", [(), (scores([1, 2, 3]),)])
+@pytest.mark.parametrize("why", [(), (scores([1, 2, 3], 3),)])
 def test_words_have_room_in_the_narrowest_cell_wherever_the_bar_is(start, long, why):
     end = min(1.0, start + long)
     record = showing(span("step", start, end, why=why, error="no", status="failed"), span("rest", 0.99, 1.0))

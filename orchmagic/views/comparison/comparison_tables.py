@@ -48,7 +48,7 @@ def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple
     return (
         row["letter"],
         f"{row['run']} {row['name']}",
-        f"{humanize.MARKS.get(row['status'], '·')} {row['status']}",
+        f"{summary.mark(record)} {summary.state(record)}",
         humanize.seconds(row["seconds"]),
         f"{row['tokens']:,}",
         summary.total(record),
@@ -74,7 +74,7 @@ def steps_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
 def _took(record: Record, step: Span | None) -> str:
     if step is None:
         return "-"
-    state = "" if step.status == "done" else f"{humanize.MARKS.get(step.status, '·')} {step.status} "
+    state = f"{summary.mark(step)} {word} " if (word := summary.trouble(step)) else ""
     spent = (
         f" · {humanize.tokens(step.usage)} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
     )

@@ -43,8 +43,8 @@ def render(record: Record) -> str:
 def _line(record: Record, span: Span, depth: int) -> str:
     name = f"{_IN * depth}{safe(summary.label(record, span))}"
     if span.kind == "tool":
-        return _row(record, span, name, "" if span.status == "done" else span.status)
-    state = "" if span.status in {"done", "waiting"} else span.status
+        return _row(record, span, name, summary.trouble(span))
+    state = "" if span.status == "waiting" else summary.trouble(span)
     said = (
         summary.models(record, span),
         state,
@@ -62,7 +62,7 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
     )
     cached = summary.cache(record, span)
-    mark = "" if span.kind == "more" else escape(humanize.MARKS.get(span.status, "·"))
+    mark = escape(summary.mark(span)).strip()
     cells = (mark, name, _bar(record, span, striped=bool(cached)))
     shown = (*cells, *(escape(f).replace(" ", "&nbsp;") for f in figures), safe(note) if note else "")
     return f"<tr>{_cells('td', shown)}</tr>"

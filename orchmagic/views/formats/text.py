@@ -40,15 +40,14 @@ def _table(record: Record) -> Iterator[str]:
 
 
 def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
-    state = "" if span.status == "done" else span.status
     return (
-        " " if span.kind == "more" else humanize.MARKS.get(span.status, "·"),
+        summary.mark(span),
         "  " * depth + humanize.one_line(summary.label(record, span)),
         summary.models(record, span) or span.kind.replace("more", ""),
         humanize.seconds(span.seconds),
         f"{humanize.tokens(span.usage)} tok",
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
-        ", ".join(filter(None, (state, *summary.story(record, span)))),
+        ", ".join(filter(None, (summary.trouble(span), *summary.story(record, span)))),
     )
 
 

@@ -50,8 +50,7 @@ def rows_of(record: Record) -> tuple[list[Row], int]:
 
 
 def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
-    mark = " " if span.kind == "more" else humanize.MARKS.get(span.status, "·")
-    label = f"{mark} {summary.label(record, span)[:28]}"
+    label = f"{summary.mark(span)} {summary.label(record, span)[:28]}"
     if span.kind in {"tool", "more"}:
         hover = _tool(span) if span.kind == "tool" else plain(span.name)
         return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
@@ -93,7 +92,7 @@ def _spoken(record: Record, span: Span) -> list[str]:
     if span.status == "skipped":
         return ["skipped"]
     failed = f"failed: {humanize.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
-    state = failed or summary.waits(span, 60) or ("" if span.status == "done" else span.status)
+    state = failed or summary.waits(span, 60) or summary.trouble(span)
     return [text for text in (humanize.seconds(length(record, span)), state, _slow(record, span)) if text]
 
 
