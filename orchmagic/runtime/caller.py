@@ -15,7 +15,7 @@ import math
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -94,6 +94,27 @@ class Caller:
         self.runs.append(run)
         self.ctx.journal.keep(*entry, run.id)
 
+    @contextmanager
+    def starting(self, name: str) -> Iterator[None]:
+        """Starts a run inside the step: before the step is stopped, which then stops the run too, or not at all.
+
+        Raises:
+            RunError: the step was stopped.
+        """
+        with self._lock:
+            if self.stopped:
+                raise self.too_late(name)
+            yield
+
+    def stop(self) -> None:
+        """Lets no run begin any more; those that began are in `runs`."""
+        with self._lock:
+            self.stopped = True
+
+    def too_late(self, name: str) -> RunError:
+        """The error of a run that the code of a stopped step wants to start."""
+        return RunError(f"{name} was not started: the step {self.span} of run {self.ctx.run}, which calls it, ended")
+
     def earlier(self, entry: tuple[str, str]) -> EarlierRun | None:
         """The run of this entry before the calling run was resumed or replayed."""
         known = self.ctx.journal.recall(*entry)
@@ -162,7 +183,7 @@ def current(name: str) -> Caller | None:
     if caller.limit is not None:
         raise caller.limit
     if caller.stopped:
-        raise RunError(f"{name} was not started: the step {caller.span} of run {caller.ctx.run}, which calls it, ended")
+        raise caller.too_late(name)
     return caller
 
 
@@ -189,7 +210,7 @@ async def calling(ctx: Context, span: str) -> AsyncIterator[None]:
         for run in caller.runs:
             await run.ended()
     except BaseException as error:
-        caller.stopped = True
+        caller.stop()
         for run in caller.runs:
             await run.stop()
         if caller.is_ended_by(error.__cause__):  # the code let it pass

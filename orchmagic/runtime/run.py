@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic.core.function_threads import Owner
 from orchmagic.core.user_code import described
-from orchmagic.errors import BudgetExceeded, Capped, InputError, OrchError, Rejected, Stopped, Waiting, error_kind
+from orchmagic.errors import (
+    BudgetExceeded,
+    Capped,
+    InputError,
+    OrchError,
+    Rejected,
+    RunError,
+    Stopped,
+    Waiting,
+    error_kind,
+)
 from orchmagic.models import images
 from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
@@ -106,10 +116,21 @@ class Run(RunResult):
 
     def start(self, payload: Any = None) -> None:
         """Starts the run on the session's loop and returns immediately."""
+        if self._caller is None:
+            self._begin(payload, Deadline(self.graph.limits.deadline))
+            return
+        try:
+            with self._caller.starting(self.name):
+                self._begin(payload, Deadline(self.graph.limits.deadline).within(self._caller.ctx.deadline))
+        except RunError as too_late:
+            self.status, self.reason = "cancelled", str(too_late)
+            self._history.save(self)
+            self._done.set()
+            raise
+
+    def _begin(self, payload: Any, deadline: Deadline) -> None:
         self._done.clear()
-        self._context.deadline = Deadline(self.graph.limits.deadline)
-        if self._caller is not None:
-            self._context.deadline = self._context.deadline.within(self._caller.ctx.deadline)
+        self._context.deadline = deadline
         self._context.open_pipeline()  # settings (prices, keys) may have changed since a stop
         self.status, self.waiting, self._stored = "running", None, None
         self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))

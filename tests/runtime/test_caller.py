@@ -254,7 +254,32 @@ def test_stop_stops_what_is_inside_and_lets_nothing_new_begin(book, way):
     assert run.status == "cancelled"
     inside = [r for r in book.session.runs if r.name == "inner"]
     assert {r.status for r in inside} == {"cancelled"}
-    assert len(inside) == (1 if way is plain else 3)
+    assert 1 <= len(inside) <= (1 if way is plain else 3)  # Stop may come before all of them have begun
+
+
+def test_a_run_that_was_made_before_a_stop_is_not_started_after_it(book):
+    made, stopped, over, told = threading.Event(), threading.Event(), threading.Event(), []
+
+    def called(topic):
+        late = book.space["inner"].prepare(topic=topic)
+        made.set()
+        stopped.wait(10)
+        try:
+            late.start()
+        except RunError as error:
+            told.append(f"{late.status}: {error}")
+        over.set()
+
+    book.space.update(called=called, topic="bees")
+    run = book.define(STEP.format("")).start()
+    requests = len(book.scripted.requests)
+    assert made.wait(10)
+    run.cancel()
+    stopped.set()
+    assert over.wait(10)
+    assert [t.partition(":")[0] for t in told] == ["cancelled"]
+    assert "inner was not started: the step" in told[0]
+    assert len(book.scripted.requests) == requests
 
 
 def test_a_resumed_run_pays_for_no_part_twice_and_counts_all_of_it(book):
