@@ -156,6 +156,7 @@ async def run_code(node: Code, span: str, seen: Mapping[str, object], ctx: Conte
         value = bool(value) if node.gate else await taken(value, node.name)
         if key:
             ctx.journal.keep(span, key, value)
+            await ctx.journal.settled()
     if node.gate and not value and not node.isolated:
         await ctx.refuse(expression.names(node.expression))
     ctx.has_images = ctx.has_images or images.among(value)

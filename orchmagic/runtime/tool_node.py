@@ -88,6 +88,7 @@ async def _result(node: Tools, name: str, written: str, id_: str, ctx: Context) 
         ctx.emit(ToolFinished(call=id_, error=result, error_kind=error_kind(error)))
     else:
         ctx.journal.keep(id_, key, result if ran == written else [ran, result])
+        await ctx.journal.settled()
         ctx.emit(ToolFinished(call=id_, result=result))
     return ran, result
 

@@ -11,9 +11,8 @@ import contextlib
 import os
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,7 +36,7 @@ from orchmagic.storage.sqlite_files import (
     process_lock,
     retry_while_locked,
 )
-from orchmagic.storage.writer_thread import WriterThread
+from orchmagic.storage.writer_thread import Action, WriterThread
 
 Execute: TypeAlias = Callable[..., sqlite3.Cursor]
 """Runs one statement with its values."""
@@ -99,19 +98,26 @@ class Database(SharedConnection):
             self.complain_of(error)
             return None
 
-    def post(self, action: Callable[[Execute], object], done: Callable[[bool], None] = lambda _: None) -> None:
-        """Run `action(execute)` in one transaction on the database's thread; then call `done(committed)` there."""
+    def post(self, action: Action, done: Callable[[bool], None] = lambda _: None) -> None:
+        """Run `action(execute)` in a transaction on the database's thread; then call `done(committed)` there.
+
+        The transaction may hold other posted actions; one that fails is rolled back alone.
+        """
         with self._lock:
             if self._closed:
                 return
             self._opened()
             if self.path is not None and self._writer is None:
                 self._writer = WriterThread(self._posted, lambda: self.complain("used", _LOCKED))
-        job = partial(self._transaction, action)
         if self._writer is None:
-            done(self._posted(job))
+            done(self._posted([action])[0])
         else:
-            self._writer.post(job, done)
+            self._writer.post(action, done)
+
+    async def settled(self) -> None:
+        """Wait until all that was posted is committed, or refused, or was said to wait for a locked file."""
+        if self._writer is not None:
+            await self._writer.settled()
 
     def flush(self, seconds: float = PATIENCE) -> bool:
         """Wait until all posted statements are done; False if they are not after `seconds`."""
@@ -154,27 +160,27 @@ class Database(SharedConnection):
             held.push(stack.pop_all())
             return connection
 
-    def _transaction(self, action: Callable[[Execute], object]) -> None:
-        with contextlib.ExitStack() as held:
-            connection = self._begun(held, durable=False)
-            action(lambda sql, *values: connection.execute(sql, _storable(values)))
-            connection.execute("COMMIT")
-
-    def _posted(self, job: Callable[[], None]) -> bool:
-        """Run one posted job; whether it was committed.
+    def _posted(self, actions: Sequence[Action]) -> Sequence[bool]:
+        """Run actions in one transaction, or only the first, where one of them fails; whether each was committed.
 
         Raises:
-            sqlite3.OperationalError: the file is locked; run it again.
+            sqlite3.OperationalError: the file is locked; run them again.
         """
         try:
-            job()
-        except sqlite3.Error as error:
+            with contextlib.ExitStack() as held:
+                connection = self._begun(held, durable=False)
+                for action in actions:
+                    action(lambda sql, *values: connection.execute(sql, _storable(values)))
+                connection.execute("COMMIT")
+        except Exception as error:
             if is_locked(error):
                 raise
-            if not self._closed:
+            if len(actions) > 1:
+                return self._posted(actions[:1])  # the others come again
+            if isinstance(error, sqlite3.Error) and not self._closed:
                 self.complain_of(error)
-            return False
-        return True
+            return [False]
+        return [True] * len(actions)
 
     def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor | None:
         with self._lock:

@@ -33,7 +33,11 @@ class Journal(Protocol):
 
     def recall(self, id_: str, key: str) -> JournalEntry | None: ...
 
-    def keep(self, id_: str, key: str, value: Any) -> None: ...
+    def keep(self, id_: str, key: str, value: Any) -> None:
+        """Record a value; it replaces the entry of this id. It need not be on disk yet."""
+
+    async def settled(self) -> None:
+        """Wait until what was kept is on disk: only then may a paid answer or an effect be used."""
 
     def forget(self, span: str) -> None:
         """Delete the answers of a span's model calls, so that the models are called again."""
@@ -51,6 +55,9 @@ class NoJournal:
 
     def keep(self, id_: str, key: str, value: Any) -> None:
         self._entries[id_] = (key, value)
+
+    async def settled(self) -> None:
+        """Nothing is on disk."""
 
     def forget(self, span: str) -> None:
         for id_ in [i for i in self._entries if i.startswith(f"{span}.")]:
@@ -96,6 +103,11 @@ class RunJournal:
     def keep(self, id_: str, key: str, value: Any) -> None:
         """Record a value; it replaces the entry of this id."""
         self._write(id_, key, JournalEntry(value, own=True))
+
+    async def settled(self) -> None:
+        """Wait until what was kept is on disk, or cannot be, or waits for a locked file and that was said."""
+        if self._pending:
+            await self._database.settled()
 
     def forget(self, span: str) -> None:
         """Delete the answers of the span's model calls: "map#1/2.1" and so on."""

@@ -1,43 +1,71 @@
-"""Runs the writes of a database in order on a thread of their own, so that no event loop waits for a locked file."""
+"""Runs the writes of a database in order on a thread of their own, so that no event loop waits for a locked file.
+
+What is posted while the thread is busy is written together, in one transaction.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchmagic.storage.sqlite_files import RETRY_EVERY
 
+if TYPE_CHECKING:
+    from orchmagic.storage.database import Execute
+
+Action: TypeAlias = Callable[["Execute"], object]
+"""Runs statements in the transaction of the given function."""
+
 
 class WriterThread:
-    """Runs jobs in order on a daemon thread. A job that finds the file locked is run again until it is not.
+    """Runs actions in order on a daemon thread. Those that find the file locked are run again until it is not.
 
-    `run` runs one job and returns whether it was committed. `locked` is called once a job waits for SAY seconds.
+    `run` runs the first or more of some actions in one transaction and returns for each of these whether it was
+    committed. `locked` is called once actions wait for SAY seconds.
     """
 
     SAY = 3.0
+    AT_ONCE = 100  # actions in one transaction
 
-    def __init__(self, run: Callable[[Callable[[], None]], bool], locked: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[Sequence[Action]], Sequence[bool]], locked: Callable[[], None]) -> None:
         self._run = run
         self._locked = locked
-        self._jobs: deque[tuple[Callable[[], None], Callable[[bool], None]]] = deque()
+        self._jobs: deque[tuple[Action, Callable[[bool], None]]] = deque()
+        self._posted = 0  # how many, ever
+        self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._late = False  # the file is locked for longer than SAY: nobody waits for it
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ends = False
         self._process = os.getpid()
 
-    def post(self, job: Callable[[], None], done: Callable[[bool], None]) -> None:
-        """Add a job."""
+    def post(self, action: Action, done: Callable[[bool], None]) -> None:
+        """Add an action; `done(committed)` is called on the thread."""
         with self._change:
-            self._jobs.append((job, done))
+            self._jobs.append((action, done))
+            self._posted += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="orchmagic-history", daemon=True)
                 self._thread.start()
             self._change.notify_all()
+
+    async def settled(self) -> None:
+        """Wait until all that was posted is committed or refused, or the file is locked for longer than SAY seconds."""
+        with self._change:
+            if not self._jobs or self._late or self._process != os.getpid():
+                return
+            loop = asyncio.get_running_loop()
+            future = loop.create_future()
+            self._waiting.append((self._posted, loop, future))
+        await future
 
     def flush(self, seconds: float) -> bool:
         """Wait until no job is left; False if some are after `seconds`. True in a forked child, which has no thread."""
@@ -54,6 +82,7 @@ class WriterThread:
             self._change.notify_all()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(seconds)
+        self._release(self._posted)
         return done
 
     def _serve(self) -> None:
@@ -62,25 +91,45 @@ class WriterThread:
                 self._change.wait_for(lambda: self._jobs or self._ends)
                 if self._ends:
                     return
-                job, done = self._jobs[0]
-            committed = self._until_done(job)
-            with contextlib.suppress(Exception):  # the session may be closing; the thread goes on
-                done(committed)
+                jobs = list(islice(self._jobs, self.AT_ONCE))
+            committed = self._until_done([action for action, _ in jobs])
+            for (_, done), good in zip(jobs, committed, strict=False):
+                with contextlib.suppress(Exception):  # the session may be closing; the thread goes on
+                    done(good)
             with self._change:
-                self._jobs.popleft()
+                self._late = False
+                for _ in committed:
+                    self._jobs.popleft()
                 self._change.notify_all()
+            self._release(self._posted - len(self._jobs))
 
-    def _until_done(self, job: Callable[[], None]) -> bool:
-        began, said = time.monotonic(), False
+    def _release(self, done: int) -> None:
+        """Let those go on who wait for the first `done` actions."""
+        with self._change:
+            ready = [waiter for waiter in self._waiting if waiter[0] <= done]
+            self._waiting = [waiter for waiter in self._waiting if waiter[0] > done]
+        loops = {loop for _, loop, _ in ready}
+        for loop in loops:
+            futures = [future for _, of, future in ready if of is loop]
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_resolve, futures)
+
+    def _until_done(self, actions: Sequence[Action]) -> Sequence[bool]:
+        began = time.monotonic()
         while not self._ends:
             try:
-                return self._run(job)
+                return self._run(actions)
             except sqlite3.OperationalError:
-                if not said and time.monotonic() - began > self.SAY:
-                    said = True
+                if not self._late and time.monotonic() - began > self.SAY:
+                    self._late = True
+                    self._release(self._posted)
                     with contextlib.suppress(Warning):  # a thread has nobody to raise it to
                         self._locked()
                 time.sleep(RETRY_EVERY)
-            except Exception:  # noqa: BLE001 - of one job, such as a value that is no JSON: the others go on
-                return False
-        return False
+        return [False] * len(actions)
+
+
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

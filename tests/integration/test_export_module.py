@@ -52,7 +52,7 @@ def local(alias: str) -> Deployment:
 def mixed(alias: str) -> Deployment:
     if alias == "large":
         return Deployment(
-            alias, "openai", "large", base_url="https://user:secret@models.example/v1?key=x", key_env="LARGE_KEY"
+            alias, "openai", "large", base_url="https://user:hunter2@models.example/v1?key=x", key_env="LARGE_KEY"
         )
     return local(alias)
 
@@ -157,7 +157,7 @@ def test_every_known_import_exists():
 
 def test_keys_and_addresses_with_secrets_stay_behind():
     text = text_of("triage", "mixed")
-    assert "secret" not in text
+    assert "hunter2" not in text
     assert "key=x" not in text
     assert 'base_url="https://models.example/v1", key="LARGE_KEY"' in text
 
@@ -260,7 +260,7 @@ def test_the_other_deployments_of_an_alias_are_named_as_left_behind():
     limits = {"requests_per_minute": 60, "concurrency": 4}
     members = (
         Deployment("p@a", "openai", "p-model", "https://api.openai.com/v1"),
-        Deployment("p@b", "openai", "m2", "https://user:secret@b.example/v1", **limits),
+        Deployment("p@b", "openai", "m2", "https://user:hunter2@b.example/v1", **limits),
         Deployment("p@c", "openai", "m3", "https://c.example/v1"),
     )
     pools = {"p": Pool("p", members, "uptime", 4.0)}
@@ -274,7 +274,7 @@ def test_the_other_deployments_of_an_alias_are_named_as_left_behind():
         in text
     )
     assert "- the limits of 'p': 60 requests a minute, 4 calls at once" in text
-    assert "secret" not in text
+    assert "hunter2" not in text
     assert "deployments of" not in module(graph, {}, served(), CallDefaults())
 
 

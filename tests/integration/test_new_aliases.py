@@ -123,7 +123,8 @@ def test_a_line_that_changes_nothing_says_what_can_be_written(desk, line):
 
 def test_a_keyring_that_is_missing_is_one_line_and_the_rest_is_shown(desk, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "keyring", None)
-    desk.restart(key_environment(desk.session.services.environ, tmp_path))
+    trusted = {"ORCHMAGIC_TRUST": str(tmp_path / "pyproject.toml")}
+    desk.restart(key_environment({**desk.session.services.environ, **trusted}, tmp_path))
     desk.serve("here")
     models = {
         "ringed": {"base_url": "https://api.example.org/v1", "model": "m", "key_env": "keyring:mine"},

@@ -7,6 +7,7 @@ import gc
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -69,7 +70,7 @@ async def test_a_question_is_answered(provider):
     with serve([Reply("Hi.", usage=Usage(input=5, output=2, cached=1))]) as server:
         priced = at(server.base_url, input_price=1.0, output_price=10.0)
         found = await provider.complete(ASK, priced, quiet)
-    assert (found.text, found.model, found.provider) == ("Hi.", "m", "openai")
+    assert (found.text, found.model, found.provider) == ("Hi.", "m", urlsplit(server.base_url).netloc)
     assert found.usage == Usage(input=5, output=2, cached=1)
     assert found.cost == pytest.approx(25e-6)
     assert server.requests == [chat_completions.body(ASK, priced)]
@@ -95,7 +96,8 @@ async def test_streamed_or_not_the_answer_is_the_same(provider, stream):
     reply = Reply("one two", tool_calls=[("find", {"id": 1})], usage=Usage(input=3, output=4))
     heard = []
     with serve([reply]) as server:
-        found = await provider.complete(replace(ASK, stream=stream), at(server.base_url), heard.append)
+        find = ToolSpec("find", "Finds.", {"type": "object", "properties": {}})
+        found = await provider.complete(replace(ASK, stream=stream, tools=(find,)), at(server.base_url), heard.append)
     assert found.text == "one two"
     assert found.tool_calls == (ToolCall("call_1_1", "find", '{"id": 1}'),)
     assert (found.usage, found.finish_reason) == (Usage(input=3, output=4), "tool_calls")
@@ -201,7 +203,6 @@ HOSTILE = [
     b'{"choices": 3}',
     b'{"choices": ["x"]}',
     b'{"choices": [{"message": 3}]}',
-    b'{"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": "many"}}',
     b'{"choices": [{"message": {"tool_calls": [3]}}]}',
     b'{"choices": [{"message": {"content": "x"}, "logprobs": {"content": [{}]}}]}',
     b"\xff\xfe",
@@ -215,6 +216,14 @@ async def test_an_answer_that_is_not_of_the_protocol_is_the_servers_failure(prov
         with pytest.raises(ServerFailed, match=r"did not answer in the protocol \(is base_url right\?\)") as caught:
             await provider.complete(ASK, at(url), quiet)
     assert "\n" not in str(caught.value)
+
+
+async def test_a_usage_that_cannot_be_read_costs_no_answer_and_is_estimated(provider):
+    body = b'{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "many"}}'
+    async with listening(answering(http("200 OK", body))) as url:
+        found = await provider.complete(ASK, at(url), quiet)
+    assert (found.text, found.usage.estimated) == ("x", True)
+    assert found.usage.input > 0
 
 
 @pytest.mark.parametrize("data", [b"{oops", b"3", b'{"choices": 3}', b'{"choices": [{"delta": 3}]}', b"[" * 100_000])

@@ -1,5 +1,6 @@
 """A history that cannot be read or written: no write is done without it, and nothing that is in it is lost or hidden."""
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -283,6 +284,59 @@ def test_what_is_recorded_under_a_lock_waits_in_memory_and_is_written_then(path,
     again = Store(path)
     assert (again.run("r1").status, again.journal("r1").recall("a#99", "k").value) == ("failed", 99)
     again.close()
+
+
+async def test_an_answer_is_used_once_it_is_on_disk_and_a_lock_that_lasts_is_said_and_not_waited_for(
+    path, locked, monkeypatch
+):
+    monkeypatch.setattr(WriterThread, "SAY", 0.5)
+    store = Store(path)
+    journal = store.journal("r1")
+    await journal.settled()  # nothing was kept
+    journal.keep("a#1", "k", 1)
+    waiting = [asyncio.create_task(journal.settled()) for _ in range(3)]
+    _, pending = await asyncio.wait(waiting, timeout=0.05)
+    assert len(pending) == 3
+    with pytest.warns(StoreWarning, match="another program has locked it"):
+        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    journal.keep("a#2", "k", 2)
+    await asyncio.wait_for(journal.settled(), 0.1)  # it is known to be locked
+    assert sql(path, "SELECT count(*) FROM journal") == [[(0,)]]
+    locked()
+    assert store.database.flush()
+    for number in range(3, 40):
+        journal.keep(f"a#{number}", "k", number)
+        await journal.settled()
+        assert sql(path, "SELECT count(*) FROM journal") == [[(number,)]]
+    store.close()
+
+
+async def test_who_waits_when_the_session_is_closed_goes_on(path, locked, monkeypatch):
+    monkeypatch.setattr("orchmagic.storage.database.PATIENCE", 0.1)
+    store = Store(path)
+    store.journal("r1").keep("a#1", "k", 1)
+    waiting = asyncio.create_task(store.database.settled())
+    await asyncio.sleep(0)
+    with pytest.warns(StoreWarning, match="what happened last is lost"):
+        await asyncio.to_thread(store.close)
+    await asyncio.wait_for(waiting, 10)
+
+
+def test_what_is_written_together_fails_alone(path):
+    store = Store(path)
+    database, journal = store.database, store.journal("r1")
+    done = {}
+    with database._lock:  # the thread waits until all are posted
+        for number in range(250):
+            value = object() if number in {3, 120, 249} else number
+            journal.keep(f"a#{number}", "k", value)
+            database.post(lambda execute: execute("SELECT 1"), lambda good, n=number: done.update({n: good}))
+        database.post(lambda execute: execute("INSERT INTO nowhere VALUES (1)"), lambda good: done.update(bad=good))
+    with pytest.warns(StoreWarning, match="no such table: nowhere"):
+        assert database.flush()
+    assert done == {**dict.fromkeys(range(250), True), "bad": False}
+    assert sql(path, "SELECT count(*), sum(value) FROM journal") == [[(247, sum(range(250)) - 3 - 120 - 249)]]
+    store.close()
 
 
 def test_a_write_waits_for_the_lock_and_for_all_that_was_recorded_before(path, locked):

@@ -49,6 +49,8 @@ class Effects:
 
         def recorded(*args: Any) -> Any:
             given = real(*args)
+            if isinstance(args[0], RunJournal | Ledger):
+                args[0]._database.flush()  # it is recorded now
             with self._lock:
                 self.note(method, args[-1], given)
                 due = self.die_at is not None and self.count >= self.die_at

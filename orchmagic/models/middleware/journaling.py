@@ -38,6 +38,7 @@ class Journaling:
             return self._recalled(request.call, answer, own=found.own)
         answer = await handler(request)
         self.journal.keep(request.call, name, serialization.dump(answer))
+        await self.journal.settled()
         self.budget.count_once(request.call)
         return answer
 

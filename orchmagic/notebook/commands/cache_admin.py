@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def cache(session: Session, action: str = "", number: str = "") -> str:
     """Cache [hits | entries | wrong HIT | remove ENTRY | clear]: answers, what they saved, their error"""
     store, semantic = session.services.caches.answers, session.services.caches.semantic
-    if store is None or semantic is None:
-        return "The cache is off (%config OrchMagic.cache)."
     match action:
         case "":
-            return "\n".join([_size(store.stats()), *([summary(semantic)] if semantic.used() else [])])
+            off = session.settings.cache == "off"
+            said = ["The cache is off (%config OrchMagic.cache), but for cells and steps with --cache."] if off else []
+            return "\n".join([*said, _size(store.stats()), *([summary(semantic)] if semantic.used() else [])])
         case "clear":
             semantic.clear()
             return f"Removed {counted(store.clear(), 'stored answer')}."
