@@ -215,7 +215,7 @@ def test_two_runs_are_compared_and_a_waiting_one_is_rejected(notebook):
     first.get_by_role("button", name="Reject").click()
     first.locator("textarea").fill("not today")
     first.get_by_role("button", name="Reject").click()
-    side.locator(".om-run.om-is-done, .om-run.om-is-failed").first.wait_for(timeout=30_000)
+    side.locator(".om-run.om-is-rejected").first.wait_for(timeout=30_000)
     for tick in side.locator("input[type=checkbox]").all()[:2]:
         tick.check()
     side.get_by_role("button", name="Compare").click()

@@ -158,7 +158,7 @@ def test_stop_ends_a_run_in_mid_cell(notebook):
     assert "Traceback" not in area.inner_text()
     assert stop.count() == 0
     shot(book, area, "stopped")
-    assert took < 1_500, took  # milliseconds, on a busy machine; the kernel's second is a unit test
+    assert took < 5_000, took  # milliseconds, on a busy machine; the kernel's second is a unit test
     assert book.problems == []
 
 
