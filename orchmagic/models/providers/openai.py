@@ -83,6 +83,8 @@ class OpenAIProvider:
     def _client(self, deployment: Deployment, key: str) -> AsyncOpenAI:
         place = (asyncio.get_running_loop(), str(deployment.base_url), key)
         if place not in self._clients:
+            for ended in [other for other in self._clients if other[0].is_closed()]:
+                del self._clients[ended]
             self._clients[place] = _connect(deployment, key)
         return self._clients[place]
 
@@ -91,6 +93,8 @@ def _connect(deployment: Deployment, key: str) -> AsyncOpenAI:
     from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
 
+    from orchmagic.models.wire import connections  # noqa: PLC0415 - heavy
+
     url = str(deployment.base_url)
     no_address = SettingsError(f"base_url {shown(url)!r} is no address: write one such as http://127.0.0.1:8080/v1")
     if not is_address(url):
@@ -98,7 +102,10 @@ def _connect(deployment: Deployment, key: str) -> AsyncOpenAI:
     try:
         # no proxy for this machine; no timeout in the client, since `complete` sets one
         http = DefaultAsyncHttpxClient(
-            trust_env=not on_loopback(url), timeout=None, event_hooks={"response": [_same_server(deployment)]}
+            transport=connections.transport(url),
+            trust_env=not on_loopback(url),
+            timeout=None,
+            event_hooks={"response": [_same_server(deployment)]},
         )
     except (OSError, ValueError, ImportError, InvalidURL) as error:  # certificates and proxies of the environment
         raise http_errors.no_way(deployment, f"{type(error).__name__}: {error}") from None
