@@ -90,13 +90,15 @@ class RunJournal:
         self._values = Values(database)
         self._is_stored = row_number(run, "r") >= 0  # else the run could not be entered, and its id is no name for rows
         self._pending: dict[str, tuple[str, JournalEntry]] = {}  # not on disk yet, or never: the disk refused it
+        self._forgotten: set[str] = set()  # starts of ids whose rows are not deleted yet
 
     def recall(self, id_: str, key: str) -> JournalEntry | None:
         """Return the entry, own or of the parent; None if there is none."""
         pending = self._pending.get(id_)
         if pending is not None:
             return pending[1] if pending[0] == key else None
-        rows = self._database.read(_OWN, self._run, id_, key) if self._is_stored else ()
+        there = self._is_stored and not any(map(id_.startswith, self._forgotten))
+        rows = self._database.read(_OWN, self._run, id_, key) if there else ()
         found = self._read(rows[0]["value"], own=bool(rows[0]["own"])) if rows else None
         return found or self._from_parent(id_, key)
 
@@ -113,7 +115,12 @@ class RunJournal:
         """Delete the answers of the span's model calls: "map#1/2.1" and so on."""
         for id_ in [i for i in self._pending if i.startswith(f"{span}.")]:
             del self._pending[id_]
-        self._database.post(lambda execute: execute(_FORGET, self._run, f"{span}.", f"{span}/"))  # "/" follows "."
+        start = f"{span}."
+        self._forgotten.add(start)
+        self._database.post(
+            lambda execute: execute(_FORGET, self._run, start, f"{span}/"),  # "/" follows "."
+            lambda committed: self._forgotten.discard(start) if committed else None,
+        )
 
     def _from_parent(self, id_: str, key: str) -> JournalEntry | None:
         if self._parent is None or self._fresh(id_):

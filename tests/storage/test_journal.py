@@ -146,3 +146,18 @@ def test_a_damaged_row_is_a_warning_and_asked_again(store):
     store.database.write("UPDATE journal SET value = '{'")
     with pytest.warns(StoreWarning, match="called again"):
         assert journal.recall("a#1", "k") is None
+
+
+def test_what_was_forgotten_is_gone_at_once_and_what_is_kept_then_stays(store):
+    journal = store.journal("r1")
+    journal.keep("a#1.1", "asked", "bad")
+    journal.keep("a#1/2.1", "asked", "of an item")
+    assert store.database.flush()
+    with store.database._lock:  # nothing is deleted yet
+        journal.forget("a#1")
+        assert journal.recall("a#1.1", "asked") is None
+        journal.keep("a#1.1", "asked", "good")
+        assert journal.recall("a#1.1", "asked").value == "good"
+    assert store.database.flush()
+    assert journal.recall("a#1.1", "asked").value == "good"
+    assert journal.recall("a#1/2.1", "asked").value == "of an item"
