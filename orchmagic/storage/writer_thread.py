@@ -122,9 +122,9 @@ class WriterThread:
             except sqlite3.OperationalError:
                 if not self._late and time.monotonic() - began > self.SAY:
                     self._late = True
-                    self._release(self._posted)
                     with contextlib.suppress(Warning):  # a thread has nobody to raise it to
                         self._locked()
+                    self._release(self._posted)
                 time.sleep(RETRY_EVERY)
         return [False] * len(actions)
 
