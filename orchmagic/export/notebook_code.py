@@ -59,6 +59,10 @@ class Copied:
             if origin and not origin[0].startswith("orchmagic"):
                 self._import(name, origin)
                 continue
+            home = getattr(space[name], "__module__", module)
+            if home != module and home.startswith("orchmagic."):  # imported from another module of orchmagic
+                self.take_ours([name], home)
+                continue
             source = source_text.of_module(name, module)
             self.take_ours(source_text.needs(source), module)
             self.blocks.append(source)

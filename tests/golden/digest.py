@@ -1,4 +1,4 @@
-# Written by orchmagic (0197a8ba32c5); exporting again replaces it until you edit it.
+# Written by orchmagic (88a4d414594b); exporting again replaces it until you edit it.
 """digest: a %%mapreduce cell, exported from a notebook.
 
 chunks  code     -> map
@@ -29,8 +29,8 @@ import operator
 import random
 import re
 from _bisect import bisect_left, bisect_right
-from bisect import bisect
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from _bisect import bisect_right as bisect
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -91,33 +91,63 @@ def reduce_prompt(parts: Any) -> Messages:
 # From the notebook
 
 
-# What is weighed; a text is cut only where two of these meet: so weights add up.
-_PIECE = re.compile(r"[A-Z]?[a-z]{1,3}|[A-Z]{1,2}|[0-9]{1,16}| {1,64}|[^A-Za-z0-9 ]")
+# A word, capitals, three digits, line ends, spaces, marks, or any other character.
+_PIECE = re.compile(
+    r"[A-Z]?[a-z\u00df-\u024f]{1,16}|[A-Z\u00c0-\u00de]{1,16}|[0-9]{1,3}|\n{1,64}| {1,64}"
+    r"|[!-/:-@\[-`{-~]{1,16}|[\s\S]"
+)
+# Hundredths of a token for one character of a script, by the first character of the block.
+_BLOCKS = {
+    "\x00": 100,
+    "\u0370": 28,  # Greek, Cyrillic, Armenian
+    "\u0590": 35,  # Hebrew, Arabic
+    "\u0900": 35,  # India's scripts
+    "\u0e00": 38,  # Thai, Lao
+    "\u1100": 140,
+    "\u2000": 100,  # dashes, quotation marks
+    "\u2190": 140,  # symbols
+    "\u2e80": 68,  # Chinese, Japanese, Korean
+    "\ud800": 140,
+    "\uff00": 68,  # marks of full width
+    "\uffef": 140,  # emoji
+    "\U00020000": 200,
+}
+_STARTS = list(_BLOCKS)
 
 
 def _weight(piece: str) -> int:
-    """Count one piece: a run of letters, digits or spaces, or one other character."""
-    if piece[0] == " ":
-        return len(piece) // 8 + 1 if len(piece) > 1 else 0
-    if piece.isascii():
-        return len(piece) + 1 if piece.isdigit() else 1
-    if "\u00c0" <= piece <= "\u024f" or "\u0400" <= piece <= "\u04ff":  # Europe
-        return 1
-    east = "\u2e80" <= piece <= "\u9fff" or "\uac00" <= piece <= "\uffef"
-    return 2 if east else len(piece.encode("utf-8", "replace"))
+    first, more = piece[0], len(piece) - 1
+    if first == " ":
+        return 40 if more else 0  # one space belongs to the word after it
+    if first == "\n":
+        return 65
+    if "0" <= first <= "9":
+        return 100
+    if first >= "\u0250" or not (first.isascii() or first.isalpha()):
+        return _BLOCKS[_STARTS[bisect(_STARTS, first) - 1]]
+    if piece[-1].islower():
+        accents = sum(letter > "\x7f" for letter in piece)
+        return 100 + 30 * max(0, more - 6) + 45 * accents
+    return 100 + 6 * more if first.isalpha() else 86 + 17 * more
+
+
+def weighed(text: str) -> Iterator[tuple[int, int]]:
+    """Yield length and weight of each piece of a text; 100 weigh one token."""
+    pieces = _PIECE.findall(text)
+    known = {piece: (len(piece), _weight(piece)) for piece in set(pieces)}
+    return map(known.__getitem__, pieces)
 
 
 def _weighed(text: str) -> tuple[list[int], list[int]]:
-    """Return where the pieces end, and what the text weighs up to there, from 0 on."""
-    pieces = _PIECE.findall(text)
-    known = {piece: _weight(piece) for piece in set(pieces)}
-    ends = accumulate(map(len, pieces), initial=0)
-    return list(ends), list(accumulate((known[p] for p in pieces), initial=0))
+    """Return where the pieces end, and the weight of the text up to there, from 0 on."""
+    pieces = list(weighed(text))
+    ends = accumulate((length for length, _ in pieces), initial=0)
+    return list(ends), list(accumulate((weight for _, weight in pieces), initial=0))
 
 
 def estimated_tokens(text: str) -> int:
-    """Count tokens without a tokenizer, rather too many than too few."""
-    return _weighed(text)[1][-1]
+    """Count tokens without a tokenizer; a part of one counts as one."""
+    return -(-_weighed(text)[1][-1] // 100)
 
 
 def _written(value: object) -> int:
@@ -204,19 +234,20 @@ def split(text: object, size: int, overlap: int = 0) -> list[object]:
     if not 0 <= 2 * overlap < size:
         raise ValueError(f"{overlap} tokens of overlap are half of {size} or more")
     ends, weights = _weighed(text)
+    room, shared = 100 * size, 100 * overlap
     kinds = (_PARAGRAPH, _LINE, _SENTENCE)
     borders = [[found.end() for found in kind.finditer(text)] for kind in kinds]
     chunks: list[object] = []
     start, last = 0, len(ends) - 1
     while start < last:
-        reach = max(bisect_right(weights, weights[start] + size) - 1, start + 1)
+        reach = max(bisect_right(weights, weights[start] + room) - 1, start + 1)
         if reach == last:
             chunks.append(text[ends[start] :])
             break
-        half = bisect_left(weights, weights[start] + (size + overlap) // 2)
+        half = bisect_left(weights, weights[start] + (room + shared) // 2)
         cut = _cut(text, borders, ends[min(half, reach)], ends[reach])
         chunks.append(text[ends[start] : cut])
-        back = bisect_left(weights, weights[bisect_left(ends, cut)] - overlap)
+        back = bisect_left(weights, weights[bisect_left(ends, cut)] - shared)
         again = _again(text, borders[-1], ends[back], cut) if overlap else cut
         start = max(bisect_left(ends, again), start + 1)
     return chunks
@@ -984,7 +1015,7 @@ async def groups(state: State) -> State:
     """Compute groups."""
     map_ = state["map"]
     reduce: Any = state.get("reduce")
-    value = pack(reduce or map_, 3482)
+    value = pack(reduce or map_, 3490)
     return {"groups": to_jsonable_python(value)}
 
 

@@ -69,7 +69,7 @@ def test_an_image_counts(notebook, tmp_path, prompt):
 
 def test_a_longer_input_costs_more(notebook):
     short = of(notebook, CHAIN, ticket="a")
-    long = of(notebook, CHAIN, ticket="a" * 4000)
+    long = of(notebook, CHAIN, ticket="word " * 1000)
     assert long.tokens.low - short.tokens.low == pytest.approx(1000, abs=5)
 
 
@@ -171,7 +171,7 @@ def test_a_ladder_costs_at_least_its_first_and_at_most_its_dearest_model(noteboo
 def test_the_chunks_of_a_known_document_are_counted(notebook):
     cell = "%%mapreduce digest --over document --chunk 60\nmap -> list[str]\n    Claims: {{ chunk }}\nreduce\n    Merge: {{ parts }}\n"
     short = of(notebook, cell, document="One sentence.")
-    long = of(notebook, cell, document="One sentence follows another. " * 100)
+    long = of(notebook, cell, document="One sentence follows another. " * 150)
     lows = {s.name: s.calls.low for s in short.steps}, {s.name: s.calls.low for s in long.steps}
     assert lows[0]["map"] == 1
     assert lows[1]["map"] > 10

@@ -114,7 +114,7 @@ def test_what_other_servers_leave_out_or_write_otherwise_is_read_too():
 
 
 def test_usage_that_is_not_sent_is_estimated_and_never_nothing():
-    found = chat_completions.response({"choices": [{"message": {"content": "12345678"}}]}, SENT)
+    found = chat_completions.response({"choices": [{"message": {"content": "123456"}}]}, SENT)
     assert found.usage == Usage(input=2, output=2, estimated=True)
 
 

@@ -80,10 +80,10 @@ def test_a_merge_that_would_not_fit_goes_level_by_level(notebook):
 
     notebook.script(answer)
     items = [f"lot{i}" for i in range(40)]
-    run = notebook.run(CELL.format(chunk=500, options=""), document=items)
+    run = notebook.run(CELL.format(chunk=260, options=""), document=items)
     merges = [p for p in notebook.prompts if p.startswith("Merge: ")]
     assert run.status == "done"
-    assert max(map(tokens, merges)) <= 500
+    assert max(map(tokens, merges)) <= 260
     assert [s.name for s in run.record.steps].count("reduce") >= 3
     assert re.findall(r"lot\d+", run.output) == items
 

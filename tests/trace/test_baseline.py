@@ -91,7 +91,7 @@ TASKS = {
     ),
     "an answer of the cache, by its texts": (
         [
-            Span("say#1.1", "say#1", "ask", "m", "done", 0, 1, age=9.0, input="x" * 400, output="y" * 40),
+            Span("say#1.1", "say#1", "ask", "m", "done", 0, 1, age=9.0, input="word " * 100, output="word " * 10),
             stepped("say", "out"),
         ],
         (100, 10),
@@ -135,7 +135,7 @@ def test_what_is_saved_is_measured_against_one_strong_call_and_a_loss_is_said(co
 
 
 def test_without_a_call_the_inputs_are_read_and_the_result_is_written():
-    record = a_record(inputs={"a": "x" * 400, "b": "y" * 400}, output="z" * 40, cost=0.0)
+    record = a_record(inputs={"a": "word " * 100, "b": "word " * 100}, output="word " * 10, cost=0.0)
     assert baseline(record).one == pytest.approx((200 * 2 + 10 * 8) / 1e6)
 
 
@@ -159,7 +159,7 @@ def test_nothing_is_claimed_to_be_saved_while_a_price_of_the_run_is_unknown():
 
 
 def test_the_text_says_that_it_is_an_estimate_and_on_which_model():
-    found = baseline(a_record(usage=Usage(input=1_000_000), inputs={"a": "x" * 4_000_000}, cost=1.0))
+    found = baseline(a_record(usage=Usage(input=1_000_000), inputs={"a": "word " * 1_000_000}, cost=1.0))
     assert found.text() == "On large (gpt-4.1), estimated: one call for the task $2.00 (saved 50%), all calls $2.00"
 
 
