@@ -43,7 +43,7 @@ export class Question {
       edit: () => void this.edit(),
       reject: () => {
         this.field.value = '';
-        this.field.placeholder = 'Why? (may be empty)';
+        this.field.placeholder = 'Reason (optional)';
         this.open('Reject', () => this.send({ action: 'reject', why: this.field.value.trim() }), true);
       }
     };
@@ -81,7 +81,7 @@ export class Question {
       try {
         value = JSON.parse(this.field.value);
       } catch (error) {
-        this.say(`That is no JSON: ${message(error)}`);
+        this.say(`Not valid JSON: ${message(error)}`);
         return;
       }
     }
@@ -92,7 +92,7 @@ export class Question {
     if (this.field.value.trim()) {
       await this.send(this.field.value);
     } else {
-      this.say('An answer is missing.');
+      this.say('Type an answer first');
     }
   }
 

@@ -1,7 +1,7 @@
 /** Which spans are rows, from top to bottom: the same choice as in `orchmagic/views/_tree.py`, until a person opens more. */
 
 import { Span, Trace, length, tokens } from './record.js';
-import { MARKS, count, label } from './words.js';
+import { MARKS, count, label, word } from './words.js';
 
 /** Items of a step that are shown before somebody asks for all. */
 export const BESIDE = 12;
@@ -81,8 +81,8 @@ function summed(spans: readonly Span[]): Span {
   for (const span of spans) {
     counts.set(span.status, (counts.get(span.status) ?? 0) + 1);
   }
-  const only = counts.size === 1 && counts.has('done');
-  const said = only ? '' : [...counts].map(([status, n]) => `${count(n)} ${status}`).join(', ');
+  const troubles = [...counts].filter(([status]) => status !== 'done');
+  const said = troubles.map(([status, n]) => `${count(n)} ${word(status).toLowerCase()}`).join(', ');
   const { parent, kind } = spans[0];
   const costs = spans.flatMap(s => (s.cost === null ? [] : [s.cost]));
   const sum = (part: 'input' | 'output' | 'cached' | 'reasoning') => spans.reduce((n, s) => n + s.usage[part], 0);
@@ -90,7 +90,7 @@ function summed(spans: readonly Span[]): Span {
     ...spans[0],
     id: parent === null ? 'more' : `${parent}/more`,
     kind: 'more',
-    name: `${count(spans.length)} more ${kind}s${said ? ` (${said})` : ''}`,
+    name: `${count(spans.length)} more ${kind === 'item' ? 'row' : kind}s${said ? ` (${said})` : ''}`,
     status: counts.has('failed') ? 'failed' : 'done',
     start: spans.reduce((least, s) => Math.min(least, s.start), Infinity),
     end: spans.some(s => s.end === null) ? null : spans.reduce((most, s) => Math.max(most, s.end!), 0),

@@ -48,7 +48,7 @@ export class RunList {
     this.saved = this.around.saved();
     const face = this.around.face();
     let told: Overview = { today: 0, runs: [] };
-    let note = face ? '' : 'No kernel: the runs that this notebook holds.';
+    let note = face ? '' : 'No kernel: runs saved in this notebook';
     try {
       told = (await face?.overview()) ?? told;
     } catch (error) {

@@ -3,8 +3,20 @@
 import { Span, Trace, length, tokens } from './record.js';
 
 export const MARKS: Record<string, string> = Object.assign(Object.create(null) as Record<string, string>, {
-  done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '…', waiting: '?', cancelled: '■', capped: '◔', rejected: '⊘', lost: '■'
+  done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '●', waiting: '?', cancelled: '■', capped: '◔', rejected: '✗', lost: '■',
+  'with failures': '!', 'not verified': '!', 'low confidence': '!', 'check said no': '!'
 }); // prettier-ignore
+
+const WORDS: Record<string, string> = Object.assign(Object.create(null) as Record<string, string>, {
+  done: 'Done', failed: 'Failed', skipped: 'Not run', retried: 'Tried again', running: 'Running', waiting: 'Waiting for you',
+  cancelled: 'Stopped', capped: 'Stopped at its limit', rejected: 'Rejected', lost: 'Interrupted (kernel gone)',
+  'with failures': 'Done, with failures', 'not verified': 'Not verified', 'low confidence': 'Low confidence', 'check said no': 'Check said no'
+}); // prettier-ignore
+
+/** `Stopped at its limit` for `capped`: how a run or a step ended, as `orchmagic/trace/marks.py` says it. */
+export function word(status: string): string {
+  return WORDS[status] ?? status;
+}
 
 const CONTROL =
   /\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
@@ -23,13 +35,14 @@ export function seconds(value: number): string {
   return value < 60 ? `${value.toFixed(1)} s` : `${Math.floor(value / 60)} min ${(value % 60).toFixed(0)} s`;
 }
 
-/** `$0.0042`; unknown is `price unknown`, nothing is `$0`; with `unpriced` calls `at least $0.0042 + unknown`. */
+/** `$0.0042`; with `unpriced` calls `$0.0042, plus 2 calls without a price` or `No price known (2 calls)`. */
 export function money(value: number | null, unpriced = 0): string {
+  const many = `${count(unpriced)} ${unpriced === 1 ? 'call' : 'calls'}`;
   if (value === null || (unpriced && !value)) {
-    return 'price unknown';
+    return unpriced ? `No price known (${many})` : 'No price known';
   }
   if (unpriced) {
-    return `at least ${money(value)} + unknown`;
+    return `${money(value)}, plus ${many} without a price`;
   }
   if (value === 0) {
     return '$0';
@@ -48,45 +61,24 @@ export function money(value: number | null, unpriced = 0): string {
 
 /** The run's cost, with the number of calls whose price is unknown. */
 export function total(trace: Trace): string {
-  const { cost, unpriced } = trace.totals;
-  if (!unpriced) {
-    return money(cost);
-  }
-  const calls = `${count(unpriced)} ${unpriced === 1 ? 'call' : 'calls'}`;
-  return cost ? `at least ${money(cost)} + ${calls} of unknown price` : `price unknown (${calls})`;
-}
-
-/** How old a cached answer is: `8 s`, `3 min`, `2 h`, `5 d`. */
-export function age(value: number): string {
-  for (const [unit, word] of [
-    [86400, 'd'],
-    [3600, 'h'],
-    [60, 'min']
-  ] as const) /* prettier-ignore */ {
-    if (value >= unit) {
-      return `${(value / unit).toFixed(0)} ${word}`;
-    }
-  }
-  return `${value.toFixed(0)} s`;
+  return money(trace.totals.cost, trace.totals.unpriced);
 }
 
 export function count(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-/** `cached (3 min old)`, `2 of 3 cached`, `from the record`, or nothing. */
+/** `from cache`, `2 of 3 from cache`, `replayed`, or nothing. */
 export function cache(trace: Trace, step: Span): string {
   const asks = [...trace.below(step)].filter(s => s.kind === 'ask');
   const hits = asks.flatMap(s => (s.age === null ? [] : [s.age]));
   if (asks.length && asks.every(s => s.recalled)) {
-    return 'from the record';
+    return 'replayed';
   }
   if (!hits.length) {
     return '';
   }
-  return hits.length === asks.length
-    ? `cached (${age(hits.reduce((most, a) => Math.max(most, a), 0))} old)`
-    : `${hits.length} of ${asks.length} cached`;
+  return hits.length === asks.length ? 'from cache' : `${count(hits.length)} of ${count(asks.length)} from cache`;
 }
 
 /** The models that answered in a step and in all that is inside it. */
@@ -97,7 +89,7 @@ export function models(trace: Trace, step: Span): string {
   return [...named.slice(0, NAMED).map(model => oneLine(model)), ...more].join(', ');
 }
 
-/** `40 items, 2 failed`, `5 votes`, or nothing: what a step did side by side. */
+/** `40 rows, 2 failed`, `5 votes`, or nothing: what a step did side by side. */
 export function parts(trace: Trace, step: Span): string {
   const inner = trace.inside(step).filter(s => s.kind === 'item' || s.kind === 'vote');
   if (!inner.length) {
@@ -107,11 +99,11 @@ export function parts(trace: Trace, step: Span): string {
   const sum = (chosen: (status: string) => boolean) =>
     inner.filter(s => chosen(s.status)).length + rest.reduce((n, [status, many]) => n + (chosen(status) ? many : 0), 0);
   const all = sum(() => true);
-  const told = [`${count(all)} ${inner[0].kind}${all === 1 ? '' : 's'}`];
+  const told = [`${count(all)} ${inner[0].kind === 'item' ? 'row' : 'vote'}${all === 1 ? '' : 's'}`];
   for (const status of ['failed', 'running', 'waiting', 'cancelled', 'rejected']) {
     const many = sum(s => s === status);
     if (many) {
-      told.push(`${count(many)} ${status}`);
+      told.push(`${count(many)} ${word(status).toLowerCase()}`);
     }
   }
   const agreement = (step.output as { agreement?: unknown } | null)?.agreement;
@@ -131,18 +123,18 @@ export function scores(span: Span): string {
   return span.why.find(w => w.kind === 'scores')?.words ?? '';
 }
 
-/** `triage · done · 3.4 s · 252 tokens · $0 · 2 model calls, 1 cached`. */
+/** `Done · triage · 3.4 s · 252 tokens · $0 · 2 calls, 1 from cache`. */
 export function headline(trace: Trace): string {
   const t = trace.totals;
   const told = [seconds(t.seconds), `${count(tokens(t.usage))} tokens`, total(trace), calls(trace)];
-  return [t.name, t.status, ...told].join(' · ');
+  return [word(t.status), t.name, ...told].join(' · ');
 }
 
-/** `2 model calls, 1 cached`. */
+/** `2 calls, 1 from cache`. */
 export function calls(trace: Trace): string {
   const t = trace.totals;
-  const told = `${t.calls} model call${t.calls === 1 ? '' : 's'}`;
-  return told + (t.cached ? `, ${t.cached} cached` : '') + (t.recalled ? `, ${t.recalled} from the record` : '');
+  const told = `${count(t.calls)} call${t.calls === 1 ? '' : 's'}`;
+  return told + (t.cached ? `, ${count(t.cached)} from cache` : '') + (t.recalled ? `, ${count(t.recalled)} replayed` : '');
 }
 
 /** A value as readable text without control characters, cut at `limit`; what is read of it is bounded, too. */
@@ -159,7 +151,7 @@ export function shown(value: unknown, limit = 2_000): string {
   }
   // parts of a value may be cut already: only of a text is the length known
   const long = text.length > 4 * (limit + SLACK) ? text.length : clean.length;
-  return clean.slice(0, limit) + (typeof value === 'string' ? `… (${count(long)} characters)` : `…${more}`);
+  return clean.slice(0, limit) + (typeof value === 'string' ? `… cut, ${count(long)} characters in all` : `…${more}`);
 }
 
 /** The beginning of a JSON value: bounded in its texts, its entries and its depth. */
@@ -266,36 +258,36 @@ function scored(span: Span): number | null {
   return span.kind === 'call' && typeof found === 'number' ? found : null;
 }
 
-/** `2 retries`, `1 re-ask`: how often a step was tried again, and asked again. */
+/** `2 retries`, `asked again once (wrong format)`: how often a step was tried again, and asked again. */
 export function again(trace: Trace, step: Span): string[] {
   const asks = trace.inside(step).filter(s => s.kind === 'ask');
   const retried = asks.flatMap(a => trace.inside(a)).filter(s => s.kind === 'attempt' && s.status === 'retried').length;
   const asked = asks.filter(s => s.status === 'retried').length;
   return [
     retried ? `${retried} ${retried === 1 ? 'retry' : 'retries'}` : '',
-    asked ? `${asked} re-ask${asked === 1 ? '' : 's'}` : ''
+    asked ? `asked again ${asked === 1 ? 'once' : `${asked} times`} (wrong format)` : ''
   ];
 }
 
-/** `62% of the time`: how much of the run one step of several took, where that is most of it. */
+/** `62% of total time`: how much of the run one step of several took, where that is most of it. */
 function slow(trace: Trace, span: Span): string {
   const whole = Math.max(trace.totals.seconds, 1e-9);
   const share = length(span) / whole;
   const others = () => trace.steps.some(s => s.id !== span.id && length(s) > whole / 100);
-  return span.parent === null && share >= MOST && others() ? `${(share * 100).toFixed(0)}% of the time` : '';
+  return span.parent === null && share >= MOST && others() ? `${(share * 100).toFixed(0)}% of total time` : '';
 }
 
 /** What stands at the end of a row: what sets it apart first, then who answered. */
 export function note(trace: Trace, span: Span): string {
   if (span.kind === 'tool' || span.kind === 'more') {
-    return span.status === 'done' || span.kind === 'more' ? '' : span.status;
+    return span.status === 'done' || span.kind === 'more' ? '' : word(span.status);
   }
   const target = fallback(trace, span);
   const said = [
     slow(trace, span),
-    ['done', 'waiting'].includes(span.status) ? '' : span.status,
+    ['done', 'waiting'].includes(span.status) ? '' : word(span.status),
     waits(span),
-    target && `fell back to ${oneLine(target, 24)}`,
+    target && `switched to ${oneLine(target, 24)}`,
     cache(trace, span),
     score(trace, span),
     parts(trace, span),

@@ -107,6 +107,6 @@ describe('a hostile trace', () => {
 
   it('shows the first entries of a long list, and how many more there are', () => {
     expect(shown(numbers, 200)).toMatch(/^\[0, 1, 2, .*… \(299,800 more\)$/);
-    expect(shown('x'.repeat(1e6), 100)).toBe(`${'x'.repeat(100)}… (1,000,000 characters)`);
+    expect(shown('x'.repeat(1e6), 100)).toBe(`${'x'.repeat(100)}… cut, 1,000,000 characters in all`);
   });
 });

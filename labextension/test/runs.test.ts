@@ -66,8 +66,8 @@ describe('the panel', () => {
     expect(rows[1]).toContain('1.5 s · $0.004');
     const some = await panel(new Kernel([run('r1', { unpriced: 1 }), run('r2', { cost: 0, unpriced: 3 })]));
     const facts = [...some.list.node.querySelectorAll('.om-run-facts')].map(r => r.textContent);
-    expect(facts[0]).toContain('at least $0.004 + unknown');
-    expect(facts[1]).toContain('price unknown');
+    expect(facts[0]).toContain('$0.004, plus');
+    expect(facts[1]).toContain('No price known');
   });
 
   it('opens a run, and compares the two that are ticked', async () => {
@@ -102,7 +102,7 @@ describe('the panel', () => {
     expect(JSON.parse(field.value)).toEqual({ amount: 12.5 });
     field.value = '{no';
     await click(list, 'Send the edit');
-    expect(text()).toContain('That is no JSON');
+    expect(text()).toContain('Not valid JSON');
     field.value = '{"amount": 5}';
     await click(list, 'Send the edit');
     expect(kernel.told).toEqual([['answer', 'r1', { action: 'edit', value: { amount: 5 } }, 'act#1.1']]);
@@ -123,7 +123,7 @@ describe('the panel', () => {
     const kernel = new Kernel([run('r1', { status: 'waiting', asked: { ...payout, choices: [], shown: '' } })]);
     const { list, text } = await panel(kernel);
     await click(list, 'Send');
-    expect(text()).toContain('An answer is missing.');
+    expect(text()).toContain('Type an answer first');
     list.node.querySelector('textarea')!.value = 'yes';
     kernel.refusal = new Error('that is no answer');
     await click(list, 'Send');

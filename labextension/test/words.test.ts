@@ -4,7 +4,6 @@ import { Trace } from '../src/record.js';
 import { Opened, critical, failures, few, rowsOf } from '../src/rows.js';
 import {
   MARKS,
-  age,
   cache,
   fallback,
   headline,
@@ -60,7 +59,7 @@ describe('words', () => {
   });
 
   it.each([
-    [null, 'price unknown'],
+    [null, 'No price known'],
     [0, '$0'],
     [1e-7, '<$0.000001'],
     [0.0042, '$0.0042'],
@@ -71,21 +70,12 @@ describe('words', () => {
   });
 
   it('never says that what has no price is free, or that a part is all', () => {
-    expect(money(0.0042, 2)).toBe('at least $0.0042 + unknown');
-    expect(money(0, 1)).toBe('price unknown');
+    expect(money(0.0042, 2)).toBe('$0.0042, plus 2 calls without a price');
+    expect(money(0, 1)).toBe('No price known (1 call)');
     const spent = (cost: number, unpriced: number) => total(new Trace({ ...data, cost, unpriced }));
     expect(spent(0.0042, 0)).toBe('$0.0042');
-    expect(spent(0.0042, 1)).toBe('at least $0.0042 + 1 call of unknown price');
-    expect(spent(0, 2)).toBe('price unknown (2 calls)');
-  });
-
-  it.each([
-    [8, '8 s'],
-    [200, '3 min'],
-    [7200, '2 h'],
-    [432000, '5 d']
-  ])('says an age of %s seconds as %s', (value, said) => {
-    expect(age(value)).toBe(said);
+    expect(spent(0.0042, 1)).toBe('$0.0042, plus 1 call without a price');
+    expect(spent(0, 2)).toBe('No price known (2 calls)');
   });
 
   it('takes control characters and marks of direction out of texts', () => {
@@ -93,8 +83,8 @@ describe('words', () => {
   });
 
   it('cuts long texts, and says once how long they were', () => {
-    expect(shown('x'.repeat(60), 10)).toBe(`${'x'.repeat(10)}… (60 characters)`);
-    const saved = `${'x'.repeat(10)}… (9,000 characters)`; // cut at the same limit already
+    expect(shown('x'.repeat(60), 10)).toBe(`${'x'.repeat(10)}… cut, 60 characters in all`);
+    const saved = `${'x'.repeat(10)}… cut, 9,000 characters in all`; // cut at the same limit already
     expect(shown(saved, 10)).toBe(saved);
   });
 });
@@ -105,7 +95,7 @@ describe('rows', () => {
     const found = rowsOf(trace, new Opened());
     expect(found).toHaveLength(14);
     expect(found.map(r => r.span.id)).toContain('map#1/3');
-    expect(found[13].span.name).toBe('28 more items');
+    expect(found[13].span.name).toBe('28 more rows');
     expect(few(trace.inside(trace.steps[0])).reduce((n, s) => n + s.usage.input, 0)).toBe(4_000);
   });
 

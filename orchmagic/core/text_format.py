@@ -23,7 +23,7 @@ def shorten(text: str, limit: int) -> str:
 
 def cut_note(length: int) -> str:
     """Return the note that ends a truncated text of `length` characters."""
-    return f"… ({length:,} characters)"
+    return f"… cut, {length:,} characters in all"
 
 
 def more(number: int, what: str) -> str:

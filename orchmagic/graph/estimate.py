@@ -106,14 +106,13 @@ class Estimate:
         figures = [f"{_some(s.calls, 'call')}, {_some(s.tokens, 'token')}, {_dollars(s.cost)}" for s in self.steps]
         rows = [(f"  {s.name}", f"{s.model}: {said}") for s, said in zip(self.steps, figures, strict=True)]
         lines += [table(rows)] if rows else []
-        whole = (
-            f"at least {humanize.money(self.least)} + unknown" if self.unknown and self.least else _dollars(self.cost)
-        )
+        whole = f"{humanize.money(self.least)}, plus calls without a price"
+        whole = whole if self.unknown and self.least else _dollars(self.cost)
         lines.append(f"One run: {_some(self.calls, 'call')}, {_some(self.tokens, 'token')}, {whole}")
         most = f"{_count(self.attempts)} attempt{'s' * (self.attempts != 1)}{self._each()}"
         lines.append(f"With every retry and fallback at most {most}. {self.limits}")
         if self.unknown:
-            lines.append(f"Price unknown: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
+            lines.append(f"No price known: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
         return "\n".join((*lines, *self.notes))
 
     def _each(self) -> str:
@@ -286,7 +285,7 @@ def _count(number: float) -> str:
 
 def _dollars(span: Range | None) -> str:
     if span is None:
-        return "price unknown"
+        return humanize.money(None)
     if math.isinf(span.high):
         return f"{humanize.money(span.low)} or more"
     return "$0" if span.high == 0 else f"{humanize.money(span.low)} to {humanize.money(span.high)}"

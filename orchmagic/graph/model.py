@@ -191,13 +191,17 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Goes to the first arm that matches the value of expression `on`, else to `otherwise` with the reason `why`."""
+    """Goes to the first arm that matches the value of expression `on`, else to `otherwise` with the reason `why`.
+
+    `least` is the confidence (0..1) that `on` asks of a router, None if it asks for none.
+    """
 
     source: str
     on: str
     arms: tuple[Arm, ...]
     otherwise: str = FAIL
     why: str = ""
+    least: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class _Controls:
 
     def _reject(self, _: object) -> None:
         self.action = REJECT
-        self._open(rows=2, placeholder="Why? (may be empty)", label="Reject")
+        self._open(rows=2, placeholder="Reason (optional)", label="Reject")
 
     def _open(self, *, rows: int, value: str = "", placeholder: str = "", label: str = "Send") -> None:
         self.text.rows, self.text.value, self.text.placeholder = rows, value, placeholder
@@ -176,14 +176,14 @@ class _Controls:
         elif text.strip():
             self._send(text)
         else:
-            self.say("An answer is missing.", again=True)
+            self.say("Type an answer first", again=True)
 
     def _send_edit(self, text: str) -> None:
         """Sends the edited value: text if the value was text, else parsed as JSON."""
         try:
             value = text if isinstance(self._value, str) else json.loads(text)
         except ValueError as error:
-            self.say(f"That is no JSON: {error}", again=True)
+            self.say(f"Not valid JSON: {error}", again=True)
         else:
             self._send({"action": EDIT, "value": value})
 

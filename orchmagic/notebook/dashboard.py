@@ -92,7 +92,7 @@ def _text(totals: Dashboard) -> Iterator[str]:
     days = [day for day, _ in totals.days if day.runs]
     for title, group in (("pattern", totals.patterns), ("model", totals.models), ("day", days)):
         if group or (title == "day" and totals.days):
-            heading = (title, "runs", "failed", "cost", "tokens", "p50", "p95", "cached")
+            heading = (title, "runs", "failed", "cost", "tokens", "median", "95th percentile", "from cache")
             yield f"\n{table([heading, *map(_line, group)])}"
     if totals.waiting:
         yield ""

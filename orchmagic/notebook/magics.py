@@ -20,6 +20,7 @@ from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
 from orchmagic.notebook.one_question import OneQuestionAtATime
 from orchmagic.patterns import PATTERNS
+from orchmagic.trace import marks
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -281,7 +282,7 @@ def _end(begun: Execution, face: Face) -> Run:
         print(f"{run.result_name} has no value yet: it gets the output when the question is answered.")  # noqa: T201 - for the user
     if run.status in {"failed", "cancelled"}:
         face.show(run)
-        raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {run.status}'}")
+        raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {marks.by_name(run.status).word.lower()}'}")
     return run
 
 

@@ -126,7 +126,7 @@ def _record(session: Session, which: str) -> Record:
             return run.record
     stored = session.services.history.store.run(which)
     if stored.record is None:
-        raise InputError(f"run {which} ({stored.name}) is {stored.status}: nothing of it was recorded")
+        raise InputError(f"run {which} ({stored.name}): nothing of it was recorded")
     return Record.from_json(stored.record)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from orchmagic.core.text_format import counted
 from orchmagic.errors import nearest
 from orchmagic.graph import checks, tool_schema
 from orchmagic.graph.builder import GraphBuilder, is_code
@@ -33,7 +34,7 @@ def turns(cap: int) -> list[Link]:
     """The links of an agent's loop: model and tools alternate until the model answers or `cap` is reached."""
     calls_tools = f"bool({TRANSCRIPT}[-1].get('tool_calls'))"
     arms = (Arm(True, "tools", cap - 1), Arm(False, END))
-    why = f"{cap} iterations were not enough for an answer"
+    why = f"Stopped after {counted(cap, 'round')} without an answer"
     return [Branch("agent", calls_tools, arms, CAP, why), Edge("tools", "agent")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from orchmagic.errors import nearest
 from orchmagic.graph.builder import GraphBuilder, literal
@@ -183,7 +184,7 @@ def _otherwise(builder: GraphBuilder, known: Sequence[str]) -> str:
 
 
 def _branch(builder: GraphBuilder, router: Call | Code, handlers: Sequence[Node], otherwise: str) -> Branch:
-    least = builder.options.extra.get("min_confidence")
+    least: Any = builder.options.extra.get("min_confidence")  # a number, or None
     if isinstance(router, Code) and router.expression.startswith(f"{_BY_MEANING}("):
         sure = f"{ROUTER}['label'] if {ROUTER}['confidence'] >= {least} else None"
         on = f"{ROUTER}['label']" if least is None else sure
@@ -196,7 +197,7 @@ def _branch(builder: GraphBuilder, router: Call | Code, handlers: Sequence[Node]
     if least is not None and otherwise == FAIL:
         builder.problem(1, "--min-confidence needs to know who takes unsure cases", "Add --otherwise HANDLER")
     arms = tuple(Arm(h.name, h.name) for h in handlers)
-    return Branch(ROUTER, on, arms, otherwise, "the router chose no known label")
+    return Branch(ROUTER, on, arms, otherwise, "the router gave no valid label", least)
 
 
 MORE = """\

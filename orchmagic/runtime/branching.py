@@ -59,7 +59,7 @@ def _reason(link: Branch, arm: Arm | None, value: object, seen: Mapping[str, obj
         return Reason("decision", cause="limit", detail=link.why, text=failed)
     if value is None:
         label = _part(routed, "label")
-        return Reason("decision", cause="unsure" if label else "no_label", text=str(label or ""))
+        return Reason("decision", cause="unsure" if label else "no_label", text=str(label or ""), limit=link.least or 0)
     return Reason("decision", cause="no_arm", text=repr(value))
 
 

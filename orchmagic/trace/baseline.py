@@ -47,10 +47,21 @@ class Baseline:
     def text(self) -> str:
         """The estimate as one sentence."""
         if self.one is None or self.every is None:
-            return f"On {self.name} it would have cost an unknown sum: it has no price"
-        saved = "" if self.saved is None else f" ({_saved(self.saved)})"
+            return f"No price known for {self.name}, so no estimate of what was saved"
+        compared = f"{self._compared.capitalize()} (estimate)" if self.saved is not None else "Estimate"
         one, every = humanize.money(self.one), humanize.money(self.every)
-        return f"On {self.name}, estimated: one call for the task {one}{saved}, all calls {every}"
+        return f"{compared}: one call to {self.name} {one}, all calls to it {every}"
+
+    @property
+    def heading(self) -> str:
+        """`Cost details · about 39% less than one strong call (estimate)`; empty if that is not known."""
+        return "" if self.saved is None else f"Cost details \u00b7 {self._compared} (estimate)"
+
+    @property
+    def _compared(self) -> str:
+        part = self.saved or 0.0
+        less = f"{part:.0%} less than" if part >= 0 else f"{1 - part:.1f} times the cost of"
+        return f"about {less} one strong call"
 
 
 def baseline(record: Record) -> Baseline | None:
@@ -76,21 +87,17 @@ def remarks(record: Record, *, above: bool = False) -> Iterator[str]:
     """
     if not record.usual or record.status != "done":
         return
-    since = record.usual["since"]
-    cost, seconds = humanize.money(record.cost, record.unpriced), humanize.seconds(record.seconds)
     measures = (
-        ("cost", record.cost, cost, "dollars", humanize.money),
-        ("took", record.seconds, seconds, "seconds", humanize.seconds),
+        (record.cost, "dollars", humanize.money, ("More expensive", "Cheaper")),
+        (record.seconds, "seconds", lambda s: f"{s:g} s", ("Slower", "Faster")),
     )
-    for verb, value, amount, side, written in measures:
+    for value, side, written, (above_it, below_it) in measures:
         low, high = record.usual[side]
         fresh = value and record.calls and not record.cached and not record.recalled and not record.unpriced
         if value > high or (value < low and fresh and not above):
-            way = "more" if value > high else "less"
-            yield (
-                f"It {verb} {amount}, {way} than the {written(low)} to {written(high)} "
-                f"that are usual for {record.pattern} ({since})"
-            )
+            amount = humanize.money(value) if side == "dollars" else humanize.seconds(value)
+            usual = f"usual {written(low).removesuffix(' s')}\u2013{written(high)}"
+            yield f"{above_it if value > high else below_it} than usual for %%{record.pattern}: {amount} ({usual})"
 
 
 def _cost(prices: Mapping[str, Any], usage: Usage) -> float | None:
@@ -141,7 +148,3 @@ def _tokens(value: Any) -> int:
         return 0
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return tokens.estimated(text)
-
-
-def _saved(part: float) -> str:
-    return f"saved {part:.0%}" if part >= 0 else f"this run cost {1 - part:.1f}x of it"

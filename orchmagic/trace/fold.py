@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from orchmagic.trace import events, reasons, span_id
 from orchmagic.trace.decisions import DECISIONS
+from orchmagic.trace.doubts import judge
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import ENDS, Picture, Record, Span
 from orchmagic.trace.span_builder import SpanBuilder, unpacked
@@ -119,18 +120,6 @@ class _Fold:
         """Return the latest span of the step `name` beside a check; the check itself if there is none."""
         beside = (d for d in reversed(self.drafts.values()) if d.parent == check.parent and d.name == name)
         return next(beside, check)
-
-    def verify(self) -> bool | None:
-        """Say for each step and item whether the answers inside it were verified; return it for the run."""
-        inside: dict[str | None, dict[str, bool | None]] = defaultdict(dict)
-        for draft in reversed(self.drafts.values()):  # children come after their parents
-            if draft.kind in {"ask", "attempt"}:
-                continue
-            inner = inside.pop(draft.id, None)
-            if inner and draft.verified is None:
-                draft.verified = _all_verified(inner.values())
-            inside[draft.parent].setdefault(draft.name, draft.verified)  # the last visit counts
-        return _all_verified(inside[None].values())
 
     def _call(self, event: _Call) -> None:  # noqa: C901 - as in `add`
         draft = self._inside(event.call, event.at, "ask")
@@ -314,7 +303,8 @@ def derive(happened: Sequence[events.Event], blank: Record) -> Record:
     ended = fold.finished or events.RunFinished(status="running", at=blank.seconds)
     if fold.finished:
         fold.end(ended)
-    verified = fold.verify()
+    verified, doubt = judge(list(fold.drafts.values()))
+    doubt = doubt if ended.status == "done" else ""
     spans = tuple(d.span() for d in fold.drafts.values())
     if ended.status == "failed":
         spans += tuple(_not_reached(name, kind, ended.at) for name, kind in _unreached(blank.picture, fold.path))
@@ -338,9 +328,10 @@ def derive(happened: Sequence[events.Event], blank: Record) -> Record:
         error=ended.error,
         error_kind=ended.error_kind,
         reason=ended.reason or lost,
-        picture=_walked(blank.picture, fold, steps, done=ended.status == "done"),
+        picture=_walked(blank.picture, fold, steps, doubt, done=ended.status == "done"),
         spans=spans,
         verified=verified,
+        doubt=doubt,
     )
 
 
@@ -358,12 +349,6 @@ def _answered(reply: Any) -> Reason:
     if not (isinstance(reply, Mapping) and reply.get("action") in DECISIONS):
         return Reason("person")
     return Reason("person", choice=reply["action"], text=str(reply.get("why") or ""))
-
-
-def _all_verified(marks: Iterable[bool | None]) -> bool | None:
-    """Return False if one was not verified, True if one was and none was not, None if none was to be."""
-    known = [mark for mark in marks if mark is not None]
-    return all(known) if known else None
 
 
 def _scores(output: Any) -> tuple[list[float], int] | None:
@@ -386,7 +371,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
-    """Name the failed parts of a run that continued: `2 of 40 items of map failed; personal failed`."""
+    """Name the failed parts of a run that continued: `2 of 40 rows failed in map; personal failed`."""
     steps: dict[str, list[SpanBuilder]] = {}
     lost: list[str] = []
     for draft in drafts:
@@ -398,17 +383,18 @@ def _failed_parts(drafts: Iterable[SpanBuilder]) -> str | None:
     for parent, items in steps.items():
         failed = sum(i.status == "failed" for i in items)
         if failed:
-            some.append(f"{failed} of {len(items)} items of {span_id.name(parent)} failed")
+            some.append(f"{failed:,} of {len(items):,} rows failed in {span_id.name(parent)}")
     return "; ".join(dict.fromkeys((*some, *lost))) or None
 
 
-def _walked(picture: Picture, fold: _Fold, steps: Sequence[Span], *, done: bool) -> Picture:
+def _walked(picture: Picture, fold: _Fold, steps: Sequence[Span], doubt: str, *, done: bool) -> Picture:
     """Return the picture with the arrows taken, the number of items of each step, and the steps in trouble."""
     items = fold.items
     repeats = tuple((node, what, count or items.get(node, 0)) for node, what, count in picture.repeats)
     last = {s.name: "failed" if s.status == "failed" else s.doubt for s in steps}
     troubles = tuple((name, trouble) for name, trouble in last.items() if trouble)
-    return replace(picture, repeats=repeats, taken=_taken(picture, fold.path, done=done), troubles=troubles)
+    taken = _taken(picture, fold.path, done=done)
+    return replace(picture, repeats=repeats, taken=taken, troubles=troubles, doubt=doubt)
 
 
 def _taken(picture: Picture, path: Sequence[str], *, done: bool) -> tuple[tuple[str, str], ...]:

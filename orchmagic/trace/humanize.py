@@ -10,12 +10,14 @@ from typing import Any
 from orchmagic.core.text_format import counted, cut_note, shorten
 from orchmagic.trace.events import Usage
 
-MARKS = {
-    "done": "✓", "failed": "✗", "skipped": "-", "retried": "↻", "running": "…", "waiting": "?", "cancelled": "■",
-    "capped": "◔", "rejected": "⊘",
+KINDS = {
+    "call": "model call", "ask": "model call", "code": "code", "gate": "check", "tools": "tools", "tool": "tool call",
+    "approve": "approval", "sub": "inner run", "item": "row", "vote": "vote", "attempt": "attempt",
 }  # fmt: skip
-DOUBT = "!"
-"""The mark of what is done but in doubt: a check that said no, an answer that nobody verified."""
+"""What people call each kind of span."""
+_SIDES = {"tool": ("Arguments", "Result"), "tools": ("Arguments", "Result")} | dict.fromkeys(
+    ("call", "ask", "vote"), ("Prompt", "Reply")
+)
 BLOCK = (  # attributes of our HTML; the classes stop MathJax from reading "$1 and $2" as a formula
     'class="tex2jax_ignore mathjax_ignore" '
     'style="font:13px system-ui,sans-serif;line-height:1.5;overflow-wrap:break-word"'
@@ -23,10 +25,15 @@ BLOCK = (  # attributes of our HTML; the classes stop MathJax from reading "$1 a
 # characters allowed above the limit: a text truncated in a saved record ends in a note of its length
 _SLACK = 40
 _LINES = 40  # above this, JSON is written on one line
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_MINUTE = 60
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
 )
+
+
+def sides(kind: str) -> tuple[str, str]:
+    """What goes into a span of this kind and what comes out of it: Prompt and Reply, Arguments and Result, …"""
+    return _SIDES.get(kind, ("Input", "Output"))
 
 
 def seconds(value: float) -> str:
@@ -39,13 +46,12 @@ def seconds(value: float) -> str:
 
 
 def money(value: float | None, unpriced: int = 0) -> str:
-    """`$0.0042`; `price unknown` for None. With `unpriced` calls the value is a lower bound:
-    `at least $0.0042 + unknown`.
-    """
+    """`$0.0042`; with `unpriced` calls `$0.0042, plus 2 calls without a price` or `No price known (2 calls)`."""
+    calls = counted(unpriced, "call")
     if value is None or (unpriced and not value):
-        return "price unknown"
+        return f"No price known ({calls})" if unpriced else "No price known"
     if unpriced:
-        return f"at least {money(value)} + unknown"
+        return f"{money(value)}, plus {calls} without a price"
     if value == 0:
         return "$0"
     if value < 1e-6:  # noqa: PLR2004 - no price is that small
@@ -60,33 +66,13 @@ def tokens(usage: Usage) -> str:
     return f"{'~' * usage.estimated}{usage.total:,}"
 
 
-def spent(cost: float, unpriced: int) -> str:
-    """`$0.0042`, `at least $0.0042 + 2 calls of unknown price`, `price unknown (2 calls)`."""
-    if not unpriced:
-        return money(cost)
-    calls = counted(unpriced, "call")
-    return f"at least {money(cost)} + {calls} of unknown price" if cost else f"price unknown ({calls})"
-
-
-def bar(cost: float | None, unpriced: int) -> str:
-    """Short label of a cost bar: `$0.0042`, `at least $0.0042`, `unknown`; empty if free."""
-    if cost is None or (unpriced and not cost):
-        return "unknown"
-    return f"at least {money(cost)}" if unpriced else money(cost) if cost else ""
-
-
-def age(value: float) -> str:
-    """The age of a cached answer: `8 s`, `3 min`, `2 h`, `5 d`."""
-    for unit, word in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
-        if value >= unit:
-            return f"{value / unit:.0f} {word}"
-    return f"{value:.0f} s" if value >= 1 else "<1 s"
-
-
 def said(value: Any) -> Any:
-    """Return a list of messages as `role: content` lines; any other value unchanged."""
-    messages = isinstance(value, list) and value and all(isinstance(m, dict) and "role" in m for m in value)
-    return "\n".join(f"{m['role']}: {shown(m.get('content'))}" for m in value) if messages else value
+    """Return messages as `role: content` lines, a lone one of the user as its content; any other value unchanged."""
+    if not (isinstance(value, list) and value and all(isinstance(m, dict) and "role" in m for m in value)):
+        return value
+    if len(value) == 1 and value[0]["role"] == "user":
+        return value[0].get("content")
+    return "\n".join(f"{m['role']}: {shown(m.get('content'))}" for m in value)
 
 
 def shown(value: Any, limit: int = 2_000) -> str:

@@ -10,11 +10,11 @@ person            choice (approve, edit, reject or ""), text             rejecte
 scores            scores (the last), place (best round), among (rounds)  scores by round: 4, 9; best: round 2
 called_again      text                                                   the model is called again: severity is missing
 attempt_failed    attempt, error_kind, text, wait                        attempt 1 failed (429); tried again after 0.5 s
-fell_back         source, target, error_kind, text                       fell back from small to large: 429
+fell_back         source, target, error_kind, text                       switched from small to large: 429
 repaired          text                                                   repaired locally: a trailing comma
 guard             rule, action, finding, where                           guard pii (redact) found email in the input
 hit_checked       score, agreed, text                                    called again to check the semantic cache: ...
-journal           paid                                                   from the record: paid before the run went on
+journal           paid                                                   replayed: paid before the run was resumed
 shared                                                                   shared with the same question under way
 semantic_hit      score, hit, text                                       semantic cache, 0.970, hit 3: How do I pay?
 deployment        cause, deployment, place, among, score, weight, used,  score 0.100, number 1 of 2 (uptime 99%, ...)
@@ -40,6 +40,8 @@ AGREEMENT = "vote agreement"
 
 _TEXT = 200  # characters of a quoted text
 _ROUNDS = 12  # scores shown
+_ASTRAY = frozenset({"unsure", "no_label", "no_arm"})  # causes of going where the router did not point to
+_EXITS = {"capped": "stopped at its limit"}  # exits whose name is a word of the program
 _CLOSED = {"circuit": "circuit open", "rate_limit": "rate limited"}
 
 
@@ -171,7 +173,12 @@ def _decision(reason: Reason) -> str:
     sure = "" if reason.confidence is None else f" (confidence {reason.confidence:.2f}, {reason.basis})"
     if reason.confidence is not None and reason.basis == AGREEMENT:
         sure = f" (agreement {reason.confidence:.0%})"
-    return f"→ {': '.join(filter(None, (short(reason.choice), because(reason))))}{sure}"
+    why = because(reason)
+    if reason.cause == "unsure" and reason.limit:
+        sure = f"{sure[:-1]}; {reason.limit:g} needed)" if sure else ""
+        why = why if sure else f"confidence unknown ({reason.limit:g} needed)"
+    way = "Went to " if reason.cause in _ASTRAY and reason.choice else "→ "
+    return f"{way}{': '.join(filter(None, (_EXITS.get(reason.choice) or short(reason.choice), why)))}{sure}"
 
 
 def _votes(reason: Reason) -> str:
@@ -224,7 +231,7 @@ def _figures(figures: Mapping[str, float | None]) -> str:
         f"{figures.get('throughput') or 0:.0f} tokens/s",
         "" if first is None else f"first token {first:.2f} s",
         f"{figures.get('latency') or 0:.2f} s",
-        "price unknown" if price is None else f"${price:.2f}/M",
+        "no price known" if price is None else f"${price:.2f}/M",
     )
     return ", ".join(filter(None, shown))
 
@@ -245,12 +252,12 @@ _SENTENCES: _Sentences = {
     "attempt_failed": lambda r: (
         f"attempt {r.attempt} failed ({r.text or r.error_kind or 'error'}); tried again after {r.wait or 0:.1f} s"
     ),
-    "fell_back": lambda r: f"fell back from {r.source} to {r.target}{_after(r.text or r.error_kind)}",
+    "fell_back": lambda r: f"switched from {r.source} to {r.target}{_after(r.text or r.error_kind)}",
     "repaired": lambda r: f"repaired locally{_after(r.text)}",
     "guard": lambda r: f"guard {r.rule} ({r.action}) found {r.finding} in the {r.where}",
     "hit_checked": _hit_checked,
     "journal": lambda r: (
-        f"from the record{': paid before the run went on' if r.paid else ' of the run that is replayed'}"
+        f"replayed: {'paid before the run was resumed' if r.paid else 'the answer of the earlier run'}"
     ),
     "shared": lambda _: "shared with the same question under way",
     "semantic_hit": lambda r: f"semantic cache, {r.score or 0:.3f}{f', hit {r.hit}' if r.hit else ''}{_after(r.text)}",
@@ -264,7 +271,7 @@ _CAUSES: _Sentences = {
     "unsure": lambda r: f"not sure enough{f' of {r.text!r}' if r.text else ''}",
     "label": lambda _: "",  # the label is the choice
     "votes": _votes,
-    "no_label": lambda _: "no known label",
+    "no_label": lambda _: "the router gave no valid label",
     "no_arm": lambda r: f"no arm{_after(r.text, ' for ')}",
 }
 _CHOSEN: _Sentences = {

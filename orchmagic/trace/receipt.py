@@ -10,6 +10,7 @@ from typing import Any
 from orchmagic.core.text_format import counted, more, table
 from orchmagic.trace import humanize, span_id, summary
 from orchmagic.trace.baseline import Baseline, baseline, remarks
+from orchmagic.trace.marks import by_name
 from orchmagic.trace.record import NOT_VERIFIED, Record, Span
 
 _HEADS = ("step", "model", "in", "out", "cost", "time", "tries", "cache", "why")
@@ -37,6 +38,7 @@ class Receipt(list[dict[str, Any]]):
             None: unknown) and `saved` (the share of `one_strong_call` that this run did not cost; negative: it cost
             more; None: unknown).
         against: the estimates as a sentence; empty if no model was called or all models are free.
+        heading: the heading above the folded receipt: what was saved, or what it is.
         notes: sentences about unknown prices, savings by the cache, and figures unusual for the pattern.
     """
 
@@ -47,6 +49,7 @@ class Receipt(list[dict[str, Any]]):
         self.totals = _totals(self, record, against)
         worth = against and record.usage.total and not against.free
         self.against = against.text() if against and worth else ""
+        self.heading = (against.heading if against and worth else "") or "Calls and cost"
         self.notes = [*filter(None, (*_notes(self, record), self.against)), *remarks(record)]
         self._title = summary.headline(record)
 
@@ -136,7 +139,7 @@ def _notes(rows: list[dict[str, Any]], record: Record) -> Iterable[str]:
         yield f"Cost: {summary.total(record)}"
     if record.perhaps:
         calls = counted(record.perhaps, "attempt")
-        most = f"at most {humanize.money(record.perhaps_cost)}" if record.perhaps_cost else "the price is unknown"
+        most = f"at most {humanize.money(record.perhaps_cost)}" if record.perhaps_cost else "its price is not known"
         yield f"Perhaps billed, and not in the cost: {calls} whose answer came late or broken ({most})"
     if guessed := sum(row["estimated"] for row in rows):
         yield f"~ Estimated, because the endpoint sent no token counts: {guessed:,} of {len(rows):,}"
@@ -150,7 +153,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     about = "~" * row["estimated"]
     alias = row["alias"] if row["alias"] not in {row["model"], ""} else ""
     who = " ".join(filter(None, (row["model"] or "-", f"({alias})" if alias else "", "at", row["provider"] or "-")))
-    kept = {"hit": f"hit, {humanize.age(row['age'] or 0)} old", "record": "from the record", "miss": ""}[row["cache"]]
+    kept = {"hit": "from cache", "record": "replayed", "miss": ""}[row["cache"]]
     return (
         row["step"],
         who,
@@ -159,7 +162,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         about * bool(row["cost"]) + humanize.money(row["cost"], row["unpriced"]),
         humanize.seconds(row["seconds"]),
         str(row["attempts"]),
-        kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (row["status"], kept))),
+        kept if row["status"] in {"done", "retried"} else ", ".join(filter(None, (by_name(row["status"]).word, kept))),
         humanize.one_line(f"{NOT_VERIFIED}; " * (row["verified"] is False) + row["reason"], _WHY),
     )
 
@@ -168,7 +171,7 @@ def _last(totals: dict[str, Any]) -> tuple[str, ...]:
     about = "~" * bool(totals["estimated"])
     return (
         "total",
-        counted(totals["calls"], "model call"),
+        counted(totals["calls"], "call"),
         about + _tokens(totals["input_tokens"], totals["cached_tokens"], "cached"),
         about + _tokens(totals["output_tokens"], totals["reasoning_tokens"], "thought"),
         about * bool(totals["cost"]) + humanize.money(totals["cost"], totals["unpriced"]),

@@ -22,8 +22,10 @@ VERSION = 1
 ENDS = {"end": "done", "fail": "failed", "stop": "stopped", "cap": "capped", "reject": "rejected"}
 """Node kinds of a Picture that are exits, with the word for each."""
 TIMES = "\u00d7"
-SAID_NO, NOT_VERIFIED = "check said no", "not verified"
-"""Why a span that is done has no check mark; see `Span.doubt`."""
+SAID_NO, NOT_VERIFIED, WITH_FAILURES, LOW_CONFIDENCE = DOUBTS = (
+    "check said no", "not verified", "with failures", "low confidence",
+)  # fmt: skip
+"""Why a run or a part of it that is done has no check mark; see `Span.doubt`."""
 VOTES = "votes"
 """The unit in `Picture.repeats` for a node that asks the same question several times."""
 
@@ -45,7 +47,8 @@ class Span:
     `asked` is a question to a person: `{"question", "choices", "value"}`. `error` is the text of a failure,
     `error_kind` its kind ("429", "timeout", "ValueError"). `why` holds the reasons in order of time.
     `verified`: whether the answer passed the checks of its cascade; for a step with others inside, whether all did.
-    None if nothing was to be verified.
+    None if nothing was to be verified. `doubt`: why a part that is done may not be good, itself or by a part inside it:
+    `check said no`, `with failures`, `not verified`, `low confidence`; else empty.
     """
 
     id: str
@@ -74,15 +77,7 @@ class Span:
     left_out: Mapping[str, int] = field(default_factory=dict)
     why: tuple[Reason, ...] = ()
     verified: bool | None = None
-
-    @property
-    def doubt(self) -> str:
-        """Why a part that ended well may not look like it: `check said no`, `not verified`; else empty."""
-        if self.status != "done":
-            return ""
-        if self.kind == "gate" and self.output is False:
-            return SAID_NO
-        return NOT_VERIFIED if self.verified is False else ""
+    doubt: str = ""
 
     @property
     def seconds(self) -> float:
@@ -95,7 +90,7 @@ class Picture:
 
     `repeats`: nodes that run several times in parallel, as (name, unit, count; 0 if not yet known). `notes`: other
     texts about a node, as (name, text). `joins`: arrows whose target waits for all its sources. `troubles`: nodes whose
-    last visit failed or is in doubt, as (name, `failed` or `Span.doubt`).
+    last visit failed or is in doubt, as (name, `failed` or `Span.doubt`). `doubt` is that of the run.
     """
 
     nodes: tuple[tuple[str, str], ...] = ()
@@ -105,6 +100,7 @@ class Picture:
     joins: tuple[tuple[str, str], ...] = ()
     repeats: tuple[tuple[str, str, int], ...] = ()
     troubles: tuple[tuple[str, str], ...] = ()
+    doubt: str = ""
 
     def note(self, name: str) -> str:
         """Return the text below a node's name: `each chunk · 2 models`, often empty."""
@@ -127,7 +123,7 @@ class Record:
     price. `limits` are the run's limits; `reason` says why it ended. `strongest` is the model the cost is compared
     with, and its prices at that time; `usual` is the usual range of the pattern (`baseline.py`). `perhaps` and
     `perhaps_cost` are the sums over the spans. `verified`: False if an answer in it was not verified, None if
-    none was to be.
+    none was to be. `doubt` is that of its parts, as in a span.
     """
 
     run: str
@@ -155,11 +151,7 @@ class Record:
     strongest: Mapping[str, Any] | None = None
     usual: Mapping[str, Any] | None = None
     verified: bool | None = None
-
-    @property
-    def doubt(self) -> str:
-        """`not verified` for a run that is done with an answer that nobody verified; else empty."""
-        return NOT_VERIFIED if self.status == "done" and self.verified is False else ""
+    doubt: str = ""
 
     @property
     def steps(self) -> tuple[Span, ...]:
@@ -217,7 +209,8 @@ class Record:
     def _from_fields(cls, data: Mapping[str, Any]) -> Record:
         usage = Usage(**data["usage"])
         spans = tuple(map(_span_from_json, data["spans"]))
-        picture = Picture(**{k: tuple(tuple(x) for x in v) for k, v in data["picture"].items()})
+        drawn: dict[str, Any] = dict(data["picture"])
+        picture = Picture(**{k: v if isinstance(v, str) else tuple(map(tuple, v)) for k, v in drawn.items()})
         rest = {k: v for k, v in data.items() if k not in {"version", "usage", "spans", "picture"}}
         return cls(**rest, usage=usage, spans=spans, picture=picture)
 

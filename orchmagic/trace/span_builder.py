@@ -41,6 +41,7 @@ class SpanBuilder:
     error: str | None = None
     error_kind: str = ""
     verified: bool | None = None
+    doubt: str = ""
     why: list[Reason] = field(default_factory=list)
 
     def close(self, at: float, status: str) -> None:

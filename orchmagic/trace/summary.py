@@ -8,30 +8,18 @@ from typing import Any
 
 from orchmagic.core.text_format import counted
 from orchmagic.trace import humanize
+from orchmagic.trace.marks import MARKS, of
 from orchmagic.trace.reasons import Reason
-from orchmagic.trace.record import Record, Span
+from orchmagic.trace.record import DOUBTS, Record, Span
 
-
-def mark(part: Record | Span) -> str:
-    """The sign of a run or a span: `✓`, `✗`, `!` for what is done but in doubt, a blank for a sum of others."""
-    if isinstance(part, Span) and part.kind == "more":
-        return " "
-    return humanize.DOUBT if part.doubt else humanize.MARKS.get(part.status, "·")
-
-
-def state(part: Record | Span) -> str:
-    """`done`, `failed`, `done, not verified`, `done, check said no`."""
-    return ", ".join(filter(None, (part.status, part.doubt)))
-
-
-def trouble(span: Span) -> str:
-    """The status of a span that is not simply done: `skipped`, `not verified`; else empty."""
-    return span.doubt if span.status == "done" else span.status
+_STATUSES = ("failed", "running", "waiting", "cancelled", "rejected")
+_PARTS = {s: MARKS[s].word.lower() for s in _STATUSES} | {doubt: doubt for doubt in DOUBTS}
+"""What is said of the parts of a step that are not simply done."""
 
 
 def total(record: Record) -> str:
-    """The run's cost, with the number of calls of unknown price; `~$0.01` if some tokens are estimated."""
-    sum_ = humanize.spent(record.cost, record.unpriced)
+    """The run's cost, with the number of calls without a price; `~$0.01` if some tokens are estimated."""
+    sum_ = humanize.money(record.cost, record.unpriced)
     return f"~{sum_}" if record.usage.estimated and record.cost else sum_
 
 
@@ -40,17 +28,15 @@ def tokens(record: Record) -> str:
     return "~" * record.usage.estimated + counted(record.usage.total, "token")
 
 
-def cache(record: Record, step: Span, *, brief: bool = False) -> str:
-    """`cached (3 min old)` (`brief`: `cached`), `2 of 3 cached`, `from the record`, or empty."""
+def cache(record: Record, step: Span) -> str:
+    """`from cache`, `2 of 3 from cache`, `replayed`, or empty."""
     asks = [s for s in record.below(step) if s.kind == "ask"]
-    hits = [s.age for s in asks if s.age is not None]
+    hits = sum(s.age is not None for s in asks)
     if asks and all(s.recalled for s in asks):
-        return "from the record"
+        return "replayed"
     if not hits:
         return ""
-    if len(hits) < len(asks):
-        return f"{len(hits)} of {len(asks)} cached"
-    return "cached" if brief else f"cached ({humanize.age(max(hits))} old)"
+    return f"{hits:,} of {len(asks):,} from cache" if hits < len(asks) else "from cache"
 
 
 def models(record: Record, step: Span) -> str:
@@ -59,17 +45,15 @@ def models(record: Record, step: Span) -> str:
 
 
 def parts(record: Record, step: Span) -> str:
-    """The parallel parts of a step: `40 items, 2 failed`, `5 votes`, or empty."""
+    """The parallel parts of a step: `40 rows, 2 failed`, `5 votes, agreement 80%`, or empty."""
     inner = [s for s in record.inside(step) if s.kind in {"item", "vote"}]
     if not inner:
         return ""
-    counts = Counter(s.status for s in inner)
+    counts = Counter(s.doubt or s.status for s in inner)
     for span in record.inside(step):
         counts.update(span.left_out)
-    listed = [counted(counts.total(), inner[0].kind)]
-    listed += [f"{counts[s]:,} {s}" for s in ("failed", "running", "waiting", "cancelled", "rejected") if counts[s]]
-    if doubted := sum(bool(s.doubt) for s in inner):
-        listed.append(f"{doubted:,} not verified")
+    listed = [counted(counts.total(), "row" if inner[0].kind == "item" else "vote")]
+    listed += [f"{counts[s]:,} {word}" for s, word in _PARTS.items() if counts[s]]
     if isinstance(step.output, dict) and isinstance(agree := step.output.get("agreement"), int | float):
         listed.append(f"agreement {agree:.0%}")
     return ", ".join(listed)
@@ -88,7 +72,7 @@ def scores(span: Span) -> str:
 
 
 def fallback(record: Record, step: Span) -> str:
-    """The model that a step's own calls fell back to, or empty."""
+    """The model that a step's own calls switched to, or empty."""
     asks = (s for s in record.inside(step) if s.kind == "ask")
     return next((r.target for ask in asks for r in ask.why if r.kind == "fell_back"), "")
 
@@ -112,19 +96,20 @@ def choices(record: Record, ask: Span) -> tuple[str, ...]:
 
 
 def again(record: Record, step: Span) -> str:
-    """`1 retry, 2 re-asks` of a step's own model calls, or empty."""
+    """`1 retry, asked again once (wrong format)` of a step's own model calls, or empty."""
     asks = [s for s in record.inside(step) if s.kind == "ask"]
     retried = sum(s.status == "retried" for ask in asks for s in record.inside(ask))
     asked = sum(s.status == "retried" for s in asks)
     counts = [counted(retried, "retry", "retries")] if retried else []
-    return ", ".join(counts + ([counted(asked, "re-ask")] if asked else []))
+    often = "once" if asked == 1 else f"{asked:,} times"
+    return ", ".join(counts + ([f"asked again {often} (wrong format)"] if asked else []))
 
 
 def story(record: Record, step: Span) -> tuple[str, ...]:
     """Texts on what was unusual about a step, most important first; some may be empty."""
     target = fallback(record, step)
     return (
-        f"fell back to {humanize.one_line(target, 24)}" if target else "",
+        f"switched to {humanize.one_line(target, 24)}" if target else "",
         cache(record, step),
         score(record, step),
         parts(record, step),
@@ -153,15 +138,21 @@ def _score(span: Span) -> float | None:
     return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
+def calls(record: Record) -> str:
+    """`2 calls, 1 from cache`, `3 calls, 2 replayed`: how many answers, and where those not paid for came from."""
+    free = ((record.cached, "from cache"), (record.recalled, "replayed"))
+    return ", ".join((counted(record.calls, "call"), *(f"{n:,} {where}" for n, where in free if n)))
+
+
+def figures(record: Record) -> tuple[str, ...]:
+    """Time, tokens, cost and calls of a run; no time if none is recorded."""
+    took = (humanize.seconds(record.seconds),) if record.seconds else ()
+    return (*took, tokens(record), total(record), calls(record))
+
+
 def headline(record: Record) -> str:
-    """`triage · done · 3.4 s · 252 tokens · $0 · 2 calls, 1 cached`."""
-    calls = counted(record.calls, "model call")
-    if record.cached:
-        calls += f", {record.cached} cached"
-    if record.recalled:
-        calls += f", {record.recalled} from the record"
-    figures = (humanize.seconds(record.seconds), tokens(record), total(record), calls)
-    return " · ".join((record.name, state(record), *figures))
+    """`Done · triage · 3.4 s · 252 tokens · $0 · 2 calls, 1 from cache`."""
+    return " · ".join((of(record).word, record.name, *figures(record)))
 
 
 def label(record: Record, span: Span) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from orchmagic.trace import humanize, summary
+from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.humanize import safe
@@ -18,6 +18,9 @@ from orchmagic.views.svg import svg_of
 
 _NODES = 16  # a larger graph is not drawn: it would be too small to read and too large to save
 _ROWS = 12  # of the receipt below the answer
+UNFINISHED = frozenset({"failed", "cancelled", "capped"})
+LAST = "Last result before it stopped:"
+"""What is said above the value of a run with one of the statuses `UNFINISHED`: it is no answer."""
 
 
 def bundle(record: Record) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def bundle(record: Record) -> dict[str, Any]:
 
 
 def _html(record: Record) -> Iterator[str]:
-    mark = escape(summary.mark(record))
+    mark = escape(marks.of(record).sign)
     yield f"<div>{mark} <strong>{safe(summary.headline(record))}</strong></div>"
     for i, line in enumerate(troubles(record)):
         weight, head = (400, "") if i % 2 else (600, "✗ ")
@@ -41,8 +44,8 @@ def _html(record: Record) -> Iterator[str]:
     if question:
         yield from _asks(record, question)
     elif record.output is not None:
-        if record.status in {"failed", "cancelled"}:
-            yield '<div style="opacity:.75">the last value before that:</div>'
+        if record.status in UNFINISHED:
+            yield f'<div style="opacity:.75">{LAST}</div>'
         yield pre(record.output)
     yield from _receipt(record)
     yield f'<div style="opacity:.6">run {safe(record.run)}</div>'
@@ -52,8 +55,7 @@ def _receipt(record: Record) -> Iterator[str]:
     """The receipt, folded: the estimates as its summary, inside a row for each answer."""
     rows = Receipt(record)
     if rows:
-        head = rows.against or "Who answered, why, and what it cost"
-        yield f'<details><summary style="opacity:.75">Receipt. {safe(head)}</summary>{rows.html(_ROWS)}</details>'
+        yield f'<details><summary style="opacity:.75">{safe(rows.heading)}</summary>{rows.html(_ROWS)}</details>'
 
 
 def _asks(record: Record, question: PendingQuestion) -> Iterator[str]:
@@ -87,7 +89,7 @@ def commands(record: Record, question: PendingQuestion) -> tuple[str, ...]:
 
 
 def _text(record: Record) -> Iterator[str]:
-    yield f"{summary.mark(record)} {summary.headline(record)}"
+    yield f"{marks.of(record).sign} {summary.headline(record)}"
     yield from (f"✗ {line}" for line in troubles(record))
     question = _first_question(record)
     if question:
@@ -100,16 +102,18 @@ def _text(record: Record) -> Iterator[str]:
         yield humanize.one_line(record.reason, 400)
     yield from remarks(record, above=True)
     if record.output is not None:
+        if record.status in UNFINISHED:
+            yield LAST
         yield f"→ {humanize.shown(record.output, 1_000)}"
     yield f"run {record.run}"
 
 
 def troubles(record: Record) -> Iterator[str]:
-    """Yield a line for each error, followed by one for the failed step's input."""
+    """Yield a line for each error, followed by one for what went into the failed step."""
     failed = [s for s in record.steps if s.status == "failed"]
     for step in failed:
-        yield f"{step.name} failed: {humanize.one_line(step.error, 400)}"
-        yield f"its input: {humanize.one_line(humanize.said(step.input), 200)}"
+        yield f"Failed in step {step.name}: {humanize.one_line(step.error, 400)}"
+        yield f"{humanize.sides(step.kind)[0]}: {humanize.one_line(humanize.said(step.input), 200)}"
     if record.error and not failed:
         yield humanize.one_line(record.error, 400)
 

@@ -25,8 +25,8 @@ Amount: TypeAlias = "Callable[[Spent], float]"
 
 _STATUSES: tuple[tuple[str, frozenset[str], str, str], ...] = (
     ("■ done", frozenset({"done"}), GREEN, ""),
-    ("▨ capped", frozenset({"capped"}), ORANGE, "/"),
-    ("▤ cancelled", frozenset({"cancelled"}), GREY, "-"),
+    ("▨ stopped at its limit", frozenset({"capped"}), ORANGE, "/"),
+    ("▤ stopped", frozenset({"cancelled"}), GREY, "-"),
     ("▥ rejected", frozenset({"rejected"}), GREY, "|"),
     ("▦ open", frozenset({"running", "waiting"}), PINK, "."),
     ("▩ failed", frozenset({"failed", "lost"}), RED, "x"),
@@ -56,7 +56,7 @@ def figure(history: Dashboard) -> dict[str, Any]:
         "Runs by day",
         f"{word} by pattern",
         f"{word} by model",
-        "Time of a run: p50, p95",
+        "Run time: median, 95th percentile",
         "Answers from the cache",
     )
     return {"data": data, "layout": _layout(history, titles), "config": axes.CONFIG}
@@ -71,10 +71,10 @@ def headline(history: Dashboard) -> tuple[str, ...]:
     latest = history.read < whole.runs - history.running
     parts = (
         counted(whole.runs, "run"),
-        humanize.spent(whole.cost, max(whole.unpriced, history.unknown)),
+        humanize.money(whole.cost, max(whole.unpriced, history.unknown)),
         f"{whole.tokens:,} tokens",
-        f"p50 {humanize.seconds(p50)}" if p50 is not None else "",
-        f"p95 {humanize.seconds(p95)}" if p95 is not None else "",
+        f"median {humanize.seconds(p50)}" if p50 is not None else "",
+        f"95th percentile {humanize.seconds(p95)}" if p95 is not None else "",
         f"{whole.hits:.0%} of answers from the cache" if whole.hits is not None else "",
         f"{whole.failed:,} failed",
         f"{history.running:,} running" if history.running else "",

@@ -13,13 +13,14 @@ from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from orchmagic.core.text_format import shorten
-from orchmagic.trace.record import Picture
+from orchmagic.trace import marks
+from orchmagic.trace.record import ENDS, Picture
 from orchmagic.views.text_width import text_width
 
 EXITS = frozenset({"fail", "stop", "cap", "reject"})
 NAME = 24  # characters of a name in a box, at most
 _HIGH, _ROW, _STUB, _LANE, _BESIDE = 38.0, 16.0, 18.0, 17.0, 6.0  # pixels: box, between rows, exit, lane, pair
-_GAP, _EXIT = 44.0, 84.0  # minimum pixels between columns, pixels of an exit
+_GAP = 44.0  # minimum pixels between columns
 
 Point: TypeAlias = tuple[float, float]
 Arrow: TypeAlias = tuple[str, str]
@@ -75,6 +76,12 @@ def below(kind: str, note: str) -> str:
     return shorten(f"{kind} · {note}" if note else kind, NAME + 8)
 
 
+def end_word(status: str) -> str:
+    """Return the text of an end of the graph: `✓ done`, `◔ stopped at its limit`."""
+    mark = marks.by_name(status)
+    return f"{mark.sign} {mark.word.lower()}"
+
+
 def arrange(picture: Picture) -> Layout:
     """Return the positions of all boxes and lines; deterministic."""
     plan = _Plan(picture)
@@ -91,6 +98,7 @@ class _Plan:
     def __init__(self, picture: Picture) -> None:
         self.kinds = dict(picture.nodes)
         self.note = picture.note
+        self.doubt = picture.doubt
         self.nodes = [name for name, kind in picture.nodes if kind not in EXITS]
         self.labels = _merged(picture, self.kinds)
         order = {name: i for i, name in enumerate(self.nodes)}
@@ -161,9 +169,17 @@ class _Plan:
         kind = self.kinds[name]
         if kind == "start":
             return 10.0
-        exits = sum(s == name for s, _ in self.out)
+        if kind == "end":
+            return text_width(end_word(self.doubt or ENDS[kind]), 11) + 16
         words = text_width(below(kind, self.note(name)), 9) + 22
-        return max(text_width(name[:NAME]) + 26, words, _EXIT * exits, 46.0 if kind == "end" else 66.0)
+        return max(text_width(name[:NAME]) + 26, words, sum(map(self._exit, self._exits(name))), 66.0)
+
+    def _exits(self, name: str) -> list[Arrow]:
+        return [arrow for arrow in self.out if arrow[0] == name]
+
+    def _exit(self, arrow: Arrow) -> float:
+        """Return the width in pixels of an exit, with the space after it."""
+        return text_width(end_word(ENDS[self.kinds[arrow[1]]]), 11) + 20
 
     def _across(self) -> list[float]:
         """Return the x of each column's centre."""
@@ -184,11 +200,13 @@ class _Plan:
         """Return a small box per node and exit: arrows to a shared exit would cross the graph."""
         found: dict[Arrow, Box] = {}
         for name, box in boxes.items():
-            own = [arrow for arrow in self.out if arrow[0] == name]
-            for i, arrow in enumerate(own):
-                x = box.x + _EXIT * (i - (len(own) - 1) / 2)
+            own = self._exits(name)
+            x = box.x - sum(map(self._exit, own)) / 2
+            for arrow in own:
+                wide = self._exit(arrow)
                 y = box.y + box.height / 2 + 20 + _STUB / 2
-                found[arrow] = Box(arrow[1], self.kinds[arrow[1]], x, y, _EXIT - 6, _STUB)
+                found[arrow] = Box(arrow[1], self.kinds[arrow[1]], x + wide / 2, y, wide - 6, _STUB)
+                x += wide
         return found
 
     def ahead_lines(self, boxes: Mapping[str, Box]) -> Iterable[EdgePath]:

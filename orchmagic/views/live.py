@@ -12,17 +12,16 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.text_format import counted, more
-from orchmagic.trace import humanize, span_id, summary
+from orchmagic.trace import humanize, marks, span_id, summary
 from orchmagic.trace.humanize import safe
-from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture, Record, Span
+from orchmagic.trace.record import DOUBTS, ENDS, TIMES, VOTES, Picture, Record, Span
 from orchmagic.views.palette import GREEN, NOW, ORANGE, PINK, RED
 from orchmagic.views.svg import svg_of
 
 _ROWS = 24  # steps with a line of their own, at most
 _NODES = 60  # a larger graph is not drawn
 _SPEAK = frozenset({"call", "sub"})  # kinds of nodes that stream text
-_MARKS = {**humanize.MARKS, "running": "●", "pending": "○", "doubt": humanize.DOUBT}
-_COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK, "doubt": ORANGE}
+_COLORS = {"running": NOW, "done": GREEN, "failed": RED, "waiting": PINK} | dict.fromkeys(DOUBTS, ORANGE)
 _COLUMNS = "6.5em 9em 6.5em minmax(0,1fr)"  # time, tokens and cost, which fit in a wide font, and the note
 _NAME = 26  # characters of a name in its column
 _CUT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
@@ -49,25 +48,23 @@ def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
 
 
 def _header(record: Record) -> str:
-    calls = counted(record.calls, "model call")
-    calls += f", {record.cached} cached" if record.cached else ""
-    figures = (humanize.seconds(record.seconds), summary.tokens(record), summary.total(record), calls)
+    figures = (humanize.seconds(record.seconds), summary.tokens(record), summary.total(record), summary.calls(record))
     columns = "".join(
         f'<span style="display:inline-block;min-width:{wide}em">{escape(figure)}</span>'
         for figure, wide in zip(figures, _FIGURES, strict=True)
     )
-    name = f"{_mark(_look(record))} <strong>{safe(record.name)}</strong> {escape(summary.state(record))}"
+    name = f"{_mark(_look(record))} <strong>{safe(record.name)}</strong> {escape(marks.of(record).word)}"
     return f'<div style="{_CUT}">{name}<span style="margin-left:1.2em">{columns}</span></div>'
 
 
 def _look(part: Record | Span) -> str:
-    return "doubt" if part.doubt else part.status
+    return part.doubt or part.status
 
 
 def _mark(status: str) -> str:
     color = _COLORS.get(status)
     style = f' style="color:{color}"' if color else ""
-    return f"<span{style}>{escape(_MARKS.get(status, '·'))}</span>"
+    return f"<span{style}>{escape(marks.by_name(status).sign)}</span>"
 
 
 def _drawn(record: Record) -> str:
@@ -179,12 +176,12 @@ def _notes(record: Record, step: Span) -> Iterator[str]:
 
 
 def progress(record: Record, step: Span) -> str:
-    """`37 of 100 items, 2 failed`, `3 of 5 votes`, or empty."""
+    """`37 of 100 rows, 2 failed`, `3 of 5 votes`, or empty."""
     parts = [s for s in record.inside(step) if s.kind in _PARTS]
     total = max(len(parts), _total(record, step))
     if not total:
         return ""
-    word = "vote" if _votes(record, step) else "item"
+    word = "vote" if _votes(record, step) else "row"
     ended = sum(s.status in _ENDED for s in parts)
     failed = sum(s.status == "failed" for s in parts)
     many = word if total == 1 else f"{word}s"

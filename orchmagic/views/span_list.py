@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from orchmagic.core.text_format import counted
+from orchmagic.trace import marks
 from orchmagic.trace.events import Usage
 from orchmagic.trace.record import Record, Span
 
@@ -60,16 +62,18 @@ def summed(spans: Sequence[Span]) -> Span:
     """Sum up spans in one, so that the parts of a step still add up to it."""
     known = [s.cost for s in spans if s.cost is not None]
     ends = [s.end for s in spans if s.end is not None]
-    parent, counts = spans[0].parent, Counter(s.status for s in spans)
-    said = ", ".join(f"{n:,} {status}" for status, n in counts.items()) if counts.keys() != {"done"} else ""
-    word = "step" if parent is None else spans[0].kind if spans[0].kind in MANY else "step"
+    parent, counts = spans[0].parent, Counter(s.doubt or s.status for s in spans)
+    kind = spans[0].kind if parent is not None and spans[0].kind in MANY else "step"
+    word = {"item": "row", "tool": "tool call"}.get(kind, kind)
+    troubles = Counter(trouble.lower() for s in spans if (trouble := marks.trouble(s)))
+    said = ", ".join(f"{n:,} {trouble}" for trouble, n in troubles.items())
     return Span(
         id=f"{parent}/more" if parent else "more",
         parent=parent,
         kind="more",
-        name=f"{len(spans):,} more {word}s{f' ({said})' if said else ''}",
+        name=f"{counted(len(spans), f'more {word}')}{f' ({said})' if said else ''}",
         status="failed" if counts["failed"] else "done",
-        left_out=dict(counts) if word != "step" else {},
+        left_out=dict(counts) if kind != "step" else {},
         start=min(s.start for s in spans),
         end=max(ends, default=None) if len(ends) == len(spans) else None,
         usage=sum((s.usage for s in spans), Usage()),

@@ -7,12 +7,10 @@ from html import escape
 from itertools import pairwise
 
 from orchmagic.core.text_format import shorten
-from orchmagic.trace import humanize
-from orchmagic.trace.record import ENDS, NOT_VERIFIED, Picture
+from orchmagic.trace import marks
+from orchmagic.trace.record import ENDS, Picture
 from orchmagic.views import layout
 from orchmagic.views.palette import BLUE, NOW, ORANGE, RED
-
-_MARKS = {"end": "✓", "fail": "✗", "stop": "■", "cap": "◔", "reject": "⊘"}
 
 _IN_TROUBLE = f'stroke="{RED}" stroke-width="2" fill="{RED}" fill-opacity=".12"'
 _IN_DOUBT = f'stroke="{ORANGE}" stroke-width="2" fill="{ORANGE}" fill-opacity=".12"'
@@ -39,8 +37,8 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
             "now": box.name in (active or ()),
         }
         trouble = troubles.get(box.name, "")
-        if box.kind == "end" and at and NOT_VERIFIED in troubles.values():
-            trouble = NOT_VERIFIED
+        if box.kind == "end" and at:
+            trouble = found.doubt
         body += _box(box, found.note(box.name), trouble, visited=at, **looks)
     title = " → ".join(name for name, what in found.nodes if what not in ENDS and what != "start")
     wide, high = round(plan.width), round(plan.height)
@@ -58,12 +56,12 @@ def _box(
     if box.kind == "start":
         return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
     shade = f'fill="{BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
-    mark = humanize.MARKS["failed"] if trouble == "failed" else humanize.DOUBT if trouble else ""
+    mark = marks.by_name(trouble).sign if trouble else ""
     if mark:
         shade = _IN_TROUBLE if trouble == "failed" else _IN_DOUBT
     shade = _NOW if now else shade
     if box.kind in ENDS:
-        word = f"{mark} {trouble}" if mark else f"{_MARKS[box.kind]} {ENDS[box.kind]}"
+        word = layout.end_word(trouble or ENDS[box.kind])
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
     else:
         name = f"{mark} {shorten(box.name, layout.NAME)}".strip()

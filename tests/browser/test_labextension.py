@@ -169,7 +169,7 @@ def test_ten_thousand_spans_are_drawn_in_a_second_and_a_half(lab, page):
     )
     assert took < 1_500, took
     trace = page.locator(".jp-OutputArea .om-trace")
-    trace.locator(".om-row", has_text="more items").click()
+    trace.locator(".om-row", has_text="more rows").click()
     trace.locator(".om-list").press("End")
     trace.get_by_text("9999 · chunk 9999").wait_for()
     assert trace.locator(".om-row").count() < 80

@@ -177,8 +177,8 @@ def test_the_figure_of_the_history_reads_in_any_font(draw_figure, width):
 
 
 TEXTS = [
-    *map(chr, range(33, 127)), "◆ critical path", "✓ done", "✗ failed", "■ stopped", "◔ capped", "9 ★ best", f"100 {TIMES} 2…",
-    "Überprüfung", "проверка", "έλεγχος", "12,345,678 tokens in, out", "WWWWWWWWWW", "iiiiiiiiii",
+    *map(chr, range(33, 127)), "◆ sets the total time", "✓ done", "✗ failed", "■ stopped", "◔ stopped at its limit", "9 ★ best", f"100 {TIMES} 2…",
+    "Überprüfung", "проверка", "έλεγχος", "12,345,678 tokens (input + output)", "WWWWWWWWWW", "iiiiiiiiii",
 ]  # fmt: skip
 MEASURE = """([texts, font]) => { const c = document.createElement('canvas').getContext('2d'); c.font = font;
     return texts.map(t => c.measureText(t).width); }"""
@@ -226,7 +226,7 @@ def _meet(a: list[Any], b: list[Any]) -> bool:
 def test_the_picture_alone_tells_a_fallback_a_cache_hit_and_a_slow_step(recorded, draw):
     rows = [" ".join(text.split()) for text, *_ in draw(recorded("told"), 600).evaluate(BOXES)]
     assert sum("cached" in text for text in rows) == 1
-    fell = [text for text in rows if "fell back to large" in text]  # polish, too: small is known to be down
+    fell = [text for text in rows if "switched to large" in text]  # polish, too: small is known to be down
     assert len(fell) == 2
     assert sum(text.startswith("2.0 s") for text in fell) == 1
 
@@ -235,7 +235,7 @@ def test_pointing_at_a_step_tells_what_went_in_and_out_and_why(recorded, draw):
     page = draw(recorded("told"), 600)
     _point(page, 2)
     said = " ".join(page.locator("#figure .hoverlayer").text_content().split())
-    for word in ("draft (call, done)", "fell back from small to large", "in: user: Draft", "out: Sorry about"):
+    for word in ("draft · model call · Done", "switched from small to large", "Prompt: Draft", "Reply: Sorry about"):
         assert word in said
     box = page.locator("#figure .hoverlayer").bounding_box()
     assert box["x"] >= 0

@@ -15,7 +15,7 @@ def test_a_shortened_text_is_never_longer_than_its_limit_and_shows_that_it_was_c
 
 
 def test_a_note_says_how_long_the_whole_was():
-    assert cut_note(12_345) == "… (12,345 characters)"
+    assert cut_note(12_345) == "… cut, 12,345 characters in all"
 
 
 def test_lines_left_out_are_counted():

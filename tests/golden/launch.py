@@ -1194,7 +1194,7 @@ def after_researcher_agent(state: ResearcherState) -> str:
         return "tools"
     if not messages[-1].get("tool_calls"):
         return END
-    logger.warning("ended early: %s", "8 iterations were not enough for an answer")
+    logger.warning("ended early: %s", "Stopped after 8 rounds without an answer")
     return END
 
 

@@ -936,7 +936,7 @@ def after_agent(state: State) -> str:
         return "tools"
     if not messages[-1].get("tool_calls"):
         return END
-    logger.warning("ended early: %s", "8 iterations were not enough for an answer")
+    logger.warning("ended early: %s", "Stopped after 8 rounds without an answer")
     return END
 
 

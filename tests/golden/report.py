@@ -1368,7 +1368,7 @@ def after_execute_agent(state: ExecuteState) -> str:
         return "tools"
     if not messages[-1].get("tool_calls"):
         return END
-    logger.warning("ended early: %s", "8 iterations were not enough for an answer")
+    logger.warning("ended early: %s", "Stopped after 8 rounds without an answer")
     return END
 
 

@@ -97,7 +97,7 @@ def test_a_fault_that_stays_reaches_the_fallback(endpoints, fault):
     run = both.run(" --fallback second")
     assert run.output.label == "ok"
     assert (len(both.first.requests), len(both.second.requests)) == (2, 1)
-    assert "fell back from first to second" in story(run)
+    assert "switched from first to second" in story(run)
     assert run.receipt()[0]["model"] == "second-model"
 
 
@@ -107,7 +107,7 @@ def test_an_unusable_answer_goes_to_the_fallback_at_once(endpoints, fault):
     run = both.run(" --fallback second")
     assert run.output.label == "ok"
     assert (len(both.first.requests), len(both.second.requests)) == (1, 1)
-    assert "fell back" in story(run)
+    assert "switched from" in story(run)
 
 
 @pytest.mark.parametrize("fault", FINAL)

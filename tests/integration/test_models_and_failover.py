@@ -50,7 +50,7 @@ def test_r5_an_error_a_timeout_a_refusal_and_an_empty_reply_each_reach_the_fallb
     run = desk.run(SAY.format(" --fallback large" + " --timeout 2s" * (fault == "timeout")))
     assert (run.status, run.output) == ("done", "from the second")
     assert desk.asked("first", "second") == (1, 1)
-    assert "fell back from small to large" in story(run)
+    assert "switched from small to large" in story(run)
 
 
 @pytest.mark.parametrize("fault", ["401", "400"])

@@ -35,8 +35,8 @@ secret(model=mystery)
     And a bed?
 """
 AROUND = "%%chain around\nwhole = both()\n"
-LEAST = "at least $0.002"
-WHOLE = f"{LEAST} + 1 call of unknown price"
+LEAST = "$0.002"
+WHOLE = f"{LEAST}, plus 1 call without a price"
 SHORT = f"{LEAST} + unknown"
 SPENT = Usage(input=1_000, output=500)  # 1 and 2 dollars a million: 0.002
 
@@ -86,9 +86,9 @@ def test_a_step_that_holds_both_says_so(book):
 def test_a_run_of_unknown_price_alone_is_not_free(book):
     run = book.run("%%chain alone\nsecret(model=mystery)\n    And a bed?\n")
     assert run.cost is None
-    assert summary.total(run.record) == "price unknown (1 call)"
+    assert summary.total(run.record) == "No price known (1 call)"
     assert "$0" not in Receipt(run.record).text
-    assert "price unknown" in runs(book.session)
+    assert "No price known" in runs(book.session)
     told = next(iter(otel_spans.to_otel_spans(run.record))).attributes
     assert "orchmagic.cost.usd" not in told
     assert told["orchmagic.cost.unknown_calls"] == 1
@@ -100,8 +100,8 @@ def test_views_of_a_run(run):
     figure = json.dumps(shown["application/vnd.plotly.v1+json"], ensure_ascii=False)
     assert SHORT.replace("$", "&#36;") in figure
     assert '"unknown"' in figure
-    assert "price unknown" in shown["text/plain"]
-    assert "price unknown" in unescape(shown["text/html"]).replace("\xa0", " ")
+    assert "No price known" in shown["text/plain"]
+    assert "No price known" in unescape(shown["text/html"]).replace("\xa0", " ")
     assert WHOLE in frame(run.record)["text/html"]
     bounded = replace(run.record, limits={"budget": 0.01})
     assert f"{SHORT} of $0.01" in frame(bounded)["text/html"]
@@ -146,7 +146,7 @@ def test_runs_beside_each_other(book, run):
     found = compare([run.record, again.record])
     assert [row["unpriced"] for row in found.rows] == [1, 1]
     assert WHOLE in repr(found)
-    assert "price unknown" in repr(found)
+    assert "No price known" in repr(found)
     assert LEAST.replace("$", "&#36;") in json.dumps(found.bundle()["application/vnd.plotly.v1+json"])
     assert f"cost {WHOLE} → {WHOLE}" in "\n".join(map(str, lines(run.record, again.record)))
 

@@ -103,7 +103,7 @@ def test_a_free_question_has_a_field_that_must_be_filled(notebook):
     page = Page(notebook.run(ASK))
     assert page.controls.buttons == {}
     page.send("  ")
-    assert "An answer is missing" in page.controls.note.value
+    assert "Type an answer first" in page.controls.note.value
     page.send("yes <b>")
     ended()
     assert notebook.prompts[-1] == "Go on from yes <b>"

@@ -27,7 +27,7 @@ def test_runs_are_listed_newest_last_with_what_they_cost(notebook):
     notebook.run(TWO, x="y")
     found = rows(orch(notebook, "runs"))
     assert found[0][:4] == ["run", "name", "pattern", "status"]
-    assert [(r[0], r[3]) for r in found[1:]] == [("r1", "done"), ("r2", "failed")]
+    assert [(r[0], *r[3:5]) for r in found[1:]] == [("r1", "✓", "Done"), ("r2", "✗", "Failed")]
 
 
 def test_runs_survive_the_kernel(notebook):
@@ -35,7 +35,7 @@ def test_runs_survive_the_kernel(notebook):
     notebook.run(TWO, x="x")
     notebook.session.close()
     with restarted(notebook) as session:
-        assert rows(commands.run(session, "runs"))[1][:4] == ["r1", "two", "chain", "done"]
+        assert rows(commands.run(session, "runs"))[1][:5] == ["r1", "two", "chain", "✓", "Done"]
         assert commands.run(session, "show r1").output == "two"
         assert commands.run(session, "show").output == "two"
         assert commands.run(session, "show two").record.calls == 2

@@ -92,7 +92,7 @@ def test_the_list_has_the_beginning_of_a_long_value_and_the_question_all_of_it(s
     shop.script(text)
     run = shop.run('%%chain letter --no-cache\ndraft\n    Write\napprove "Send it?"\n')
     (line,) = asked(shop.session, "overview")["runs"]
-    assert line["asked"]["shown"] == "x" * 2_000 + "… (3,000 characters)"
+    assert line["asked"]["shown"] == "x" * 2_000 + "… cut, 3,000 characters in all"
     assert asked(shop.session, "asked", run.id)["value"] == text
 
 

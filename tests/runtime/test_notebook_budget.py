@@ -181,7 +181,7 @@ def test_calls_without_a_price_are_told_in_both_sums(notebook):
     with serve(Script()) as server:
         notebook.session.services.environ.update({"OPENAI_BASE_URL": server.base_url})
         run = notebook.run(CELL.format("c --model nobodys"), topic="bees")
-    assert str(orch(notebook.session, "budget")).count(f"{run.tokens} tokens, price unknown (1 call)") == 2
+    assert str(orch(notebook.session, "budget")).count(f"{run.tokens} tokens, No price known (1 call)") == 2
 
 
 def test_small_sums_and_limits_have_no_exponent(notebook):

@@ -14,7 +14,7 @@ from typing import Any
 from orchmagic import Reply, Script, Session, install, views
 from orchmagic.models.providers.scripted import remove
 from orchmagic.runtime.run import Run
-from orchmagic.trace import humanize, span_id, summary
+from orchmagic.trace import humanize, marks, span_id, summary
 from orchmagic.trace.events import AttemptFailed, CacheHit
 from orchmagic.trace.record import Record
 from orchmagic.views import span_list
@@ -115,7 +115,7 @@ def _lines(record: Record) -> list[dict[str, Any]]:
             "id": s.id,
             "depth": depth,
             "label": summary.label(record, s),
-            "mark": "" if s.kind == "more" else humanize.MARKS.get(s.status, "·"),
+            "mark": "" if s.kind == "more" else marks.by_name(s.status).sign,
             "seconds": humanize.seconds(s.seconds),
             "tokens": s.usage.total,
             "cost": humanize.money(s.cost),

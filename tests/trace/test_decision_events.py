@@ -47,7 +47,7 @@ DECISIONS = {
     "a block": (CHAIN.format("--guard pii=block"), "yes", events.GuardTriggered, "(block) found email", "guarded", "action", "block"),
     "a fallback": (
         CHAIN.format("--model scripted/first --fallback scripted"),
-        "yes", events.FellBack, "fell back from scripted/first to scripted: the account", "fell back", WHY, "402",
+        "yes", events.FellBack, "switched from scripted/first to scripted: the account", "fell back", WHY, "402",
     ),
     "another deployment": (
         CHAIN.format("--model p"), "yes", events.DeploymentChosen, "number 2 of 2", "chosen", WHY, "number 2 of 2",
@@ -135,7 +135,7 @@ def test_a_cache_hit_says_how_old_the_answer_is_and_what_it_saved(notebook, log)
 
 def test_a_replayed_answer_says_that_it_is_one(notebook, log):
     run = notebook.run(PLAIN, q="go").replay()
-    assert any("from the record of the run that is replayed" in why for why in reasons(run))
+    assert any("replayed: the answer of the earlier run" in why for why in reasons(run))
     (line,) = logged(log, "recalled")
     assert (line["why"], line["run"]) == ("a replay", run.id)
 

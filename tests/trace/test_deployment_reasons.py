@@ -50,7 +50,7 @@ def test_after_a_failure_each_attempt_says_why_it_was_made(notebook, pool):
     ]
     (row,) = run.receipt()
     assert (row["alias"], row["chosen"], row["attempts"]) == ("p@b", "number 2 of 2", 2)
-    assert row["reason"].startswith("fell back from p@a to p@b: 500 from 127.0.0.1:")
+    assert row["reason"].startswith("switched from p@a to p@b: 500 from 127.0.0.1:")
 
 
 def test_a_score_is_told_where_one_attempt_was_enough(notebook, pool):

@@ -91,7 +91,7 @@ def test_a_fallback_is_told_once_and_its_attempts_stay_apart(told):
             told(e.AttemptFinished(**who, usage=e.Usage(), cost=0.0))
     told(e.CallFinished(call="extract#1.1", text="a", model="large", provider="p"))
     (ask,) = told.record.inside(told.record.steps[0])
-    assert tuple(map(str, ask.why)) == ("fell back from small to large: 500",)
+    assert tuple(map(str, ask.why)) == ("switched from small to large: 500",)
     assert [(s.model, s.status) for s in told.record.inside(ask)] == [("small", "failed"), ("large", "done")]
 
 

@@ -52,7 +52,7 @@ def test_a_run_whose_items_failed_is_done_and_says_so(wide):
         item(wide, f"map#1/{number}", "no" if number == 2 else None)
     wide(done("map#1"), events.RunFinished(status="done"))
     record = wide.record
-    assert (record.status, record.reason) == ("done", "1 of 3 items of map failed")
+    assert (record.status, record.reason) == ("done", "1 of 3 rows failed in map")
     assert [s.status for s in record.inside(record.steps[0])] == ["done", "failed", "done"]
     assert record.steps[0].status == "done"
 
@@ -189,7 +189,7 @@ def test_how_an_inner_graph_ended_is_not_the_end_of_the_run(told):
             reason=Reason("decision", cause="limit", detail="max-steps: 3 were not enough"),
         )
     )
-    assert tuple(map(str, told.record.steps[0].why)) == ("→ capped: max-steps: 3 were not enough",)
+    assert tuple(map(str, told.record.steps[0].why)) == ("→ stopped at its limit: max-steps: 3 were not enough",)
     assert told.record.picture.taken == ()
 
 

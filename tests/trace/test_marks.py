@@ -4,7 +4,7 @@ import pytest
 
 from orchmagic import Script, install
 from orchmagic.models.providers.scripted import remove
-from orchmagic.trace import summary
+from orchmagic.trace import marks, summary
 from orchmagic.trace.record import NOT_VERIFIED, SAID_NO, Record
 from orchmagic.views import answer, live
 from orchmagic.views.formats import html, text
@@ -58,15 +58,16 @@ def test_an_answer_that_nobody_verified_is_marked_wherever_the_cascade_runs(note
         shown["text/html"].partition("</div>")[0],
         live.frame(record)["text/plain"],
     )
-    assert all((NOT_VERIFIED in head) is not good for head in heads)
-    assert summary.mark(record) == ("✓" if good else "!")
+    word = "Done" if good else "Not verified"
+    assert all(word in head for head in heads)
+    assert marks.of(record)[:2] == ("✓" if good else "!", word)
     said = [row["verified"] for row in run.receipt() if row["step"].endswith("answer")]
     assert said == [False, good]
-    assert (NOT_VERIFIED in run.receipt().text.splitlines()[0]) is not good
+    assert run.receipt().text.startswith(word)
     step = PLACES[place][1] if place != "cascade" else "answer"
-    marks = {s.name: summary.mark(s) for s in record.spans if s.parent is None}
-    assert marks[step] == ("✓" if good else "!")
-    assert f"{marks[step]} {step}" in " ".join(text.render(record).split()) or not good
+    signs = {s.name: marks.of(s).sign for s in record.spans if s.parent is None}
+    assert signs[step] == ("✓" if good else "!")
+    assert f"{signs[step]} {step}" in " ".join(text.render(record).split()) or not good
     assert (dict(record.picture.troubles).get(step) == NOT_VERIFIED) is not good
     assert (f"! {step}" in svg_of(record.picture)) is not good
 
@@ -78,14 +79,14 @@ def test_of_many_items_the_row_of_each_says_whether_it_was_verified(notebook, mo
     cell = "%%chain outer\nx(run=solve, over=qs, item=question)"
     run = notebook.run(cell, qs=["one", "two", "three"], solve=notebook.define(SOLVE))
     items = [s for s in run.record.spans if s.kind == "item"]
-    assert [(s.verified, summary.mark(s)) for s in items] == [(False, "!"), (True, "✓"), (False, "!")]
+    assert [(s.verified, marks.of(s).sign) for s in items] == [(False, "!"), (True, "✓"), (False, "!")]
     assert run.record.steps[0].verified is False
     assert "2 not verified" in summary.parts(run.record, run.record.steps[0])
-    assert NOT_VERIFIED in html.render(run.record)
+    assert "Not verified" in html.render(run.record)
 
 
 @pytest.mark.parametrize(
-    ("line", "values", "marks", "graph"),
+    ("line", "values", "signs", "graph"),
     [
         ("gate draft > 3 else retry 2", [1, 5], ["!", "✓"], None),
         ('gate draft > 3 else stop "too small"', [1], ["!"], SAID_NO),
@@ -93,14 +94,14 @@ def test_of_many_items_the_row_of_each_says_whether_it_was_verified(notebook, mo
         ("gate draft > 3", [1], ["!"], SAID_NO),
     ],
 )
-def test_a_check_that_said_no_has_no_check_mark(notebook, line, values, marks, graph):
+def test_a_check_that_said_no_has_no_check_mark(notebook, line, values, signs, graph):
     install(Script(values))
     run = notebook.run(f"%%chain checked\ndraft -> int\n    A number\n{line}")
     gates = [s for s in run.record.steps if s.kind == "gate"]
-    assert [summary.mark(s) for s in gates] == marks
+    assert [marks.of(s).sign for s in gates] == signs
     assert dict(run.record.picture.troubles).get(gates[-1].name) == graph
     rows = [line for line in text.render(run.record).splitlines() if gates[0].name in line.split()]
-    assert [row.lstrip()[0] for row in rows if "tok" in row][: len(marks)] == marks
+    assert [row.lstrip()[0] for row in rows if "tok" in row][: len(signs)] == signs
 
 
 def test_a_failed_step_is_marked_in_the_graph(notebook):

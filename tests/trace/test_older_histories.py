@@ -37,7 +37,7 @@ def test_a_run_that_waits_goes_on_from_events_of_the_names_of_then(stored):
         "extract#1.1": [
             "guard pii (redact) found email in the input",
             "attempt 1 failed (500 from host: no); tried again after 0.5 s",
-            "fell back from small to large: 500 from host: no (2 attempts)",
+            "switched from small to large: 500 from host: no (2 attempts)",
             "repaired locally: a trailing comma",
         ],
         "extract#1.1/1": ["first choice"],
@@ -48,7 +48,7 @@ def test_a_run_that_waits_goes_on_from_events_of_the_names_of_then(stored):
         "reply#1": [],
         "reply#1.1": [
             "called again to check the semantic cache, 0.970: the same answer as to Where is it?",
-            "from the record: paid before the run went on",
+            "replayed: paid before the run was resumed",
         ],
         "approval_1#1": [],
         "approval_2#1": ["rejected by a person: no"],

@@ -29,11 +29,29 @@ WORDS = [
         "→ a: 2 of 3 votes, less than 0.9: large decides", "→ a: 2 of 3 votes, less than 0.9: large decides",
     ),
     (
-        Reason("decision", cause="unsure", choice="human", text="SECRET", confidence=0.5, basis="logprobs"),
-        "→ human: not sure enough of 'SECRET' (confidence 0.50, logprobs)",
-        "→ human: not sure enough (confidence 0.50, logprobs)",
+        Reason("decision", cause="unsure", choice="human", text="SECRET", confidence=0.5, basis="logprobs", limit=0.6),
+        "Went to human: not sure enough of 'SECRET' (confidence 0.50, logprobs; 0.6 needed)",
+        "Went to human: not sure enough (confidence 0.50, logprobs; 0.6 needed)",
     ),
-    (Reason("decision", cause="no_arm", choice="x", text="'SECRET'"), "→ x: no arm for 'SECRET'", "→ x: no arm"),
+    (
+        Reason("decision", cause="unsure", choice="other", text="SECRET", limit=0.6),
+        "Went to other: confidence unknown (0.6 needed)", "Went to other: confidence unknown (0.6 needed)",
+    ),
+    (
+        Reason("decision", cause="no_label", choice="other", limit=0.6),
+        "Went to other: the router gave no valid label", "Went to other: the router gave no valid label",
+    ),
+    (
+        Reason("decision", cause="limit", choice="capped", detail="Stopped after 3 rounds without an answer"),
+        "→ stopped at its limit: Stopped after 3 rounds without an answer",
+        "→ stopped at its limit: Stopped after 3 rounds without an answer",
+    ),
+    (Reason("journal"), "replayed: the answer of the earlier run", "replayed: the answer of the earlier run"),
+    (
+        Reason("journal", paid=True),
+        "replayed: paid before the run was resumed", "replayed: paid before the run was resumed",
+    ),
+    (Reason("decision", cause="no_arm", choice="x", text="'SECRET'"), "Went to x: no arm for 'SECRET'", "Went to x: no arm"),
     (Reason("person", choice="reject", text="SECRET"), "rejected by a person: SECRET", "rejected by a person"),
     (Reason("person"), "answered by a person", "answered by a person"),
     (reasons.scores([4, 9, 9], 3), "scores by round: 4, 9, 9; best: round 3", "scores by round: 4, 9, 9; best: round 3"),
@@ -44,7 +62,7 @@ WORDS = [
     ),
     (
         Reason("fell_back", source="a", target="b", error_kind="500", text="500 SECRET"),
-        "fell back from a to b: 500 SECRET", "fell back from a to b: 500",
+        "switched from a to b: 500 SECRET", "switched from a to b: 500",
     ),
     (
         Reason("semantic_hit", score=0.97, hit=3, text="SECRET"),

@@ -145,23 +145,22 @@ def test_a_long_line_of_a_difference_is_shortened_and_shows_that_it_is():
 
 def test_the_difference_of_prompts_and_outputs_is_told_with_signs_and_colours(pair):
     bundle = compare(pair).bundle()
-    assert "    - user: Answer x\n    + user: Answer y" in bundle["text/plain"]
+    assert "    - Answer x\n    + Answer y" in bundle["text/plain"]
     html = bundle["text/html"]
     assert "<details open>" in html
     assert (
-        f'<div style="background:{translucent(RED, 0.18)}">&nbsp;&nbsp;&nbsp;&nbsp;<bdi>- user: Answer x</bdi></div>'
-        in html
+        f'<div style="background:{translucent(RED, 0.18)}">&nbsp;&nbsp;&nbsp;&nbsp;<bdi>- Answer x</bdi></div>' in html
     )
     assert (
-        f'<div style="background:{translucent(GREEN, 0.18)}">&nbsp;&nbsp;&nbsp;&nbsp;<bdi>+ user: Answer y</bdi></div>'
+        f'<div style="background:{translucent(GREEN, 0.18)}">&nbsp;&nbsp;&nbsp;&nbsp;<bdi>+ Answer y</bdi></div>'
         in html
     )
 
 
 def test_every_run_is_compared_with_the_first(pair):
     text = compare([*pair, replace(pair[0], run="r9")]).bundle()["text/plain"]
-    assert "r1 answer (done) → r2 answer (done)" in text
-    assert "r1 answer (done) → r9 answer (done)" in text
+    assert "r1 answer (Done) → r2 answer (Done)" in text
+    assert "r1 answer (Done) → r9 answer (Done)" in text
 
 
 def test_steps_of_one_run_alone_share_a_line():
@@ -197,7 +196,7 @@ def test_a_failed_run_shows_why(notebook, pair):
     notebook.script(Reply(fault="400"))
     failed = notebook.run(CELL, q="z").record
     bundle = compare([pair[0], failed]).bundle()
-    assert "✗ failed" in bundle["text/plain"]
+    assert "✗ Failed" in bundle["text/plain"]
     assert "B → scripted rejected the request (400)" in bundle["text/html"]
 
 

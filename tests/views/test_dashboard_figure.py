@@ -182,7 +182,7 @@ def test_unknown_prices_are_said(store):
     enter(store, "chain", ask(cost=None), ask(cost=0.5))
     found = summary(store)
     assert found.unknown == 1
-    assert "at least $0.50 + 1 call of unknown price" in text(found)
+    assert "$0.50, plus 1 call without a price" in text(found)
 
 
 def test_only_so_many_bytes_of_records_are_read_and_it_is_said(store, monkeypatch):

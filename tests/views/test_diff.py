@@ -15,7 +15,7 @@ def test_equal_runs_have_no_step_that_differs(notebook):
     notebook.script("one", "two")
     run = notebook.run(TWO, x="x")
     found = told(run, run.replay())
-    assert found[0] == "r1 two (done) → r2 two (done)"
+    assert found[0] == "r1 two (Done) → r2 two (Done)"
     assert found[1].endswith("calls 2 → 0, seconds " + found[1].rpartition("seconds ")[2])
     assert found[2:] == ["the same: a#1, b#1"]
 
@@ -25,20 +25,20 @@ def test_a_step_that_differs_is_shown_with_what_it_asked_and_gave(notebook):
     run = notebook.run(TWO, x="x")
     found = told(run, run.replay(from_step="b"))
     assert found[2:] == [
-        "b#1", "  gave", "    - two", "    + three", "the same: a#1", "output", "    - two", "    + three",
+        "b#1", "  Reply", "    - two", "    + three", "the same: a#1", "output", "    - two", "    + three",
     ]  # fmt: skip
 
 
 def test_changed_prompts_are_shown_by_line(notebook):
     notebook.script("one", "two", "eins", "zwei")
     found = told(notebook.run(TWO, x="x"), notebook.run(TWO, x="y"))
-    assert found[2:9] == ["a#1", "  asked", "    - user: A x", "    + user: A y", "  gave", "    - one", "    + eins"]
+    assert found[2:9] == ["a#1", "  Prompt", "    - A x", "    + A y", "  Reply", "    - one", "    + eins"]
 
 
 def test_a_step_of_one_run_alone_and_a_failure_are_named(notebook):
     notebook.script("one", "two", Reply(fault="400"))
     found = told(notebook.run(TWO, x="x"), notebook.run(TWO, x="y"))
-    assert "a#1: done → failed" in found
+    assert "a#1: Done → Failed" in found
     assert any(line.startswith("  error: none → ") for line in found)
     assert any(line.startswith("b#1: ") for line in found)
 
@@ -72,4 +72,4 @@ def test_items_and_other_patterns_are_compared_too(notebook):
 def test_the_command_shows_the_lines(notebook):
     notebook.script("one", "two")
     notebook.run(TWO, x="x").replay()
-    assert str(commands.run(notebook.session, "diff r1 r2")).startswith("r1 two (done) → r2 two (done)\n")
+    assert str(commands.run(notebook.session, "diff r1 r2")).startswith("r1 two (Done) → r2 two (Done)\n")

@@ -205,7 +205,7 @@ def test_items_are_counted_and_what_runs_in_them_is_named_once():
     ]
     step = a_step("map", kind="sub", input={"over": "texts", "items": 100})
     record = a_record(step, *items, *inner)
-    assert note(record, step) == "37 of 100 items, 1 failed · in draft"
+    assert note(record, step) == "37 of 100 rows, 1 failed · in draft"
 
 
 def test_votes_are_counted_against_all_that_are_asked():
@@ -238,7 +238,7 @@ def test_tools_nested_steps_retries_and_caches_are_told():
     assert note(a_record(call, ask), call) == "attempt 1 failed (429)"
     old = replace(ask, status="done", age=8.0, why=())
     done = replace(call, status="done", end=1.0)
-    assert note(a_record(done, old), done) == "cached (8 s old)"
+    assert note(a_record(done, old), done) == "from cache"
     failed = a_step("gate", status="failed", error="no\nquote")
     assert note(a_record(failed), failed) == "no quote"
 
@@ -302,7 +302,7 @@ def test_no_button_comes_after_the_end(notebook):
     assert place.frames == []
 
 
-@pytest.mark.parametrize(("cell", "told"), [("a\n    b\n", "done"), ("a\n    b\ngate False\n", "False is false")])
+@pytest.mark.parametrize(("cell", "told"), [("a\n    b\n", "✓ Done"), ("a\n    b\ngate False\n", "False is false")])
 def test_a_run_in_the_background_shows_how_it_ended(notebook, monkeypatch, cell, told):
     notebook.script(lambda _: "fine")
     places = []

@@ -66,7 +66,8 @@ def test_a_failed_run_shows_what_failed_first_and_its_input(notebook):
     notebook.script(Reply(fault="400"))
     run = notebook.run(CHAIN, text="the input")
     text = answer.bundle(run.record)["text/plain"].splitlines()
-    assert text[1].startswith("✗ extract failed")
+    assert text[1].startswith("✗ Failed in step extract: ")
+    assert text[2].startswith("Prompt: ")
     assert "the input" in text[2]
 
 
@@ -137,5 +138,5 @@ def test_the_critical_path_leads_from_the_last_end_back():
 def test_unknown_prices_are_said_and_never_zero():
     spans = (replace(many(1).spans[0], cost=None),)
     record = replace(many(1), spans=spans, unpriced=1)
-    assert "unknown" in answer.bundle(record)["text/plain"]
-    assert "unknown" in views.bundle(record)["text/plain"]
+    assert "No price known" in answer.bundle(record)["text/plain"]
+    assert "No price known" in views.bundle(record)["text/plain"]

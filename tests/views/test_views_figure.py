@@ -48,7 +48,7 @@ def test_tokens_and_dollars_of_the_steps_add_up_to_what_stands_below_them():
     assert math.isclose(sum(trace(record, "cost")["x"]), record.cost)
     assert sum(sum(trace(record, f"tokens {side}")["x"]) for side in ("in", "out")) == record.usage.total
     totals = [note["text"] for note in figure(record)["layout"]["annotations"][-2:]]
-    assert totals == [f"{record.usage.total:,} tokens in, out", "&#36;0.0086 in all"]
+    assert totals == [f"{record.usage.total:,} tokens (input + output)", "total &#36;0.0086"]
 
 
 def test_a_run_without_a_price_has_no_panel_for_money():
@@ -57,8 +57,8 @@ def test_a_run_without_a_price_has_no_panel_for_money():
 
 def test_the_slow_step_says_how_much_of_the_time_it_took():
     words = said(showing(span("a", 0, 1), span("b", 1, 9), span("c", 9, 10)))
-    assert ["% of the time" in w for w in words] == [False, True, False]
-    assert "80% of the time" in words[1]
+    assert ["% of total time" in w for w in words] == [False, True, False]
+    assert "80% of total time" in words[1]
     assert "of the time" not in said(showing(span("only", 0, 1)))[0]
 
 
@@ -66,17 +66,17 @@ def test_a_fallback_names_the_model_that_answered(notebook):
     notebook.session.add_models({n: {"provider": "scripted", "model": "scripted"} for n in ("first", "second")})
     notebook.script(Reply(fault="quota"), "the reply")
     record = notebook.run("%%chain --no-cache --model first --fallback second\na\n    x\n").record
-    assert "fell back to second" in said(record)[0]
-    assert "crossed: failed try" in figure(record)["layout"]["title"]["text"]
+    assert "switched to second" in said(record)[0]
+    assert "crossed: failed attempt" in figure(record)["layout"]["title"]["text"]
 
 
 def test_a_cached_answer_is_striped_and_says_so(notebook):
     notebook.script("the reply")
     notebook.run("%%chain\na\n    x\n")
     record = notebook.run("%%chain\na\n    x\n").record
-    assert "cached" in said(record)[0]
+    assert "from cache" in said(record)[0]
     assert trace(record, "steps")["marker"]["pattern"]["shape"] == ["/"]
-    assert "striped: no model was called" in figure(record)["layout"]["title"]["text"]
+    assert "striped: from cache" in figure(record)["layout"]["title"]["text"]
 
 
 def test_scores_stand_at_their_rounds_and_the_best_one_is_marked(notebook):
@@ -100,13 +100,13 @@ def test_the_critical_path_is_a_line_from_step_to_step_and_only_where_something_
 
 def test_a_failed_step_is_red_and_says_why():
     record = showing(span("a", 0, 1), span("b", 1, 2, status="failed", error="401 from somewhere"))
-    assert "failed: 401 from somewhere" in said(record)[1]
+    assert "Failed: 401 from somewhere" in said(record)[1]
     assert figure(record)["layout"]["annotations"][1]["font"] == {"color": RED}
     assert trace(record, "words")["textfont"]["color"][1] == RED
 
 
 def test_a_step_of_a_thousand_items_counts_those_that_have_no_row():
-    assert "1,000 items, 2 failed" in said(many_items(1_000))[0]
+    assert "1,000 rows, 2 failed" in said(many_items(1_000))[0]
 
 
 @pytest.mark.parametrize("start", [0.0, 0.2, 0.5, 0.9])
@@ -156,8 +156,8 @@ def test_hovering_tells_input_output_decision_and_reason_in_bounded_lines():
     )
     (hover,) = trace(record, "steps")["hovertext"]
     lines = hover.split("<br>")
-    assert any(line.startswith("in: user: Which team?") for line in lines)
-    assert any(line.startswith('out: { "label": "billing"') for line in lines)
+    assert any(line.startswith("Prompt: Which team?") for line in lines)
+    assert any(line.startswith('Reply: { "label": "billing"') for line in lines)
     assert "→ billing: money back" in lines
     assert max(len(line) for line in lines) <= 70
     assert len(lines) < 16

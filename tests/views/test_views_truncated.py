@@ -74,7 +74,7 @@ def test_items_that_are_left_out_are_counted_with_those_that_stay():
     saved = Record.from_json(views.bundle(record)[MIME])
     assert len(saved.spans) < 100
     assert summary.parts(saved, saved.steps[0]) == summary.parts(record, record.steps[0])
-    assert summary.parts(saved, saved.steps[0]).startswith("2,000 items")
+    assert summary.parts(saved, saved.steps[0]).startswith("2,000 rows")
 
 
 def test_steps_that_are_left_out_are_summed_up():
@@ -102,9 +102,9 @@ def test_a_saved_trace_is_read_again():
 
 
 def test_a_value_says_how_long_it_was():
-    assert cut("x" * 12_345, 10) == "x" * 10 + "… (12,345 characters)"
+    assert cut("x" * 12_345, 10) == "x" * 10 + "… cut, 12,345 characters in all"
     assert cut(list(range(1_000)), 10)[-1] == "… (1,000 entries)"
-    assert cut("漢字" * 100, 7) == "漢字… (200 characters)"
+    assert cut("漢字" * 100, 7) == "漢字… cut, 200 characters in all"
     assert "… (1,000 entries)" in cut({str(i): i for i in range(1_000)}, 100)
 
 
@@ -177,7 +177,7 @@ def test_a_thousand_items_are_summed_up_and_still_have_a_figure():
     assert saved(record) <= 60_000
     go.Figure(shown[PLOTLY]["data"], shown[PLOTLY]["layout"])
     for mime in ("text/plain", "text/html"):
-        assert "988 more items" in shown[mime]
+        assert "988 more rows" in shown[mime]
     (step,) = bound(record).steps
     items = bound(record).inside(step)
     assert {"7", "500", "900", "1"} <= {s.name for s in items}
@@ -188,14 +188,14 @@ def test_a_thousand_items_are_summed_up_and_still_have_a_figure():
 
 def test_every_one_of_a_thousand_failures_is_counted():
     record = many_items(1_000, broken=range(1, 1_001))
-    assert "988 more items (988 failed)" in views.bundle(record)["text/plain"]
+    assert "988 more rows (988 failed)" in views.bundle(record)["text/plain"]
     assert saved(record) <= 60_000
 
 
 def test_a_few_items_too_many_are_all_kept_in_the_saved_trace():
     record = many_items(40)
     assert sum(s.kind == "item" for s in bound(record).spans) == 40
-    assert "28 more items" in views.bundle(record)["text/plain"]
+    assert "28 more rows" in views.bundle(record)["text/plain"]
     assert saved(record) <= 90_000
 
 
@@ -208,13 +208,13 @@ def test_thirteen_items_are_all_shown():
 def test_a_long_answer_is_cut_once_and_names_its_own_length():
     step = replace(a_run(1).spans[0], output="x" * 50_000)
     html = views.bundle(replace(a_run(1), spans=(step,)))["text/html"]
-    assert "(50,000 characters)" in html
-    assert html.count("characters)") == 1
+    assert "… cut, 50,000 characters in all" in html
+    assert html.count("characters in all") == 1
 
 
 def test_a_value_whose_parts_are_cut_claims_no_length():
     step = replace(a_run(1).spans[0], output={"a": "x" * 3_000, "b": "y" * 3_000})
-    assert "characters)… (" not in views.bundle(replace(a_run(1), spans=(step,)))["text/html"]
+    assert "characters in all…" not in views.bundle(replace(a_run(1), spans=(step,)))["text/html"]
 
 
 def test_a_short_run_has_an_axis_in_milliseconds():

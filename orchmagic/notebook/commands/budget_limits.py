@@ -10,7 +10,7 @@ from orchmagic.core.money import spend_limit
 from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError
 from orchmagic.notebook.commands.registry import command
-from orchmagic.trace.humanize import money, spent
+from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
     from orchmagic.models.budget import SharedBudget
@@ -30,7 +30,7 @@ def budget(session: Session, *words: str) -> str:
             raise InputError(f"%orch budget {' '.join(words)}: write {error}") from None
     whole, rows = kernel.whole, [("name", "spent", "tokens")]
     for name, own in sorted(kernel.names.items(), key=lambda n: (-n[1].spent_cost, -n[1].spent_tokens)):
-        rows.append((name, spent(own.spent_cost, own.unpriced), f"{own.spent_tokens:,}"))
+        rows.append((name, money(own.spent_cost, own.unpriced), f"{own.spent_tokens:,}"))
     parts = [_kernel(whole), table(rows) if len(rows) > 1 else "", _today(session)]
     return "\n".join(filter(None, parts))
 
@@ -60,7 +60,7 @@ def _lost(whole: SharedBudget) -> str:
 
 
 def _sum(cost: float, unpriced: int, tokens: int) -> str:
-    return f"{counted(tokens, 'token')}, {spent(cost, unpriced)}"
+    return f"{counted(tokens, 'token')}, {money(cost, unpriced)}"
 
 
 def _today(session: Session) -> str:

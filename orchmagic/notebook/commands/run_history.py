@@ -11,6 +11,7 @@ from orchmagic.notebook.commands.lookup import pick
 from orchmagic.notebook.commands.registry import PlainText, answering_command, cell, command, typed_value
 from orchmagic.runtime.conversation import lines
 from orchmagic.runtime.tools import check_result
+from orchmagic.trace import marks
 from orchmagic.trace.humanize import money
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "run": lambda run: run.id,
     "name": lambda run: run.name,
     "pattern": lambda run: run.pattern,
-    "status": lambda run: run.status,
+    "status": lambda run: "{0.sign} {0.word}".format(marks.by_name(run.status)),
     "started": lambda run: run.started[:16].replace("T", " "),
     "seconds": lambda run: f"{run.seconds:.2f}",
     "tokens": lambda run: str(run.tokens),
@@ -38,7 +39,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
 
 @command
 def runs(session: Session, which: str = "") -> str:
-    """Runs [NAME]: the runs of this and earlier kernels, newest last; a lost one can be resumed"""
+    """Runs [NAME]: the runs of this and earlier kernels, newest last; an interrupted one can be resumed"""
     latest = session.lookup.latest(name=which or None)
     if not latest:
         return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."

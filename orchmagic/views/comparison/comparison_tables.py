@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchmagic.trace import humanize, summary
+from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views.comparison.bars import drawn, label, steps
 from orchmagic.views.comparison.figure import LETTERS, STEPS
@@ -40,7 +40,7 @@ def runs_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
     names = list(dict.fromkeys(n for row in rows for n in row["quality"]))
     ends = [n.rpartition(".")[2] for n in names]
     short = [end if ends.count(end) == 1 else n for n, end in zip(names, ends, strict=True)]
-    heads = ("", "run", "status", "time", "tokens", "cost", "calls", "cached", *short, "models")
+    heads = ("", "run", "status", "time", "tokens", "cost", "calls", "from cache", *short, "models")
     return [heads, *(_line(row, names, r) for row, r in zip(rows, records, strict=True))]
 
 
@@ -48,7 +48,7 @@ def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple
     return (
         row["letter"],
         f"{row['run']} {row['name']}",
-        f"{summary.mark(record)} {summary.state(record)}",
+        f"{marks.of(record).sign} {marks.of(record).word}",
         humanize.seconds(row["seconds"]),
         f"{row['tokens']:,}",
         summary.total(record),
@@ -74,11 +74,11 @@ def steps_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
 def _took(record: Record, step: Span | None) -> str:
     if step is None:
         return "-"
-    state = f"{summary.mark(step)} {word} " if (word := summary.trouble(step)) else ""
+    state = f"{marks.of(step).sign} {word} " if (word := marks.trouble(step)) else ""
     spent = (
         f" · {humanize.tokens(step.usage)} tok · {humanize.money(step.cost, step.unpriced)}" if step.usage.total else ""
     )
-    cached = summary.cache(record, step, brief=True)
+    cached = summary.cache(record, step)
     return f"{state}{humanize.seconds(step.seconds)}{spent}{f' · {cached}' if cached else ''}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from orchmagic.core.text_format import more
-from orchmagic.trace import humanize, summary
+from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
 
 _LINES = 40  # lines shown of one difference
@@ -27,7 +27,7 @@ class Line(NamedTuple):
 
 def lines(a: Record, b: Record) -> Iterator[Line]:
     """Yield a heading, the totals, each step that differs, then one line each for equal and missing steps."""
-    yield Line(0, f"{a.run} {a.name} ({a.status}) → {b.run} {b.name} ({b.status})")
+    yield Line(0, f"{a.run} {a.name} ({marks.of(a).word}) → {b.run} {b.name} ({marks.of(b).word})")
     spent = (
         f"cost {summary.total(a)} → {summary.total(b)}, tokens {humanize.tokens(a.usage)} → {humanize.tokens(b.usage)}"
     )
@@ -52,8 +52,10 @@ def _facts(step: Span) -> tuple[Any, ...]:
 
 
 def _step(name: str, first: Span, second: Span) -> Iterator[Line]:
-    yield Line(0, name if first.status == second.status else f"{name}: {first.status} → {second.status}")
-    for what, one, other in (("asked", first.input, second.input), ("gave", first.output, second.output)):
+    before, now = marks.of(first).word, marks.of(second).word
+    yield Line(0, name if before == now else f"{name}: {before} → {now}")
+    given, made = humanize.sides(second.kind)
+    for what, one, other in ((given, first.input, second.input), (made, first.output, second.output)):
         if one != other:
             yield Line(1, what)
             yield from _text(one, other)
@@ -70,6 +72,5 @@ def _text(one: Any, other: Any) -> Iterator[Line]:
 
 
 def _shown(value: Any) -> list[str]:
-    if isinstance(value, list) and value and all(isinstance(m, dict) and "content" in m for m in value):
-        return [line for m in value for line in f"{m.get('role')}: {m['content']}".splitlines()]
-    return (value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)).splitlines()
+    said = humanize.said(value)
+    return (said if isinstance(said, str) else json.dumps(said, indent=1, ensure_ascii=False)).splitlines()

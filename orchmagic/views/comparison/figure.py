@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchmagic.trace import humanize, summary
+from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record
 from orchmagic.views.bar_labels import SMALL, LabelPlacement, squeezed
 from orchmagic.views.comparison.bars import Bar, drawn, longest, placed, steps
@@ -35,7 +35,7 @@ class _Panel:
 
 
 _TOKENS = _Panel("x2", "tokens", lambda b: b.tokens, lambda b: f"{b.tokens:,}" if b.tokens else "")
-_MONEY = _Panel("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: humanize.bar(b.cost, b.unpriced))
+_MONEY = _Panel("x3", "US dollars", lambda b: b.cost or 0.0, lambda b: humanize.money(b.cost, b.unpriced))
 
 
 def figure(records: Sequence[Record], notes: Sequence[str]) -> dict[str, Any]:
@@ -137,9 +137,9 @@ def _place(bar: Bar, parts: Sequence[str], whole: float, width: float) -> LabelP
 
 def _words_of(bar: Bar, notes: Sequence[str]) -> list[str]:
     """Return the parts of a bar's label: time, status unless done, and a run's quality or a step's cache hit."""
-    status = bar.record.status if bar.span is None else bar.span.status
-    more = notes[bar.run] if bar.span is None else summary.cache(bar.record, bar.span, brief=True)
-    return [humanize.seconds(bar.seconds), *filter(None, ("" if status == "done" else status, more))]
+    trouble = marks.trouble(bar.record if bar.span is None else bar.span)
+    more = notes[bar.run] if bar.span is None else summary.cache(bar.record, bar.span)
+    return [humanize.seconds(bar.seconds), *filter(None, (trouble, more))]
 
 
 def _hover(bar: Bar, notes: Sequence[str]) -> str:
@@ -148,13 +148,14 @@ def _hover(bar: Bar, notes: Sequence[str]) -> str:
         lines = [
             f"{letter} · {summary.headline(bar.record)}",
             notes[bar.run],
-            f"out: {humanize.one_line(bar.record.output, 90)}",
+            f"Output: {humanize.one_line(bar.record.output, 90)}",
         ]
     else:
         spent = f"{humanize.seconds(bar.seconds)}, {bar.tokens:,} tokens, {humanize.money(bar.cost, bar.unpriced)}"
-        lines = [f"{letter} · {bar.span.name} ({bar.span.status})", summary.models(bar.record, bar.span), spent]
+        lines = [f"{letter} · {bar.span.name} · {marks.of(bar.span).word}", summary.models(bar.record, bar.span), spent]
         lines += [humanize.one_line(str(w), 90) for w in bar.span.why[:4]]
-        lines.append(humanize.one_line(bar.span.error or f"out: {humanize.one_line(bar.span.output, 90)}", 95))
+        made = f"{humanize.sides(bar.span.kind)[1]}: {humanize.one_line(bar.span.output, 90)}"
+        lines.append(humanize.one_line(bar.span.error or made, 95))
     return "<br>".join(plain(line) for line in lines if line)
 
 

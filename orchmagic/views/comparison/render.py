@@ -64,7 +64,7 @@ def html_differences(records: Sequence[Record]) -> Iterator[str]:
 def _difference(records: Sequence[Record], other: int) -> Iterator[str]:
     alone = other == len(records) - 1 == 1
     yield f"<details{' open' * alone}>"
-    yield f"<summary>What {LETTERS[other]} asked and gave differently from A (- A, + {LETTERS[other]})</summary>"
+    yield f"<summary>Changes from A to {LETTERS[other]} (- A, + {LETTERS[other]})</summary>"
     yield '<div style="font:12px ui-monospace,monospace;white-space:pre-wrap;word-break:break-word">'
     yield from (_colored(line) for line in _shown(records, other))
     yield "</div></details>"

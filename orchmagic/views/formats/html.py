@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from orchmagic.core.text_format import more
-from orchmagic.trace import humanize, span_id, summary
+from orchmagic.trace import humanize, marks, span_id, summary
 from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
@@ -31,7 +31,7 @@ def render(record: Record) -> str:
     detailed = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
     failed = "".join(_details(record, s, 0, opened=True) for s, _ in detailed if s.status == "failed")
     others = "".join(_details(record, s, d, opened=False) for s, d in detailed if s.status != "failed")
-    inside = f"<details><summary>What went in and out of each step</summary>{others}</details>" if others else ""
+    inside = f"<details><summary>Inputs and outputs</summary>{others}</details>" if others else ""
     table = "border-collapse:separate;border-spacing:8px 1px;margin:4px 0;white-space:nowrap"
     return (
         f"<div {humanize.BLOCK}>"
@@ -43,8 +43,8 @@ def render(record: Record) -> str:
 def _line(record: Record, span: Span, depth: int) -> str:
     name = f"{_IN * depth}{safe(summary.label(record, span))}"
     if span.kind == "tool":
-        return _row(record, span, name, summary.trouble(span))
-    state = "" if span.status == "waiting" else summary.trouble(span)
+        return _row(record, span, name, marks.trouble(span))
+    state = "" if span.status == "waiting" else marks.trouble(span)
     said = (
         summary.models(record, span),
         state,
@@ -62,7 +62,7 @@ def _row(record: Record, span: Span, name: str, note: str) -> str:
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
     )
     cached = summary.cache(record, span)
-    mark = escape(summary.mark(span)).strip()
+    mark = escape(marks.of(span).sign).strip()
     cells = (mark, name, _bar(record, span, striped=bool(cached)))
     shown = (*cells, *(escape(f).replace(" ", "&nbsp;") for f in figures), safe(note) if note else "")
     return f"<tr>{_cells('td', shown)}</tr>"
@@ -90,7 +90,8 @@ def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
     story = "".join(f"<div>{safe(line)}</div>" for line in _story(record, step))
     error = f"<div>✗ {safe(step.error)}</div>" if step.error else ""
     known = step.asked["question"] if step.asked else None
-    both = "".join(_value(word, v) for word, v in (("in", step.input), ("out", step.output)) if v and v != known)
+    sides = zip(humanize.sides(step.kind), (step.input, step.output), strict=True)
+    both = "".join(_value(word, v) for word, v in sides if v and v != known)
     inner = span_id.path(step.id) if opened and step.parent else summary.label(record, step)
     head = f"<summary>{_IN * depth}{safe(inner)}</summary>"
     return f"<details{' open' if opened else ''}>{head}{error}{story}{_asked(step)}{both}</details>"

@@ -131,7 +131,7 @@ def _money(rows: list[Row]) -> list[dict[str, Any]]:
         "marker": {"color": GREEN},
         "hoverinfo": "skip",
     }
-    return [bar | _labels([humanize.bar(r.span.cost, r.span.unpriced) for r in rows])]
+    return [bar | _labels([humanize.money(r.span.cost, r.span.unpriced) for r in rows])]
 
 
 def _labels(texts: list[str]) -> dict[str, Any]:
@@ -145,8 +145,8 @@ def _layout(record: Record, rows: list[Row], more: int, room: Grid, panels: list
     label = max((_LINE * (r.hover.count("<br>") + 2) for r in rows), default=0)
     more_room = max(0, label - high)  # Plotly hides a label that is higher than the figure
     totals = {
-        "x2": f"{humanize.tokens(record.usage)} tokens in, out",
-        "x3": f"{humanize.money(record.cost, record.unpriced)} in all",
+        "x2": f"{humanize.tokens(record.usage)} tokens (input + output)",
+        "x3": f"total {humanize.money(record.cost, record.unpriced)}",
     }
     return {
         **axes.LOOK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchmagic.core.text_format import more, table
-from orchmagic.trace import humanize, summary
+from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views import View
 from orchmagic.views.span_list import lines
@@ -41,13 +41,13 @@ def _table(record: Record) -> Iterator[str]:
 
 def _row(record: Record, span: Span, depth: int) -> tuple[str, ...]:
     return (
-        summary.mark(span),
+        marks.of(span).sign,
         "  " * depth + humanize.one_line(summary.label(record, span)),
         summary.models(record, span) or span.kind.replace("more", ""),
         humanize.seconds(span.seconds),
         f"{humanize.tokens(span.usage)} tok",
         humanize.money(span.cost, span.unpriced) if span.usage.total else "",
-        ", ".join(filter(None, (summary.trouble(span), *summary.story(record, span)))),
+        ", ".join(filter(None, (marks.trouble(span), *summary.story(record, span)))),
     )
 
 

@@ -72,10 +72,10 @@ def meaning(rows: list[Row], more: int) -> list[str]:
     """Return the legend of the marks that occur."""
     tries = [s for r in rows for s in r.calls]
     notes = (
-        ("◆ critical path", forks(rows)),
-        ("striped: no model was called", any(r.cached for r in rows)),
-        ("crossed: failed try", _crossed([*tries, *(r.span for r in rows if not r.calls)])),
-        ("pale: waiting", any(len(r.calls) > 1 for r in rows)),
+        ("◆ sets the total time", forks(rows)),
+        ("striped: from cache", any(r.cached for r in rows)),
+        ("crossed: failed attempt", _crossed([*tries, *(r.span for r in rows if not r.calls)])),
+        ("pale: waiting between attempts", any(len(r.calls) > 1 for r in rows)),
         (f"{more:,} more rows are not drawn", more),
     )
     return [text for text, holds in notes if holds]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from textwrap import wrap
 
-from orchmagic.trace import humanize, summary
+from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views.span_list import lines
 
@@ -50,7 +50,7 @@ def rows_of(record: Record) -> tuple[list[Row], int]:
 
 
 def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
-    label = f"{summary.mark(span)} {summary.label(record, span)[:28]}"
+    label = f"{marks.of(span).sign} {summary.label(record, span)[:28]}"
     if span.kind in {"tool", "more"}:
         hover = _tool(span) if span.kind == "tool" else plain(span.name)
         return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
@@ -90,9 +90,9 @@ def length(record: Record, span: Span) -> float:
 
 def _spoken(record: Record, span: Span) -> list[str]:
     if span.status == "skipped":
-        return ["skipped"]
-    failed = f"failed: {humanize.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
-    state = failed or summary.waits(span, 60) or summary.trouble(span)
+        return [marks.of(span).word]
+    failed = f"Failed: {humanize.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
+    state = failed or summary.waits(span, 60) or marks.trouble(span)
     return [text for text in (humanize.seconds(length(record, span)), state, _slow(record, span)) if text]
 
 
@@ -100,7 +100,7 @@ def _slow(record: Record, span: Span) -> str:
     """Return a step's share of the run's time if it is large and other steps took time, too; else empty."""
     others = [s for s in record.steps if s.id != span.id and s.seconds > record.seconds / 100]
     share = span.seconds / max(record.seconds, 1e-9)
-    return f"{share:.0%} of the time" if span.parent is None and others and share >= _MOST else ""
+    return f"{share:.0%} of total time" if span.parent is None and others and share >= _MOST else ""
 
 
 def _beside(record: Record, step: Span) -> tuple[str, ...]:
@@ -115,17 +115,18 @@ def _hover(record: Record, step: Span, on_path: bool) -> str:
     took, cost = humanize.seconds(length(record, step)), humanize.money(step.cost, step.unpriced)
     figures = f"{took}, {humanize.tokens(step.usage)} tokens, {cost}"
     texts = [
-        f"{summary.label(record, step)} ({step.kind}, {step.status})",
+        " · ".join((summary.label(record, step), _kind(step))),
         f"{figures}, {models}" if models else figures,
         summary.cache(record, step),
-        "on the critical path" if on_path else "",
+        "sets the total time" if on_path else "",
     ]
     inside = record.inside(step)
     whys = [str(w) for a in (step, *inside) for w in a.why] + [w for a in inside for w in summary.choices(record, a)]
     texts += [humanize.one_line(w, _LINE) for w in whys][:_WHYS]
     texts += _wrapped("error: ", step.error)
-    texts += _wrapped("in: ", humanize.said(step.input))
-    texts += _wrapped("out: ", step.output)
+    given, made = humanize.sides(step.kind)
+    texts += _wrapped(f"{given}: ", humanize.said(step.input))
+    texts += _wrapped(f"{made}: ", step.output)
     return _lines(texts)
 
 
@@ -136,13 +137,19 @@ def _wrapped(word: str, value: object) -> list[str]:
 
 
 def _tool(tool: Span) -> str:
-    head = f"{tool.name} (tool, {tool.status}), {humanize.seconds(tool.seconds)}"
-    return _lines([head, *_wrapped("in: ", tool.input), *_wrapped("out: ", tool.error or tool.output)])
+    head = f"{tool.name} · {_kind(tool)} · {humanize.seconds(tool.seconds)}"
+    given, made = humanize.sides(tool.kind)
+    return _lines([head, *_wrapped(f"{given}: ", tool.input), *_wrapped(f"{made}: ", tool.error or tool.output)])
+
+
+def _kind(span: Span) -> str:
+    """`model call · Done`."""
+    return f"{humanize.KINDS.get(span.kind, span.kind)} · {marks.of(span).word}"
 
 
 def attempt_hover(attempt: Span) -> str:
     """Return the hover text of an attempt that failed or was one of several."""
-    head = f"{attempt.name} at {attempt.model}: {attempt.status} after {humanize.seconds(attempt.seconds)}"
+    head = f"{attempt.name} at {attempt.model}: {marks.of(attempt).word} after {humanize.seconds(attempt.seconds)}"
     return _lines([head, *(humanize.one_line(text, 2 * _LINE) for text in (attempt.error, *map(str, attempt.why)))])
 
 
