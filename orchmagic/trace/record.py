@@ -209,8 +209,9 @@ class Record:
     def _from_fields(cls, data: Mapping[str, Any]) -> Record:
         usage = Usage(**data["usage"])
         spans = tuple(map(_span_from_json, data["spans"]))
-        drawn: dict[str, Any] = dict(data["picture"])
-        picture = Picture(**{k: v if isinstance(v, str) else tuple(map(tuple, v)) for k, v in drawn.items()})
+        drawn = data["picture"]
+        lists: dict[str, Any] = {k: tuple(map(tuple, v)) for k, v in drawn.items() if k != "doubt"}
+        picture = Picture(**lists, doubt=drawn.get("doubt", ""))
         rest = {k: v for k, v in data.items() if k not in {"version", "usage", "spans", "picture"}}
         return cls(**rest, usage=usage, spans=spans, picture=picture)
 
