@@ -90,7 +90,7 @@ def commands(record: Record, question: PendingQuestion) -> tuple[str, ...]:
 
 def _text(record: Record) -> Iterator[str]:
     yield f"{marks.of(record).sign} {summary.headline(record)}"
-    yield from (f"✗ {line}" for line in troubles(record))
+    yield from (line if i % 2 else f"✗ {line}" for i, line in enumerate(troubles(record)))
     question = _first_question(record)
     if question:
         yield humanize.shown(question.question)

@@ -225,7 +225,7 @@ def _meet(a: list[Any], b: list[Any]) -> bool:
 
 def test_the_picture_alone_tells_a_fallback_a_cache_hit_and_a_slow_step(recorded, draw):
     rows = [" ".join(text.split()) for text, *_ in draw(recorded("told"), 600).evaluate(BOXES)]
-    assert sum("cached" in text for text in rows) == 1
+    assert sum("from cache" in text for text in rows) == 1
     fell = [text for text in rows if "switched to large" in text]  # polish, too: small is known to be down
     assert len(fell) == 2
     assert sum(text.startswith("2.0 s") for text in fell) == 1

@@ -95,7 +95,7 @@ def test_prices_make_a_range_and_unknown_ones_are_said(notebook):
     assert 0 < found.cost.low < found.cost.high
     odd = of(notebook, CHAIN.replace("%%chain", "%%chain --model odd"), ticket="a")
     assert odd.cost is None
-    assert "unknown" in odd.text()
+    assert "No price known" in odd.text()
     assert "odd" in odd.text()
 
 

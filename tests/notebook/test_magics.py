@@ -169,7 +169,7 @@ def test_orch_runs_lists_the_runs(shell, capsys):
     shell.run_cell("%%chain greet --model scripted\nsay\n    Say hello\n")
     listed = shell.run_line_magic("orch", "runs")
     assert "greet" in listed
-    assert "done" in listed
+    assert "✓ Done" in listed
     assert shell.run_line_magic("orch", "show greet").output == "hello"
 
 

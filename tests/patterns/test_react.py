@@ -75,7 +75,7 @@ def test_the_cap_ends_the_loop_with_what_there_is(orders):
     run = orders.run(CELL.format(options=""), question="q")
     assert (run.status, run.output) == ("capped", "still looking")
     assert len(orders.scripted.requests) == 8
-    assert "8 iterations" in run.reason
+    assert run.reason == "Stopped after 8 rounds without an answer"
 
 
 def test_max_iterations_changes_the_cap(orders):

@@ -14,7 +14,7 @@ from orchmagic.views import View, large
 from orchmagic.views.palette import BLUE, GREEN, GREY, RED, span_color
 from orchmagic.views.text_width import pack, text_width
 from orchmagic.views.timeline import axes
-from orchmagic.views.timeline.marks import meaning, names, path, rounds, spoken
+from orchmagic.views.timeline.bar_marks import meaning, names, path, rounds, spoken
 from orchmagic.views.timeline.places import NARROW, OPACITY, Grid, grid, look, names_width
 from orchmagic.views.timeline.rows import PATTERNS, Row, attempt_hover, length, plain, rows_of
 
