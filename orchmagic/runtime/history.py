@@ -149,7 +149,7 @@ class History:
             self.audit.ended(record)
         # a store in memory needs no full record: views read the run object
         figures = ("cost", "unpriced", "seconds")
-        content = record.to_streamed_json() if self._folder else {name: getattr(record, name) for name in figures}
+        content = record.to_parts() if self._folder else {name: getattr(record, name) for name in figures}
         self.store.save(record.run, record.status, content, [to_json(e) for e in events])
         if self._settings.now.otel == "on" and not is_part:
             otel.export(record, thread)

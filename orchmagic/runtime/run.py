@@ -34,6 +34,7 @@ from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
 from orchmagic.runtime.conversation import summarise
 from orchmagic.runtime.event_loop import PATIENCE, settle
+from orchmagic.runtime.garbage import rarely_collected
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
 from orchmagic.runtime.recovery import spans_to_reask, spans_to_retry
@@ -308,7 +309,7 @@ class Run(RunResult):
             self.trace.add(RunStarted(inputs=images.describe_images(self.inputs)))
         kind = ""
         try:
-            with self._history.writes.during(), self._functions.calling():
+            with rarely_collected(), self._history.writes.during(), self._functions.calling():
                 status, error, reason = await self._bounded(payload)
         except asyncio.CancelledError:
             status, error, reason = "cancelled", None, f"interrupted{await self._functions.unfinished()}"

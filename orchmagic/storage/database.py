@@ -47,8 +47,9 @@ _LOCKED = "another program has locked it: what is recorded waits in memory and i
 class Database(SharedConnection):
     """A database whose statements never wait for another process's lock in an event loop.
 
-    `read` and `post` return at once: posted statements run in order on a thread of the database, which waits as long as
-    the file is locked. `write` and `exclusive` run in the caller's thread, after all that was posted, and wait up to
+    `read` and `post` return at once: posted statements run in order, at the end of the event loop's turn or on a thread
+    of the database, which waits as long as the file is locked. `write` and `exclusive` run in the caller's thread,
+    after all that was posted, and wait up to
     PATIENCE. `what` names the file in warnings. After `close`, statements are dropped without a warning.
     """
 
@@ -98,8 +99,8 @@ class Database(SharedConnection):
             self.complain_of(error)
             return None
 
-    def post(self, action: Action, done: Callable[[bool], None] = lambda _: None) -> None:
-        """Run `action(execute)` in a transaction on the database's thread; then call `done(committed)` there.
+    def post(self, action: Action, done: Callable[[bool], None] = lambda _: None, *, long: bool = False) -> None:
+        """Run `action(execute)` in a transaction soon; then call `done(committed)`. `long`: never in an event loop.
 
         The transaction may hold other posted actions; one that fails is rolled back alone.
         """
@@ -112,7 +113,7 @@ class Database(SharedConnection):
         if self._writer is None:
             done(self._posted([action])[0])
         else:
-            self._writer.post(action, done)
+            self._writer.post(action, done, long=long)
 
     async def settled(self) -> None:
         """Wait until all that was posted is committed, or refused, or was said to wait for a locked file."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,8 +16,9 @@ from orchmagic.storage import values
 from orchmagic.storage.database import Database, Execute
 from orchmagic.storage.journal import RunJournal
 from orchmagic.storage.schema import DatabaseSchema
-from orchmagic.storage.values import NotKeptError, Values, as_text, row_number
+from orchmagic.storage.values import INLINE, NotKeptError, Values, as_text, compact_text, row_number
 from orchmagic.storage.writes import Ledger
+from orchmagic.trace.record import Span, span_to_json
 
 # runs and writes name the process that works on them (pid, host, life: see process.py); empty `life`: none
 HISTORY = DatabaseSchema(
@@ -57,6 +57,7 @@ class Keeping:
 
 
 KEEPING = Keeping()
+_FEW = 300  # spans of a record that is written in the event loop
 _AT_ONCE = 20  # runs that are deleted in one transaction, so that others can write in between
 
 
@@ -142,7 +143,7 @@ class Store:
         return f"r{number}"
 
     def save(self, id_: str, status: str, record: Mapping[str, Any], events: Sequence[Any]) -> None:
-        """Store a run's status, events and `record` (`Record.to_streamed_json()`, with its cost and tokens)."""
+        """Store a run's status, events and `record` (`Record.to_parts()`, with its cost and tokens)."""
         usage = record.get("usage", {})
         tokens = usage.get("input", 0) + usage.get("output", 0)
         sums = (record.get("cost", 0.0), record.get("unpriced", 0), tokens, record.get("seconds", 0.0))
@@ -151,10 +152,10 @@ class Store:
             return
 
         def keep(execute: Execute) -> None:
-            whole = _record_text(_with_large(record, lambda value: self._values.stowed(value, id_, execute)))
+            whole = _record_text(record, lambda value: self._values.stowed(value, id_, execute))
             execute(_SAVE, status, now, whole, as_text(events), *sums, number)
 
-        self.database.post(keep)
+        self.database.post(keep, long=len(record.get("spans", ())) > _FEW)
 
     def take(self, id_: str, was: Collection[str] = ()) -> bool:
         """Set a run to running, in this process; False if it is running already, here or elsewhere.
@@ -186,8 +187,7 @@ class Store:
         found = _stored(rows[0])
         if found.record is None:
             return found
-        record = _with_large(found.record, self._values.shown)
-        return replace(found, record={n: list(v) if isinstance(v, Iterator) else v for n, v in record.items()})
+        return replace(found, record=_with_large(found.record, self._values.shown))
 
     def inputs(self, stored: Stored) -> dict[str, Any]:
         """The inputs of a run, whole.
@@ -315,9 +315,9 @@ class Store:
         def then(committed: bool) -> None:
             if committed and found:
                 gone([checkpoints for _, checkpoints in found])
-                self.database.post(some, then)
+                self.database.post(some, then, long=True)
 
-        self.database.post(some, then)
+        self.database.post(some, then, long=True)
 
     def forget(self, run: str) -> bool:
         """Delete a run, its journal and its values; False if there is none. Threads and writes stay."""
@@ -356,17 +356,21 @@ def _with_turn(old: list[_Row], key: str, new: list[_Row], summary: tuple[str, T
     return found
 
 
-def _record_text(record: Mapping[str, Any]) -> str:
-    """Return `as_text(record)`, written span by span: the encoder holds every token of what it writes in memory."""
-    if "spans" not in record:
-        return as_text(record)
-    text = StringIO()
-    text.write("{" + "".join(f"{as_text(n)}:{as_text(value)}," for n, value in record.items() if n != "spans"))
-    text.write('"spans":[')
-    for i, span in enumerate(record["spans"]):
-        text.write("," * (i > 0) + as_text(span))
-    text.write("]}")
-    return text.getvalue()
+def _record_text(record: Mapping[str, Any], stow: Callable[[Any], Any]) -> str:
+    """Return a record as JSON text; `stow` is applied to its values that may be large.
+
+    The text is made span by span: the encoder would hold every token of all of them in memory.
+    """
+    head = _with_large({name: value for name, value in record.items() if name != "spans"}, stow)
+    fields = [f"{as_text(name)}:{as_text(value)}" for name, value in head.items()]
+    if "spans" in record:
+        fields.append(f'"spans":[{",".join(_span_text(span, stow) for span in record["spans"])}]')
+    return f"{{{','.join(fields)}}}"
+
+
+def _span_text(span: Any, stow: Callable[[Any], Any]) -> str:
+    text = compact_text(span_to_json(span) if isinstance(span, Span) else span)
+    return text if len(text) <= INLINE else as_text(_changed_span(json.loads(text), stow))
 
 
 def _forget(run: str, execute: Execute) -> bool:
@@ -389,7 +393,7 @@ def _with_large(record: Mapping[str, Any], change: Callable[[Any], Any]) -> dict
     if "output" in record:
         changed["output"] = change(record["output"])
     if isinstance(record.get("spans"), Iterable):
-        changed["spans"] = (_changed_span(span, change) for span in record["spans"])
+        changed["spans"] = [_changed_span(span, change) for span in record["spans"]]
     return changed
 
 

@@ -10,6 +10,8 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_json, to_jsonable_python
+
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database, Execute
 
@@ -85,6 +87,14 @@ def _inflated(data: bytes) -> bytes:
 def as_text(value: object) -> str:
     """Return JSON in ASCII, since a lone surrogate in a reply has no UTF-8 form."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def compact_text(value: object) -> str:
+    """Return JSON like `as_text`, several times as fast, of all that pydantic knows; of the rest, its repr."""
+    try:
+        return to_json(value, fallback=repr).decode()
+    except ValueError:  # half of a surrogate pair
+        return as_text(to_jsonable_python(value, fallback=repr))
 
 
 def row_number(id_: str, letter: str) -> int:

@@ -181,15 +181,16 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON data: `{"version": 1, ...fields}`, spans without default values; the inverse of `from_json`."""
-        data = self.to_streamed_json()
-        return {**data, "spans": list(data["spans"])}
-
-    def to_streamed_json(self) -> dict[str, Any]:
-        """Return `to_json()` with an iterator of the spans: a thousand of them take megabytes, if held at once."""
         from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy; five times as fast as `asdict`
 
-        spans = (to_jsonable_python(_span_to_json(span), fallback=repr) for span in self.spans)
-        return {"version": VERSION, **to_jsonable_python(replace(self, spans=()), fallback=repr), "spans": spans}
+        spans = [to_jsonable_python(span_to_json(span), fallback=repr) for span in self.spans]
+        return {**self.to_parts(), "spans": spans}
+
+    def to_parts(self) -> dict[str, Any]:
+        """Return `to_json()` with the spans as they are: those of thousands of items take megabytes as JSON data."""
+        from pydantic_core import to_jsonable_python  # noqa: PLC0415 - heavy
+
+        return {"version": VERSION, **to_jsonable_python(replace(self, spans=()), fallback=repr), "spans": self.spans}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
@@ -229,7 +230,8 @@ def _given(value: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given for name, default in defaults.items() if (given := getattr(value, name)) != default}
 
 
-def _span_to_json(span: Span) -> dict[str, Any]:
+def span_to_json(span: Span) -> dict[str, Any]:
+    """Return a span without its default values; its inputs and outputs are as they are."""
     data = _given(span, _SPAN)
     if "usage" in data:
         data["usage"] = _given(span.usage, _USAGE)

@@ -62,6 +62,7 @@ class Trace:
         self._zero: float | None = None
         self._ended: set[str] = set()  # ids of spans, model calls and tool calls that succeeded
         self._emitted: set[Event] = set()  # events without an end event, to detect repeats
+        self._final: Record | None = None  # of a run that has ended, until it goes on
 
     @property
     def now(self) -> float:
@@ -81,6 +82,7 @@ class Trace:
         stamped = replace(self.clean(event), at=self.now)  # before anything shows, logs or stores it
         if not isinstance(event, TextStreamed):
             self.events.append(stamped)
+            self._final = None
         for listener in tuple(self.listeners):
             try:
                 with contained():
@@ -110,17 +112,22 @@ class Trace:
         self.remarks.clear()
         self._ended.clear()
         self._emitted.clear()
+        self._final = None
         self._zero = None
 
     def load(self, events: Iterable[Event]) -> None:
         """Load the events of an earlier process; the clock continues from the last of them."""
         self.events[:] = events
+        self._final = None
         for event in self.events:
             self._remember(event)
         self._zero = self._clock() - max((e.at for e in self.events), default=0.0)
 
     def snapshot(self) -> Record:
-        """Return the record of the run at this moment."""
+        """Return the record of the run at this moment; that of a run which has ended is derived once."""
+        if self._final is not None:
+            return self._final
+        happened = tuple(self.events)
         blank = Record(
             run=self.run,
             name=self.name,
@@ -132,7 +139,10 @@ class Trace:
             strongest=self.strongest,
             usual=self.usual,
         )
-        return fold.derive(tuple(self.events), blank)
+        found = fold.derive(happened, blank)
+        if happened and isinstance(happened[-1], RunFinished) and len(self.events) == len(happened):
+            self._final = found
+        return found
 
     def _is_new(self, event: Event) -> bool:
         match event:

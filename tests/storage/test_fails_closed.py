@@ -15,6 +15,7 @@ from orchmagic.storage.runs import Keeping, Store
 from orchmagic.storage.sqlite_files import StoreWarning
 from orchmagic.storage.values import INLINE, LARGEST
 from orchmagic.storage.writer_thread import WriterThread
+from orchmagic.trace.record import Span
 
 RECORD = {"version": 1, "run": "r1", "spans": [], "inputs": {}, "output": None, "cost": 0.5, "usage": {"input": 3}}
 
@@ -308,6 +309,78 @@ async def test_an_answer_is_used_once_it_is_on_disk_and_a_lock_that_lasts_is_sai
         journal.keep(f"a#{number}", "k", number)
         await journal.settled()
         assert sql(path, "SELECT count(*) FROM journal") == [[(number,)]]
+    store.close()
+
+
+@pytest.mark.parametrize("posts", [1, 64, WriterThread.AT_ONCE])
+async def test_what_a_turn_of_the_loop_posts_is_one_commit_and_wakes_no_thread(path, posts):
+    store = Store(path)
+    journal = store.journal("r1")
+    store.database.read("SELECT 1")
+    said = []
+    store.database._connection.set_trace_callback(said.append)
+
+    async def answered(number):
+        journal.keep(f"a#{number}", "k", number)
+        await journal.settled()
+        return sql(path, f"SELECT count(*) FROM journal WHERE id = 'a#{number}'")
+
+    assert await asyncio.gather(*map(answered, range(posts))) == [[[(1,)]]] * posts
+    assert said.count("COMMIT") == 1
+    assert store.database._writer._thread is None
+    store.close()
+
+
+async def test_more_than_fits_a_transaction_is_written_by_the_thread(path):
+    store = Store(path)
+    posts = WriterThread.AT_ONCE + 5
+    for number in range(posts):
+        store.journal("r1").keep(f"a#{number}", "k", number)
+    await store.database.settled()
+    assert sql(path, "SELECT count(*) FROM journal") == [[(posts,)]]
+    assert store.database._writer._thread is not None
+    store.close()
+
+
+async def test_a_wide_record_is_written_by_the_thread_and_after_what_was_posted_before(path):
+    store = Store(path)
+    store.journal("r1").keep("a#1", "k", 1)
+    store.save("r1", "done", {**RECORD, "spans": [{"id": f"a#1/{i}"} for i in range(2_000)]}, [])
+    assert store.database._writer._thread is not None
+    await store.database.settled()
+    assert sql(path, "SELECT count(*) FROM journal") == [[(1,)]]
+    assert len(store.run("r1").record["spans"]) == 2_000
+    store.close()
+
+
+async def test_a_loop_that_stops_before_its_turn_ends_loses_nothing(path):
+    store = Store(path)
+
+    async def posts():
+        store.journal("r1").keep("a#1", "k", 1)
+
+    def one_turn():
+        loop = asyncio.new_event_loop()
+        ran = loop.create_task(posts())
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        assert ran.done()
+        loop.close()
+
+    await asyncio.to_thread(one_turn)
+    assert await asyncio.to_thread(store.database.flush)
+    assert sql(path, "SELECT count(*) FROM journal") == [[(1,)]]
+    store.close()
+
+
+def test_a_record_is_whole_when_something_posted_with_it_fails(path):
+    store = Store(path)
+    with store.database._lock:  # both are posted before the thread begins
+        store.save("r1", "done", {**RECORD, "spans": (Span("a#1", None, "call", "a", "done", 0.0, 1.0),)}, [])
+        store.database.post(lambda execute: execute("INSERT INTO nowhere VALUES (1)"))
+    with pytest.warns(StoreWarning, match="no such table: nowhere"):
+        assert store.database.flush()
+    assert [span["id"] for span in store.run("r1").record["spans"]] == ["a#1"]
     store.close()
 
 

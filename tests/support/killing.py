@@ -48,6 +48,9 @@ class Effects:
         real = getattr(owner, method)
 
         def recorded(*args: Any) -> Any:
+            if method == "claim" and method not in self.counted:
+                with self._lock:
+                    self.writing = True  # it may be on record before `real` returns
             given = real(*args)
             if isinstance(args[0], RunJournal | Ledger):
                 args[0]._database.flush()  # it is recorded now
@@ -67,7 +70,7 @@ class Effects:
         if method == "keep" and isinstance(value, dict) and "finish_reason" in value:  # an answer of a model
             self.asking = False
         if method == "claim" and method not in self.counted:
-            self.writing |= given.mine
+            self.writing = given.mine
         if method == "done":
             self.writing = False
 
