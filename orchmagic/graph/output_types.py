@@ -10,9 +10,10 @@ import json
 import re
 import typing
 import warnings
+from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
@@ -72,11 +73,19 @@ class OutputType:
         """Returns the type to request: without `confidence`, or (self-reported) with it as a number from 0 to 1."""
         if self.confidence is None:
             return self
-        declared = self.type.model_fields.items()
-        fields: dict[str, Any] = {n: (f.annotation, copy(f)) for n, f in declared if n != "confidence"}
-        if self_report:
-            fields["confidence"] = (_SHARE, ...)
-        return OutputType(self.name, "fields", _create(self.name, fields))
+        return self._self_reported if self_report else self._without_confidence
+
+    @cached_property
+    def _without_confidence(self) -> OutputType:
+        return OutputType(self.name, "fields", _create(self.name, self._declared))
+
+    @cached_property
+    def _self_reported(self) -> OutputType:
+        return OutputType(self.name, "fields", _create(self.name, {**self._declared, "confidence": (_SHARE, ...)}))
+
+    @property
+    def _declared(self) -> dict[str, Any]:
+        return {n: (f.annotation, copy(f)) for n, f in self.type.model_fields.items() if n != "confidence"}
 
     def parse(self, reply: str) -> tuple[object, str | None]:
         """Returns the reply as a JSON value, and the repair ("code fence", "broken JSON" ...) or None.
@@ -141,9 +150,24 @@ def resolve(name: str, output: Output, namespace: Mapping[str, object], confiden
     `confidence` names the field whose confidence is wanted: values get the attribute `.confidence`, a number
     from 0 to 1 or None. If the output declares a field `confidence` itself, that one is kept.
 
+    One that names nothing of the notebook is resolved once for all runs.
+
     Raises:
         InputError: a class is not defined, or is not a type.
     """
+    annotations = (output.annotation, *(f.annotation for f in output.fields))
+    if namespace.keys().isdisjoint(word for text in annotations for word in re.findall(r"\w+", text)):
+        with suppress(InputError):  # raised below, with the nearest name of the notebook
+            return _resolved_alone(name, output, confidence)
+    return _resolved(name, output, namespace, confidence)
+
+
+@lru_cache(maxsize=256)
+def _resolved_alone(name: str, output: Output, confidence: str | None) -> OutputType:
+    return _resolved(name, output, {}, confidence)
+
+
+def _resolved(name: str, output: Output, namespace: Mapping[str, object], confidence: str | None) -> OutputType:
     title = camel(name)
     if output.kind == "text":
         return OutputType(title, "text")

@@ -97,14 +97,25 @@ def prompt_variables(
 
 
 async def ask(prompt: CallPrompt, ctx: Context) -> CallReply:
-    """Calls the model until a reply matches the output type.
+    """Calls the model until a reply matches the output type. Of many calls side by side one is streamed at a time.
 
     Raises:
         OutputError: no reply matches after all attempts of the step.
         ModelError: no model answered.
     """
+    beside = "/" in prompt.span
+    stream = ctx.defaults.stream and not (beside and ctx.streamed)
+    if stream and beside:
+        ctx.streamed.add(prompt.span)
+    try:
+        return await _ask(prompt, ctx, stream=stream)
+    finally:
+        ctx.streamed.discard(prompt.span)
+
+
+async def _ask(prompt: CallPrompt, ctx: Context, *, stream: bool) -> CallReply:
     node, messages = prompt.node, list(prompt.messages)
-    request, kind = _request(prompt, ctx)
+    request, kind = _request(prompt, ctx, stream=stream)
     reasks = ctx.defaults.reasks(node)
     number = attempt = 0
     while True:
@@ -179,7 +190,7 @@ def _rung(node: Call, span: str) -> str | None:
     return node.ladder[min(visit, len(node.ladder)) - 1]
 
 
-def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType]:
+def _request(prompt: CallPrompt, ctx: Context, *, stream: bool) -> tuple[ModelRequest, OutputType]:
     defaults, node = ctx.defaults, prompt.node
     model, fallback = prompt.model or defaults.models(node)[0], defaults.fallbacks(node)
     if images.inside(prompt.messages):
@@ -207,7 +218,7 @@ def _request(prompt: CallPrompt, ctx: Context) -> tuple[ModelRequest, OutputType
         cache=cache,
         ttl=policy.ttl,
         vote=prompt.vote,
-        stream=defaults.stream,
+        stream=stream,
         parts=prompt.varied.parts if prompt.varied else None,
         frame=prompt.varied.frame if prompt.varied else "",
     )

@@ -68,6 +68,7 @@ class Context:
         run: id of the run.
         caller: the step of another run whose code started this run, and this run's span in it as `place`.
         repeated: for an item that equals earlier ones of its list, by span, how many there are.
+        streamed: of many calls side by side, the span of the one whose answer is streamed.
         answered: keys of the cached answers of each call node, by its path and name.
         remark: gets what is said once at the end of the run.
         on_foreign_loop: the caller invokes the graph on its own loop; model calls still run on the session's loop.
@@ -97,6 +98,7 @@ class Context:
     fresh: FreshSpans = field(default_factory=FreshSpans)
     has_images: bool = False
     repeated: dict[str, int] = field(default_factory=dict)
+    streamed: set[str] = field(default_factory=set)
     answered: dict[str, set[str]] = field(default_factory=dict)
     on_foreign_loop: bool = False
     remark: Callable[[str], None] = lambda _: None

@@ -431,3 +431,39 @@ def test_schema_names_are_what_endpoints_take(name: str, title: str) -> None:
     schema = output("a: int", name).schema
     assert schema is not None
     assert schema.name == title
+
+
+OUTPUTS = ["score: float, why: str", 'list["a" | "b"]', "when: date", "Optional[int]", "list[Ticket]", "kind: Colour"]
+
+
+@pytest.mark.parametrize("source", OUTPUTS)
+def test_what_names_nothing_of_the_notebook_is_resolved_once(source: str) -> None:
+    class Ticket(BaseModel):
+        id: int
+
+    class Other(BaseModel):
+        name: str
+
+    space = {"Ticket": Ticket, "Colour": Ticket, "unused": 1}
+    first, again = (resolve("step", parse_output(source), space) for _ in range(2))
+    changed = resolve("step", parse_output(source), {**space, "Ticket": Other, "Colour": Other})
+    if "Ticket" in source or "Colour" in source:
+        assert changed.schema != first.schema  # a class that was defined anew is another type
+    else:
+        assert first is again is changed
+    assert first.requested(self_report=False) is first.requested(self_report=False)
+
+
+@pytest.mark.parametrize(("source", "name"), [("when: date", "date"), ("n: int", "int"), ("Optional[int]", "Optional")])
+def test_a_name_that_the_notebook_takes_for_its_own_is_the_notebooks(source: str, name: str) -> None:
+    assert resolve("step", parse_output(source), {}) is resolve("step", parse_output(source), {"x": 1})
+    own: dict[str, object] = {name: list if name == "Optional" else str}
+    assert resolve("step", parse_output(source), own) is not resolve("step", parse_output(source), {})
+
+
+@pytest.mark.parametrize("self_report", [True, False])
+def test_the_type_that_is_requested_is_made_once(self_report: bool) -> None:
+    kind = resolve("route", parse_output("handler: str"), {}, confidence="handler")
+    asked = kind.requested(self_report=self_report)
+    assert asked is kind.requested(self_report=self_report)
+    assert ("confidence" in asked.schema.schema["properties"]) is self_report

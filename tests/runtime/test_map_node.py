@@ -10,7 +10,7 @@ from lives import asked, bind, spans
 
 from orchmagic import Reply
 from orchmagic.errors import CellError, InputError
-from orchmagic.trace.events import Usage
+from orchmagic.trace.events import TextStreamed, Usage
 
 EACH = "%%chain {options}\neach(over=items{more})\n    Say {{{{ item }}}}\n"
 
@@ -271,3 +271,25 @@ def test_a_batch_that_meets_its_budget_keeps_the_items_that_are_done(notebook):
     done = [value for value in run.output if value]
     assert 0 < len(done) == len(notebook.scripted.requests) < 20
     assert run.output[: len(done)] == done
+
+
+@pytest.mark.parametrize(
+    ("text", "streams"),
+    [
+        ("%%chain --concurrency 6\neach(over=items)\n    Say {{ item }}\n", 1),
+        ("%%chain --concurrency 1\neach(over=items)\n    Say {{ item }}\n", 6),
+        ("%%chain\none\n    Say {{ items }}\ntwo\n    Say {{ one }}\n", 2),
+        ("%%chain\none(votes=3)\n    Say {{ items }}\n", 1),
+    ],
+    ids=["side by side", "one by one", "steps", "votes"],
+)
+def test_of_calls_side_by_side_one_is_streamed_to_the_live_view(notebook, text, streams):
+    notebook.script(lambda body: Reply(echo(body), latency=0.1))
+    notebook.space["items"] = list("abcdef")
+    run = notebook.define(text.replace("%%chain", "%%chain --no-cache", 1)).prepare()
+    heard = []
+    run.watch(heard.append)
+    run.start()
+    run.wait()
+    assert run.status == "done"
+    assert len({e.call for e in heard if isinstance(e, TextStreamed)}) == streams
