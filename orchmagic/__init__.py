@@ -25,6 +25,7 @@ _HOME = {
     "Script": "orchmagic.models.providers.scripted",
     "Session": "orchmagic.runtime.session",
     "endpoint": "orchmagic.models.providers.local",
+    "evaluate": "orchmagic.evaluation.evaluate",
     "install": "orchmagic.models.providers.scripted",
     "money": "orchmagic.trace.humanize",
     "serve": "orchmagic.models.scripting.server",

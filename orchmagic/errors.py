@@ -26,6 +26,7 @@ OrchError
 │   ├── Capped                limit of iterations, steps or time: status capped   also a RunError
 │   ├── Waiting               a person must answer: status waiting                also a RunError
 │   ├── WriteUnknown          a write began and its outcome is unknown: it is not repeated
+│   ├── WriteRefused          a tool that writes was called where nothing may be written, as in an evaluation
 │   └── StoreError            a record that must precede an action cannot be written
 ├── RunError                  a run stopped before its end
 │   ├── GateFailed            status failed
@@ -324,6 +325,10 @@ class CodeExit(CodeFailed):
 
 class WriteUnknown(EndsRun):
     """A write with this key began before and its outcome is unknown; it was not run again."""
+
+
+class WriteRefused(EndsRun):
+    """A tool that writes was called where nothing may be written. It did not run."""
 
 
 class StoreError(EndsRun):

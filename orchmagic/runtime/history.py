@@ -23,6 +23,7 @@ from orchmagic.trace.events import Event, to_json
 
 if TYPE_CHECKING:
     from orchmagic.storage.checkpoints import Close
+    from orchmagic.storage.rows import RowStore
     from orchmagic.storage.runs import Store
     from orchmagic.trace.record import Record
 
@@ -39,6 +40,7 @@ class History:
         self._loop = loop
         self._namespace = namespace
         self._store: Store | None = None
+        self._rows: RowStore | None = None
         self._saver: Any = None
         self._close_saver: Close | None = None
         self._pruned = False
@@ -63,6 +65,17 @@ class History:
             folder = self._folder
             self._store = Store(None if folder is None else folder / "runs.sqlite")
         return self._store
+
+    @property
+    def rows(self) -> RowStore:
+        """The outcomes of rows, of evaluations and of `map`. Its first use begins to delete old ones."""
+        if self._rows is None:
+            from orchmagic.storage.rows import RowStore  # noqa: PLC0415 - first use
+
+            folder = self._folder
+            self._rows = RowStore(None if folder is None else folder / "rows.sqlite")
+            self._rows.prune()
+        return self._rows
 
     @property
     def saver(self) -> Any:
@@ -179,17 +192,18 @@ class History:
 
     def forget(self) -> None:
         """Drops the stores in a forked process, without closing them: they are the parent's."""
-        _OF_PARENT.append((self._store, self._saver, self._audit))
-        self._store = self._saver = self._close_saver = self._audit = None
+        _OF_PARENT.append((self._store, self._rows, self._saver, self._audit))
+        self._store = self._rows = self._saver = self._close_saver = self._audit = None
 
     def close(self) -> None:
-        """Close both. Safe to call twice."""
+        """Close all stores. Safe to call twice."""
         if self._close_saver is not None:
             self._loop.finish(_closing(self._close_saver))
             self._saver = self._close_saver = None
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        for store in (self._store, self._rows):
+            if store is not None:
+                store.close()
+        self._store = self._rows = None
 
     @property
     def _folder(self) -> Path | None:

@@ -42,6 +42,16 @@ class Orchestration:
         self.__name__ = definition.name
         self.__doc__ = f"%%{definition.pattern} {definition.name}({', '.join(definition.inputs)})"
 
+    @property
+    def factory(self) -> RunFactory:
+        """Creates the runs of this orchestration."""
+        return self._factory
+
+    @property
+    def reader(self) -> CellReader:
+        """Reads the cells of this notebook."""
+        return self._reader
+
     @cached_property
     def graph(self) -> Any:
         """The compiled LangGraph: `await triage.graph.ainvoke({"ticket": "…"})` returns the final state."""

@@ -136,6 +136,18 @@ class Run(RunResult):
         self.status, self.waiting, self._stored = "running", None, None
         self._future = self._loop.submit(self._drive(dict(self.inputs) if payload is None else payload))
 
+    async def drive(self) -> None:
+        """Runs to the end in the caller's task, on the session's loop. Cancelling the task ends the run."""
+        self._done.clear()
+        self._context.deadline = Deadline(self.graph.limits.deadline)
+        self._context.open_pipeline()
+        await self._drive(dict(self.inputs))
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The values of the steps that ran, as JSON by name."""
+        return self._context.values
+
     def wait(self) -> Run:
         """Waits for the end; an interrupt cancels the run, keeps its partial trace, and is raised again."""
         if self._future is not None:

@@ -30,6 +30,7 @@ from orchmagic.trace.events import Event
 from orchmagic.trace.run_trace import Trace
 
 if TYPE_CHECKING:
+    from orchmagic.models.budget import SharedBudget
     from orchmagic.models.types import Emit
     from orchmagic.runtime.caller import Caller
     from orchmagic.runtime.context import Context
@@ -61,7 +62,7 @@ class RunFactory:
         Raises:
             SettingsError: a model that it may call is unknown, or has no API key; a guard of an inner cell is wrong.
         """
-        self._check_models(plan.graph, plan.options)
+        self.check_models(plan.graph, plan.options)
         for graph in nested(plan.graph):
             self.services.guard_rules(graph.safety.guard if graph.safety else ())
         compiled = compiled or self._durable(plan)
@@ -153,16 +154,27 @@ class RunFactory:
         return compile_graph(graph, _UntracedContexts(self, graph, options), saver)
 
     def context(
-        self, graph: Graph, options: RunOptions, emit: Emit, journal: Journal, caller: Caller | None = None
+        self,
+        graph: Graph,
+        options: RunOptions,
+        emit: Emit,
+        journal: Journal,
+        caller: Caller | None = None,
+        *,
+        kinds: ValueTypes | None = None,
+        shared: SharedBudget | None = None,
     ) -> Context:
-        """Creates the context of one run; its pipeline is not open yet. `caller`: the step that starts it, if any."""
+        """Creates the context of one run; its pipeline is not open yet. `caller`: the step that starts it, if any.
+
+        `kinds` are the graph's value types and `shared` is the budget above the run's own, if the caller has them.
+        """
         from orchmagic.guards.guardrails import Guardrails
         from orchmagic.models.budget import Budget
         from orchmagic.runtime.context import Context
 
         services, limits = self.services, graph.limits
         place = caller.next_span(graph.name) if caller else ""
-        parent = caller.ctx.budget if caller else services.budget.of(graph.name)
+        parent = caller.ctx.budget if caller else shared or services.budget.of(graph.name)
         return Context(
             graph=graph,
             services=services,
@@ -170,33 +182,39 @@ class RunFactory:
             budget=Budget(limits.max_tokens, limits.budget, parent=parent, place=f"{place}/" * bool(place)),
             caller=caller,
             place=place,
-            kinds=ValueTypes(graph, services.namespace),
+            kinds=kinds or ValueTypes(graph, services.namespace),
             defaults=services.call_defaults(options).within(graph),
             guardrails=Guardrails(services.guard_rules(options.guard), emit),
             journal=journal,
         )
 
     def _trace(self, number: str, graph: Graph, options: RunOptions) -> Trace:
+        return new_trace(number, graph, self.trace_fields(graph, options))
+
+    def trace_fields(self, graph: Graph, options: RunOptions) -> dict[str, Any]:
+        """What the traces of all runs of a graph have in common, for `new_trace`."""
         from orchmagic.graph.draw import picture
 
         models = models_of(graph, self.services.call_defaults(options))
-        return Trace(
-            number,
-            graph.name,
-            graph.pattern,
-            picture=picture(graph),
-            limits=asdict(graph.limits),
+        return {
+            "picture": picture(graph),
+            "limits": asdict(graph.limits),
             **cost_reference(graph.pattern, models, self.services.models.resolve),
-            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            secrets=KeyValues(api_keys.in_use(self.services.settings.now, self.services.environ)),
-        )
+            "secrets": KeyValues(api_keys.in_use(self.services.settings.now, self.services.environ)),
+        }
 
-    def _check_models(self, graph: Graph, options: RunOptions) -> None:
+    def check_models(self, graph: Graph, options: RunOptions) -> None:
         """Raises SettingsError for an unknown alias or a missing API key, before anything starts."""
         for name in set(models_of(graph, self.services.call_defaults(options))):
             deployment = self.services.models.deployment(name)
             if lack := api_keys.missing_key(deployment, self.services.environ):
                 raise SettingsError(f"model {name!r} cannot be called: {lack}; or name another model")
+
+
+def new_trace(number: str, graph: Graph, fields: Mapping[str, Any]) -> Trace:
+    """The empty trace of a run that starts now; `fields` are those of `RunFactory.trace_fields`."""
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Trace(number, graph.name, graph.pattern, started=started, **fields)
 
 
 @dataclass(frozen=True, slots=True)

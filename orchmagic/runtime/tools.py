@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints, overload
 
 from orchmagic.core.text_format import shorten
-from orchmagic.errors import InputError, StoreError, WriteUnknown
+from orchmagic.errors import InputError, StoreError, WriteRefused, WriteUnknown
 from orchmagic.runtime.caller import carried
 
 if TYPE_CHECKING:
@@ -44,13 +44,15 @@ class WriteScope:
     """The run and the ledger under which its tools write.
 
     `on_write` gets each write and its new state (begun, done, failed, unknown or served), from any thread. Served:
-    the recorded result of an earlier write by `write.run` was returned.
+    the recorded result of an earlier write by `write.run` was returned. `refused` says why nothing may be written;
+    "": it may.
     """
 
     ledger: Ledger
     run: str
     on_write: Callable[[Write, str], None] = lambda _, __: None
     process: int = field(default_factory=os.getpid)
+    refused: str = ""
 
     @contextmanager
     def during(self) -> Iterator[None]:
@@ -184,6 +186,8 @@ class WriteCall:
         scope = _RUN.get()
         if scope is None:
             return None
+        if scope.refused:
+            raise _noticed(WriteRefused(f"{function.__name__} was called and not run: {scope.refused}"))
         arguments = _named(function, args, kwargs)
         subject = arguments if key is None else key(**arguments)
         text = subject if isinstance(subject, str) else _canonical(function.__name__, subject)

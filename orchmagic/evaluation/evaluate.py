@@ -1,0 +1,409 @@
+"""`orchmagic.evaluate`: runs variants on rows and scores them.
+
+The path of the data: rows (dicts) -> a case for each variant, row and repeat -> outcomes (stored, or run now) ->
+judges, as further cases -> metrics -> scores by variant and metric -> `Result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from orchmagic.core.text_format import counted
+from orchmagic.errors import InputError, nearest
+from orchmagic.evaluation import judges as judging
+from orchmagic.evaluation.judges import Judge
+from orchmagic.evaluation.metrics import Metric, check_metrics, check_names
+from orchmagic.evaluation.result import Measurements, Result
+from orchmagic.evaluation.scope import Scope
+from orchmagic.evaluation.targets import Target, parse_target
+from orchmagic.graph.composition import with_model
+from orchmagic.models.pricing import prices
+from orchmagic.runtime.cost_reference import models_of
+from orchmagic.runtime.fingerprint import digest
+from orchmagic.runtime.frames import Row, read_rows, some
+from orchmagic.runtime.orchestration import Orchestration
+from orchmagic.runtime.row_outcome import Outcome
+from orchmagic.runtime.row_runs import Case, Progress, RowRuns, Subject
+from orchmagic.runtime.run_factory import RunFactory
+from orchmagic.trace.events import Usage
+
+Cases: TypeAlias = "list[tuple[str, Case]]"
+Work: TypeAlias = "Generator[Cases, dict[str, Outcome], Result]"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is compared: an orchestration, perhaps on another model."""
+
+    name: str
+    subject: Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that an evaluation is made of. `groups` names the group of each row, None: all rows are independent.
+
+    `first`: variants run one after the other, until one is shown to meet the target.
+    """
+
+    factory: RunFactory
+    variants: tuple[Variant, ...]
+    rows: tuple[Row, ...]
+    metrics: tuple[Metric, ...]
+    judges: tuple[Judge, ...] = ()
+    target: Target | None = None
+    by: str | None = None
+    groups: tuple[Hashable, ...] | None = None
+    repeat: int = 1
+    first: bool = False
+    budget: float | None = None
+    concurrency: int | None = None
+    may_write: bool = False
+    remarks: tuple[str, ...] = ()
+    watch: Callable[[Progress], None] = field(default=lambda _: None)
+
+
+def evaluate(
+    variants: Orchestration | Sequence[Orchestration] | Mapping[str, Orchestration],
+    *,
+    on: object,
+    metrics: Mapping[str, str | Callable[..., Any]],
+    target: str | None = None,
+    models: Sequence[str] = (),
+    by: str | None = None,
+    repeat: int = 1,
+    stop: str | None = None,
+    stand_in: Mapping[str, Callable[..., Any]] | None = None,
+    rename: Mapping[str, str] | None = None,
+    budget: float | None = None,
+    concurrency: int | None = None,
+    allow_writes: bool = False,
+) -> Result:
+    """Runs variants on rows, and scores them with metrics.
+
+    Args:
+        variants: one orchestration, several, or several by name.
+        on: rows with inputs and expected values: a data frame, a list of dicts, a data set, or the path of a file.
+        metrics: expressions over columns, steps, `output`, `run`, `row`, `expect`, `calls`, `fields`; or functions that
+            get what their parameters name. A bool is a share, a number a mean, a dict one metric for each key.
+        target: `"right >= 0.85 and cost <= 0.004"`.
+        models: each variant is run on each of them.
+        by: the column that names rows that belong together, such as the pages of a document.
+        repeat: how often each row is run.
+        stop: "first" runs the cheapest variant first, and no other once one is shown to meet the target.
+        stand_in: functions that take the place of tools that write.
+        rename: columns to inputs, such as {"ticket": "question"}.
+        budget: US dollars, for all rows together.
+        concurrency: how many rows run at once.
+        allow_writes: tools that write are called, once for each row.
+
+    Raises:
+        InputError: something of it is wrong; nothing was run.
+    """
+    found = _named(variants)
+    setup = prepare(
+        found, on, [Metric(name, source) for name, source in metrics.items()], models=models, by=by, target=target,
+        repeat=repeat, stop=stop, stand_in=stand_in, rename=rename, budget=budget, concurrency=concurrency,
+        allow_writes=allow_writes,
+    )  # fmt: skip
+    return Evaluation(setup).run()
+
+
+def _named(variants: object) -> dict[str, Orchestration]:
+    if isinstance(variants, Orchestration):
+        variants = [variants]
+    if not isinstance(variants, Mapping):
+        items = list(variants) if isinstance(variants, Iterable) else [variants]
+        variants = {getattr(v, "__name__", repr(v)): v for v in items}
+    for name, variant in variants.items():
+        if not isinstance(variant, Orchestration):
+            raise InputError(
+                f"{name} is of type {type(variant).__name__}, not an orchestration: write evaluate([triage], …)"
+            )
+    if not variants:
+        raise InputError("there is nothing to evaluate: write evaluate([triage], …)")
+    return dict(variants)
+
+
+def prepare(
+    variants: Mapping[str, Orchestration],
+    on: object,
+    metrics: Sequence[Metric],
+    *,
+    judges: Callable[[RunFactory], Sequence[Judge]] = lambda _: (),
+    target: str | None = None,
+    models: Sequence[str] = (),
+    by: str | None = None,
+    repeat: int = 1,
+    stop: str | None = None,
+    stand_in: Mapping[str, Callable[..., Any]] | None = None,
+    rename: Mapping[str, str] | None = None,
+    budget: float | None = None,
+    concurrency: int | None = None,
+    allow_writes: bool = False,
+    rows_name: str = "rows",
+) -> Setup:
+    """Checks an evaluation and puts it together; nothing is run. `judges` builds them for the factory of the runs.
+
+    Raises:
+        InputError: something of it is wrong.
+    """
+    rows = _renamed(read_rows(on, rows_name), rename or {})
+    columns = [*rows[0]]
+    _check_numbers(repeat, stop, by, columns)
+    factory = _factory(next(iter(variants.values())).factory, stand_in or {})
+    subjects = [v for name, made in variants.items() for v in _variants(name, made, models, factory)]
+    found = tuple(judges(factory))
+    whole = (*metrics, *_of_judges(found, metrics))
+    if not whole:
+        write = f"Write right = output == {_expected(columns, subjects)} (columns: {', '.join(columns)})"
+        raise InputError(f"an evaluation needs a metric. {write}")
+    check_metrics(whole)
+    _check_all_names(whole, found, subjects, columns, factory.services.namespace)
+    for variant in subjects:
+        _check_inputs(variant, columns)
+        _check_writes(variant, len(rows) * repeat, allow_writes=allow_writes)
+    parsed = None if target is None else parse_target(target)
+    if stop and parsed is None:
+        raise InputError("--stop first needs a target: write target right >= 0.85")
+    _check_prices(parsed, subjects, factory)
+    groups, remarks = _groups(rows, by, subjects[0].subject)
+    return Setup(
+        factory, tuple(subjects), tuple(rows), whole, found, parsed, by, groups, repeat, stop == "first", budget,
+        concurrency, allow_writes, (*remarks, *_one_valued(whole, rows)),
+    )  # fmt: skip
+
+
+def _renamed(rows: list[Row], rename: Mapping[str, str]) -> list[Row]:
+    for old in rename:
+        if old not in rows[0]:
+            raise InputError(
+                f"there is no column {old!r} to rename (columns: {', '.join(rows[0])}){nearest(old, rows[0])}"
+            )
+    return [{rename.get(name, name): value for name, value in row.items()} for row in rows]
+
+
+def _check_numbers(repeat: int, stop: str | None, by: str | None, columns: Sequence[str]) -> None:
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
+        raise InputError(f"repeat is {repeat!r}: write a whole number, 1 or more")
+    if stop not in {None, "first"}:
+        raise InputError(f"stop is {stop!r}: write first, or leave it out")
+    if by is not None and by not in columns:
+        raise InputError(f"by names no column: {by!r} (columns: {', '.join(columns)}){nearest(by, columns)}")
+
+
+def _factory(factory: RunFactory, stand_in: Mapping[str, Callable[..., Any]]) -> RunFactory:
+    """The factory of the runs, whose cells see the stand-ins in place of the notebook's functions."""
+    from collections import ChainMap  # noqa: PLC0415 - beside its use
+
+    space = factory.services.namespace
+    for name, function in stand_in.items():
+        if name not in space:
+            raise InputError(f"there is no function {name!r} to stand in for{nearest(name, space)}")
+        if not callable(function):
+            raise InputError(f"the stand-in of {name} is of type {type(function).__name__}, not a function")
+    return RunFactory(replace(factory.services, namespace=ChainMap(dict(stand_in), space)))
+
+
+def _variants(name: str, made: Orchestration, models: Sequence[str], factory: RunFactory) -> Iterable[Variant]:
+    made.refresh()
+    if not models:
+        yield Variant(name, Subject(made.definition, made.options, factory))
+    for model in models:
+        factory.services.models.resolve(model)
+        yield Variant(f"{name}@{model}", Subject(with_model(made.definition, model), made.options, factory))
+
+
+def _of_judges(judges: Sequence[Judge], metrics: Sequence[Metric]) -> list[Metric]:
+    """The metrics that judges are themselves: of those that no other metric reads."""
+    read = {name for m in metrics for name in m.names()}
+    return [metric for judge in judges if judge.name not in read and (metric := judge.metric) is not None]
+
+
+def _expected(columns: Sequence[str], variants: Sequence[Variant]) -> str:
+    inputs = {name for v in variants for name in v.subject.graph.inputs}
+    return next((c for c in columns if c not in inputs and c.isidentifier()), "expected")
+
+
+def _check_all_names(
+    metrics: Sequence[Metric], judges: Sequence[Judge], variants: Sequence[Variant], columns: Sequence[str],
+    notebook: Mapping[str, object],
+) -> None:  # fmt: skip
+    steps = {n.name for v in variants for n in v.subject.graph.nodes}
+    for metric in metrics:
+        check_names(metric, columns, steps, notebook, [j.name for j in judges])
+    known = {*columns, *steps, "output", "row", "expect", "calls"}
+    for judge in judges:
+        judging.check_names(judge, known, notebook)
+        known.add(judge.name)
+        if judge.human is not None and judge.human not in columns:
+            close = nearest(judge.human, columns)
+            raise InputError(f"{judge.name}: human={judge.human} is no column (columns: {', '.join(columns)}){close}")
+
+
+def _check_inputs(variant: Variant, columns: Sequence[str]) -> None:
+    subject = variant.subject
+    missing = [n for n in subject.graph.inputs if n not in columns and n not in subject.factory.services.namespace]
+    if missing:
+        free = [c for c in columns if c not in subject.graph.inputs]
+        write = f"Write --rename {free[0]}={missing[0]}" if free else f"Define {missing[0]} in the notebook"
+        raise InputError(f"{variant.name} needs {', '.join(missing)}; the rows have {', '.join(columns)}. {write}")
+
+
+def _check_writes(variant: Variant, times: int, *, allow_writes: bool) -> None:
+    if not allow_writes and (tools := variant.subject.writers):
+        raise InputError(
+            f"{variant.name} may write ({', '.join(tools)}), once for each of {counted(times, 'row')}. "
+            f"Write --stand-in {tools[0]}=FUNCTION or --allow-writes"
+        )
+
+
+def _check_prices(target: Target | None, variants: Sequence[Variant], factory: RunFactory) -> None:
+    if target is None or all(c.metric != "cost" for c in target.conditions):
+        return
+    services = factory.services
+    for variant in variants:
+        for name in models_of(variant.subject.graph, services.call_defaults(variant.subject.options)):
+            deployment = services.models.resolve(name)
+            if prices.cost(deployment, Usage(input=1)) is None:
+                raise InputError(
+                    f"target cost: the price of {name} is unknown. {services.models.price_advice(deployment)}"
+                )
+
+
+def _groups(rows: Sequence[Row], by: str | None, subject: Subject) -> tuple[tuple[Hashable, ...] | None, list[str]]:
+    """The group of each row: by a column, else rows of equal input are one group; and what to say of it."""
+    used = [name for name in subject.graph.inputs if name in rows[0]]
+    keys = [digest([row[name] for name in used]) for row in rows]
+    places: dict[str, list[int]] = {}
+    for number, key in enumerate(keys, 1):
+        places.setdefault(key, []).append(number)
+    same = [numbers for numbers in places.values() if len(numbers) > 1]
+    remarks = [f"{some(numbers)} are the same input: one group" for numbers in same[:3]]
+    if len(same) > 3:  # noqa: PLR2004 - the listed ones
+        remarks.append(f"{counted(len(same) - 3, 'more input')} stand in several rows")
+    if by is not None:
+        return tuple(digest(row[by]) for row in rows), remarks
+    return (tuple(keys) if same else None), remarks
+
+
+def _one_valued(metrics: Sequence[Metric], rows: Sequence[Row]) -> list[str]:
+    columns = dict.fromkeys(side for m in metrics for side in (m.sides or ()) if side in rows[0])
+    return [
+        f"{column} has one value ({rows[0][column]!r}): nothing can go wrong"
+        for column in columns
+        if len({digest(row[column]) for row in rows}) == 1 and len(rows) > 1
+    ]
+
+
+class Evaluation:
+    """An evaluation that can be run, again and again: what has an answer is not asked again."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.progress = Progress()
+
+    def run(self) -> Result:
+        """Runs all open cases, scores all, and returns the result. An interrupt keeps what is done."""
+        loop = self.setup.factory.services.loop
+        loop.must_not_be_current()
+        work, found = self._work(), None
+        while True:
+            try:
+                cases = work.send(found)  # type: ignore[arg-type]  # None starts a generator
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # a Result
+            found = self._runner.run(cases)
+
+    async def arun(self) -> Result:
+        """Like `run`, for coroutines; cancelling it stops the open cases."""
+        work, found = self._work(), None
+        while True:
+            try:
+                cases = work.send(found)  # type: ignore[arg-type]  # as above
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # as above
+            found = await self._runner.arun(cases)
+
+    def _work(self) -> Work:
+        """Yields the cases to run, gets their outcomes by key, and returns the result."""
+        setup = self.setup
+        self._runner = RowRuns(
+            setup.factory,
+            concurrency=setup.concurrency,
+            budget=setup.budget,
+            may_write=setup.may_write,
+            watch=setup.watch,
+        )
+        self.progress = self._runner.progress
+        done: list[Measurements] = []
+        variants = _cheapest_first(setup.variants, setup.factory) if setup.first else setup.variants
+        for part in [[v] for v in variants] if setup.first else [[*variants]]:
+            done += yield from self._part(part)
+            result = Result(self, done, [v.name for v in variants if v.name not in {m.variant for m in done}])
+            if setup.first and result.chosen is not None:
+                break
+        return result
+
+    def _part(self, variants: Sequence[Variant]) -> Generator[Cases, dict[str, Outcome], list[Measurements]]:
+        setup = self.setup
+        inputs = {v.name: [_inputs(v.subject, row, n) for n, row in enumerate(setup.rows, 1)] for v in variants}
+        cases = {
+            (v.name, place, again): Case(v.subject, given, again)
+            for v in variants
+            for place, given in enumerate(inputs[v.name])
+            for again in range(1, setup.repeat + 1)
+        }
+        keys = {at: case.key for at, case in cases.items()}
+        outcomes = yield [(keys[at], case) for at, case in cases.items()]
+        done = [Measurements(v.name, v.subject, *self._arranged(v, keys, outcomes)) for v in variants]
+        for judge in setup.judges:
+            yield from self._judged(judge, done)
+        return done
+
+    def _arranged(
+        self, variant: Variant, keys: Mapping[tuple[str, int, int], str], outcomes: Mapping[str, Outcome]
+    ) -> tuple[list[list[Outcome]], list[list[str]]]:
+        """The outcomes and the keys of a variant, by row and repeat."""
+        repeats, places = range(1, self.setup.repeat + 1), range(len(self.setup.rows))
+        table = [[keys[variant.name, place, again] for again in repeats] for place in places]
+        return [[outcomes[key] for key in row] for row in table], table
+
+    def _judged(self, judge: Judge, done: Sequence[Measurements]) -> Generator[Cases, dict[str, Outcome], None]:
+        """Runs a judge on each answer; its verdicts are added to the measurements."""
+        cases = {}
+        for measured in done:
+            for place, again, outcome in measured.cases():
+                if outcome.has_answer and not outcome.failed:
+                    scope = Scope(measured.subject, outcome, self.setup.rows[place])
+                    scope.values |= measured.verdicts(place, again)
+                    cases[measured.variant, place, again] = Case(
+                        judge.subject, _inputs(judge.subject, scope.values, place + 1)
+                    )
+        keys = {at: case.key for at, case in cases.items()}
+        outcomes = yield [(keys[at], case) for at, case in cases.items()]
+        for measured in done:
+            for place, again, _ in measured.cases():
+                key = keys.get((measured.variant, place, again))
+                measured.judged[judge.name, place, again] = None if key is None else outcomes[key]
+
+
+def _inputs(subject: Subject, row: Mapping[str, Any], number: int) -> dict[str, Any]:
+    try:
+        return subject.inputs(row)
+    except InputError as error:
+        raise InputError(f"row {number}: {error}") from None
+
+
+def _cheapest_first(variants: Sequence[Variant], factory: RunFactory) -> list[Variant]:
+    """The variants by the prices of their models, at most; in the order given where a price is unknown."""
+    services = factory.services
+
+    def price(variant: Variant) -> float:
+        names = models_of(variant.subject.graph, services.call_defaults(variant.subject.options))
+        known = [prices.cost(services.models.resolve(n), Usage(input=1000, output=200)) for n in names]
+        return sum(cost or 0.0 for cost in known)
+
+    return sorted(variants, key=price)

@@ -1,0 +1,140 @@
+"""The outcomes of rows, of evaluations and of `map`: in a file of their own, so that they push no run out.
+
+A row is found by its key, a hash of what was run on what. A row that has no outcome yet has a journal, as a run has.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.errors import StoreError
+from orchmagic.storage import values
+from orchmagic.storage.database import Database, Execute
+from orchmagic.storage.journal import RunJournal
+from orchmagic.storage.schema import DatabaseSchema
+from orchmagic.storage.values import as_text
+
+if TYPE_CHECKING:
+    from orchmagic.storage.journal import Journal
+
+ROWS = DatabaseSchema(
+    """
+CREATE TABLE rows(number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE, name TEXT, begun TEXT, updated TEXT,
+    outcome TEXT, record BLOB);
+CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
+CREATE INDEX journal_key ON journal(run, key);
+CREATE TABLE blobs(hash TEXT PRIMARY KEY, data BLOB);
+CREATE TABLE uses(run TEXT, hash TEXT, PRIMARY KEY(run, hash));
+CREATE INDEX uses_hash ON uses(hash)
+"""
+)
+_DAYS = 365
+_SIZE = 2**30  # bytes of the file; beyond it, a tenth of the rows goes, the oldest first
+_AT_ONCE = 500  # values of one query
+
+
+class RowStore:
+    """The rows in file `path`; in memory if it is None or cannot be used. All methods are thread-safe."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.database = Database(path, ROWS, "row history")
+        self._clock = clock
+
+    def begin(self, name: str, keys: Iterable[str]) -> dict[str, int]:
+        """Enter the rows that are not there yet; return the number of each. Empty if they cannot be written."""
+        wanted = [*dict.fromkeys(keys)]
+        now = self._clock().isoformat(timespec="seconds")
+        try:
+            with self.database.exclusive() as execute:
+                for key in wanted:
+                    execute(
+                        "INSERT OR IGNORE INTO rows(key, name, begun, updated) VALUES (?, ?, ?, ?)", key, name, now, now
+                    )
+                return {key: number for part in _parts(wanted) for key, number in execute(_numbers(part), *part)}
+        except StoreError as error:
+            self.database.complain_of(error, "rows that are done now are run again after a restart")
+            return {}
+
+    def outcomes(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the outcomes (JSON) of the rows that have one, by key."""
+        self.database.flush()
+        wanted = [*dict.fromkeys(keys)]
+        rows = [row for part in _parts(wanted) for row in self.database.read(_outcomes(part), *part)]
+        return {row["key"]: found for row in rows if (found := _json(row["outcome"])) is not None}
+
+    def journal(self, number: int) -> Journal:
+        """Return the journal of a row."""
+        return RunJournal(self.database, f"r{number}")
+
+    def save(self, number: int, outcome: Mapping[str, Any], record: Mapping[str, Any], *, final: bool) -> None:
+        """Store the outcome and the record (JSON) of a row. If it is `final`, its journal is deleted."""
+        text, packed = as_text(outcome), zlib.compress(as_text(record).encode(), 1)
+        now = self._clock().isoformat(timespec="seconds")
+
+        def keep(execute: Execute) -> None:
+            execute("UPDATE rows SET updated = ?, outcome = ?, record = ? WHERE number = ?", now, text, packed, number)
+            if final:
+                _forget_journal(f"r{number}", execute)
+
+        self.database.post(keep)
+
+    def record(self, key: str) -> Any:
+        """Return the record (JSON) of a row; None if it is not there."""
+        self.database.flush()
+        rows = self.database.read("SELECT record FROM rows WHERE key = ?", key)
+        try:
+            return json.loads(zlib.decompress(rows[0]["record"])) if rows else None
+        except (zlib.error, ValueError, TypeError):
+            return None
+
+    def prune(self) -> None:
+        """Delete rows that are too old or too many; returns at once."""
+        old = (self._clock() - timedelta(days=_DAYS)).isoformat(timespec="seconds")
+
+        def some(execute: Execute) -> None:
+            gone = [n for (n,) in execute("SELECT number FROM rows WHERE updated < ? LIMIT 5000", old)]
+            pages, size = (execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "page_size"))
+            free = execute("PRAGMA freelist_count").fetchone()[0]
+            if not gone and (pages - free) * size > _SIZE:
+                gone = [n for (n,) in execute(_TENTH)]
+            for number in gone:
+                _forget_journal(f"r{number}", execute)
+                execute("DELETE FROM rows WHERE number = ?", number)
+
+        self.database.post(some)
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        self.database.close()
+
+
+def _forget_journal(run: str, execute: Execute) -> None:
+    execute("DELETE FROM journal WHERE run = ?", run)
+    values.forget(run, execute)
+
+
+def _parts(keys: list[str]) -> Iterable[list[str]]:
+    return (keys[i : i + _AT_ONCE] for i in range(0, len(keys), _AT_ONCE))
+
+
+def _numbers(keys: list[str]) -> str:
+    return f"SELECT key, number FROM rows WHERE key IN ({', '.join('?' * len(keys))})"  # noqa: S608 - only marks
+
+
+def _outcomes(keys: list[str]) -> str:
+    return f"SELECT key, outcome FROM rows WHERE outcome IS NOT NULL AND key IN ({', '.join('?' * len(keys))})"  # noqa: S608 - as above
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+_TENTH = "SELECT number FROM rows ORDER BY updated LIMIT (SELECT count(*) / 10 + 1 FROM rows)"
