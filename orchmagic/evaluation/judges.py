@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchmagic.errors import CellError, InputError, nearest
-from orchmagic.evaluation import statistics
+from orchmagic.evaluation import ranges
 from orchmagic.evaluation.metrics import Metric
-from orchmagic.evaluation.statistics import Judged, Range
+from orchmagic.evaluation.ranges import Interval, Judged
 from orchmagic.graph.model import Call
 from orchmagic.graph.resolution import options_with_settings, safety
 from orchmagic.language.cell import Cell, Step
@@ -54,7 +54,7 @@ class Calibration:
 
     judge: str
     variant: str
-    raw: Range
+    raw: Interval
     value: float
     corrected: Judged
     labels: int
@@ -68,8 +68,8 @@ class Calibration:
         """`verdicts` of all rows (0..1), `pairs` of the labelled ones: (judge, person)."""
         yes, rows, good = sum(verdicts), len(verdicts), sum(person for _, person in pairs)
         return cls(
-            name, variant, statistics.wilson(yes, rows, statistics.quantile()), yes / rows,
-            statistics.judged(yes, rows, pairs), len(pairs), sum(a == b for a, b in pairs) / len(pairs),
+            name, variant, ranges.wilson(yes, rows, ranges.quantile()), yes / rows,
+            ranges.judged(yes, rows, pairs), len(pairs), sum(a == b for a, b in pairs) / len(pairs),
             max(good, len(pairs) - good) / len(pairs),
             sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs),
         )  # fmt: skip

@@ -16,7 +16,7 @@ from orchmagic.views.timeline import axes
 
 if TYPE_CHECKING:
     from orchmagic.evaluation.result import Result
-    from orchmagic.evaluation.summary import Summary
+    from orchmagic.evaluation.verdicts import Summary
 
 _MANY = 12  # variants or metrics that are drawn
 _LINE = 26  # pixels of a metric

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.text_format import counted, table
-from orchmagic.evaluation import statistics
-from orchmagic.evaluation.summary import Figure, Held, Summary
+from orchmagic.evaluation import ranges
+from orchmagic.evaluation.verdicts import Figure, Held, Summary
 from orchmagic.trace import humanize
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def difference(result: Result, one: str, other: str, metric: str) -> str:
         return f"{line} No difference shown."
     count = max(len(a.known()[0]), 1)
     disagree = 2 * min(found.better, found.worse) / count
-    points = statistics.detectable(count, disagree, statistics.quantile(share=max(len(result.variants) - 1, 1)))
+    points = ranges.detectable(count, disagree, ranges.quantile(share=max(len(result.variants) - 1, 1)))
     return f"{line} No difference shown; {counted(count, 'row')} show {points * 100:.0f} points or more."
 
 
@@ -160,11 +160,11 @@ def _repeats(result: Result) -> Iterator[str]:
 def _all_right(result: Result) -> Iterator[str]:
     """How many rows, all right, show a share: where a variant is right everywhere and the target is high."""
     assert result.target is not None
-    z = statistics.quantile(sides=1, share=len(result.variants) + len(result.left_out))
+    z = ranges.quantile(sides=1, share=len(result.variants) + len(result.left_out))
     for condition in result.target.conditions:
         perfect = [s for s in result.details if _value(s, condition.metric) == 1]
         if perfect and condition.floor and 0.9 <= condition.limit < 1:  # noqa: PLR2004 - where it decides
-            few, many = (statistics.fewest_all_right(limit, z) for limit in (condition.limit, 0.99))
+            few, many = (ranges.fewest_all_right(limit, z) for limit in (condition.limit, 0.99))
             more = f", {many:,} for 99%" if condition.limit < 0.99 else ""  # noqa: PLR2004 - the next step
             yield f"{few:,} rows all right is the fewest that shows {condition.limit:.0%}{more}."
 
@@ -188,12 +188,12 @@ def confusions(result: Result) -> Iterator[str]:
         said_ = [*truths, *dict.fromkeys(s for _, s in counts if s not in truths)]
         if not 2 <= len(truths) <= _LABELS or len(said_) > 2 * _LABELS:  # noqa: PLR2004 - a table that can be read
             continue
-        z = statistics.quantile()
+        z = ranges.quantile()
         lines = [[t] for t in truths]
         for row, truth in zip(lines, truths, strict=True):
             total = sum(counts[truth, s] for s in said_)
             right = counts[truth, truth]
-            low, high = statistics.wilson(right, total, z)
+            low, high = ranges.wilson(right, total, z)
             row += [str(counts[truth, s]) for s in said_]
             row.append(f"{right / total:.0%} ({low * 100:.0f}-{high * 100:.0f}) of {total}")
         yield ""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, nearest
-from orchmagic.evaluation import baseline, summary
+from orchmagic.evaluation import score_baseline, verdicts
 from orchmagic.evaluation.judges import Calibration, Judge, human_label
 from orchmagic.evaluation.metrics import Measured, Metric, Scores, check_metrics, evaluated, flat, score
+from orchmagic.evaluation.ranges import Difference
 from orchmagic.evaluation.scope import RESERVED, Scope
-from orchmagic.evaluation.statistics import Difference
-from orchmagic.evaluation.summary import Summary
 from orchmagic.evaluation.targets import Target, check_names, parse_target
+from orchmagic.evaluation.verdicts import Summary
 from orchmagic.language import expression
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Subject
@@ -191,19 +191,19 @@ class Result:
         scores = self.scores[measured.variant]
         conditions = () if self.target is None else self.target.conditions
         candidates = len(self._measured) + len(self.left_out)
-        found = tuple(summary.held(c, _of(scores, c.metric), self.groups, candidates) for c in conditions)
+        found = tuple(verdicts.held(c, _of(scores, c.metric), self.groups, candidates) for c in conditions)
         outcomes = [outcome for _, _, outcome in measured.cases()]
         fresh = [o.seconds for o in outcomes if o.has_answer and not o.cached]
         priced = [o for o in outcomes if o.has_answer]
         known = bool(priced) and not any(o.unpriced for o in priced)
         return Summary(
             variant=measured.variant,
-            metrics={n: summary.figure(scores[n], self.groups) for n in self.metrics if n in scores},
+            metrics={n: verdicts.figure(scores[n], self.groups) for n in self.metrics if n in scores},
             held=found,
-            verdict=summary.verdict(found),
+            verdict=verdicts.verdict(found),
             cost=sum(o.cost for o in priced) / len(priced) if known else None,
-            p50=summary.percentile(fresh, 0.5),
-            p95=summary.percentile(fresh, 0.95),
+            p50=verdicts.percentile(fresh, 0.5),
+            p95=verdicts.percentile(fresh, 0.95),
             runs=len(outcomes),
             failed=sum(o.failed and o.has_answer for o in outcomes),
             unanswered=sum(not o.has_answer for o in outcomes),
@@ -212,13 +212,13 @@ class Result:
     @property
     def chosen(self) -> str | None:
         """The name of the variant to choose; None if none is shown to meet the target."""
-        best = summary.chosen(self.details)
+        best = verdicts.chosen(self.details)
         return None if best is None else best.variant
 
     @property
     def choice(self) -> str:
         """Which variant to choose and why, and what would decide the rest."""
-        return summary.choice(self.details, self.target, self.metrics)
+        return verdicts.choice(self.details, self.target, self.metrics)
 
     def compare(self, one: str, other: str, metric: str | None = None) -> Difference:
         """The difference `one` minus `other` of a metric (the first one of the target), with its 95 % range.
@@ -228,7 +228,7 @@ class Result:
         """
         name = metric or self.main_metric
         a, b = (_of(self.scores[self._variant(v)], name) for v in (one, other))
-        found = summary.compare(a, b, self.groups, max(len(self._measured) - 1, 1))
+        found = verdicts.compare(a, b, self.groups, max(len(self._measured) - 1, 1))
         if found is None:
             raise InputError(f"{one} and {other} have no row with {name} in common")
         return found
@@ -331,7 +331,7 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Writes a baseline: ids and scores of the rows, no texts. It is sorted and rounded, so it fits into git."""
-        return baseline.write(Path(path), self._ids(), self.scores, self.metrics)
+        return score_baseline.write(Path(path), self._ids(), self.scores, self.metrics)
 
     def assert_target(self) -> None:
         """Raises AssertionError unless a variant is shown to meet the target."""
@@ -346,12 +346,12 @@ class Result:
         Raises:
             InputError: the file is no baseline, or has none of these rows.
         """
-        problems = baseline.worse(Path(path), self._ids(), self.scores, self.metrics, by)
+        problems = score_baseline.worse(Path(path), self._ids(), self.scores, self.metrics, by)
         if problems:
             raise AssertionError("\n".join(problems))
 
     def _ids(self) -> list[str]:
-        return [keys[0] for keys in baseline.ids(self.rows, self._measured[0].subject.graph.inputs)]
+        return [keys[0] for keys in score_baseline.ids(self.rows, self._measured[0].subject.graph.inputs)]
 
     def __repr__(self) -> str:
         from orchmagic.evaluation.report import text  # noqa: PLC0415 - when it is shown

@@ -23,7 +23,7 @@ from orchmagic.trace.events import Event, to_json
 
 if TYPE_CHECKING:
     from orchmagic.storage.checkpoints import Close
-    from orchmagic.storage.rows import RowStore
+    from orchmagic.storage.row_store import RowStore
     from orchmagic.storage.runs import Store
     from orchmagic.trace.record import Record
 
@@ -70,7 +70,7 @@ class History:
     def rows(self) -> RowStore:
         """The outcomes of rows, of evaluations and of `map`. Its first use begins to delete old ones."""
         if self._rows is None:
-            from orchmagic.storage.rows import RowStore  # noqa: PLC0415 - first use
+            from orchmagic.storage.row_store import RowStore  # noqa: PLC0415 - first use
 
             folder = self._folder
             self._rows = RowStore(None if folder is None else folder / "rows.sqlite")

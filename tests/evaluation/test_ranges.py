@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from orchmagic.evaluation import statistics as stats
+from orchmagic.evaluation import ranges as stats
 
 Z = stats.quantile()
 

@@ -21,7 +21,7 @@ POWER = 0.8
 Groups: TypeAlias = "Sequence[Hashable] | None"
 
 
-class Range(NamedTuple):
+class Interval(NamedTuple):
     """The ends of a range."""
 
     low: float
@@ -48,15 +48,15 @@ def quantile(sides: int = 2, share: int = 1, level: float = LEVEL) -> float:
     return NormalDist().inv_cdf(1 - (1 - level) / sides / max(share, 1))
 
 
-def wilson(hits: float, rows: float, z: float) -> Range:
+def wilson(hits: float, rows: float, z: float) -> Interval:
     """Wilson's range of a share; `hits` and `rows` need not be whole numbers."""
     p, scale = hits / rows, 1 + z * z / rows
     middle = (p + z * z / (2 * rows)) / scale
     half = z * math.sqrt(max(0.0, p * (1 - p) / rows + z * z / (4 * rows * rows))) / scale
-    return Range(max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
-def share(hits: Sequence[float], groups: Groups, z: float) -> Range:
+def share(hits: Sequence[float], groups: Groups, z: float) -> Interval:
     """The range of a share. With groups it is Wilson's for the effective number of rows, with t instead of z."""
     rows, p = len(hits), math.fsum(hits) / len(hits)
     if groups is None:
@@ -73,7 +73,7 @@ def effective_rows(hits: Sequence[float], groups: Groups) -> float:
     return len(hits) / _design_effect(_sums(hits, groups), len(hits), math.fsum(hits) / len(hits))
 
 
-def mean(values: Sequence[float], least: float, most: float, groups: Groups, z: float) -> Range:
+def mean(values: Sequence[float], least: float, most: float, groups: Groups, z: float) -> Interval:
     """The range of a mean of scores in least..most: Student's t on the rows and one pseudo row at each end.
 
     Without the pseudo rows, scores that are nearly all equal give a range that is far too short.
@@ -85,7 +85,7 @@ def mean(values: Sequence[float], least: float, most: float, groups: Groups, z: 
     squares = math.fsum((total - size * middle) ** 2 for total, size in both)
     error = math.sqrt(squares * count / (count - 1)) / rows
     half = t_like(z, len(sums) - 1 if groups is not None else len(values) + 1) * error
-    return Range(max(least, middle - half), min(most, middle + half))
+    return Interval(max(least, middle - half), min(most, middle + half))
 
 
 def difference(one: Sequence[float], other: Sequence[float], width: float, groups: Groups, z: float) -> Difference:

@@ -7,9 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchmagic.core.text_format import counted
-from orchmagic.evaluation import statistics
+from orchmagic.evaluation import ranges
 from orchmagic.evaluation.metrics import Scores
-from orchmagic.evaluation.statistics import Difference, Range
+from orchmagic.evaluation.ranges import Difference, Interval
 from orchmagic.evaluation.targets import Condition, Target, Verdict
 
 
@@ -18,7 +18,7 @@ class Figure:
     """A metric of one variant: its value (None if no row has one), its 95 % range, and the rows that it counts as."""
 
     value: float | None
-    range: Range
+    range: Interval
     rows: float
     yes_no: bool
     missing: int = 0
@@ -56,13 +56,13 @@ class Summary:
     unanswered: int
 
 
-def range_of(scores: Scores, values: Sequence[float], groups: Sequence[Hashable] | None, z: float) -> Range:
+def range_of(scores: Scores, values: Sequence[float], groups: Sequence[Hashable] | None, z: float) -> Interval:
     """The range of the mean of some scores."""
     if not values:
-        return Range(scores.least, scores.most)
+        return Interval(scores.least, scores.most)
     if scores.yes_no:
-        return statistics.share(values, groups, z)
-    return statistics.mean(values, min(scores.least, *values), max(scores.most, *values), groups, z)
+        return ranges.share(values, groups, z)
+    return ranges.mean(values, min(scores.least, *values), max(scores.most, *values), groups, z)
 
 
 def figure(scores: Scores, groups: Sequence[Hashable] | None) -> Figure:
@@ -70,8 +70,8 @@ def figure(scores: Scores, groups: Sequence[Hashable] | None) -> Figure:
     places, values = scores.known()
     inside = _at(groups, places)
     value = math.fsum(values) / len(values) if values else None
-    rows = statistics.effective_rows(values, inside) if values and scores.yes_no else len(values)
-    found = range_of(scores, values, inside, statistics.quantile())
+    rows = ranges.effective_rows(values, inside) if values and scores.yes_no else len(values)
+    found = range_of(scores, values, inside, ranges.quantile())
     return Figure(value, found, rows, scores.yes_no, len(scores.missing), scores.changed)
 
 
@@ -80,7 +80,7 @@ def held(condition: Condition, scores: Scores, groups: Sequence[Hashable] | None
 
     Its bound is one-sided, and the error is shared over the candidates.
     """
-    z = statistics.quantile(sides=1, share=candidates)
+    z = ranges.quantile(sides=1, share=candidates)
     low = _bound(scores, groups, z, scores.least if scores.yes_no or condition.floor else None).low
     high = _bound(scores, groups, z, scores.most if scores.yes_no or condition.floor else None).high
     floor, limit = condition.floor, condition.limit
@@ -91,7 +91,7 @@ def held(condition: Condition, scores: Scores, groups: Sequence[Hashable] | None
     return Held(condition, "not shown", low if floor else high, scores.yes_no, _more_rows(condition, scores, groups, z))
 
 
-def _bound(scores: Scores, groups: Sequence[Hashable] | None, z: float, worst: float | None) -> Range:
+def _bound(scores: Scores, groups: Sequence[Hashable] | None, z: float, worst: float | None) -> Interval:
     places, values = scores.known(worst=worst)
     return range_of(scores, values, _at(groups, places), z)
 
@@ -104,10 +104,10 @@ def _more_rows(condition: Condition, scores: Scores, groups: Sequence[Hashable] 
     p, limit = (p, condition.limit) if condition.floor else (1 - p, 1 - condition.limit)
     if not 0 < limit < 1:
         return None
-    needed = statistics.rows_to_decide(p, limit, z)
+    needed = ranges.rows_to_decide(p, limit, z)
     if needed is None:
         return None
-    each = len(values) / statistics.effective_rows(values, _at(groups, places))
+    each = len(values) / ranges.effective_rows(values, _at(groups, places))
     return max(1, math.ceil(needed * each) - len(values))
 
 
@@ -126,8 +126,8 @@ def compare(one: Scores, other: Scores, groups: Sequence[Hashable] | None, compa
     if not places:
         return None
     width = max(one.most, other.most) - min(one.least, other.least)
-    z = statistics.quantile(share=comparisons)
-    return statistics.difference([a[p] for p in places], [b[p] for p in places], width, _at(groups, places), z)
+    z = ranges.quantile(share=comparisons)
+    return ranges.difference([a[p] for p in places], [b[p] for p in places], width, _at(groups, places), z)
 
 
 def cheapest(summaries: Sequence[Summary]) -> list[Summary]:

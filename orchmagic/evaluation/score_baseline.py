@@ -10,7 +10,7 @@ from typing import Any
 
 from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError
-from orchmagic.evaluation import statistics
+from orchmagic.evaluation import ranges
 from orchmagic.evaluation.metrics import Scores
 from orchmagic.runtime.fingerprint import digest
 
@@ -98,7 +98,7 @@ def changes(now: Sequence[float], before: Sequence[float]) -> str:
 def _line(what: str, now: Sequence[float], before: Sequence[float], by: float) -> str | None:
     scale = [*now, *before]
     width = max(1.0, max(scale) - min(0.0, *scale))
-    found = statistics.difference([round(v, _DIGITS) for v in now], before, width, None, statistics.quantile())
+    found = ranges.difference([round(v, _DIGITS) for v in now], before, width, None, ranges.quantile())
     if found.value >= -by and found.high >= 0:
         return None
     changed = changes([round(v, _DIGITS) for v in now], before)
