@@ -26,7 +26,7 @@ def text(result: Result) -> str:
 def _lines(result: Result) -> Iterator[str]:
     paid, unpriced, cached = result.paid
     notes = f" ({cached:,} from cache)" * bool(cached)
-    yield f"{result.counts()}, {humanize.spent(paid, unpriced)}{notes}"
+    yield f"{result.counts()}, {humanize.money(paid, unpriced)}{notes}"
     yield table(rows(result))
     yield from sentences(result)
     yield from confusions(result)
