@@ -127,7 +127,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
                 try:
                     row = json.loads(line)
                 except ValueError as error:
-                    raise InputError(f"line {number} of {str(path)!r} is no JSON: {error}") from None
+                    raise InputError(f"line {number} of {str(path)!r} cannot be read as JSON: {error}") from None
                 if not isinstance(row, dict):
                     raise InputError(f"line {number} of {str(path)!r} is no JSON object")
                 yield row
