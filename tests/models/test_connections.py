@@ -14,7 +14,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.types import Deployment, ModelRequest
-from orchmagic.models.wire.connections import AioTransport, transport
+from orchmagic.models.wire.connections import AioTransport, Client, transport
 
 ANSWER = b'{"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -116,6 +116,31 @@ async def test_the_headers_that_are_sent_are_those_of_the_client():
     assert len(names) == len(set(names))
     assert b"authorization: basic dxnlcjp3b3jk" in head
     assert b"user-agent: asyncopenai/python" in head
+
+
+BODIES = [
+    {"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5},
+    {"model": "m", "messages": [{"role": "user", "content": "größe 🐝 \x00 </script>"}], "stream": True},
+    {"model": "m", "messages": [], "n": None, "tools": [{"a": [1, 2.5, True]}]},
+]
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/other"])
+async def test_a_request_is_the_same_as_that_of_openais_own_client(path):
+    async with answering(whole(ANSWER)) as (url, seen):
+        for kind in (AsyncOpenAI, Client):
+            http = DefaultAsyncHttpxClient(transport=AioTransport(None))
+            async with kind(base_url=url, api_key="k", max_retries=0, http_client=http) as client:
+                for body in BODIES:
+                    await client.post(path, cast_to=httpx2.Response, body=body)
+    theirs, ours = seen[: len(BODIES)], seen[len(BODIES) :]
+
+    def parts(request: bytes) -> tuple[bytes, list[bytes], bytes]:
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.split(b"\r\n")
+        return first, sorted(line.lower() for line in lines), body
+
+    assert list(map(parts, ours)) == list(map(parts, theirs))
 
 
 async def test_a_redirect_is_the_clients_business():

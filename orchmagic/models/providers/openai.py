@@ -91,7 +91,7 @@ class OpenAIProvider:
 
 def _connect(deployment: Deployment, key: str) -> AsyncOpenAI:
     from httpx2 import InvalidURL  # noqa: PLC0415 - comes with openai
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
+    from openai import DefaultAsyncHttpxClient  # noqa: PLC0415 - heavy: at the first call
 
     from orchmagic.models.wire import connections  # noqa: PLC0415 - heavy
 
@@ -110,7 +110,7 @@ def _connect(deployment: Deployment, key: str) -> AsyncOpenAI:
     except (OSError, ValueError, ImportError, InvalidURL) as error:  # certificates and proxies of the environment
         raise http_errors.no_way(deployment, f"{type(error).__name__}: {error}") from None
     try:
-        client = AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
+        client = connections.Client(base_url=url, api_key=key, max_retries=0, timeout=None, http_client=http)
     except InvalidURL:
         raise no_address from None
     if not at_openai(url):  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are OpenAI's business

@@ -1,6 +1,6 @@
-"""The connections under openai's client: aiohttp's, since httpx walks all open connections at each request.
+"""What makes openai's client fast: aiohttp's connections under it, and requests whose head is made once.
 
-Client, requests, redirects, decoding and errors stay openai's and httpx's.
+httpx walks all open connections at each request. Client, redirects, decoding and errors stay openai's and httpx's.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 import aiohttp
 import httpx2
+from openai import AsyncOpenAI
 from yarl import URL
 
 from orchmagic.models.wire.urls import on_loopback
@@ -25,6 +26,31 @@ _AT_ONCE = 1000  # connections; this and the next as in openai's client
 _IDLE = 5.0  # seconds after which an unused connection is closed
 _HEADER = 65536  # bytes of a header
 _LARGE = 2**20  # bytes; aiohttp writes a larger body in pieces, if it is a file
+
+
+class Client(AsyncOpenAI):
+    """openai's client for JSON requests: the address and the headers of a path are made once."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._first: dict[str, httpx2.Request] = {}  # by path; `_build_request` is openai's and called for each request
+
+    @property
+    def user_agent(self) -> str:
+        """That of openai's client, which contains the name of the class."""
+        return super().user_agent.replace(type(self).__name__, AsyncOpenAI.__name__)
+
+    def _build_request(self, options: Any, *, retries_taken: int = 0) -> httpx2.Request:
+        first = self._first.get(options.url)
+        if first is None:
+            made = super()._build_request(options, retries_taken=retries_taken)
+            first = self._first[options.url] = httpx2.Request(
+                made.method, made.url, headers=made.headers, extensions=made.extensions
+            )
+            del first.headers["Content-Length"]
+        return httpx2.Request(
+            first.method, first.url, headers=first.headers, json=options.json_data, extensions=first.extensions
+        )
 
 
 def transport(url: str) -> httpx2.AsyncBaseTransport | None:
