@@ -6,6 +6,8 @@ judges, as further cases -> metrics -> scores by variant and metric -> `Result`.
 
 from __future__ import annotations
 
+import math
+from collections import ChainMap
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -15,10 +17,15 @@ from orchmagic.errors import InputError, nearest
 from orchmagic.evaluation import judges as judging
 from orchmagic.evaluation.judges import Judge
 from orchmagic.evaluation.metrics import Metric, check_metrics, check_names
+from orchmagic.evaluation.plain import plain
 from orchmagic.evaluation.result import Measurements, Result
 from orchmagic.evaluation.scope import Scope
+from orchmagic.evaluation.stand_ins import stand_ins
 from orchmagic.evaluation.targets import Target, parse_target
 from orchmagic.graph.composition import with_model
+from orchmagic.graph.estimate import Models, estimate
+from orchmagic.graph.model import Graph
+from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.pricing import prices
 from orchmagic.runtime.cost_reference import models_of
 from orchmagic.runtime.fingerprint import digest
@@ -27,6 +34,7 @@ from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Case, Progress, RowRuns, Subject
 from orchmagic.runtime.run_factory import RunFactory
+from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
 
 Cases: TypeAlias = "list[tuple[str, Case]]"
@@ -75,6 +83,7 @@ def evaluate(
     by: str | None = None,
     repeat: int = 1,
     stop: str | None = None,
+    against: str | None = None,
     stand_in: Mapping[str, Callable[..., Any]] | None = None,
     rename: Mapping[str, str] | None = None,
     budget: float | None = None,
@@ -93,6 +102,7 @@ def evaluate(
         by: the column that names rows that belong together, such as the pages of a document.
         repeat: how often each row is run.
         stop: "first" runs the cheapest variant first, and no other once one is shown to meet the target.
+        against: "plain" adds one call with all the instructions of a variant, to see whether its steps are worth it.
         stand_in: functions that take the place of tools that write.
         rename: columns to inputs, such as {"ticket": "question"}.
         budget: US dollars, for all rows together.
@@ -105,8 +115,8 @@ def evaluate(
     found = _named(variants)
     setup = prepare(
         found, on, [Metric(name, source) for name, source in metrics.items()], models=models, by=by, target=target,
-        repeat=repeat, stop=stop, stand_in=stand_in, rename=rename, budget=budget, concurrency=concurrency,
-        allow_writes=allow_writes,
+        repeat=repeat, stop=stop, against=against, stand_in=stand_in, rename=rename, budget=budget,
+        concurrency=concurrency, allow_writes=allow_writes,
     )  # fmt: skip
     return Evaluation(setup).run()
 
@@ -138,6 +148,7 @@ def prepare(
     by: str | None = None,
     repeat: int = 1,
     stop: str | None = None,
+    against: str | None = None,
     stand_in: Mapping[str, Callable[..., Any]] | None = None,
     rename: Mapping[str, str] | None = None,
     budget: float | None = None,
@@ -154,7 +165,10 @@ def prepare(
     columns = [*rows[0]]
     _check_numbers(repeat, stop, by, columns)
     factory = _factory(next(iter(variants.values())).factory, stand_in or {})
-    subjects = [v for name, made in variants.items() for v in _variants(name, made, models, factory)]
+    if against not in {None, "plain"}:
+        raise InputError(f"against is {against!r}: write plain, or leave it out")
+    graphs = [(n, g, made.options) for name, made in variants.items() for n, g in _graphs(name, made, against)]
+    subjects = [v for name, graph, options in graphs for v in _variants(name, graph, options, models, factory)]
     found = tuple(judges(factory))
     whole = (*metrics, *_of_judges(found, metrics))
     if not whole:
@@ -196,24 +210,25 @@ def _check_numbers(repeat: int, stop: str | None, by: str | None, columns: Seque
 
 def _factory(factory: RunFactory, stand_in: Mapping[str, Callable[..., Any]]) -> RunFactory:
     """The factory of the runs, whose cells see the stand-ins in place of the notebook's functions."""
-    from collections import ChainMap  # noqa: PLC0415 - beside its use
-
     space = factory.services.namespace
-    for name, function in stand_in.items():
-        if name not in space:
-            raise InputError(f"there is no function {name!r} to stand in for{nearest(name, space)}")
-        if not callable(function):
-            raise InputError(f"the stand-in of {name} is of type {type(function).__name__}, not a function")
-    return RunFactory(replace(factory.services, namespace=ChainMap(dict(stand_in), space)))
+    return RunFactory(replace(factory.services, namespace=ChainMap({**stand_ins(stand_in, space)}, space)))
 
 
-def _variants(name: str, made: Orchestration, models: Sequence[str], factory: RunFactory) -> Iterable[Variant]:
+def _graphs(name: str, made: Orchestration, against: str | None) -> Iterable[tuple[str, Graph]]:
     made.refresh()
+    yield name, made.definition
+    if against is not None:
+        yield f"{name}_plain", plain(made.definition)
+
+
+def _variants(
+    name: str, graph: Graph, options: RunOptions, models: Sequence[str], factory: RunFactory
+) -> Iterable[Variant]:
     if not models:
-        yield Variant(name, Subject(made.definition, made.options, factory))
+        yield Variant(name, Subject(graph, options, factory))
     for model in models:
         factory.services.models.resolve(model)
-        yield Variant(f"{name}@{model}", Subject(with_model(made.definition, model), made.options, factory))
+        yield Variant(f"{name}@{model}", Subject(with_model(graph, model), options, factory))
 
 
 def _of_judges(judges: Sequence[Judge], metrics: Sequence[Metric]) -> list[Metric]:
@@ -326,6 +341,24 @@ class Evaluation:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # as above
             found = await self._runner.arun(cases)
+
+    def estimate(self) -> str:
+        """How many runs it would be, and what they would cost; no model is called."""
+        setup, lines = self.setup, []
+        runner = RowRuns(setup.factory)
+        services = setup.factory.services
+        models = Models(services.models.deployment, services.models.pool, services.settings.now, services.environ)
+        for v in setup.variants:
+            inputs = [_inputs(v.subject, row, n) for n, row in enumerate(setup.rows, 1)]
+            cases = {c.key: c for i in inputs for n in range(setup.repeat) for c in [Case(v.subject, i, n + 1)]}
+            rest = len(cases) - len(runner.stored([*cases.items()]))
+            one = estimate(
+                v.subject.graph, inputs[0], services.namespace, models, services.call_defaults(v.subject.options)
+            )
+            low, high = (one.cost.low, one.cost.high) if one.cost else (one.least, math.inf)
+            most = humanize.money(high * rest) if high < math.inf else "an unknown amount"
+            lines.append(f"  {v.name}: {counted(rest, 'run')} to do, {humanize.money(low * rest)} to {most}")
+        return "\n".join(["Dry run: no model was called. Costs are estimated from the first row.", *lines])
 
     def _work(self) -> Work:
         """Yields the cases to run, gets their outcomes by key, and returns the result."""

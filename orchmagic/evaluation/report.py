@@ -212,12 +212,9 @@ def worst_lines(result: Result) -> Iterator[str]:
         yield f"  row {row['_row']}  {row['_run']}  {row['_status']}  {humanize.one_line(what, 80)}"
 
 
-def bundle(result: Result) -> dict[str, Any]:
-    """The MIME bundle: picture and text."""
+def bundles(result: Result) -> Iterator[dict[str, Any]]:
+    """The MIME bundles of a display: the table, and below it the picture."""
     from orchmagic.evaluation.picture import figure, html  # noqa: PLC0415 - when it is shown
 
-    return {
-        "application/vnd.plotly.v1+json": figure(result),
-        "text/html": html(result),
-        "text/plain": text(result),
-    }
+    yield {"text/html": html(result), "text/plain": text(result)}
+    yield {"application/vnd.plotly.v1+json": figure(result), "text/plain": "(picture: quality against cost)"}

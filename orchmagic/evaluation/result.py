@@ -104,11 +104,14 @@ class Result:
         verdicts = measured.verdicts(place, again)
         scope.values |= verdicts
         names = scope.over(self._evaluation.setup.factory.services.namespace)
+        others = {n.name for m in self._measured for n in m.subject.graph.nodes} - {*scope.steps, *self.rows[0]}
         values: dict[str, Any] = {}
         silent = frozenset(measured.judges) - verdicts.keys()
         unscored = frozenset(m.name for m in self._metrics if m.names() & silent)
         for metric in self._metrics:
-            if metric.name not in unscored:
+            if metric.names() & others:
+                values[metric.name] = None  # it reads a step that only other variants have
+            elif metric.name not in unscored:
                 values |= flat(metric.name, evaluated(metric, names, place + 1), place + 1)
         return Measured(values, failed=False, answered=True, unscored=unscored)
 
@@ -139,17 +142,19 @@ class Result:
         if metric.sides is None:
             return None
         columns = {*self.rows[0]} - {n.name for n in subject.graph.nodes}
-        first, second = (expression.names(side) <= columns for side in metric.sides)
+        first, second = (bool(names) and names <= columns for names in map(expression.names, metric.sides))
         if first == second:
             return None
         return metric.sides if first else (metric.sides[1], metric.sides[0])
 
     def _pairs(self, sides: tuple[str, str], measured: Measurements) -> Iterator[tuple[str, str]]:
         namespace = self._evaluation.setup.factory.services.namespace
-        for place, _, outcome in measured.cases():
-            if outcome.has_answer and not outcome.failed:
-                names = Scope(measured.subject, outcome, self.rows[place]).over(namespace)
-                right, said = (_label(expression.evaluate(side, names)) for side in sides)
+        for place, again, outcome in measured.cases():
+            found = self._values[measured.variant, place, again]
+            if found.answered and not found.failed and not found.unscored:
+                scope = Scope(measured.subject, outcome, self.rows[place])
+                scope.values |= measured.verdicts(place, again)
+                right, said = (_label(expression.evaluate(side, scope.over(namespace))) for side in sides)
                 if right is not None and said is not None:
                     yield right, said
 
@@ -358,10 +363,20 @@ class Result:
 
         return text(self)
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        from orchmagic.evaluation.report import bundle  # noqa: PLC0415 - as above
+    def bundles(self) -> list[dict[str, Any]]:
+        """The MIME bundles of a display: table with text, and picture."""
+        from orchmagic.evaluation.report import bundles  # noqa: PLC0415 - as above
 
-        return bundle(self)
+        return [*bundles(self)]
+
+    def compare_baseline(self, path: str | Path) -> None:
+        """Adds to the remarks what changed since the baseline; writes the baseline if it is not there."""
+        if Path(path).exists():
+            found = score_baseline.changed(Path(path), self._ids(), self.scores, self.metrics)
+            self.remarks = (*self.remarks, *found)
+        else:
+            self.save(path)
+            self.remarks = (*self.remarks, f"the scores were written to the baseline {path}")
 
     def counts(self) -> str:
         """`120 rows, 360 runs, 2 failed`."""

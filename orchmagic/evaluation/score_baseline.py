@@ -76,17 +76,34 @@ def worse(
     problems, before, compared = [], read(path), 0
     for variant, found in scores.items():
         for name in metrics:
-            old = before.get(variant, {}).get(name, {})
-            now = (
-                {i: v for i, v in zip(ids_, found[name].values, strict=True) if v is not None} if name in found else {}
-            )
-            both = [i for i in now if i in old]
+            both = _both(found, name, ids_, before.get(variant, {}).get(name, {}))
             compared += len(both)
-            if both and (line := _line(f"{variant}: {name}", [now[i] for i in both], [old[i] for i in both], by)):
+            if both and (line := _line(f"{variant}: {name}", [now for now, _ in both], [old for _, old in both], by)):
                 problems.append(line)
     if not compared:
         raise InputError(f"the baseline {str(path)!r} has none of these rows, variants and metrics: save a new one")
     return problems
+
+
+def changed(
+    path: Path, ids_: Sequence[str], scores: Mapping[str, Mapping[str, Scores]], metrics: Sequence[str]
+) -> list[str]:
+    """One line for each variant and metric: how many rows are newly wrong or right."""
+    before = read(path)
+    return [
+        f"{variant}: {name} since the baseline: {changes([now for now, _ in both], [old for _, old in both])}"
+        for variant, found in scores.items()
+        for name in metrics
+        if (both := _both(found, name, ids_, before.get(variant, {}).get(name, {})))
+    ]
+
+
+def _both(
+    found: Mapping[str, Scores], name: str, ids_: Sequence[str], old: Mapping[str, float]
+) -> list[tuple[float, float]]:
+    """The scores now and before, rounded, of the rows that both have."""
+    values = found[name].values if name in found else ()
+    return [(round(v, _DIGITS), old[i]) for i, v in zip(ids_, values, strict=False) if v is not None and i in old]
 
 
 def changes(now: Sequence[float], before: Sequence[float]) -> str:
@@ -98,8 +115,7 @@ def changes(now: Sequence[float], before: Sequence[float]) -> str:
 def _line(what: str, now: Sequence[float], before: Sequence[float], by: float) -> str | None:
     scale = [*now, *before]
     width = max(1.0, max(scale) - min(0.0, *scale))
-    found = ranges.difference([round(v, _DIGITS) for v in now], before, width, None, ranges.quantile())
+    found = ranges.difference(now, before, width, None, ranges.quantile())
     if found.value >= -by and found.high >= 0:
         return None
-    changed = changes([round(v, _DIGITS) for v in now], before)
-    return f"{what}: {changed} ({found.value:+.0%}; {found.low:+.0%} to {found.high:+.0%})"
+    return f"{what}: {changes(now, before)} ({found.value:+.0%}; {found.low:+.0%} to {found.high:+.0%})"

@@ -162,6 +162,32 @@ def parse_options(magic: str, line: str, own: Sequence[Option] = ()) -> RunOptio
     return RunOptions(**found, extra=extra)
 
 
+def parse_names(magic: str, line: str, options: Sequence[Option]) -> tuple[list[str], dict[str, Any]]:
+    """Parses a line of names with commas between them, and options after them: `triage, fast --on rows`.
+
+    Returns the names, and the options' values by key; `help` is True if the line contains `--help` or `-h`.
+
+    Raises:
+        CellError: with all problems of the line.
+    """
+    start = re.search(r"(?<!\S)-", line)
+    head = line[: start.start()] if start else line
+    reader = _OptionReader(
+        magic, " " * len(head) + line[len(head) :], {s: o for o in options for s in (o.flag, o.short) if s}
+    )
+    reader.quotes(line)
+    tokens = reader.tokens()
+    if any(token.text in {"-h", "--help"} and not token.quoted for token in tokens):
+        return [], {"help": True}
+    names = [name.strip() for name in head.split(",") if name.strip()]
+    for name in names:
+        reader.check_name(name, line.index(name))
+    found = reader.read(tokens)
+    if reader.problems:
+        raise CellError(reader.problems)
+    return names, found
+
+
 def _table(own: Sequence[Option]) -> dict[str, Option]:
     """Maps each spelling to its option; ValueError if a pattern's option repeats one of BASE."""
     table: dict[str, Option] = {}
@@ -184,6 +210,17 @@ class _OptionReader:
         self._offset = len(self._source) - len(line)
         self._options = options
         self._flags = [flag for flag, option in options.items() if option.kind == "flag"]
+
+    def quotes(self, line: str) -> None:
+        """Sets the line that problems quote, if it is not the line that is read."""
+        self._source = self._source[: self._offset] + line
+
+    def check_name(self, name: str, column: int) -> None:
+        """Notes a problem if `name` cannot be the name of an orchestration."""
+        if not name.isidentifier() or keyword.iskeyword(name):
+            self._problem(
+                column, f"{name!r} is no name of an orchestration", "Write names with commas between them: a, b"
+            )
 
     def tokens(self) -> list[_Token]:
         """Splits the line into words without their quotes."""

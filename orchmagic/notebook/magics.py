@@ -18,6 +18,7 @@ from orchmagic.errors import CellError, OrchError, Problem
 from orchmagic.notebook.async_cells import Awaited, current_cell, current_request
 from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
+from orchmagic.notebook.evaluate_magic import EvaluateMagic
 from orchmagic.notebook.one_question import OneQuestionAtATime
 from orchmagic.patterns import PATTERNS
 from orchmagic.trace import marks
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
+    from orchmagic.evaluation.result import Result
     from orchmagic.notebook.execution import Execution
     from orchmagic.runtime.orchestration import Orchestration
     from orchmagic.runtime.run import Run
@@ -76,13 +78,13 @@ class Face:
         return self.in_kernel and bool(person) and find_spec("ipywidgets") is not None
 
     def _awaits(self, name: str) -> bool:
-        return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic)
+        return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic | EvaluateMagic)
 
-    async def awaited(self, name: str, line: str, cell: str) -> Run | None:
+    async def awaited(self, name: str, line: str, cell: str) -> Run | Result | None:
         """Replaces IPython's `run_cell_magic` for cells that are awaited."""
         if not cell:
             self.shell.run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]  # untyped; says so
-        magic: PatternMagic = self.shell.magics_manager.magics["cell"][name]
+        magic: PatternMagic | EvaluateMagic = self.shell.magics_manager.magics["cell"][name]
         return await magic.awaited(line, cell)
 
     def show(self, run: Run) -> None:
@@ -185,6 +187,7 @@ def load(shell: InteractiveShell) -> Face:
     shell.configurables.append(face.config)  # type: ignore[arg-type]  # IPython's list is typed too narrowly
     for name in PATTERNS.names():
         _register(shell, PatternMagic(name, face), "line_cell")
+    _register(shell, EvaluateMagic(face), "line_cell")
     _register(shell, OrchCommand(face), "line")
     face.transformer.register()
     face.input.register()
@@ -212,8 +215,8 @@ def unload(shell: InteractiveShell) -> None:
     if shell.Completer is not None:
         shell.Completer.custom_matchers.remove(face.completer)
     for kind, known in shell.magics_manager.magics.items():
-        for name in (*PATTERNS.names(), "orch"):
-            if kind in {"line", "cell"} and isinstance(known.get(name), PatternMagic | OrchCommand):
+        for name in (*PATTERNS.names(), EvaluateMagic.__name__, "orch"):
+            if kind in {"line", "cell"} and isinstance(known.get(name), PatternMagic | EvaluateMagic | OrchCommand):
                 del known[name]
 
 
@@ -224,13 +227,14 @@ def _views(shell: InteractiveShell) -> list[tuple[Any, str, str, Callable[..., A
     display, bundle = shell.display_formatter.ipython_display_formatter, shell.display_formatter.mimebundle_formatter
     return [
         (display, "orchmagic.runtime.run", "Run", _show),
+        (display, "orchmagic.evaluation.result", "Result", _show_result),
         # LangGraph's own display sends the graph to mermaid.ink; ours is drawn locally
         (bundle, "langgraph.graph.state", "CompiledStateGraph", _langgraph_bundle),
         (bundle, "orchmagic.runtime.orchestration", "Orchestration", _graph_bundle),
     ]
 
 
-def _register(shell: InteractiveShell, magic: PatternMagic | OrchCommand, kind: str) -> None:
+def _register(shell: InteractiveShell, magic: PatternMagic | EvaluateMagic | OrchCommand, kind: str) -> None:
     # without no_var_expand IPython would turn {{model}} into {model} and $0.05 into 0.05
     shell.register_magic_function(no_var_expand(magic), kind, magic.__name__)  # type: ignore[arg-type]  # untyped
 
@@ -314,6 +318,19 @@ def _show(run: Run) -> None:
 
     face: Face = getattr(get_ipython(), _FACE)
     face.show(run)
+
+
+def _show_result(result: Result) -> None:
+    """Shows the table, and below it the picture; in a terminal the text."""
+    from IPython.core.getipython import get_ipython
+    from IPython.display import display
+
+    face: Face = getattr(get_ipython(), _FACE)
+    if not face.in_kernel:
+        print(result)  # noqa: T201 - a terminal shows no picture
+        return
+    for bundle in result.bundles():
+        display(bundle, raw=True)  # type: ignore[no-untyped-call]  # untyped there
 
 
 def _graph_bundle(made: Orchestration, *_: object, **__: object) -> dict[str, Any]:
