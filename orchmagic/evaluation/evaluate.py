@@ -165,10 +165,7 @@ def prepare(
     columns = [*rows[0]]
     _check_numbers(repeat, stop, by, columns)
     factory = _factory(next(iter(variants.values())).factory, stand_in or {})
-    if against not in {None, "plain"}:
-        raise InputError(f"against is {against!r}: write plain, or leave it out")
-    graphs = [(n, g, made.options) for name, made in variants.items() for n, g in _graphs(name, made, against)]
-    subjects = [v for name, graph, options in graphs for v in _variants(name, graph, options, models, factory)]
+    subjects = _subjects(variants, models, against, factory)
     found = tuple(judges(factory))
     whole = (*metrics, *_of_judges(found, metrics))
     if not whole:
@@ -212,6 +209,15 @@ def _factory(factory: RunFactory, stand_in: Mapping[str, Callable[..., Any]]) ->
     """The factory of the runs, whose cells see the stand-ins in place of the notebook's functions."""
     space = factory.services.namespace
     return RunFactory(replace(factory.services, namespace=ChainMap({**stand_ins(stand_in, space)}, space)))
+
+
+def _subjects(
+    variants: Mapping[str, Orchestration], models: Sequence[str], against: str | None, factory: RunFactory
+) -> list[Variant]:
+    if against not in {None, "plain"}:
+        raise InputError(f"against is {against!r}: write plain, or leave it out")
+    graphs = [(n, g, made.options) for name, made in variants.items() for n, g in _graphs(name, made, against)]
+    return [v for name, graph, options in graphs for v in _variants(name, graph, options, models, factory)]
 
 
 def _graphs(name: str, made: Orchestration, against: str | None) -> Iterable[tuple[str, Graph]]:
