@@ -19,12 +19,13 @@ from orchmagic.notebook.live_display import EMPTY, DisplayHandle, LiveDisplay, S
 from orchmagic.trace import humanize
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.views import answer
-from orchmagic.views.palette import FAILED_TEXT
+from orchmagic.views.palette import toned
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.trace.questions import PendingQuestion
 
+_FAILED = toned("failed")
 _DONE = {APPROVE: "✓ Approved", EDIT: "✎ Edited", REJECT: "✗ Rejected"}
 _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
 _LINES = 12  # maximum height of a text area
@@ -194,7 +195,7 @@ class _Controls:
 
     def say(self, line: str, *, again: bool) -> None:
         """Shows one line of error text; `again` enables the buttons."""
-        self.note.value = f'<span style="{FAILED_TEXT}">✗ {escape(humanize.one_line(line, 300))}</span>'
+        self.note.value = f'<span style="{toned("failed")}">✗ {escape(humanize.one_line(line, 300))}</span>'
         self.off(off=not again)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""`%orch dash`: statistics of all runs, as text or as a widget that updates itself."""
+"""`%orch dash`: statistics of all runs, as static tables; with `--live` as a figure that updates itself."""
 
 from __future__ import annotations
 
@@ -12,19 +12,31 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.text_format import table
 from orchmagic.storage.statistics import Dashboard, Spent, summary
 from orchmagic.trace import humanize
+from orchmagic.trace.humanize import safe
 from orchmagic.views.dashboard_figure import figure, headline
+from orchmagic.views.html_table import html_table
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
 
 _NAME = 40  # characters of a name
+_HEADS = ("runs", "failed", "cost", "tokens", "median", "95th percentile", "from cache")
+_FIGURES = range(1, 8)  # indices of the numeric columns
 _FIT = {"autosize": True, "template": "none"}  # as wide as its cell, without Plotly's default style
 _PERIOD, _SHARE = 1.0, 20  # seconds between polls of the runs; drawing takes at most 1/20 of the time
 
 
 def text(totals: Dashboard) -> str:
-    """Formats the dashboard as text: a line per pattern, model and day, and the waiting runs."""
+    """Formats the statistics as text: a line per pattern, model and day, and the waiting runs."""
     return "\n".join(_text(totals))
+
+
+def html(totals: Dashboard) -> str:
+    """Formats them as static HTML: a table each of patterns, models and days."""
+    head = f"<div>{safe(' · '.join(headline(totals)))}</div>"
+    tables = "".join(html_table(rows, right=_FIGURES) for rows in _tables(totals))
+    waiting = "".join(f"<div>{safe(line)}</div>" for line in _waiting(totals))
+    return f"<div {humanize.BLOCK}>{head}{tables}{waiting}</div>"
 
 
 def live(session: Session) -> Any:
@@ -36,7 +48,7 @@ def live(session: Session) -> Any:
         ImportError: a package is missing; says what to install.
     """
     if importlib.util.find_spec("anywidget") is None:
-        raise ImportError("the live dashboard needs anywidget: pip install anywidget; %orch runs works without")
+        raise ImportError("--live needs anywidget: pip install anywidget; %orch dash works without")
     watch = _WATCHES.get(session)
     if watch is None or not watch.open:
         watch = _WATCHES[session] = _Watch(session)
@@ -89,15 +101,22 @@ _WATCHES: weakref.WeakKeyDictionary[Session, _Watch] = weakref.WeakKeyDictionary
 
 def _text(totals: Dashboard) -> Iterator[str]:
     yield " · ".join(headline(totals))
+    yield from (f"\n{table(rows, right=_FIGURES)}" for rows in _tables(totals))
+    if totals.waiting:
+        yield ""
+    yield from _waiting(totals)
+
+
+def _tables(totals: Dashboard) -> Iterator[list[tuple[str, ...]]]:
     days = [day for day, _ in totals.days if day.runs]
     for title, group in (("pattern", totals.patterns), ("model", totals.models), ("day", days)):
         if group or (title == "day" and totals.days):
-            heading = (title, "runs", "failed", "cost", "tokens", "median", "95th percentile", "from cache")
-            yield f"\n{table([heading, *map(_line, group)])}"
-    if totals.waiting:
-        yield ""
+            yield [(title, *_HEADS), *map(_line, group)]
+
+
+def _waiting(totals: Dashboard) -> Iterator[str]:
     for run, name, since in totals.waiting:
-        yield f"? {run} {humanize.one_line(name, _NAME)} waits for a person since {since[:16]}"
+        yield f"? {run} {humanize.one_line(name, _NAME)} waits for you since {since[:16]}"
 
 
 def _line(spent: Spent) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from orchmagic.trace.run_trace import Trace
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # optional, and without stubs
 
+    from orchmagic.trace.item_table import ItemTable
     from orchmagic.trace.receipt import Receipt
     from orchmagic.views.comparison import Comparison
 
@@ -130,6 +131,15 @@ class RunResult:
         except ImportError:
             raise ImportError("run.df() needs pandas: pip install pandas; run.receipt() works without") from None
         return pd.DataFrame(self.receipt())
+
+    def table(self, step: str | None = None) -> ItemTable:
+        """The items of a step beside what was made of them: failed ones first, then those in doubt, then by number.
+
+        Without `step`, the last step that worked on items. A list of dicts; `pandas.DataFrame(run.table())` is a frame.
+        """
+        from orchmagic.trace.item_table import ItemTable  # noqa: PLC0415 - read on demand
+
+        return ItemTable(self.record, step)
 
     def compare(self, *others: RunResult) -> Comparison:
         """Compares this run with one to five others: timelines on one axis, cost, quality and differences.

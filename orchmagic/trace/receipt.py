@@ -191,11 +191,11 @@ def _rest(rows: list[dict[str, Any]], most: int) -> list[str]:
 
 
 def _tr(tag: str, cells: Iterable[str]) -> str:
-    """Return a table row. Texts are left-aligned; the page aligns numbers."""
+    """Return a table row, on a line of its own: texts to the left, numbers to the right."""
     shown = (
-        f"<{tag}>{escape(text).replace(' ', '&nbsp;')}</{tag}>"
+        f'<{tag} style="text-align:right">{escape(text).replace(" ", "&nbsp;")}</{tag}>'
         if i in _FIGURES
         else f'<{tag} style="text-align:left">{text and humanize.safe(text)}</{tag}>'
         for i, text in enumerate(cells)
     )
-    return f"<tr>{''.join(shown)}</tr>"
+    return f"<tr>{''.join(shown)}</tr>\n"

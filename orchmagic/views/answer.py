@@ -1,4 +1,4 @@
-"""The answer of a run, shown above its trace: status, graph with the path taken, and result."""
+"""The answer of a run, shown above its steps: how it ended, the path taken, and the result or the table of rows."""
 
 from __future__ import annotations
 
@@ -6,56 +6,97 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from orchmagic.core.text_format import more
 from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
 from orchmagic.trace.humanize import safe
+from orchmagic.trace.item_table import ItemTable
 from orchmagic.trace.questions import PendingQuestion, answer_target, pending_questions
 from orchmagic.trace.receipt import Receipt
-from orchmagic.trace.record import ENDS, Record
-from orchmagic.views.palette import FAILED_TEXT
-from orchmagic.views.svg import svg_of
+from orchmagic.trace.record import Record
+from orchmagic.views.html_table import html_table
+from orchmagic.views.palette import toned
 
-_NODES = 16  # a larger graph is not drawn: it would be too small to read and too large to save
-_ROWS = 12  # of the receipt below the answer
+_STEPS, _ITEMS, _ROWS = 24, 15, 12  # most steps of the path, rows of items, rows of the receipt
+_CELL = 60  # characters of a cell
+_MUTED = toned("grey")
 UNFINISHED = frozenset({"failed", "cancelled", "capped"})
 LAST = "Last result before it stopped:"
 """What is said above the value of a run with one of the statuses `UNFINISHED`: it is no answer."""
 
 
 def bundle(record: Record) -> dict[str, Any]:
-    """Return a MIME bundle: HTML without scripts, and text."""
-    html = f"<div {humanize.BLOCK}>{''.join(_html(record))}</div>"
+    """Return a MIME bundle: HTML without scripts and pictures, and text."""
+    html = "\n".join((f"<div {humanize.BLOCK}>", *_html(record), "</div>"))
     return {"text/html": html, "text/plain": "\n".join(_text(record))}
 
 
 def _html(record: Record) -> Iterator[str]:
-    mark = escape(marks.of(record).sign)
-    yield f"<div>{mark} <strong>{safe(summary.headline(record))}</strong></div>"
+    mark = marks.of(record)
+    sign = f'<span style="{toned(mark.tone)}">{escape(mark.sign)}</span>'
+    yield f"<div>{sign} <strong>{safe(summary.headline(record))}</strong> · {safe(record.run)}</div>"
     for i, line in enumerate(troubles(record)):
         weight, head = (400, "") if i % 2 else (600, "✗ ")
-        yield f'<div style="{FAILED_TEXT};font-weight:{weight}">{head}{safe(line)}</div>'
+        yield f'<div style="{toned("failed")};font-weight:{weight}">{head}{safe(line)}</div>'
     question = _first_question(record)
     if record.reason and not question:
         yield f"<div>{safe(humanize.one_line(record.reason, 400))}</div>"
-    yield from (f'<div style="opacity:.75">{safe(line)}</div>' for line in remarks(record, above=True))
-    if 1 < sum(kind not in ENDS for _, kind in record.picture.nodes) <= _NODES:
-        yield f'<div style="margin:6px 0">{svg_of(record.picture)}</div>'
+    yield from (f'<div style="{_MUTED}">{safe(line)}</div>' for line in remarks(record, above=True))
+    if path := _path(record):
+        yield f'<div style="{_MUTED}">{safe(path)}</div>'
     if question:
         yield from _asks(record, question)
-    elif record.output is not None:
-        if record.status in UNFINISHED:
-            yield f'<div style="opacity:.75">{LAST}</div>'
-        yield pre(record.output)
+        yield from _receipt(record)
+        return
+    if items := ItemTable(record):
+        yield _rows(items)
+    if record.output is not None and not (items and record.steps[-1].id == items.step):
+        yield from _output(record)
     yield from _receipt(record)
-    yield f'<div style="opacity:.6">run {safe(record.run)}</div>'
+
+
+def _output(record: Record) -> Iterator[str]:
+    if record.status in UNFINISHED:
+        yield f'<div style="{_MUTED}">{LAST}</div>'
+    yield pre(record.output)
+
+
+def _path(record: Record) -> str:
+    """Return the steps that ran as text: `extract → draft → ! check → draft → reply`; empty for a single one."""
+    ran = [s for s in record.steps if s.status != "skipped"]
+    names = [humanize.one_line(f"{marks.of(s).sign} {s.name}" if marks.trouble(s) else s.name, 40) for s in ran]
+    left = f" → {more(len(names) - _STEPS, 'steps')}" if len(names) > _STEPS else ""
+    return " → ".join(names[:_STEPS]) + left if len(names) > 1 else ""
+
+
+def _rows(items: ItemTable) -> str:
+    """Return the items with their outputs as a table, those that failed first."""
+    columns = items.columns
+    heads = ("", "row", "input", *(columns or ["output"]))
+    rows = [_item(row, columns) for row in items[:_ITEMS]]
+    left = len(items) + items.left_out.total() - len(rows)
+    note = f"<div>{more(left, 'rows')}</div>" if left else ""
+    table = html_table([heads, *rows], right=(1,))
+    return f"<details open><summary>{safe(items.headline)}</summary>\n{table}{note}</details>"
+
+
+def _item(row: dict[str, Any], columns: list[str]) -> tuple[str, ...]:
+    """Return the cells of a row: its mark, number and input, then its output by field; of a failed one the error."""
+    given, made = row["input"], row["output"]
+    first = next(iter(given.values()), "") if isinstance(given, dict) else given
+    found = [made.get(name) for name in columns] if isinstance(made, dict) else [made]
+    cells = [row["error"]] if row["error"] else found
+    cells += [""] * (max(1, len(columns)) - len(cells))
+    sign = marks.by_name(row["doubt"] or row["status"]).sign
+    return sign, str(row["row"]), *(humanize.one_line(value, _CELL) for value in (first, *cells))
 
 
 def _receipt(record: Record) -> Iterator[str]:
-    """The receipt, folded: the estimates as its summary, inside a row for each answer."""
+    """The receipt, folded: what was saved as its summary, inside a row for each answer."""
     rows = Receipt(record)
     if rows:
-        yield f'<details><summary style="opacity:.75">{safe(rows.heading)}</summary>{rows.html(_ROWS)}</details>'
+        yield f'<details><summary style="{_MUTED}">{safe(rows.heading)}</summary>\n{rows.html(_ROWS)}</details>'
 
 
 def _asks(record: Record, question: PendingQuestion) -> Iterator[str]:
@@ -63,7 +104,7 @@ def _asks(record: Record, question: PendingQuestion) -> Iterator[str]:
     yield f'<div style="margin:6px 0 2px"><strong>{safe(humanize.shown(question.question))}</strong></div>'
     yield from (f"{name}{pre(value)}" for name, value in action(question.value))
     ways = " · ".join(f"<code>{escape(way)}</code>" for way in commands(record, question))
-    yield f'<div style="opacity:.75">{ways}</div>'
+    yield f'<div style="{_MUTED}">{ways}</div>'
 
 
 def _first_question(record: Record) -> PendingQuestion | None:
@@ -120,5 +161,6 @@ def troubles(record: Record) -> Iterator[str]:
 
 def pre(value: Any) -> str:
     """Return a value as preformatted, wrapped HTML text."""
-    style = "white-space:pre-wrap;word-break:break-word;margin:2px 0 6px"
-    return f'<pre style="{style}">{safe(humanize.shown(value))}</pre>'
+    return (
+        f'<pre style="white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0 6px">{safe(humanize.shown(value))}</pre>'
+    )

@@ -1,17 +1,25 @@
 """The colors of all views, and their contrast; `labextension/style/palette.css` has the same colors.
 
-The hues are those of the Okabe-Ito set, which color-blind people can tell apart. Their lightness contrasts with white
-and with near-black, since a saved figure is shown in light and dark themes. No view uses color as the only sign.
+The hues are those of the Okabe-Ito set, which color-blind people can tell apart. No view uses color as the only sign.
 """
 
 from __future__ import annotations
 
-BLUE, GREEN, ORANGE, PINK = "#0072b2", "#009e73", "#b87a00", "#cc79a7"
-RED = "#c95900"
-"""Failures."""
+LIGHT = {
+    "call": "#0072b2", "code": "#007a5a", "tool": "#a65f00", "wait": "#a3407f", "failed": "#c04a00", "grey": "#767676",
+}  # fmt: skip
+"""The colors of a light page, by tone: text has a contrast of at least 4.5 to white."""
 
-GREY = "#797979"
-"""Text in figures and minor marks. It has the best contrast to white and to near-black at once: 4.3:1 each."""
+DARK = {
+    "call": "#56b4e9", "code": "#2bc79a", "tool": "#e69f00", "wait": "#e39ac7", "failed": "#ff8a5c", "grey": "#9e9e9e",
+}  # fmt: skip
+"""The colors of a dark page, by tone: text has a contrast of at least 7.0 to JupyterLab's near-black."""
+
+BLUE, GREEN, ORANGE, PINK, RED, GREY = LIGHT.values()
+"""The colors of bars where the page is unknown: at least 3.0 to white and to near-black."""
+
+FIGURE_TEXT, FIGURE_FAILED = "#797979", "#c95900"
+"""Text in figures, whose page is unknown: the best contrast to white and to near-black at once, 4.3."""
 
 NOW = "#1a8ad4"
 """Parts that are running now."""
@@ -26,8 +34,15 @@ _KINDS = {
     "call": BLUE, "item": BLUE, "vote": BLUE, "ask": BLUE, "tools": ORANGE, "tool": ORANGE, "approve": PINK,
     "sub": GREY, "more": GREY,
 }  # fmt: skip
-FAILED_TEXT = f"color:{RED};color:color-mix(in srgb,{RED} 80%,currentColor)"
-"""CSS of error texts: closer to the page's text color than RED, since text needs more contrast than marks."""
+_TONES = {"doubt": "tool"}  # amber
+
+
+def toned(tone: str) -> str:
+    """Return CSS of a text in saved HTML, whose page is unknown: half the tone, half the page's own text color.
+
+    Where a page does not know `color-mix`, or strips styles, the text keeps the page's color.
+    """
+    return f"color:color-mix(in srgb,{LIGHT[_TONES.get(tone, tone)]} 50%,currentColor)"
 
 
 def span_color(kind: str, status: str) -> str:

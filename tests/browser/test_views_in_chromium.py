@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import TIMES, Record
 from orchmagic.views import answer, dashboard_figure
 from orchmagic.views.comparison import compare
-from orchmagic.views.palette import RED, translucent
+from orchmagic.views.palette import FIGURE_FAILED, translucent
 from orchmagic.views.text_width import text_width
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.enable_socket]
@@ -130,8 +131,9 @@ def _assert_readable(page: Any, width: int) -> None:
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize("theme", list(THEMES))
-@pytest.mark.parametrize("width", [600, 1600])
+@pytest.mark.parametrize(
+    ("width", "theme"), [(370, "light"), (370, "dark"), (570, "dark"), (800, "light"), (1200, "dark")]
+)
 @pytest.mark.parametrize("name", list(RUNS))
 def test_nothing_is_cut_off_and_no_text_lies_on_another(recorded, draw, name, width, theme):
     page = draw(recorded(name), width, theme)
@@ -141,7 +143,7 @@ def test_nothing_is_cut_off_and_no_text_lies_on_another(recorded, draw, name, wi
     assert page.problems == []
 
 
-@pytest.mark.parametrize("width", [600, 1600])
+@pytest.mark.parametrize("width", [370, 1200])
 def test_the_figure_of_a_comparison_reads_in_any_font(recorded, draw_figure, width):
     runs = [recorded(name) for name in ("told", "nested", "refined", "parallel", "failed", "thousand")]
     page = draw_figure(compare(runs).bundle()[FIGURE], width)
@@ -150,7 +152,7 @@ def test_the_figure_of_a_comparison_reads_in_any_font(recorded, draw_figure, wid
     assert page.problems == []
 
 
-@pytest.mark.parametrize("width", [600, 1600])
+@pytest.mark.parametrize("width", [370, 1200])
 def test_the_figure_of_the_history_reads_in_any_font(draw_figure, width):
     store = Store(None)
     for name, cost in (("chain", 0.25), ("a_pattern_with_a_long_name", 1234.5), ("parallel", None)):
@@ -225,10 +227,10 @@ def _meet(a: list[Any], b: list[Any]) -> bool:
 
 def test_the_picture_alone_tells_a_fallback_a_cache_hit_and_a_slow_step(recorded, draw):
     rows = [" ".join(text.split()) for text, *_ in draw(recorded("told"), 600).evaluate(BOXES)]
-    assert sum("from cache" in text for text in rows) == 1
-    fell = [text for text in rows if "switched to large" in text]  # polish, too: small is known to be down
+    assert sum("from cache" in text and "striped" not in text for text in rows) == 1
+    fell = [text for text in rows if "switched to" in text]  # polish, too: small is known to be down
     assert len(fell) == 2
-    assert sum(text.startswith("2.0 s") for text in fell) == 1
+    assert sum("2.0 s" in text and "of total time" in text for text in fell) == 1
 
 
 def test_pointing_at_a_step_tells_what_went_in_and_out_and_why(recorded, draw):
@@ -245,12 +247,12 @@ def test_pointing_at_a_step_tells_what_went_in_and_out_and_why(recorded, draw):
 def test_a_failed_step_is_told_first_and_red_with_its_input(recorded, draw):
     page = draw(recorded("failed"), 600)
     text = page.locator("#answer").inner_text().splitlines()
-    assert text[1].startswith("✗ draft failed")
+    assert text[1].startswith("✗ Failed in step draft: ")
     assert "Draft an answer" in text[2]
     red = page.evaluate(
-        """red => [...document.querySelectorAll('#figure text')]
+        """red => [...document.querySelectorAll('#figure tspan')]
         .filter(t => getComputedStyle(t).fill === red).map(t => t.textContent)""",
-        translucent(RED, 1).replace("rgba", "rgb").replace(",1)", ")").replace(",", ", "),
+        translucent(FIGURE_FAILED, 1).replace("rgba", "rgb").replace(",1)", ")").replace(",", ", "),
     )
     assert any("✗ draft" in t for t in red)
 
@@ -296,7 +298,7 @@ def test_reopened_without_a_kernel_and_untrusted_it_is_whole_and_prices_are_no_f
     page.wait_for_function("() => document.querySelectorAll('.jp-RenderedHTML').length >= 3")
     _shot(page, "view-reopened")
     text = page.locator(".jp-Notebook").inner_text()
-    assert "one call for the task $0.000188 (this run cost 4.4x of it), all calls $0.000836" in text
+    assert re.search(r"about [\d.]+ times the cost of one strong call \(estimate\)", text)
     assert page.locator(".jp-Notebook :is(mjx-container, .MathJax)").count() == 0
     assert page.locator(".jp-Notebook .js-plotly-plot").count() == 1
     page.close()

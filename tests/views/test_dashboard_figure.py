@@ -1,16 +1,20 @@
 """The run history in figures: spend, times, cache, failures, who waits; and the widget that follows what runs."""
 
 import json
+import re
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from html import unescape
 
 import plotly.graph_objects as go
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from orchmagic import Reply
-from orchmagic.notebook import dashboard
+from orchmagic.errors import InputError
+from orchmagic.notebook import commands, dashboard
 from orchmagic.notebook.dashboard import text
 from orchmagic.storage import statistics
 from orchmagic.storage.runs import Store
@@ -56,6 +60,12 @@ def enter(store, pattern="chain", *asks, status="done", seconds=1.0, name="n"):
     spans = [{"kind": "call", "cost": cost, "usage": usage, "model": ""}, *asks]
     store.save(id_, status, {"cost": cost, "usage": usage, "seconds": seconds, "spans": spans}, [])
     return id_
+
+
+def words(history):
+    """The tick labels of the figure, without markup."""
+    found = figure(history)["layout"]["yaxis"]["ticktext"]
+    return [unescape(re.sub("<[^>]*>", "", text.replace("<br>", " "))) for text in found]
 
 
 def test_spend_is_summed_by_pattern_model_and_day(store, clock):
@@ -128,7 +138,7 @@ def test_without_a_run_that_is_done_there_is_no_percentile(store):
     enter(store, status="failed")
     found = summary(store)
     assert found.all.percentile(0.5) is None
-    assert "p50 " not in text(found).splitlines()[0]
+    assert "median " not in text(found).splitlines()[0]
 
 
 def test_failures_and_lost_runs_count_as_failed(store):
@@ -143,8 +153,8 @@ def test_who_waits_is_named(store):
     waits = enter(store, status="waiting", name="payout")
     found = summary(store)
     assert found.waiting == ((waits, "payout", "2026-11-01T12:00:00+00:00"),)
-    assert f"? {waits} payout waits for a person since 2026-11-01T12:00" in text(found)
-    assert "1 waiting for a person: r1 payout" in figure(found)["layout"]["annotations"][0]["text"]
+    assert f"? {waits} payout waits for you since 2026-11-01T12:00" in text(found)
+    assert "1 waiting for you: r1 payout" in words(found)[0]
 
 
 def test_days_are_those_of_the_zone_and_have_no_gaps(store, clock):
@@ -215,43 +225,63 @@ def test_the_figure_is_valid_plotly_and_says_the_figures(store):
     enter(store, "chain", ask("small", cost=0.25), ask("small", age=5.0, cost=0.0))
     shown = figure(summary(store))
     go.Figure(shown["data"], shown["layout"])
-    said = [t for trace in shown["data"] if trace["type"] == "scatter" for t in trace["text"]]
+    said = [text for text in words(summary(store)) if not text.startswith(("1 run", "Oct", "Nov")) or "Nov 1" in text]
     assert said == [
-        "chain: &#36;0.25, 1 run", "small: &#36;0.25, 1 call", "chain: 1.0 s, 1.0 s", "chain: 50% of 2",
+        "Spend by day", "Nov 1 $0.25 · 1 done", "Spend by pattern", "chain $0.25 · 1 run", "Spend by model",
+        "small $0.25 · 1 call", "Run time: median, 95th percentile", "chain 1.0 s, 1.0 s", "Answers from the cache",
+        "chain 50% of 2 answers",
     ]  # fmt: skip
 
 
-def test_half_of_the_runs_is_drawn_before_the_95_of_100_not_beside_them(store):
+def test_the_median_lies_on_the_95th_percentile_not_beside_it(store):
     for seconds in (1.0, 2.0, 4.0):
         enter(store, seconds=seconds)
-    pale, solid = (t for t in figure(summary(store))["data"] if t["xaxis"] == "x5" and t["type"] == "bar")
-    assert (pale["base"], pale["x"], solid["base"], solid["x"]) == ([0.0], [4.0], [0.0], [2.0])
+    (bars,) = figure(summary(store))["data"]
+    both = [
+        (b, x, y) for b, x, y, wide in zip(bars["base"], bars["x"], bars["y"], bars["width"], strict=True) if wide == 10
+    ]
+    assert [(b, x) for b, x, _ in both] == [(0.0, 0.5)]
+    assert bars["y"].count(both[0][2]) == 2
 
 
 def test_when_all_was_free_tokens_are_shown(store):
     enter(store, "chain", ask(cost=0.0, tokens=1_200))
     shown = json.dumps(figure(summary(store)))
     assert "Tokens by pattern" in shown
-    assert "chain: 1,200 tokens, 1 run" in shown
+    assert "1,200 tokens \\u00b7 1 run" in shown
     assert "Spend" not in shown
 
 
-def test_the_figure_always_has_the_same_traces(store):
-    empty = [(t["type"], t.get("xaxis")) for t in figure(summary(store))["data"]]
+def test_the_figure_always_has_one_trace(store):
+    assert len(figure(summary(store))["data"]) == 1
     enter(store, "chain", ask())
     enter(store, "route", ask(), status="failed")
-    assert [(t["type"], t.get("xaxis")) for t in figure(summary(store))["data"]] == empty
+    assert len(figure(summary(store))["data"]) == 1
 
 
-def test_statuses_are_told_by_pattern_and_by_name(store):
-    enter(store)
-    enter(store, status="failed")
-    shown = figure(summary(store))
-    bars = {t["name"]: t["marker"]["pattern"]["shape"] for t in shown["data"] if "pattern" in t.get("marker", {})}
-    assert len(set(bars.values())) == len(bars) == 6
-    assert "■ done" in json.dumps(shown, ensure_ascii=False)
-    assert "▩ failed" in json.dumps(shown, ensure_ascii=False)
-    assert "▨ capped" not in json.dumps(shown, ensure_ascii=False)
+def test_statuses_are_told_in_words(store):
+    for status in ("done", "failed", "failed", "lost"):
+        enter(store, status=status)
+    (day,) = [text for text in words(summary(store)) if text.startswith("Nov 1")]
+    assert {"1 done", "2 failed", "1 interrupted (kernel gone)"} <= set(day.split(" · "))
+
+
+def test_the_tables_stand_in_a_saved_notebook_without_a_kernel(notebook):
+    notebook.script("hi")
+    notebook.run(CHAIN, word="a")
+    for line, heading in (("dash", "pattern"), ("runs", "run")):
+        shown, _ = DisplayFormatter().format(commands.run(notebook.session, line))
+        assert set(shown) == {"text/plain", "text/html"}
+        assert f"<bdi>{heading}</bdi>" in shown["text/html"]
+        assert "mathjax_ignore" in shown["text/html"]
+        assert "FigureWidget(" not in str(shown)
+        plain = [
+            re.sub(r"\s", "", text)
+            for text in (shown["text/plain"], unescape(re.sub("<[^>]*>", "", shown["text/html"])))
+        ]
+        assert plain[0] == plain[1]
+    with pytest.raises(InputError, match="write %orch dash or %orch dash --live"):
+        commands.run(notebook.session, "dash --alive")
 
 
 def test_hostile_names_stay_texts(store):
@@ -290,14 +320,14 @@ def until(holds):
 
 
 def heading(widget):
-    return widget.layout.annotations[0].text
+    return widget.layout.yaxis.ticktext[0]
 
 
 def test_the_widget_follows_what_runs(notebook, quick):
     notebook.script("hi", "hi")
     notebook.run(CHAIN, word="a")
     widget = dashboard.live(notebook.session)
-    assert heading(widget).startswith("1 run ")
+    assert heading(widget).startswith("1 run<")
     notebook.run(CHAIN, word="b")
     until(lambda: heading(widget).startswith("2 runs"))
     widget.close()
@@ -316,7 +346,7 @@ def test_the_widget_shows_a_run_under_way_with_what_it_spent(notebook, quick):
     widget = dashboard.live(notebook.session)
     run = made.prepare()
     run.start()
-    until(lambda: "1 running" in heading(widget) and "scripted" in str(widget.data))
+    until(lambda: "1 running" in heading(widget) and "scripted" in str(widget.layout))
     free.set()
     run.wait()
     until(lambda: "running" not in heading(widget))

@@ -10,13 +10,25 @@ import pytest
 from test_views_figure import PLOTLY, showing, span
 
 from orchmagic import views
+from orchmagic.trace import marks
 from orchmagic.views import palette
-from orchmagic.views.palette import BLUE, GREEN, GREY, NOW, ORANGE, PINK, RED, RUNS, contrast, span_color, text_on
+from orchmagic.views.palette import (
+    BLUE,
+    DARK,
+    FIGURE_FAILED,
+    FIGURE_TEXT,
+    LIGHT,
+    NOW,
+    RED,
+    RUNS,
+    contrast,
+    span_color,
+    text_on,
+)
 
 ROOT = Path(__file__).parents[2]
 GROUNDS = {"light": ("#ffffff", "#212121"), "dark": ("#111111", "#e0e0e0")}  # of JupyterLab's themes, with their text
-MARKS = {*RUNS, BLUE, GREEN, GREY, NOW, ORANGE, PINK, RED}
-LAB = {"call": BLUE, "tool": ORANGE, "code": GREEN, "grey": GREY, "bad": RED, "wait": PINK}
+MARKS = {*RUNS, *LIGHT.values(), NOW}
 COLOR = re.compile(r"#[0-9a-fA-F]{6}\b|rgba?\((?!127, ?127, ?127|0, ?0, ?0, ?0)[^)]*\)")
 
 
@@ -43,13 +55,20 @@ def test_words_within_a_bar_read_on_its_color(color):
     assert contrast(color, text_on(color)) >= 4.5
 
 
-@pytest.mark.parametrize(("ground", "text"), GROUNDS.values(), ids=GROUNDS)
-def test_a_failure_in_words_reads_on_light_and_on_dark_pages(ground, text):
-    share = int(re.search(rf"color-mix\(in srgb,{RED} (\d+)%,currentColor\)", palette.FAILED_TEXT)[1])
-    assert contrast(mixed(RED, text, share / 100), ground) >= 4.5
+@pytest.mark.parametrize("tone", LIGHT)
+def test_words_read_on_light_and_on_dark_pages(tone):
+    assert contrast(LIGHT[tone], "#ffffff") >= 4.5
+    assert contrast(DARK[tone], "#111111") >= 7.0
 
 
-@pytest.mark.parametrize("color", [GREY, RED])
+@pytest.mark.parametrize("tone", sorted({mark.tone for mark in marks.MARKS.values()}))
+def test_words_of_saved_html_read_on_a_page_that_nobody_knows(tone):
+    color, share = re.search(r"color-mix\(in srgb,(#\w+) (\d+)%,currentColor\)", palette.toned(tone)).groups()
+    for (ground, text), least in zip(GROUNDS.values(), (4.5, 7.0), strict=True):
+        assert contrast(mixed(color, text, int(share) / 100), ground) >= least
+
+
+@pytest.mark.parametrize("color", [FIGURE_TEXT, FIGURE_FAILED])
 def test_no_color_of_a_figures_text_reads_better_on_both_grounds(color):
     """A figure does not know its page, and no color at all has 4.5 on both: the best has the same on each, 4.34."""
     best = max(min(contrast(f"#{n:02x}{n:02x}{n:02x}", ground) for ground, _ in GROUNDS.values()) for n in range(256))
@@ -66,13 +85,12 @@ def test_what_failed_is_red_whatever_kind_it_is_of():
 
 
 @pytest.mark.parametrize("kind", ["call", "tools", "code"])
-def test_a_failed_bar_is_red_in_the_figure_and_in_the_static_view(kind):
+def test_a_failed_bar_is_red(kind):
     bundle = views.bundle(
         showing(span("fine", 0, 1, kind=kind), span("bad", 1, 2, kind=kind, status="failed", error="x"))
     )
     fine = span_color(kind, "done")
-    assert next(t for t in bundle[PLOTLY]["data"] if t["name"] == "steps")["marker"]["color"] == [fine, RED]
-    assert re.findall(r"height:10px;background:(#\w+)", bundle["text/html"]) == [fine, RED]
+    assert bundle[PLOTLY]["data"][0]["marker"]["color"] == [fine, RED]
 
 
 def test_an_attempt_that_failed_is_red_and_the_one_after_it_is_not(notebook):
@@ -82,15 +100,8 @@ def test_an_attempt_that_failed_is_red_and_the_one_after_it_is_not(notebook):
         replace(asked, id="a#1.ask1.try1", parent=asked.id, kind="attempt", status="failed", end=1.0, error="500"),
         replace(asked, id="a#1.ask1.try2", parent=asked.id, kind="attempt", start=2.0),
     )
-    data = views.bundle(showing(step, asked, *tries))[PLOTLY]["data"]
-    assert next(t for t in data if t["name"] == "attempts")["marker"]["color"] == [RED, BLUE]
-
-
-def test_the_extension_has_the_colors_of_the_palette():
-    css = (ROOT / "labextension/style/palette.css").read_text()
-    assert dict(re.findall(r"--om-(\w+): (#\w+);", css)) == LAB
-    others = "".join(f.read_text() for f in (ROOT / "labextension").glob("s*/*.[ct]s*") if f.name != "palette.css")
-    assert not MARKS & set(re.findall(r"#[0-9a-f]{6}\b", others))
+    (bars,) = views.bundle(showing(step, asked, *tries))[PLOTLY]["data"]
+    assert bars["marker"]["color"] == [BLUE, RED, BLUE]
 
 
 def test_no_view_and_no_widget_has_a_color_of_its_own():

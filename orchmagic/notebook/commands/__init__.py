@@ -42,7 +42,7 @@ def run(session: Session, line: str) -> Any:
     except TypeError:
         raise InputError(f"wrong arguments. Write %orch {_doc(command).split(':')[0]}") from None
     answer = command(session, *words[1:])
-    return PlainText(answer) if isinstance(answer, str) else answer
+    return PlainText(answer) if isinstance(answer, str) and not isinstance(answer, PlainText) else answer
 
 
 def overview() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from orchmagic.core.text_format import shorten
 
@@ -35,6 +35,21 @@ class PlainText(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+class Listing(PlainText):
+    """Text for terminals and programs, which a notebook shows as static HTML."""
+
+    __slots__ = ("html",)
+    html: str
+
+    def __new__(cls, text: str, html: str) -> Self:
+        made = super().__new__(cls, text)
+        made.html = html
+        return made
+
+    def _repr_html_(self) -> str:
+        return self.html
 
 
 def typed_value(text: str) -> Any:

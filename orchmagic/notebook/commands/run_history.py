@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.text_format import table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
-from orchmagic.notebook.commands.registry import PlainText, answering_command, cell, command, typed_value
+from orchmagic.notebook.commands.registry import Listing, PlainText, answering_command, cell, command, typed_value
 from orchmagic.runtime.conversation import lines
 from orchmagic.runtime.tools import check_result
 from orchmagic.trace import marks
-from orchmagic.trace.humanize import money
+from orchmagic.trace.humanize import BLOCK, money
+from orchmagic.views.html_table import html_table
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -35,6 +36,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "": lambda run: "pinned" * run.pinned,
 }
 """The columns of `%orch runs`: heading, and function from run to text."""
+_FIGURES = (5, 6, 7)  # indices of the numeric ones
 
 
 @command
@@ -43,7 +45,8 @@ def runs(session: Session, which: str = "") -> str:
     latest = session.lookup.latest(name=which or None)
     if not latest:
         return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."
-    return table([tuple(_COLUMNS), *(tuple(text(run) for text in _COLUMNS.values()) for run in reversed(latest))])
+    rows = [tuple(_COLUMNS), *(tuple(text(run) for text in _COLUMNS.values()) for run in reversed(latest))]
+    return Listing(table(rows), f"<div {BLOCK}>{html_table(rows, right=_FIGURES)}</div>")
 
 
 @command
@@ -93,15 +96,18 @@ def compare(session: Session, *which: str) -> Comparison:
 
 
 @command
-def dash(session: Session) -> Any:
-    """dash: spend, latency, cache hits and failures by pattern, model and day; live in a notebook"""
+def dash(session: Session, *words: str) -> Any:
+    """Dash [--live]: spend, run times, cache hits and failures by pattern, model, day; or a live figure"""
     from orchmagic.notebook import dashboard  # noqa: PLC0415 - only this command needs it
     from orchmagic.notebook.approval import widgets  # noqa: PLC0415 - as above
     from orchmagic.storage.statistics import summary  # noqa: PLC0415 - as above
 
-    if widgets():
+    if words not in {(), ("--live",)}:
+        raise InputError(f"%orch dash {' '.join(words)}: write %orch dash or %orch dash --live")
+    if words and widgets():
         return dashboard.live(session)
-    return PlainText(dashboard.text(summary(session.services.history.store)))
+    totals = summary(session.services.history.store)
+    return Listing(dashboard.text(totals), dashboard.html(totals))
 
 
 @command

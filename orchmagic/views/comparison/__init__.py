@@ -17,7 +17,9 @@ from orchmagic.views.comparison.comparison_tables import results, run_row, runs_
 from orchmagic.views.comparison.diff import lines
 from orchmagic.views.comparison.figure import LETTERS, figure
 from orchmagic.views.comparison.quality import in_short, quality
-from orchmagic.views.comparison.render import boxed, html_differences, html_table, text_differences, text_table
+from orchmagic.views.comparison.render import boxed, html_differences, text_differences, text_table
+from orchmagic.views.html_table import html_table
+from orchmagic.views.palette import RUNS
 
 _FEWEST = 2
 
@@ -66,10 +68,10 @@ class Comparison:
         lines_of_outputs = "".join(f"<div>{safe(line)}</div>" for line in outputs)
         return (
             {
-                "text/html": boxed(html_table(runs, letters=True) + lines_of_outputs),
+                "text/html": boxed(html_table(runs, marks=RUNS) + lines_of_outputs),
                 "text/plain": text_table(runs) + "\n".join((*outputs, "")),
             },
-            chart | {"text/html": boxed(html_table(took, letters=False)), "text/plain": text_table(took)},
+            chart | {"text/html": boxed(html_table(took)), "text/plain": text_table(took)},
             {
                 "text/html": boxed("".join(html_differences(self.records))),
                 "text/plain": "\n".join(text_differences(self.records)),

@@ -7,9 +7,9 @@ from typing import Any
 
 from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
-from orchmagic.views.comparison.bars import drawn, label, steps
 from orchmagic.views.comparison.figure import LETTERS, STEPS
 from orchmagic.views.comparison.quality import digits, quality
+from orchmagic.views.comparison.steps import drawn, label, steps
 
 _OUTPUT = 160  # characters of an output
 

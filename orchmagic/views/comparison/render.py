@@ -10,7 +10,7 @@ from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record
 from orchmagic.views.comparison.diff import Line, lines
 from orchmagic.views.comparison.figure import LETTERS
-from orchmagic.views.palette import GREEN, RED, RUNS, translucent
+from orchmagic.views.palette import GREEN, RED, translucent
 
 _DIFF, _LINE = 300, 400  # lines of a difference, characters of a line, at most
 
@@ -34,25 +34,8 @@ def _shown(records: Sequence[Record], other: int) -> Iterator[Line]:
 
 
 def boxed(html: str) -> str:
-    """Return a block in the font of all views."""
-    return f'<div style="font:13px system-ui,sans-serif;line-height:1.5">{html}</div>'
-
-
-def html_table(rows: Sequence[tuple[str, ...]], *, letters: bool) -> str:
-    """Return the table as HTML; with `letters` the first column has the runs' colors."""
-    style = "border-collapse:separate;border-spacing:10px 1px;margin:4px 0;white-space:nowrap"
-    head = "".join(f'<th style="text-align:left">{safe(c)}</th>' for c in rows[0])
-    body = "".join(
-        f"<tr>{''.join(_cell(i, j, c, letters=letters) for j, c in enumerate(row))}</tr>"
-        for i, row in enumerate(rows[1:])
-    )
-    return f'<div style="overflow-x:auto"><table style="{style}"><tr>{head}</tr>{body}</table></div>'
-
-
-def _cell(row: int, column: int, text: str, *, letters: bool) -> str:
-    """Return a table cell; the letter of a run has the colour of its bars."""
-    mark = f";border-left:4px solid {RUNS[row]};padding-left:6px" if letters and column == 0 else ""
-    return f'<td style="text-align:left;vertical-align:top{mark}">{safe(text)}</td>'
+    """Return a block in the font of all views, in which no page takes two prices for a formula."""
+    return f"<div {humanize.BLOCK}>{html}</div>"
 
 
 def html_differences(records: Sequence[Record]) -> Iterator[str]:

@@ -1,17 +1,16 @@
-"""The rows of the timeline: steps and their parts, with label and hover text. Positions: see places.py."""
+"""The rows of the timeline: steps and their parts, with label, remarks and hover text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from textwrap import wrap
 
 from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
 from orchmagic.views.span_list import lines
 
-ROWS = 60
-_LINE, _LINES, _WHYS = 64, 2, 3  # limits of a hover text: characters of a line, lines of a value, reasons
+ROWS = 40
+_LINE, _LINES, _WHYS = 46, 3, 3  # limits of a hover text: characters of a line, lines of a value, reasons
 _MOST = 0.5  # share of a run's time above which a step's share is written
 PATTERNS = {"failed": "x", "retried": "x", "cancelled": "-", "rejected": "|", "waiting": "."}
 
@@ -23,7 +22,7 @@ class Row:
     span: Span
     depth: int
     label: str
-    words: tuple[str, ...]  # parts of the label, most important first; not escaped
+    words: tuple[str, ...]  # time, tokens, cost, and what is unusual, most important first
     hover: str
     cached: bool
     critical: bool
@@ -32,11 +31,6 @@ class Row:
     @property
     def pattern(self) -> str:
         return "/" if self.cached else PATTERNS.get(self.span.status, "")
-
-    @property
-    def round(self) -> int:
-        """The visit number of a step, from 1; 0 for a part of a step."""
-        return int(visit) if not self.depth and (visit := self.span.id.rpartition("#")[2]).isdigit() else 0
 
 
 def rows_of(record: Record) -> tuple[list[Row], int]:
@@ -52,7 +46,7 @@ def rows_of(record: Record) -> tuple[list[Row], int]:
 def _row(record: Record, span: Span, depth: int, hangs: bool) -> Row:
     label = f"{marks.of(span).sign} {summary.label(record, span)[:28]}"
     if span.kind in {"tool", "more"}:
-        hover = _tool(span) if span.kind == "tool" else plain(span.name)
+        hover = _tool(span) if span.kind == "tool" else span.name
         return Row(span, depth, label, tuple(_spoken(record, span)), hover, cached=False, critical=hangs)
     asks = [s for s in record.inside(span) if s.kind == "ask"]
     tries = tuple(s for ask in asks for s in _tries(record, ask))
@@ -93,7 +87,9 @@ def _spoken(record: Record, span: Span) -> list[str]:
         return [marks.of(span).word]
     failed = f"Failed: {humanize.one_line(span.error, 60)}" if span.status == "failed" and span.error else ""
     state = failed or summary.waits(span, 60) or marks.trouble(span)
-    return [text for text in (humanize.seconds(length(record, span)), state, _slow(record, span)) if text]
+    spent = (f"{humanize.tokens(span.usage)} tokens", humanize.money(span.cost, span.unpriced))
+    figures = (humanize.seconds(length(record, span)), *(spent if span.usage.total else ()))
+    return [text for text in (*figures, state, _slow(record, span)) if text]
 
 
 def _slow(record: Record, span: Span) -> str:
@@ -154,9 +150,4 @@ def attempt_hover(attempt: Span) -> str:
 
 
 def _lines(lines: list[str]) -> str:
-    return "<br>".join(plain(line) for line in lines if line)
-
-
-def plain(text: str) -> str:
-    """Escape text for Plotly, which interprets some HTML, and TeX between dollar signs."""
-    return escape(humanize.shown(text), quote=False).replace("$", "&#36;")
+    return "\n".join(line for line in lines if line)
