@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.evaluation import report
 from orchmagic.trace import humanize
 from orchmagic.trace.humanize import safe
-from orchmagic.views.comparison.render import boxed, html_table
+from orchmagic.views.bar_figure import CONFIG
+from orchmagic.views.comparison.render import boxed
+from orchmagic.views.html_table import html_table
 from orchmagic.views.palette import BLUE, GREEN, GREY, RED, RUNS
-from orchmagic.views.timeline import axes
 
 if TYPE_CHECKING:
     from orchmagic.evaluation.result import Result
@@ -25,7 +26,7 @@ _LINE = 26  # pixels of a metric
 def figure(result: Result) -> dict[str, Any]:
     """The Plotly figure: `{"data": [...], "layout": {...}, "config": {...}}`."""
     data, layout = _of_metrics(result) if len(result.details) == 1 else _against_cost(result)
-    return {"data": data, "layout": layout, "config": axes.CONFIG}
+    return {"data": data, "layout": layout, "config": CONFIG}
 
 
 def _against_cost(result: Result) -> tuple[list[Any], dict[str, Any]]:
@@ -33,7 +34,7 @@ def _against_cost(result: Result) -> tuple[list[Any], dict[str, Any]]:
     found = [s for s in result.details if name in s.metrics and s.metrics[name].value is not None][:_MANY]
     priced = all(s.cost is not None for s in found) and any(s.cost for s in found)
     data = [_mark(s, name, RUNS[i % len(RUNS)], priced=priced) for i, s in enumerate(found)]
-    title = "US dollars a run" if priced else "seconds a run (p50)"
+    title = "US dollars a run" if priced else "seconds a run (median)"
     limits = [] if result.target is None else [c for c in result.target.conditions if c.metric == name]
     shapes = [_dashed(c.limit) for c in limits]
     percent = all(s.metrics[name].range.high <= 1 for s in found)
@@ -154,5 +155,5 @@ def html(result: Result) -> str:
         for part in rest
     )
     return boxed(
-        f"<p style='margin:2px 0'>{safe(counts)}</p>{html_table(report.rows(result), letters=True)}{below}{more}"
+        f"<p style='margin:2px 0'>{safe(counts)}</p>{html_table(report.rows(result), marks=RUNS)}{below}{more}"
     )

@@ -23,6 +23,7 @@ _HIGH, _LOW = 16, 10  # pixels of a bar, and of one that lies on another
 _CHARACTERS, _LINES = 34, 5  # of a line; lines of a row below its heading
 _THIN = 200  # the shortest bar that is drawn: this part of the axis
 _STEPS = (1, 2, 3, 4, 6, 8, 10)  # where an axis may end, times a power of ten
+CONFIG = {"displayModeBar": False, "responsive": True}
 _LABEL = {"bgcolor": "#f7f7f7", "bordercolor": GREY, "font": {"color": "#111111", "size": 12}, "align": "left"}
 
 
@@ -85,7 +86,7 @@ def bar_figure(rows: Sequence[BarRow], end: float, written: Callable[[float], st
                 "ticktext": ["<br>".join(lines) for lines in labels],
             },
         },
-        "config": {"displayModeBar": False, "responsive": True},
+        "config": CONFIG,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def html_table(rows: Sequence[Sequence[str]], right: Collection[int] = (), marks
     """
     head, *body = rows
     lines = [_row("th", head, right, "")]
-    lines += [_row("td", row, right, marks[i] if marks else "") for i, row in enumerate(body)]
+    lines += [_row("td", row, right, marks[i % len(marks)] if marks else "") for i, row in enumerate(body)]
     lines_, table = "".join(lines), "border-collapse:collapse;margin:4px 0"
     return f'<div style="overflow-x:auto"><table style="{table}">\n{lines_}</table></div>'
 
