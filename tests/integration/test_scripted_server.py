@@ -48,7 +48,7 @@ async def test_streams_carry_words_tool_calls_and_usage():
     assert [d.content for d in deltas if d.content] == ["one", " two"]
     assert [d.tool_calls[0].function.name for d in deltas if d.tool_calls] == ["find"]
     assert chunks[-2].choices[0].finish_reason == "tool_calls"
-    assert (chunks[-1].choices, chunks[-1].usage.prompt_tokens) == ([], 2)
+    assert (chunks[-1].choices, chunks[-1].usage.prompt_tokens) == ([], 1)
 
 
 async def test_the_models_are_listed():

@@ -79,7 +79,7 @@ def test_tokens_are_estimated_or_given():
     def usage(reply: Reply) -> dict[str, object]:
         return completion(reply, asked("12345678"), 1)["usage"]
 
-    assert (usage(Reply("123456789"))["prompt_tokens"], usage(Reply("123456789"))["completion_tokens"]) == (2, 3)
+    assert (usage(Reply("123456789"))["prompt_tokens"], usage(Reply("123456789"))["completion_tokens"]) == (3, 3)
     own = usage(Reply("x", usage=Usage(input=7, output=8, cached=2, reasoning=1)))
     assert own["total_tokens"] == 15
     assert own["prompt_tokens_details"] == {"cached_tokens": 2, "cache_write_tokens": 0}
