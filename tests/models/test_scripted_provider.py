@@ -52,7 +52,7 @@ async def test_it_answers_and_keeps_the_body(script):
     written = script(["Hi."])
     found = await ask()
     assert (found.text, found.model, found.provider, found.cost) == ("Hi.", "here", "scripted", 0.0)
-    assert found.usage == Usage(input=1, output=1)
+    assert found.usage == Usage(input=1, output=2)
     assert written.requests == [chat_completions.body(ASK, TO)]
 
 
