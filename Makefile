@@ -17,7 +17,7 @@ WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 SERIAL := local_model or browser or notebook
 
-.PHONY: help demo test test-fast check lab labextension bench docs
+.PHONY: help demo test test-fast check lab labextension bench docs pictures
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
@@ -56,6 +56,12 @@ bench: .venv/.project ## figures against plain LangGraph
 docs: .venv/.project ## write the generated pages of docs/ and the words of the highlighting again
 	$(BIN)/python docs/build.py
 	$(BIN)/python labextension/tables.py
+
+pictures: .venv/.project .venv/.browser ## the pictures of the README, made anew in JupyterLab
+	$(PYTEST) -p no:randomly tests/browser/test_lab.py tests/browser/test_labextension.py -k "three_cells or streams or panel"
+	cp build/screenshots/chain-light.png docs/images/chain.png
+	cp build/screenshots/live.png docs/images/live.png
+	cp build/screenshots/lab-panel-waiting.png docs/images/panel.png
 
 .venv/.made:
 	@test -n "$(PYTHON)" || { echo "orchmagic needs Python 3.11 or newer as python3; found: $$(python3 -V 2>&1)" >&2; exit 1; }

@@ -321,7 +321,7 @@ def package_source(start: str = "") -> str:
     return "".join(text for name, text in texts(".py") if name.startswith(f"orchmagic/{start}"))
 
 
-@pytest.mark.parametrize("target", ["help", "demo", "test", "test-fast", "check", "lab", "bench", "docs"])
+@pytest.mark.parametrize("target", ["help", "demo", "test", "test-fast", "check", "lab", "bench", "docs", "pictures"])
 def test_make_help_names_every_target(target: str):
     shown = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True).stdout
     assert re.search(rf"^  make {target} +\S", shown, re.MULTILINE)
