@@ -96,6 +96,7 @@ class DeploymentEntry(_Entry):
     reasoning_price: Dollars = 0.0
     tools: Dialect = "native"
     schemas: Dialect = "native"
+    schemas_with_tools: Flag = True
     logprobs: Flag = False
     vision: Flag = False
     context: Count = 1

@@ -239,12 +239,32 @@ def camel(name: str) -> str:
     return "".join(w[:1].upper() + w[1:] for w in words)[:64] or "Output"
 
 
+# what OpenAI's strict mode refuses, and the formats that it takes
+_NOT_STRICT = {
+    "uniqueItems",
+    "minLength",
+    "maxLength",
+    "patternProperties",
+    "propertyNames",
+    "contains",
+    "oneOf",
+    "allOf",
+}
+_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+
+
 def _is_closed(schema: object) -> bool:
-    """Whether every object of the schema lists all its fields as required, and every value has a type."""
+    """Whether strict mode takes the schema: all fields of an object are required, every value has a type."""
     if isinstance(schema, list):
         return all(_is_closed(s) for s in schema)
     if not isinstance(schema, dict):
         return True
+    if (
+        schema.keys() & _NOT_STRICT
+        or schema.get("format", "date") not in _FORMATS
+        or ("$ref" in schema and len(schema) > 1)
+    ):
+        return False
     if not schema.keys() & {"type", "enum", "const", "anyOf", "$ref"} or "prefixItems" in schema:
         return False
     inner = schema.get("properties", {})

@@ -37,11 +37,15 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call of a model; `arguments` is the model's text, which may be invalid JSON."""
+    """A tool call of a model; `arguments` is the model's text, which may be invalid JSON.
+
+    `more` are fields that the endpoint added (Gemini's thought signature), and wants back with the call.
+    """
 
     id: str
     name: str
     arguments: str
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Deployment:
     `tools`: "native" sends the API's `tools`; "json" asks for an action as JSON constrained by a schema, for small
     local models that cannot call tools; "none": the model takes no tools. `schemas`: "native" sends the JSON schema of
     the reply to be enforced; "json" (the endpoint enforces only JSON) and "none" write the schema in a system message.
+    So does a request with tools if `schemas_with_tools` is false: the endpoint refuses both together.
     `logprobs`: the endpoint returns token log-probabilities. `vision`: the model takes images. `context`: the most
     tokens of prompt and answer, None = unknown. `parameters` are added to every request body. `key_env` names the
     variable that holds the key; the key itself is never stored. `concurrency` (calls at a time), `requests_per_minute`
@@ -72,6 +77,7 @@ class Deployment:
     reasoning_price: float | None = None
     tools: Literal["native", "json", "none"] = "native"
     schemas: Literal["native", "json", "none"] = "native"
+    schemas_with_tools: bool = True
     logprobs: bool = False
     vision: bool = True
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

@@ -254,7 +254,7 @@ def _sure(node: Call, value: Any, response: ModelResponse, *, measured: bool) ->
 
 def _assistant(response: ModelResponse) -> Message:
     calls = [
-        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+        {**c.more, "id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
         for c in response.tool_calls
     ]
     return {"role": "assistant", "content": response.text or None, "tool_calls": calls}

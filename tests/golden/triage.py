@@ -1,4 +1,4 @@
-# Written by orchmagic (50b793b89418); exporting again replaces it until you edit it.
+# Written by orchmagic (3dcd560a59b7); exporting again replaces it until you edit it.
 """triage: a %%chain cell, exported from a notebook.
 
 extract  call     -> gate_1
@@ -21,13 +21,14 @@ Not exported:
 
 import argparse
 import asyncio
+import itertools
 import json
 import logging
 import operator
 import random
 import re
 from bisect import bisect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -478,7 +479,8 @@ FAULTS: dict[str, Fault] = {
         falls_back=True,
         statuses=[413],
         codes=["context_length_exceeded", "string_above_max_length"],
-        words=r"context.?(?:length|window|size)|maximum context|(?:prompt|input) (?:is|are) too l|too many tokens",
+        words="context.?(?:length|window|size)|maximum context|(?:prompt|input|context)(?: is| are)? too l|"
+        "too many tokens",
     ),
     "content_filter": Fault(
         falls_back=True, codes=["content_filter", "content_policy_violation"]
@@ -528,7 +530,13 @@ def fault_of(status: int, detail: object) -> str:
 def status_of(detail: Mapping[str, Any]) -> int:
     """Return the status of an error that came without one: in a stream, or with status 200."""
     code = str(detail.get("code") or detail.get("status") or "")
-    return int(code) if re.fullmatch(r"[45]\d\d", code) else 500
+    if re.fullmatch(r"[45]\d\d", code):
+        return int(code)
+    return (
+        400
+        if re.search(FAULTS["context"].words, str(detail.get("message")), re.IGNORECASE)
+        else 500
+    )
 
 
 # what vendors say when an answer did not end well; the first row that is found counts
@@ -608,6 +616,63 @@ def is_too_long(seconds: float, time_left: float | None = None) -> bool:
     return seconds > LONGEST_WAIT or (time_left is not None and seconds >= time_left)
 
 
+def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages as every endpoint takes them: one system message at the head, JSON objects in tool calls."""
+    given = [_with_objects(message) for message in messages]
+    rest = list(itertools.dropwhile(_is_system, given))
+    head = given[: len(given) - len(rest)]
+    if len(head) < 2:  # noqa: PLR2004 - it is one already
+        return given
+    parts = [
+        m["content"]
+        if isinstance(m["content"], list)
+        else [{"type": "text", "text": m["content"]}]
+        for m in head
+    ]
+    plain = all(isinstance(m["content"], str) for m in head)
+    content = (
+        "\n\n".join(m["content"] for m in head)
+        if plain
+        else list(itertools.chain(*parts))
+    )
+    return [{"role": "system", "content": content}, *rest]
+
+
+def _is_system(message: Mapping[str, Any]) -> bool:
+    return bool(message["role"] == "system")
+
+
+def _with_objects(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message whose tool calls have JSON objects as arguments: servers that read the history need them."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return dict(message)
+    told = [
+        {
+            **call,
+            "function": {
+                **call["function"],
+                "arguments": object_text(call["function"]["arguments"]),
+            },
+        }
+        for call in calls
+    ]
+    return {**message, "tool_calls": told}
+
+
+def object_text(arguments: str) -> str:
+    """Return the arguments of a tool call as a JSON object; those that are none stand in it as text."""
+    try:
+        is_object = isinstance(json.loads(arguments or "{}"), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return (
+        (arguments or "{}")
+        if is_object
+        else json.dumps({"unreadable": arguments}, ensure_ascii=False)
+    )
+
+
 def message_text(message: Mapping[str, Any]) -> str:
     """Return the text of a message, whose content is a string, None, or a list of parts, without what was thought."""
     content = message.get("content")
@@ -646,7 +711,9 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     """Ask a model once; `call_model` counts, so the client does not retry."""
     once = client.with_options(max_retries=0)
     try:
-        answer: Any = await once.chat.completions.create(**body)
+        answer: Any = await once.chat.completions.create(
+            **{**body, "messages": sendable(body["messages"])}
+        )
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pathlib
 import warnings
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    HttpUrl,
     RootModel,
     SecretStr,
     TypeAdapter,
@@ -116,11 +119,14 @@ class Counted:
         self.n += 1
 
 
+Described = Annotated[Order, Field(description="an order")]
+Short = Annotated[str, Field(max_length=9)]
 NOTEBOOK = {
     "Renamed": Renamed, "Written": Written, "German": German, "Partial": Partial, "Secret": Secret, "SecretStr": SecretStr, "Louder": Louder,
     "Counted": Counted,
     "Ticket": Ticket, "Strict": Strict, "Names": Names, "Level": Level, "Node": Node, "Order": Order, "Point": Point,
-    "Field": Field, "number": 3,
+    "Field": Field, "number": 3, "HttpUrl": HttpUrl, "pathlib": pathlib, "UUID": UUID, "Described": Described, "Short": Short,
+    "datetime": datetime, "date": date,
 }  # fmt: skip
 EXTRACT = 'product: str, severity: "low" | "high"'
 GOOD = '{"product": "Router", "severity": "low"}'
@@ -467,3 +473,26 @@ def test_the_type_that_is_requested_is_made_once(self_report: bool) -> None:
     asked = kind.requested(self_report=self_report)
     assert asked is kind.requested(self_report=self_report)
     assert ("confidence" in asked.schema.schema["properties"]) is self_report
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s: set[str]",
+        "s: frozenset[int]",
+        "u: HttpUrl",
+        "p: pathlib.Path",
+        "b: bytes",
+        "d: Described",
+        "k: SecretStr",
+        "n: Short",
+        "m: list[HttpUrl]",
+    ],
+)
+def test_what_strict_mode_refuses_is_not_sent_as_strict(source: str) -> None:
+    assert not output(source).schema.strict
+
+
+@pytest.mark.parametrize("source", ["d: date", "t: datetime", "u: UUID", "n: int", "w: list[str]"])
+def test_what_strict_mode_takes_is_strict(source: str) -> None:
+    assert output(source).schema.strict

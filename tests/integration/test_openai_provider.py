@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -232,6 +233,49 @@ async def test_a_stream_that_is_not_of_the_protocol_is_a_failure_too(provider, d
     async with listening(answering(raw)) as url:
         with pytest.raises((ServerFailed, ConnectionLost)):
             await provider.complete(replace(ASK, stream=True), at(url), quiet)
+
+
+def chunk(text: str, reason: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": reason}
+    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        chunk("bl") + b"event: ping\n\n" + chunk("ue", "stop"),
+        b"retry: 3000\n\n" + chunk("bl") + b"data:\n\n" + chunk("ue", "stop") + b"data: [DONE]\n\n",
+        chunk("bl") + chunk("ue") + b"data: [DONE]\n\n",
+        chunk("bl", "") + chunk("ue", "") + b"data: [DONE]\n\n",
+        chunk("bl") + chunk("ue", "stop")[:-2],
+    ],
+)
+async def test_a_stream_that_is_written_otherwise_is_read(provider, raw):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    async with listening(answering(head + raw)) as url:
+        found = await provider.complete(replace(ASK, stream=True), at(url), quiet)
+    assert (found.text, found.finish_reason) == ("blue", "stop")
+
+
+@pytest.mark.parametrize("raw", [chunk("bl"), chunk("bl") + chunk("ue", "stop")[:-9], b""])
+async def test_a_stream_that_was_cut_off_is_a_lost_connection(provider, raw):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    async with listening(answering(head + raw)) as url:
+        with pytest.raises(ConnectionLost, match="ended before the answer did"):
+            await provider.complete(replace(ASK, stream=True), at(url), quiet)
+
+
+@pytest.mark.parametrize(
+    "error", [{"object": "error", "message": "no such thing", "code": 400}, {"code": 400, "details": "no such thing"}]
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_in_another_form_keeps_its_words(provider, error, stream):
+    body = json.dumps(error).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    raw = head + chunk("bl") + b"data: " + body + b"\n\n" if stream else http("200 OK", body)
+    async with listening(answering(raw)) as url:
+        with pytest.raises(RequestRejected, match="no such thing"):
+            await provider.complete(replace(ASK, stream=stream), at(url), quiet)
 
 
 @pytest.mark.parametrize(("code", "error"), [(b"400", RequestRejected), (b'"overloaded"', ServerFailed)])

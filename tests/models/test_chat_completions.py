@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -197,3 +198,155 @@ def test_streamed_content_may_be_a_list_of_parts():
     texts = [parts.add({"choices": [{"delta": {"content": content}}]}) for content in deltas]
     assert texts == ["", "bl", "ue", ""]
     assert chat_completions.response(parts.whole(), {}).text == "blue"
+
+
+def piece(id_: str | None = None, name: str | None = None, arguments: object = None, **more: object) -> dict:
+    function = {"name": name, "arguments": arguments}
+    return {"id": id_, "function": {k: v for k, v in function.items() if v is not None}, **more}
+
+
+ROME, OSLO = '{"city": "Rome"}', '{"city": "Oslo"}'
+BOTH = [("a", "look", ROME), ("b", "look", OSLO)]
+STREAMS = {
+    "an index for each": ([piece("a", "look", ROME, index=0), piece("b", "look", OSLO, index=1)], BOTH),
+    "no index": ([piece("a", "look", ROME), piece("b", "look", OSLO)], BOTH),
+    "index 0 for each": ([piece("a", "look", ROME, index=0), piece("b", "look", OSLO, index=0)], BOTH),
+    "no index, in pieces": (
+        [piece("a", "look", '{"city"'), piece(None, None, ': "Rome"}'), piece("b", "look", OSLO)],
+        BOTH,
+    ),
+    "id and name in every piece": (
+        [
+            piece("a", "look", '{"city"', index=0),
+            piece("a", "look", ': "Rome"}', index=0),
+            piece("b", "look", OSLO, index=1),
+        ],
+        BOTH,
+    ),
+    "pieces that alternate": (
+        [
+            piece("a", "look", '{"city"', index=0),
+            piece("b", "look", '{"city": ', index=1),
+            piece(None, None, ': "Rome"}', index=0),
+            piece(None, None, '"Oslo"}', index=1),
+        ],
+        BOTH,
+    ),
+    "no ids": (
+        [piece(None, "look", ROME), piece(None, "look", OSLO)],
+        [("call_0", *BOTH[0][1:]), ("call_1", *BOTH[1][1:])],
+    ),
+    "an object": ([piece("a", "look", {"city": "Rome"}, index=0)], BOTH[:1]),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_tool_calls_of_a_stream_are_told_apart(stream):
+    pieces, calls = STREAMS[stream]
+    parts = chat_completions.Assembly()
+    for one in pieces:
+        parts.add({"choices": [{"delta": {"tool_calls": [one]}}]})
+    found = chat_completions.response(parts.whole(), SENT).tool_calls
+    assert [(c.id, c.name, c.arguments) for c in found] == calls
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_endpoint_adds_to_a_tool_call_is_kept(stream):
+    more = {"extra_content": {"google": {"thought_signature": "S1"}}}
+    call = piece("a", "look", ROME, index=0, **more)
+    parts = chat_completions.Assembly()
+    parts.add({"choices": [{"delta": {"tool_calls": [call]}}]})
+    answer = parts.whole() if stream else {"choices": [{"message": {"tool_calls": [call]}}]}
+    assert chat_completions.response(answer, SENT).tool_calls == (ToolCall("a", "look", ROME, more),)
+
+
+@pytest.mark.parametrize(
+    ("deltas", "reason"),
+    [
+        ([{"content": "x"}], "stop"),
+        ([{"tool_calls": [piece("a", "look", "{}")]}], "tool_calls"),
+        ([{}], None),
+        ([], None),
+    ],
+)
+def test_a_stream_that_the_server_ended_is_whole_without_a_finish_reason(deltas, reason):
+    parts = chat_completions.Assembly()
+    for delta in deltas:
+        parts.add({"choices": [{"delta": delta, "finish_reason": ""}]})
+    assert not parts.ended
+    parts.done()
+    assert parts.ended is (reason is not None)
+    assert parts.whole()["choices"][0]["finish_reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("chunk", "message", "code"),
+    [
+        ({"error": {"message": "no", "code": 400}}, "no", 400),
+        ({"error": "no"}, "no", None),
+        ({"error": "no", "code": 429}, "no", 429),
+        ({"object": "error", "message": "no", "code": 400}, "no", 400),
+        ({"code": 400, "details": "no"}, "no", 400),
+        ({"detail": "no"}, "no", None),
+    ],
+)
+def test_an_error_is_read_in_whatever_form_it_comes(chunk, message, code):
+    found = chat_completions.error_in(chunk)
+    assert (found["message"], found.get("code")) == (message, code)
+
+
+@pytest.mark.parametrize(
+    "chunk", [{}, {"choices": []}, {"error": None, "choices": []}, {"choices": [], "message": "x"}]
+)
+def test_what_is_no_error_is_none(chunk):
+    assert chat_completions.error_in(chunk) is None
+
+
+def system(content: object) -> dict:
+    return {"role": "system", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ([system("a"), system("b"), *ASK], [system("a\n\nb"), *ASK]),
+        ([system("a"), *ASK], [system("a"), *ASK]),
+        ([*ASK, system("a")], [*ASK, system("a")]),
+        (
+            [system("a"), system([{"type": "text", "text": "b"}])],
+            [system([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}])],
+        ),
+    ],
+)
+def test_system_messages_at_the_head_are_one(given, sent):
+    request = ModelRequest("a#1.1", "m", tuple(given))
+    assert chat_completions.body(request, Deployment("m", "openai", "m"))["messages"] == sent
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("", {}),
+        ("{}", {}),
+        ('{"a": 1}', {"a": 1}),
+        ('{"city": "Ro', {"unreadable": '{"city": "Ro'}),
+        ('"Rome"', {"unreadable": '"Rome"'}),
+        ("[" * 100_000, {"unreadable": "[" * 100_000}),
+    ],
+)
+def test_arguments_that_are_no_object_are_sent_back_in_one(written, sent):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": written}}
+    request = ModelRequest("a#1.1", "m", ({"role": "assistant", "content": None, "tool_calls": [call]},))
+    found = chat_completions.body(request, Deployment("m", "openai", "m"))["messages"][0]["tool_calls"][0]
+    assert json.loads(found["function"]["arguments"]) == sent
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_an_endpoint_that_refuses_a_schema_beside_tools_is_told_the_schema(takes):
+    find = ToolSpec("find", "Find it.", {"type": "object", "properties": {}})
+    request = ModelRequest("a#1.1", "m", ASK, schema=Schema("Answer", {"type": "object"}), tools=(find,))
+    with_tools = chat_completions.body(request, Deployment("m", "openai", "m", schemas_with_tools=takes))
+    alone = chat_completions.body(replace(request, tools=()), Deployment("m", "openai", "m", schemas_with_tools=takes))
+    assert ("response_format" in with_tools) is takes
+    assert (with_tools["messages"][0]["role"] == "system") is not takes
+    assert "response_format" in alone

@@ -32,6 +32,7 @@ from orchmagic.core.portable import (
     is_too_long,
     message_text,
     retry_wait,
+    sendable,
     status_of,
     table_rows,
     token_confidence,
@@ -94,7 +95,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     """Ask a model once; `call_model` counts, so the client does not retry."""
     once = client.with_options(max_retries=0)
     try:
-        answer: Any = await once.chat.completions.create(**body)
+        answer: Any = await once.chat.completions.create(**{**body, "messages": sendable(body["messages"])})
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)

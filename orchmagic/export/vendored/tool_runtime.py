@@ -22,8 +22,8 @@ Tools: TypeAlias = dict[str, tuple[Callable[..., Any], type[BaseModel]]]
 
 def tool_calls(choice: Choice) -> dict[str, Any]:
     """Return the message with its tool calls, as the next request repeats it."""
-    kept: Any = {"id": True, "type": True, "function": {"name", "arguments"}}
-    calls = [call.model_dump(include=kept) for call in choice.message.tool_calls or []]
+    left: Any = {"index": True}
+    calls = [call.model_dump(exclude=left, exclude_none=True) for call in choice.message.tool_calls or []]
     content = choice.message.content or None
     return {"role": "assistant", "content": content, "tool_calls": calls}
 
@@ -88,7 +88,7 @@ def approved(call: dict[str, Any], tools: Tools, ask: set[str]) -> dict[str, Any
 
 def as_run(message: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the message with its calls as they are run: the model reads what a person made of them."""
-    told = [{name: call[name] for name in ("id", "type", "function")} for call in calls]
+    told = [{name: value for name, value in call.items() if name != "rejected"} for call in calls]
     return {**message, "tool_calls": told}
 
 

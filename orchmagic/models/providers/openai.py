@@ -6,8 +6,9 @@ Bodies are plain JSON data (`models.wire`), because endpoints send fields that t
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.routing import api_keys
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
-from orchmagic.models.wire import chat_completions, http_errors
+from orchmagic.models.wire import chat_completions, http_errors, server_sent
 from orchmagic.models.wire.urls import KEY_ENV, at_openai, base, is_address, on_loopback, shown, vendor
 from orchmagic.trace.events import TextStreamed
 
@@ -140,7 +141,7 @@ def _nearest_model(deployment: Deployment) -> str:
 async def _ask(
     client: AsyncOpenAI, body: Mapping[str, Any], call: str, deployment: Deployment, emit: Emit
 ) -> ModelResponse:
-    from openai import APIConnectionError, APIError, APIStatusError  # noqa: PLC0415 - heavy
+    from openai import APIConnectionError, APIStatusError  # noqa: PLC0415 - heavy
 
     try:
         if body.get("stream"):
@@ -156,9 +157,6 @@ async def _ask(
         wait = asked_wait(error.response.headers)
         detail = error.body if isinstance(error.body, Mapping) else str(error.body or error.message)
         raise http_errors.rejected(deployment, error.status_code, detail, wait) from error
-    except APIError as error:  # an error in the middle of a stream
-        detail = error.body if isinstance(error.body, Mapping) else {"message": error.message}
-        raise http_errors.rejected(deployment, status_of(detail), detail) from error
     except (OverflowError, ExceptionGroup) as error:  # a proxy with an impossible port, tried side by side
         cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
         raise http_errors.no_way(deployment, f"{type(cause).__name__}: {cause}") from error
@@ -174,8 +172,8 @@ async def _complete(client: AsyncOpenAI, body: Mapping[str, Any], deployment: De
         answer = response.json()
     except (ValueError, RecursionError):
         raise http_errors.garbled(deployment, response.status_code, response.text[:200]) from None
-    if isinstance(answer.get("error"), Mapping):  # some routers report errors with status 200
-        raise http_errors.rejected(deployment, status_of(answer["error"]), answer["error"])
+    if error := chat_completions.error_in(answer):  # some routers report errors with status 200
+        raise http_errors.rejected(deployment, status_of(error), error)
     if not isinstance(answer.get("choices"), list):
         raise http_errors.garbled(deployment, response.status_code, response.text[:200])
     return answer  # type: ignore[no-any-return]  # a mapping: it has `get`
@@ -184,18 +182,43 @@ async def _complete(client: AsyncOpenAI, body: Mapping[str, Any], deployment: De
 async def _stream(
     client: AsyncOpenAI, body: Mapping[str, Any], call: str, deployment: Deployment, emit: Emit
 ) -> Mapping[str, Any]:
+    from httpx2 import RequestError, TimeoutException  # noqa: PLC0415 - comes with openai
     from openai import AsyncStream  # noqa: PLC0415 - heavy
 
     parts = chat_completions.Assembly()
     stream = await client.post(_PATH, cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object])
     async with stream:
-        async for chunk in stream:
-            text = parts.add(chunk) if isinstance(chunk, Mapping) else ""
-            if text:
-                emit(TextStreamed(call=call, text=text))
+        try:
+            async for data in _events(stream.response):
+                text = parts.add(_chunk(data, deployment)) if data != server_sent.DONE else parts.done()
+                if text:
+                    emit(TextStreamed(call=call, text=text))
+        except TimeoutException:  # a time limit of the system, before ours
+            raise http_errors.late(deployment, None) from None
+        except RequestError as error:
+            if not parts.ended:
+                raise http_errors.lost(deployment, str(error) or type(error).__name__) from error
     if not parts.ended:
         raise http_errors.lost(deployment, "the stream ended before the answer did")
     return parts.whole()
+
+
+async def _events(response: Response) -> AsyncIterator[str]:
+    events = server_sent.Events()
+    async for piece in response.aiter_bytes():  # to the end, so that the connection serves again
+        for data in events.add(piece):
+            yield data
+    for data in events.end():
+        yield data
+
+
+def _chunk(data: str, deployment: Deployment) -> Mapping[str, Any]:
+    chunk = json.loads(data)
+    if not isinstance(chunk, Mapping):
+        return {}
+    if error := chat_completions.error_in(chunk):
+        raise http_errors.rejected(deployment, status_of(error), error)
+    return chunk
 
 
 def _broken(error: Exception, deployment: Deployment) -> ModelError:

@@ -30,9 +30,14 @@ PRESETS: Mapping[str, Preset] = {
     "openai": Preset(OPENAI, KEY_ENV),
     # its compatible endpoint ignores `response_format`
     "anthropic": Preset("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", fields={"schemas": "none"}),
-    "gemini": Preset("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    "gemini": Preset(
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        fields={"schemas_with_tools": False},
+    ),
     "mistral": Preset("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-    "groq": Preset("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    # "json mode cannot be combined with tool/function calling"
+    "groq": Preset("https://api.groq.com/openai/v1", "GROQ_API_KEY", fields={"schemas_with_tools": False}),
     "together": Preset("https://api.together.ai/v1", "TOGETHER_API_KEY"),
     "openrouter": Preset("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     # it answers a JSON schema with 400 ("This response_format type is unavailable now")

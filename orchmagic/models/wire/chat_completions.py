@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from orchmagic.core import tokens
-from orchmagic.core.portable import message_text, unusable, without_thoughts
+from orchmagic.core.portable import message_text, sendable, unusable, without_thoughts
 from orchmagic.errors import EmptyReply, RefusedReply, ServerFailed, TruncatedReply, UnusableReply
 from orchmagic.models import images
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
@@ -26,13 +27,15 @@ def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
     """The JSON body of a request; the request's parameters override the deployment's."""
     sent: dict[str, Any] = {
         "model": deployment.model,
-        "messages": [dict(message) for message in request.messages],
+        "messages": list(request.messages),
         deployment.max_tokens_field: request.max_tokens,
         **deployment.parameters,
         **request.parameters,
     }
     if request.schema is not None:
-        sent |= _schema_fields(request.schema, sent["messages"], deployment.schemas)
+        beside = deployment.schemas if deployment.schemas_with_tools or not request.tools else "none"
+        sent |= _schema_fields(request.schema, sent["messages"], beside)
+    sent["messages"] = sendable(sent["messages"])
     if request.tools:
         sent["tools"] = [_tool(tool) for tool in request.tools]
     if request.logprobs and deployment.logprobs:  # endpoints without them answer 400
@@ -42,7 +45,7 @@ def body(request: ModelRequest, deployment: Deployment) -> dict[str, Any]:
     return sent
 
 
-def _schema_fields(schema: Schema, messages: list[dict[str, Any]], support: str) -> dict[str, Any]:
+def _schema_fields(schema: Schema, messages: list[Mapping[str, Any]], support: str) -> dict[str, Any]:
     """The fields of the body that tell the endpoint the schema of the reply."""
     if support == "native":
         form = {"name": schema.name, "schema": dict(schema.schema), "strict": schema.strict}
@@ -88,7 +91,30 @@ def _call(call: Mapping[str, Any], number: int) -> ToolCall:
     arguments = function.get("arguments")
     # some servers send the arguments as an object, and no id
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return ToolCall(str(call.get("id") or f"call_{number}"), str(function.get("name") or ""), text)
+    return ToolCall(str(call.get("id") or f"call_{number}"), str(function.get("name") or ""), text, _more(call))
+
+
+def _more(call: Mapping[str, Any]) -> dict[str, Any]:
+    """What an endpoint adds to a tool call."""
+    return {key: value for key, value in call.items() if key not in {"id", "type", "index", "function"}}
+
+
+def _is_whole(call: Mapping[str, str]) -> bool:
+    """Whether the arguments of a call are JSON to their end."""
+    try:
+        json.loads(call["arguments"])
+    except ValueError:
+        return False
+    return True
+
+
+def error_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the error that an answer or a chunk of a stream is, whatever its form; `message` is its text."""
+    error = chunk.get("error")
+    if error:
+        return dict(error) if isinstance(error, Mapping) else {"code": chunk.get("code"), "message": str(error)}
+    words = [chunk[key] for key in ("message", "detail", "details") if isinstance(chunk.get(key), str)]
+    return {**chunk, "message": words[0]} if words and "choices" not in chunk else None
 
 
 def estimate(request_body: Mapping[str, Any], written: str) -> Usage:
@@ -163,7 +189,8 @@ class Assembly:
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
         self._message: dict[str, Any] = {}
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: list[tuple[int, dict[str, Any]]] = []  # with their index, as they began
+        self._at: dict[Any, dict[str, Any]] = {}  # the latest call of an index
         self._logprobs: list[Mapping[str, Any]] = []
         self._reason: str | None = None
 
@@ -188,22 +215,35 @@ class Assembly:
         return text
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
-        call = self._calls.setdefault(int(piece.get("index") or 0), {"id": "", "name": "", "arguments": ""})
-        function = piece.get("function") or {}
-        call["id"] = call["id"] or str(piece.get("id") or "")
-        call["name"] += str(function.get("name") or "")
-        call["arguments"] += str(function.get("arguments") or "")
+        """Add a piece to its call: some servers send no index, or 0 for each call, or the name in every piece."""
+        function, id_ = piece.get("function") or {}, str(piece.get("id") or "")
+        name, index = str(function.get("name") or ""), piece.get("index")
+        call = self._calls[-1][1] if index is None and self._calls else self._at.get(index)
+        if call is None or (id_ and call["id"] and id_ != call["id"]) or (name and not id_ and _is_whole(call)):
+            call = {"id": "", "name": "", "arguments": "", **_more(piece)}
+            self._calls.append((int(index or 0), call))
+        self._at[index] = call
+        call["id"] = call["id"] or id_
+        call["name"] += "" if name == call["name"] else name
+        given = function.get("arguments")
+        call["arguments"] += json.dumps(given, ensure_ascii=False) if isinstance(given, Mapping) else str(given or "")
+
+    def done(self) -> str:
+        """Note that the server said that the stream is over; an answer without a finish_reason is whole then."""
+        if self._reason is None and (self._message or self._calls):
+            self._reason = "tool_calls" if self._calls else "stop"
+        return ""
 
     @property
     def ended(self) -> bool:
-        """Whether a chunk had a finish_reason; if not, the stream was cut off."""
+        """Whether the answer has an end; if not, the stream was cut off."""
         return self._reason is not None
 
     def whole(self) -> dict[str, Any]:
         """The answer as a `chat.completion`."""
         calls = [
-            {"id": c["id"], "type": "function", "function": {"name": c["name"], "arguments": c["arguments"]}}
-            for _, c in sorted(self._calls.items())
+            {"type": "function", "function": {"name": c.pop("name"), "arguments": c.pop("arguments")}} | c
+            for c in (dict(call) for _, call in sorted(self._calls, key=itemgetter(0)))
         ]
         choice = {
             "message": {"role": "assistant", **self._message, "tool_calls": calls},
