@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchmagic.core.text_format import counted
 from orchmagic.graph.composition import pauses
@@ -109,6 +109,35 @@ class Orchestration:
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         self._numbers[key] += 1
         return f"{key}:{self._numbers[key]}"
+
+    def map(
+        self,
+        table: Any,
+        out: str | Path | None = None,
+        *,
+        concurrency: int | None = None,
+        budget: float | None = None,
+        on_error: Literal["keep", "raise"] = "keep",
+        watch: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
+        """Runs on each row of a table, whose columns are the inputs; other inputs are notebook variables.
+
+        Returns a table of the same kind (pandas with its index, polars, Arrow, data set, list of dicts), with the
+        output beside the rows and `_status _error _verified _cost _seconds _run`. A path is a CSV, JSONL or Parquet
+        file; it is streamed to the file `out`. What has an answer is not asked again. `budget` is in US dollars, for
+        all rows together; `on_error="raise"` raises after the last row if one failed.
+
+        Raises:
+            InputError: it is no table, or a row lacks an input.
+        """
+        from orchmagic.runtime.mapping import Mapped  # noqa: PLC0415 - on demand
+        from orchmagic.runtime.row_runs import Subject  # noqa: PLC0415 - as above
+
+        self._services.loop.must_not_be_current()
+        self.refresh()
+        subject = Subject(self.definition, self.options, self._factory)
+        mapped = Mapped(subject, concurrency=concurrency, budget=budget, on_error=on_error, watch=watch)
+        return mapped.over(table, out)
 
     def missing(self) -> list[str]:
         """The inputs and functions that are not defined in the notebook."""
