@@ -28,6 +28,7 @@ _HOME = {
     "evaluate": "orchmagic.evaluation.evaluate",
     "install": "orchmagic.models.providers.scripted",
     "money": "orchmagic.trace.humanize",
+    "rows": "orchmagic.notebook.reference_rows",
     "serve": "orchmagic.models.scripting.server",
     "tool": "orchmagic.runtime.tools",
 }

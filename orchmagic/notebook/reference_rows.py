@@ -1,0 +1,32 @@
+"""`orchmagic.rows`: rows from the history of the running notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchmagic.errors import InputError
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.orchestration import Orchestration
+
+
+def rows(of: str | Orchestration, last: int = 50) -> list[dict[str, Any]]:
+    """The latest runs of an orchestration as rows, oldest first: inputs, `output`, `_status`, `_run`.
+
+    Raises:
+        InputError: there is no run of this name, or no notebook.
+    """
+    from orchmagic.runtime.past_rows import past_rows  # noqa: PLC0415 - on demand
+
+    name = of if isinstance(of, str) else of.__name__
+    history = _session().services.history if isinstance(of, str) else of.factory.services.history
+    return past_rows(history.store, name, last)
+
+
+def _session() -> Any:
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - only a notebook has a session
+
+    face = getattr(get_ipython(), "_orchmagic_face", None)
+    if face is None:
+        raise InputError("no notebook has orchmagic loaded here: pass the orchestration, as in orchmagic.rows(triage)")
+    return face.session
