@@ -39,7 +39,7 @@ def _against_cost(result: Result) -> tuple[list[Any], dict[str, Any]]:
     shapes = [_dashed(c.limit) for c in limits]
     percent = all(s.metrics[name].range.high <= 1 for s in found)
     layout = _layout(300) | {
-        "xaxis": _axis(title) | {"rangemode": "tozero"},
+        "xaxis": _axis(title) | {"rangemode": "tozero", "exponentformat": "none", "nticks": 6},
         "yaxis": _axis(name) | ({"tickformat": ".0%"} if percent else {}),
         "shapes": shapes,
         "margin": {"l": 56, "r": 90, "t": 12, "b": 44},

@@ -257,7 +257,7 @@ class _Writer:
             self._open = parquet.ParquetWriter(self._path, table.schema)
         try:
             self._open.write_table(table.cast(self._open.schema))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except pa.ArrowException as error:
             text = f"the types of the columns change after {counted(_PART, 'row')}: {error}"
             raise InputError(f"{str(self._path)!r} cannot be written: {text}. Write a .jsonl file") from None
 
