@@ -27,6 +27,7 @@ from orchmagic.core.semantic_policy import parse
 from orchmagic.errors import SettingsError
 
 PREFIX = "ORCHMAGIC_"
+LINT = "lint"  # a table of its own, [tool.orchmagic.lint]: see orchmagic/lint/ignoring.py
 
 Screen: TypeAlias = Callable[[ProjectFile, Mapping[str, Any]], Mapping[str, Any]]
 """Returns the settings of a project's file that may be used, given all of them, checked."""
@@ -171,7 +172,7 @@ def _project(file: ProjectFile | None) -> _Layer:
     section = None if file is None else _section(file)
     if file is None or section is None:
         return _Layer("", {})
-    values = {key.replace("-", "_"): (key, value) for key, value in section.items()}
+    values = {key.replace("-", "_"): (key, value) for key, value in section.items() if key != LINT}
     return _Layer(f"[tool.orchmagic] of {file.path}", values, file=file)
 
 

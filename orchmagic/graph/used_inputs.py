@@ -13,9 +13,14 @@ from orchmagic.language.usage import NOTHING, WHOLE, Use, Uses, merged, of_expre
 
 def uses(graph: Graph) -> Uses:
     """Maps each input to the parts of it that prompts and expressions use; an input that none reads is kept whole."""
-    conditions = (of_expression(on) for link in graph.links if (on := getattr(link, "on", None)))
-    found = merged([*(part for node in graph.nodes for part in _of_node(node)), *conditions])
+    found = read_parts(graph)
     return {name: found.get(name, WHOLE) for name in graph.inputs}
+
+
+def read_parts(graph: Graph) -> Uses:
+    """Maps each name, also of steps, to the parts that prompts, expressions and inner graphs use."""
+    conditions = (of_expression(on) for link in graph.links if (on := getattr(link, "on", None)))
+    return merged([*(part for node in graph.nodes for part in _of_node(node)), *conditions])
 
 
 def item_use(node: Node) -> Use:

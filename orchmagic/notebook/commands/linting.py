@@ -1,0 +1,33 @@
+"""Commands that give advice: lint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchmagic.errors import InputError
+from orchmagic.notebook.commands.registry import command
+
+if TYPE_CHECKING:
+    from orchmagic.runtime.session import Session
+
+
+@command
+def lint(session: Session, name: str = "", action: str = "") -> str:
+    """Lint [NAME [fix]]: what is likely to cost, fail or mislead; fix: a new cell with what can be mended by itself"""
+    from orchmagic.lint import of_session  # noqa: PLC0415 - only this command needs it
+
+    if action not in {"", "fix"}:
+        raise InputError(f"unknown word {action!r}: write %orch lint {name} fix")
+    if not action:
+        return of_session.text(session, name)
+    cell = of_session.fixed_cell(session, name)
+    _offer(cell)
+    return f"The new cell is {name} with what can be mended by itself. Run it to use it.\n\n{cell}"
+
+
+def _offer(cell: str) -> None:
+    """Puts the text into a new cell below, where the front end can."""
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - as above
+
+    if (shell := get_ipython()) is not None:
+        shell.set_next_input(cell, replace=False)
