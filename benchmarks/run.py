@@ -17,6 +17,7 @@ import fanout
 import hammer
 import live
 import views
+import wire
 from measure import REPLY, child, in_turn, ratio, server, spread
 
 RUNS = 9
@@ -158,6 +159,7 @@ def main() -> None:
         fanout.main(min(runs, 7))
         live.main(min(runs, 7))
         views.main(min(runs, 7))
+        wire.main(min(runs, 7))
     hammer.main()
 
 

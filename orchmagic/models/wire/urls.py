@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 KEY_ENV = "OPENAI_API_KEY"
@@ -61,6 +62,7 @@ def shown(base_url: str) -> str:
     return f"{urlsplit(base_url).scheme}://{place}{urlsplit(base_url).path}" if place else base_url
 
 
+@lru_cache(maxsize=256)
 def vendor(provider: str, base_url: str | None) -> str:
     """Who answers: the vendor of a known address, else host and port; a provider that is no address keeps its name."""
     if provider != "openai":
@@ -84,12 +86,14 @@ def is_address(base_url: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=256)
 def _hostname(base_url: str) -> str:
     # urlsplit's .hostname raises for invalid addresses, such as "http://[::1"
     name = _netloc(base_url)
     return name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0].lower()
 
 
+@lru_cache(maxsize=256)
 def _netloc(base_url: str) -> str:
     try:
         return urlsplit(base_url).netloc.rpartition("@")[2]
