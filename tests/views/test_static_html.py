@@ -9,9 +9,10 @@ from orchmagic import Reply, Script, install
 from orchmagic.trace import marks
 from orchmagic.trace.item_table import ItemTable
 from orchmagic.trace.record import Record
-from orchmagic.views import answer
+from orchmagic.views import answer, bundle
 from orchmagic.views.answer import LAST
 from orchmagic.views.formats import html
+from orchmagic.views.truncate import bound
 
 RATE = "%%chain rate --no-cache\nrate(over=posts, item=post) -> label: str\n    Rate {{ post }}"
 LOW = "Low confidence"
@@ -127,3 +128,25 @@ other: the rest
     assert marks.of(run.record.steps[0]).sign == sign
     assert words(whole(run)).splitlines()[1].startswith("✓ Done" if sign == "✓" else "! Low confidence")
     assert ("0.6 needed" in words(whole(run))) is (sign == "!")
+
+
+def test_of_a_thousand_rows_twenty_failed_and_every_saved_form_says_so(notebook):
+    install(
+        Script(lambda body: Reply(fault="refusal") if int(body["messages"][-1]["content"][10:]) % 50 == 0 else "ok")
+    )
+    run = notebook.run(
+        "%%chain big --no-cache --concurrency 64\nrate(over=posts, item=post)\n    Rate {{ post }}",
+        posts=[f"post {n}" for n in range(1, 1001)],
+    )
+    saved = bound(Record.from_json(run.record.to_json()))
+    assert ItemTable(run.record).headline == ItemTable(saved).headline == "1,000 rows · 20 failed"
+    assert (marks.of(saved).word, saved.reason) == ("Done, with failures", "20 of 1,000 rows failed in rate")
+    forms = bundle(run.record)
+    figure = forms["application/vnd.plotly.v1+json"]["layout"]["yaxis"]["ticktext"][0]
+    for text in (
+        answer.bundle(saved)["text/html"],
+        forms["text/html"],
+        forms["text/plain"],
+        figure.replace("<br>", " "),
+    ):
+        assert re.search(r"1,000 rows\W+20 failed", words(text))
