@@ -3,7 +3,7 @@
 import { el, foreign, several } from './dom.js';
 import { Span, Trace, length, tokens } from './record.js';
 import { TraceView } from './view.js';
-import { MARKS, count, label, money, seconds, shown, total } from './words.js';
+import { count, label, money, oneLine, seconds, shown, stateOf, stateWord, states, total } from './words.js';
 
 const LONG = 4_000; // characters of a value that are shown
 const MANY = 200; // steps that are shown
@@ -14,17 +14,17 @@ export class CompareView {
   constructor(a: Trace, b: Trace) {
     const span = Math.max(a.totals.seconds, b.totals.seconds);
     const views = [a, b].map(trace => {
-      const view = new TraceView({ span, brief: true });
+      const view = new TraceView({ span });
       view.show(trace);
-      return view;
+      return el('div', {}, el('h4', {}, foreign(oneLine(`${trace.totals.name} ${trace.totals.run}`))), view.node);
     });
-    this.node.append(totals(a, b), steps(a, b), ...views.map(v => v.node));
+    this.node.append(totals(a, b), steps(a, b), ...views);
   }
 }
 
 function totals(a: Trace, b: Trace): HTMLElement {
   const rows: [string, (t: Trace) => string][] = [
-    ['status', t => `${MARKS[t.totals.status] ?? '·'} ${t.totals.status}`],
+    ['status', t => states(stateOf(t)).slice(0, 2).join(' ')],
     ['seconds', t => seconds(t.totals.seconds)],
     ['tokens', t => count(tokens(t.totals.usage))],
     ['cost', t => total(t)],
@@ -71,7 +71,7 @@ function step(a: Trace, b: Trace, one: Span | null, other: Span | null): HTMLEle
   );
 }
 
-const SAID = { input: 'asked', output: 'gave', error: 'error' };
+const SAID = { input: 'prompt', output: 'reply', error: 'error' };
 
 function row(name: string, one: unknown, other: unknown): HTMLElement {
   const cell = (value: unknown) =>
@@ -83,7 +83,7 @@ function figures(trace: Trace, span: Span | null): string {
   if (!span) {
     return `not in ${trace.totals.run}`;
   }
-  return [span.status, seconds(length(span)), money(span.cost, span.unpriced)].join(', ');
+  return [stateWord(span.doubt || span.status), seconds(length(span)), money(span.cost, span.unpriced)].join(', ');
 }
 
 function facts(span: Span | null): string {

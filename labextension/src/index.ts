@@ -4,11 +4,13 @@ import { ILabShell, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/a
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { EditorExtensionRegistry, IEditorExtensionRegistry } from '@jupyterlab/codemirror';
 import { INotebookTracker } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { Widget } from '@lumino/widgets';
 import { colours } from './highlight.js';
+import { hooks } from './hooks.js';
 import { icon } from './icon.js';
 import { Run } from './kernel.js';
-import { Current } from './notebook.js';
+import { Current, faceIn, stop } from './notebook.js';
 import { Trace } from './record.js';
 import { RunList } from './runs.js';
 import { Tabs } from './tabs.js';
@@ -114,11 +116,24 @@ const runs: JupyterFrontEndPlugin<void> = {
   id: 'orchmagic:runs',
   description: 'The runs of the current notebook: traces, comparison, answers to runs that wait',
   autoStart: true,
-  requires: [INotebookTracker],
+  requires: [INotebookTracker, IRenderMimeRegistry],
   optional: [ICommandPalette, ILabShell],
-  activate: (app, tracker: INotebookTracker, palette: ICommandPalette | null, lab: ILabShell | null) => {
-    const panel = new RunsPanel(tracker, new Tabs(app, lab ? 'main' : 'down'));
+  activate: (
+    app,
+    tracker: INotebookTracker,
+    { markdownParser, sanitizer }: IRenderMimeRegistry,
+    palette: ICommandPalette | null,
+    lab: ILabShell | null
+  ) => {
+    const panel = new RunsPanel(tracker, new Tabs(app, lab ? 'main' : 'down', { markdownParser, sanitizer }));
     app.shell.add(panel, 'right', { rank: 900, type: 'Runs' });
+    const around = (node: Node) => tracker.find(p => p.node.contains(node));
+    hooks.open = run => void panel.looked().then(() => panel.open(panel.list.known(run)));
+    hooks.stop = (node, run) => stop(around(node), node, run);
+    hooks.face = node => {
+      const found = around(node) ?? tracker.currentWidget;
+      return found && faceIn(found);
+    };
     const show = () => {
       app.shell.activateById(panel.id);
     };

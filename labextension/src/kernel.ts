@@ -41,6 +41,12 @@ export interface Face {
   answer(run: string, reply: Reply, span: string): Promise<unknown>;
   resume(run: string): Promise<unknown>;
   export(run: string): Promise<{ file: string }>;
+  /** Stop a run that goes on while the kernel is free. */
+  stop(run: string): Promise<unknown>;
+  /** The whole input or output of a span. */
+  value(run: string, span: string, part: string): Promise<{ value: unknown }>;
+  /** What a person thinks of a run: good, bad, or nothing any more. */
+  rate(run: string, good: boolean | null, reason: string): Promise<unknown>;
 }
 
 /** The face of one kernel. Each question throws an Error whose message is for a person. */
@@ -52,7 +58,10 @@ export function faceOf(kernel: Kernel.IKernelConnection): Face {
     asked: (run, span) => put('asked', run, span),
     answer: (run, reply, span) => put('answer', run, reply, span),
     resume: run => put('resume', run),
-    export: run => put('export', run)
+    export: run => put('export', run),
+    stop: run => put('stop', run),
+    value: (run, span, part) => put('value', run, span, part),
+    rate: (run, good, reason) => put('rate', run, good, reason)
   };
 }
 

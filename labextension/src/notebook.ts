@@ -28,9 +28,7 @@ export class Current {
 
   /** The kernel's face; null when there is none, or it speaks no Python. */
   get face(): Face | null {
-    const kernel = this.panel?.sessionContext.session?.kernel;
-    const dead = ['dead', 'terminating', 'unknown'];
-    return kernel && !dead.includes(kernel.status) && this.python ? faceOf(kernel) : null;
+    return this.panel && faceIn(this.panel);
   }
 
   /** Soon after a reload the kernel is not there yet: wait for it, but not for a person who is asked which one to take. */
@@ -38,11 +36,6 @@ export class Current {
     const panel = this.panel;
     const there = panel?.context.ready.then(() => panel.sessionContext.ready).catch(() => undefined);
     return Promise.race([there, new Promise(done => window.setTimeout(done, PATIENCE))]);
-  }
-
-  private get python(): boolean {
-    const language = this.panel?.content.model?.metadata.language_info as { name?: string } | undefined;
-    return (language?.name ?? 'python').toLowerCase().includes('python');
   }
 
   /** The traces that the outputs hold, newest first; what cannot be read is left out. */
@@ -63,6 +56,23 @@ export class Current {
     void panel?.context.ready.then(() => panel.sessionContext.ready).then(this.changed, this.changed);
     this.changed();
   }
+}
+
+/** The face of a notebook's kernel; null when there is none, or it speaks no Python. */
+export function faceIn(panel: NotebookPanel): Face | null {
+  const kernel = panel.sessionContext.session?.kernel;
+  const dead = ['dead', 'terminating', 'unknown'];
+  const language = panel.content.model?.metadata.language_info as { name?: string } | undefined;
+  const python = (language?.name ?? 'python').toLowerCase().includes('python');
+  return kernel && !dead.includes(kernel.status) && python ? faceOf(kernel) : null;
+}
+
+/** Stop the run of the output that holds `node`: by an interrupt while its cell runs, else by a question to the kernel. */
+export function stop(panel: NotebookPanel | undefined, node: Node, run: string): Promise<unknown> {
+  const cell = panel?.content.widgets.find(w => w.node.contains(node));
+  const kernel = panel?.sessionContext.session?.kernel;
+  const busy = cell?.model.type === 'code' && (cell.model as ICodeCellModel).executionCount === null;
+  return (busy ? kernel?.interrupt() : panel && faceIn(panel)?.stop(run)) ?? Promise.resolve();
 }
 
 function tracesOf(cell: ICodeCellModel): Trace[] {

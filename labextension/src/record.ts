@@ -8,6 +8,7 @@ export interface Usage {
   output: number;
   cached: number;
   reasoning: number;
+  estimated?: boolean; // the endpoint sent no counts
 }
 
 export interface Asked {
@@ -45,6 +46,8 @@ export interface Span {
   error: string | null;
   left_out: Record<string, number>; // of a span that stands for many: how many, by status
   why: Reason[];
+  doubt: string; // why it has no check mark though it is done
+  cut: string[]; // `input`, `output`: what is longer than what is saved
 }
 
 export interface Totals {
@@ -64,6 +67,7 @@ export interface Totals {
   output: unknown;
   error: string | null;
   reason: string | null;
+  doubt: string; // why it is not good though it is done
 }
 
 // What a file may make the page do is bounded, whatever it holds: a saved trace may come from anybody.
@@ -78,6 +82,8 @@ const HUGE = 1e12; // numbers beyond it are shown as this
 export class Trace {
   readonly totals: Totals;
   readonly spans: readonly Span[];
+  /** What the card of a notebook adds; of any form. */
+  readonly card: Record<string, unknown>;
   /** How many spans of the file are not shown: too many, too deep, or without a place. */
   readonly left: number;
   private readonly inner = new Map<string | null, Span[]>();
@@ -94,8 +100,9 @@ export class Trace {
       started: name(found.started), seconds: number(found.seconds), usage: usage(found.usage), cost: number(found.cost),
       unpriced: number(found.unpriced), calls: number(found.calls), cached: number(found.cached),
       recalled: number(found.recalled), inputs: fields(found.inputs), output: found.output, error: text(found.error),
-      reason: text(found.reason)
+      reason: text(found.reason), doubt: name(found.doubt) || (found.verified === false ? 'not verified' : '')
     }; // prettier-ignore
+    this.card = fields(found.card);
     this.spans = this.placed(found.spans);
     this.left = found.spans.length - this.spans.length;
   }
@@ -105,7 +112,7 @@ export class Trace {
     const depths = new Map<string, number>();
     const found: Span[] = [];
     for (const data of saved.slice(0, MOST)) {
-      const span = filled(fields(data));
+      const span = filled(fields(typeof data === 'string' ? parsed(data) : data));
       const above = span.parent === null ? -1 : depths.get(span.parent);
       if (above === undefined || above >= DEEPEST || depths.has(span.id)) {
         continue;
@@ -154,21 +161,42 @@ function filled(data: Record<string, unknown>): Span {
     cost: data.cost === undefined ? 0 : known(data.cost), unpriced: number(data.unpriced), age: known(data.age),
     saved: known(data.saved), recalled: data.recalled === true, asked: asked(data.asked), input: data.input ?? null,
     output: data.output ?? null, error: text(data.error), left_out: counts(data.left_out),
-    why: Array.isArray(data.why) ? data.why.slice(0, REASONS).map(reasonOf) : []
+    why: Array.isArray(data.why) ? data.why.slice(0, REASONS).map(reasonOf) : [], doubt: doubt(data),
+    cut: Array.isArray(data.cut) ? data.cut.slice(0, 2).map(name) : []
   }; // prettier-ignore
 }
 
+/** A span of a notebook is one line of JSON. */
+export function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+/** As `Span.doubt` in Python, which traces of older versions do not hold. */
+function doubt(data: Record<string, unknown>): string {
+  if (data.doubt !== undefined || (data.status ?? 'done') !== 'done') {
+    return name(data.doubt);
+  }
+  if (data.kind === 'gate' && data.output === false) {
+    return 'check said no';
+  }
+  return data.verified === false ? 'not verified' : '';
+}
+
 /** The fields of an object; of anything else none. */
-function fields(data: unknown): Record<string, unknown> {
+export function fields(data: unknown): Record<string, unknown> {
   return data !== null && typeof data === 'object' && !Array.isArray(data) ? (data as Record<string, unknown>) : {};
 }
 
-function name(value: unknown): string {
+export function name(value: unknown): string {
   return typeof value === 'string' ? value.slice(0, NAME).replace(CONTROL, '\ufffd') : '';
 }
 
 /** A text of any length: `shown` in words.ts cuts it. */
-function text(value: unknown): string | null {
+export function text(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
@@ -176,13 +204,14 @@ function known(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? Math.max(-HUGE, Math.min(HUGE, value)) : null;
 }
 
-function number(value: unknown): number {
+export function number(value: unknown): number {
   return known(value) ?? 0;
 }
 
 function usage(data: unknown): Usage {
-  const { input, output, cached, reasoning } = fields(data);
-  return { input: number(input), output: number(output), cached: number(cached), reasoning: number(reasoning) };
+  const { input, output, cached, reasoning, estimated } = fields(data);
+  const counts = { input: number(input), output: number(output), cached: number(cached), reasoning: number(reasoning) };
+  return estimated === true ? { ...counts, estimated } : counts;
 }
 
 function asked(data: unknown): Asked | null {

@@ -97,7 +97,7 @@ function summed(spans: readonly Span[]): Span {
     usage: { input: sum('input'), output: sum('output'), cached: sum('cached'), reasoning: sum('reasoning') },
     cost: costs.length ? costs.reduce((a, b) => a + b, 0) : null,
     unpriced: spans.reduce((n, s) => n + s.unpriced, 0),
-    input: null, output: null, error: null, left_out: Object.fromEntries(counts), why: [], asked: null
+    input: null, output: null, error: null, left_out: Object.fromEntries(counts), why: [], asked: null, doubt: '', cut: []
   }; // prettier-ignore
 }
 

@@ -65,6 +65,11 @@ export class RunList {
     return this.runs[0] ?? this.saved[0];
   }
 
+  /** A run by its id: of the kernel, or of the notebook. */
+  known(id: string): Run | Trace | undefined {
+    return this.runs.find(r => r.id === id) ?? this.saved.find(t => t.totals.run === id);
+  }
+
   /** The two that are ticked; else the two latest. */
   get pair(): readonly (Run | Trace)[] {
     return this.chosen.size === 2 ? [...this.chosen.values()] : [...this.runs, ...this.others()].slice(0, 2);

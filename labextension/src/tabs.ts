@@ -3,31 +3,33 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { MainAreaWidget } from '@jupyterlab/apputils';
 import { Widget } from '@lumino/widgets';
+import { RunCard } from './card.js';
 import { CompareView } from './compare.js';
 import { icon } from './icon.js';
+import { Tools } from './markdown.js';
 import { Trace } from './record.js';
-import { TraceView } from './view.js';
 import { oneLine } from './words.js';
 
 class TraceTab extends Widget {
-  private readonly view = new TraceView({ fill: true });
+  private readonly card: RunCard;
 
-  constructor() {
+  constructor(tools: Tools) {
     super();
+    this.card = new RunCard({ fill: true, tools });
     this.addClass('om-tab');
-    this.node.append(this.view.node);
+    this.node.append(this.card.node);
   }
 
   show_(trace: Trace): void {
-    this.view.show(trace);
+    void this.card.show(trace);
   }
 
   protected onResize(): void {
-    this.view.resized();
+    this.card.resized();
   }
 
   protected onAfterShow(): void {
-    this.view.resized();
+    this.card.resized();
   }
 }
 
@@ -36,13 +38,14 @@ export class Tabs {
 
   constructor(
     private readonly app: JupyterFrontEnd,
-    private readonly area: 'main' | 'down'
+    private readonly area: 'main' | 'down',
+    private readonly tools: Tools
   ) {}
 
   /** Show a run; the tab that it has already is brought to the front. */
   open(trace: Trace): void {
     const { run, name } = trace.totals;
-    const tab = this.traces.get(run) ?? this.made(new TraceTab(), `${oneLine(name, 30)} ${run}`, run);
+    const tab = this.traces.get(run) ?? this.made(new TraceTab(this.tools), `${oneLine(name, 30)} ${run}`, run);
     tab.content.show_(trace);
     this.app.shell.activateById(tab.id);
   }

@@ -1,6 +1,6 @@
 /** The same words as `orchmagic/trace/humanize.py` and `summary.py`; a golden trace is read by the tests of both. */
 
-import { Span, Trace, length, tokens } from './record.js';
+import { Span, Trace, Usage, length, tokens } from './record.js';
 
 export const MARKS: Record<string, string> = Object.assign(Object.create(null) as Record<string, string>, {
   done: '✓', failed: '✗', skipped: '-', retried: '↻', running: '●', waiting: '?', cancelled: '■', capped: '◔', rejected: '✗', lost: '■',
@@ -16,6 +16,39 @@ const WORDS: Record<string, string> = Object.assign(Object.create(null) as Recor
 /** `Stopped at its limit` for `capped`: how a run or a step ended, as `orchmagic/trace/marks.py` says it. */
 export function word(status: string): string {
   return WORDS[status] ?? status;
+}
+
+const TONES: Record<string, string> = {
+  done: 'good', failed: 'bad', rejected: 'bad', waiting: 'wait', running: 'run'
+}; // prettier-ignore
+
+/** What a person must know of a run: its status, unless something in it is in doubt. */
+export function stateOf(trace: Trace): string {
+  const { status, doubt } = trace.totals;
+  return status === 'done' ? doubt || status : status;
+}
+
+/** Sign, word and tone of a state. */
+export function states(state: string): readonly [string, string, string] {
+  return [MARKS[state] ?? '·', oneLine(word(state), 30), Object.hasOwn(TONES, state) ? TONES[state] : 'warn'];
+}
+
+/** The status of a span within a line: `stopped at its limit`. */
+export function stateWord(status: string): string {
+  return oneLine(word(status), 30).toLowerCase();
+}
+
+/** The mark of a row: never a tick for what is in doubt, none for a sum of others. */
+export function markOf(span: Span): string {
+  if (span.kind === 'more') {
+    return '';
+  }
+  return span.doubt ? '!' : span.status === 'pending' ? '○' : (MARKS[span.status] ?? '·');
+}
+
+/** `~` before figures that are estimated: the endpoint sent no counts. */
+export function tilde(usage: Usage): string {
+  return usage.estimated ? '~' : '';
 }
 
 const CONTROL =
@@ -280,12 +313,12 @@ function slow(trace: Trace, span: Span): string {
 /** What stands at the end of a row: what sets it apart first, then who answered. */
 export function note(trace: Trace, span: Span): string {
   if (span.kind === 'tool' || span.kind === 'more') {
-    return span.status === 'done' || span.kind === 'more' ? '' : word(span.status);
+    return span.status === 'done' || span.kind === 'more' ? '' : stateWord(span.status);
   }
   const target = fallback(trace, span);
   const said = [
     slow(trace, span),
-    ['done', 'waiting'].includes(span.status) ? '' : word(span.status),
+    ['done', 'waiting', 'running', 'pending'].includes(span.status) ? '' : stateWord(span.status),
     waits(span),
     target && `switched to ${oneLine(target, 24)}`,
     cache(trace, span),

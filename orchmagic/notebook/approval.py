@@ -13,12 +13,11 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from orchmagic import views
 from orchmagic.errors import OrchError
-from orchmagic.notebook.live_display import EMPTY, DisplayHandle, LiveDisplay, Screen
+from orchmagic.notebook.live_display import DisplayHandle, LiveDisplay, Screen
 from orchmagic.trace import humanize
 from orchmagic.trace.decisions import APPROVE, EDIT, REJECT
-from orchmagic.views import answer
+from orchmagic.views import card
 from orchmagic.views.palette import toned
 
 if TYPE_CHECKING:
@@ -31,12 +30,12 @@ _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
 _LINES = 12  # maximum height of a text area
 
 
-def show(run: Run) -> None:
+def show(run: Run, *, as_card: bool) -> None:
     """Shows the buttons for the open question of `run`; without widgets, its result says how to answer."""
     if run.waiting is None or not widgets():
         return
     buttons = DisplayHandle()  # displays appear in the order of their creation
-    Panel(run, buttons, ResultArea(*(DisplayHandle() for _ in range(4)))).offer()
+    Panel(run, buttons, ResultArea(DisplayHandle(), DisplayHandle(), as_card=as_card)).offer()
 
 
 def widgets() -> bool:
@@ -51,20 +50,10 @@ def widgets() -> bool:
 
 
 class ResultArea:
-    """The displays below the buttons: progress, result, figure, and the buttons of the next question."""
+    """The displays below the buttons: progress and then the result, and the buttons of the next question."""
 
-    def __init__(self, live: Screen, result: Screen, figure: Screen, buttons: Screen) -> None:
-        self.live, self.result, self.figure, self.buttons = live, result, figure, buttons
-
-    def clear(self) -> None:
-        # the front end does not replace a figure by another, so clear it first
-        for place in (self.result, self.figure):
-            place.update(EMPTY)
-
-    def fill(self, run: Run) -> None:
-        record = run.record
-        self.result.update(answer.bundle(record))
-        self.figure.update(views.bundle(record))
+    def __init__(self, result: Screen, buttons: Screen, *, as_card: bool = False) -> None:
+        self.result, self.buttons, self.as_card = result, buttons, as_card
 
 
 class Panel:
@@ -99,7 +88,7 @@ class Panel:
             self.controls.say(str(error), again=not self._answered)
 
     def _go(self, reply: object) -> None:
-        live = LiveDisplay(self._run, self._below.live)
+        live = LiveDisplay(self._run, self._below.result, hold=True, as_card=self._below.as_card)
         self._run.watch(live.on_event)
         try:
             self._run.respond(reply, self._question.span)
@@ -107,14 +96,13 @@ class Panel:
             self._run.trace.listeners.remove(live.on_event)
             raise
         self._place.update(_line(reply))
-        self._below.clear()
-        threading.Thread(target=self._finish, args=(live.on_event,), name="orchmagic-answer", daemon=True).start()
+        threading.Thread(target=self._finish, args=(live,), name="orchmagic-answer", daemon=True).start()
 
-    def _finish(self, listener: Callable[..., None]) -> None:
+    def _finish(self, live: LiveDisplay) -> None:
         """Waits for the end and shows the result, with new buttons if there is another question."""
         self._run.wait()
-        self._run.trace.listeners.remove(listener)
-        self._below.fill(self._run)
+        self._run.trace.listeners.remove(live.on_event)
+        live.finish(card.output(self._run.record, card=live.as_card))
         self.controls.close()
         if self._run.waiting is not None:
             Panel(self._run, self._below.buttons, self._below).offer()

@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from orchmagic import views
 from orchmagic.notebook import approval, live_display
 from orchmagic.notebook.live_display import DELAY, EMPTY, DisplayHandle, LiveDisplay
-from orchmagic.views import answer
+from orchmagic.views import card
 
 if TYPE_CHECKING:
     from orchmagic.language.magic_line import RunOptions
@@ -34,16 +33,19 @@ class Execution:
         self._stop: StopButton | None = None
         self._display: BackgroundDisplay | None = None
 
-    def in_kernel(self, *, progress: bool, awaited: bool, buttons: bool) -> None:
-        """Creates the displays. `awaited`: the kernel handles clicks, and the progress stays until `clear`."""
+    def in_kernel(self, *, progress: bool, awaited: bool, buttons: bool, as_card: bool) -> None:
+        """Creates the displays. `awaited`: the kernel handles clicks, and the progress stays until the result.
+
+        `as_card`: the front end draws our own MIME type, whose header holds the Stop button.
+        """
         if live_display.captured():
             return
         if self.background:
-            self._display = BackgroundDisplay(self.run, live=progress)
+            self._display = BackgroundDisplay(self.run, live=progress, as_card=as_card)
             self.shown, self._stop = True, self._display.stop
         elif progress:
-            self._live = live_display.watch(self.run, in_kernel=True, hold=awaited)
-            self._stop = StopButton(self.run, DisplayHandle(), self._live) if awaited else None
+            self._live = live_display.watch(self.run, in_kernel=True, as_card=as_card)
+            self._stop = StopButton(self.run, DisplayHandle(), self._live) if awaited and not as_card else None
         if buttons and self._stop is not None:
             self._stop.arm()
 
@@ -57,6 +59,13 @@ class Execution:
         if self._display is not None:
             self._display.follow()
 
+    def finish(self, data: dict[str, Any]) -> bool:
+        """Shows the result where the progress was; False if there was none."""
+        if self._live is None:
+            return False
+        self._live.finish(data)
+        return True
+
     def clear(self) -> None:
         """Clears the progress displays; a background run does so itself."""
         if self.background:
@@ -68,17 +77,17 @@ class Execution:
 
 
 class BackgroundDisplay:
-    """The display of a run in the background: progress, Stop, result, figure, and the buttons of a question.
+    """The display of a run in the background: progress and result, Stop, and the buttons of a question.
 
     `live` turns the progress display on.
     """
 
-    def __init__(self, run: Run, *, live: bool = True) -> None:
+    def __init__(self, run: Run, *, live: bool = True, as_card: bool = False) -> None:
         self._run = run
-        progress = DisplayHandle()
-        self._live = LiveDisplay(run, progress, hold=True)
-        self.stop = StopButton(run, DisplayHandle(), self._live if live else None)
-        self._below = approval.ResultArea(progress, DisplayHandle(), DisplayHandle(), DisplayHandle())
+        result = DisplayHandle()
+        self._live = LiveDisplay(run, result, hold=True, as_card=as_card)
+        self.stop = None if as_card else StopButton(run, DisplayHandle(), self._live if live else None)
+        self._below = approval.ResultArea(result, DisplayHandle(), as_card=as_card)
         if live:
             run.watch(self._live.on_event)
 
@@ -88,9 +97,9 @@ class BackgroundDisplay:
 
     def _finish(self) -> None:
         self._run.wait()
-        self._below.fill(self._run)
-        self.stop.close()
-        self._live.clear()
+        if self.stop is not None:
+            self.stop.close()
+        self._live.finish(card.output(self._run.record, card=self._live.as_card))
         if self._run.waiting is not None and approval.widgets():
             approval.Panel(self._run, self._below.buttons, self._below).offer()
 
@@ -151,12 +160,12 @@ class StopButton:
             button.close()
 
 
-def show(run: Run) -> None:
-    """Shows answer and figure as two displays, as a front end renders only one MIME type of each display."""
+def show(run: Run, execution: Execution | None, *, as_card: bool) -> None:
+    """Shows the result, in the display that showed the progress if there is one: nothing moves."""
     from IPython.display import display  # noqa: PLC0415 - interactive use only
 
-    record = run.record
-    for data in (answer.bundle(record), views.bundle(record)):
+    data = card.output(run.record, card=as_card)
+    if execution is None or not execution.finish(data):
         display(data, raw=True)  # type: ignore[no-untyped-call]  # IPython's display is untyped
     if run.waiting is not None:
-        approval.show(run)
+        approval.show(run, as_card=as_card)

@@ -1,7 +1,7 @@
 """The live display of an active run, redrawn at most ten times a second.
 
-It is empty at the start and at the end, so that a notebook stores the static view only. A run that ends within
-`DELAY` shows no progress.
+It is empty at the start, and its last content is the result: nothing moves at the end. A run that ends within `DELAY`
+shows no progress.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic.trace.events import AttemptStarted, CallFailed, CallFinished, Event, RunFinished, TextStreamed
-from orchmagic.views.live import frame
+from orchmagic.trace.record import MIME
+from orchmagic.views import card
+from orchmagic.views.live import frame, line
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
@@ -38,16 +40,24 @@ class Screen(Protocol):
 class LiveDisplay:
     """Redraws on events of a run; all on the session's loop, so it needs no lock.
 
-    `hold`: the last frame stays until `clear`, so that the result is shown first. `shown`: a frame was drawn.
+    `hold`: the last frame stays until the result or `clear`. `shown`: a frame was drawn. `as_card`: the front end draws
+    our own MIME type.
     """
 
     def __init__(
-        self, run: Run, screen: Screen, clock: Callable[[], float] = time.monotonic, *, hold: bool = False
+        self,
+        run: Run,
+        screen: Screen,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        hold: bool = False,
+        as_card: bool = False,
     ) -> None:
         self._run = run
         self._screen = screen
         self._clock = clock
         self._hold = hold
+        self.as_card = as_card
         self._drawn = clock() + DELAY - _FASTEST
         self._cost = 0.0
         self._timer: Any = None
@@ -76,6 +86,11 @@ class LiveDisplay:
             self.shown = False
             self._show(EMPTY)
 
+    def finish(self, data: dict[str, Any]) -> None:
+        """Shows the result in place of the last frame. Callable from any thread after the run has ended."""
+        self._ended, self.shown = True, False
+        self._show(data)
+
     @property
     def _record(self) -> Record:
         """The current record of the run; box labels keep their first words but no item counts, so sizes stay fixed."""
@@ -101,13 +116,19 @@ class LiveDisplay:
         if self._ended:
             return
         began = self._clock()
-        self._show(frame(self._record, *self._streamed.current))
+        self._show(self._frame())
         self.shown = True
         self._drawn = self._clock()
         self._cost = self._drawn - began
         self._arm(max(_IDLE, self._pause))
 
-    def _show(self, data: dict[str, str]) -> None:
+    def _frame(self) -> dict[str, Any]:
+        record, says = self._record, self._streamed.current
+        if not self.as_card:
+            return frame(record, *says)
+        return {MIME: card.payload(record, live=True, says=says), "text/plain": line(record)}
+
+    def _show(self, data: dict[str, Any]) -> None:
         try:
             self._screen.update(data)
         except Exception:  # noqa: BLE001 - a closed front end must not stop a run
@@ -162,11 +183,11 @@ class _Terminal:
         sys.stdout.flush()
 
 
-def watch(run: Run, *, in_kernel: bool, hold: bool = False) -> LiveDisplay | None:
+def watch(run: Run, *, in_kernel: bool, as_card: bool = False) -> LiveDisplay | None:
     """Shows the progress of `run`; does nothing if output goes to a pipe, a file or `%%capture`."""
     if captured() if in_kernel else not sys.stdout.isatty():
         return None
-    live = LiveDisplay(run, DisplayHandle() if in_kernel else _Terminal(), hold=hold)
+    live = LiveDisplay(run, DisplayHandle() if in_kernel else _Terminal(), hold=in_kernel, as_card=as_card)
     run.watch(live.on_event)
     return live
 

@@ -9,6 +9,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -77,6 +78,16 @@ class Face:
         person = current_request(self.shell).get("content", {}).get("allow_stdin", True)
         return self.in_kernel and bool(person) and find_spec("ipywidgets") is not None
 
+    @property
+    def draws_cards(self) -> bool:
+        """Whether the front end draws our own MIME type: JupyterLab or Notebook 7, with our extension."""
+        from jupyter_core.paths import jupyter_path
+
+        # JupyterLab and Notebook 7 tell with each cell which ones were deleted; other front ends do not
+        if "deletedCells" not in current_request(self.shell).get("metadata", {}):
+            return False
+        return any(Path(folder, "orchmagic", "package.json").is_file() for folder in jupyter_path("labextensions"))
+
     def _awaits(self, name: str) -> bool:
         return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic | EvaluateMagic)
 
@@ -88,11 +99,12 @@ class Face:
         return await magic.awaited(line, cell)
 
     def show(self, run: Run) -> None:
-        """Shows the answer and the figure, and clears the progress displays."""
+        """Shows the result, and clears what is left of the progress."""
         from orchmagic.notebook.execution import show
 
-        if not any(e.run is run and e.shown for e in self.begun):
-            show(run)
+        begun = next((e for e in self.begun if e.run is run), None)
+        if begun is None or not begun.shown:
+            show(run, begun, as_card=self.draws_cards)
         self.clear()
 
     def clear(self, *_: object) -> None:
@@ -257,7 +269,7 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
 
     begun = Execution(made.prepare(), made.options)
     if face.in_kernel:
-        begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons)
+        begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons, as_card=face.draws_cards)
     else:
         begun.in_terminal(progress=face.config.live)
     face.begun.append(begun)

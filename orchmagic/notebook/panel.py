@@ -6,6 +6,7 @@ Nothing here waits for a model, prints, or changes the notebook's names, so requ
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.trace import humanize
 from orchmagic.trace.questions import pending_questions, question_to_answer
 from orchmagic.trace.record import MIME, Record
+from orchmagic.views.truncate import cut
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are read to sum today's cost
 _FIELDS = ("id", "name", "pattern", "status", "started", "parent", "seconds", "tokens", "cost", "unpriced")
 _CUT = 2_000  # characters of a value in the list; `asked` returns all
+_WHOLE = 200_000  # bytes of a value that is asked for
 
 
 class PanelReply:
@@ -115,8 +118,31 @@ def export(session: Session, which: str) -> dict[str, Any]:
     return {"file": str(path)}
 
 
+def stop(session: Session, which: str) -> dict[str, Any]:
+    """Stops a run that goes on in the background.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    run = session.lookup.run(which)
+    threading.Thread(target=run.cancel, name="orchmagic-stop", daemon=True).start()
+    return {"status": run.status}
+
+
+def value(session: Session, which: str, span: str, part: str) -> dict[str, Any]:
+    """Returns the whole `input` or `output` of a span, of which a notebook stores the beginning.
+
+    Raises:
+        InputError: there is no such run or span.
+    """
+    found = next((s for s in _record(session, which).spans if s.id == span), None)
+    if found is None:
+        raise InputError(f"run {which} has no step {span}")
+    return {"value": cut(found.input if part == "input" else found.output, _WHOLE)}
+
+
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (overview, record, asked, answer, resume, export)
+    f.__name__: f for f in (overview, record, asked, answer, resume, export, stop, value)
 }
 
 

@@ -42,9 +42,14 @@ def frame(record: Record, call: str = "", text: str = "") -> dict[str, str]:
         f'font-variant-numeric:tabular-nums;max-width:860px">{_header(record)}{_drawn(record)}'
         f"{''.join(_lines(record))}{_bars(record)}{_speech(record, call, text)}</div>"
     )
+    return {"text/plain": line(record), "text/html": html}
+
+
+def line(record: Record) -> str:
+    """Return one line of text: totals, and how long the running steps have taken."""
     now = [s for s in record.steps if s.status == "running"]
     plain = [f"{s.name} {humanize.seconds(record.seconds - s.start)}" for s in now]
-    return {"text/plain": " · ".join([summary.headline(record), *plain]), "text/html": html}
+    return " · ".join([summary.headline(record), *plain])
 
 
 def _header(record: Record) -> str:

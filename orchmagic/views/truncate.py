@@ -65,9 +65,14 @@ def _thin(record: Record, spans: Sequence[Span]) -> Iterator[Span]:
         yield from _thin(record, record.inside(span))
 
 
+def without_sole_attempts(spans: Sequence[Span]) -> list[Span]:
+    """Leave out each attempt that succeeded at once: its model call says the same."""
+    tries = Counter(s.parent for s in spans if s.kind == "attempt")
+    return [s for s in spans if not (s.kind == "attempt" and s.status == "done" and tries[s.parent] == 1)]
+
+
 def _kept(record: Record) -> tuple[Span, ...]:
-    tries = Counter(s.parent for s in record.spans if s.kind == "attempt")
-    spans = [s for s in record.spans if not (s.kind == "attempt" and s.status == "done" and tries[s.parent] == 1)]
+    spans = without_sole_attempts(record.spans)
     if len(record.spans) <= MOST:
         return tuple(spans)
     steps = record.steps

@@ -82,6 +82,7 @@ class Lab:
 
     def _environment(self) -> dict[str, str]:
         own = {f"JUPYTER_{name}_DIR": str(self.home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")} | {
+            "JUPYTER_PREFER_ENV_PATH": "0",  # our folder of extensions comes before that of the environment
             "IPYTHONDIR": str(self.home / "ipython"),
             "JUPYTERLAB_SETTINGS_DIR": str(self.home / "settings"),
             "JUPYTERLAB_WORKSPACES_DIR": str(self.home / "workspaces"),
