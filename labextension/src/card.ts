@@ -93,7 +93,7 @@ export class RunCard {
     const spent = tokens(t.usage);
     const facts = [
       t.seconds ? fact('time', seconds(t.seconds)) : '', fact('tokens', `${tilde(t.usage)}${count(spent)} ${spent === 1 ? 'token' : 'tokens'}`),
-      fact('cost', total(trace)), fact('calls', calls(trace))
+      fact('cost', `${t.cost ? tilde(t.usage) : ''}${total(trace)}`), fact('calls', calls(trace))
     ]; // prettier-ignore
     const id = el(
       'span',

@@ -2,6 +2,7 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const MOST = 2_000; // elements
+const LONG = 100_000; // characters: a longer text is none of ours
 const TAGS = new Set(['svg', 'g', 'path', 'rect', 'circle', 'ellipse', 'text', 'tspan', 'title']);
 const KEPT = new Set([
   'viewBox', 'width', 'height', 'role', 'd', 'x', 'y', 'cx', 'cy', 'r', 'rx', 'ry', 'fill', 'fill-opacity', 'stroke', 'stroke-width',
@@ -11,6 +12,9 @@ const LEAST = 0.8; // of its size: a smaller one is scrolled, not shrunk
 
 /** The picture; null where the text holds none. */
 export function graph(source: string): SVGElement | null {
+  if (source.length > LONG) {
+    return null;
+  }
   const root = new DOMParser().parseFromString(source, 'text/html').querySelector('svg');
   const rest = { left: MOST };
   const made = root && copy(root, rest);

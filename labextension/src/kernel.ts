@@ -45,8 +45,6 @@ export interface Face {
   stop(run: string): Promise<unknown>;
   /** The whole input or output of a span. */
   value(run: string, span: string, part: string): Promise<{ value: unknown }>;
-  /** What a person thinks of a run: good, bad, or nothing any more. */
-  rate(run: string, good: boolean | null, reason: string): Promise<unknown>;
 }
 
 /** The face of one kernel. Each question throws an Error whose message is for a person. */
@@ -60,8 +58,7 @@ export function faceOf(kernel: Kernel.IKernelConnection): Face {
     resume: run => put('resume', run),
     export: run => put('export', run),
     stop: run => put('stop', run),
-    value: (run, span, part) => put('value', run, span, part),
-    rate: (run, good, reason) => put('rate', run, good, reason)
+    value: (run, span, part) => put('value', run, span, part)
   };
 }
 

@@ -14,12 +14,13 @@ const TALL = 9; // rows in sight under a cell
 const SPARE = 8; // rows above and below those in sight
 const TRIES = 20; // attempts that are drawn in a bar
 const READ = 500; // characters of each value that a search looks at
-const COLORS: Record<string, string> = {
+const COLORS = new Map(Object.entries({
   call: 'call', item: 'call', vote: 'call', ask: 'call', tools: 'tool', tool: 'tool', approve: 'wait', sub: 'grey', more: 'grey'
-}; // prettier-ignore
-const STATUS_COLORS: Record<string, string> = {
+})); // prettier-ignore
+const STATUS_COLORS = new Map(Object.entries({
   failed: 'bad', waiting: 'wait', cancelled: 'grey', rejected: 'grey', skipped: 'grey'
-}; // prettier-ignore
+})); // prettier-ignore
+const HATCHES = new Map(Object.entries({ failed: 'x', waiting: '|' }));
 
 export interface How extends Source {
   /** In a tab of its own the rows take all the height there is. */
@@ -269,7 +270,6 @@ export class TraceView {
 
   private barOf(span: Span, row: number): Bar {
     const kept = cache(this.trace, span) !== '';
-    const hatches: Record<string, string> = { failed: 'x', waiting: '|' };
     const told = [
       label(this.trace, span),
       `${seconds(soFar(this.trace, span))}, from ${seconds(span.start)}`,
@@ -277,7 +277,7 @@ export class TraceView {
     ];
     return {
       row, start: span.start, length: ['pending', 'skipped'].includes(span.status) ? -1 : soFar(this.trace, span),
-      color: STATUS_COLORS[span.status] ?? COLORS[span.kind] ?? 'code', hatch: kept ? '/' : (hatches[span.status] ?? ''),
+      color: STATUS_COLORS.get(span.status) ?? COLORS.get(span.kind) ?? 'code', hatch: kept ? '/' : (HATCHES.get(span.status) ?? ''),
       input: span.usage.input, output: span.usage.output, cost: span.cost ?? 0,
       tries: tries(this.trace, span).slice(0, TRIES).map(t => ({ start: t.start, length: soFar(this.trace, t), bad: t.status !== 'done' })),
       hover: told.filter(Boolean).map(text => plain(oneLine(text, 90))).join('<br>')

@@ -167,7 +167,9 @@ export function headline(trace: Trace): string {
 export function calls(trace: Trace): string {
   const t = trace.totals;
   const told = `${count(t.calls)} call${t.calls === 1 ? '' : 's'}`;
-  return told + (t.cached ? `, ${count(t.cached)} from cache` : '') + (t.recalled ? `, ${count(t.recalled)} replayed` : '');
+  return (
+    told + (t.cached ? `, ${count(t.cached)} from cache` : '') + (t.recalled ? `, ${count(t.recalled)} replayed` : '')
+  );
 }
 
 /** A value as readable text without control characters, cut at `limit`; what is read of it is bounded, too. */

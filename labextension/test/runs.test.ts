@@ -17,6 +17,8 @@ const payout = {
 
 /** A kernel that says what it is told to, and keeps what it was asked. */
 class Kernel implements Face {
+  stop = (run: string) => this.does(['stop', run]);
+  value = () => Promise.resolve({ value: null });
   told: unknown[] = [];
   refusal: Error | null = null;
   constructor(public runs: Run[]) {}

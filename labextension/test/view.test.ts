@@ -1,9 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CompareView, pairs } from '../src/compare.js';
-import { detail } from '../src/detail.js';
+import { Details } from '../src/detail.js';
 import { Trace } from '../src/record.js';
 import { TraceView } from '../src/view.js';
-import { headline } from '../src/words.js';
 import { data, golden, large } from './golden.js';
 
 const HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
@@ -24,34 +23,65 @@ const press = (view: TraceView, ...keys: string[]) => {
 const chosen = (view: TraceView) => all(view, '.om-space [aria-selected=true] .om-label').map(e => e.textContent);
 
 describe('a trace', () => {
-  it('tells status, seconds, tokens and cost, and first of all what failed, with its input', () => {
-    const view = shown(golden());
-    const told = view.node.querySelector('.om-head')!.textContent;
-    for (const figure of headline(golden()).split(' · ')) {
-      expect(told).toContain(figure);
-    }
-    const failed = view.node.querySelector('.om-failure')!;
-    expect(failed.textContent).toContain('urgent/4');
-    expect(failed.textContent).toContain('refused');
-    expect(failed.textContent).toContain('in: mail 4');
-  });
-
   it('shows what went in and out of a row that is clicked', () => {
     const view = shown(golden());
     press(view, 'End', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp'); // rows out of sight are not in the page
     const row = all(view, '.om-space .om-row').find(r => r.textContent.includes('draft 1'))!;
     row.click();
     expect(chosen(view)).toEqual(['draft 1']);
-    const pane = view.node.querySelector('.om-pane')!.textContent;
-    expect(pane).toContain('Who gets how much?');
-    expect(pane).toContain('98.5');
-    expect(pane).toContain('the model is called again');
+    const pane = view.node.querySelector('.om-pane')!;
+    expect(pane.textContent).toContain('98.5');
+    const tab = (name: string) => all(view, '.om-tab-button').find(b => b.textContent === name)!;
+    tab('Prompt').click();
+    expect(pane.textContent).toContain('Who gets how much?');
+    tab('Decision').click();
+    expect(pane.textContent).toContain('the model is called again');
+    tab('Attempts').click();
+    expect(pane.querySelectorAll('.om-ask')).toHaveLength(2);
   });
 
-  it('leads from a failure to its row', () => {
+  it('leads to the failure', () => {
     const view = shown(golden());
-    view.node.querySelector<HTMLElement>('.om-failure')!.click();
+    view.revealFailure(true);
     expect(chosen(view)).toEqual(['4 · mail 4']);
+    expect(view.node.querySelector('.om-pane')!.textContent).toContain('refused');
+  });
+
+  it('is searched, and keeps the rows that a hit is inside', () => {
+    const view = shown(golden());
+    const find = view.node.querySelector<HTMLInputElement>('.om-find')!;
+    const search = (text: string) => {
+      find.value = text;
+      find.dispatchEvent(new Event('input'));
+      return all(view, '.om-space .om-label').map(e => e.textContent);
+    };
+    expect(search('REFUSED')).toEqual(['urgent', '4 · mail 4']);
+    expect(view.node.querySelector('[role=status]')!.textContent).toMatch(/^1 of \d+ steps$/);
+    expect(search('nothing has this')).toEqual([]);
+    find.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }));
+    expect(all(view, '.om-space .om-row').length).toBeGreaterThan(5);
+    press(view, '/');
+    expect(document.activeElement).toBe(find);
+  });
+
+  it('has a row for each step to come, and never fewer rows than before', () => {
+    const view = new TraceView();
+    const early = {
+      version: 1,
+      run: 'r1',
+      name: 'n',
+      status: 'running',
+      seconds: 1,
+      spans: [{ id: 'a#1', name: 'a', status: 'running' }]
+    };
+    view.pending = ['b', 'c'];
+    view.show(new Trace(early));
+    document.body.replaceChildren(view.node);
+    expect(all(view, '.om-space .om-label').map(e => e.textContent)).toEqual(['a', 'b', 'c']);
+    const tall = view.node.querySelector<HTMLElement>('.om-list')!.style.height;
+    view.pending = [];
+    view.show(new Trace({ ...early, status: 'failed' }));
+    expect(view.node.querySelector<HTMLElement>('.om-list')!.style.height).toBe(tall);
   });
 
   it('is walked through, opened and closed with the keyboard', () => {
@@ -130,10 +160,10 @@ describe('what a model wrote', () => {
       s.id === ask || s.id === attempt ? { ...s, why: [turned], error: turned } : s
     );
     const trace = new Trace({ ...data, spans });
-    const node = detail(
-      trace,
-      trace.spans.find(s => s.id === 'urgent#1/4')!
-    );
+    const details = new Details({});
+    const { node } = details;
+    details.show(trace, trace.spans.find(s => s.id === 'urgent#1/4')!); // prettier-ignore
+    [...node.querySelectorAll<HTMLElement>('.om-tab-button')].find(b => b.textContent === 'Attempts')!.click();
     const told = [...node.querySelectorAll('.om-why, .om-error')].filter(e => e.textContent.includes('gnp.exe'));
     expect(told).toHaveLength(3); // the error and the reason of the question, and its attempt's
     expect(node.textContent).not.toContain('\u202e');

@@ -30,7 +30,7 @@ _FONT = "font:13px system-ui,sans-serif;margin:4px 0"
 _LINES = 12  # maximum height of a text area
 
 
-def show(run: Run, *, as_card: bool) -> None:
+def show(run: Run, *, as_card: bool = False) -> None:
     """Shows the buttons for the open question of `run`; without widgets, its result says how to answer."""
     if run.waiting is None or not widgets():
         return

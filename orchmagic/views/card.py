@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchmagic.core.text_format import counted
 from orchmagic.trace import humanize, summary
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.questions import pending_questions
@@ -30,6 +29,7 @@ _SPANS, _FIRST = 160, 100  # spans at most; of more the first ones, and the last
 _NODES = 16  # a larger graph is not drawn: it would be too small to read
 _SURE = 0.75  # agreement of votes from which a row is not marked
 _WHY = 300  # bytes of a reason
+_TOTALS = ["run", "name", "pattern", "status", "doubt", "started", "cost", "unpriced", "calls", "cached", "recalled"]
 _NOT_CELLS = frozenset({"dissent", "tie", "decided"})
 
 
@@ -100,7 +100,7 @@ def payload(record: Record, *, live: bool = False, says: tuple[str, str] = ("", 
         "usage": usage,
         "inputs": {k: humanize.one_line(v, 200) for k, v in list(record.inputs.items())[:20]},
         **{k: humanize.one_line(v, _LINE) for k, v in (("error", record.error), ("reason", record.reason)) if v},
-        "spans": [_line(data) for data in _compact(record, spans, source)],
+        "spans": [_line(data) for data in _compact(spans, source)],
         "card": card,
     }
 
@@ -155,7 +155,7 @@ def _few(record: Record, spans: Sequence[Span]) -> Iterator[Span]:
         yield from _few(record, record.inside(span))
 
 
-def _compact(record: Record, spans: list[Span], source: str | None) -> Iterator[dict[str, Any]]:
+def _compact(spans: list[Span], source: str | None) -> Iterator[dict[str, Any]]:
     """Yield each span without what is empty, known from its parent, or too long."""
     above = {s.id: s for s in spans}
     values = {}

@@ -1,4 +1,4 @@
-"""The colors of all views, and their contrast; `labextension/style/palette.css` has the same colors.
+"""The colors of the static views, and their contrast; `labextension/style/palette.css` has two for each, by theme.
 
 The hues are those of the Okabe-Ito set, which color-blind people can tell apart. No view uses color as the only sign.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -147,7 +148,8 @@ def test_an_interrupt_ends_the_run_and_keeps_its_trace(kernel, name):
     assert "Traceback" not in shown(seen)
     records = [m["content"]["data"][MIME] for m in seen if MIME in m["content"].get("data", {})]
     assert [r["status"] for r in records] == ["cancelled"]
-    assert any(s["name"] == step and s["status"] == "cancelled" for s in records[0]["spans"])
+    spans = [json.loads(line) for line in records[0]["spans"]]
+    assert any(s["name"] == step and s["status"] == "cancelled" for s in spans)
     assert took < 1, took
     assert "42" in shown(kernel.run("print(6 * 7)"))
     assert "[('ok',)]" in shown(kernel.run(SOUND))
@@ -165,11 +167,32 @@ def test_the_live_view_leaves_nothing_behind(kernel):
     kernel.run('SCRIPT = lambda body: Reply("fine", latency=0.4)')
     seen = kernel.run(CHAIN)
     last = {m["content"]["transient"]["display_id"]: m for m in seen if m["msg_type"] == "update_display_data"}
-    assert [m["content"]["data"] for m in last.values()] == [{"text/plain": "", "text/html": ""}] * 2  # live, Stop
+    result, stop = (m["content"]["data"] for m in last.values())
+    assert MIME in result  # the last content of the display that was live
+    assert "fine" in result["text/plain"]
+    assert stop == {"text/plain": "", "text/html": ""}
     displays = [m["content"]["data"] for m in seen if m["msg_type"] == "display_data"]
-    assert displays[0] == {"text/plain": "", "text/html": ""}
-    assert MIME in displays[-1]
-    assert "fine" in displays[-2]["text/plain"]
+    assert displays == [{"text/plain": "", "text/html": ""}] * 2
+
+
+def test_jupyterlab_gets_the_card_and_no_plotly(kernel, tmp_path):
+    """What JupyterLab and Notebook 7 tell with each cell, and our extension beside it: one display, of our MIME type."""
+    folder = tmp_path / "labextensions" / "orchmagic"
+    folder.mkdir(parents=True)
+    (folder / "package.json").write_text("{}")
+    kernel.run(f"import os; os.environ['JUPYTER_PATH'] = {str(tmp_path)!r}")
+    kernel.run('SCRIPT = lambda body: Reply("fine", latency=0.4)')
+    content = {"code": CHAIN, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": True}
+    request = kernel.client.session.msg("execute_request", content, metadata={"deletedCells": []})
+    kernel.client.shell_channel.send(request)
+    seen = list(kernel.messages(request["header"]["msg_id"]))
+    kernel.run("del os.environ['JUPYTER_PATH']")
+    frames = [m["content"]["data"] for m in seen if m["msg_type"] == "update_display_data"]
+    assert len([m for m in seen if m["msg_type"] == "display_data"]) == 1
+    assert frames[0][MIME]["status"] == "running"
+    assert frames[-1][MIME]["status"] == "done"
+    assert frames[-1].keys() == {MIME, "text/html", "text/plain"}
+    assert all(isinstance(json.loads(span), dict) for span in frames[-1][MIME]["spans"])
 
 
 def test_a_run_in_the_background_ends_by_itself(kernel):

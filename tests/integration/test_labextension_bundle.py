@@ -42,7 +42,9 @@ def test_the_bundle_is_all_there_and_small():
     assert (BUNDLE / built["load"]).is_file()
     assert built["extension"] == "./extension"
     assert built["mimeExtension"] == "./mimeExtension"
-    assert sum(f.stat().st_size for f in BUNDLE.rglob("*") if f.is_file()) < 120_000
+    *others, plotly = sorted(f.stat().st_size for f in BUNDLE.rglob("*") if f.is_file())
+    assert plotly < 1_200_000  # loaded with the first bars
+    assert sum(others) < 150_000
 
 
 def test_no_source_makes_markup_of_a_text():

@@ -26,7 +26,7 @@ def test_approve_goes_on_and_shows_the_result_and_its_figure_below(payout):
     assert (payout.run.status, payout.run.output) == ("done", "It is sent.")
     assert "✓ Approved" in payout.first.html
     assert "It is sent." in payout.below.result.html
-    assert "application/vnd.plotly.v1+json" in payout.below.figure.shown[-1]
+    assert "application/vnd.plotly.v1+json" in payout.below.result.shown[-1]
     assert payout.below.buttons.shown == []
 
 

@@ -27,7 +27,7 @@ class Page:
     def __init__(self, run):
         self.run = run
         self.first = Place()
-        self.below = approval.ResultArea(Place(), Place(), Place(), Place())
+        self.below = approval.ResultArea(Place(), Place())
         self.panel = approval.Panel(run, self.first, self.below)
         self.panel.offer()
 

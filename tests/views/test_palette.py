@@ -104,6 +104,24 @@ def test_an_attempt_that_failed_is_red_and_the_one_after_it_is_not(notebook):
     assert bars["marker"]["color"] == [BLUE, RED, BLUE]
 
 
+@pytest.mark.parametrize(
+    ("theme", "ground", "least"), [(0, "#ffffff", 4.5), (1, "#111111", 7.0)], ids=["light", "dark"]
+)
+def test_the_colors_of_the_extension_are_read_in_both_themes(theme, ground, least):
+    css = (ROOT / "labextension/style/palette.css").read_text()
+    colors = dict(re.findall(r"--om-([a-z-]+): (#\w+);", css.split("[data-jp-theme-light='false']")[theme]))
+    assert colors.pop("ground") == ground
+    assert len(colors) == 12
+    assert {
+        name: round(contrast(color, ground), 1) for name, color in colors.items() if contrast(color, ground) < least
+    } == {}
+
+
+def test_the_extension_has_no_colors_elsewhere():
+    others = "".join(f.read_text() for f in (ROOT / "labextension").glob("s*/*.[ct]s*") if f.name != "palette.css")
+    assert not MARKS & set(re.findall(r"#[0-9a-f]{6}\b", others))
+
+
 def test_no_view_and_no_widget_has_a_color_of_its_own():
     own = {"#f7f7f7", "#111111"}  # of labels that have their own ground
     files = [f for room in ("views", "notebook") for f in (ROOT / "orchmagic" / room).rglob("*.py")]

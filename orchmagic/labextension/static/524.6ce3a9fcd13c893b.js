@@ -69,15 +69,15 @@
   line-height: 20px;
 }
 
-.om-fact-time {
+.om-live .om-fact-time {
   min-width: 6ch;
 }
 
-.om-fact-tokens {
+.om-live .om-fact-tokens {
   min-width: 11ch;
 }
 
-.om-fact-cost {
+.om-live .om-fact-cost {
   min-width: 7ch;
 }
 
