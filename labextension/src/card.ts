@@ -193,10 +193,11 @@ export class RunCard {
     }
     const said = shown(value, LONG);
     this.copied = said;
-    const last = fields(trace.card.answer).last === true;
-    const prose = typeof value === 'string';
+    const { last, asked } = fields(trace.card.answer);
+    const title = last === true ? 'Last result before it stopped' : asked === true ? 'The question is about' : '';
+    const prose = typeof value === 'string' && asked !== true;
     const drawn = prose && !this.raw ? await markdown(said, this.how.tools ?? null) : plain(said);
-    const head = el('div', { class: 'om-answer-head om-faint' }, last ? 'Last result before it stopped' : '');
+    const head = el('div', { class: 'om-answer-head om-faint' }, title);
     if (prose && this.how.tools?.markdownParser) {
       head.append(
         button(this.raw ? 'Markdown' : 'Raw', () => {

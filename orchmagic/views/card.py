@@ -67,6 +67,10 @@ def payload(record: Record, *, live: bool = False, says: tuple[str, str] = ("", 
     source = None
     if live:
         card |= _going_on(record, says)
+    elif record.status == "waiting":
+        asked = next(iter(pending_questions(record)), None)
+        if asked is not None and asked.value is not None:
+            card["answer"] = {"value": cut(asked.value, _ANSWER), "asked": True}
     elif table := _table(record):
         card["table"] = table
     elif record.output is not None:

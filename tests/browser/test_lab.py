@@ -62,7 +62,7 @@ def test_three_cells_show_answer_graph_and_timeline(notebook, theme):
             area = book.output(index)
             area.locator(".js-plotly-plot .bars").first.wait_for(timeout=30_000)
             assert answers[index] in area.inner_text()
-            assert area.locator("svg rect").count() >= 2
+            assert area.locator(".om-card-graph svg text").count() >= 2
             area.scroll_into_view_if_needed()
             book.shot(
                 f"{CHAIN_CELL and ['', '', 'chain', '', 'route', '', 'react'][index]}-{theme.split()[-1].lower()}"
@@ -77,9 +77,9 @@ def test_the_live_view_streams_while_the_cell_runs(notebook):
     book.run(1)
     book.start(2)
     area = book.output(2)
-    area.locator("[data-step='first']", has_text="●").wait_for(timeout=30_000)
-    area.locator("[data-step='second']", has_text="●").wait_for(timeout=30_000)
-    assert "running" in area.inner_text()
+    area.locator(".om-space .om-row.om-is-running", has_text="first").wait_for(timeout=30_000)
+    area.locator(".om-space .om-row.om-is-running", has_text="second").wait_for(timeout=30_000)
+    assert "● Running" in area.inner_text()
     book.shot("live")
     book.finish(2)
     assert "end" in area.inner_text()
@@ -92,14 +92,14 @@ def test_interrupt_stops_within_a_second_and_keeps_the_partial_trace(notebook):
     book.run(1)
     book.start(2)
     area = book.output(2)
-    area.locator("[data-step='second']", has_text="●").wait_for(timeout=30_000)
+    area.locator(".om-space .om-row.om-is-running", has_text="second").wait_for(timeout=30_000)
     began = time.monotonic()
     book.interrupt()
     book.finish(2, 10)
     took = time.monotonic() - began
     book.run(3)
     text = area.inner_text()
-    assert "cancelled" in text
+    assert "■ Stopped" in text
     assert "one" in text
     assert "Traceback" not in text
     assert "2" in book.output(3).inner_text()
@@ -120,8 +120,11 @@ def test_hostile_replies_run_nothing(notebook):
         book.run(index)
     area = book.output(2)
     area.locator(".js-plotly-plot .bars").first.wait_for(timeout=30_000)
+    assert area.locator(".om-markdown b").count() == 1  # Markdown may be bold
+    area.get_by_role("button", name="Raw").click()
+    area.locator(".om-answer pre").wait_for(timeout=30_000)
     shown = area.inner_text()
-    assert "done" in shown
+    assert "✓ Done" in shown
     assert "window.hacked=1" in shown  # the hostile reply really is on the page, as text
     assert "AAAAAAAA" in shown
     assert book.page.evaluate("() => window.hacked") is None

@@ -134,13 +134,14 @@ def test_a_saved_trace_is_read_without_a_kernel(lab, page, theme, width):
     opened(page, lab, "reopened.ipynb")
     page.evaluate("n => window.jupyterapp.commands.execute('apputils:change-theme', {theme: n})", theme)
     page.evaluate("() => { window.jupyterapp.shell.collapseLeft(); window.jupyterapp.shell.collapseRight(); }")
-    trace = page.locator(".jp-OutputArea .om-trace")
+    trace = page.locator(".jp-OutputArea .om-card")
     trace.wait_for(timeout=30_000)
-    assert "waiting" in trace.locator(".om-head").inner_text()
-    assert "urgent/4" in trace.locator(".om-failure").inner_text()
-    trace.locator(".om-failure").click()
+    assert trace.locator(".om-badge").inner_text() == "? Waiting for you"
+    trace.locator(".om-row.om-is-failed", has_text="mail 4").click()
+    assert "urgent/4" in trace.locator(".om-pane").inner_text()
     assert "refused" in trace.locator(".om-pane").inner_text()
     trace.locator(".om-row", has_text="tone").first.click()
+    trace.get_by_role("tab", name="Decision").click()
     assert "2 of 3 votes" in trace.locator(".om-pane").inner_text()
     assert page.evaluate("() => window.hacked") is None
     assert trace.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
@@ -197,7 +198,7 @@ def test_a_run_that_waits_is_answered_in_the_panel(notebook):
     assert "[3]:" in book.page.locator(".jp-Notebook .jp-Cell").nth(2).inner_text()  # no count was used up
     assert "('done', 'payout.last.status, In[-1]')" in book.output(3).inner_text()  # and nothing is in the history
     side.locator(".om-open").first.click()
-    tab = book.page.locator(".om-tab .om-trace")
+    tab = book.page.locator(".om-tab .om-card")
     tab.wait_for(timeout=30_000)
     tab.locator(".om-row", has_text="reply").click()
     assert "The money is on its way." in tab.locator(".om-pane").inner_text()
@@ -242,7 +243,7 @@ def test_the_palette_has_our_commands_and_the_last_run_opens_after_a_reload(note
     book.page.reload()
     book.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     command(book, "open-last-run")
-    book.page.locator(".om-tab .om-trace", has_text="payout").wait_for(timeout=30_000)
+    book.page.locator(".om-tab .om-card", has_text="payout").wait_for(timeout=30_000)
     assert book.problems == []
 
 
@@ -261,7 +262,7 @@ def test_notebook_7_has_colours_panel_and_traces(notebook7, page):
     side.get_by_role("button", name="Approve").click()
     side.locator(".om-run.om-is-done").wait_for(timeout=30_000)
     side.locator(".om-open").first.click()
-    tab = page.locator(".om-tab .om-trace")
+    tab = page.locator(".om-tab .om-card")
     tab.wait_for(timeout=30_000)
     assert tab.bounding_box()["height"] >= 300  # there is room to read it
     shot(page, "lab-notebook7")

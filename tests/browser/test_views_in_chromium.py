@@ -293,7 +293,7 @@ def test_reopened_without_a_kernel_and_untrusted_it_is_whole_and_prices_are_no_f
     page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/reopened.ipynb?token={lab.token}&reset&kernel=none")
     # in the dialog; the toolbar has a button of the same name
     page.get_by_role("dialog").get_by_role("button", name="No Kernel").dispatch_event("click", timeout=60_000)
-    page.locator(".js-plotly-plot text").first.wait_for(timeout=30_000)
+    page.locator(".om-card .js-plotly-plot .bars").first.wait_for(timeout=30_000)
     page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
     page.wait_for_function("() => document.querySelectorAll('.jp-RenderedHTML').length >= 3")
     _shot(page, "view-reopened")
