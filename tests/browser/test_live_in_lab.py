@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from itertools import pairwise
 
 import pytest
 
@@ -131,7 +131,7 @@ def test_nothing_jumps_while_a_run_goes_on(notebook, theme):
     for part in ("head", "graph", "list"):
         places = {f[part] for f in frames}
         assert max(places) - min(places) <= 4, (part, places)
-    falls = [a["height"] - b["height"] for a, b in zip(frames, frames[1:], strict=False)]
+    falls = [a["height"] - b["height"] for a, b in pairwise(frames)]
     assert max(falls) <= 4, max(falls)
     assert area.get_by_role("button", name="Stop").count() == 0
     shot(book, area, f"ended-{name}")
