@@ -83,6 +83,7 @@
 
 .om-card-id {
   grid-area: id;
+  justify-self: end;
   color: var(--jp-content-font-color2, #616161);
   font: 12px var(--jp-code-font-family, monospace);
 }
@@ -277,7 +278,7 @@
   position: sticky;
   top: 0;
   z-index: 1;
-  background: var(--jp-layout-color1, #fff);
+  background: var(--jp-layout-color0, #fff);
 }
 
 .om-results .om-num {
@@ -404,7 +405,7 @@ th[aria-sort='descending'] .om-sort::after {
   top: 0;
   z-index: 3;
   color: var(--jp-content-font-color2, #616161);
-  background: var(--jp-layout-color1, #fff);
+  background: var(--jp-layout-color0, #fff);
   border-bottom: 1px solid var(--om-line);
 }
 
