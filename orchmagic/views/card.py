@@ -64,39 +64,10 @@ def payload(record: Record, *, live: bool = False, says: tuple[str, str] = ("", 
     if 1 < sum(kind not in ENDS for _, kind in record.picture.nodes) <= _NODES:
         active = tuple(dict.fromkeys(s.name for s in record.steps if s.status in {"running", "waiting"}))
         card["graph"] = svg_of(record.picture, active if live else None)
-    source = None
-    if live:
-        card |= _going_on(record, says)
-    elif record.status == "waiting":
-        asked = next(iter(pending_questions(record)), None)
-        if asked is not None and asked.value is not None:
-            card["answer"] = {"value": cut(asked.value, _ANSWER), "asked": True}
-    elif table := _table(record):
-        card["table"] = table
-    elif record.output is not None:
-        source = next((s.id for s in reversed(spans) if s.parent is None and s.output == record.output), None)
-        card["answer"] = {"span": source} if source else {"value": cut(record.output, _ANSWER)}
-        if record.status != "done":
-            card["answer"]["last"] = True
-    if not live and (note := Receipt(record).against):
-        card["note"] = note
+    source = None if live else _source(record, spans)
+    card |= _going_on(record, says) if live else _result(record, source)
     usage = {k: v for k, v in _plain(record.usage).items() if v}
-    totals = {
-        name: getattr(record, name)
-        for name in (
-            "run",
-            "name",
-            "pattern",
-            "status",
-            "doubt",
-            "started",
-            "cost",
-            "unpriced",
-            "calls",
-            "cached",
-            "recalled",
-        )
-    }
+    totals = {name: getattr(record, name) for name in _TOTALS}
     return {
         "version": VERSION,
         **{name: value for name, value in totals.items() if value},
@@ -107,6 +78,27 @@ def payload(record: Record, *, live: bool = False, says: tuple[str, str] = ("", 
         "spans": [_line(data) for data in _compact(spans, source)],
         "card": card,
     }
+
+
+def _source(record: Record, spans: list[Span]) -> str | None:
+    """Return the step whose output is that of the run: the value is saved once."""
+    return next((s.id for s in reversed(spans) if s.parent is None and s.output == record.output), None)
+
+
+def _result(record: Record, source: str | None) -> dict[str, Any]:
+    """Return what stands below the timeline: rows, the answer, or the subject of a question; and an estimate of cost."""
+    found: dict[str, Any] = {"note": note} if (note := Receipt(record).against) else {}
+    if record.status == "waiting":
+        asked = next(iter(pending_questions(record)), None)
+        if asked is not None and asked.value is not None:
+            found["answer"] = {"value": cut(asked.value, _ANSWER), "asked": True}
+    elif table := _table(record):
+        found["table"] = table
+    elif record.output is not None:
+        found["answer"] = {"span": source} if source else {"value": cut(record.output, _ANSWER)}
+        if record.status != "done":
+            found["answer"]["last"] = True
+    return found
 
 
 def _why(record: Record) -> str:
