@@ -86,7 +86,7 @@ def _source(record: Record, spans: list[Span]) -> str | None:
 
 
 def _result(record: Record, source: str | None) -> dict[str, Any]:
-    """Return what stands below the timeline: rows, the answer, or the subject of a question; and an estimate of cost."""
+    """Return what stands below the timeline: rows, the answer, or the subject of a question; and the cost note."""
     found: dict[str, Any] = {"note": note} if (note := Receipt(record).against) else {}
     if record.status == "waiting":
         asked = next(iter(pending_questions(record)), None)
