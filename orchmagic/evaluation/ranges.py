@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from random import Random
 from statistics import NormalDist
 from typing import NamedTuple, TypeAlias
@@ -175,6 +176,7 @@ def judged(
     return Judged(value, found[cut], found[-cut - 1])
 
 
+@lru_cache(maxsize=4096)
 def t_like(z: float, freedom: int) -> float:
     """Student's quantile of the same level as the normal quantile `z`; infinite without a degree of freedom."""
     if freedom < 1:

@@ -14,7 +14,7 @@ import pytest
 
 from orchmagic import Script, serve
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # two kernels start in each test
 
 ROWS, AT_ONCE = 40, 4
 LIFE = f"""
