@@ -22,7 +22,7 @@ draft -> to: str, amount: float
 approve "Send this payout?"
 reply
     Tell {{ draft.to }} that {{ draft.amount }} is on its way."""
-SCRIPT = """install(Script([Reply({"to": "Ann <b>Lee</b>", "amount": 12.5}), Reply("The money is on its way.", latency=1.5)]))
+SCRIPT = """install(Script([Reply({"to": "Ann <b>Lee</b>", "amount": 12.5}), Reply("The money is on its way.", latency=6)]))
 None"""
 AGENT = """%%react orders --no-cache --tools refund --approve refund
 Give back what was paid twice: 9 for A1, 7 for B2."""
