@@ -137,10 +137,10 @@ def test_a_saved_trace_is_read_without_a_kernel(lab, page, theme, width):
     trace = page.locator(".jp-OutputArea .om-card")
     trace.wait_for(timeout=30_000)
     assert trace.locator(".om-badge").inner_text() == "? Waiting for you"
-    trace.locator(".om-row.om-is-failed", has_text="mail 4").click()
+    trace.locator(".om-row.om-is-failed", has_text="mail 4").locator(".om-label").click()
     assert "urgent/4" in trace.locator(".om-pane").inner_text()
     assert "refused" in trace.locator(".om-pane").inner_text()
-    trace.locator(".om-row", has_text="tone").first.click()
+    trace.locator(".om-row", has_text="tone").first.locator(".om-label").click()
     trace.get_by_role("tab", name="Decision").click()
     assert "2 of 3 votes" in trace.locator(".om-pane").inner_text()
     assert page.evaluate("() => window.hacked") is None

@@ -49,7 +49,7 @@ def begun(kernel: Kernel, cell: str) -> tuple[str, list[dict[str, Any]]]:
     seen = []
     for message in kernel.messages(asked):
         seen.append(message)
-        if message["msg_type"] == "update_display_data" and "running" in str(message["content"]["data"]):
+        if message["msg_type"] == "update_display_data" and "running" in str(message["content"]["data"]).lower():
             return asked, seen
     raise AssertionError(shown(seen))
 
@@ -129,7 +129,7 @@ def test_nested_cells_block_and_work(kernel, cell, told):
 
 def test_captured_output_holds_no_frames(kernel):
     kernel.run("%%capture kept\n" + CELL.replace("Say;", "SOON"))
-    assert said(kernel, "print(sum('running' in str(o.data) for o in kept.outputs))") == "0\n"
+    assert said(kernel, "print(sum('running' in str(o.data).lower() for o in kept.outputs))") == "0\n"
 
 
 def test_autoawait_off_blocks(kernel):
@@ -170,12 +170,14 @@ def test_stop_in_mid_cell_ends_it_within_a_second(kernel):
         kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", click))
         seen += kernel.messages(asked)
         took = time.monotonic() - began
-        assert "was cancelled" in shown(seen)
+        assert "was stopped" in shown(seen)
         if took < 1:
             break
     assert took < 1, took
     last = {m["content"]["transient"]["display_id"]: m for m in seen if m["msg_type"] == "update_display_data"}
-    assert [m["content"]["data"] for m in last.values()] == [{"text/plain": "", "text/html": ""}] * 2
+    card, button = [m["content"]["data"] for m in last.values()]
+    assert "Stopped" in card["text/plain"]
+    assert button == {"text/plain": "", "text/html": ""}
     assert sum(m["msg_type"] == "comm_open" for m in seen) == sum(m["msg_type"] == "comm_close" for m in seen) + 2
 
 
@@ -199,15 +201,18 @@ def test_an_interrupt_of_arun_is_heard_within_a_second(kernel):
 def test_a_run_in_the_background_is_shown_after_its_cell(kernel):
     seen = kernel.run("%%chain behind --no-cache --background\nfirst\n    SOON\n")
     places = [m["content"]["transient"]["display_id"] for m in seen if m["msg_type"] == "display_data"]
-    assert len(places) == 5
+    assert len(places) == len(set(places))
     updates: dict[str, Any] = {}
     kernel.start("import asyncio\nawait asyncio.sleep(1.5)")
     until = time.monotonic() + 20
-    while time.monotonic() < until and "fine" not in str(updates.get(places[2])):
+    while time.monotonic() < until and "fine" not in str(updates):
         message = kernel.client.get_iopub_msg(timeout=10)
         if message["msg_type"] == "update_display_data":
             updates[message["content"]["transient"]["display_id"]] = message["content"]["data"]
-    assert "done" in updates[places[2]]["text/plain"]
+    shown_in = [place for place, data in updates.items() if "fine" in str(data)]
+    assert len(shown_in) == 1
+    assert shown_in[0] in places
+    assert "Done" in updates[shown_in[0]]["text/plain"]
     kernel.run("behind.last.wait()\nNone")
 
 
@@ -228,8 +233,9 @@ def test_nbclient_runs_all_cells_without_a_widget():
     )
     NotebookClient(book, timeout=60, kernel_name="python3").execute()
     outputs = book.cells[1].outputs
-    assert [o.output_type for o in outputs] == ["display_data"] * 4
-    assert [o.data for o in outputs[:2]] == [{"text/plain": "", "text/html": ""}] * 2
+    assert [o.output_type for o in outputs] == ["display_data"] * 2
+    assert "fine" in outputs[0].data["text/html"]
+    assert outputs[1].data == {"text/plain": "", "text/html": ""}  # the place of a question, which nobody asked
     assert "widgets" not in book.metadata
     wrong = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(c) for c in (LOADED, "%%chain\na\n    b\ngate False")]

@@ -112,7 +112,11 @@ def kernel() -> Iterator[Kernel]:
 
 def shown(messages: list[dict[str, Any]]) -> str:
     return str(
-        [m["content"] for m in messages if m["msg_type"] in {"display_data", "stream", "error", "execute_result"}]
+        [
+            m["content"]
+            for m in messages
+            if m["msg_type"] in {"display_data", "update_display_data", "stream", "error", "execute_result"}
+        ]
     )
 
 
@@ -125,7 +129,7 @@ def interrupt(kernel: Kernel, cell: str, step: str) -> tuple[list[dict[str, Any]
         live = message["msg_type"] == "update_display_data" and re.search(
             rf"\b{step}\b", str(message["content"]["data"])
         )
-        if live and "running" in str(message["content"]["data"]):
+        if live and "running" in str(message["content"]["data"]).lower():
             break
     else:
         raise AssertionError(f"{step} never ran: {shown(seen)}")
@@ -144,11 +148,11 @@ def test_an_interrupt_ends_the_run_and_keeps_its_trace(kernel, name):
     for _ in range(2):
         if took >= 1:  # a busy machine gets another chance
             seen, took = interrupt(kernel, cell, step)
-    assert "was cancelled" in shown(seen), shown(seen)
+    assert "was stopped" in shown(seen), shown(seen)
     assert "Traceback" not in shown(seen)
     records = [m["content"]["data"][MIME] for m in seen if MIME in m["content"].get("data", {})]
-    assert [r["status"] for r in records] == ["cancelled"]
-    spans = [json.loads(line) for line in records[0]["spans"]]
+    assert records[-1]["status"] == "cancelled"
+    spans = [json.loads(line) for line in records[-1]["spans"]]
     assert any(s["name"] == step and s["status"] == "cancelled" for s in spans)
     assert took < 1, took
     assert "42" in shown(kernel.run("print(6 * 7)"))
