@@ -487,7 +487,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [m["content"] if isinstance(m["content"], list) else [{"type": "text", "text": m["content"]}] for m in head]
     plain = all(isinstance(m["content"], str) for m in head)

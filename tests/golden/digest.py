@@ -1,4 +1,4 @@
-# Written by orchmagic (5fc1223e214c); exporting again replaces it until you edit it.
+# Written by orchmagic (7629af057906); exporting again replaces it until you edit it.
 """digest: a %%mapreduce cell, exported from a notebook.
 
 chunks  code     -> map
@@ -794,7 +794,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

@@ -1,4 +1,4 @@
-# Written by orchmagic (a7e371fab450); exporting again replaces it until you edit it.
+# Written by orchmagic (cca65ec1464b); exporting again replaces it until you edit it.
 """helpdesk: a %%route cell, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -587,7 +587,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

@@ -1,4 +1,4 @@
-# Written by orchmagic (9b3ff3b5380e); exporting again replaces it until you edit it.
+# Written by orchmagic (6af9205ad3c8); exporting again replaces it until you edit it.
 """launch: a %%team cell, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -703,7 +703,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

@@ -1,4 +1,4 @@
-# Written by orchmagic (b2baea9c69a6); exporting again replaces it until you edit it.
+# Written by orchmagic (80f178be6342); exporting again replaces it until you edit it.
 """moderate: a %%parallel cell, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -647,7 +647,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

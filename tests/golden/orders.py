@@ -1,4 +1,4 @@
-# Written by orchmagic (1edd17fb9c30); exporting again replaces it until you edit it.
+# Written by orchmagic (a9ca96bd8959); exporting again replaces it until you edit it.
 """orders: a %%react cell, exported from a notebook.
 
 agent  call     -> tools (yes <= 7), done (no), capped (else)
@@ -630,7 +630,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

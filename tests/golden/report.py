@@ -1,4 +1,4 @@
-# Written by orchmagic (6dbc95eeb4f7); exporting again replaces it until you edit it.
+# Written by orchmagic (880234986c89); exporting again replaces it until you edit it.
 """report: a %%plan cell, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -758,7 +758,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

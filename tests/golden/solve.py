@@ -1,4 +1,4 @@
-# Written by orchmagic (d8f4fbefa6f4); exporting again replaces it until you edit it.
+# Written by orchmagic (001aa25726e7); exporting again replaces it until you edit it.
 """solve: a %%cascade cell, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -589,7 +589,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

@@ -1,4 +1,4 @@
-# Written by orchmagic (9b73689dbf3c); exporting again replaces it until you edit it.
+# Written by orchmagic (8a4f302a33ad); exporting again replaces it until you edit it.
 """tagline: a %%refine cell, exported from a notebook.
 
 generate  call     -> evaluate
@@ -623,7 +623,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]

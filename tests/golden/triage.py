@@ -1,4 +1,4 @@
-# Written by orchmagic (3dcd560a59b7); exporting again replaces it until you edit it.
+# Written by orchmagic (24a937c7fe62); exporting again replaces it until you edit it.
 """triage: a %%chain cell, exported from a notebook.
 
 extract  call     -> gate_1
@@ -621,7 +621,7 @@ def sendable(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     given = [_with_objects(message) for message in messages]
     rest = list(itertools.dropwhile(_is_system, given))
     head = given[: len(given) - len(rest)]
-    if len(head) < 2:  # noqa: PLR2004 - it is one already
+    if not head[1:]:
         return given
     parts = [
         m["content"]
