@@ -205,7 +205,7 @@ def test_a_run_in_the_background_is_shown_after_its_cell(kernel):
     updates: dict[str, Any] = {}
     kernel.start("import asyncio\nawait asyncio.sleep(1.5)")
     until = time.monotonic() + 20
-    while time.monotonic() < until and "fine" not in str(updates):
+    while time.monotonic() < until and not ("fine" in str(updates) and "Done" in str(updates)):
         message = kernel.client.get_iopub_msg(timeout=10)
         if message["msg_type"] == "update_display_data":
             updates[message["content"]["transient"]["display_id"]] = message["content"]["data"]

@@ -174,7 +174,7 @@ async def test_the_mapreduce_example(both):
             return {"value": [line[:8] for line in said.splitlines() if "Fact" in line]}
         return f"page of {len(said)}"
 
-    cell = DIGEST.replace("--chunk 3500", "--chunk 120 --overlap 10")
+    cell = DIGEST.replace("--chunk 3500", "--chunk 90 --overlap 10")
     asked, output, _ = await both.compare(Case(cell, claims, document=TEXT).in_any_order())
     assert len(asked) > 10
     assert output.startswith("page of")

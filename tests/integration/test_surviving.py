@@ -145,7 +145,7 @@ def test_after_unload_a_run_is_shown_as_text_and_a_function_still_runs():
             assert "Run" in kernel.run(code)
         assert "got x" in kernel.run("print('got', input('?'))", answer=lambda _: "x")
         kernel.run("%load_ext orchmagic")
-        assert "done" in kernel.run("run")
+        assert "Done" in kernel.run("run")
     finally:
         kernel.close()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @command
 def lint(session: Session, name: str = "", action: str = "") -> str:
-    """Lint [NAME [fix]]: what is likely to cost, fail or mislead; fix: a new cell with what can be mended by itself"""
+    """Lint [NAME [fix]]: what is likely to cost, fail or mislead; fix: the mended cell as a new one"""
     from orchmagic.lint import of_session  # noqa: PLC0415 - only this command needs it
 
     if action not in {"", "fix"}:
