@@ -170,7 +170,7 @@ def test_ten_thousand_spans_are_drawn_in_a_second_and_a_half(lab, page):
     )
     assert took < 1_500, took
     trace = page.locator(".jp-OutputArea .om-trace")
-    trace.locator(".om-row", has_text="more rows").click()
+    trace.locator(".om-row", has_text="more rows").locator(".om-label").click()
     trace.locator(".om-list").press("End")
     trace.get_by_text("9999 · chunk 9999").wait_for()
     assert trace.locator(".om-row").count() < 80
@@ -200,7 +200,7 @@ def test_a_run_that_waits_is_answered_in_the_panel(notebook):
     side.locator(".om-open").first.click()
     tab = book.page.locator(".om-tab .om-card")
     tab.wait_for(timeout=30_000)
-    tab.locator(".om-row", has_text="reply").click()
+    tab.locator(".om-row", has_text="reply").locator(".om-label").click()
     assert "The money is on its way." in tab.locator(".om-pane").inner_text()
     book.shot("lab-panel-trace")
     assert book.problems == []
