@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchmagic.trace.record import MIME, Record
+from orchmagic.trace.record import MIME
 
 
 def show(notebook: Path, out: Path) -> int:
@@ -62,23 +61,14 @@ def _execute(notebook: Path, out: Path) -> Any:
     return book
 
 
-def _records(book: Any) -> Iterator[Record]:
-    for cell in book.cells:
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {})
-            if MIME in data:
-                yield Record.from_json(data[MIME])
-
-
 def _summary(title: str, book: Any) -> int:
-    from orchmagic import views  # noqa: PLC0415 - not before the notebook has run
-    from orchmagic.views import answer  # noqa: PLC0415 - not before the notebook has run
-
+    """Prints the text of every run of an executed notebook; returns how many model calls they made."""
     _say(f"\n{title}\n{'=' * len(title)}")
     calls = 0
-    for record in _records(book):
-        calls += record.calls
-        _say(f"\n{answer.bundle(record)['text/plain']}\n{views.bundle(record)['text/plain']}")
+    for data in (output.get("data", {}) for cell in book.cells for output in cell.get("outputs", ())):
+        if MIME in data:
+            calls += data[MIME].get("calls", 0)
+            _say(f"\n{data['text/plain']}")
     return calls
 
 
