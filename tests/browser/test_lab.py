@@ -10,6 +10,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), p
 
 SETUP = """%load_ext orchmagic
 %config OrchMagic.model = "scripted"
+%config OrchMagic.cache = "off"
 from orchmagic import Reply, Script, install
 ticket = "The export button does nothing since the update. I need the report today!"
 question = "I was charged twice"
