@@ -1,5 +1,5 @@
-"""Writes what is made from the code: a page for each pattern, one for the options of steps, docs/settings.md and the
-traits of `%config`.
+"""Writes what is made from the code: a page for each pattern and each rule of `%orch lint`, one for the options of
+steps, docs/settings.md and the traits of `%config`.
 
 `--check` only says what has drifted.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 from orchmagic.core import limits
@@ -19,10 +20,13 @@ from orchmagic.language.cell import Step, parse
 from orchmagic.language.control_words import ACTIONS, CONTROLS
 from orchmagic.language.magic_line import BASE, Option, parse_options
 from orchmagic.language.step_options import STEP_OPTIONS, StepOption
+from orchmagic.lint.linter import rules
+from orchmagic.lint.rule import LintRule
 from orchmagic.patterns import PATTERNS, Pattern
 
 ROOT = Path(__file__).parent.parent
 FOLDER = "docs/patterns"
+LINT = "docs/lint"
 NOTE = "<!-- Written by `make docs` from orchmagic/patterns/ and orchmagic/language/: change it there. -->"
 INDEX = """\
 # Patterns
@@ -103,7 +107,31 @@ Values of `name = expression` lines and inputs are JSON, so a date among them is
 {actions}
 """
 
+RULES = """\
+# Rules of `%orch lint`
 
+<!-- Written by `make docs` from orchmagic/lint/rulebook/: change it there. -->
+
+`%orch lint` checks the orchestrations of a kernel, `%orch lint triage` one of them. A finding is a line: the cell and
+the line in it, the rule, what was found, what to write. No model is called. `%orch lint triage fix` writes a new cell
+with what can be mended by itself.
+
+`python -m orchmagic lint NOTEBOOK.ipynb` checks a file without running it: functions and classes of its cells are
+replaced by stand-ins. `--format json` is for programs, `--format github` for annotations of a pull request. It ends
+with 1 if it finds something, or an orchestration that cannot be read, and with 2 if the file cannot be read.
+
+A rule is ignored with a reason: in a cell by `# orch: ignore OM105 only one model is allowed here` at the start of a
+line (in every pattern but `%%react`, whose text is one prompt), in a project by
+
+```toml
+[tool.orchmagic.lint]
+ignore = ["OM104 our gateway fails over by itself"]
+```
+
+| rule | it finds |
+|---|---|
+{rows}
+"""
 SETTINGS = """\
 # Settings
 
@@ -162,6 +190,7 @@ class OrchMagic(Configurable):
 def generated() -> dict[str, str]:
     """Path of a file -> its text, for all that is generated."""
     return {f"{FOLDER}/{name}": text for name, text in pages().items()} | {
+        **{f"{LINT}/{name}": text for name, text in lint_pages().items()},
         "docs/settings.md": settings_page(),
         "orchmagic/notebook/config.py": config_module(),
     }
@@ -197,6 +226,20 @@ def pages() -> dict[str, str]:
     rows = "\n".join(f"| [`%%{p.name}`]({p.name}.md) | {p.summary} | {usual(p)} |" for p in patterns)
     index = INDEX.format(note=NOTE, rows=rows, footnote=FOOTNOTE)
     return {"README.md": index, "steps.md": steps_page()} | {f"{p.name}.md": page(p) for p in patterns}
+
+
+def lint_pages() -> dict[str, str]:
+    """File name -> text, for the rules of `%orch lint`."""
+    rows = "\n".join(f"| [{r.id} {r.name}]({r.id}.md) | {about(r).partition(chr(10))[0]} |" for r in rules())
+    note = "<!-- Written by `make docs` from orchmagic/lint/rulebook/: change it there. -->"
+    return {"README.md": RULES.format(rows=rows)} | {
+        f"{r.id}.md": f"# {r.id} {r.name}\n\n{note}\n\n{about(r)}\n" for r in rules()
+    }
+
+
+def about(rule: LintRule) -> str:
+    """The docstring of the rule's module."""
+    return (import_module(rule.check.__module__).__doc__ or "").strip()
 
 
 def steps_page() -> str:
@@ -285,7 +328,8 @@ def look_up(text: str) -> str:
 def drifted() -> list[str]:
     """Paths of files that are not what the code says: changed, missing, or left over."""
     wanted = generated()
-    paths = {path.relative_to(ROOT).as_posix() for path in (ROOT / FOLDER).glob("*.md")} | wanted.keys()
+    pages = [*(ROOT / FOLDER).glob("*.md"), *(ROOT / LINT).glob("*.md")]
+    paths = {path.relative_to(ROOT).as_posix() for path in pages} | wanted.keys()
     there = {path: (ROOT / path).read_text(encoding="utf-8") for path in paths if (ROOT / path).is_file()}
     return sorted(path for path in paths if wanted.get(path) != there.get(path))
 
@@ -298,7 +342,8 @@ def main() -> int:
         for path in paths:
             print(f"{path} has drifted: make docs", file=sys.stderr)
         return 1 if paths else 0
-    (ROOT / FOLDER).mkdir(exist_ok=True)
+    for folder in (FOLDER, LINT):
+        (ROOT / folder).mkdir(exist_ok=True)
     wanted = generated()
     for path in paths:
         if path in wanted:

@@ -18,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("notebook", nargs="?", type=Path, default=Path("notebooks/quickstart.ipynb"))
     demo.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for what is written")
     commands.add_parser("doctor", help="check the set-up")
+    lint = commands.add_parser("lint", help="check the orchestrations of notebooks, without running them")
+    lint.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    lint.add_argument("--format", choices=["text", "json", "github"], default="text")
     trust = commands.add_parser("trust", help="show what the project's files would redirect, and allow it or not")
     trust.add_argument("answer", nargs="?", choices=["yes", "no"], help="answer without being asked")
     chosen = parser.parse_args(arguments)
@@ -25,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from orchmagic.notebook.demo import show  # noqa: PLC0415 - needs nbclient
 
         return show(chosen.notebook, chosen.out)
+    if chosen.command == "lint":
+        from orchmagic.lint.command_line import main as lint_notebooks  # noqa: PLC0415 - only this command needs it
+
+        return lint_notebooks(chosen.notebooks, chosen.format)
     from orchmagic.notebook import commands as orch  # noqa: PLC0415 - only these commands need it
     from orchmagic.runtime.session import Session  # noqa: PLC0415 - as above
 
