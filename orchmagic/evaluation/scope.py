@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchmagic.errors import nearest
+from orchmagic.graph.model import Branch, Code
 from orchmagic.runtime.frames import Row
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Subject
@@ -72,6 +73,29 @@ class Calls(Sequence[str]):
         return repr(self.names)
 
 
+class Label(str):
+    """A label that a router gave without other fields: `router.label`, as of a router that is a model, or `router`."""
+
+    __slots__ = ()
+
+    @property
+    def label(self) -> str:
+        """The label itself."""
+        return str(self)
+
+
+def _value(subject: Subject, outcome: Outcome, name: str) -> Any:
+    """Returns the value of a step. One metric reads `router.label` of every kind of router, also of code."""
+    value = subject.value(outcome, name)
+    graph = subject.graph
+    if isinstance(graph.link(name), Branch) and isinstance(graph.node(name), Code):
+        if isinstance(value, str):
+            return Label(value)
+        if isinstance(value, Mapping):
+            return Fields(value, name)
+    return value
+
+
 class RunView:
     """What a metric sees of the run: status, error, cost, seconds, tokens, verified, and the steps' values."""
 
@@ -86,7 +110,7 @@ class RunView:
             return getattr(self._outcome, name)
         steps = [n.name for n in self._subject.graph.nodes]
         if name in steps:
-            return self._subject.value(self._outcome, name)
+            return _value(self._subject, self._outcome, name)
         known = ", ".join((*_RUN, *steps))
         raise AttributeError(f"a run has no {name!r} (it has {known}){nearest(name, (*_RUN, *steps))}")
 
@@ -124,7 +148,7 @@ class Scope:
         self.steps = [n.name for n in subject.graph.nodes]
         self.values: dict[str, Any] = {
             **{name: value for name, value in row.items() if name.isidentifier()},
-            **{name: subject.value(outcome, name) for name in self.steps if name in outcome.values},
+            **{name: _value(subject, outcome, name) for name in self.steps if name in outcome.values},
             **{name: None for name in self.steps if name not in outcome.values},
             "output": subject.output(outcome),
             "run": RunView(subject, outcome),

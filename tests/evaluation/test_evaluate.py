@@ -272,3 +272,19 @@ def test_a_tool_that_writes_never_runs_without_leave(notebook):
     assert (stood.details[0].metrics["right"].value, done) == (1.0, [])
     orchmagic.evaluate(direct, on=[{"order": "a"}], metrics={"right": "output == 'ok'"}, allow_writes=True)
     assert done == ["a"]
+
+
+def test_one_metric_reads_the_label_of_every_kind_of_router(notebook):
+    handlers = 'billing(match="bill"): bills\n    A {{ ticket }}\ntech(match="bug"): bugs\n    B {{ ticket }}\n'
+    plain = handlers.replace('(match="bill")', "").replace('(match="bug")', "")
+    notebook.space["pick"] = lambda text: "billing" if "bill" in text else "tech"
+    notebook.script(lambda body: {"label": "billing"} if body.get("response_format") else "done")
+    routers = {
+        "by_rule": "router(on=ticket)\n" + handlers,
+        "by_code": "router = pick(ticket)\n" + plain,
+        "by_model": plain,
+    }
+    made = [notebook.define(f"%%route {name}\n{body}") for name, body in routers.items()]
+    rows = [{"ticket": "a bill", "team": "billing"}, {"ticket": "a bug", "team": "tech"}]
+    found = orchmagic.evaluate(made, on=rows, metrics={"right": "router.label == team"})
+    assert [s.metrics["right"].value for s in found.details] == [1.0, 1.0, 0.5]
