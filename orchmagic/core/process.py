@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -54,6 +55,7 @@ def folder() -> Path:
         return Path(os.sep)
 
 
+@lru_cache(maxsize=1)
 def user() -> str:
     """Return the account's name; empty if there is none, as in many containers."""
     try:

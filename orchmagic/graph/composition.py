@@ -9,6 +9,7 @@ from typing import Any
 
 from orchmagic.errors import InputError, nearest
 from orchmagic.graph.model import Approve, Call, Graph, Sub, Tools
+from orchmagic.graph.once import once
 from orchmagic.language import expression
 
 
@@ -105,6 +106,7 @@ def with_model(graph: Graph, model: str, names: frozenset[str] | None = None) ->
     return replace(graph, nodes=tuple(nodes))
 
 
+@once
 def pauses(graph: Graph) -> bool:
     """Whether a run of the graph may wait for a person."""
     return any(

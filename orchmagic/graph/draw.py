@@ -24,6 +24,7 @@ from orchmagic.graph.model import (
     Node,
     Sub,
 )
+from orchmagic.graph.once import once
 from orchmagic.trace.record import ENDS, TIMES, VOTES, Picture
 from orchmagic.views.svg import svg_of
 
@@ -58,6 +59,7 @@ def _repeats(node: Node) -> Iterator[tuple[str, str, int]]:
         yield node.name, VOTES, node.votes.count
 
 
+@once
 def picture(graph: Graph) -> Picture:
     """Returns the Picture of a graph. Its exits are nodes of kind end, fail, stop, cap and reject.
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from orchmagic.graph.checks import sources
 from orchmagic.graph.composition import free
 from orchmagic.graph.model import Code, Graph, Node, Sub
+from orchmagic.graph.once import once
 from orchmagic.language.usage import NOTHING, WHOLE, Use, Uses, merged, of_expression, of_template
 
 
+@once
 def uses(graph: Graph) -> Uses:
     """Maps each input to the parts of it that prompts and expressions use; an input that none reads is kept whole."""
     found = read_parts(graph)
@@ -29,6 +31,7 @@ def item_use(node: Node) -> Use:
     return merged(_inside(node)).get(each.item, NOTHING) if each else NOTHING
 
 
+@once
 def documents(graph: Graph) -> frozenset[str]:
     """The inputs that are split into chunks: of a path among them, the file is read."""
     found: set[str] = set()

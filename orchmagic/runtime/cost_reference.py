@@ -28,7 +28,7 @@ class CostReference(TypedDict):
 
 def cost_reference(pattern: str, models: Iterable[str], resolve: Callable[[str], Deployment]) -> CostReference:
     """The references of a run of `pattern` that may call `models`; models that `resolve` rejects are ignored."""
-    known = {d.alias: d for name in ("large", *models) if (d := _known(name, resolve))}
+    known = {d.alias: d for name in {"large": 0, **dict.fromkeys(models, 0)} if (d := _known(name, resolve))}
     return CostReference(strongest=prices.strongest(known.pop("large", None), known.values()), usual=_usual(pattern))
 
 

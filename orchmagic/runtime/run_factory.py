@@ -82,7 +82,7 @@ class RunFactory:
     def begun(self, plan: RunPlan, compiled: Any) -> Run:
         """Enters a run in the history and builds it."""
         uid = uuid.uuid4().hex
-        return self._assemble(self.services.history.begin(plan, uid), plan, compiled, uid)
+        return self._assemble(self.services.history.begin(plan, uid), plan, compiled, uid, new=True)
 
     def stored_run(self, stored: Stored, plan: RunPlan, lacks: str = "") -> Run:
         """Restores a run from the history. `lacks` says what of the notebook is missing to run it."""
@@ -96,8 +96,8 @@ class RunFactory:
     def _durable(self, plan: RunPlan) -> Any:
         return self.compiled(plan.graph, plan.options, durable=pauses(plan.graph))
 
-    def _assemble(self, number: str, plan: RunPlan, compiled: Any, uid: str) -> Run:
-        """Builds the run with its initial state. `uid` names its checkpoints."""
+    def _assemble(self, number: str, plan: RunPlan, compiled: Any, uid: str, *, new: bool = False) -> Run:
+        """Builds the run with its initial state. `uid` names its checkpoints; `new`: it begins now."""
         from orchmagic.models import images
         from orchmagic.runtime.run import Run
         from orchmagic.runtime.tools import WriteScope
@@ -109,7 +109,11 @@ class RunFactory:
         fresh = plan.replay.fresh(plan.graph)
         before = plan.earlier
         journal = history.store.journal(
-            number, before.id if before else plan.parent, fresh.__contains__, paid=before is not None and before.paid
+            number,
+            before.id if before else plan.parent,
+            fresh.__contains__,
+            paid=before is not None and before.paid,
+            new=new,
         )
         context = self.context(plan.graph, plan.options, trace.add, journal, plan.caller)
         context.run = number

@@ -70,7 +70,8 @@ class RunJournal:
     The parent is searched by id and key, then by key under any id: a step that moved still finds its answer, and
     one answer may serve several calls. The entry is copied, so that this run can be replayed without its parent.
     If `fresh(id)` is true, the parent is not searched: that part runs again. `paid`: the parent's own entries count
-    as this run's own, because this run continues it.
+    as this run's own, because this run continues it. `new`: the run begins now, so only what this object writes is
+    there.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class RunJournal:
         fresh: Callable[[str], bool] | None = None,
         *,
         paid: bool = False,
+        new: bool = False,
     ) -> None:
         self._database = database
         self._run = run
@@ -90,6 +92,7 @@ class RunJournal:
         self._values = Values(database)
         self._is_stored = row_number(run, "r") >= 0  # else the run could not be entered, and its id is no name for rows
         self._pending: dict[str, tuple[str, JournalEntry]] = {}  # not on disk yet, or never: the disk refused it
+        self._ids: set[str] | None = set() if new else None  # of all entries; None: others may be on disk
         self._forgotten: set[str] = set()  # starts of ids whose rows are not deleted yet
 
     def recall(self, id_: str, key: str) -> JournalEntry | None:
@@ -97,7 +100,8 @@ class RunJournal:
         pending = self._pending.get(id_)
         if pending is not None:
             return pending[1] if pending[0] == key else None
-        there = self._is_stored and not any(map(id_.startswith, self._forgotten))
+        there = self._is_stored and (self._ids is None or id_ in self._ids)
+        there = there and not any(map(id_.startswith, self._forgotten))
         rows = self._database.read(_OWN, self._run, id_, key) if there else ()
         found = self._read(rows[0]["value"], own=bool(rows[0]["own"])) if rows else None
         return found or self._from_parent(id_, key)
@@ -140,6 +144,8 @@ class RunJournal:
 
     def _write(self, id_: str, key: str, entry: JournalEntry) -> None:
         pending = self._pending[id_] = (key, entry)
+        if self._ids is not None:
+            self._ids.add(id_)
         if not self._is_stored:
             return
 

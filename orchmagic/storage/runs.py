@@ -221,10 +221,12 @@ class Store:
         fresh: Callable[[str], bool] | None = None,
         *,
         paid: bool = False,
+        new: bool = False,
     ) -> RunJournal:
         """Return the journal of a run; see RunJournal."""
-        self.database.flush(1.0)  # its own entries, and those of the parent
-        return RunJournal(self.database, id_, parent, fresh, paid=paid)
+        if not new or parent is not None:
+            self.database.flush(1.0)  # its own entries, and those of the parent
+        return RunJournal(self.database, id_, parent, fresh, paid=paid, new=new)
 
     def copy_journal(self, run: str, to: str) -> None:
         """Copy the journal of `run` to that of the run `to`, as entries that are not its own."""

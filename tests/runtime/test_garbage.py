@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 
 import pytest
@@ -46,4 +47,18 @@ def test_a_run_that_fails_sets_it_back():
     gc.set_threshold(700, 10, 10)
     with pytest.raises(ZeroDivisionError), rarely_collected():
         raise ZeroDivisionError
+    assert gc.get_threshold()[0] == 700
+
+
+def test_between_runs_of_one_loop_it_stays_raised_and_is_set_back_when_the_loop_rests(monkeypatch):
+    monkeypatch.setattr("orchmagic.runtime.garbage._REST", 0.0)
+    gc.set_threshold(700, 10, 10)
+
+    async def runs():
+        with rarely_collected():
+            pass
+        assert gc.get_threshold()[0] == 20_000  # for the next run
+        await asyncio.sleep(0.01)
+
+    asyncio.run(runs())
     assert gc.get_threshold()[0] == 700
