@@ -17,6 +17,12 @@ WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 SERIAL := local_model or browser or notebook
 
+# Compiled files are kept: without them each worker and each kernel of a test compiles the package and the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
+# The folders of tests lie in memory where there is room (Linux): tests open thousands of SQLite files.
+MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && [ -w /dev/shm ] && echo /dev/shm)
+export PYTEST_DEBUG_TEMPROOT ?= $(or $(MEMORY),$(TMPDIR),/tmp)
+
 .PHONY: help demo test test-fast check lab labextension bench docs pictures
 
 help: ## show this list
@@ -31,11 +37,11 @@ test: .venv/.project .venv/.browser labextension/node_modules/.made ## every tes
 	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
 	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
 	rm -rf .cache/answers
-	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -n 2 --dist loadfile -p no:randomly --nbval-lax --nbval-cell-timeout 600 \
+	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -n 2 --dist loadfile -p no:randomly -p nbval.plugin --nbval-lax --nbval-cell-timeout 600 \
 		--timeout 600 notebooks/*.ipynb
 
 test-fast: .venv/.project ## the unit tests without the slow ones
-	$(PYTEST) -n 2 -m "not (slow or $(SERIAL))" tests
+	$(PYTEST) -n 2 -m "not (slow or $(SERIAL))" --ignore tests/browser --ignore tests/local tests
 
 check: .venv/.project labextension/node_modules/.made ## lint, format, types, layers; changes nothing
 	$(BIN)/ruff check .

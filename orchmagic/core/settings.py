@@ -14,6 +14,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -178,11 +179,16 @@ def _project(file: ProjectFile | None) -> _Layer:
 
 def _section(file: ProjectFile) -> dict[str, Any] | None:
     try:
-        document = tomllib.loads(file.text)
+        document = _parsed(file.text)
         section = validators.table(document.get("tool", {})).get("orchmagic")
         return None if section is None else validators.table(section)
     except (ValueError, RecursionError) as error:  # no TOML, no table, nested too deeply
         raise SettingsError(f"{file.path} cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=4)  # each session reads the file again, and most of it is of other tools
+def _parsed(text: str) -> dict[str, Any]:
+    return tomllib.loads(text)
 
 
 def _environment(environ: Mapping[str, str]) -> _Layer:

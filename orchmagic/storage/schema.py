@@ -8,6 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class DatabaseSchema:
         todo: list[str] = []
         if version < self.version:
             todo += [re.sub(r"CREATE (TABLE|INDEX)", r"CREATE \1 IF NOT EXISTS", s) for s in self.statements.split(";")]
-        for table, columns in self._columns().items():
+        for table, columns in _columns(self.statements, self.tables).items():
             has = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
             todo += [
                 f"ALTER TABLE {table} ADD COLUMN {n} {kind}" for n, kind in columns.items() if has and n not in has
@@ -53,15 +54,17 @@ class DatabaseSchema:
             todo.append(f"PRAGMA application_id = {secrets.randbits(30) + 1}")
         return [*todo, f"PRAGMA user_version = {self.version}"] if todo else []
 
-    def _columns(self) -> dict[str, dict[str, str]]:
-        """The columns by table, with type and default."""
-        with contextlib.closing(sqlite3.connect(":memory:")) as model:
-            model.executescript(self.statements)
-            info = {table: model.execute(f"PRAGMA table_info({table})").fetchall() for table in self.tables}
-        return {
-            table: {c[1]: c[2] if c[4] is None else f"{c[2]} DEFAULT {c[4]}" for c in columns}
-            for table, columns in info.items()
-        }
+
+@cache
+def _columns(statements: str, tables: frozenset[str]) -> Mapping[str, Mapping[str, str]]:
+    """The columns by table, with type and default."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as model:
+        model.executescript(statements)
+        info = {table: model.execute(f"PRAGMA table_info({table})").fetchall() for table in tables}
+    return {
+        table: {c[1]: c[2] if c[4] is None else f"{c[2]} DEFAULT {c[4]}" for c in columns}
+        for table, columns in info.items()
+    }
 
 
 class NewerFileError(sqlite3.DatabaseError):
