@@ -1,7 +1,8 @@
-"""Replaces the values of API keys in everything that a run records or shows."""
+"""Replaces the values of API keys in everything that a run records, stores or shows."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -11,10 +12,27 @@ _SHORTEST = 8  # characters: a shorter key is a placeholder such as "none", and 
 
 
 class KeyValues:
-    """The values of keys. `clean` returns a value without them, and the same object if it holds none."""
+    """The values of keys. `clean` returns a value without them, and the same object if it holds none.
+
+    `learned` counts up when a key is added. Safe to use from any thread.
+    """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values = tuple(sorted({v for v in values if len(v) >= _SHORTEST}, key=len, reverse=True))
+        self.learned = 0
+        self._values: tuple[str, ...] = ()
+        self.learn(values)
+
+    def learn(self, values: Iterable[str], shortest: int = _SHORTEST) -> None:
+        """Add keys of at least `shortest` characters, as they are and as they stand in JSON text."""
+        fitting = {v for v in values if len(v) >= shortest}
+        found = {*self._values, *fitting, *(json.dumps(v)[1:-1] for v in fitting)}
+        if len(found) > len(self._values):
+            self._values = tuple(sorted(found, key=len, reverse=True))
+            self.learned += 1
+
+    def holds(self, value: Any) -> bool:
+        """Whether one of the keys is in a value."""
+        return self.clean(value) is not value
 
     def clean(self, value: Any) -> Any:
         """Replaces the keys in a text, or in all texts of JSON values and dataclasses."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from orchmagic.core.redaction import KeyValues
 from orchmagic.core.user_code import contained_await
 from orchmagic.errors import UnusableReply
 from orchmagic.guards.guardrails import Guardrails
@@ -99,7 +100,8 @@ class PipelineParts:
     """The inputs of `build`.
 
     `emit`, `budget`, `journal`, `guardrails` and `deadline` belong to the run, the others to the session. `retry`: how
-    often a failed attempt is repeated. `cache` and `semantic` are None if they are switched off.
+    often a failed attempt is repeated. `cache` and `semantic` are None if they are switched off. No answer or question
+    with one of the `keys` is stored in them.
     """
 
     emit: Emit
@@ -114,6 +116,7 @@ class PipelineParts:
     guardrails: Guardrails = field(default_factory=Guardrails)
     deadline: Deadline = field(default_factory=Deadline)
     world: World = field(default_factory=World)
+    keys: KeyValues = field(default_factory=KeyValues)
 
 
 def build(parts: PipelineParts) -> Handler:
@@ -121,7 +124,7 @@ def build(parts: PipelineParts) -> Handler:
     # cached: four layers use it, and a run keeps its deployments if the settings change meanwhile
     resolve, pool = functools.cache(parts.models.deployment), functools.cache(parts.models.pool)
     emit, cache, retry, world = parts.emit, parts.cache, parts.retry, parts.world
-    caching, timer = Caching(cache, resolve, emit, world.clock), FirstTokenTimer(emit)
+    caching, timer = Caching(cache, resolve, emit, world.clock, parts.keys), FirstTokenTimer(emit)
     waits: dict[str, Any] = {"time_left": parts.deadline.left, "sleep": world.sleep, "chance": world.chance}
     answers = _KnownAnswers(caching, parts.flights, resolve)
     chosen: dict[str, Any] = {"known": answers.has, "timer": timer, "resolve": resolve}
@@ -129,7 +132,8 @@ def build(parts: PipelineParts) -> Handler:
     guarding = Guarding(parts.guardrails)
     semantic_caching = []
     if parts.semantic is not None and cache is not None:
-        semantic_caching.append(SemanticCaching(parts.semantic, cache, resolve, emit, world.clock, world.chance))
+        known = SemanticCaching(parts.semantic, cache, resolve, emit, world.clock, world.chance, parts.keys)
+        semantic_caching.append(known)
     return stack(
         _ProviderCall(timer, resolve, parts.models),
         guarding.check_request,

@@ -133,6 +133,7 @@ class Context:
                 semantic=shared.caches.semantic,
                 guardrails=self.guardrails,
                 deadline=self.deadline,
+                keys=shared.keys,
             )
         )
         self.handler = shared.loop.on_own_loop(handler) if self.on_foreign_loop else handler

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
+from orchmagic.core.redaction import KeyValues
 from orchmagic.core.settings import Settings
 from orchmagic.errors import SettingsError, StoreError
 from orchmagic.graph.composition import nested
@@ -35,7 +36,10 @@ _HELD_ALONE = 1000  # if the store is in memory, too, and stores only a part of 
 class History:
     """The stores of the history, opened at first use. With `history` off they are in memory until the kernel ends."""
 
-    def __init__(self, settings: LiveSettings, loop: EventLoopThread, namespace: Mapping[str, object]) -> None:
+    def __init__(
+        self, settings: LiveSettings, loop: EventLoopThread, namespace: Mapping[str, object], keys: KeyValues
+    ) -> None:
+        self._keys = keys  # which no store keeps
         self._settings = settings
         self._loop = loop
         self._namespace = namespace
@@ -63,7 +67,7 @@ class History:
             from orchmagic.storage.runs import Store  # noqa: PLC0415 - first run
 
             folder = self._folder
-            self._store = Store(None if folder is None else folder / "runs.sqlite")
+            self._store = Store(folder / "runs.sqlite", keys=self._keys) if folder else Store(None)
         return self._store
 
     @property
@@ -73,7 +77,7 @@ class History:
             from orchmagic.storage.row_store import RowStore  # noqa: PLC0415 - first use
 
             folder = self._folder
-            self._rows = RowStore(None if folder is None else folder / "rows.sqlite")
+            self._rows = RowStore(folder / "rows.sqlite", keys=self._keys) if folder else RowStore(None)
             self._rows.prune()
         return self._rows
 
@@ -97,7 +101,7 @@ class History:
 
             url = self._settings.now.checkpoints
             try:
-                opened, close = await open_saver(url or folder / "checkpoints.sqlite")
+                opened, close = await open_saver(url or folder / "checkpoints.sqlite", self._keys)
             except StoreError as error:
                 self._warn_once(f"{error}: a run that waits for a person waits until this kernel ends")
                 return None

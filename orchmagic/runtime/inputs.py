@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,18 @@ def bind_inputs(
             + (f", or pass {missing[0]}=…" if missing[0] in names else "")
             + nearest_variable(missing[0], namespace)
         )
+    return _bound(graph, {n: values[n] if n in values else namespace[n] for n in names})
+
+
+def bound_again(graph: Graph, namespace: Mapping[str, object], name: str) -> Any:
+    """An input of a stored run as JSON, from the notebook's variable of its name; None if there is none."""
+    with suppress(InputError):
+        return _bound(graph, {name: namespace[name]})[name] if name in namespace else None
+    return None
+
+
+def _bound(graph: Graph, found: Mapping[str, object]) -> dict[str, Any]:
     used, read = uses(graph), documents(graph)
-    found = {n: values[n] if n in values else namespace[n] for n in names}
     return {n: used_part(_document(n, v) if n in read else v, n, used[n]) for n, v in found.items()}
 
 

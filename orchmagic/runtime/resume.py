@@ -12,7 +12,7 @@ from orchmagic.errors import CellError, InputError, SettingsError
 from orchmagic.graph.model import Code, Graph
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.runtime.cell_reader import CellDefinition, CellReader, split
-from orchmagic.runtime.inputs import missing_names
+from orchmagic.runtime.inputs import bound_again, missing_names
 from orchmagic.runtime.replay import ReplaySpec
 from orchmagic.runtime.run_factory import RunFactory
 from orchmagic.runtime.run_plan import RunPlan
@@ -47,6 +47,7 @@ class RunLookup:
             if run.id == number:
                 return run
         services = self._factory.services
+        services.learn_keys()
         stored = services.history.store.run(number)
         cell, inputs, lacks = self._runnable(stored)
         if cell is None:
@@ -67,7 +68,9 @@ class RunLookup:
     def _runnable(self, stored: Stored) -> tuple[CellDefinition | None, Mapping[str, Any], str]:
         """The cell and the inputs of a run, or None and what is missing to run it."""
         try:
-            cell, inputs = self._definition(stored), self._factory.services.history.store.inputs(stored)
+            cell = self._definition(stored)
+            again = partial(bound_again, cell.definition, self._factory.services.namespace)
+            inputs = self._factory.services.history.store.inputs(stored, again)
             _replay_spec(stored)
         except (InputError, SettingsError) as error:
             return None, {}, str(error)
@@ -79,6 +82,8 @@ class RunLookup:
 
     def _definition(self, stored: Stored) -> CellDefinition:
         """Reads its stored cell; inner orchestrations that the notebook lacks are defined for this run only."""
+        if stored.keyless:
+            raise InputError(f"run {stored.id}: its cell held an API key, which is not stored: run the cell again")
         namespace = self._factory.services.namespace
         space: ChainMap[str, object] = ChainMap({}, namespace)
         try:

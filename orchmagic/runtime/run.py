@@ -427,6 +427,7 @@ class Run(RunResult):
             status, error, kind = (
                 ("failed", str(raised), error_kind(raised)) if error is None else (status, error, kind)
             )
+        self.trace.clean_again()
         error, reason = self.trace.clean(error), self.trace.clean(reason)
         self.status, self.error, self.reason = status, error, reason
         self.trace.add(RunFinished(status=status, output=output, error=error, error_kind=kind, reason=reason))

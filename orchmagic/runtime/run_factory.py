@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.limits import THREAD_TOKENS
-from orchmagic.core.redaction import KeyValues
 from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, SettingsError
 from orchmagic.graph.composition import nested, pauses
@@ -81,6 +80,7 @@ class RunFactory:
 
     def begun(self, plan: RunPlan, compiled: Any) -> Run:
         """Enters a run in the history and builds it."""
+        self.services.learn_keys()
         uid = uuid.uuid4().hex
         return self._assemble(self.services.history.begin(plan, uid), plan, compiled, uid, new=True)
 
@@ -200,11 +200,12 @@ class RunFactory:
         from orchmagic.graph.draw import picture
 
         models = models_of(graph, self.services.call_defaults(options))
+        self.services.learn_keys()
         return {
             "picture": picture(graph),
             "limits": asdict(graph.limits),
             **cost_reference(graph.pattern, models, self.services.models.resolve),
-            "secrets": KeyValues(api_keys.in_use(self.services.settings.now, self.services.environ)),
+            "secrets": self.services.keys,
         }
 
     def check_models(self, graph: Graph, options: RunOptions) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchmagic.core.money import SpendLimit
+from orchmagic.core.redaction import KeyValues
 from orchmagic.core.semantic_policy import parse as semantic_policy
 from orchmagic.graph.resolution import CallDefaults, call_defaults
 from orchmagic.guards import rules
@@ -19,12 +20,13 @@ from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import PROVIDERS, Provider
 from orchmagic.models.budget import SharedBudget
 from orchmagic.models.middleware.single_flight import SingleFlight
-from orchmagic.models.routing import aliases
+from orchmagic.models.routing import aliases, api_keys
 from orchmagic.models.types import Deployment, Pool
 from orchmagic.runtime.async_functions import AsyncFunctions
 from orchmagic.runtime.event_loop import EventLoopThread
 from orchmagic.runtime.history import History
 from orchmagic.runtime.live_settings import LiveSettings
+from orchmagic.runtime.secret_values import SHORTEST, secrets_in
 
 if TYPE_CHECKING:
     from orchmagic.models.cache import Cache
@@ -211,7 +213,7 @@ class Services:
     """The parts of a session that runs use. `namespace` holds the names that cells see; only `-o` writes one.
 
     `cell` returns the ids of the notebook cell that runs and of its execution, "" if unknown.
-    `notify` shows one text to the user.
+    `notify` shows one text to the user. `keys` are the values of API keys, which nothing shows or stores.
     """
 
     settings: LiveSettings
@@ -224,6 +226,7 @@ class Services:
     budget: KernelBudget
     history: History
     flights: SingleFlight
+    keys: KeyValues
     cell: Callable[[], tuple[str, str]] = lambda: ("", "")
     notify: Callable[[str], None] = print
 
@@ -237,6 +240,7 @@ class Services:
     ) -> Services:
         """The services of one kernel; see `Session`."""
         settings, loop = LiveSettings(environ, config), EventLoopThread(notify=notify)
+        keys = KeyValues()
         return cls(
             settings=settings,
             environ=environ,
@@ -246,8 +250,9 @@ class Services:
             models=SessionModels(settings, notify),
             caches=Caches(settings, loop),
             budget=KernelBudget(settings),
-            history=History(settings, loop, namespace),
+            history=History(settings, loop, namespace, keys),
             flights=SingleFlight(),
+            keys=keys,
             notify=notify,
         )
 
@@ -262,6 +267,11 @@ class Services:
             SettingsError: one of them is wrong.
         """
         return rules.parse(rules.merge(self.settings.now.guard, cell), self.namespace, self.environ)
+
+    def learn_keys(self) -> None:
+        """Reads the API keys of the environment and the settings, and the secrets in variables of the notebook."""
+        self.keys.learn(api_keys.in_use(self.settings.now, self.environ))
+        self.keys.learn(secrets_in(self.namespace), SHORTEST)
 
     def reload(self) -> None:
         """Applies changed settings: they are read again, and affected parts opened again, at the next use."""

@@ -1,7 +1,8 @@
 """Open LangGraph's checkpointer for paused runs: SQLite, or Postgres by URL.
 
 State is JSON and LangGraph's interrupts. Nothing else is read: LangGraph's own serializer imports and calls what a
-stored checkpoint names, so a planted row would run code.
+stored checkpoint names, so a planted row would run code. State that holds an API key is not stored: the run waits in
+memory, and in another kernel it starts again from its record.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import SettingsError, StoreError
 from orchmagic.storage.sqlite_files import may_be_damage, retry_while_locked
 
@@ -25,21 +27,27 @@ _SCHEMES = ("postgresql://", "postgres://")
 Close = Callable[[], Awaitable[None]]
 
 
-async def open_saver(where: str | Path) -> tuple[Any, Close]:
+async def open_saver(where: str | Path, keys: KeyValues | None = None) -> tuple[Any, Close]:
     """Return (checkpointer, close function) for the running loop; `where` is a file or a `postgresql://` URL.
+
+    State with one of the `keys` stays in memory.
 
     Raises:
         SettingsError: it cannot be opened; the text says what to write.
         StoreError: the file is damaged in no way, but cannot be written: a read-only or full disk, no folder.
     """
+    from orchmagic.storage.keyless_checkpoints import KeylessSaver  # noqa: PLC0415 - heavy
+
     match where:
         case Path():
-            return await _sqlite(where)
+            saver, close = await _sqlite(where)
         case str(url) if url.startswith(_SCHEMES):
-            return await _postgres(url)
-    scheme = str(where).partition("://")[0]  # the rest may hold a password
-    write = "write postgresql://user@host/database, or leave it out for SQLite"
-    raise SettingsError(f"checkpoints is {scheme!r}: {write}")
+            saver, close = await _postgres(url)
+        case _:
+            scheme = str(where).partition("://")[0]  # the rest may hold a password
+            write = "write postgresql://user@host/database, or leave it out for SQLite"
+            raise SettingsError(f"checkpoints is {scheme!r}: {write}")
+    return KeylessSaver(saver, KeyValues() if keys is None else keys), close
 
 
 async def _sqlite(file: Path) -> tuple[Any, Close]:

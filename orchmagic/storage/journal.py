@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchmagic.storage.values import NotKeptError, Values, as_text, row_number
+from orchmagic.core.redaction import KeyValues
+from orchmagic.storage.values import KeyRemovedError, NotKeptError, Values, as_text, is_keyless, row_number
 
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database, Execute
@@ -71,7 +72,7 @@ class RunJournal:
     one answer may serve several calls. The entry is copied, so that this run can be replayed without its parent.
     If `fresh(id)` is true, the parent is not searched: that part runs again. `paid`: the parent's own entries count
     as this run's own, because this run continues it. `new`: the run begins now, so only what this object writes is
-    there.
+    there. An entry that held one of the `keys` serves this kernel only.
     """
 
     def __init__(
@@ -83,13 +84,14 @@ class RunJournal:
         *,
         paid: bool = False,
         new: bool = False,
+        keys: KeyValues | None = None,
     ) -> None:
         self._database = database
         self._run = run
         self._parent = parent
         self._paid = paid
         self._fresh = fresh or (lambda _: False)
-        self._values = Values(database)
+        self._values = Values(database, KeyValues() if keys is None else keys)
         self._is_stored = row_number(run, "r") >= 0  # else the run could not be entered, and its id is no name for rows
         self._pending: dict[str, tuple[str, JournalEntry]] = {}  # not on disk yet, or never: the disk refused it
         self._ids: set[str] | None = set() if new else None  # of all entries; None: others may be on disk
@@ -138,6 +140,9 @@ class RunJournal:
     def _read(self, text: str, *, own: bool) -> JournalEntry | None:
         try:
             return JournalEntry(self._values.whole(json.loads(text)), own)
+        except KeyRemovedError:
+            self._database.complain("used in full", "what a run recorded held an API key: its step runs again")
+            return None
         except (ValueError, TypeError, RecursionError, NotKeptError) as error:
             self._database.complain("understood", f"a damaged row, {error}: the model is called again for what it held")
             return None
@@ -149,13 +154,17 @@ class RunJournal:
         if not self._is_stored:
             return
 
+        keyless = False
+
         def done(committed: bool) -> None:
-            if committed and self._pending.get(id_) is pending:
+            if committed and not keyless and self._pending.get(id_) is pending:
                 del self._pending[id_]
 
         def keep(execute: Execute) -> None:
-            text = as_text(self._values.stowed(entry.value, self._run, execute))
-            execute(_KEEP, self._run, id_, key, entry.own, text)
+            nonlocal keyless
+            stored = self._values.stowed(entry.value, self._run, execute)
+            keyless = is_keyless(stored)
+            execute(_KEEP, self._run, id_, key, entry.own, as_text(stored))
 
         self._database.post(keep, done)
 

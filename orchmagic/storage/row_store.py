@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import StoreError
 from orchmagic.storage import values
 from orchmagic.storage.database import Database, Execute
@@ -39,10 +40,19 @@ _AT_ONCE = 500  # values of one query
 
 
 class RowStore:
-    """The rows in file `path`; in memory if it is None or cannot be used. All methods are thread-safe."""
+    """The rows in file `path`; in memory if it is None or cannot be used. All methods are thread-safe.
 
-    def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    No value of `keys` is stored; a row whose outcome holds one is run again.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        keys: KeyValues | None = None,
+    ) -> None:
         self.database = Database(path, ROWS, "row history")
+        self._keys = KeyValues() if keys is None else keys
         self._clock = clock
 
     def begin(self, name: str, keys: Iterable[str]) -> dict[str, int]:
@@ -69,11 +79,12 @@ class RowStore:
 
     def journal(self, number: int) -> Journal:
         """Return the journal of a row."""
-        return RunJournal(self.database, f"r{number}")
+        return RunJournal(self.database, f"r{number}", keys=self._keys)
 
     def save(self, number: int, outcome: Mapping[str, Any], record: Mapping[str, Any], *, final: bool) -> None:
         """Store the outcome and the record (JSON) of a row. If it is `final`, its journal is deleted."""
-        text, packed = as_text(outcome), zlib.compress(as_text(record).encode(), 1)
+        text = None if self._keys.holds(outcome) else as_text(outcome)
+        packed = zlib.compress(as_text(self._keys.clean(record)).encode(), 1)
         now = self._clock().isoformat(timespec="seconds")
 
         def keep(execute: Execute) -> None:

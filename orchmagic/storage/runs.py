@@ -11,12 +11,22 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from orchmagic.core import process
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import InputError, StoreError
 from orchmagic.storage import values
 from orchmagic.storage.database import Database, Execute
 from orchmagic.storage.journal import RunJournal
 from orchmagic.storage.schema import DatabaseSchema
-from orchmagic.storage.values import INLINE, NotKeptError, Values, as_text, compact_text, row_number
+from orchmagic.storage.values import (
+    INLINE,
+    KeyRemovedError,
+    NotKeptError,
+    Values,
+    as_text,
+    compact_text,
+    is_keyless,
+    row_number,
+)
 from orchmagic.storage.writes import Ledger
 from orchmagic.trace.record import Span, span_to_json
 
@@ -70,6 +80,7 @@ class Stored:
     are known (without the `unpriced` calls), `seconds` the run's duration. `parent` is the run that it replays.
     `caller` is the run whose notebook code started it: its cost is counted there, too.
     `uid` names the run in the world (its checkpoints); "" for a run of an older version. A `pinned` run is not pruned.
+    `keyless`: the text of a cell held an API key and was stored without it.
     """
 
     id: str
@@ -90,6 +101,7 @@ class Stored:
     seconds: float = 0.0
     uid: str = ""
     pinned: bool = False
+    keyless: bool = False
     source: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     options: Any = None
@@ -101,13 +113,19 @@ class Stored:
 class Store:
     """The run history in file `path`. If it is None or cannot be used, the history is in memory.
 
-    All methods are thread-safe. Disk errors cause a StoreWarning, not an exception.
+    All methods are thread-safe. Disk errors cause a StoreWarning, not an exception. No value of `keys` is stored.
     """
 
-    def __init__(self, path: Path | None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        keys: KeyValues | None = None,
+    ) -> None:
         self.database = Database(path, HISTORY, "run history")
-        self.ledger = Ledger(self.database, self._now)
-        self._values = Values(self.database)
+        self._keys = KeyValues() if keys is None else keys
+        self._values = Values(self.database, self._keys)
+        self.ledger = Ledger(self.database, self._now, self._keys)
         self._clock = clock
         self._unsaved = 0
 
@@ -127,7 +145,7 @@ class Store:
         uid: str = "",
     ) -> str:
         """Add a run with status running, in this process; return its id ("r17"), which is never reused."""
-        texts = [as_text(x) for x in (source, sources or {}, options)]
+        texts = [as_text(x) for x in (*self._values.keyless(source, sources or {}), options)]
         now = self._now()
         who = process.this()
         values = (name, pattern, now, now, who.pid, who.host, who.life, notebook, user, parent, caller, uid, *texts)
@@ -189,19 +207,30 @@ class Store:
             return found
         return replace(found, record=_with_large(found.record, self._values.shown))
 
-    def inputs(self, stored: Stored) -> dict[str, Any]:
-        """The inputs of a run, whole.
+    def inputs(self, stored: Stored, again: Callable[[str], Any] = lambda _: None) -> dict[str, Any]:
+        """The inputs of a run, whole. `again(name)` gives one of the notebook, for one that was stored without its key.
 
         Raises:
-            InputError: one was too large to be stored.
+            InputError: one was too large to be stored, or held a key and is not in the notebook as it was.
         """
         try:
-            return {name: self._values.whole(value) for name, value in stored.inputs.items()}
+            return {name: self._input(name, value, again) for name, value in stored.inputs.items()}
+        except KeyRemovedError as error:
+            write = "define it as it was, or run its cell again"
+            raise InputError(f"run {stored.id} {error}, which is not stored: {write}") from None
         except NotKeptError as error:
             raise InputError(
                 f"run {stored.id} cannot go on in another kernel: of its inputs ({', '.join(stored.inputs)}) one is no "
                 f"longer there: {error}. Run its cell again"
             ) from None
+
+    def _input(self, name: str, value: Any, again: Callable[[str], Any]) -> Any:
+        if not is_keyless(value):
+            return self._values.whole(value)
+        given = again(name)
+        if not self._keys.holds(given) or self._values.shown(value) != self._keys.clean(given):
+            raise KeyRemovedError(f"needs its input {name!r}, which held an API key")
+        return given
 
     def runs(self, limit: int = 50, name: str | None = None) -> list[Stored]:
         """Return the latest runs, newest first, without the large fields: inputs, sources, record and events."""
@@ -226,7 +255,7 @@ class Store:
         """Return the journal of a run; see RunJournal."""
         if not new or parent is not None:
             self.database.flush(1.0)  # its own entries, and those of the parent
-        return RunJournal(self.database, id_, parent, fresh, paid=paid, new=new)
+        return RunJournal(self.database, id_, parent, fresh, paid=paid, new=new, keys=self._keys)
 
     def copy_journal(self, run: str, to: str) -> None:
         """Copy the journal of `run` to that of the run `to`, as entries that are not its own."""
@@ -260,8 +289,9 @@ class Store:
         """Add the turn `key` to a thread. If there is a turn of this key, it is replaced at its place.
 
         `summary` (key of a turn, messages) stands for all turns before that turn. A summary of a replaced turn is
-        deleted.
+        deleted. A key in a message is not stored: later turns read the message without it.
         """
+        messages, summary = self._keys.clean(list(messages)), self._keys.clean(summary)
 
         def add(execute: Execute) -> None:
             rows = execute("SELECT run, role, content FROM turns WHERE thread = ? ORDER BY number", thread).fetchall()
@@ -409,6 +439,8 @@ def _stored(row: Any) -> Stored:
     """A row as a run; a field of another form (of another version, or changed by hand) gets its default."""
     given = dict(row)
     given |= {name: _json(given[name], empty) for name, empty in _JSON.items() if name in given}
+    cells = [name for name in ("source", "sources") if is_keyless(given.get(name))]
+    given |= {name: next(iter(given[name].values())) for name in cells}
     known = {name: _fitting(given.get(name), plain) for name, plain in _PLAIN.items() if name in given}
     known |= {name: _moment(known[name]) for name in ("started", "updated")}
     who = process.Process(known["pid"], known["host"], str(given.pop("life") or ""))
@@ -416,6 +448,7 @@ def _stored(row: Any) -> Stored:
         known["status"] = "lost"
     if "options" in given:
         known["options"] = given["options"]
+    known["keyless"] = bool(cells)
     return Stored(
         id=f"r{given['number']}", parent=given.get("parent"), caller=given.get("caller"), record=_record(given), **known
     )
@@ -465,7 +498,7 @@ _PLAIN: dict[str, Any] = {
     "inputs": {},
     "events": [],
 }
-_LIGHT = ("number", "life", *(f.name for f in fields(Stored) if f.name not in {"id", *_JSON}))
+_LIGHT = ("number", "life", *(f.name for f in fields(Stored) if f.name not in {"id", "keyless", *_JSON}))
 _BEGIN = (
     "INSERT INTO runs(status, cost, tokens, seconds, name, pattern, started, updated, pid, host, life, notebook, user, "
     "parent, caller, uid, source, sources, options, inputs) "

@@ -1,6 +1,7 @@
-"""Large values: each is stored once, compressed, however many runs and fields hold it.
+"""Values as they are stored: without API keys, and a large one once, compressed, however many runs and fields hold it.
 
-In its place stands a reference. A value larger than LARGEST is not stored; reading its reference raises NotKeptError.
+In place of a large value stands a reference. A value larger than LARGEST is not stored; reading its reference raises
+NotKeptError. A value that held a key is stored without it and marked as such, so that it is shown and never used again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json, to_jsonable_python
 
+from orchmagic.core.redaction import KeyValues
+
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database, Execute
 
@@ -19,20 +22,29 @@ INLINE = 16_384  # bytes of JSON text that stand in the row itself
 LARGEST = 32 * 2**20  # bytes of JSON text
 _DIGITS = 18  # of a number that fits in SQLite's integers
 _REFERENCE = "orchmagic:value"  # key of a reference: {"orchmagic:value": sha256, "bytes": size}
+_KEYLESS = "orchmagic:keyless"  # key of a value from which API keys were removed
 
 
 class NotKeptError(LookupError):
     """A value was too large to be stored, or its row is missing or damaged."""
 
 
-class Values:
-    """The large values of a database with the tables `blobs` and `uses`."""
+class KeyRemovedError(NotKeptError):
+    """A value held an API key and was stored without it."""
 
-    def __init__(self, database: Database) -> None:
+
+class Values:
+    """The values of a database with the tables `blobs` and `uses`; `keys` are not stored."""
+
+    def __init__(self, database: Database, keys: KeyValues) -> None:
         self._database = database
+        self._keys = keys
 
     def stowed(self, value: Any, run: str, execute: Execute) -> Any:
-        """Return the value, or a reference if it is large; stores it for `run` in the transaction of `execute`."""
+        """Return the value as it is to be stored; stores a large one for `run` in the transaction of `execute`."""
+        cleaned = self._keys.clean(value)
+        if cleaned is not value:
+            return {_KEYLESS: self.stowed(cleaned, run, execute)}
         text = as_text(value)
         if len(text) <= INLINE:
             return value
@@ -43,12 +55,19 @@ class Values:
             execute("INSERT OR IGNORE INTO uses(run, hash) VALUES (?, ?)", run, digest)
         return {_REFERENCE: digest, "bytes": len(text)}
 
+    def keyless(self, *small: Any) -> list[Any]:
+        """Small values as they are to be stored."""
+        return [value if (clean := self._keys.clean(value)) is value else {_KEYLESS: clean} for value in small]
+
     def whole(self, value: Any) -> Any:
         """Return the value of a reference; other values as they are.
 
         Raises:
+            KeyRemovedError: it was stored without an API key.
             NotKeptError: the value is not there.
         """
+        if is_keyless(value):
+            raise KeyRemovedError("a value that held an API key, which is not stored")
         if not is_reference(value):
             return value
         if value["bytes"] > LARGEST:
@@ -61,7 +80,9 @@ class Values:
             raise NotKeptError(f"a value of {value['bytes']:,} bytes that is missing or damaged") from error
 
     def shown(self, value: Any) -> Any:
-        """Like `whole`; in place of a value that is not there, a text that says so."""
+        """Like `whole`, also without its keys; in place of a value that is not there, a text that says so."""
+        if is_keyless(value):
+            return self.shown(value[_KEYLESS])
         try:
             return self.whole(value)
         except NotKeptError as error:
@@ -71,6 +92,11 @@ class Values:
 def is_reference(value: object) -> bool:
     """Whether it stands for a value that is stored elsewhere."""
     return isinstance(value, dict) and value.keys() == {_REFERENCE, "bytes"} and isinstance(value["bytes"], int)
+
+
+def is_keyless(value: object) -> bool:
+    """Whether a stored value is one from which API keys were removed."""
+    return isinstance(value, dict) and value.keys() == {_KEYLESS}
 
 
 def forget(run: str, execute: Execute) -> None:

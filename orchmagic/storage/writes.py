@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.core import process
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import InputError
-from orchmagic.storage.values import as_text, row_number
+from orchmagic.storage.values import Values, as_text, is_keyless, row_number
 
 if TYPE_CHECKING:
     from orchmagic.storage.database import Database
@@ -37,11 +39,16 @@ class Write:
 
 
 class Ledger:
-    """The writes of all runs of this user. A write is recorded on disk before it is executed."""
+    """The writes of all runs of this user. A write is recorded on disk before it is executed, without API keys.
 
-    def __init__(self, database: Database, now: Callable[[], str]) -> None:
+    A write whose result held a key is done in this kernel. In others its end is unknown, as nobody has the result.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], str], keys: KeyValues) -> None:
         self._database = database
         self._now = now
+        self._keys = keys
+        self._values = Values(database, keys)
         self._unsaved: dict[int, tuple[str, Any]] = {}  # end states that are not on disk yet, or never
 
     def claim(self, tool: str, key: str, call: str, run: str) -> Write:
@@ -51,6 +58,7 @@ class Ledger:
             StoreError: it cannot be recorded, so it must not be executed.
         """
         who = process.this()
+        key, call = self._told_apart(key), self._keys.clean(call)
         with self._database.exclusive(durable=True, patience=LOCKED) as execute:
             row = execute("SELECT * FROM writes WHERE tool = ? AND key = ?", tool, key).fetchone()
             if row is not None and (earlier := self._known(row)).state != "failed":
@@ -117,13 +125,19 @@ class Ledger:
     def _end(self, id_: str, state: str, result: Any) -> None:
         number, end = row_number(id_, "w"), (state, result)
         self._unsaved[number] = end
+        (kept,) = self._values.keyless(result)
 
         def done(committed: bool) -> None:
-            if committed and self._unsaved.get(number) is end:
+            if committed and not is_keyless(kept) and self._unsaved.get(number) is end:
                 del self._unsaved[number]
 
         sql = "UPDATE writes SET state = ?, result = ? WHERE number = ?"
-        self._database.post(lambda execute: execute(sql, state, as_text(result), number), done)
+        self._database.post(lambda execute: execute(sql, state, as_text(kept), number), done)
+
+    def _told_apart(self, key: str) -> str:
+        """The idempotency key, of which a hash stands for what held an API key."""
+        clean = str(self._keys.clean(key))
+        return key if clean == key else f"{clean}#{hashlib.sha256(key.encode()).hexdigest()}"
 
     def _known(self, row: Any) -> Write:
         state, result = row["state"], _result(row["result"])
@@ -131,6 +145,8 @@ class Ledger:
             state, result = self._unsaved[row["number"]]
         elif state == "begun" and process.Process(row["pid"], row["host"], row["life"]).gone:
             state = "unknown"
+        elif is_keyless(result):
+            state, result = "unknown", None
         texts = (row["tool"], row["key"], row["call"])
         return Write(f"w{row['number']}", *texts, state, result, row["run"], row["at"])
 

@@ -57,7 +57,8 @@ class Trace:
         self.events: list[Event] = []
         self.remarks: list[str] = []
         self.listeners: list[Callable[[Event], None]] = []
-        self._secrets = secrets or KeyValues()
+        self._secrets = KeyValues() if secrets is None else secrets
+        self._learned = self._secrets.learned
         self._clock = clock
         self._zero: float | None = None
         self._ended: set[str] = set()  # ids of spans, model calls and tool calls that succeeded
@@ -100,6 +101,13 @@ class Trace:
     def clean(self, value: Any) -> Any:
         """Return a value without API keys."""
         return self._secrets.clean(value)
+
+    def clean_again(self) -> None:
+        """Clean the stored events of keys that became known during the run."""
+        if self._learned != self._secrets.learned:
+            self._learned = self._secrets.learned
+            self.events[:] = map(self.clean, self.events)
+            self._final = None
 
     def remark(self, text: str) -> None:
         """Add a remark to be shown at the end of the run, unless it is there already."""

@@ -1,4 +1,7 @@
-"""Serves answers from the exact cache, and stores new ones. Errors are never stored; a read failure is a miss."""
+"""Serves answers from the exact cache, and stores new ones. A read failure is a miss.
+
+Errors are never stored, nor answers that hold an API key.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from orchmagic.core.function_threads import in_thread
+from orchmagic.core.redaction import KeyValues
 from orchmagic.core.user_code import contained
 from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
@@ -31,6 +35,7 @@ class Caching:
     resolve: Callable[[str], Deployment]
     emit: Emit
     clock: Callable[[], float] = time.time
+    keys: KeyValues = field(default_factory=KeyValues)
     complain: Complaints = field(default_factory=Complaints, init=False)
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
@@ -41,7 +46,8 @@ class Caching:
             self.emit(CacheHit(call=request.call, age=stored.age or 0.0, usage=stored.usage, cost=stored.cost))
             return replace(stored, stored_as=name)
         answer = await handler(request)
-        if answer.age is None:  # else it was shared, and the call that sent the request stores it
+        # an answer with an age was shared, and the call that sent the request stores it
+        if answer.age is None and not self.keys.holds(answer):
             await self._write(self.cache, name, answer, request.ttl)
         return answer if answer.stored_as else replace(answer, stored_as=name)
 

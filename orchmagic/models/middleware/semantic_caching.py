@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from orchmagic.core.function_threads import in_thread
+from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import OrchError
 from orchmagic.models.cache import Cache, Complaints, serialization
 from orchmagic.models.cache.key import key
@@ -55,10 +56,11 @@ class SemanticCaching:
     emit: Emit
     clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
+    keys: KeyValues = field(default_factory=KeyValues)
     complain: Complaints = field(default_factory=Complaints, init=False)
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        if not request.parts or request.tools or request.cache == "off":
+        if not request.parts or request.tools or request.cache == "off" or self.keys.holds(request.messages):
             return await handler(request)
         candidate = await self._try("searched", partial(self._find, request))
         if candidate is None:
@@ -67,7 +69,8 @@ class SemanticCaching:
         if hit is not None:
             return hit
         answer = await handler(request)
-        if answer.age is None:  # else it was shared, and the call that sent the request stores it
+        # an answer with an age was shared, and the call that sent the request stores it
+        if answer.age is None and not self.keys.holds(answer):
             await self._try("written", partial(self._store, request, candidate, answer))
         return answer
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from orchmagic.core import process, project
 from orchmagic.core.settings import Settings
@@ -24,6 +26,8 @@ from orchmagic.models.wire.urls import KEY_ENV, base, is_address, on_loopback, s
 SERVICE = "orchmagic"
 KEYRING = "keyring:"
 _INSTALL = "pip install 'orchmagic[keyring]'"
+_NAMED = re.compile(r"(API_?KEY|ACCESS_KEY|SECRET|SECRET_KEY|TOKEN|PASSWORD)$")  # names of variables
+_OF_KEYRING: set[str] = set()  # what was read of it
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 
 
@@ -65,12 +69,30 @@ def key_environment(environ: Mapping[str, str] | None = None, start: Path | None
 
 
 def in_use(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """The values of all keys in the environment that a model may be asked with; the keyring is not read."""
+    """The values of all keys that this process knows: those of models, and others that the environment names as such.
+
+    Also the passwords in the addresses of the settings, and what was read of the keyring so far.
+    """
     entries = [e for entry in settings.models.values() for e in (entry, *entry.get("deployments", ()))]
     names = {KEY_ENV, *(p.key_env for p in PRESETS.values()), *(e["key_env"] for e in entries if "key_env" in e)}
     for name in sorted(names):
         if not name.startswith(KEYRING) and (key := environ.get(name, "").strip()):
             yield key
+    yield from (key for name in environ if _NAMED.search(name) and _is_random(key := environ.get(name, "").strip()))
+    for address in (settings.cache_url, settings.checkpoints):
+        yield from _password(address or "")
+    yield from _OF_KEYRING
+
+
+def _is_random(text: str) -> bool:
+    """Whether a text can be a key: not a word, a path or a number, which stand in other texts, too."""
+    return not text.isdecimal() and "/" not in text[:1] and any(map(str.isdecimal, text))
+
+
+def _password(address: str) -> Iterator[str]:
+    with suppress(ValueError):
+        if password := urlsplit(address).password:
+            yield from {password, unquote(password)}
 
 
 def missing_key(deployment: Deployment, environ: Mapping[str, str]) -> str | None:
@@ -117,4 +139,5 @@ def _from_keyring(name: str) -> str:
         raise SettingsError(f"the keyring cannot be read: {type(error).__name__}") from None
     if password is None:
         raise KeyError(f"{KEYRING}{name}")
+    _OF_KEYRING.add(str(password))
     return str(password)

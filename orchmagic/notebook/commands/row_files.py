@@ -24,5 +24,7 @@ def add(session: Session, which: str, file: str, *expected: str) -> str:
             raise InputError(f"{word!r} is no expected value: write NAME=VALUE, such as severity=high")
     values = {name: typed_value(text) for name, _, text in (word.partition("=") for word in expected)}
     run = pick(session, which)
+    if session.services.keys.holds(run.inputs):
+        raise InputError(f"an input of run {run.id} holds an API key, which is not written to a file")
     rows, replaced = add_row(Path(file), run.inputs, values)
     return f"{'Replaced' if replaced else 'Added'} the row of {run.id} in {file}: {counted(rows, 'row')}."
