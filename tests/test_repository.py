@@ -12,8 +12,10 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -24,15 +26,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MADE = {"__pycache__", "executed", "results", "node_modules", "build", "dist"}
 
 
-def tracked() -> Iterator[Path]:
+@cache
+def tracked() -> list[Path]:
     """Every file that is, or would be, committed; without git, every file that no tool has made."""
     git = shutil.which("git")
     if git is not None and (ROOT / ".git").exists():
         listed = [git, "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split("\0")
-        yield from (ROOT / name for name in names if name and (ROOT / name).is_file())
-    else:
-        yield from (p for p in ROOT.rglob("*") if p.is_file() and not made(p.relative_to(ROOT).parts[:-1]))
+        return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    return [p for p in ROOT.rglob("*") if p.is_file() and not made(p.relative_to(ROOT).parts[:-1])]
 
 
 def made(folders: tuple[str, ...]) -> bool:
@@ -44,10 +46,40 @@ def texts(*suffixes: str) -> Iterator[tuple[str, str]]:
     for path in tracked():
         if suffixes and path.suffix not in suffixes:
             continue
-        try:
-            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:  # a picture
-            continue
+        if (text := text_of(path)) is not None:
+            yield path.relative_to(ROOT).as_posix(), text
+
+
+@cache
+def text_of(path: Path) -> str | None:
+    """None for a picture."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+class Outline(NamedTuple):
+    """What the rules below look at in a module of the package."""
+
+    file: str
+    purpose: str | None
+    lengths: dict[str, int]  # of its functions, by line and name
+    classes: list[str]
+
+
+@cache
+def outlines() -> list[Outline]:
+    found = []
+    for name, text in texts(".py"):
+        if name.startswith("orchmagic/"):
+            tree = ast.parse(text)
+            functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+            lengths = {f"{n.lineno} {n.name}": (n.end_lineno or 0) - n.lineno + 1 for n in functions}
+            classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+            found.append(Outline(name, ast.get_docstring(tree), lengths, classes))
+    assert len(found) > 300
+    return found
 
 
 def found(pattern: str, *suffixes: str) -> list[str]:
@@ -87,11 +119,7 @@ def test_every_ignored_rule_has_its_reason_beside_it_or_on_the_line_above():
 
 def test_functions_stay_short_enough_to_read():
     long = [
-        f"{name}:{node.lineno} {node.name}: {node.end_lineno - node.lineno + 1} lines"
-        for name, text in texts(".py")
-        if name.startswith("orchmagic/")
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= 50
+        f"{o.file}:{function}: {lines} lines" for o in outlines() for function, lines in o.lengths.items() if lines > 50
     ]
     assert long == []
 
@@ -102,9 +130,7 @@ def test_no_file_is_named_after_nothing():
 
 
 def test_every_module_starts_with_what_it_is_for():
-    silent = [
-        name for name, text in texts(".py") if name.startswith("orchmagic/") and not ast.get_docstring(ast.parse(text))
-    ]
+    silent = [o.file for o in outlines() if not o.purpose]
     assert silent == []
 
 
@@ -300,12 +326,17 @@ OLD_WORDS = (
 
 @pytest.mark.parametrize("old", OLD_WORDS)
 def test_no_old_word_is_left_in_what_people_read(old: str):
+    assert [name for name, text in what_people_read() if re.search(old, text)] == []
+
+
+@cache
+def what_people_read() -> list[tuple[str, str]]:
     read = [
         (name, text)
         for name, text in texts(".py", ".md")
         if name.startswith(("orchmagic/", "docs/", "README")) and not name.startswith("docs/design/")
     ]
-    assert [name for name, text in [*read, *prose_of_notebooks()] if re.search(old, text)] == []
+    return [*read, *prose_of_notebooks()]
 
 
 def test_the_page_names_every_event_of_the_audit_log():
@@ -321,10 +352,10 @@ def package_source(start: str = "") -> str:
     return "".join(text for name, text in texts(".py") if name.startswith(f"orchmagic/{start}"))
 
 
-@pytest.mark.parametrize("target", ["help", "demo", "test", "test-fast", "check", "lab", "bench", "docs", "pictures"])
-def test_make_help_names_every_target(target: str):
+def test_make_help_names_every_target():
     shown = subprocess.run(["make", "-C", str(ROOT), "help"], capture_output=True, text=True, check=True).stdout
-    assert re.search(rf"^  make {target} +\S", shown, re.MULTILINE)
+    named = set(re.findall(r"^  make ([a-z-]+) +\S", shown, re.MULTILINE))
+    assert {"help", "demo", "test", "test-fast", "check", "lab", "bench", "docs", "pictures"} <= named
 
 
 def test_the_licence_is_the_one_that_the_project_names():
@@ -349,12 +380,7 @@ def test_the_architecture_page_names_files_that_exist_and_every_room():
 
 def test_no_two_modules_and_no_two_classes_have_one_name():
     files = [path for path in (ROOT / "orchmagic").rglob("*.py") if not path.stem.startswith("__")]
-    classes = [
-        node.name
-        for path in (ROOT / "orchmagic").rglob("*.py")
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef)
-    ]
+    classes = [name for o in outlines() for name in o.classes]
     assert [name for name, times in Counter(path.stem for path in files).items() if times > 1] == []
     assert [name for name, times in Counter(classes).items() if times > 1] == []
 
