@@ -116,6 +116,9 @@ RULES = """\
 the line in it, the rule, what was found, what to write. No model is called. `%orch lint triage fix` writes a new cell
 with what can be mended by itself.
 
+Rules with figures (OM101 and OM201 to OM207) read the latest 200 runs of the cell's present text. Runs on the same
+input count once. They say nothing below the number of runs that their page names.
+
 `python -m orchmagic lint NOTEBOOK.ipynb` checks a file without running it: functions and classes of its cells are
 replaced by stand-ins. `--format json` is for programs, `--format github` for annotations of a pull request. It ends
 with 1 if it finds something, or an orchestration that cannot be read, and with 2 if the file cannot be read.

@@ -21,6 +21,7 @@ from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment
 from orchmagic.patterns import PATTERNS
 from orchmagic.runtime.cell_reader import split
+from orchmagic.runtime.fingerprint import digest
 from orchmagic.trace.record import Record
 
 
@@ -61,6 +62,14 @@ class LintSubject:
             SettingsError: a model cannot be resolved.
         """
         return self.estimated()
+
+    @cached_property
+    def samples(self) -> tuple[Record, ...]:
+        """The latest run of each different input: a notebook that is run again and again adds no evidence."""
+        found: dict[str, Record] = {}
+        for record in self.records:
+            found.setdefault(digest(dict(record.inputs)), record)
+        return tuple(found.values())
 
     @cached_property
     def steps(self) -> tuple[ModelStep, ...]:
