@@ -46,6 +46,7 @@ export interface View {
 }
 
 export const HEIGHT = 24; // pixels of a row, as in the style sheet
+const STILL = 4; // pixels: less between press and release is a click, more selects a time
 const LEAST = 1 / 250; // of the axis: no bar is shorter
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false };
 
@@ -69,10 +70,22 @@ export class Lanes {
     private readonly clicked: (row: number) => void,
     private readonly zoomed: (range: [number, number] | null) => void
   ) {
-    this.node.addEventListener('click', event => {
-      const top = this.node.getBoundingClientRect().top;
-      this.clicked(this.first + Math.floor((event.clientY - top) / HEIGHT));
-    });
+    // Plotly covers the page between the press and the release of a button, so no click reaches this element
+    this.node.addEventListener(
+      'pointerdown',
+      down => {
+        window.addEventListener(
+          'pointerup',
+          up => {
+            if (Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) < STILL) {
+              this.clicked(this.first + Math.floor((up.clientY - this.node.getBoundingClientRect().top) / HEIGHT));
+            }
+          },
+          { once: true, capture: true }
+        );
+      },
+      { capture: true }
+    );
   }
 
   /** Draw; false if something else was to be drawn meanwhile, or there is no room. */

@@ -71,6 +71,23 @@ def test_three_cells_show_answer_graph_and_timeline(notebook, theme):
     assert book.problems == []
 
 
+def test_a_click_on_the_bars_chooses_a_row_also_where_no_bar_is(notebook):
+    book = notebook([SETUP, CHAIN, CHAIN_CELL])
+    for index in range(3):
+        book.run(index)
+    area = book.output(2)
+    area.locator(".js-plotly-plot .bars").first.wait_for(timeout=30_000)
+    area.scroll_into_view_if_needed()
+    lane = area.locator(".om-plot").bounding_box()
+    rows = area.locator(".om-space .om-row")
+    for index, part in ((1, 0.02), (0, 0.6), (2, 0.3)):
+        row = rows.nth(index).bounding_box()
+        book.page.mouse.click(lane["x"] + part * lane["width"], row["y"] + row["height"] / 2)
+        area.locator(f".om-space .om-row:nth-child({index + 1})[aria-selected='true']").wait_for(timeout=5_000)
+    assert area.locator(".om-space .om-row[aria-selected='true']").count() == 1
+    assert book.problems == []
+
+
 def test_the_live_view_streams_while_the_cell_runs(notebook):
     slow = 'install(Script([Reply("one two three four five", latency=3), Reply("end", latency=3)]))\nNone'
     book = notebook([SETUP, slow, "%%chain\nfirst\n    A\nsecond\n    B {{ first }}"])
