@@ -117,7 +117,8 @@ the line in it, the rule, what was found, what to write. No model is called. `%o
 with what can be mended by itself.
 
 Rules with figures (OM101 and OM201 to OM207) read the latest 200 runs of the cell's present text. Runs on the same
-input count once. They say nothing below the number of runs that their page names.
+input count once. They say nothing below the number of runs that their page names. OM301 to OM305 read
+what `%%evaluate` and `orchmagic.evaluate` measured, kept beside the run history.
 
 `python -m orchmagic lint NOTEBOOK.ipynb` checks a file without running it: functions and classes of its cells are
 replaced by stand-ins. `--format json` is for programs, `--format github` for annotations of a pull request. It ends

@@ -22,13 +22,14 @@ from orchmagic.evaluation.result import Measurements, Result
 from orchmagic.evaluation.scope import Scope
 from orchmagic.evaluation.stand_ins import stand_ins
 from orchmagic.evaluation.targets import Target, parse_target
+from orchmagic.evaluation.verdicts import Summary
 from orchmagic.graph.composition import with_model
 from orchmagic.graph.estimate import Models, estimate
 from orchmagic.graph.model import Graph
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.pricing import prices
 from orchmagic.runtime.cost_reference import models_of
-from orchmagic.runtime.fingerprint import digest
+from orchmagic.runtime.fingerprint import digest, version
 from orchmagic.runtime.frames import Row, read_rows, some
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.row_outcome import Outcome
@@ -384,7 +385,25 @@ class Evaluation:
             result = Result(self, done, [v.name for v in variants if v.name not in {m.variant for m in done}])
             if setup.first and result.chosen is not None:
                 break
+        self._enter(result)
         return result
+
+    def _enter(self, result: Result) -> None:
+        """Enters the evaluation into the history, once for each orchestration, if its rows had answers."""
+        setup, store = self.setup, self.setup.factory.services.history.rows
+        rows = digest(sorted(digest(row) for row in setup.rows))
+        by_name: dict[str, list[Summary]] = {}
+        for variant, summary in zip(result.measured_graphs, result.details, strict=True):
+            if summary.unanswered < summary.runs:
+                by_name.setdefault(variant.name, []).append(summary)
+        graphs = {graph.name: graph for graph in result.measured_graphs}
+        labels = {j.name: sum(row.get(j.human or "") is not None for row in setup.rows) for j in setup.judges}
+        for name, summaries in by_name.items():
+            met = any(s.verdict == "meets" for s in summaries)
+            open_ones = [h for s in summaries for h in s.held if h.verdict == "not shown"]
+            undecided = [] if met else [(str(h.condition), h.more_rows) for h in open_ones]
+            figures = {"count": len(setup.rows), "undecided": undecided, "labels": labels}
+            store.evaluated(name, version(graphs[name]), rows, figures)
 
     def _part(self, variants: Sequence[Variant]) -> Generator[Cases, dict[str, Outcome], list[Measurements]]:
         setup = self.setup

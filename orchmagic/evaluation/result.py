@@ -18,6 +18,7 @@ from orchmagic.evaluation.ranges import Difference
 from orchmagic.evaluation.scope import RESERVED, Scope
 from orchmagic.evaluation.targets import Target, check_names, parse_target
 from orchmagic.evaluation.verdicts import Summary
+from orchmagic.graph.model import Graph
 from orchmagic.language import expression
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Subject
@@ -186,6 +187,11 @@ class Result:
     def variants(self) -> list[str]:
         """The names of the variants that were run."""
         return [m.variant for m in self._measured]
+
+    @property
+    def measured_graphs(self) -> list[Graph]:
+        """The graphs of the variants that were run, in their order."""
+        return [m.subject.graph for m in self._measured]
 
     @cached_property
     def details(self) -> list[Summary]:

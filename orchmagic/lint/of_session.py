@@ -29,6 +29,7 @@ def subject(session: Session, made: Orchestration, *, history: bool = True, code
         estimated=made.estimate,
         records=records(session, made) if history else (),
         code=_code(services.namespace) if code is None else code,
+        evaluations=services.history.rows.evaluations(made.definition.name) if history else (),
     )
 
 

@@ -21,7 +21,8 @@ from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment
 from orchmagic.patterns import PATTERNS
 from orchmagic.runtime.cell_reader import split
-from orchmagic.runtime.fingerprint import digest
+from orchmagic.runtime.fingerprint import digest, version
+from orchmagic.storage.row_store import PastEvaluation
 from orchmagic.trace.record import Record
 
 
@@ -43,6 +44,8 @@ class ModelStep:
 class LintSubject:
     """One orchestration. `records` are its earlier runs of this text, the latest first; `code` is the notebook's code.
 
+    `evaluations` are those of this name, of any text, the latest first.
+
     `defaults` are those of the graph's own calls; `estimated` estimates one run.
     """
 
@@ -53,6 +56,13 @@ class LintSubject:
     estimated: Callable[[], Estimate]
     records: Sequence[Record] = ()
     code: str = ""
+    evaluations: Sequence[PastEvaluation] = ()
+
+    @cached_property
+    def evaluated(self) -> PastEvaluation | None:
+        """The latest evaluation of this text of the cell; None if there is none."""
+        now = version(self.graph)
+        return next((e for e in self.evaluations if e.version == now), None)
 
     @cached_property
     def estimate(self) -> Estimate:

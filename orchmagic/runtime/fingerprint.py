@@ -36,6 +36,11 @@ def fingerprint(graph: Graph, options: RunOptions, services: Services) -> str:
     return digest(parts)
 
 
+def version(graph: Graph) -> str:
+    """Returns the hash of the text of a cell and of those inside it, whatever models and functions they name."""
+    return digest([g.source for g in (*nested(graph), graph)])
+
+
 def digest(value: object) -> str:
     """Returns the hash of a value, by its JSON with sorted keys."""
     text = json.dumps(value, sort_keys=True, default=repr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,29 @@ CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMA
 CREATE INDEX journal_key ON journal(run, key);
 CREATE TABLE blobs(hash TEXT PRIMARY KEY, data BLOB);
 CREATE TABLE uses(run TEXT, hash TEXT, PRIMARY KEY(run, hash));
-CREATE INDEX uses_hash ON uses(hash)
-"""
+CREATE INDEX uses_hash ON uses(hash);
+CREATE TABLE evaluations(name TEXT, version TEXT, rows TEXT, at TEXT, figures TEXT, PRIMARY KEY(name, version, rows))
+""",
+    version=2,
+    since={"evaluations": 2},
 )
 _DAYS = 365
 _SIZE = 2**30  # bytes of the file; beyond it, a tenth of the rows goes, the oldest first
 _AT_ONCE = 500  # values of one query
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvaluation:
+    """An evaluation of one orchestration: `version` is a hash of its cells, `rows` one of the rows; `at` is ISO 8601.
+
+    `figures` (JSON): `count` of rows, `undecided` conditions of the target as (text, more rows or None), and `labels`:
+    judge -> number of labels that persons gave.
+    """
+
+    version: str
+    rows: str
+    at: str
+    figures: Mapping[str, Any]
 
 
 class RowStore:
@@ -103,6 +121,21 @@ class RowStore:
         except (zlib.error, ValueError, TypeError):
             return None
 
+    def evaluated(self, name: str, version: str, rows: str, figures: Mapping[str, Any]) -> None:
+        """Enter an evaluation; it replaces an earlier one of the same version on the same rows. Returns at once."""
+        entry = (name, version, rows, self._clock().isoformat(), as_text(figures))
+        self.database.post(lambda execute: execute(_EVALUATED, *entry))
+
+    def evaluations(self, name: str) -> list[PastEvaluation]:
+        """Return the evaluations of an orchestration, the latest first."""
+        self.database.flush()
+        found = self.database.read("SELECT * FROM evaluations WHERE name = ? ORDER BY at DESC", name)
+        return [
+            PastEvaluation(row["version"], row["rows"], row["at"], figures)
+            for row in found
+            if isinstance(figures := _json(row["figures"]), dict)
+        ]
+
     def prune(self) -> None:
         """Delete rows that are too old or too many; returns at once."""
         old = (self._clock() - timedelta(days=_DAYS)).isoformat(timespec="seconds")
@@ -113,6 +146,7 @@ class RowStore:
             free = execute("PRAGMA freelist_count").fetchone()[0]
             if not gone and (pages - free) * size > _SIZE:
                 gone = [n for (n,) in execute(_TENTH)]
+            execute("DELETE FROM evaluations WHERE at < ?", old)
             for number in gone:
                 _forget_journal(f"r{number}", execute)
                 execute("DELETE FROM rows WHERE number = ?", number)
@@ -148,4 +182,5 @@ def _json(text: str) -> Any:
         return None
 
 
+_EVALUATED = "INSERT OR REPLACE INTO evaluations(name, version, rows, at, figures) VALUES (?, ?, ?, ?, ?)"
 _TENTH = "SELECT number FROM rows ORDER BY updated LIMIT (SELECT count(*) / 10 + 1 FROM rows)"
