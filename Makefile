@@ -15,7 +15,10 @@ PYTEST := $(BIN)/python -m pytest -q
 NPM := npm --prefix labextension --silent
 WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-SERIAL := local_model or browser or notebook
+APART := local_model or browser
+UNIT := --ignore tests/browser --ignore tests/local tests
+# Two workers get one half each, in whole files: a kernel or a server of a file is started once.
+TWO := -n 2 --dist worksteal
 
 # Compiled files are kept: without them each worker and each kernel of a test compiles the package and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -34,14 +37,15 @@ demo: .venv/.project ## three cells on a real local model, no key needed
 
 test: .venv/.project .venv/.browser labextension/node_modules/.made ## every test: unit, local model, browser, notebooks
 	$(NPM) test
-	$(PYTEST) -n 2 -m "not ($(SERIAL))" tests
-	$(PYTEST) -p no:randomly -m "$(SERIAL)" tests
+	$(PYTEST) $(TWO) -m "not ($(APART))" $(UNIT)
+	$(PYTEST) -p no:randomly tests/local
+	$(PYTEST) -n 2 --dist loadfile -p no:randomly tests/browser
 	rm -rf .cache/answers
 	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -n 2 --dist loadfile -p no:randomly -p nbval.plugin --nbval-lax --nbval-cell-timeout 600 \
 		--timeout 600 notebooks/*.ipynb
 
 test-fast: .venv/.project ## the unit tests without the slow ones
-	$(PYTEST) -n 2 -m "not (slow or $(SERIAL))" --ignore tests/browser --ignore tests/local tests
+	$(PYTEST) $(TWO) -m "not (slow or $(APART))" $(UNIT)
 
 check: .venv/.project labextension/node_modules/.made ## lint, format, types, layers; changes nothing
 	$(BIN)/ruff check .

@@ -385,6 +385,16 @@ def test_no_two_modules_and_no_two_classes_have_one_name():
     assert [name for name, times in Counter(classes).items() if times > 1] == []
 
 
+def test_tests_that_make_runs_apart_are_in_their_folders():
+    marked = {
+        (mark, "/".join(name.split("/")[:2]))
+        for name, text in texts(".py")
+        if name.startswith("tests/")
+        for mark in re.findall(r"pytest\.mark\.(browser|local_model)\b", text)
+    }
+    assert marked == {("browser", "tests/browser"), ("local_model", "tests/local")}
+
+
 def test_no_folder_has_the_name_of_a_module():
     modules = {path.stem for path in (ROOT / "orchmagic").rglob("*.py")}
     folders = {path.parent.name for path in (ROOT / "orchmagic").rglob("__init__.py")}

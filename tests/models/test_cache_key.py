@@ -96,10 +96,13 @@ def test_logprobs_are_in_the_key_where_the_endpoint_has_them():
 json_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters())
 
 
-@given(st.dictionaries(st.text(), json_values, max_size=4), st.randoms())
+names = st.text().filter(lambda name: name != "messages")  # a request has its own
+
+
+@given(st.dictionaries(names, json_values, max_size=4), st.randoms())
 def test_any_text_has_a_key_and_the_order_of_parameters_does_not_matter(parameters, random):
     pairs = list(parameters.items())
     random.shuffle(pairs)
-    names = {key(replace(REQUEST, parameters=p), HERE) for p in (parameters, dict(pairs))}
-    assert len(names) == 1
-    assert len(names.pop()) == 64
+    keys = {key(replace(REQUEST, parameters=p), HERE) for p in (parameters, dict(pairs))}
+    assert len(keys) == 1
+    assert len(keys.pop()) == 64

@@ -314,6 +314,7 @@ there.close()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rpm", "tpm", "busy"])
 def test_two_kernels_share_a_limit_and_never_pass_it_together(tmp_path, kind):
     opened(tmp_path).close()

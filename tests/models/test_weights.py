@@ -119,6 +119,7 @@ def join_in_process(site: str, pinned: weights.Weights, folder: str, go: object,
     out.put(weights.join(pinned, Path(folder)).stat().st_size)  # type: ignore[attr-defined]  # and a Queue
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_both_get_a_whole_file(installed: Path, pinned: weights.Weights, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     go, out = context.Barrier(2), context.Queue()

@@ -249,6 +249,7 @@ def hear(child):
     return child.stdout.readline().strip()
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_writes_and_the_other_waits_for_its_result(path):
     children = [program(path, "r1"), program(path, "r2")]
     assert [hear(c) for c in children] == ["ready", "ready"]

@@ -249,6 +249,7 @@ store.close()
 )
 
 
+@pytest.mark.slow
 def test_several_kernels_write_a_new_file_at_once_and_nothing_is_lost(path):
     command = [sys.executable, "-W", "error", "-c", MANY, str(path)]
     pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

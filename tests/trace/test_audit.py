@@ -245,6 +245,7 @@ def writer(path: Path, who: str, count: int, *more: str) -> subprocess.Popen[byt
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @posix
 def test_eight_processes_tear_and_lose_no_line(tmp_path):
     path = tmp_path / "audit.jsonl"
@@ -256,6 +257,7 @@ def test_eight_processes_tear_and_lose_no_line(tmp_path):
     assert found == {str(n): 300 for n in range(8)}
 
 
+@pytest.mark.slow
 @posix
 def test_who_is_killed_in_the_middle_tears_no_line_of_another_and_loses_none_that_was_written(tmp_path):
     path = tmp_path / "audit.jsonl"
