@@ -24,6 +24,7 @@ _HOME = {
     "Run": "orchmagic.runtime.run",
     "Script": "orchmagic.models.providers.scripted",
     "Session": "orchmagic.runtime.session",
+    "advise": "orchmagic.notebook.advising",
     "endpoint": "orchmagic.models.providers.local",
     "evaluate": "orchmagic.evaluation.evaluate",
     "install": "orchmagic.models.providers.scripted",

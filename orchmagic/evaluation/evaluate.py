@@ -402,7 +402,11 @@ class Evaluation:
             met = any(s.verdict == "meets" for s in summaries)
             open_ones = [h for s in summaries for h in s.held if h.verdict == "not shown"]
             undecided = [] if met else [(str(h.condition), h.more_rows) for h in open_ones]
-            figures = {"count": len(setup.rows), "undecided": undecided, "labels": labels}
+            figures = {
+                "count": len(setup.rows), "undecided": undecided, "labels": labels,
+                "variants": [_of_variant(s, result.main_metric) for s in result.details],
+                "by_label": result.by_label,
+            }  # fmt: skip
             store.evaluated(name, version(graphs[name]), rows, figures)
 
     def _part(self, variants: Sequence[Variant]) -> Generator[Cases, dict[str, Outcome], list[Measurements]]:
@@ -446,6 +450,13 @@ class Evaluation:
             for place, again, _ in measured.cases():
                 key = keys.get((measured.variant, place, again))
                 measured.judged[judge.name, place, again] = None if key is None else outcomes[key]
+
+
+def _of_variant(summary: Summary, metric: str) -> tuple[str, str | None, float | None, float | None]:
+    """(variant, verdict, value of its main metric, US dollars a row)."""
+    figure = summary.metrics.get(metric)
+    share = figure.value if figure is not None and figure.yes_no else None
+    return summary.variant, summary.verdict, share, summary.cost
 
 
 def _inputs(subject: Subject, row: Mapping[str, Any], number: int) -> dict[str, Any]:

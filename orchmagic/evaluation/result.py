@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, nearest
-from orchmagic.evaluation import score_baseline, verdicts
+from orchmagic.evaluation import ranges, score_baseline, verdicts
 from orchmagic.evaluation.judges import Calibration, Judge, human_label
 from orchmagic.evaluation.metrics import Measured, Metric, Scores, check_metrics, evaluated, flat, score
 from orchmagic.evaluation.ranges import Difference
@@ -137,6 +137,17 @@ class Result:
                 counts = Counter(self._pairs(sides, measured))
                 if len(counts) > 1:
                     found[metric.name] = measured.variant, counts
+        return found
+
+    @property
+    def by_label(self) -> list[tuple[str, int, int, float, float]]:
+        """(label, rows right, rows, range of the share) of the first metric that compares labels; often empty."""
+        _, counts = next(iter(self.confusion.values()), ("", Counter[tuple[str, str]]()))
+        found = []
+        for label in dict.fromkeys(right for right, _ in counts):
+            rows = sum(n for (right, _), n in counts.items() if right == label)
+            hits = counts[label, label]
+            found.append((label, hits, rows, *ranges.wilson(hits, rows, ranges.quantile())))
         return found
 
     def _truth_first(self, metric: Metric, subject: Subject) -> tuple[str, str] | None:

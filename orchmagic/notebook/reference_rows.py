@@ -19,14 +19,20 @@ def rows(of: str | Orchestration, last: int = 50) -> list[dict[str, Any]]:
     from orchmagic.runtime.past_rows import past_rows  # noqa: PLC0415 - on demand
 
     name = of if isinstance(of, str) else of.__name__
-    history = _session().services.history if isinstance(of, str) else of.factory.services.history
+    history = running_session("rows").services.history if isinstance(of, str) else of.factory.services.history
     return past_rows(history.store, name, last)
 
 
-def _session() -> Any:
+def running_session(asking: str) -> Any:
+    """The session of the notebook that runs, for the function `asking` of orchmagic.
+
+    Raises:
+        InputError: no notebook has orchmagic loaded.
+    """
     from IPython.core.getipython import get_ipython  # noqa: PLC0415 - only a notebook has a session
 
     face = getattr(get_ipython(), "_orchmagic_face", None)
     if face is None:
-        raise InputError("no notebook has orchmagic loaded here: pass the orchestration, as in orchmagic.rows(triage)")
+        instead = ": pass the orchestration, as in orchmagic.rows(triage)" if asking == "rows" else ""
+        raise InputError(f"no notebook has orchmagic loaded here{instead or f', so orchmagic.{asking} knows no runs'}")
     return face.session

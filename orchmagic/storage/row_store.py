@@ -48,7 +48,8 @@ class PastEvaluation:
     """An evaluation of one orchestration: `version` is a hash of its cells, `rows` one of the rows; `at` is ISO 8601.
 
     `figures` (JSON): `count` of rows, `undecided` conditions of the target as (text, more rows or None), and `labels`:
-    judge -> number of labels that persons gave.
+    judge -> number of labels that persons gave. `variants`: (name, verdict, share right, US dollars a row), of all that
+    were compared. `by_label`: (label, rows right, rows, ends of the range of the share).
     """
 
     version: str

@@ -96,7 +96,7 @@ CASES = [
         "OM206", EXTRACT, [(4, ["no", COUNT]), (26, [COUNT])], [(3, ["no", COUNT]), (27, [COUNT])],
         "4 of 34 replies of 'extract' did not fit", 2,
     ),
-    Case("OM207", LONG, [(20, ["short"])], [(19, ["short"])], "95% of 20 prompts of 'summary' have up to 4,00", 2,
+    Case("OM207", LONG, [(20, ["short"])], [(19, ["short"])], "95% of the prompts of 'summary' have up to 4,00", 2,
          text="word " * 4_000),
 ]  # fmt: skip
 

@@ -19,14 +19,15 @@ from collections.abc import Iterator
 from orchmagic.lint.rule import Found, LintRule
 from orchmagic.lint.subject import LintSubject
 
-_FEWEST, _SHARE = 20, 0.1
+SHARE = 0.1
+_FEWEST = 20
 _SHOWN = 5
 
 
 def check(subject: LintSubject) -> Iterator[Found]:
     runs = subject.samples
     capped = [r for r in runs if r.status == "capped"]
-    if len(runs) < _FEWEST or len(capped) < _SHARE * len(runs):
+    if len(runs) < _FEWEST or len(capped) < SHARE * len(runs):
         return
     reason, count = Counter((r.reason or "a limit").partition(";")[0] for r in capped).most_common(1)[0]
     listed = ", ".join(r.run for r in capped[:_SHOWN]) + (", …" if len(capped) > _SHOWN else "")

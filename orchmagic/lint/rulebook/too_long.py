@@ -21,20 +21,27 @@ from orchmagic.lint.history_figures import asks
 from orchmagic.lint.rule import Found, LintRule
 from orchmagic.lint.subject import LintSubject
 
-_FEWEST, _PART, _MOST = 20, 0.95, 4_000
+MOST = 4_000
+_FEWEST, _PART = 20, 0.95
 
 
 def check(subject: LintSubject) -> Iterator[Found]:
     if subject.graph.pattern == "mapreduce":
         return
-    for name in dict.fromkeys(step.name for step in subject.steps):
-        sizes = sorted(n for r in subject.samples for ask in asks(r, name) if (n := ask.usage.input))
-        if len(sizes) < _FEWEST:
-            continue
-        long = sizes[math.ceil(_PART * len(sizes)) - 1]
-        if long > _MOST:
-            text = f"95% of {len(sizes)} prompts of {name!r} have up to {long:,} tokens (more than {_MOST:,})"
+    for name, long in lengths(subject).items():
+        if long is not None and long > MOST:
+            text = f"95% of the prompts of {name!r} have up to {long:,} tokens (more than {MOST:,})"
             yield Found(name, text, "Write %%mapreduce, which reads the text in parts")
+
+
+def lengths(subject: LintSubject) -> dict[str, int | None]:
+    """Returns the tokens that 95 % of a step's prompts do not exceed, by step; None below 20 prompts."""
+    return {name: _length(subject, name) for name in dict.fromkeys(step.name for step in subject.steps)}
+
+
+def _length(subject: LintSubject, name: str) -> int | None:
+    sizes = sorted(n for r in subject.samples for ask in asks(r, name) if (n := ask.usage.input))
+    return sizes[math.ceil(_PART * len(sizes)) - 1] if len(sizes) >= _FEWEST else None
 
 
 rule = LintRule("OM207", "too-long", check)
