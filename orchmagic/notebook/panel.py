@@ -141,8 +141,23 @@ def value(session: Session, which: str, span: str, part: str) -> dict[str, Any]:
     return {"value": cut(found.input if part == "input" else found.output, _WHOLE)}
 
 
+def feedback(session: Session, which: str, verdict: str | None = None, note: str = "", expect: Any = None) -> Any:
+    """Keeps what a person says of a run (see `Run.feedback`), or with a run alone tells what was said.
+
+    `expect` has by step what would have been right. Returns `{"verdict", "expect", "note"}`, empty if nothing was said.
+
+    Raises:
+        InputError: there is no such run or verdict, or a correction does not fit.
+    """
+    run = session.lookup.run(which)
+    if expect is not None and not isinstance(expect, dict):
+        raise InputError("corrections are by step")
+    said = run.feedback(verdict, note=note, **expect or {})
+    return {} if said is None else said.to_json()
+
+
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (overview, record, asked, answer, resume, export, stop, value)
+    f.__name__: f for f in (overview, record, asked, answer, resume, export, stop, value, feedback)
 }
 
 

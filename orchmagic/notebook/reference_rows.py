@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def rows(of: str | Orchestration, last: int = 50) -> list[dict[str, Any]]:
     """The latest runs of an orchestration as rows, oldest first: inputs, `output`, `_status`, `_run`.
 
+    Where `run.feedback` judged a run: also `_feedback`, and `expect`, its corrections by step.
+
     Raises:
         InputError: there is no run of this name, or no notebook.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic.errors import InputError
+from orchmagic.runtime.feedback import Feedback
 from orchmagic.runtime.fingerprint import digest
 from orchmagic.runtime.frames import Row, stream_file
 from orchmagic.storage.runs import Store, Stored
@@ -18,20 +19,33 @@ _OWN = ("output", "_status", "_run")
 def past_rows(store: Store, name: str, last: int = 50) -> list[Row]:
     """The latest runs of an orchestration as rows, oldest first: the inputs, `output`, `_status` and `_run`.
 
-    Of runs with equal inputs only the latest; runs whose inputs were too large to be stored are left out.
+    Of runs with equal inputs only the latest; runs whose inputs were too large to be stored are left out. Where a run
+    was judged, rows also have `_feedback` ("right", "wrong" or None) and `expect`: the corrections by step, or None.
 
     Raises:
-        InputError: `last` is no positive number, or there is no run of this name.
+        InputError: `last` is no positive number, there is no run of this name, or one that was judged has an input
+            `expect`.
     """
     if isinstance(last, bool) or not isinstance(last, int) or last < 1:
         raise InputError(f"last is {last!r}: write a whole number, 1 or more")
     found: dict[str, Row] = {}
+    judged: dict[str, Feedback] = {}
     for light in store.runs(limit=last, name=name):
-        row = row_of(store, store.run(light.id))
-        if row is not None:
-            found.setdefault(digest({k: v for k, v in row.items() if k not in _OWN}), row)
+        stored = store.run(light.id)
+        row = row_of(store, stored)
+        if row is None:
+            continue
+        key = digest({k: v for k, v in row.items() if k not in _OWN})
+        found.setdefault(key, row)
+        if said := Feedback.from_json(stored.feedback):
+            judged.setdefault(key, said)
     if not found:
         raise InputError(f"the history has no run of {name!r}: %orch runs lists those that are there")
+    if judged and any("expect" in row for row in found.values()):
+        raise InputError(f"{name} has an input 'expect', where corrections are put: give the input another name")
+    for key, row in found.items() if judged else ():
+        said = judged.get(key)
+        row |= {"_feedback": said and said.verdict, "expect": (said and dict(said.expect)) or None}
     return [*found.values()][::-1]
 
 

@@ -21,6 +21,7 @@ from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import images
 from orchmagic.models.budget import SharedBudget
 from orchmagic.runtime.context import result
+from orchmagic.runtime.feedback import Feedback
 from orchmagic.runtime.fingerprint import digest, fingerprint, tools_of
 from orchmagic.runtime.inputs import bind_inputs
 from orchmagic.runtime.row_outcome import Outcome
@@ -279,3 +280,9 @@ class _RowHistory:
 
     def retry(self, run: Run, *_: object) -> Run:
         raise InputError(f"{run.id} is a row: evaluate it again")
+
+    def judge(self, run: Run, _: Feedback) -> None:
+        raise InputError(f"{run.id} is a row: run {run.name} on its inputs, and judge that run")
+
+    def feedback(self, _: Run) -> None:
+        """Nothing: nobody can judge a row."""

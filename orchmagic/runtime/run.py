@@ -34,6 +34,7 @@ from orchmagic.models.pipeline import Deadline
 from orchmagic.runtime.context import Context
 from orchmagic.runtime.conversation import summarise
 from orchmagic.runtime.event_loop import PATIENCE, settle
+from orchmagic.runtime.feedback import Feedback, checked
 from orchmagic.runtime.garbage import rarely_collected
 from orchmagic.runtime.json_state import as_json
 from orchmagic.runtime.pause import checked_reply
@@ -71,6 +72,8 @@ class RunHistory(Protocol):
     def copy(self, run: Run) -> Run: ...
     def replay(self, run: Run, step: str | int | None, model: str | None, changed: Mapping[str, object]) -> Run: ...
     def retry(self, run: Run, parts: frozenset[str]) -> Run: ...
+    def judge(self, run: Run, feedback: Feedback) -> None: ...
+    def feedback(self, run: Run) -> Feedback | None: ...
 
 
 class Run(RunResult):
@@ -291,6 +294,25 @@ class Run(RunResult):
         """Starts a new run that repeats failed items (dead letters) and their dependents; the rest is replayed."""
         self._need_notebook()
         return self._history.retry(self, spans_to_retry(self.record)).wait()
+
+    def feedback(self, verdict: str | None = None, *, note: str = "", **corrections: object) -> Feedback | None:
+        """Says that this run is "right" or "wrong", in the history; a later call replaces what an earlier one said.
+
+        `corrections` are by step what would have been right, of a step with fields also only some of them:
+        `run.feedback("wrong", extract={"severity": "high"}, note="read too fast")`. `orchmagic.rows` gives them as
+        `expect`. Without arguments returns what was said, None if nothing was.
+
+        Raises:
+            InputError: there is no such verdict or step, a correction does not fit its step, the run has not ended, or
+                it is not in the history.
+        """
+        if verdict is None and not note and not corrections:
+            return self._history.feedback(self)
+        if self.status == "running":
+            raise InputError(f"run {self.id} has not ended: wait for it, or stop it, before you judge it")
+        said = checked(verdict, note, corrections, self.record, self._context.kinds)
+        self._history.judge(self, said)
+        return said
 
     def become(self, run: Run, record: Record) -> None:
         """Makes this new run a replay of `run` with this `record`, which needs no code."""

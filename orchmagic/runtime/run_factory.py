@@ -20,6 +20,7 @@ from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.routing import api_keys
 from orchmagic.runtime.caller import current
 from orchmagic.runtime.cost_reference import cost_reference, models_of
+from orchmagic.runtime.feedback import Feedback
 from orchmagic.runtime.inputs import bind_inputs
 from orchmagic.runtime.replay import ReplaySpec
 from orchmagic.runtime.run_plan import RunPlan
@@ -303,6 +304,14 @@ class RecordedRun:
         """Deletes the checkpoints of a run that can pause, before it starts again from the journal."""
         if pauses(run.graph):
             self.factory.services.history.forget_checkpoint(run.uid)
+
+    def judge(self, run: Run, feedback: Feedback) -> None:
+        """Keeps what a person said of a run."""
+        self.factory.services.history.store.judge(run.id, feedback.to_json())
+
+    def feedback(self, run: Run) -> Feedback | None:
+        """What a person said of a run."""
+        return Feedback.from_json(self.factory.services.history.store.run(run.id).feedback)
 
     def copy(self, run: Run) -> Run:
         """Returns a new run with the record of `run`, and with its journal, so that it can be forked alone."""

@@ -36,7 +36,7 @@ HISTORY = DatabaseSchema(
 CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
     updated TEXT, pid INTEGER, host TEXT, life TEXT, notebook TEXT, user TEXT, source TEXT, sources TEXT,
     options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, unpriced INTEGER DEFAULT 0,
-    tokens INTEGER, seconds REAL, caller TEXT, uid TEXT, pinned INTEGER DEFAULT 0);
+    tokens INTEGER, seconds REAL, caller TEXT, uid TEXT, pinned INTEGER DEFAULT 0, feedback TEXT);
 CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
 CREATE INDEX journal_key ON journal(run, key);
 CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEXT, call TEXT, state TEXT,
@@ -80,6 +80,7 @@ class Stored:
     are known (without the `unpriced` calls), `seconds` the run's duration. `parent` is the run that it replays.
     `caller` is the run whose notebook code started it: its cost is counted there, too.
     `uid` names the run in the world (its checkpoints); "" for a run of an older version. A `pinned` run is not pruned.
+    `feedback` is what a person said of it (JSON); empty in lists of runs.
     `keyless`: the text of a cell held an API key and was stored without it.
     """
 
@@ -108,6 +109,7 @@ class Stored:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] | None = None
     events: Sequence[Any] = ()
+    feedback: Mapping[str, Any] | None = None
 
 
 class Store:
@@ -321,7 +323,19 @@ class Store:
         Raises:
             InputError: the history has no run of this id, or cannot be written.
         """
-        changed = self.database.write("UPDATE runs SET pinned = ? WHERE number = ?", pinned, row_number(id_, "r"))
+        self._set(id_, "pinned", pinned)
+
+    def judge(self, id_: str, feedback: Mapping[str, Any]) -> None:
+        """Keep what a person said of a run (JSON), in place of what was said before.
+
+        Raises:
+            InputError: the history has no run of this id, or cannot be written.
+        """
+        self._set(id_, "feedback", as_text(self._keys.clean(dict(feedback))))
+
+    def _set(self, id_: str, column: str, value: object) -> None:
+        update = f"UPDATE runs SET {column} = ? WHERE number = ?"  # noqa: S608 - our names
+        changed = self.database.write(update, value, row_number(id_, "r"))
         if changed is None or changed.rowcount != 1:
             raise InputError(f"run {id_!r} is not in the history, or the history cannot be written")
 
@@ -448,6 +462,8 @@ def _stored(row: Any) -> Stored:
         known["status"] = "lost"
     if "options" in given:
         known["options"] = given["options"]
+    if isinstance(given.get("feedback"), dict):
+        known["feedback"] = given["feedback"]
     known["keyless"] = bool(cells)
     return Stored(
         id=f"r{given['number']}", parent=given.get("parent"), caller=given.get("caller"), record=_record(given), **known
@@ -483,7 +499,15 @@ def _json(text: str | None, otherwise: Any) -> Any:
         return otherwise
 
 
-_JSON: dict[str, Any] = {"source": "", "sources": {}, "options": None, "inputs": {}, "record": None, "events": []}
+_JSON: dict[str, Any] = {
+    "source": "",
+    "sources": {},
+    "options": None,
+    "inputs": {},
+    "record": None,
+    "events": [],
+    "feedback": None,
+}
 _PLAIN: dict[str, Any] = {
     **dict.fromkeys(
         ("name", "pattern", "status", "started", "updated", "host", "notebook", "user", "uid", "source"), ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.enable_socket]
 
@@ -146,6 +147,33 @@ def test_a_saved_trace_is_read_without_a_kernel(lab, page, theme, width):
     assert page.evaluate("() => window.hacked") is None
     assert trace.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
     shot(page, f"lab-trace-{theme.split()[-1].lower()}-{width}")
+
+
+def test_a_click_on_a_bar_or_beside_it_chooses_its_row(lab, page):
+    """With a real mouse. A drag zooms and chooses nothing; a double click shows all again."""
+    saved(lab, "clicked.ipynb", json.loads(GOLDEN.read_text()))
+    page.set_viewport_size({"width": 1200, "height": 900})
+    opened(page, lab, "clicked.ipynb")
+    trace = page.locator(".jp-OutputArea .om-trace")
+    page.locator(".om-plotted .js-plotly-plot .bars").first.wait_for(timeout=30_000)
+    rows, chosen = trace.locator(".om-space .om-row"), trace.locator(".om-row[aria-selected=true]")
+    lane = rows.nth(0).locator(".om-lane").bounding_box()
+
+    def place(part: float, row: int) -> tuple[float, float]:
+        return lane["x"] + part * lane["width"], lane["y"] + lane["height"] / 2 + 24 * row
+
+    for row, part in [(0, 0.01), (1, 0.02), (2, 0.97), (4, 0.5), (3, 0.97), (1, 1.02)]:
+        page.mouse.click(*place(part, row))
+        assert chosen.all_inner_texts() == [rows.nth(row).inner_text()], (row, part)
+    axis = trace.locator(".om-axis .om-lane")
+    page.mouse.move(*place(0.2, 2))
+    page.mouse.down()
+    page.mouse.move(*place(0.4, 2), steps=4)
+    page.mouse.up()
+    expect(axis).to_have_text("2 s3 s4 s")
+    assert chosen.all_inner_texts() == [rows.nth(1).inner_text()]
+    page.mouse.dblclick(*place(0.3, 2))
+    expect(axis).to_have_text("05 s10 s")
 
 
 def test_ten_thousand_spans_are_drawn_in_a_second_and_a_half(lab, page):

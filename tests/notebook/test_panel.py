@@ -182,3 +182,15 @@ def test_the_front_ends_expression_is_answered_and_changes_nothing_in_the_notebo
     assert told["status"] == "ok"
     assert told["data"]["application/json"]["found"]["runs"][0]["name"] == "hi"
     assert (shell.user_ns, shell.execution_count) == (before, count)
+
+
+def test_a_run_is_judged_and_a_bad_word_is_refused(shop):
+    shop.script({"product": "lamp"}, "sorry")
+    run = shop.run(CHAIN, ticket="a")
+    assert asked(shop.session, "feedback", run.id) == {}
+    said = {"verdict": "wrong", "expect": {"reply": "Thank you."}, "note": "rude"}
+    assert asked(shop.session, "feedback", run.id, "wrong", "rude", {"reply": "Thank you."}) == said
+    assert asked(shop.session, "feedback", run.id) == said
+    assert "no step 'reply_' of triage" in asked(shop.session, "feedback", run.id, "wrong", "", {"reply_": 1})["error"]
+    assert "there is no run" in asked(shop.session, "feedback", "r999", "right")["error"]
+    assert run.feedback().note == "rude"
