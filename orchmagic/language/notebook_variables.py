@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import ModuleType
 
 from orchmagic.errors import CellError, Problem, nearest
 from orchmagic.language.cell import Cell, Step
@@ -49,7 +50,11 @@ def filled_models(cell: Cell, namespace: Mapping[str, object], is_known: Callabl
     """Returns the cell's body with the value of each variable that `model=` or `fallback=` names.
 
     Only texts and lists of texts are put in. A name that `is_known`, as an alias is, is no variable.
+
+    Raises:
+        CellError: a variable holds something else.
     """
+    problems: list[Problem] = []
     lines = cell.body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for item in cell.items:
         options = item.options if isinstance(item, Step) else {}
@@ -57,27 +62,37 @@ def filled_models(cell: Cell, namespace: Mapping[str, object], is_known: Callabl
         for value in sorted(written, key=lambda v: -v.column):
             head = lines[item.line - 2]
             if head.startswith(value.source, value.column):
-                new = _with_models(value.source, namespace, is_known)
+                try:
+                    new = _with_models(value.source, namespace, is_known)
+                except TypeError as error:
+                    found, _, write = str(error).partition(": ")
+                    problems.append(Problem(item.line, value.column, found, write, head))
+                    continue
                 lines[item.line - 2] = head[: value.column] + new + head[value.column + len(value.source) :]
+    if problems:
+        raise CellError(sorted(problems, key=lambda p: (p.line, p.column)))
     return "\n".join(lines)
 
 
 def _with_models(source: str, namespace: Mapping[str, object], is_known: Callable[[str], bool]) -> str:
     bracketed = source[:1] + source[-1:] in {"[]", "()"}
     words = [piece.strip() for _, piece in pieces(source[1:-1] if bracketed else source)]
-    found = [namespace[w] if w.isidentifier() and w in namespace and not is_known(w) else None for w in words]
-    if not any(map(_is_models, found)):
+    found = {w: _models(w, namespace[w]) for w in words if w.isidentifier() and w in namespace and not is_known(w)}
+    if not found:
         return source
-    filled: list[str] = []
-    for word, value in zip(words, found, strict=True):
-        models = value if isinstance(value, list | tuple) else [value]
-        filled += [repr(str(m)) for m in models] if _is_models(value) else [word]
+    filled = [model for word in words for model in found.get(word, [word])]
     return f"[{', '.join(filled)}]" if bracketed or len(filled) > 1 else filled[0]
 
 
-def _is_models(value: object) -> bool:
-    texts = value if isinstance(value, list | tuple) and value else [value]
-    return all(isinstance(text, str) for text in texts)
+def _models(name: str, value: object) -> list[str]:
+    """The models in a variable, each in quotes; a TypeError says what to write."""
+    if isinstance(value, ModuleType):  # a package may have the name of a model
+        return [name]
+    texts = [v.value if isinstance(v, Enum) else v for v in (value if isinstance(value, list | tuple) else [value])]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        what = f"of type {type(value).__name__}" if texts and texts != [""] else "empty"
+        raise TypeError(f"the variable {name!r} is {what}: Put a model's name into it, or write '{name}' in quotes")
+    return [repr(str(text)) for text in texts]
 
 
 def _looked_up(match: re.Match[str], namespace: Mapping[str, object]) -> object:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from orchmagic.core.function_threads import THREADS
 from orchmagic.errors import OrchError
 from orchmagic.models.routing.redirects import line as redirected
+from orchmagic.models.routing.redirects import waits_for_trust
 
 if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
@@ -54,7 +55,7 @@ def checks(session: Session) -> Iterator[Check]:
     from orchmagic.models.routing import status  # noqa: PLC0415 - only here
 
     for advice in status.missing(settings, session.services.environ):
-        yield Check(f"model {advice.alias}", fine=False, found=advice.write)
+        yield Check(f"model {advice.alias}", fine=False, found=_once(advice.write))
     for advice in status.without_fallback(settings, session.services.environ):
         yield Check(f"model {advice.alias}", fine=True, found=advice.write, advice=True)
 
@@ -72,6 +73,11 @@ def _trust(session: Session) -> Iterator[Check]:
             )
 
 
+def _once(found: str) -> str:
+    """The finding; what the check of trust has said is not said again."""
+    return "not used until its file is trusted (see trust)" if waits_for_trust(found) else found
+
+
 def _installed(package: str, write: str) -> Check:
     try:
         return Check(package, fine=True, found=version(package))
@@ -84,7 +90,7 @@ def _model(session: Session) -> Check:
     try:
         deployment = session.services.models.deployment(name)
     except OrchError as error:
-        return Check("default model", fine=False, found=str(error))
+        return Check("default model", fine=False, found=_once(str(error)))
     where = deployment.base_url or (
         "in this kernel" if deployment.provider == "local" else "the provider's own endpoint"
     )

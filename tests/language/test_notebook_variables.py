@@ -1,6 +1,7 @@
 """Notebook variables on the magic line and as models of a step: their values are put in, or one line says why not."""
 
-from enum import StrEnum
+import pathlib
+from enum import Enum, StrEnum
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,17 @@ from orchmagic.language.magic_line import parse_options
 from orchmagic.language.notebook_variables import filled_line, filled_models
 
 
+class Kind(str, Enum):  # noqa: UP042 - its str() is not its value
+    FAST = "fast-1"
+
+
 class Named(StrEnum):
     FAST = "fast-1"
 
 
 SPACE = {
+    "pathlib": pathlib,
+    "KIND": Kind.FAST,
     "MODEL": "openai/gpt-x",
     "N": 3,
     "COST": 0.05,
@@ -97,7 +104,9 @@ def test_what_cannot_be_put_in_is_refused_where_it_stands(line, told):
         ("say(model=NAME) -> str", "say(model='fast-1') -> str"),
         ("say(model=large)", "say(model=large)"),
         ("say(model='MODEL')", "say(model='MODEL')"),
-        ("say(model=frame)", "say(model=frame)"),
+        ("say(model=pathlib)", "say(model=pathlib)"),
+        ("say(model=KIND)", "say(model='fast-1')"),
+        ("say(fallback=[MODLE, MODEL])", "say(fallback=[MODLE, 'openai/gpt-x'])"),
         ("say(model=small)", "say(model=small)"),
         ("say(model=openai/gpt-4o)", "say(model=openai/gpt-4o)"),
     ],
@@ -106,6 +115,29 @@ def test_a_model_of_a_step_may_be_a_variable(header, filled):
     cell = parse("chain", "t", f"x = 1\n{header}\n    hi MODEL\n")
     body = filled_models(cell, SPACE | {"small": "not this"}, {"small"}.__contains__)
     assert body == f"x = 1\n{filled}\n    hi MODEL\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("model=frame", "'frame' is of type object"),
+        ("model=none", "'none' is of type NoneType"),
+        ("model=N", "'N' is of type int"),
+        ("model=cfg", "'cfg' is of type dict"),
+        ("fallback=[MODEL, frame]", "'frame' is of type object"),
+        ("model=nothing", "'nothing' is empty"),
+        ("fallback=no_models", "'no_models' is empty"),
+        ("fallback=mixed", "'mixed' is of type list"),
+    ],
+)
+def test_a_variable_that_holds_no_model_is_refused_where_it_stands(option, told):
+    cell = parse("chain", "t", f"x = 1\nsay({option})\n    hi\n")
+    space = SPACE | {"nothing": "", "no_models": [], "mixed": ["a", 1]}
+    with pytest.raises(CellError, match=told) as caught:
+        filled_models(cell, space, set().__contains__)
+    [problem] = caught.value.problems
+    assert (problem.line, problem.column) == (3, 4 + option.index("=") + 1)
+    assert problem.source == f"say({option})"
 
 
 def test_a_run_and_its_resume_use_the_value_that_was_there(notebook):

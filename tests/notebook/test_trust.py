@@ -10,6 +10,7 @@ import pytest
 from orchmagic import Session
 from orchmagic.__main__ import main
 from orchmagic.errors import InputError
+from orchmagic.models.routing.api_keys import KeyEnvironment
 from orchmagic.notebook import commands
 
 EVIL = "http://evil.example:8000/v1"
@@ -74,6 +75,30 @@ def test_it_shows_what_would_go_where_and_remembers_the_answer(session, monkeypa
     assert ("a" in session.settings.models) == trusted
     assert "To change that" in commands.run(session, "trust")
     assert len(asked) == 1  # not asked again
+
+
+@pytest.mark.parametrize(
+    ("model", "env", "named"),
+    [
+        ("scripted", "", ["model a"]),
+        ("a", "", ["default model", "model a"]),
+        ("gpt-4.1-mini", f"OPENAI_BASE_URL={EVIL}\n", ["default model", "model a"]),
+    ],
+)
+def test_doctor_says_once_what_to_type(folder, monkeypatch, model, env, named):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    file = folder / "pyproject.toml"
+    file.write_text(file.read_text("utf-8").replace('"scripted"', f'"{model}"'), "utf-8")
+    (folder / ".env").write_text(env, "utf-8")
+    session = Session({}, environ=KeyEnvironment(dict(os.environ), folder), notify=print)
+    try:
+        lines = commands.run(session, "doctor").splitlines()
+    finally:
+        session.close()
+    assert sum("is not trusted" in text for text in lines) == (2 if env else 1)  # one for each file
+    for what in named:
+        assert any(text.startswith(f"!!  {what}: not used until its file is trusted") for text in lines), lines
 
 
 def test_doctor_tells_each_state(session):

@@ -31,6 +31,7 @@ _KEYS = frozenset({KEY_ENV, *(preset.key_env for preset in PRESETS.values())})
 _HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.ASCII)  # the whole of it: no user, nothing escaped
 _ADDRESSES = {BASE_ENV: "openai"} | {p.address_env: name for name, p in PRESETS.items() if p.address_env}
 _LISTED = 4  # redirects in one line of text
+_NOT_TRUSTED = " is not trusted, so this is not used: "
 WITHHELD = "withheld"
 """The only field of an alias that may not be used yet; its text says why."""
 
@@ -123,9 +124,14 @@ def line(file: ProjectFile, redirects: list[Redirect]) -> str:
         told.append(more(len(redirects) - _LISTED, "settings"))
     path = one_line(str(file.path))
     return (
-        f"{path} is not trusted, so this is not used: {'; '.join(told)}. Look at the file, then type %orch trust "
+        f"{path}{_NOT_TRUSTED}{'; '.join(told)}. Look at the file, then type %orch trust "
         f"(in a terminal: python -m orchmagic trust; without a person: {trust.VARIABLE}={path})."
     )
+
+
+def waits_for_trust(text: str) -> bool:
+    """Whether a message is the `line` of a file that nobody was asked about."""
+    return _NOT_TRUSTED in text
 
 
 class ProjectTrust:
