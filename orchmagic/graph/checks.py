@@ -148,13 +148,15 @@ def reserved(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[st
     Where the cell has such a thing (an agent's messages, the errors of sections, visits of a loop), that is meant.
     """
     at = {n.name: i for i, n in enumerate(nodes)}
-    present = {
-        "messages": any(isinstance(n, Tools) for n in nodes),
-        "errors": any(getattr(n, "isolated", False) or getattr(n, "each", None) for n in nodes),
-        "visits": any(at.get(target, len(at)) <= at.get(source, -1) for source, target in arrows(links)),
-    }
-    used = frozenset().union(*map(reads, nodes))
-    for name in sorted(n for n, is_there in present.items() if n in used and n in namespace and not is_there):
+    looped = any(at.get(target, len(at)) <= at.get(source, -1) for source, target in arrows(links))
+    erring = next((i for i, n in enumerate(nodes) if getattr(n, "isolated", False) or getattr(n, "each", None)), None)
+    is_there = {"messages": any(isinstance(n, Tools) for n in nodes), "errors": erring is not None, "visits": looped}
+    conditions = (expression.names(on) for link in links if (on := getattr(link, "on", None)))
+    used = frozenset().union(*map(reads, nodes), *conditions)
+    early = () if erring is None or looped else nodes[: erring + 1]  # they run before there is an error to read
+    hidden = {n for n, there in is_there.items() if n in used and not there}
+    hidden |= {"errors"} & frozenset().union(*map(reads, early))
+    for name in sorted(hidden & namespace.keys()):
         found = f"{name!r} is a name of the run in a cell, so that the notebook's variable cannot be read by it"
         yield name, found, f"Give the variable another name: my_{name} = {name}"
 

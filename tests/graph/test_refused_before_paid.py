@@ -68,6 +68,16 @@ REFUSED = [
     ("%%chain\na\n    {{ messages }}\n", 3, "'messages' is a name of the run"),
     ("%%chain\na\n    {{ errors }}\n", 3, "'errors' is a name of the run"),
     ("%%chain\na\n    x\ngate visits\n", 4, "'visits' is a name of the run"),
+    ("%%chain\na(over=errors, item=e)\n    {{ e }}\n", 2, "'errors' is a name of the run"),
+    (
+        "%%chain\na(over=errors, item=e)\n    {{ e }}\nb(over=names)\n    {{ item }}\n",
+        2,
+        "'errors' is a name of the run",
+    ),
+    ("%%chain\na\n    {{ errors }}\nb(over=names)\n    {{ item }}\n", 3, "'errors' is a name of the run"),
+    ("%%chain\na(over=messages, item=m)\n    {{ m }}\n", 2, "'messages' is a name of the run"),
+    ("%%chain\nx = len(visits)\na\n    {{ x }}\n", 2, "'visits' is a name of the run"),
+    ("%%refine\ngenerate\n    x\nuntil evaluate.score > len(errors)\n", 4, "'errors' is a name of the run"),
 ]
 TAKEN = [
     "%%chain\nanswer\n    {{ user }}\n",
@@ -91,6 +101,9 @@ TAKEN = [
     "%%team\nsupervisor\n    {{ name }}\nwriter: writes plainly\n",
     "%%parallel\na\n    x\nb\n    y\nmerge\n    {{ errors }}\n",
     "%%chain\na\n    x\ngate visits['a'] > 1 else goto a\n",
+    "%%chain\na(over=names)\n    {{ item }}\nb(over=errors, item=e)\n    {{ e }}\n",
+    "%%chain\na\n    {{ feedback }}\nb(over=pack, item=p)\n    {{ p }}\n",
+    "%%chain\na(when=split > 0.1)\n    x\n",
 ]
 
 
