@@ -629,6 +629,14 @@ def read_arguments(name: str, kind: type[BaseModel], written: str) -> dict[str, 
     return {field: getattr(checked, field) for field in kind.model_fields}
 
 
+SCHEMA = "Answer with JSON alone, of this JSON schema: {schema}"
+
+
+def schema_in_words(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the message that asks for JSON of the schema, for an endpoint that enforces none."""
+    return {"role": "system", "content": SCHEMA.format(schema=json.dumps(schema, ensure_ascii=False))}
+
+
 MOST_ITEMS = 10_000  # of a generator: it may have no end
 
 

@@ -148,6 +148,7 @@ def _shape(deployment: Deployment, calls: Sequence[Call]) -> str:
         deployment.parameters,
         deployment.max_tokens_field,
         any(n.tools for n in calls) and deployment.tools,
+        any(n.tools and n.output.kind != "text" for n in calls) and deployment.schemas_with_tools,
         any(n.confidence for n in calls) and deployment.logprobs,
     ]
     return json.dumps(parts, sort_keys=True, default=str)
@@ -190,6 +191,8 @@ def _model(found: Endpoints, alias: str) -> list[str]:
         arguments.append(f"options={literal(chosen)}")
     if deployment.tools == "json":
         arguments.append("actions=True")
+    if not deployment.schemas_with_tools:
+        arguments.append("schemas_with_tools=False")
     if deployment.logprobs:
         arguments.append("logprobs=True")
     return call(f"{name} = Model(", arguments, ")")
@@ -208,7 +211,7 @@ def _shared(found: Endpoints) -> list[list[str]]:
 
 def client(found: Endpoints) -> list[str]:
     """Returns the arguments of the client that a module creates by default."""
-    arguments = ["timeout=TIMEOUT"]
+    arguments = ["timeout=TIMEOUT", "http_client=DefaultAsyncHttpxClient(follow_redirects=False)"]
     if not found.uniform:
         return ["base_url=MODEL.base_url", "api_key=key_of(MODEL)", *arguments]
     base, key = address(found.first), found.first.key_env or urls.KEY_ENV

@@ -46,11 +46,10 @@ def threaded(plan: GraphPlan, source: str) -> ast.expr:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords) if name in code:
             if inspect.iscoroutinefunction(plan.namespace.get(name)):
                 return ast.Await(tree)
-            thread = ast.Attribute(ast.Name("asyncio"), "to_thread")
-            return ast.Await(ast.Call(thread, [tree.func, *args], keywords))
+            return ast.Await(ast.Call(ast.Name("in_thread"), [tree.func, *args], keywords))
     if any(inspect.iscoroutinefunction(plan.namespace.get(n)) for n in expression.called(source) & code):
         plan.copied.problem(f"`{source}` calls an async function inside a larger expression: give it a line of its own")
-    return read(f"await asyncio.to_thread(lambda: {ast.unparse(tree)})")
+    return read(f"await in_thread(lambda: {ast.unparse(tree)})")
 
 
 def json_of(plan: GraphPlan, source: str) -> str:

@@ -45,7 +45,7 @@ def _limits(whole: ModulePlan) -> list[str]:
 
 
 def _adapted(whole: ModulePlan) -> list[str]:
-    """Returns the lines that adapt the body to models without logprobs or tool calls."""
+    """Returns the lines that adapt the body to models without logprobs, tool calls, or schemas beside tools."""
     lines: list[str] = []
     if not whole.endpoints.uniform and whole.logprobs:
         lines += ["        if not model.logprobs:", '            body.pop("logprobs", None)']
@@ -59,6 +59,9 @@ def _adapted(whole: ModulePlan) -> list[str]:
             '            form = action_format(body.get("response_format"), acts)',
             '            body["response_format"] = form',
         ]
+    if whole.tells_schemas:
+        told = "        body = schema_told(body)"
+        lines += [told] if whole.endpoints.uniform else ["        if not model.schemas_with_tools:", f"    {told}"]
     return lines
 
 

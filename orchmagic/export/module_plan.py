@@ -63,6 +63,12 @@ class ModulePlan:
         return asked and any(d.tools == "json" for d in self.endpoints.deployments.values())
 
     @cached_property
+    def tells_schemas(self) -> bool:
+        """Whether an endpoint that refuses a schema beside tools is sent both, so that the schema is told in words."""
+        asked = any(node.tools for _, node in self.typed)
+        return asked and not all(d.schemas_with_tools for d in self.endpoints.deployments.values())
+
+    @cached_property
     def logprobs(self) -> bool:
         """Whether any confidence comes from log-probabilities."""
         return any(plan.logprobs(node) for plan, node in self.calls)

@@ -22,6 +22,7 @@ IMPORTS: Mapping[str, str] = {
     "Command": "langgraph.types",
     "CompiledStateGraph": "langgraph.graph.state",
     "ConfigDict": "pydantic",
+    "DefaultAsyncHttpxClient": "openai",
     "END": "langgraph.graph",
     "Environment": "jinja2",
     "Field": "pydantic",

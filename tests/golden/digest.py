@@ -1,4 +1,4 @@
-# Written by orchmagic (7629af057906); exporting again replaces it until you edit it.
+# Written by orchmagic (7cbb859881f1); exporting again replaces it until you edit it.
 """digest: a %%mapreduce cell, exported from a notebook.
 
 chunks  code     -> map
@@ -58,6 +58,7 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    DefaultAsyncHttpxClient,
 )
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -890,7 +891,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
-        raise ModelFailedError(str(error), fault, wait) from error
+        raise ModelFailedError(f"{error}{moved(error)}", fault, wait) from error
     except APITimeoutError as error:
         raise ModelFailedError(str(error), "timeout") from error
     except APIConnectionError as error:
@@ -906,6 +907,12 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
     return usable(choices[0], offered="tools" in body)
+
+
+def moved(error: APIStatusError) -> str:
+    """Say where a redirect leads; no prompt is sent there."""
+    target = error.response.headers.get("location")
+    return f": redirects to {target}, which is not followed" if target else ""
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -1138,7 +1145,10 @@ def after_reduce(state: State) -> str:
 def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
     """Return the graph; a client that is given serves MODEL's endpoint."""
     if client is None:
-        client = AsyncOpenAI(timeout=TIMEOUT)
+        client = AsyncOpenAI(
+            timeout=TIMEOUT,
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+        )
     builder = StateGraph(State)
     builder.add_node("chunks", chunks)
     builder.add_node("map", partial(map_step, client=client))

@@ -1,4 +1,4 @@
-# Written by orchmagic (cca65ec1464b); exporting again replaces it until you edit it.
+# Written by orchmagic (f3792f7aa0dc); exporting again replaces it until you edit it.
 """helpdesk: a %%route cell, exported from a notebook.
 
 router     call     -> billing, technical, human, human (else)
@@ -45,6 +45,7 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    DefaultAsyncHttpxClient,
 )
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -683,7 +684,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
-        raise ModelFailedError(str(error), fault, wait) from error
+        raise ModelFailedError(f"{error}{moved(error)}", fault, wait) from error
     except APITimeoutError as error:
         raise ModelFailedError(str(error), "timeout") from error
     except APIConnectionError as error:
@@ -699,6 +700,12 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
     return usable(choices[0], offered="tools" in body)
+
+
+def moved(error: APIStatusError) -> str:
+    """Say where a redirect leads; no prompt is sent there."""
+    target = error.response.headers.get("location")
+    return f": redirects to {target}, which is not followed" if target else ""
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -855,7 +862,10 @@ def after_router(state: State) -> str:
 def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
     """Return the graph; a client that is given serves MODEL's endpoint."""
     if client is None:
-        client = AsyncOpenAI(timeout=TIMEOUT)
+        client = AsyncOpenAI(
+            timeout=TIMEOUT,
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+        )
     builder = StateGraph(State)
     builder.add_node("router", partial(router, client=client))
     builder.add_node("billing", partial(billing, client=client))

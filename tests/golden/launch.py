@@ -1,4 +1,4 @@
-# Written by orchmagic (6af9205ad3c8); exporting again replaces it until you edit it.
+# Written by orchmagic (bf1851abb57e); exporting again replaces it until you edit it.
 """launch: a %%team cell, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -67,6 +67,7 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    DefaultAsyncHttpxClient,
 )
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -844,7 +845,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
-        raise ModelFailedError(str(error), fault, wait) from error
+        raise ModelFailedError(f"{error}{moved(error)}", fault, wait) from error
     except APITimeoutError as error:
         raise ModelFailedError(str(error), "timeout") from error
     except APIConnectionError as error:
@@ -860,6 +861,12 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
     return usable(choices[0], offered="tools" in body)
+
+
+def moved(error: APIStatusError) -> str:
+    """Say where a redirect leads; no prompt is sent there."""
+    target = error.response.headers.get("location")
+    return f": redirects to {target}, which is not followed" if target else ""
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -931,6 +938,21 @@ def read_reply(kind: type[Any], reply: str, *, wraps: bool = False) -> Any:
     data, place = find_json(reply)
     data = as_object(data, place, field_names(adapter.json_schema()), wraps=wraps)
     return as_stored(adapter, validate_with(adapter, data), data)
+
+
+async def in_thread(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    """Run a function in a thread; a StopIteration, which no awaiting code would get, becomes a RuntimeError."""
+
+    def called() -> Any:
+        try:
+            return function(*given, **named)
+        except StopIteration as error:
+            name = getattr(function, "__name__", "code")
+            raise RuntimeError(
+                f"{name} raised StopIteration: next() found nothing: write next(…, None)"
+            ) from error
+
+    return await asyncio.to_thread(called)
 
 
 def environment() -> Environment:
@@ -1025,9 +1047,7 @@ async def use_tool(
             if inspect.iscoroutinefunction(function):
                 content = readable(await function(**arguments))
             else:
-                content = readable(
-                    await all_of(await asyncio.to_thread(function, **arguments))
-                )
+                content = readable(await all_of(await in_thread(function, **arguments)))
     except TimeoutError:
         content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
@@ -1181,7 +1201,10 @@ def after_supervisor(state: State) -> str:
 def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
     """Return the graph; a client that is given serves MODEL's endpoint."""
     if client is None:
-        client = AsyncOpenAI(timeout=TIMEOUT)
+        client = AsyncOpenAI(
+            timeout=TIMEOUT,
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+        )
     builder = StateGraph(State)
     builder.add_node("supervisor", partial(supervisor, client=client))
     builder.add_node(

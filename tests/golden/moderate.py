@@ -1,4 +1,4 @@
-# Written by orchmagic (80f178be6342); exporting again replaces it until you edit it.
+# Written by orchmagic (5ba7a3e457d6); exporting again replaces it until you edit it.
 """moderate: a %%parallel cell, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -49,6 +49,7 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
+    DefaultAsyncHttpxClient,
 )
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -772,7 +773,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
-        raise ModelFailedError(str(error), fault, wait) from error
+        raise ModelFailedError(f"{error}{moved(error)}", fault, wait) from error
     except APITimeoutError as error:
         raise ModelFailedError(str(error), "timeout") from error
     except APIConnectionError as error:
@@ -788,6 +789,12 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
     return usable(choices[0], offered="tools" in body)
+
+
+def moved(error: APIStatusError) -> str:
+    """Say where a redirect leads; no prompt is sent there."""
+    target = error.response.headers.get("location")
+    return f": redirects to {target}, which is not followed" if target else ""
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -1005,7 +1012,10 @@ def after_gathered(state: State) -> str:
 def build_graph(client: AsyncOpenAI | None = None) -> CompiledStateGraph[State]:
     """Return the graph; a client that is given serves MODEL's endpoint."""
     if client is None:
-        client = AsyncOpenAI(timeout=TIMEOUT)
+        client = AsyncOpenAI(
+            timeout=TIMEOUT,
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
+        )
     builder = StateGraph(State)
     builder.add_node(
         "toxicity",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from exported_cells import (
     ASK,
@@ -23,7 +25,7 @@ from exported_cells import (
     UNSURE,
     WORDS,
 )
-from exporting import Both, Case
+from exporting import Both, Case, ran
 
 from orchmagic.models.scripting.reply import Reply
 
@@ -277,6 +279,54 @@ async def test_a_fallback_may_take_tools_in_another_form(both):
     )
     asked, output, _ = await both.compare(case.served(small={"tools": "json"}))
     assert (len(asked), output) == (3, DONE)
+
+
+FALLS = ORDERS.replace("%%react orders", "%%react orders --fallback small")
+APART = {"schemas_with_tools": False}
+
+
+@pytest.mark.parametrize("models", [{"default": APART}, {"default": {}, "small": APART}], ids=["all", "the fallback"])
+async def test_a_schema_beside_tools_is_told_in_words_where_the_endpoint_refuses_both(both, models):
+    replies = [Reply(tool_calls=[("find_order", {"order_id": "A1"})]), Reply(fault="500"), DONE]
+    cell, replies = (ORDERS, [replies[0], DONE]) if len(models) == 1 else (FALLS, replies)
+    asked, output, _ = await both.compare(Case(cell, replies, code=TOOLS, question="A1?").served(**models))
+    assert output == DONE
+    assert ["response_format" in body for body in asked] == (
+        [False, False] if len(models) == 1 else [True, True, False]
+    )
+    assert asked[-1]["messages"][0]["content"].startswith("Answer with JSON alone, of this JSON schema: ")
+
+
+STOPS = "def first(text):\n    return next(c for c in text if c == 'z')\n"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "%%chain t\nx = first(topic)\na\n    {{ x }}",
+        "%%chain t\nx = first(topic) + '!'\na\n    {{ x }}",
+        "%%chain t\na\n    Say {{ topic }}\ngate first(a) == 'z' else stop 'no'",
+    ],
+    ids=["a step", "an expression", "a gate"],
+)
+async def test_a_function_that_raises_stop_iteration_ends_the_step_and_hangs_nothing(both, cell):
+    async with asyncio.timeout(30):
+        case = Case(cell, ["fine"] * 3, code=STOPS, topic="bees")
+        space = ran(STOPS, "<ipython-input-9001-cell>")
+        _, _, in_notebook = both.in_notebook(case, dict(space))
+        _, _, in_module = await both.as_module(case, dict(space))
+    assert in_notebook == "failed"
+    assert "StopIteration: next() found nothing" in in_module
+
+
+async def test_a_tool_that_raises_stop_iteration_is_told_to_its_model(both):
+    code = TOOLS + '\n\ndef lookup(name: str) -> str:\n    """Look up."""\n    return next(n for n in () if n)\n'
+    cell = WORDS.replace("--tools ", "--tools lookup,")
+    case = Case(cell, [Reply(tool_calls=[("lookup", {"name": "a"})]), "done"], code=code, question="A1?")
+    async with asyncio.timeout(30):
+        asked, output, _ = await both.as_module(case, ran(code, "<ipython-input-9002-cell>"))
+    assert output == "done"
+    assert "StopIteration: next() found nothing" in asked[1]["messages"][-1]["content"]
 
 
 async def test_constants_of_the_notebook_and_odd_names(both):

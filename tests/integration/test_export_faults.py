@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from exporting import Both, Case
+from exporting import Both, Case, loaded
 from openai import AsyncOpenAI
 
 from orchmagic.core.portable import FAULTS
@@ -100,14 +100,18 @@ def test_every_row_of_the_table_is_driven():
 
 
 @contextmanager
-def answering(body: object) -> Iterator[str]:
-    """A server that answers everything with 200 and this JSON; its base URL."""
+def answering(body: object, seen: list[str] | None = None, moved: tuple[int, str] = (200, "")) -> Iterator[str]:
+    """A server that answers everything with 200 and this JSON, or a status and where it moved; its base URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             data = json.dumps(body).encode()
-            self.send_response(200)
+            if seen is not None:
+                seen.append(self.path)
+            self.send_response(moved[0])
+            if moved[1]:
+                self.send_header("Location", moved[1])
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -125,6 +129,22 @@ def answering(body: object) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.mark.parametrize("status", [301, 307])
+async def test_a_module_follows_no_redirect(both, monkeypatch, status):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-0123")
+    with (
+        answering({"choices": []}, seen := []) as other,
+        answering({}, [], (status, f"{other}/chat/completions")) as url,
+    ):
+        text = both.exported(Case(CELL.replace(" --fallback large", ""), ["fine"]).served(default={"base_url": url}))
+        module = loaded(text, both.folder, "moved")
+        with pytest.raises(
+            module.ModelFailedError, match=f"redirects to {other}/chat/completions, which is not followed"
+        ):
+            await module.build_graph().ainvoke({"x": "hi"})
+    assert seen == []
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -58,6 +58,7 @@ class Model:
     limit: str = "max_tokens"
     options: dict[str, Any] = field(default_factory=dict)
     actions: bool = False  # tools as JSON, not as tool calls
+    schemas_with_tools: bool = True  # else the schema is told in words there
     logprobs: bool = False
 
 
@@ -99,7 +100,7 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     except APIStatusError as error:
         wait = wait_seconds(asked_wait(error.response.headers))
         fault = fault_of(error.status_code, error.body)
-        raise ModelFailedError(str(error), fault, wait) from error
+        raise ModelFailedError(f"{error}{moved(error)}", fault, wait) from error
     except APITimeoutError as error:
         raise ModelFailedError(str(error), "timeout") from error
     except APIConnectionError as error:
@@ -115,6 +116,12 @@ async def call_once(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
     if not choices:
         raise ModelFailedError("the answer has no choices", "empty")
     return usable(choices[0], offered="tools" in body)
+
+
+def moved(error: APIStatusError) -> str:
+    """Say where a redirect leads; no prompt is sent there."""
+    target = error.response.headers.get("location")
+    return f": redirects to {target}, which is not followed" if target else ""
 
 
 async def call_model(client: AsyncOpenAI, body: Mapping[str, Any]) -> Choice:
@@ -189,6 +196,19 @@ def rebuilt(kind: type[Any], value: object) -> Any:
     if value is None:
         return None
     return TypeAdapter(kind).validate_json(json.dumps(value))
+
+
+async def in_thread(function: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
+    """Run a function in a thread; a StopIteration, which no awaiting code would get, becomes a RuntimeError."""
+
+    def called() -> Any:
+        try:
+            return function(*given, **named)
+        except StopIteration as error:
+            name = getattr(function, "__name__", "code")
+            raise RuntimeError(f"{name} raised StopIteration: next() found nothing: write next(…, None)") from error
+
+    return await asyncio.to_thread(called)
 
 
 def as_json(value: Any) -> Any:

@@ -12,8 +12,16 @@ from langgraph.types import interrupt
 from openai.types.chat.chat_completion import Choice
 from pydantic import BaseModel
 
-from orchmagic.core.portable import action_schema, all_of, read_action, read_arguments, readable, spell_tools
-from orchmagic.export.vendored.call_runtime import Messages, usable
+from orchmagic.core.portable import (
+    action_schema,
+    all_of,
+    read_action,
+    read_arguments,
+    readable,
+    schema_in_words,
+    spell_tools,
+)
+from orchmagic.export.vendored.call_runtime import Messages, in_thread, usable
 
 CHOICES = ("approve", "edit", "reject")
 TOOL_TIMEOUT: float | None = 60.0
@@ -57,7 +65,7 @@ async def use_tool(
             if inspect.iscoroutinefunction(function):
                 content = readable(await function(**arguments))
             else:
-                content = readable(await all_of(await asyncio.to_thread(function, **arguments)))
+                content = readable(await all_of(await in_thread(function, **arguments)))
     except TimeoutError:
         content = f"Error: {name} gave no answer within {timeout:g} s"
     except Exception as error:  # noqa: BLE001 - the model reads it and acts on it
@@ -116,6 +124,15 @@ def as_actions(messages: Messages, instruction: str) -> Messages:
         first = {**found[0], "content": f"{found[0]['content']}\n\n{instruction}"}
         return [first, *found[1:]]
     return [{"role": "system", "content": instruction}, *found]
+
+
+def schema_told(body: dict[str, Any]) -> dict[str, Any]:
+    """Tell the schema of a request with tools in words, for an endpoint that refuses both together."""
+    form = body.get("response_format")
+    if not form or "tools" not in body:
+        return body
+    rest = {name: value for name, value in body.items() if name != "response_format"}
+    return {**rest, "messages": [schema_in_words(form["json_schema"]["schema"]), *body["messages"]]}
 
 
 def action_format(answer: dict[str, Any] | None, tools: list[dict[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from orchmagic.core import tokens
-from orchmagic.core.portable import message_text, sendable, unusable, without_thoughts
+from orchmagic.core.portable import message_text, schema_in_words, sendable, unusable, without_thoughts
 from orchmagic.errors import EmptyReply, RefusedReply, ServerFailed, TruncatedReply, UnusableReply
 from orchmagic.models import images
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, Schema, TokenLogprob, ToolCall, ToolSpec
@@ -19,7 +19,6 @@ from orchmagic.models.wire import billing
 from orchmagic.trace.events import Usage
 
 _HEAD = ("model", "usage", "service_tier")  # fields of a streamed answer; the last chunk with one wins
-SCHEMA = "Answer with JSON alone, of this JSON schema: {schema}"  # if the endpoint enforces no schema
 REFUSAL = "refusal"  # our finish_reason for a message whose `refusal` is set; the API says "stop" there
 
 
@@ -50,8 +49,7 @@ def _schema_fields(schema: Schema, messages: list[Mapping[str, Any]], support: s
     if support == "native":
         form = {"name": schema.name, "schema": dict(schema.schema), "strict": schema.strict}
         return {"response_format": {"type": "json_schema", "json_schema": form}}
-    instruction = {"role": "system", "content": SCHEMA.format(schema=json.dumps(schema.schema, ensure_ascii=False))}
-    return {"messages": [instruction, *messages]} | (
+    return {"messages": [schema_in_words(schema.schema), *messages]} | (
         {"response_format": {"type": "json_object"}} if support == "json" else {}
     )
 
