@@ -87,8 +87,9 @@ def shown(value: Any, limit: int = 2_000) -> str:
 
 
 def safe(text: str) -> str:
-    """Return HTML: escaped, without control characters, its text direction isolated."""
-    return f"<bdi>{escape(shown(text))}</bdi>"
+    """Return HTML: escaped, without control characters, its text direction isolated where it may have another one."""
+    plain = escape(shown(text))
+    return plain if plain.isascii() else f"<bdi>{plain}</bdi>"
 
 
 def _json(value: Any) -> str:

@@ -18,7 +18,7 @@ from orchmagic.trace.record import Record
 from orchmagic.views.html_table import html_table
 from orchmagic.views.palette import toned
 
-_STEPS, _ITEMS, _ROWS = 24, 15, 12  # most steps of the path, rows of items, rows of the receipt
+_STEPS, _ITEMS = 24, 15  # most steps of the path, rows of items
 _CELL = 60  # characters of a cell
 _MUTED = toned("grey")
 UNFINISHED = frozenset({"failed", "cancelled", "capped"})
@@ -93,10 +93,11 @@ def _item(row: dict[str, Any], columns: list[str]) -> tuple[str, ...]:
 
 
 def _receipt(record: Record) -> Iterator[str]:
-    """The receipt, folded: what was saved as its summary, inside a row for each answer."""
+    """What the receipt says beside its rows, folded; the figures of each step stand in the table of steps."""
     rows = Receipt(record)
-    if rows:
-        yield f'<details><summary style="{_MUTED}">{safe(rows.heading)}</summary>\n{rows.html(_ROWS)}</details>'
+    if rows and rows.notes:
+        notes = "".join(f"<div>{safe(note)}</div>" for note in rows.notes)
+        yield f'<details><summary style="{_MUTED}">{safe(rows.heading)}</summary>\n{notes}</details>'
 
 
 def _asks(record: Record, question: PendingQuestion) -> Iterator[str]:

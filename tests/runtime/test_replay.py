@@ -239,5 +239,5 @@ def test_the_id_of_a_run_stands_below_its_cell(notebook):
     notebook.script(answers("Send"))
     for run in (notebook.run(LETTER, q="x"), notebook.run("%%chain t\na\n    Send {{ q }}\n", q="x")):
         shown = answer.bundle(run.record)
-        assert f"<bdi>{run.id}</bdi>" in shown["text/html"]
+        assert f" · {run.id}</div>" in shown["text/html"]
         assert run.id in shown["text/plain"]

@@ -272,7 +272,7 @@ def test_the_tables_stand_in_a_saved_notebook_without_a_kernel(notebook):
     for line, heading in (("dash", "pattern"), ("runs", "run")):
         shown, _ = DisplayFormatter().format(commands.run(notebook.session, line))
         assert set(shown) == {"text/plain", "text/html"}
-        assert f"<bdi>{heading}</bdi>" in shown["text/html"]
+        assert f">{heading}</th>" in shown["text/html"]
         assert "mathjax_ignore" in shown["text/html"]
         assert "FigureWidget(" not in str(shown)
         plain = [

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from orchmagic import Reply, Script, install
-from orchmagic.trace import marks
+from orchmagic.trace import humanize, marks
 from orchmagic.trace.item_table import ItemTable
 from orchmagic.trace.record import Record
 from orchmagic.views import answer, bundle
@@ -150,3 +150,9 @@ def test_of_a_thousand_rows_twenty_failed_and_every_saved_form_says_so(notebook)
         figure.replace("<br>", " "),
     ):
         assert re.search(r"1,000 rows\W+20 failed", words(text))
+
+
+def test_text_of_plain_letters_needs_no_isolation():
+    assert humanize.safe("<b> & 5") == "&lt;b&gt; &amp; 5"
+    assert humanize.safe("שלום") == "<bdi>שלום</bdi>"
+    assert humanize.safe("5 €") == "<bdi>5 €</bdi>"

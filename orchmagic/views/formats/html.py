@@ -22,7 +22,7 @@ _ROWS = 60
 _IN = "\u00a0\u00a0\u00a0"  # indentation that needs no style
 _HEADS = ("", "step", "time", "tokens", "cost", "what was unusual, model")
 _FIGURES = (2, 3, 4)  # indices of the numeric columns
-_PRE = "white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0 6px;font:12px ui-monospace,monospace"
+_PRE = "white-space:pre-wrap;margin:2px 0 6px"
 
 
 def render(record: Record) -> str:
