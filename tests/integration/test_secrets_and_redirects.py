@@ -24,7 +24,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, reply):
         self.reply, self.seen = reply, []
         super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self):
