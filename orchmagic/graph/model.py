@@ -275,6 +275,7 @@ class Graph:
 
     `inputs` are looked up in the notebook (or passed); `code` names the functions, classes and modules of the
     notebook that the cell uses. `source` is the cell's text. `safety` is None for a part of a cell (an agent).
+    `given` are the steps whose values a single step gets as inputs: they say of what type these are.
     """
 
     name: str
@@ -289,6 +290,7 @@ class Graph:
     fallback: tuple[str, ...] = ()
     source: str = ""
     safety: Safety | None = None
+    given: tuple[Node, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         names = [n.name for n in self.nodes]

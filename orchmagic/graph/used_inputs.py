@@ -16,7 +16,8 @@ from orchmagic.language.usage import NOTHING, WHOLE, Use, Uses, merged, of_expre
 def uses(graph: Graph) -> Uses:
     """Maps each input to the parts of it that prompts and expressions use; an input that none reads is kept whole."""
     found = read_parts(graph)
-    return {name: found.get(name, WHOLE) for name in graph.inputs}
+    typed = {node.name for node in graph.given}  # a typed value is built from all of its fields
+    return {name: WHOLE if name in typed else found.get(name, WHOLE) for name in graph.inputs}
 
 
 def read_parts(graph: Graph) -> Uses:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from orchmagic.errors import InputError, OrchError
@@ -19,13 +20,13 @@ class ValueTypes:
     """
 
     def __init__(self, graph: Graph, namespace: Mapping[str, object]) -> None:
-        self._nodes: dict[str, Node] = {n.name: n for n in graph.nodes}
+        self._nodes: dict[str, Node] = {n.name: n for n in (*graph.nodes, *graph.given)}
         self.requested: dict[str, OutputType] = {}
         self.inner: dict[str, ValueTypes] = {}
         self._values: dict[str, OutputType] = {}
         self.uses = uses(graph)
         self.items = {n.name: item_use(n) for n in graph.nodes if getattr(n, "each", None)}
-        for node in graph.nodes:
+        for node in self._nodes.values():
             match node:
                 case Call():
                     found = resolve(node.name, node.output, namespace, confidence=node.confidence)
@@ -46,6 +47,37 @@ class ValueTypes:
         if getattr(node, "each", None) is not None and isinstance(value, list):
             return [self.one(name, item) for item in value]
         return self.one(name, value)
+
+    def given(self, name: str, value: Any) -> Any:
+        """Converts a value that was passed for another step: JSON as a notebook writes it, also without vote figures.
+
+        Raises:
+            InputError: it does not fit the step's type.
+        """
+        node = self._nodes.get(name)
+        if value is None or node is None:
+            return value
+        if getattr(node, "each", None) is not None and isinstance(value, list):
+            return [None if item is None else self._given(name, item) for item in value]
+        like = node.like if isinstance(node, Code) else None
+        return self._given(like or name, value)
+
+    def _given(self, name: str, value: Any) -> Any:
+        node, problem = self._nodes[name], ""
+        reads: list[Callable[[Any], Any]]
+        if isinstance(node, Sub):
+            reads = [partial(self.inner[name].given, step) for step in reversed(node.graph.results)]
+        else:
+            kinds = (self._values.get(name), self.requested.get(name))
+            reads = [kind.rebuild for kind in kinds if kind is not None]
+        for read in reads:
+            try:
+                return read(value)
+            except OrchError as error:
+                problem = problem or str(error)
+        if problem:
+            raise InputError(f"{name}={value!r} is no value of step {name!r}: {problem}")
+        return value
 
     def one(self, name: str, value: Any) -> Any:
         """Converts one JSON value of a node; with `each`, that of one item."""

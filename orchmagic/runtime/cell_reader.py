@@ -10,7 +10,7 @@ from orchmagic.errors import InputError
 from orchmagic.graph.builder import is_code
 from orchmagic.graph.checks import reads
 from orchmagic.graph.composition import definition, nested
-from orchmagic.graph.model import Graph
+from orchmagic.graph.model import Graph, Tools
 from orchmagic.graph.resolution import options_with_settings, safety
 from orchmagic.language.cell import parse
 from orchmagic.language.lookalikes import remarks
@@ -103,7 +103,11 @@ def _single_step(graph: Graph, name: str) -> Graph:
         node = graph.node(name)
     except KeyError as error:
         raise InputError(error.args[0]) from None
-    used = reads(node)
+    if isinstance(node, Tools):
+        raise InputError(
+            f"step {name!r} runs the tool calls of an agent: call {', '.join(node.tools)} in Python instead"
+        )
+    used = reads(node) | {getattr(node, "subject", None)}
     others = [n.name for n in graph.nodes if n.name != name and n.name in used]
     return replace(
         graph,
@@ -112,4 +116,5 @@ def _single_step(graph: Graph, name: str) -> Graph:
         links=(),
         results=(name,),
         inputs=(*(n for n in graph.inputs if n in used), *others),
+        given=tuple(n for n in graph.nodes if n.name in {*others, getattr(node, "like", None)} - {name}),
     )

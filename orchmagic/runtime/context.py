@@ -292,6 +292,7 @@ def scope(state: State, ctx: Context) -> dict[str, object]:
         values = {name: images.seen(value) for name, value in values.items()}
     seen |= values
     seen |= {n.name: ctx.kinds.typed(n.name, values[n.name]) for n in ctx.graph.nodes}
+    seen |= {n.name: ctx.kinds.given(n.name, values[n.name]) for n in ctx.graph.given if n.name in values}
     seen |= {"messages": state.get("messages", []), "visits": state.get("visits", {})}
     return seen | {"errors": state.get("errors", {})}
 

@@ -213,6 +213,6 @@ async def _ask_person(node: Approve, span: str, state: State, seen: Mapping[str,
     passed: Update = {node.name: APPROVE, **({FEEDBACK: {node.again: None}} if node.again else {})}
     if reply["action"] != EDIT:
         return passed
-    inner = node.subject in ctx.kinds.inner
+    inner = node.subject in ctx.kinds.inner and node.subject not in ctx.graph.inputs
     edited = wrapped(state[node.subject], reply["value"]) if inner else reply["value"]
     return {**passed, node.subject: edited}
