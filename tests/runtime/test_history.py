@@ -109,3 +109,46 @@ def test_a_run_that_paused_and_then_failed_begins_again_without_what_it_had_befo
     assert run.resume().status == "done"
     assert (run.output, len(notebook.scripted.requests)) == ("two", 3)
     assert {span.id.rpartition("#")[2] for span in run.record.steps} == {"1"}
+
+
+def test_a_stored_cell_is_shown_before_it_runs(folder):
+    told = []
+
+    def note(text):
+        told.append("the cell's code runs")
+        return text
+
+    cell = "x = note(topic)"
+    first = session(folder)
+    first.services.namespace["note"] = note
+    run = first.define("chain", "mail", cell)()
+    first.close()
+    told.clear()
+    later = Session({"topic": "bees", "note": note}, environ=first.services.environ, notify=told.append)
+    later.lookup.run(run.id).replay(topic="cats")
+    later.lookup.run(run.id).replay(topic="cats")
+    later.close()
+    assert [said.splitlines()[0] for said in told] == [
+        "Run r1 goes on with this cell of the run history:",
+        "the cell's code runs",
+        "the cell's code runs",
+    ]
+    assert cell in told[0]
+
+
+def test_a_run_finds_its_own_checkpoint_and_none_of_a_run_with_the_same_id(folder):
+    places = [folder / "mine", folder / "theirs"]
+    found = []
+    for place in places:
+        one = session(place)
+        found.append(one.define("chain", "mail", WAITS)())
+        one.close()
+    mine, theirs = found
+    assert (mine.id, theirs.id) == ("r1", "r1")
+    assert mine.uid != theirs.uid
+    (places[1] / "checkpoints.sqlite").replace(places[0] / "checkpoints.sqlite")  # as in one database of two machines
+    later = session(places[0])
+    run = later.lookup.run("r1")
+    assert run.status == "cancelled"  # a checkpoint named r1 would be read, and the run would wait
+    assert run.resume().status == "waiting"
+    later.close()
