@@ -27,6 +27,7 @@ def end(record: Record) -> dict[str, Any]:
     return {
         "event": "ended",
         "status": record.status,
+        **verdict(record),
         # the reason for "capped" is our own text; other reasons may quote a prompt or an answer
         "why": record.reason if record.status == "capped" else _kind(record) if record.error else None,
         "seconds": round(record.seconds, 3),
@@ -38,6 +39,12 @@ def end(record: Record) -> dict[str, Any]:
         "recalled": record.recalled,
         "models": _models(record),
     }
+
+
+def verdict(what: Record | Span) -> dict[str, Any]:
+    """`verified` and `doubt` of a run or span, where they are known."""
+    found = {} if what.verified is None else {"verified": what.verified}
+    return {**found, "doubt": what.doubt} if what.doubt else found
 
 
 def _models(record: Record) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ import pytest
 
 from orchmagic import Script, install
 from orchmagic.models.providers.scripted import remove
-from orchmagic.trace import marks, summary
+from orchmagic.trace import audit_lines, marks, otel_spans, summary
 from orchmagic.trace.record import NOT_VERIFIED, SAID_NO, Record
 from orchmagic.views import answer, live
 from orchmagic.views.formats import html, text
@@ -98,6 +98,12 @@ def test_of_many_items_the_row_of_each_says_whether_it_was_verified(notebook, mo
     assert run.record.steps[0].verified is False
     assert "2 not verified" in summary.parts(run.record, run.record.steps[0])
     assert "Not verified" in html.render(run.record)
+    logged = audit_lines.end(run.record)
+    assert (logged["verified"], logged["doubt"]) == (False, NOT_VERIFIED)
+    sent = {s.id: s.attributes for s in otel_spans.to_otel_spans(run.record)}
+    assert (sent[""]["orchmagic.verified"], sent[""]["orchmagic.doubt"]) == (False, NOT_VERIFIED)
+    assert [sent[item.id]["orchmagic.verified"] for item in items] == [False, True, False]
+    assert [sent[item.id].get("orchmagic.doubt") for item in items] == [NOT_VERIFIED, None, NOT_VERIFIED]
 
 
 @pytest.mark.parametrize(
