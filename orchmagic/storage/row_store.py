@@ -45,7 +45,7 @@ _AT_ONCE = 500  # values of one query
 
 @dataclass(frozen=True, slots=True)
 class PastEvaluation:
-    """An evaluation of one orchestration: `version` is a hash of its cells, `rows` one of the rows; `at` is ISO 8601.
+    """An evaluation of `name`: `version` is a hash of its cells, `rows` one of the rows; `at` is ISO 8601.
 
     `figures` (JSON): `count` of rows, `undecided` conditions of the target as (text, more rows or None), and `labels`:
     judge -> number of labels that persons gave. `variants`: (name, verdict, share right, US dollars a row), of all that
@@ -56,6 +56,7 @@ class PastEvaluation:
     rows: str
     at: str
     figures: Mapping[str, Any]
+    name: str = ""
 
 
 class RowStore:
@@ -127,12 +128,12 @@ class RowStore:
         entry = (name, version, rows, self._clock().isoformat(), as_text(figures))
         self.database.post(lambda execute: execute(_EVALUATED, *entry))
 
-    def evaluations(self, name: str) -> list[PastEvaluation]:
-        """Return the evaluations of an orchestration, the latest first."""
+    def evaluations(self, name: str | None = None, limit: int = -1) -> list[PastEvaluation]:
+        """Return the latest evaluations of an orchestration, or of all, the latest first."""
         self.database.flush()
-        found = self.database.read("SELECT * FROM evaluations WHERE name = ? ORDER BY at DESC", name)
+        found = self.database.read(_EVALUATIONS, name, name, limit)
         return [
-            PastEvaluation(row["version"], row["rows"], row["at"], figures)
+            PastEvaluation(row["version"], row["rows"], row["at"], figures, row["name"])
             for row in found
             if isinstance(figures := _json(row["figures"]), dict)
         ]
@@ -184,4 +185,5 @@ def _json(text: str) -> Any:
 
 
 _EVALUATED = "INSERT OR REPLACE INTO evaluations(name, version, rows, at, figures) VALUES (?, ?, ?, ?, ?)"
+_EVALUATIONS = "SELECT * FROM evaluations WHERE ? IS NULL OR name = ? ORDER BY at DESC LIMIT ?"
 _TENTH = "SELECT number FROM rows ORDER BY updated LIMIT (SELECT count(*) / 10 + 1 FROM rows)"

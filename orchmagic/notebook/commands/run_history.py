@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.text_format import table
+from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError, nearest
 from orchmagic.notebook.commands.lookup import pick
 from orchmagic.notebook.commands.registry import Listing, PlainText, answering_command, cell, command, typed_value
 from orchmagic.runtime.conversation import lines
 from orchmagic.runtime.tools import check_result
 from orchmagic.trace import marks
-from orchmagic.trace.humanize import BLOCK, money
+from orchmagic.trace.humanize import BLOCK, money, safe
 from orchmagic.views.html_table import html_table
 
 if TYPE_CHECKING:
     from orchmagic.runtime.run import Run
     from orchmagic.runtime.session import Session
+    from orchmagic.storage.row_store import PastEvaluation
     from orchmagic.storage.runs import Stored
     from orchmagic.views.comparison import Comparison
 
@@ -36,6 +37,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "": lambda run: "pinned" * run.pinned,
 }
 """The columns of `%orch runs`: heading, and function from run to text."""
+_EVALUATIONS = 5  # that are listed below the runs
 _FIGURES = (5, 6, 7)  # indices of the numeric ones
 
 
@@ -43,10 +45,20 @@ _FIGURES = (5, 6, 7)  # indices of the numeric ones
 def runs(session: Session, which: str = "") -> str:
     """Runs [NAME]: the runs of this and earlier kernels, newest last; an interrupted one can be resumed"""
     latest = session.lookup.latest(name=which or None)
-    if not latest:
+    tried = session.services.history.rows.evaluations(which or None, _EVALUATIONS)[::-1]
+    if not latest and not tried:
         return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."
     rows = [tuple(_COLUMNS), *(tuple(text(run) for text in _COLUMNS.values()) for run in reversed(latest))]
-    return Listing(table(rows), f"<div {BLOCK}>{html_table(rows, right=_FIGURES)}</div>")
+    below = [_evaluation(one) for one in tried]
+    html = "".join(f"<div>{safe(line)}</div>" for line in below)
+    return Listing("\n".join([table(rows), *below]), f"<div {BLOCK}>{html_table(rows, right=_FIGURES)}{html}</div>")
+
+
+def _evaluation(one: PastEvaluation) -> str:
+    """`Evaluation of triage, 2026-03-01 14:20, 120 rows: target triage@small not shown, triage@large meets`."""
+    about = f"Evaluation of {one.name}, {one.at[:16].replace('T', ' ')}, {counted(one.figures['count'], 'row')}"
+    said = [f"{name} {verdict}" for name, verdict, *_ in one.figures.get("variants", ()) if verdict]
+    return f"{about}: target {', '.join(said)}" if said else about
 
 
 @command
