@@ -15,6 +15,7 @@ SHORTEST = 6  # characters of a secret: a shorter one may be part of a word
 _MOST = 2_000  # values that are looked at: the variables first, then what is in them
 _WIDEST = 100  # elements of a list, entries of a dict
 _HISTORY = {"In", "Out"}
+_PLAIN = {str, int, float, bool, type(None)}
 
 
 def secrets_in(namespace: Mapping[str, object]) -> Iterator[str]:
@@ -25,6 +26,8 @@ def secrets_in(namespace: Mapping[str, object]) -> Iterator[str]:
         if not waiting:
             return
         value = waiting.popleft()
+        if type(value) in _PLAIN:
+            continue
         with suppress(Exception), contained():  # classes of the notebook
             if callable(getattr(type(value), "get_secret_value", None)):
                 yield from _texts(value.get_secret_value())
