@@ -89,7 +89,7 @@ pictures: .venv/.project .venv/.browser ## the pictures of the README, made anew
 
 .venv/.project: pyproject.toml .venv/.weights | .venv/.made
 	@echo "installing orchmagic with its development tools"
-	$(PIP) install --editable ".[local,lab,postgres,redis,dev]"
+	$(PIP) install --editable ".[local,lab,postgres,redis,dask,dev]"
 	@mkdir -p .venv/share/jupyter/labextensions # pip copies the bundle: a link in its place is never out of date
 	@rm -rf .venv/share/jupyter/labextensions/orchmagic
 	@ln -sfn ../../../../orchmagic/labextension .venv/share/jupyter/labextensions/orchmagic

@@ -71,6 +71,7 @@ class Setup:
     concurrency: int | None = None
     may_write: bool = False
     remarks: tuple[str, ...] = ()
+    engine: object = None
     watch: Callable[[Progress], None] = field(default=lambda _: None)
 
 
@@ -90,6 +91,7 @@ def evaluate(
     budget: float | None = None,
     concurrency: int | None = None,
     allow_writes: bool = False,
+    engine: object = None,
 ) -> Result:
     """Runs variants on rows, and scores them with metrics.
 
@@ -109,6 +111,7 @@ def evaluate(
         budget: US dollars, for all rows together.
         concurrency: how many rows run at once.
         allow_writes: tools that write are called, once for each row.
+        engine: "processes", "dask", "dask://HOST:PORT", or any `concurrent.futures.Executor`, whose workers run rows.
 
     Raises:
         InputError: something of it is wrong; nothing was run.
@@ -119,7 +122,7 @@ def evaluate(
         repeat=repeat, stop=stop, against=against, stand_in=stand_in, rename=rename, budget=budget,
         concurrency=concurrency, allow_writes=allow_writes,
     )  # fmt: skip
-    return Evaluation(setup).run()
+    return Evaluation(replace(setup, engine=engine)).run()
 
 
 def _named(variants: object) -> dict[str, Orchestration]:
@@ -326,28 +329,33 @@ class Evaluation:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.progress = Progress()
+        self._runner = RowRuns(setup.factory)
 
     def run(self) -> Result:
         """Runs all open cases, scores all, and returns the result. An interrupt keeps what is done."""
         loop = self.setup.factory.services.loop
         loop.must_not_be_current()
         work, found = self._work(), None
-        while True:
-            try:
+        try:
+            while True:
                 cases = work.send(found)  # type: ignore[arg-type]  # None starts a generator
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # a Result
-            found = self._runner.run(cases)
+                found = self._runner.run(cases)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # a Result
+        finally:
+            self._runner.close()
 
     async def arun(self) -> Result:
         """Like `run`, for coroutines; cancelling it stops the open cases."""
         work, found = self._work(), None
-        while True:
-            try:
+        try:
+            while True:
                 cases = work.send(found)  # type: ignore[arg-type]  # as above
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # as above
-            found = await self._runner.arun(cases)
+                found = await self._runner.arun(cases)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # as above
+        finally:
+            self._runner.close()
 
     def estimate(self) -> str:
         """How many runs it would be, and what they would cost; no model is called."""
@@ -375,6 +383,7 @@ class Evaluation:
             concurrency=setup.concurrency,
             budget=setup.budget,
             may_write=setup.may_write,
+            engine=setup.engine,
             watch=setup.watch,
         )
         self.progress = self._runner.progress

@@ -31,6 +31,7 @@ OPTIONS = (
     Option("--rename", "words", "a column that is an input of another name", "COLUMN=INPUT,…"),
     Option("--budget", "money", "most that all rows together may cost, in US dollars"),
     Option("--concurrency", "int", "most rows at once", least=1),
+    Option("--engine", "text", "workers that run the rows: processes, dask, or an executor's variable", "ENGINE"),
     Option("--allow-writes", "flag", "tools that write are called, once for each row"),
     Option("--dry-run", "flag", "say how many runs it would be; call no model"),
     Option("--result", "text", "the variable that takes the result", "NAME", "-o"),
@@ -98,6 +99,8 @@ def read_cell(line: str, body: str, namespace: Mapping[str, Any], find: Callable
         concurrency=given.get("concurrency"), allow_writes=given.get("allow_writes", False),
     )  # fmt: skip
     baseline = given.get("baseline")
+    engine = given.get("engine")
+    setup = replace(setup, engine=engine if engine is None else namespace.get(engine, engine))
     return EvaluateCell(setup, given.get("result"), Path(baseline) if baseline else None, given.get("dry_run", False))
 
 

@@ -14,7 +14,7 @@ from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from orchmagic.errors import ExportError
-from orchmagic.export import naming, source_text
+from orchmagic.export import source_text
 from orchmagic.export.formatting import assigned
 from orchmagic.export.quoting import literal
 
@@ -84,6 +84,8 @@ class Copied:
         return _Missing if found is missing else found
 
     def _check_name(self, name: str, found: object) -> None:
+        from orchmagic.export import naming  # noqa: PLC0415 - heavy: it reads sources
+
         origin = _origin(name, found)
         if name in naming.IMPORTS and origin in {(naming.IMPORTS[name], name), (name, "")}:
             return
@@ -120,10 +122,15 @@ class Copied:
         else:
             source = source_text.of_function(found)
             if source is not None:
-                source, marks = source_text.unmarked(source, {**inner.__globals__, **self.namespace})
-                once = any("writes=True" in mark for mark in marks)
-                self.left += [f"`writes=True` of `{name}`: here every call of it writes"] if once else []
+                source = self._unmarked(name, source, {**inner.__globals__, **self.namespace})
             self._define(name, inner.__name__, source, f"function {name!r}", inner.__globals__)
+
+    def _unmarked(self, name: str, source: str, scope: Mapping[str, Any]) -> str:
+        """Returns the function without orchmagic's decorators; notes what is lost with them."""
+        source, marks = source_text.unmarked(source, scope)
+        once = any("writes=True" in mark for mark in marks)
+        self.left += [f"`writes=True` of `{name}`: here every call of it writes"] if once else []
+        return source
 
     def _define(self, name: str, own: str, source: str | None, what: str, scope: Mapping[str, object]) -> None:
         if source is None:

@@ -26,11 +26,10 @@ def fingerprint(graph: Graph, options: RunOptions, services: Services) -> str:
     """Returns the fingerprint of a graph as it would run now."""
     graphs = (*nested(graph), graph)
     code = dict.fromkeys(n for g in graphs for n in (*g.code, *tools_of(g)))
-    names = dict.fromkeys(models_of(graph, services.call_defaults(options)))
     parts = {
         "graphs": [repr(g) for g in graphs],
         "options": repr(options),
-        "models": [_model(name, services) for name in names],
+        "models": [*models_served(graph, options, services).values()],
         "code": [*_Code(services.namespace).of(code)],
     }
     return digest(parts)
@@ -39,6 +38,12 @@ def fingerprint(graph: Graph, options: RunOptions, services: Services) -> str:
 def version(graph: Graph) -> str:
     """Returns the hash of the text of a cell and of those inside it, whatever models and functions they name."""
     return digest([g.source for g in (*nested(graph), graph)])
+
+
+def models_served(graph: Graph, options: RunOptions, services: Services) -> dict[str, Any]:
+    """Returns the models that a graph may call, each with where and how it is served (JSON), without keys."""
+    names = dict.fromkeys(models_of(graph, services.call_defaults(options)))
+    return {name: _model(name, services) for name in names}
 
 
 def digest(value: object) -> str:

@@ -37,12 +37,15 @@ class Mapped:
         concurrency: int | None,
         budget: float | None,
         on_error: OnError,
+        engine: object,
         watch: Callable[[Progress], None],
     ) -> None:
         if on_error not in {"keep", "raise"}:
             raise InputError(f'on_error is {on_error!r}: write "keep" or "raise"')
         self._subject = subject
-        self._runs = RowRuns(subject.factory, concurrency=concurrency, budget=budget, may_write=True, watch=watch)
+        self._runs = RowRuns(
+            subject.factory, concurrency=concurrency, budget=budget, may_write=True, engine=engine, watch=watch
+        )
         self._on_error = on_error
         self._failed: list[int] = []
         self._first = ""
@@ -52,8 +55,14 @@ class Mapped:
 
         Raises:
             InputError: it is no table, or a row lacks an input; nothing was run.
-            RunError: rows failed, and `on_error` is "raise".
+            RunError: rows failed, and `on_error` is "raise"; or the workers of an engine were lost again and again.
         """
+        try:
+            return self._over(table, out)
+        finally:
+            self._runs.close()
+
+    def _over(self, table: Any, out: str | Path | None) -> Any:
         from_file = isinstance(table, str | Path)
         if out is not None:
             source = stream_file(Path(table)) if from_file else iter(read_rows(table, "the table"))

@@ -118,6 +118,7 @@ class Orchestration:
         concurrency: int | None = None,
         budget: float | None = None,
         on_error: Literal["keep", "raise"] = "keep",
+        engine: object = None,
         watch: Callable[[Any], None] = lambda _: None,
     ) -> Any:
         """Runs on each row of a table, whose columns are the inputs; other inputs are notebook variables.
@@ -125,10 +126,11 @@ class Orchestration:
         Returns a table of the same kind (pandas with its index, polars, Arrow, data set, list of dicts), with the
         output beside the rows and `_status _error _verified _cost _seconds _run`. A path is a CSV, JSONL or Parquet
         file; it is streamed to the file `out`. What has an answer is not asked again. `budget` is in US dollars, for
-        all rows together; `on_error="raise"` raises after the last row if one failed.
+        all rows together; `on_error="raise"` raises after the last row if one failed. `engine` is "processes", "dask",
+        "dask://HOST:PORT", or any `concurrent.futures.Executor`, whose workers run the rows.
 
         Raises:
-            InputError: it is no table, or a row lacks an input.
+            InputError: it is no table, a row lacks an input, or something cannot travel to the workers.
         """
         from orchmagic.runtime.mapping import Mapped  # noqa: PLC0415 - on demand
         from orchmagic.runtime.row_runs import Subject  # noqa: PLC0415 - as above
@@ -136,7 +138,7 @@ class Orchestration:
         self._services.loop.must_not_be_current()
         self.refresh()
         subject = Subject(self.definition, self.options, self._factory)
-        mapped = Mapped(subject, concurrency=concurrency, budget=budget, on_error=on_error, watch=watch)
+        mapped = Mapped(subject, concurrency=concurrency, budget=budget, on_error=on_error, engine=engine, watch=watch)
         return mapped.over(table, out)
 
     def missing(self) -> list[str]:

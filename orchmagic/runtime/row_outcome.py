@@ -54,6 +54,11 @@ class Outcome:
         """Whether the run ended without an answer that can be right: it failed, was capped or rejected, or waits."""
         return self.status != "done"
 
+    @property
+    def lacks_budget(self) -> bool:
+        """Whether a budget that all rows share ended the run."""
+        return self.status == "capped" and self.error.startswith(_SHARED)
+
     @classmethod
     def of(cls, run: Run, record: Record) -> Outcome:
         """The outcome of a run that has ended."""

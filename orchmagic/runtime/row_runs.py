@@ -13,21 +13,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from orchmagic.errors import InputError
+from orchmagic.errors import InputError, SettingsError
 from orchmagic.graph.composition import nested
 from orchmagic.graph.model import Graph
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import images
-from orchmagic.models.budget import SharedBudget
+from orchmagic.models.budget import SharedBudget, Spend
+from orchmagic.models.wire.urls import base
 from orchmagic.runtime.context import result
 from orchmagic.runtime.feedback import Feedback
 from orchmagic.runtime.fingerprint import digest, fingerprint, tools_of
 from orchmagic.runtime.inputs import bind_inputs
+from orchmagic.runtime.row_engine import RowEngine, engine_of
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.run import Run
 from orchmagic.runtime.run_factory import RunFactory, new_trace
 from orchmagic.runtime.run_plan import RunPlan
+from orchmagic.runtime.services import Services
 from orchmagic.runtime.tools import WriteScope, writes
 from orchmagic.storage.journal import Journal, NoJournal
 
@@ -41,6 +44,42 @@ class RowBudget(SharedBudget):
         """(name of the limit, what to write)."""
         _, more = super().advice(option, needed)
         return "budget of all rows", f"raise --budget and run the cell again: {more.partition(' ')[2] or 'it goes on'}"
+
+    @property
+    def left(self) -> tuple[float | None, int | None]:
+        """(US dollars, tokens) that are neither spent nor reserved, here and in the kernel's budget; None: no limit."""
+        money = [b.money - b.spent_cost - sum(r.cost or 0.0 for r in b.reserved.values())
+                 for b in self.chain if b.money is not None]  # fmt: skip
+        tokens = [b.max_tokens - b.spent_tokens - sum(r.tokens for r in b.reserved.values())
+                  for b in self.chain if b.max_tokens is not None]  # fmt: skip
+        return max(0.0, min(money)) if money else None, max(0, min(tokens)) if tokens else None
+
+    def limits(self, share: Spend) -> list[list[Any]]:
+        """This budget and the kernel's as JSON, so far spent that `share` is what is left of each: for `restored`."""
+        return [
+            [
+                b.money, b.spent_cost if b.money is None else b.money - (share.cost or 0.0),
+                b.max_tokens, b.spent_tokens if b.max_tokens is None else b.max_tokens - share.tokens,
+            ]
+            for b in self.chain
+        ]  # fmt: skip
+
+    @classmethod
+    def restored(cls, limits: Sequence[Sequence[Any]]) -> RowBudget:
+        """The budget of a worker, from `limits`."""
+        whole = SharedBudget()
+        found = cls(whole)
+        for budget, (money, cost, most, tokens) in zip((found, whole), limits, strict=True):
+            budget.money, budget.spent_cost, budget.max_tokens, budget.spent_tokens = money, cost, most, tokens
+        return found
+
+
+def address(services: Services) -> str:
+    """The address of the OpenAI-compatible endpoint for models that name none; "" if it cannot be read."""
+    try:
+        return base(services.environ) or ""
+    except SettingsError:
+        return ""
 
 
 class Subject:
@@ -132,7 +171,8 @@ class Progress:
 class RowRuns:
     """Runs cases, at most `concurrency` at once, and stores their outcomes.
 
-    `watch` is called on the session's loop after each case. `may_write`: tools that write may be called.
+    `watch` is called on the session's loop after each case. `may_write`: tools that write may be called. `engine` names
+    workers, or is an executor, see `row_engine`; None: the rows run in this process. `close` ends the workers.
     """
 
     def __init__(
@@ -140,16 +180,24 @@ class RowRuns:
         factory: RunFactory,
         *,
         concurrency: int | None = None,
-        budget: float | None = None,
+        budget: float | RowBudget | None = None,
         may_write: bool = False,
+        engine: object = None,
         watch: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         self._factory = factory
         self._services = factory.services
-        self._at_once = concurrency or CONCURRENCY
+        self._at_once = concurrency
+        self._may_write = may_write
+        self._open_engine = None if engine is None else engine_of(engine)
+        self._engine: RowEngine | None = None
+        self._job: tuple[list[Subject], dict[str, Any]] = ([], {})
         self._refused = "" if may_write else "rows run without writes; give a stand-in for it"
-        self._budget = RowBudget(self._services.budget.whole)
-        self._budget.money = budget
+        if isinstance(budget, RowBudget):
+            self._budget = budget
+        else:
+            self._budget = RowBudget(self._services.budget.whole)
+            self._budget.money = budget
         self._watch = watch
         self.progress = Progress()
 
@@ -190,16 +238,31 @@ class RowRuns:
         rest = {key: case for key, case in cases if key not in found}
         self.progress.total += len(found) + len(rest)
         self.progress.stored += len(found)
-        for subject in {id(c.subject): c.subject for c in rest.values()}.values():
+        subjects = [*{id(c.subject): c.subject for c in rest.values()}.values()]
+        for subject in subjects:
             self._factory.check_models(subject.graph, subject.options)
-            _ = subject.compiled, subject.kinds, subject.trace_fields
+        if rest and self._open_engine is not None:
+            from orchmagic.runtime.row_blocks import job_of  # noqa: PLC0415 - it imports this module
+
+            self._job = subjects, job_of(subjects, self._services, may_write=self._may_write)
+            self._engine = self._engine or self._open_engine()
+        elif rest:
+            _ = [(s.compiled, s.kinds, s.trace_fields) for s in subjects]
         return rest, found
 
+    def close(self) -> None:
+        """Ends the workers of an engine that was started here. Safe to call twice."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            self._services.loop.finish(engine.close())
+
     async def _all(self, cases: Mapping[str, Case]) -> dict[str, Outcome]:
+        if self._engine is not None:
+            return await self._on_engine(self._engine, cases)
         rows = self._services.history.rows
         name = next(iter(cases.values())).subject.graph.name
         numbers = await asyncio.to_thread(rows.begin, name, cases)
-        room, found = asyncio.Semaphore(self._at_once), dict[str, Outcome]()
+        room, found = asyncio.Semaphore(self._at_once or CONCURRENCY), dict[str, Outcome]()
 
         async def one(key: str, case: Case) -> None:
             async with room:
@@ -212,6 +275,25 @@ class RowRuns:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(rows.database.flush)
+        return found
+
+    async def _on_engine(self, engine: RowEngine, cases: Mapping[str, Case]) -> dict[str, Outcome]:
+        from orchmagic.runtime.row_blocks import RowBlocks  # noqa: PLC0415 - it imports this module
+
+        rows, found = self._services.history.rows, dict[str, Outcome]()
+
+        def done(key: str, case: Case, outcome: Outcome, record: Any) -> None:
+            found[key] = outcome
+            if record is not None and (number := rows.begin(case.subject.graph.name, [key]).get(key)) is not None:
+                rows.save(number, outcome.to_json(), record, final=outcome.has_answer)
+            self._count(outcome)
+
+        subjects, job = self._job
+        at_once = self._at_once or CONCURRENCY * engine.slots
+        try:
+            await RowBlocks(engine, job, subjects, at_once, self._budget, done).run(cases)
+        finally:
             await asyncio.to_thread(rows.database.flush)
         return found
 

@@ -138,6 +138,16 @@ class RowStore:
             if isinstance(figures := _json(row["figures"]), dict)
         ]
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Delete these rows; returns at once."""
+        wanted = [*keys]
+
+        def gone(execute: Execute) -> None:
+            for number in [n for part in _parts(wanted) for _, n in execute(_numbers(part), *part)]:
+                _delete(number, execute)
+
+        self.database.post(gone)
+
     def prune(self) -> None:
         """Delete rows that are too old or too many; returns at once."""
         old = (self._clock() - timedelta(days=_DAYS)).isoformat(timespec="seconds")
@@ -150,14 +160,18 @@ class RowStore:
                 gone = [n for (n,) in execute(_TENTH)]
             execute("DELETE FROM evaluations WHERE at < ?", old)
             for number in gone:
-                _forget_journal(f"r{number}", execute)
-                execute("DELETE FROM rows WHERE number = ?", number)
+                _delete(number, execute)
 
         self.database.post(some)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         self.database.close()
+
+
+def _delete(number: int, execute: Execute) -> None:
+    _forget_journal(f"r{number}", execute)
+    execute("DELETE FROM rows WHERE number = ?", number)
 
 
 def _forget_journal(run: str, execute: Execute) -> None:
