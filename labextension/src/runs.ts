@@ -1,6 +1,7 @@
 /** The list of runs: newest first, what today cost, and for each run what can be done with it. No JupyterLab in here. */
 
 import { button, el, foreign } from './dom.js';
+import { RunFilter } from './filter.js';
 import { Face, NotLoaded, Overview, Run } from './kernel.js';
 import { Question, message } from './question.js';
 import { Trace } from './record.js';
@@ -28,6 +29,10 @@ export class RunList {
   private readonly note = el('div', { class: 'om-message', role: 'status' });
   private readonly list = el('ul', { class: 'om-runs', 'aria-label': 'Runs, newest first' });
   private readonly comparing: HTMLButtonElement;
+  private said = ''; // by the last refresh
+  private readonly filter = new RunFilter(() => {
+    this.draw(this.said);
+  });
 
   constructor(private readonly around: Around) {
     this.comparing = button('Compare', () => {
@@ -39,7 +44,7 @@ export class RunList {
       'aria-label': 'Refresh'
     });
     const bar = el('div', { class: 'om-bar-top' }, this.today, this.comparing, again);
-    this.node.append(bar, this.note, this.list);
+    this.node.append(bar, this.filter.node, this.note, this.list);
     this.draw('');
   }
 
@@ -56,6 +61,7 @@ export class RunList {
     }
     this.runs = told.runs;
     this.today.textContent = face && !note ? `Today ${money(told.today, told.unpriced)}` : '';
+    this.said = note;
     this.draw(note);
     this.around.listed(this.runs);
   }
@@ -102,17 +108,21 @@ export class RunList {
     for (const old of [...this.questions.keys()].filter(k => !asks.has(k))) {
       this.questions.delete(old);
     }
-    const others = this.others();
+    const all = this.others();
+    const runs = this.runs.filter(run => this.filter.shows(run));
+    const others = all.filter(trace => this.filter.shows(asRun(trace)));
+    const listed = this.runs.length + all.length;
     const focus = document.activeElement;
-    const rows = [...this.runs.map(run => this.row(run)), ...others.map(trace => this.row(trace))];
-    if (others.length && this.runs.length) {
-      rows.splice(this.runs.length, 0, el('li', { class: 'om-part', role: 'presentation' }, 'Also in this notebook'));
+    const rows = [...runs.map(run => this.row(run)), ...others.map(trace => this.row(trace))];
+    if (others.length && runs.length) {
+      rows.splice(runs.length, 0, el('li', { class: 'om-part', role: 'presentation' }, 'Also in this notebook'));
     }
     this.list.replaceChildren(...rows);
     if (focus instanceof HTMLElement && this.list.contains(focus)) {
       focus.focus(); // a field that a person types in is where it was
     }
-    this.note.textContent = note || (rows.length ? '' : 'No run yet: run a cell such as %%chain.');
+    const hidden = rows.length < listed ? `${rows.length} of ${listed} listed runs match.` : '';
+    this.note.textContent = note || (listed ? hidden : 'No run yet: run a cell such as %%chain.');
     this.comparing.disabled = this.chosen.size !== 2;
   }
 
@@ -175,7 +185,7 @@ export class RunList {
     if (this.chosen.size > 2) {
       this.chosen.delete([...this.chosen.keys()][0]);
     }
-    this.draw(this.note.textContent);
+    this.draw(this.said);
   }
 
   private async act<T>(what: (face: Face) => Promise<T>, run: Run, said: (found: T) => string): Promise<void> {

@@ -72,6 +72,29 @@ describe('the panel', () => {
     expect(facts[1]).toContain('No price known');
   });
 
+  it('shows the runs that match the words, the status and the date, and says how many', async () => {
+    const now = new Date().toISOString();
+    const kernel = new Kernel([run('r3', { name: 'refund', started: now, status: 'lost' }), run('r2'), run('r1', { status: 'failed' })]); // prettier-ignore
+    const { list } = await panel(kernel);
+    const put = (label: string, value: string) => {
+      const field = list.node.querySelector<HTMLInputElement | HTMLSelectElement>(`[aria-label="${label}"]`)!;
+      field.value = value;
+      field.dispatchEvent(new Event('input'));
+      const ids = [...list.node.querySelectorAll('.om-run-name small')].map(id => id.textContent);
+      return [ids.join(' '), list.node.querySelector('[role=status]')!.textContent];
+    };
+    expect(put('Search runs', 'TRIAGE  chain')).toEqual(['r2 r1', '2 of 3 listed runs match.']);
+    expect(put('Status', 'failed')).toEqual(['r1', '1 of 3 listed runs match.']);
+    expect(put('Search runs', 'no such run')).toEqual(['', '0 of 3 listed runs match.']);
+    expect(put('Search runs', '')).toEqual(['r1', '1 of 3 listed runs match.']);
+    expect(put('Status', '')).toEqual(['r3 r2 r1', '']);
+    expect(put('Date', '1')[0]).toContain('r3');
+    put('Date', '');
+    expect(put('Status', 'lost')[0]).toBe('r3');
+    await list.refresh();
+    expect(put('Date', '')).toEqual(['r3', '1 of 3 listed runs match.']);
+  });
+
   it('opens a run, and compares the two that are ticked', async () => {
     const { list, opened, compared } = await panel(new Kernel([run('r3'), run('r2'), run('r1')]));
     list.node.querySelector<HTMLElement>('.om-open')!.click();
