@@ -25,6 +25,7 @@ from orchmagic.core.problems import ProblemsError, UnshownError, checked
 from orchmagic.errors import InputError
 
 _KEY = re.compile(r"(?=.*[a-z])(?=.*\d)\w{20,}", re.ASCII)  # looks like a key, not like a variable's name
+_OF_REQUESTS = ("messages", "model", "stream", "tools")  # fields of the body that no setting may replace
 POLICIES = ("order", "weighted", "uptime", "price", "latency")
 
 
@@ -67,6 +68,13 @@ Flag = Annotated[bool, PlainValidator(validators.flag)]
 TokensField = Annotated[str, PlainValidator(validators.one_of("max_tokens", "max_completion_tokens"))]
 
 
+def _parameters(value: object) -> dict[str, Any]:
+    given = validators.table(value)
+    if own := [name for name in _OF_REQUESTS if name in given]:
+        raise ValueError(f"a table without {own[0]!r}, which each call sets itself")
+    return given
+
+
 class _Entry(BaseModel):
     """Base of the entries. Only the fields in `given` are used, never the defaults."""
 
@@ -101,7 +109,7 @@ class DeploymentEntry(_Entry):
     vision: Flag = False
     context: Count = 1
     max_tokens_field: TokensField = "max_tokens"
-    parameters: Annotated[dict[str, Any], PlainValidator(validators.table)] = {}
+    parameters: Annotated[dict[str, Any], PlainValidator(_parameters)] = {}
     weight: Annotated[float, PlainValidator(_weight)] = 1.0
     requests_per_minute: Count = 1
     tokens_per_minute: Count = 1

@@ -45,6 +45,8 @@ def test_everything_that_is_wrong_is_said_at_once_and_where():
         ({"deployments": ["a"], "model": "m"}, "models.p.model is unknown"),
         ({"deployments": ["a"], "hedge": 0}, "hedge is 0: write more than no time"),
         (7, "models.p is 7: write a table"),
+        ({"model": "m", "parameters": {"messages": None}}, "write a table without 'messages', which each call sets"),
+        ({"model": "m", "parameters": {"seed": 1, "model": "x"}}, "write a table without 'model', which each call"),
     ],
 )
 def test_a_wrong_alias_says_what_to_write(entry, said):
