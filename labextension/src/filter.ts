@@ -16,7 +16,7 @@ const ENDS = ['done', 'running', 'waiting', 'failed', 'capped', 'cancelled', 're
 const STATUSES: Choices = [['', 'Any status'], ...ENDS.map(status => [status, word(status)] as const)];
 
 export class RunFilter {
-  readonly node = el('div', { class: 'om-bar-top', role: 'search' });
+  readonly node = el('div', { class: 'om-filter', role: 'search' });
   private readonly words = el('input', { type: 'search', placeholder: 'Search', 'aria-label': 'Search runs' });
   private readonly status = choice('Status', STATUSES);
   private readonly age = choice('Date', AGES);
