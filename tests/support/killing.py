@@ -41,7 +41,7 @@ class Effects:
         self.counted = counted
         self.count = 0
         self.asking = False
-        self.writing = False
+        self.writing = 0  # writes under way: items side by side may ask for the same one
         self._lock = threading.Lock()
 
     def watch(self, owner: type, method: str) -> None:
@@ -50,7 +50,7 @@ class Effects:
         def recorded(*args: Any) -> Any:
             if method == "claim" and method not in self.counted:
                 with self._lock:
-                    self.writing = True  # it may be on record before `real` returns
+                    self.writing += 1  # it may be on record before `real` returns
             given = real(*args)
             if isinstance(args[0], RunJournal | Ledger):
                 args[0]._database.flush()  # it is recorded now
@@ -70,9 +70,9 @@ class Effects:
         if method == "keep" and isinstance(value, dict) and "finish_reason" in value:  # an answer of a model
             self.asking = False
         if method == "claim" and method not in self.counted:
-            self.writing = given.mine
+            self.writing -= not given.mine
         if method == "done":
-            self.writing = False
+            self.writing -= 1
 
     def one_at_a_time(self, provider: Any) -> None:
         real, turn = provider.complete, asyncio.Lock()
