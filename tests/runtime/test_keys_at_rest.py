@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from orchmagic.errors import InputError
 from orchmagic.models.providers.scripted import remove
 from orchmagic.models.routing import api_keys
 from orchmagic.notebook import commands
+from orchmagic.runtime.secret_values import secrets_in
 from orchmagic.storage.sqlite_files import StoreWarning
 
 KEY = "sk-canary-0123456789"
@@ -139,6 +141,28 @@ def test_a_secret_of_pydantic_is_readable_nowhere(tmp_path, held):
     assert KEY not in json.dumps(run.record.to_json(), default=str)
     assert MARK in str(run.record.output)
     assert kernel.found() == []
+
+
+def test_large_data_hides_no_secret():
+    data = {f"v{i}": [{"a": n, "b": [n]} for n in range(50)] for i in range(300)}
+    held = {"late": Settings(password=KEY), "listed": [1, Settings(password=KEY[::-1])]}
+    assert {*secrets_in(data | held)} == {KEY, KEY[::-1]}
+
+
+@pytest.mark.parametrize("broken", [SystemExit, ValueError, KeyboardInterrupt])
+def test_a_class_that_raises_hides_no_other_secret(broken):
+    class Odd(type):
+        def __getattr__(cls, name):
+            raise broken
+
+    class Bad(metaclass=Odd):
+        pass
+
+    def on_a_thread():
+        return [*secrets_in({"bad": Bad(), "good": pydantic.SecretStr(KEY)})]
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(on_a_thread).result() == [KEY]
 
 
 @pytest.mark.parametrize(
