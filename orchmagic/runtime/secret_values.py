@@ -27,7 +27,7 @@ def secrets_in(namespace: Mapping[str, object]) -> set[str]:
     elements that are looked at: large data hides no settings and costs no time.
     """
     variables = [v for n, v in [*namespace.items()] if not n.startswith("_") and n not in _HISTORY]
-    waiting = deque([v for v in variables if type(v) not in _PLAIN])
+    waiting: deque[Any] = deque(v for v in variables if type(v) not in _PLAIN)
     left = len(waiting) + _MOST
     found: set[str] = set()
     while waiting and left > 0:
