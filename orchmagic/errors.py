@@ -32,6 +32,7 @@ OrchError
 │   ├── GateFailed            status failed
 │   └── CodeFailed            an expression or notebook function raised: status failed
 │       └── CodeExit          it raised SystemExit, StopIteration or another thing that is no ordinary error
+├── OrchtestFailed            a gate of a test cell does not hold      also an AssertionError
 ├── ExportError               the graph cannot be exported as a module
 └── WeightsError              the local model's files are missing or do not match their pinned hashes
 """
@@ -346,6 +347,14 @@ def _gravity(error: BaseException) -> int:
     kinds = (WriteUnknown, StoreError, BudgetExceeded, EndsRun)
     grave = next((i for i, kind in enumerate(kinds, 1) if isinstance(error, kind)), 0)
     return grave + isinstance(error, Waiting)
+
+
+class OrchtestFailed(OrchError, AssertionError):
+    """A test cell failed: a gate does not hold, or it could not be tried."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Returns the message alone: it names the gate, and the cell stands above it."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class ExportError(OrchError):

@@ -168,7 +168,7 @@ def prepare(
     rows = _renamed(read_rows(on, rows_name), rename or {})
     columns = [*rows[0]]
     _check_numbers(repeat, stop, by, columns)
-    factory = _factory(next(iter(variants.values())).factory, stand_in or {})
+    factory = with_stand_ins(next(iter(variants.values())).factory, stand_in or {})
     subjects = _subjects(variants, models, against, factory)
     found = tuple(judges(factory))
     whole = (*metrics, *_of_judges(found, metrics))
@@ -179,7 +179,7 @@ def prepare(
     _check_all_names(whole, found, subjects, columns, factory.services.namespace)
     for variant in subjects:
         _check_inputs(variant, columns)
-        _check_writes(variant, len(rows) * repeat, allow_writes=allow_writes)
+        check_writes(variant.name, variant.subject, len(rows) * repeat, allow_writes=allow_writes)
     parsed = None if target is None else parse_target(target)
     if stop and parsed is None:
         raise InputError("--stop first needs a target: write target right >= 0.85")
@@ -209,7 +209,7 @@ def _check_numbers(repeat: int, stop: str | None, by: str | None, columns: Seque
         raise InputError(f"by names no column: {by!r} (columns: {', '.join(columns)}){nearest(by, columns)}")
 
 
-def _factory(factory: RunFactory, stand_in: Mapping[str, Callable[..., Any]]) -> RunFactory:
+def with_stand_ins(factory: RunFactory, stand_in: Mapping[str, Callable[..., Any]]) -> RunFactory:
     """The factory of the runs, whose cells see the stand-ins in place of the notebook's functions."""
     space = factory.services.namespace
     return RunFactory(replace(factory.services, namespace=ChainMap({**stand_ins(stand_in, space)}, space)))
@@ -277,11 +277,16 @@ def _check_inputs(variant: Variant, columns: Sequence[str]) -> None:
         raise InputError(f"{variant.name} needs {', '.join(missing)}; the rows have {', '.join(columns)}. {write}")
 
 
-def _check_writes(variant: Variant, times: int, *, allow_writes: bool) -> None:
-    if not allow_writes and (tools := variant.subject.writers):
+def check_writes(name: str, subject: Subject, times: int, *, allow_writes: bool) -> None:
+    """Checks that what runs on rows calls no tool that writes.
+
+    Raises:
+        InputError: it may call one.
+    """
+    if not allow_writes and (tools := subject.writers):
+        often = f", once for each of {times:,} rows" if times > 1 else ""
         raise InputError(
-            f"{variant.name} may write ({', '.join(tools)}), once for each of {counted(times, 'row')}. "
-            f"Write --stand-in {tools[0]}=FUNCTION or --allow-writes"
+            f"{name} may write ({', '.join(tools)}){often}. Write --stand-in {tools[0]}=FUNCTION or --allow-writes"
         )
 
 

@@ -94,7 +94,7 @@ def read_cell(line: str, body: str, namespace: Mapping[str, Any], find: Callable
     setup = prepare(
         variants, _rows(given["on"], namespace), metrics, judges=judges, target=target, rows_name=given["on"],
         models=given.get("models", ()), by=given.get("by"), repeat=given.get("repeat", 1), stop=given.get("stop"),
-        against=given.get("against"), stand_in=_stand_ins(given.get("stand_in", ()), namespace),
+        against=given.get("against"), stand_in=stand_in_functions(given.get("stand_in", ()), namespace),
         rename=_pairs("--rename", given.get("rename", ()), "COLUMN=INPUT"), budget=given.get("budget"),
         concurrency=given.get("concurrency"), allow_writes=given.get("allow_writes", False),
     )  # fmt: skip
@@ -141,7 +141,12 @@ def _pairs(option: str, words: Sequence[str], form: str) -> dict[str, str]:
     return {left: right for left, _, right in (word.partition("=") for word in words)}
 
 
-def _stand_ins(words: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+def stand_in_functions(words: Sequence[str], namespace: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
+    """The functions of `--stand-in TOOL=FUNCTION,…`, by tool.
+
+    Raises:
+        InputError: a word has another form, or there is no such function.
+    """
     found = {}
     for tool, name in _pairs("--stand-in", words, "TOOL=FUNCTION").items():
         if name not in namespace:

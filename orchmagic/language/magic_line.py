@@ -162,10 +162,13 @@ def parse_options(magic: str, line: str, own: Sequence[Option] = ()) -> RunOptio
     return RunOptions(**found, extra=extra)
 
 
-def parse_names(magic: str, line: str, options: Sequence[Option]) -> tuple[list[str], dict[str, Any]]:
+def parse_names(
+    magic: str, line: str, options: Sequence[Option], *, dotted: bool = False
+) -> tuple[list[str], dict[str, Any]]:
     """Parses a line of names with commas between them, and options after them: `triage, fast --on rows`.
 
-    Returns the names, and the options' values by key; `help` is True if the line contains `--help` or `-h`.
+    Returns the names, and the options' values by key; `help` is True if the line contains `--help` or `-h`. `dotted`:
+    a name may be that of a step, `triage.extract`.
 
     Raises:
         CellError: with all problems of the line.
@@ -181,7 +184,7 @@ def parse_names(magic: str, line: str, options: Sequence[Option]) -> tuple[list[
         return [], {"help": True}
     names = [name.strip() for name in head.split(",") if name.strip()]
     for name in names:
-        reader.check_name(name, line.index(name))
+        reader.check_name(name, line.index(name), dotted=dotted)
     found = reader.read(tokens)
     if reader.problems:
         raise CellError(reader.problems)
@@ -215,12 +218,14 @@ class _OptionReader:
         """Sets the line that problems quote, if it is not the line that is read."""
         self._source = self._source[: self._offset] + line
 
-    def check_name(self, name: str, column: int) -> None:
-        """Notes a problem if `name` cannot be the name of an orchestration."""
-        if not name.isidentifier() or keyword.iskeyword(name):
-            self._problem(
-                column, f"{name!r} is no name of an orchestration", "Write names with commas between them: a, b"
-            )
+    def check_name(self, name: str, column: int, *, dotted: bool) -> None:
+        """Notes a problem if `name` cannot be the name of an orchestration, or, `dotted`, of a step of one."""
+        parts = name.split(".", 1) if dotted else [name]
+        if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+            what, write = ("an orchestration", "Write names with commas between them: a, b")
+            if dotted:
+                what, write = (f"{what} or a step", "Write triage, or triage.extract for one step")
+            self._problem(column, f"{name!r} is no name of {what}", write)
 
     def tokens(self) -> list[_Token]:
         """Splits the line into words without their quotes."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
@@ -21,6 +21,7 @@ from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
 from orchmagic.notebook.evaluate_magic import EvaluateMagic
 from orchmagic.notebook.one_question import OneQuestionAtATime
+from orchmagic.notebook.orchtest_magic import OrchtestMagic
 from orchmagic.patterns import PATTERNS
 from orchmagic.trace import marks
 
@@ -89,13 +90,13 @@ class Face:
         return any(Path(folder, "orchmagic", "package.json").is_file() for folder in jupyter_path("labextensions"))
 
     def _awaits(self, name: str) -> bool:
-        return isinstance(self.shell.magics_manager.magics["cell"].get(name), PatternMagic | EvaluateMagic)
+        return isinstance(self.shell.magics_manager.magics["cell"].get(name), CellMagic)
 
     async def awaited(self, name: str, line: str, cell: str) -> Run | Result | None:
         """Replaces IPython's `run_cell_magic` for cells that are awaited."""
         if not cell:
             self.shell.run_cell_magic(name, line, cell)  # type: ignore[no-untyped-call]  # untyped; says so
-        magic: PatternMagic | EvaluateMagic = self.shell.magics_manager.magics["cell"][name]
+        magic: CellMagic = self.shell.magics_manager.magics["cell"][name]
         return await magic.awaited(line, cell)
 
     def show(self, run: Run) -> None:
@@ -168,6 +169,9 @@ class PatternMagic:
             raise UsageError(str(error)) from None
 
 
+CellMagic: TypeAlias = PatternMagic | EvaluateMagic | OrchtestMagic
+
+
 class OrchCommand:
     """The line magic `%orch COMMAND`."""
 
@@ -200,6 +204,7 @@ def load(shell: InteractiveShell) -> Face:
     for name in PATTERNS.names():
         _register(shell, PatternMagic(name, face), "line_cell")
     _register(shell, EvaluateMagic(face), "line_cell")
+    _register(shell, OrchtestMagic(face), "line_cell")
     _register(shell, OrchCommand(face), "line")
     face.transformer.register()
     face.input.register()
@@ -227,8 +232,8 @@ def unload(shell: InteractiveShell) -> None:
     if shell.Completer is not None:
         shell.Completer.custom_matchers.remove(face.completer)
     for kind, known in shell.magics_manager.magics.items():
-        for name in (*PATTERNS.names(), EvaluateMagic.__name__, "orch"):
-            if kind in {"line", "cell"} and isinstance(known.get(name), PatternMagic | EvaluateMagic | OrchCommand):
+        for name in (*PATTERNS.names(), EvaluateMagic.__name__, OrchtestMagic.__name__, "orch"):
+            if kind in {"line", "cell"} and isinstance(known.get(name), CellMagic | OrchCommand):
                 del known[name]
 
 
@@ -246,7 +251,7 @@ def _views(shell: InteractiveShell) -> list[tuple[Any, str, str, Callable[..., A
     ]
 
 
-def _register(shell: InteractiveShell, magic: PatternMagic | EvaluateMagic | OrchCommand, kind: str) -> None:
+def _register(shell: InteractiveShell, magic: CellMagic | OrchCommand, kind: str) -> None:
     # without no_var_expand IPython would turn {{model}} into {model} and $0.05 into 0.05
     shell.register_magic_function(no_var_expand(magic), kind, magic.__name__)  # type: ignore[arg-type]  # untyped
 
