@@ -33,7 +33,7 @@ from orchmagic.runtime.fingerprint import digest, version
 from orchmagic.runtime.frames import Row, read_rows, some
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.row_outcome import Outcome
-from orchmagic.runtime.row_runs import Case, Progress, RowRuns, Subject
+from orchmagic.runtime.row_runs import Case, Progress, RowBudget, RowRuns, Subject
 from orchmagic.runtime.run_factory import RunFactory
 from orchmagic.trace import humanize
 from orchmagic.trace.events import Usage
@@ -54,7 +54,8 @@ class Variant:
 class Setup:
     """All that an evaluation is made of. `groups` names the group of each row, None: all rows are independent.
 
-    `first`: variants run one after the other, until one is shown to meet the target.
+    `first`: variants run one after the other, until one is shown to meet the target. `remembered`: the evaluation is
+    entered into the history.
     """
 
     factory: RunFactory
@@ -67,11 +68,12 @@ class Setup:
     groups: tuple[Hashable, ...] | None = None
     repeat: int = 1
     first: bool = False
-    budget: float | None = None
+    budget: float | RowBudget | None = None
     concurrency: int | None = None
     may_write: bool = False
     remarks: tuple[str, ...] = ()
     engine: object = None
+    remembered: bool = True
     watch: Callable[[Progress], None] = field(default=lambda _: None)
 
 
@@ -399,7 +401,8 @@ class Evaluation:
             result = Result(self, done, [v.name for v in variants if v.name not in {m.variant for m in done}])
             if setup.first and result.chosen is not None:
                 break
-        self._enter(result)
+        if setup.remembered:
+            self._enter(result)
         return result
 
     def _enter(self, result: Result) -> None:

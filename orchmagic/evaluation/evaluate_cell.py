@@ -92,10 +92,10 @@ def read_cell(line: str, body: str, namespace: Mapping[str, Any], find: Callable
         return [judge(cell, step, factory) for step in steps]
 
     setup = prepare(
-        variants, _rows(given["on"], namespace), metrics, judges=judges, target=target, rows_name=given["on"],
+        variants, rows_of(given["on"], namespace), metrics, judges=judges, target=target, rows_name=given["on"],
         models=given.get("models", ()), by=given.get("by"), repeat=given.get("repeat", 1), stop=given.get("stop"),
         against=given.get("against"), stand_in=stand_in_functions(given.get("stand_in", ()), namespace),
-        rename=_pairs("--rename", given.get("rename", ()), "COLUMN=INPUT"), budget=given.get("budget"),
+        rename=pairs("--rename", given.get("rename", ()), "COLUMN=INPUT"), budget=given.get("budget"),
         concurrency=given.get("concurrency"), allow_writes=given.get("allow_writes", False),
     )  # fmt: skip
     baseline = given.get("baseline")
@@ -125,7 +125,12 @@ def _parsed(line: str, body: str) -> tuple[Cell, str | None]:
     return cell, target
 
 
-def _rows(name: str, namespace: Mapping[str, Any]) -> object:
+def rows_of(name: str, namespace: Mapping[str, Any]) -> object:
+    """The rows that `--on` names: the value of a variable, else the path of a file.
+
+    Raises:
+        InputError: there is no such variable.
+    """
     if name in namespace:
         return namespace[name]
     if name.isidentifier():
@@ -134,7 +139,12 @@ def _rows(name: str, namespace: Mapping[str, Any]) -> object:
     return Path(name)
 
 
-def _pairs(option: str, words: Sequence[str], form: str) -> dict[str, str]:
+def pairs(option: str, words: Sequence[str], form: str) -> dict[str, str]:
+    """The words `LEFT=RIGHT` of an option, by their left sides.
+
+    Raises:
+        InputError: a word has another form.
+    """
     for word in words:
         if not all(word.partition("=")):
             raise InputError(f"{option} {word}: write {option} {form}")
@@ -148,7 +158,7 @@ def stand_in_functions(words: Sequence[str], namespace: Mapping[str, Any]) -> di
         InputError: a word has another form, or there is no such function.
     """
     found = {}
-    for tool, name in _pairs("--stand-in", words, "TOOL=FUNCTION").items():
+    for tool, name in pairs("--stand-in", words, "TOOL=FUNCTION").items():
         if name not in namespace:
             close = nearest(name, (n for n in namespace if not n.startswith("_")))
             raise InputError(f"--stand-in {tool}={name}: the notebook has no function {name!r}{close}")

@@ -59,7 +59,7 @@ def _row(found: Summary, metrics: Sequence[str], *, with_target: bool) -> list[s
     cells = [found.variant]
     for name in metrics:
         figure = found.metrics.get(name)
-        cells += ["-", "-"] if figure is None or figure.value is None else [number(figure), _range(figure)]
+        cells += ["-", "-"] if figure is None or figure.value is None else [number(figure), range_text(figure)]
     cells += ["unknown" if found.cost is None else cost(found.cost), times(found)]
     return [*cells, said(found.held)] if with_target else cells
 
@@ -69,7 +69,8 @@ def number(figure: Figure) -> str:
     return _scaled(figure.value or 0.0, percent=figure.yes_no or figure.range.high <= 1)
 
 
-def _range(figure: Figure) -> str:
+def range_text(figure: Figure) -> str:
+    """The range of a metric: `82-94` of a share, else its ends."""
     if figure.yes_no or figure.range.high <= 1:
         return f"{figure.range.low * 100:.0f}-{figure.range.high * 100:.0f}"
     return f"{figure.range.low:.3g}-{figure.range.high:.3g}"
@@ -93,12 +94,20 @@ def times(found: Summary) -> str:
 
 def said(held: Sequence[Held]) -> str:
     """The verdict with the bound that decides it: `meets (at least 87%)`."""
-    worst = min(held, key=lambda h: ("misses", "not shown", "meets").index(h.verdict))
-    bound = _bound(worst)
+    return f"{_worst(held).verdict} ({bound(held)})"
+
+
+def bound(held: Sequence[Held]) -> str:
+    """The bound that decides a verdict: `at least 87%`, `could be 83%`."""
+    worst = _worst(held)
     if worst.verdict == "not shown":
-        return f"not shown (could be {bound})"
+        return f"could be {_bound(worst)}"
     least = (worst.verdict == "meets") == worst.condition.floor
-    return f"{worst.verdict} (at {'least' if least else 'most'} {bound})"
+    return f"at {'least' if least else 'most'} {_bound(worst)}"
+
+
+def _worst(held: Sequence[Held]) -> Held:
+    return min(held, key=lambda h: ("misses", "not shown", "meets").index(h.verdict))
 
 
 def _bound(held: Held) -> str:

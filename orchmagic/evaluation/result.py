@@ -25,7 +25,7 @@ from orchmagic.runtime.row_runs import Subject
 from orchmagic.trace.record import Record
 
 if TYPE_CHECKING:
-    from orchmagic.evaluation.evaluate import Evaluation
+    from orchmagic.evaluation.evaluate import Evaluation, Setup
 
 _HALF = 0.5  # of repeats: the majority
 
@@ -183,6 +183,11 @@ class Result:
         both = zip(scores.values, labels, strict=True)
         pairs = [(value > _HALF, label) for value, label in both if value is not None and label is not None]
         return Calibration.of(judge.name, measured.variant, scores.known()[1], pairs) if pairs else None
+
+    @property
+    def setup(self) -> Setup:
+        """What the evaluation was made of."""
+        return self._evaluation.setup
 
     @property
     def rows(self) -> tuple[dict[str, Any], ...]:

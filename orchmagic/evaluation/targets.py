@@ -51,12 +51,48 @@ def parse_target(source: str) -> Target:
     Raises:
         InputError: it is not comparisons of metrics with numbers, joined by `and`.
     """
+    return Target(tuple(condition for part in _parts(_tree(source)) for condition in _conditions(part, source)))
+
+
+def with_expressions(source: str, taken: Iterable[str] = ()) -> tuple[dict[str, str], str]:
+    """Splits a target such as `(router.label == team) >= 0.85` into metrics by name, and a target that names them.
+
+    The expressions are called `right`, `right_2` …, without names that are `taken`.
+
+    Raises:
+        InputError: it is not comparisons with numbers, joined by `and`.
+    """
+    tree, used = _tree(source), {*taken}
+    found: dict[str, str] = {}
+
+    def named(node: ast.expr) -> ast.expr:
+        if _number(node) is not None or _metric(node) is not None:
+            return node
+        names = ("right", *(f"right_{n}" for n in range(2, len(used) + len(found) + 3)))
+        name = next(n for n in names if n not in used and n not in found)
+        found[name] = ast.unparse(node)
+        return ast.Name(name, ast.Load())
+
+    for part in _parts(tree):
+        if not isinstance(part, ast.Compare):
+            continue
+        if all(type(sign) in _SIGNS for sign in part.ops):
+            part.left, part.comparators = named(part.left), [*map(named, part.comparators)]
+        elif len(part.ops) > 1:
+            write = "write brackets, as in (output == team) >= 0.85"
+            raise InputError(f"target {source}: Python reads {ast.unparse(part)} as two comparisons: {write}")
+    return found, ast.unparse(tree)
+
+
+def _tree(source: str) -> ast.expr:
     try:
-        tree = ast.parse(source.strip(), mode="eval").body
+        return ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError):
         raise InputError(f"target {source} is no comparison: {_FORM}") from None
-    parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-    return Target(tuple(condition for part in parts for condition in _conditions(part, source)))
+
+
+def _parts(tree: ast.expr) -> list[ast.expr]:
+    return tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
 
 
 def _conditions(node: ast.expr, source: str) -> Iterable[Condition]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchmagic.errors import InputError, nearest
-from orchmagic.lint.history_figures import MANY, visits, worth
+from orchmagic.lint.history_figures import MANY, visits
 from orchmagic.lint.rulebook import often_capped, too_long
 from orchmagic.lint.subject import LintSubject
 from orchmagic.trace.record import Record
@@ -110,7 +110,7 @@ def _predictable(subject: LintSubject) -> tuple[bool | None, str]:
 
 
 def _asymmetric(subject: LintSubject) -> tuple[bool | None, str]:
-    costs = sorted(worth(r, r.steps) for r in subject.samples if r.status == "done" and not r.unpriced)
+    costs = sorted(r.worth(r.steps) for r in subject.samples if r.status == "done" and not r.unpriced)
     last = subject.evaluated
     said, values = list[str](), list[bool]()
     if len(costs) >= _FEWEST and costs[len(costs) // 10] > 0:

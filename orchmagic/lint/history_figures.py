@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from orchmagic.trace.record import Record, Span
 
@@ -20,12 +20,6 @@ def asks(record: Record, name: str) -> Iterator[Span]:
     """Yields the model calls of a step that have a reply, at any depth."""
     inside = (s for visit in visits(record, name) for s in record.below(visit))
     yield from (s for s in inside if s.kind == "ask" and s.status in {"done", "retried"})
-
-
-def worth(record: Record, spans: Iterable[Span]) -> float:
-    """Returns what the model calls in spans cost, in US dollars, as if none had come from a cache."""
-    inner = (s for span in spans for s in record.below(span) if s.kind == "ask")
-    return math.fsum((s.cost or 0.0) + (s.saved or 0.0) for s in inner)
 
 
 def mean(values: Sequence[float]) -> float:

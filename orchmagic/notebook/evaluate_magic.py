@@ -20,6 +20,7 @@ from orchmagic.trace import humanize
 if TYPE_CHECKING:
     from orchmagic.evaluation.evaluate import Evaluation
     from orchmagic.evaluation.evaluate_cell import EvaluateCell
+    from orchmagic.evaluation.optimize import Search
     from orchmagic.evaluation.result import Result
     from orchmagic.notebook.magics import Face
     from orchmagic.runtime.row_runs import Progress
@@ -110,8 +111,8 @@ class ProgressLine:
         self._drawn = self._began = time.monotonic()
 
     @contextmanager
-    def shown(self, evaluation: Evaluation) -> Iterator[None]:
-        """Shows the line while the evaluation runs; says how far it came, if it is stopped."""
+    def shown(self, evaluation: Evaluation | Search) -> Iterator[None]:
+        """Shows the line while rows run; says how far they came, if they are stopped."""
         if self._show:
             from IPython.display import display
 

@@ -6,8 +6,9 @@ As JSON, its MIME type is `application/vnd.orchmagic.trace.v1+json`.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -167,6 +168,11 @@ class Record:
         for inner in self.inside(span):
             yield inner
             yield from self.below(inner)
+
+    def worth(self, spans: Iterable[Span]) -> float:
+        """What the model calls inside `spans` cost, in US dollars, as if none had come from a cache."""
+        inner = (s for span in spans for s in self.below(span) if s.kind == "ask")
+        return math.fsum((s.cost or 0.0) + (s.saved or 0.0) for s in inner)
 
     def beside(self, span: Span) -> tuple[Span, ...]:
         """The spans with the same parent, including `span`."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchmagic.lint.history_figures import MANY, mean, visits, worth
+from orchmagic.lint.history_figures import MANY, mean, visits
 from orchmagic.lint.rule import Found, LintRule
 from orchmagic.lint.subject import LintSubject
 from orchmagic.models.pricing import prices
@@ -55,7 +55,7 @@ def _costs(subject: LintSubject, last: str, runs: list[Record]) -> str:
     alone = [cost for r in counted if (cost := prices.cost(deployment, _usage(r))) is not None]
     if not alone:
         return ""
-    whole = mean([worth(r, r.steps) for r in counted])
+    whole = mean([r.worth(r.steps) for r in counted])
     return f"; a run cost {money(whole)}, {last} alone would cost about {money(mean(alone))}"
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchmagic.language import expression
-from orchmagic.lint.history_figures import MANY, mean, visits, worth
+from orchmagic.lint.history_figures import MANY, mean, visits
 from orchmagic.lint.judge_pairs import gate_judges
 from orchmagic.lint.rule import Found, LintRule
 from orchmagic.lint.subject import LintSubject, gates
@@ -36,7 +36,7 @@ def check(subject: LintSubject) -> Iterator[Found]:
         runs = [(r, found) for r in subject.samples if (found := visits(r, gate.name))]
         held = all(span.output is True for _, found in runs for span in found)
         if len(runs) >= MANY and held:
-            cost = mean([worth(r, visits(r, judge)) for r, _ in runs])
+            cost = mean([r.worth(visits(r, judge)) for r, _ in runs])
             paid = f"; {judge!r} cost {money(cost)} a run" if cost else ""
             text = f"`gate {gate.expression}` was true in all of {len(runs)} runs{paid}"
             yield Found(judge, text, f"Delete the gate and {judge}, or ask a stricter question")

@@ -22,7 +22,7 @@ def lint(session: Session, name: str = "", action: str = "") -> str:
     if not action:
         return of_session.text(session, name)
     cell = of_session.fixed_cell(session, name)
-    _offer(cell)
+    offer(cell)
     return f"The new cell is {name} with what can be mended by itself. Run it to use it.\n\n{cell}"
 
 
@@ -40,7 +40,7 @@ def advise(session: Session, *words: str) -> Advice:
     return advise_in(session, session.find(names[0]) if names else None, given)
 
 
-def _offer(cell: str) -> None:
+def offer(cell: str) -> None:
     """Puts the text into a new cell below, where the front end can."""
     from IPython.core.getipython import get_ipython  # noqa: PLC0415 - as above
 
