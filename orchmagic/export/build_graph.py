@@ -53,6 +53,8 @@ def _action(plan: GraphPlan, node: Node) -> str:
     given = [f"step={literal(node.name)}", f"node={function}"]
     if node.name in plan.counted:
         given.append(f"visits={literal(plan.key(node.name, 'visits'))}")
+    if plan.errors != "errors":
+        given.append(f"errors={literal(plan.errors)}")
     return f"partial(isolated, {', '.join(given)})"
 
 

@@ -95,7 +95,7 @@ class GraphPlan:
         called = {f"{f}_{word}" for f in self.function.values() for word in ("prompt", "question")}
         items = [n.each.item for n in self.graph.nodes if isinstance(n, Call | Sub) and n.each]
         own = dict.fromkeys([*self.inputs, *(n.name for n in self.graph.nodes), *items])
-        return {**naming.local(own, called | set(self.graph.code)), **{n: n for n in dependencies.ALWAYS}}
+        return {**naming.local(own, called | set(self.graph.code)), **{n: n for n in self.of_run}}
 
     @cached_property
     def function(self) -> dict[str, str]:
@@ -150,7 +150,8 @@ class GraphPlan:
         ladders = {n.name for n in self.calls if n.ladder}
         sources = [e for n in self.graph.nodes for e in dependencies.expressions(n)] + [link.on for link in links]
         texts = [t for n in self.graph.nodes for t in dependencies.texts(n)]
-        read = dependencies.visited(sources, texts, [n.name for n in self.graph.nodes])
+        known = [n.name for n in self.graph.nodes] if "visits" in self.of_run else []
+        read = dependencies.visited(sources, texts, known)
         return frozenset(arms | ladders | read)
 
     @cached_property
@@ -164,7 +165,7 @@ class GraphPlan:
         """Whether a prompt or an expression reads `errors`."""
         read = [name for n in self.graph.nodes for name in dependencies.names(n)]
         read += [name for source in expressions_of(self.graph) for name in dependencies.needs(source)]
-        return "errors" in read
+        return "errors" in self.of_run and "errors" in read
 
     @cached_property
     def typed(self) -> dict[str, OutputType]:
@@ -184,6 +185,16 @@ class GraphPlan:
         own = self.typed[node.name]
         name: dict[str, object] = {} if own.name == self.kind(node) else {"name": own.name}
         return name if own.schema is None or own.schema.strict else {**name, "strict": False}
+
+    @cached_property
+    def of_run(self) -> tuple[str, ...]:
+        """The names that every prompt and expression may read of the run, besides inputs and steps."""
+        return tuple(n for n in dependencies.ALWAYS if n not in self.graph.inputs)
+
+    @cached_property
+    def errors(self) -> str:
+        """The state's key of why steps failed."""
+        return "errors" if "errors" in self.of_run else self.key("run", "errors")
 
     def key(self, name: str, word: str) -> str:
         """Returns a free key of the state for internal data of a node, such as its visits."""

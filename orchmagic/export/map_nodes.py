@@ -68,7 +68,7 @@ def body(plan: GraphPlan, node: Call | Sub) -> list[str]:
     if node.isolated:
         given.append("may_stop=False")
     lines += call("    found, failed = await for_each(", given, ")")
-    return [*lines, *returned(plan, node, "found", more=[f'"errors": {{"{node.name}": failed}}'])]
+    return [*lines, *returned(plan, node, "found", more=[f'"{plan.errors}": {{"{node.name}": failed}}'])]
 
 
 def _one(plan: GraphPlan, node: Call | Sub, word: str, said: str) -> list[str]:

@@ -48,7 +48,7 @@ def _node(plan: GraphPlan, node: Node) -> list[str]:
 def _caught(plan: GraphPlan, node: Sub, body: list[str]) -> list[str]:
     """Returns the body of a node whose inner graph may end early: the outer run ends too, or a gate decides."""
     if node.may_end:
-        left = returned(plan, node, "None", more=[f'"errors": {{"{node.name}": str(end)}}'], indent="        ")
+        left = returned(plan, node, "None", more=[f'"{plan.errors}": {{"{node.name}": str(end)}}'], indent="        ")
     else:
         left = ['        logger.warning("ended without a result: %s", end)']
         left += returned(plan, node, None, more=[f'"{plan.key("run", "ended")}": str(end)'], indent="        ")

@@ -30,7 +30,7 @@ def state(plan: GraphPlan) -> str:
         reducer = "append_messages" if edited else "operator.add"
         lines.append(f"    messages: Annotated[list[dict[str, Any]], {reducer}]")
     if plan.may_fail:
-        lines.append("    errors: Annotated[dict[str, Any], operator.or_]")
+        lines.append(f"    {plan.errors}: Annotated[dict[str, Any], operator.or_]")
     lines += [f"    {plan.key(name, 'check')}: str | None" for name in checked(plan)]
     approvals = (n.name for n in plan.graph.nodes if isinstance(n, Approve) and n.subject)
     lines += [f"    {plan.key(name, 'why')}: str | None" for name in approvals]
@@ -112,9 +112,9 @@ def typed(plan: GraphPlan, name: str, stored: str, *, sure: bool = False) -> str
 
 def read(plan: GraphPlan, name: str, at: str, *, ran: bool = False) -> str:
     """Returns the expression that reads a value inside the function of node `at`."""
-    if name in _ALWAYS:
+    if name in _ALWAYS and name in plan.of_run:
         return _ALWAYS[name]
-    if name == "visits":
+    if name == "visits" and name in plan.of_run:
         return _visits(plan, at, ran=ran)
     sure = plan.always(name, at, ran=ran)
     strict, loose = f'state["{name}"]', f'state.get("{name}")'

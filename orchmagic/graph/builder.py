@@ -220,7 +220,7 @@ class GraphBuilder:
                 self.problem(self._lines.get(node.name, 1), f"{name} → {way} is a circle", write)
 
     def _names(self, nodes: list[Node], links: list[Link]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        own = {n.name for n in nodes} | {"messages", "visits", "errors"}
+        own = {n.name for n in nodes} | checks.of_run(nodes, links)
         used: dict[str, bool] = {}
         for node in nodes:
             for name, is_called in _used(node, standard_names(self.namespace)).items():
@@ -228,11 +228,12 @@ class GraphBuilder:
         for link in links:
             on = getattr(link, "on", None)
             used.update(dict.fromkeys(sorted(expression.names(on)) if on else (), False))
+        own |= {"visits"} - self.namespace.keys() - set(self.options.inputs or ())  # every step is counted
         own |= {n for n in FUNCTIONS if used.get(n, True) or n not in self.namespace}  # else a variable of that name
         free = [n for n in used if n not in own]
         code = tuple(n for n in free if is_code(self.namespace.get(n)) or (used[n] and n not in self.namespace))
         inputs = tuple(n for n in free if n not in code)
-        self._check_near_misses(inputs, own)
+        self._check_near_misses(inputs, own | checks.OF_RUN)
         tools = (name for node in nodes if isinstance(node, Tools) for name in node.tools)
         inner = (n for node in nodes if isinstance(node, Sub) for n in node.graph.code)
         return self._chosen(inputs), tuple(dict.fromkeys((*code, *tools, *inner)))

@@ -12,13 +12,14 @@ from typing import TypeAlias
 from orchmagic.errors import nearest
 from orchmagic.graph.composition import definition, free
 from orchmagic.graph.functions import FUNCTIONS
-from orchmagic.graph.model import Approve, Call, Code, Link, Node, Sub, Tools, arrows
+from orchmagic.graph.model import Approve, Branch, Call, Code, Link, Node, Sub, Tools, arrows
 from orchmagic.language import expression, template
 from orchmagic.language.annotations import annotation_names
 
 Finding: TypeAlias = tuple[str, str, str]
 _ADDED = frozenset({"agreement", "dissent", "tie", "decided", "confidence", "verified"})  # by votes, routers, checks
 _PLAIN: Mapping[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+OF_RUN = frozenset({"messages", "visits", "errors"})  # names that may mean something of the run
 _FEW = 12  # names that an error lists
 
 
@@ -137,28 +138,67 @@ def items(nodes: Sequence[Node]) -> Iterator[Finding]:
     """Checks that an item's name hides neither a name in its `over=` nor `visits`, `errors` or `messages`."""
     for node in nodes:
         each = getattr(node, "each", None)
-        if each is not None and each.item in expression.names(each.over) | {"visits", "errors", "messages"}:
+        if each is not None and each.item in expression.names(each.over) | OF_RUN:
             found = f"step {node.name!r} calls each of over={each.over} {each.item!r}, which is something else already"
             yield each.over, found, f"Give the item a name of its own: over={each.over}, item=one"
 
 
-def reserved(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:
-    """Checks that no variable is read by a name that means something of the run: it would not be seen.
+def of_run(nodes: Sequence[Node], links: Sequence[Link]) -> frozenset[str]:
+    """Returns which of `messages`, `errors` and `visits` mean something of the run here; the others are plain inputs.
 
-    Where the cell has such a thing (an agent's messages, the errors of sections, visits of a loop), that is meant.
+    They are an agent's messages, the errors of steps that ran before, and the visits of a loop.
     """
     at = {n.name: i for i, n in enumerate(nodes)}
     looped = any(at.get(target, len(at)) <= at.get(source, -1) for source, target in arrows(links))
-    erring = next((i for i, n in enumerate(nodes) if getattr(n, "isolated", False) or getattr(n, "each", None)), None)
-    is_there = {"messages": any(isinstance(n, Tools) for n in nodes), "errors": erring is not None, "visits": looped}
-    conditions = (expression.names(on) for link in links if (on := getattr(link, "on", None)))
-    used = frozenset().union(*map(reads, nodes), *conditions)
-    early = () if erring is None or looped else nodes[: erring + 1]  # they run before there is an error to read
-    hidden = {n for n, there in is_there.items() if n in used and not there}
-    hidden |= {"errors"} & frozenset().union(*map(reads, early))
-    for name in sorted(hidden & namespace.keys()):
-        found = f"{name!r} is a name of the run in a cell, so that the notebook's variable cannot be read by it"
+    _, late = _reads_around_failures(nodes, links)
+    there = {"messages": any(isinstance(n, Tools) for n in nodes), "errors": "errors" in late, "visits": looped}
+    return frozenset(name for name, is_there in there.items() if is_there)
+
+
+def _reads_around_failures(nodes: Sequence[Node], links: Sequence[Link]) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that are read where no step can have failed yet, and those read after one that may fail."""
+    words = ("isolated", "each", "may_end")
+    failing = {n.name for n in nodes if any(getattr(n, word, None) for word in words)}
+    after: set[str] = set()
+    grown = {target for source, target in arrows(links) if source in failing}
+    while grown - after:
+        after |= grown
+        grown = {target for source, target in arrows(links) if source in after}
+    read = [(n.name in after, reads(n)) for n in nodes]
+    choices = [(link.source, expression.names(link.on)) for link in links if isinstance(link, Branch)]
+    read += [(source in after | failing, names) for source, names in choices]
+    early, late = (frozenset[str]().union(*(n for is_late, n in read if is_late == way)) for way in (False, True))
+    return early, late
+
+
+def reserved(nodes: Sequence[Node], links: Sequence[Link], namespace: Mapping[str, object]) -> Iterator[Finding]:
+    """Checks that no variable is read by a name that also means something of the run: it might not be seen.
+
+    Refused are `errors` that is read both before and after a step that may fail, what an inner cell reads, and
+    `messages` in the prompt of an agent, whose own are sent anyway.
+    """
+    for node in nodes:
+        if "messages" in _agent_reads(node):
+            found = f"the prompt of agent {node.name!r} reads 'messages', which there are its own"
+            yield "messages", found, "Give the variable another name: history = messages"
+    meant = of_run(nodes, links) & namespace.keys()
+    early, _ = _reads_around_failures(nodes, links)
+    for name in sorted(meant & {"errors"} & early):
+        found = (
+            f"{name!r} is the notebook's where no step has failed yet, and the run's after that: the cell reads both"
+        )
         yield name, found, f"Give the variable another name: my_{name} = {name}"
+    for node in (n for n in nodes if isinstance(n, Sub)):
+        for name in sorted(meant.intersection(free(node))):
+            found = f"{node.graph.name!r} reads the notebook's {name!r}, which in this cell is the run's"
+            yield node.name, found, f"Pass it by another name: {node.name} = {node.graph.name}({name}=my_{name})"
+
+
+def _agent_reads(node: Node) -> frozenset[str]:
+    """The names in the prompt of an agent: of a node with tools, or of a step whose tools are an inner graph."""
+    if isinstance(node, Sub) and any(isinstance(n, Tools) for n in node.graph.nodes):
+        return frozenset().union(*map(reads, node.graph.nodes))
+    return reads(node) if isinstance(node, Call) and node.transcript else frozenset()
 
 
 def twice(nodes: Sequence[Node]) -> Iterator[Finding]:

@@ -322,6 +322,10 @@ class Graph:
         known = [n.name for n in self.nodes]
         raise KeyError(f"no step {name!r} (known: {', '.join(known)}){nearest(name, known)}")
 
+    def own_key(self, name: str) -> str:
+        """Returns the state's key of the run's own `messages`, `errors` or `visits`; an input may have that name."""
+        return f"@{name}" if name in self.inputs else name
+
     def link(self, source: str) -> Link | None:
         """Returns the link that leaves `source`; None means END."""
         return next((link for link in self.links if source in sources(link)), None)

@@ -21,7 +21,7 @@ _WORDS = {END: "done", FAIL: "failed", STOP: "stopped", CAP: "capped", REJECT: "
 async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     """Returns (target, reason) of the first arm whose label matches and whose limit is not reached."""
     seen = scope(state, ctx)
-    visits = state.get("visits", {}).get(link.source, 0)
+    visits = state.get(ctx.graph.own_key("visits"), {}).get(link.source, 0)
     span = f"{ctx.path}{link.source}#{visits}"
     async with calling(ctx, f"{span}/choice#1"):
         value = await evaluate(link.on, seen, link.source, ctx)
@@ -31,7 +31,8 @@ async def decide(link: Branch, state: State, ctx: Context) -> tuple[str, str]:
     if isinstance(ctx.graph.node(link.source), Approve):
         reason = None if value else _rejection(link, arm, typed)
     else:
-        reason = _reason(link, arm, value, seen, ctx)
+        failed = state.get(ctx.graph.own_key("errors"), {})
+        reason = _reason(link, arm, value, {**seen, "errors": failed}, ctx)
     if reason is None:
         return target, ""
     routed = seen.get(link.source)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from orchmagic.errors import InputError
 from orchmagic.graph.builder import is_code
-from orchmagic.graph.checks import reads
+from orchmagic.graph.checks import of_run, reads
 from orchmagic.graph.composition import definition, nested
 from orchmagic.graph.model import Graph, Tools
 from orchmagic.graph.resolution import options_with_settings, safety
-from orchmagic.language.cell import parse
+from orchmagic.language.cell import Cell, parse
 from orchmagic.language.lookalikes import remarks
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.language.notebook_variables import filled_line, filled_models
@@ -60,7 +61,8 @@ class CellReader:
             cell = parse(pattern, line, filled, one_prompt=plug.one_prompt)
         graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
         variables = {n for n in namespace if not (n.startswith("_") or is_code(namespace[n]))}
-        return CellDefinition(replace(graph, safety=safety(options)), options, tuple(remarks(cell, variables)))
+        told = (*remarks(cell, variables), *_hidden(graph, cell, variables))
+        return CellDefinition(replace(graph, safety=safety(options)), options, told)
 
     def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
         """Reads the whole text of a cell; a `name` such as "triage.extract" selects that step only."""
@@ -83,6 +85,14 @@ def split(source: str) -> tuple[str, str, str]:
     head, _, body = source.partition("\n")
     magic, _, line = head.removeprefix("%%").partition(" ")
     return magic, line, body
+
+
+def _hidden(graph: Graph, cell: Cell, variables: Collection[str]) -> Iterator[str]:
+    """Yields one line for each variable that the cell does not read, since its name means something of the run."""
+    for name in sorted(of_run(graph.nodes, graph.links) & set(variables)):
+        lines = (i for i, line in enumerate(cell.body.split("\n"), 2) if re.search(rf"(?<![\w.]){name}\b", line))
+        if any(name in reads(node) for node in graph.nodes) and (number := next(lines, None)):
+            yield f"line {number}: `{name}` is the run's own here, not the variable: to read that, my_{name} = {name}"
 
 
 def _check_result(options: RunOptions) -> None:

@@ -68,7 +68,8 @@ def _state_type(graph: Graph) -> type:
 
     merge = Annotated[dict[str, Any], _merge]
     keys: dict[str, Any] = dict.fromkeys((*graph.inputs, *(n.name for n in graph.nodes)), Any)
-    keys |= {"messages": Annotated[list[Any], append_messages], "visits": merge, FEEDBACK: merge, "errors": merge}
+    own = {"messages": Annotated[list[Any], append_messages], "visits": merge, "errors": merge}
+    keys |= {graph.own_key(name): kind for name, kind in own.items()} | {FEEDBACK: merge}
     return TypedDict("State", keys, total=False)  # type: ignore[operator,no-any-return]  # keys known at run time only
 
 

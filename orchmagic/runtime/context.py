@@ -293,8 +293,8 @@ def scope(state: State, ctx: Context) -> dict[str, object]:
     seen |= values
     seen |= {n.name: ctx.kinds.typed(n.name, values[n.name]) for n in ctx.graph.nodes}
     seen |= {n.name: ctx.kinds.given(n.name, values[n.name]) for n in ctx.graph.given if n.name in values}
-    seen |= {"messages": state.get("messages", []), "visits": state.get("visits", {})}
-    return seen | {"errors": state.get("errors", {})}
+    empty: dict[str, object] = {"messages": [], "visits": {}, "errors": {}}
+    return seen | {n: state.get(n, none) for n, none in empty.items() if n not in ctx.graph.inputs}
 
 
 def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
@@ -302,7 +302,7 @@ def result(graph: Graph, values: Mapping[str, Any]) -> tuple[str, Any]:
     for name in reversed(graph.results):
         if values.get(name) is not None:
             return name, values[name]
-    texts = [m.get("content") for m in values.get("messages", []) if m.get("content")]
+    texts = [m.get("content") for m in values.get(graph.own_key("messages"), []) if m.get("content")]
     return "", texts[-1] if texts else None
 
 

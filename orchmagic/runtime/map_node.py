@@ -57,7 +57,7 @@ async def fan_out(
 
     try:
         outcomes = await asyncio.gather(*(run(i, item) for i, item in enumerate(items, 1)), return_exceptions=True)
-        return _collected(node, outcomes, values)
+        return _collected(node, outcomes, values, ctx.graph.own_key("errors"))
     except BaseException:
         if any(value is not None for value in values):
             ctx.values[node.name] = values  # partial result of a run that ends here
@@ -100,8 +100,8 @@ async def _item(
     return value
 
 
-def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: list[Any]) -> Update:
-    """Returns the values in order and lists failed items in `errors`; raises errors that end the whole run."""
+def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: list[Any], errors: str) -> Update:
+    """Returns the values in order and lists failed items under the key `errors`; raises what ends the run."""
     stopped = [e for e in outcomes if isinstance(e, Stopped)]
     goes_on = not node.isolated and len(stopped) < len(outcomes)  # without the values of items that stopped themselves
     if stop := ending(e for e in outcomes if not (goes_on and isinstance(e, Stopped))):
@@ -111,7 +111,7 @@ def _collected(node: Call | Sub, outcomes: list[BaseException | None], values: l
         first = next(iter(failed.values()))
         text = f"step {node.name!r}: all {len(outcomes)} items failed; the first: {first}"
         raise RunError(text, node=node.name) from first
-    return {node.name: values, "errors": {node.name: {i: str(e) for i, e in failed.items()}}}
+    return {node.name: values, errors: {node.name: {i: str(e) for i, e in failed.items()}}}
 
 
 async def _items(node: Call | Sub, seen: Mapping[str, object], ctx: Context) -> list[Any]:

@@ -50,10 +50,11 @@ _NO_FAILURES = (Capped, BudgetExceeded, Stopped, Rejected, Waiting)  # the step 
 
 async def visit(node: Node, state: State, ctx: Context, inner: Inner | None = None) -> Update:
     """Runs a node once: counts and traces it, or skips it if its `when` is false. `inner` runs the graph of a Sub."""
-    number = state.get("visits", {}).get(node.name, 0) + 1
+    visits = ctx.graph.own_key("visits")
+    number = state.get(visits, {}).get(node.name, 0) + 1
     span = f"{ctx.path}{node.name}#{number}"
     async with calling(ctx, span):
-        return {**await _visit(node, span, state, ctx, inner), "visits": {node.name: number}}
+        return {**await _visit(node, span, state, ctx, inner), visits: {node.name: number}}
 
 
 async def _visit(node: Node, span: str, state: State, ctx: Context, inner: Inner | None) -> Update:
@@ -80,7 +81,7 @@ async def _traced(
         raise
     except Exception as error:
         if getattr(node, "isolated", False):
-            return {node.name: None, "errors": {node.name: str(error)}}
+            return {node.name: None, ctx.graph.own_key("errors"): {node.name: str(error)}}
         raise
     judged = node.verifies if isinstance(node, Code) else None
     ctx.emit(NodeFinished(span=span, output=update.get(node.name, update), verifies=judged))
@@ -112,7 +113,7 @@ async def _run_sub(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mappi
     except (Rejected, Stopped) as ended:
         if not node.may_end:
             raise
-        return {node.name: None, "errors": {node.name: str(ended)}}
+        return {node.name: None, ctx.graph.own_key("errors"): {node.name: str(ended)}}
 
 
 async def _call(node: Call, span: str, state: State, seen: Mapping[str, object], ctx: Context) -> Update:

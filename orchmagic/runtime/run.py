@@ -436,7 +436,7 @@ class Run(RunResult):
         self.trace.load(events)
         self._context.values.update(state.values)
         self._context.recall_said()
-        self._context.visits = sum(state.values.get("visits", {}).values())
+        self._context.visits = sum(state.values.get(self.graph.own_key("visits"), {}).values())
         self._wait_for_person(state.interrupts)
         self._context.questions.update({q.span: _waiting(q) for q in pending_questions(self.trace.snapshot())})
 

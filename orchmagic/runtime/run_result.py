@@ -98,7 +98,7 @@ class RunResult:
     def __getitem__(self, step: str) -> Any:
         """The value of a step whose name is also one of the run's own attributes; `run["messages"]` of an agent."""
         if step == "messages":
-            return self._context.values.get(step, [])
+            return self._context.values.get(self.graph.own_key(step), [])
         self.graph.node(step)
         return self._typed(step)
 

@@ -1,4 +1,4 @@
-# Written by orchmagic (bf1851abb57e); exporting again replaces it until you edit it.
+# Written by orchmagic (4595c6cc9817); exporting again replaces it until you edit it.
 """launch: a %%team cell, exported from a notebook.
 
 supervisor  call     -> researcher (<= 10), writer (<= 10), answer (finish), capped
@@ -1090,6 +1090,7 @@ async def isolated(
     step: str,
     node: Callable[[Any], Awaitable[Any]],
     visits: str = "",
+    errors: str = "errors",
 ) -> Any:
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
@@ -1099,7 +1100,7 @@ async def isolated(
     except Exception as error:
         logger.exception("%s failed", step)
         counted = {visits: state.get(visits, 0) + 1} if visits else {}
-        return {step: None, "errors": {step: str(error)}, **counted}
+        return {step: None, errors: {step: str(error)}, **counted}
 
 
 # Nodes

@@ -1,4 +1,4 @@
-# Written by orchmagic (5ba7a3e457d6); exporting again replaces it until you edit it.
+# Written by orchmagic (bd515796f451); exporting again replaces it until you edit it.
 """moderate: a %%parallel cell, exported from a notebook.
 
 start              -> toxicity, personal (side by side)
@@ -939,6 +939,7 @@ async def isolated(
     step: str,
     node: Callable[[Any], Awaitable[Any]],
     visits: str = "",
+    errors: str = "errors",
 ) -> Any:
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
@@ -948,7 +949,7 @@ async def isolated(
     except Exception as error:
         logger.exception("%s failed", step)
         counted = {visits: state.get(visits, 0) + 1} if visits else {}
-        return {step: None, "errors": {step: str(error)}, **counted}
+        return {step: None, errors: {step: str(error)}, **counted}
 
 
 # Nodes

@@ -1,4 +1,4 @@
-# Written by orchmagic (ebed587a0c57); exporting again replaces it until you edit it.
+# Written by orchmagic (161ac22d5edc); exporting again replaces it until you edit it.
 """report: a %%plan cell, exported from a notebook.
 
 plan     call     -> wave (next), reflect (done), capped (else)
@@ -1201,6 +1201,7 @@ async def isolated(
     step: str,
     node: Callable[[Any], Awaitable[Any]],
     visits: str = "",
+    errors: str = "errors",
 ) -> Any:
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
@@ -1210,7 +1211,7 @@ async def isolated(
     except Exception as error:
         logger.exception("%s failed", step)
         counted = {visits: state.get(visits, 0) + 1} if visits else {}
-        return {step: None, "errors": {step: str(error)}, **counted}
+        return {step: None, errors: {step: str(error)}, **counted}
 
 
 # Nodes

@@ -1,4 +1,4 @@
-# Written by orchmagic (48c283ba7a4a); exporting again replaces it until you edit it.
+# Written by orchmagic (3652809011fe); exporting again replaces it until you edit it.
 """solve: a %%cascade cell, exported from a notebook.
 
 answer    call     -> verify_1 (yes), verified (no)  [2 models]
@@ -827,6 +827,7 @@ async def isolated(
     step: str,
     node: Callable[[Any], Awaitable[Any]],
     visits: str = "",
+    errors: str = "errors",
 ) -> Any:
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
@@ -836,7 +837,7 @@ async def isolated(
     except Exception as error:
         logger.exception("%s failed", step)
         counted = {visits: state.get(visits, 0) + 1} if visits else {}
-        return {step: None, "errors": {step: str(error)}, **counted}
+        return {step: None, errors: {step: str(error)}, **counted}
 
 
 # Nodes

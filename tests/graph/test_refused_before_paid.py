@@ -64,20 +64,33 @@ REFUSED = [
     ("%%refine\ngenerate\n    x\ntests = len(generate)\nuntil tests > 8\n", 5, "`until` reads 'tests'"),
     ("%%cascade --models a,b\nanswer\n    {{ name }}\n", 1, "nothing checks the answer"),
     ("%%cascade --models a,b\nanswer -> int\n    {{ name }}\n", 1, "nothing checks the answer"),
-    # a variable that the run's own name hides
-    ("%%chain\na\n    {{ messages }}\n", 3, "'messages' is a name of the run"),
-    ("%%chain\na\n    {{ errors }}\n", 3, "'errors' is a name of the run"),
-    ("%%chain\na\n    x\ngate visits\n", 4, "'visits' is a name of the run"),
-    ("%%chain\na(over=errors, item=e)\n    {{ e }}\n", 2, "'errors' is a name of the run"),
+    # a variable of a name that is also the run's, which the cell may mean both ways
     (
-        "%%chain\na(over=errors, item=e)\n    {{ e }}\nb(over=names)\n    {{ item }}\n",
-        2,
-        "'errors' is a name of the run",
+        "%%chain\na\n    {{ errors }}\nb(over=names)\n    {{ item }}\nc\n    {{ errors }}\n",
+        3,
+        "'errors' is the notebook's where no step has failed",
     ),
-    ("%%chain\na\n    {{ errors }}\nb(over=names)\n    {{ item }}\n", 3, "'errors' is a name of the run"),
-    ("%%chain\na(over=messages, item=m)\n    {{ m }}\n", 2, "'messages' is a name of the run"),
-    ("%%chain\nx = len(visits)\na\n    {{ x }}\n", 2, "'visits' is a name of the run"),
-    ("%%refine\ngenerate\n    x\nuntil evaluate.score > len(errors)\n", 4, "'errors' is a name of the run"),
+    (
+        "%%chain\na(over=errors, item=e)\n    {{ e }}\nb\n    {{ errors }}\n",
+        2,
+        "'errors' is the notebook's where no step has failed",
+    ),
+    (
+        "%%chain\na(over=names)\n    {{ item }}\nb = reading_errors()\n",
+        4,
+        "'reading_errors' reads the notebook's 'errors'",
+    ),
+    (
+        "%%chain\na\n    x\nb = reading_visits()\ngate len(b) > 1 else goto a\n",
+        4,
+        "'reading_visits' reads the notebook's 'visits'",
+    ),
+    ("%%react --tools search\nGo on: {{ messages }}\n", 2, "the prompt of agent 'agent' reads 'messages'"),
+    (
+        "%%team\nboss\n    x\na(tools=search): finds\n    {{ messages }}\n",
+        5,
+        "the prompt of agent 'a' reads 'messages'",
+    ),
 ]
 TAKEN = [
     "%%chain\nanswer\n    {{ user }}\n",
@@ -99,11 +112,19 @@ TAKEN = [
     "%%cascade --models a,b\nanswer\n    {{ name }}\nverify judge > 0.8\n",
     "%%route\nbilling: refunds\n    {{ name }}\nother: the rest\n    {{ name }}\n",
     "%%team\nsupervisor\n    {{ name }}\nwriter: writes plainly\n",
-    "%%parallel\na\n    x\nb\n    y\nmerge\n    {{ errors }}\n",
-    "%%chain\na\n    x\ngate visits['a'] > 1 else goto a\n",
-    "%%chain\na(over=names)\n    {{ item }}\nb(over=errors, item=e)\n    {{ e }}\n",
     "%%chain\na\n    {{ feedback }}\nb(over=pack, item=p)\n    {{ p }}\n",
     "%%chain\na(when=split > 0.1)\n    x\n",
+    "%%chain\na\n    {{ messages }}\n",
+    "%%chain\na\n    {{ errors }}\n",
+    "%%chain\na\n    x\ngate visits\n",
+    "%%chain\na(over=errors, item=e)\n    {{ e }}\n",
+    "%%chain\na(over=errors, item=e)\n    {{ e }}\nb(over=names)\n    {{ item }}\n",
+    "%%chain\na\n    {{ errors }}\nb(over=names)\n    {{ item }}\n",
+    "%%chain\na(over=messages, item=m)\n    {{ m }}\n",
+    "%%chain\nx = len(visits)\na\n    {{ x }}\n",
+    "%%refine\ngenerate\n    x\nuntil evaluate.score > len(errors)\n",
+    "%%chain\na\n    x\nb = reading_errors()\n",
+    "%%chain\na\n    x\nb = reading_visits()\n",
 ]
 
 
@@ -112,6 +133,8 @@ def book(notebook):
     notebook.space.update(name="Ada", names=["Ada", "Bob"], Ticket=Ticket, search=search)
     notebook.space.update(messages=["m"], errors=["e"], visits=3, feedback="f", split=0.2, pack=["p"])
     notebook.space["inner"] = notebook.define(INNER)
+    for name in ("errors", "visits"):
+        notebook.space[f"reading_{name}"] = notebook.define(f"%%chain reading_{name}\na\n    {{{{ {name} }}}}\n")
     return notebook
 
 

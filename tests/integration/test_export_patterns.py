@@ -308,6 +308,28 @@ async def test_every_step_is_counted_where_an_expression_reads_all_counts(both):
     assert output == 4
 
 
+@pytest.mark.parametrize(
+    ("cell", "read", "prompts"),
+    [
+        (
+            "%%chain v\na\n    {{ messages[0] }} {{ errors }} {{ visits }}\n",
+            "messages,errors,visits",
+            ['hi ["disk"] 3'],
+        ),
+        ("%%chain v\na(over=errors, item=e)\n    {{ e }}\nb\n    {{ visits }}\n", "errors,visits", ["disk", "3"]),
+        ("%%parallel v\na\n    {{ errors[0] }}\nb = boom(messages)\n", "errors,messages", ["disk"]),
+        ("%%chain v\na\n    {{ errors }}\ngate visits['a'] > 1 else goto a\n", "errors", ['["disk"]', '["disk"]']),
+    ],
+)
+async def test_a_variable_may_have_a_name_of_the_run(both, cell, read, prompts):
+    values = {name: {"messages": ["hi"], "errors": ["disk"], "visits": 3}[name] for name in read.split(",")}
+    code = "def boom(x: object) -> str:\n    raise ValueError(x)\n\n\n" + "".join(
+        f"{n} = {v}\n" for n, v in values.items()
+    )
+    asked, _, _ = await both.compare(Case(cell, by_content({"": "!"}), code=code, **values).in_any_order())
+    assert sorted(r["messages"][-1]["content"] for r in asked) == sorted(prompts)
+
+
 async def test_code_that_raises_in_a_section_leaves_the_others_alone(both):
     code = "def boom(x: str) -> str:\n    raise ValueError(x)\n\n\ndef fine(x: str) -> str:\n    return x\n"
     cell = "%%parallel p\na = boom(x)\nb = fine(x)\nc\n    C {{ x }}\n"

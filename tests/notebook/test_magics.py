@@ -53,6 +53,14 @@ def test_dollars_and_braces_reach_the_model_byte_for_byte(shell):
     )
 
 
+def test_variables_may_have_names_of_the_run(shell):
+    script = install(Script(["ok"]))
+    shell.run_cell("messages, errors, visits, feedback, split, pack = ['hi'], ['disk'], 3, 'good', 0.2, ['p']")
+    cell = "%%chain tell --model scripted\na\n    {{ messages[0] }} {{ errors[0] }} {{ visits }} {{ feedback }} {{ split }} {{ pack[0] }}\n"
+    assert shell.run_cell(cell).success
+    assert [r["messages"][0]["content"] for r in script.requests] == ["hi disk 3 good 0.2 p"]
+
+
 def test_a_missing_variable_defines_the_pattern_and_says_so(shell, capsys):
     done = shell.run_cell(CHAIN)
     assert done.success

@@ -88,6 +88,7 @@ async def isolated(
     step: str,
     node: Callable[[Any], Awaitable[Any]],
     visits: str = "",
+    errors: str = "errors",
 ) -> Any:
     """Run a node; a failure makes its value None and leaves the other nodes alone."""
     try:
@@ -97,4 +98,4 @@ async def isolated(
     except Exception as error:
         logger.exception("%s failed", step)
         counted = {visits: state.get(visits, 0) + 1} if visits else {}
-        return {step: None, "errors": {step: str(error)}, **counted}
+        return {step: None, errors: {step: str(error)}, **counted}
