@@ -93,7 +93,13 @@ def busy_function(thread: int) -> str:
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, for debuggers
     frames = []
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(_NOT_THEIRS):
+        if _is_theirs(frame.f_code.co_filename, frame.f_globals.get("__name__")):
             frames.append(frame)
         frame = frame.f_back
     return f"{frames[-1].f_code.co_name} (line {frames[0].f_lineno})" if frames else ""
+
+
+def _is_theirs(file: str, module: str | None) -> bool:
+    """Whether code is of the notebook; generated code (a dataclass's `__init__`) is if its module is `__main__`."""
+    is_generated = file.startswith("<") and not file.startswith("<ipython-input")
+    return not file.startswith(_NOT_THEIRS) and (module == "__main__" or not is_generated)

@@ -3,11 +3,12 @@
 import asyncio
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
 from orchmagic.core.function_threads import in_thread
-from orchmagic.core.user_code import contained, contained_await, described
+from orchmagic.core.user_code import busy_function, contained, contained_await, described
 from orchmagic.errors import CodeExit
 
 
@@ -105,3 +106,30 @@ def test_errors_of_threads_and_loops_say_what_to_write():
     assert "check_same_thread=False" in described(found)
     assert "inside the function" in described(RuntimeError("Task got Future attached to a different loop"))
     assert described(RuntimeError("no")) == "RuntimeError: no"
+
+
+PLACES = [
+    ("<ipython-input-3-ab>", {"__name__": "__main__"}, "rude (line 2)"),
+    ("<ipython-input-3-ab>", {}, "rude (line 2)"),
+    ("/tmp/ipykernel_7/12.py", {"__name__": "__main__"}, "rude (line 2)"),
+    (str(Path.cwd() / "helpers.py"), {"__name__": "helpers"}, "rude (line 2)"),
+    ("<string>", {"__name__": "__main__"}, "rude (line 2)"),
+    ("<string>", {"__name__": "orchmagic.trace.events"}, ""),
+    ("<attrs generated init x>", {"__name__": "some.package"}, ""),
+    (asyncio.__file__, {"__name__": "asyncio"}, ""),
+]
+
+
+@pytest.mark.parametrize(("file", "space", "named"), PLACES)
+def test_a_busy_function_is_named_if_it_is_of_the_notebook(file, space, named):
+    started, over = threading.Event(), threading.Event()
+    text = "def rude():\n    started.set() or over.wait(10)\n"
+    exec(compile(text, file, "exec"), space := space | {"started": started, "over": over})
+    thread = threading.Thread(target=space["rude"])
+    thread.start()
+    try:
+        assert started.wait(10)
+        assert busy_function(thread.ident) == named
+    finally:
+        over.set()
+        thread.join()
