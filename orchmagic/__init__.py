@@ -28,6 +28,7 @@ _HOME = {
     "endpoint": "orchmagic.models.providers.local",
     "evaluate": "orchmagic.evaluation.evaluate",
     "install": "orchmagic.models.providers.scripted",
+    "label": "orchmagic.notebook.labelling",
     "money": "orchmagic.trace.humanize",
     "rows": "orchmagic.notebook.reference_rows",
     "serve": "orchmagic.models.scripting.server",

@@ -15,10 +15,12 @@ from orchmagic.graph.resolution import options_with_settings, safety
 from orchmagic.language.cell import Cell, Step
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.patterns import PATTERNS
+from orchmagic.runtime.fingerprint import digest
 from orchmagic.runtime.row_runs import Subject
 from orchmagic.runtime.run_factory import RunFactory
 
 FEWEST = 20  # labels of persons from which on they correct the judge
+HUMAN = "human"  # the column of labels, where `human=` names no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,13 @@ class Judge:
     name: str
     subject: Subject
     human: str | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of its first field, the good one first; empty if it gives none."""
+        call = self.subject.graph.nodes[0]
+        assert isinstance(call, Call)
+        return labels_of(call.output.fields[0].annotation if call.output.kind == "fields" else call.output.annotation)
 
     @property
     def metric(self) -> Metric | None:
@@ -79,14 +88,18 @@ class Calibration:
         ends = f"{self.raw.low * 100:.0f}-{self.raw.high * 100:.0f}"
         raw = f"{self.variant}: the judge of {self.judge} says {self.value:.0%} ({ends})"
         if self.labels < FEWEST:
-            return f"{raw}; human= has {self.labels} labels; below {FEWEST} they are shown, not used."
+            return f"{raw}; human= has {self.labels} labels; below {FEWEST} they are shown, not used. {self._more}"
         low, high = self.corrected.low * 100, self.corrected.high * 100
         wrong = f"{self.kind} of {self.labels} too kind" + f", {self.strict} too strict" * bool(self.strict)
         return (
             f"{raw}; with {self.labels} human labels: {self.corrected.value:.0%} ({low:.0f}-{high:.0f}), "
             f"use the second; judge and person agree on {self.agree:.0%}, always the same label would agree on "
-            f"{self.constant:.0%}; {wrong}."
+            f"{self.constant:.0%}; {wrong}. {self._more}"
         )
+
+    @property
+    def _more(self) -> str:
+        return f'Label more: orchmagic.label(result, "{self.judge}").'
 
 
 def _metric(name: str, place: str, annotation: str) -> Metric | None:
@@ -125,18 +138,22 @@ def judge(cell: Cell, step: Step, factory: RunFactory) -> Judge:
     return Judge(step.name, Subject(graph, run_options, factory), column)
 
 
-def human_label(value: Any, judge_: Judge, row: int) -> bool | None:
-    """A person's label as yes or no; None if there is none.
+def by_output(output: Any, label: bool) -> dict[str, bool]:
+    """A label of one answer: it says nothing of the answers that other variants give to the same row."""
+    return {digest(output): label}
+
+
+def human_label(value: Any, judge_: Judge, row: int, output: Any) -> bool | None:
+    """A person's label as yes or no; None if there is none. `output` is the answer; a label may be that of another one.
 
     Raises:
         InputError: it is neither yes/no nor one of the judge's labels.
     """
+    if isinstance(value, Mapping):
+        value = value.get(digest(output))
     if value is None or isinstance(value, bool):
         return value
-    call = judge_.subject.graph.nodes[0]
-    assert isinstance(call, Call)
-    annotation = call.output.fields[0].annotation if call.output.kind == "fields" else call.output.annotation
-    labels = labels_of(annotation)
+    labels = judge_.labels
     if value in labels:
         return bool(value == labels[0])
     if value in (0, 1):

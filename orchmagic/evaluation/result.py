@@ -179,7 +179,10 @@ class Result:
         scores = self.scores[measured.variant].get(judge.name)
         if judge.human is None or scores is None or not scores.yes_no:
             return None
-        labels = [human_label(row[judge.human], judge, n) for n, row in enumerate(self.rows, 1)]
+        labels = [
+            human_label(row[judge.human], judge, n, outcomes[0].output)
+            for n, (row, outcomes) in enumerate(zip(self.rows, measured.outcomes, strict=True), 1)
+        ]
         both = zip(scores.values, labels, strict=True)
         pairs = [(value > _HALF, label) for value, label in both if value is not None and label is not None]
         return Calibration.of(judge.name, measured.variant, scores.known()[1], pairs) if pairs else None

@@ -31,10 +31,15 @@ def running_session(asking: str) -> Any:
     Raises:
         InputError: no notebook has orchmagic loaded.
     """
+    if (session := session_here()) is None:
+        instead = ": pass the orchestration, as in orchmagic.rows(triage)" if asking == "rows" else ""
+        raise InputError(f"no notebook has orchmagic loaded here{instead or f', so orchmagic.{asking} knows no runs'}")
+    return session
+
+
+def session_here() -> Any:
+    """The session of the notebook that runs; None without one."""
     from IPython.core.getipython import get_ipython  # noqa: PLC0415 - only a notebook has a session
 
     face = getattr(get_ipython(), "_orchmagic_face", None)
-    if face is None:
-        instead = ": pass the orchestration, as in orchmagic.rows(triage)" if asking == "rows" else ""
-        raise InputError(f"no notebook has orchmagic loaded here{instead or f', so orchmagic.{asking} knows no runs'}")
-    return face.session
+    return None if face is None else face.session
