@@ -9,6 +9,7 @@ OrchError
 │   ├── ServerFailed          5xx                              transient   falls back
 │   ├── CallTimeout           no answer in time                transient   falls back   tokens may have been spent
 │   ├── ConnectionLost        refused, reset, cut mid-stream   transient   falls back   tokens may have been spent
+│   ├── BatchLapsed           a batch expired before it was due     transient   falls back (if cancelled: neither)
 │   ├── QuotaExhausted        402, "insufficient quota"                    falls back
 │   ├── NoDeployment          no deployment is suitable or available       falls back
 │   ├── UnusableReply         or the endpoint cannot parse a tool call     falls back
@@ -164,6 +165,13 @@ class ConnectionLost(ModelError):
     transient = True
     falls_back = True
     may_have_spent = True
+
+
+class BatchLapsed(ModelError):
+    """A request was not processed, since its batch expired or was cancelled; nothing was billed for it."""
+
+    transient = True
+    falls_back = True
 
 
 class QuotaExhausted(ModelError):

@@ -43,6 +43,7 @@ export const SWITCHES = new Set([
   '--thread-summary',
   '--no-cache',
   '--refresh',
+  '--batch',
   '--dry-run',
   '--no-run',
   '--background',

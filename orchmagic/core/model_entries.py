@@ -54,6 +54,12 @@ def _variable(value: object) -> str:
     raise UnshownError(f'{what}: write key_env = "MY_KEY", and the key into that variable or .env')
 
 
+def _discount(value: object) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
+        return float(value)
+    raise ValueError("the part of the price that a batch saves, from 0 to below 1, such as 0.5")
+
+
 def _members(value: object) -> tuple[object, ...]:
     if isinstance(value, (list, tuple)) and value:
         return tuple(value)
@@ -114,6 +120,8 @@ class DeploymentEntry(_Entry):
     requests_per_minute: Count = 1
     tokens_per_minute: Count = 1
     concurrency: Count = 1
+    batch: Flag = False
+    batch_discount: Annotated[float, PlainValidator(_discount)] = 0.5
 
     @model_validator(mode="after")
     def _has_both_prices(self) -> DeploymentEntry:

@@ -53,6 +53,7 @@ Repeats = Annotated[int, PlainValidator(validators.whole_number(0))]
 Count = Annotated[int, PlainValidator(validators.whole_number(1))]
 OpenCount = Annotated[int | None, PlainValidator(validators.optional(validators.whole_number(1)))]
 OpenSeconds = Annotated[float | None, PlainValidator(validators.optional(validators.seconds))]
+Seconds = Annotated[float, PlainValidator(validators.seconds)]
 OpenDollars = Annotated[float | None, PlainValidator(validators.optional(dollars))]
 Switch = Annotated[str, PlainValidator(validators.one_of("on", "off"))]
 Folder = Annotated[Path, PlainValidator(validators.path)]
@@ -100,6 +101,8 @@ class Settings(BaseModel):
     semantic: SemanticPolicy = _field("", "threshold=0.97,verifier=small of the semantic cache, or bound=0.02")
     cache_dir: Folder = Field(default_factory=_user_cache, description="folder of the cache")
     cache_url: OpenText = _field(None, "redis://… or valkey://… to share answers; cache_dir otherwise")
+    batch_quiet: Seconds = _field(2.0, "seconds without a new request, after which a batch is sent")
+    batch_poll: Seconds = _field(60.0, "most seconds between two looks at a batch")
     models: Aliases = _field({}, "aliases: {'small': {'model': …, 'base_url': …}}")
 
 

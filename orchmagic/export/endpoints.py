@@ -16,6 +16,7 @@ from orchmagic.export.formatting import assigned, call, remarked
 from orchmagic.export.quoting import literal
 from orchmagic.graph.model import Call, Graph
 from orchmagic.graph.resolution import CallDefaults
+from orchmagic.models.batching import in_batch
 from orchmagic.models.types import Deployment, Pool
 from orchmagic.models.wire import urls
 
@@ -129,6 +130,15 @@ def unasked(found: Endpoints) -> Iterator[str]:
         limits = dict.fromkeys(said for m in pool.members if (said := _limits(m)))
         if limits:
             yield f"the limits of {alias!r}: {'; '.join(limits)}"
+
+
+def batched(graphs: Iterable[ModelsInUse], found: Endpoints) -> Iterator[str]:
+    """Yields the aliases whose calls go through a Batch API in the notebook, as text."""
+    said = {alias for g in graphs if g.defaults.batch for alias in g.aliases}
+    members = {a: found.pools[a].members if a in found.pools else (d,) for a, d in found.deployments.items()}
+    names = [a for a, several in members.items() if any((in_batch(m) if a in said else m).batch for m in several)]
+    if names:
+        yield f"the Batch API for {', '.join(map(repr, names))}: the module calls it directly, at the full price"
 
 
 def _limits(deployment: Deployment) -> str:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from orchmagic.export import state
-from orchmagic.export.endpoints import unasked
+from orchmagic.export.endpoints import batched, unasked
 from orchmagic.export.formatting import WIDTH
 from orchmagic.export.graph_plan import GraphPlan
 from orchmagic.export.module_plan import ModulePlan
@@ -118,6 +118,7 @@ def _endpoint(whole: ModulePlan) -> Iterator[str]:
         where = "in OPENAI_BASE_URL" if whole.endpoints.uniform else "named below"
         yield f"the model server inside the kernel: the module asks the endpoint {where}"
     yield from unasked(whole.endpoints)
+    yield from batched((plan.asked for plan in whole.plans), whole.endpoints)
 
 
 def sealed(text: str) -> str:

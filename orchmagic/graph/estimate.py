@@ -8,7 +8,7 @@ If the list of a step with `over=` is not known yet, the step has from 0 to infi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -17,10 +17,11 @@ from orchmagic.core.text_format import counted, table
 from orchmagic.errors import InputError
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Approve, Call, Code, Each, Graph, Node, Sub, Tools
-from orchmagic.graph.paths import repeats, way
+from orchmagic.graph.paths import longest, repeats, way
 from orchmagic.graph.resolution import CallDefaults
 from orchmagic.language import expression, template
 from orchmagic.models import images
+from orchmagic.models.batching import HOURS, in_batch
 from orchmagic.models.pricing import prices
 from orchmagic.models.routing import alias_advice
 from orchmagic.models.types import Deployment, Pool
@@ -60,10 +61,11 @@ class Models:
     settings: Settings
     environ: Mapping[str, str]
 
-    def members(self, name: str) -> tuple[Deployment, ...]:
-        """Returns all deployments of a name."""
+    def members(self, name: str, *, batch: bool = False) -> tuple[Deployment, ...]:
+        """Returns all deployments of a name; with `batch` as they are called through their Batch API."""
         found = self.pool(name)
-        return found.members if found else (self.deployment(name),)
+        members = found.members if found else (self.deployment(name),)
+        return tuple(map(in_batch, members)) if batch else members
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class Estimate:
     """The estimate of one run. `attempts` is the most with all retries, deployments and fallbacks.
 
     `cost` is in US dollars, None if there are models of `unknown` price; `least` is the minimum for all others.
-    `notes` name the models without a fallback.
+    `notes` name the models without a fallback. `batched` steps go through a Batch API, in up to `waves` batches in
+    a row.
     """
 
     calls: Range
@@ -99,6 +102,8 @@ class Estimate:
     limits: str
     least: float = 0.0
     notes: tuple[str, ...] = ()
+    batched: int = 0
+    waves: int = 0
 
     def text(self) -> str:
         """Returns text for the user: a line per step, then the whole run."""
@@ -111,6 +116,11 @@ class Estimate:
         lines.append(f"One run: {_some(self.calls, 'call')}, {_some(self.tokens, 'token')}, {whole}")
         most = f"{_count(self.attempts)} attempt{'s' * (self.attempts != 1)}{self._each()}"
         lines.append(f"With every retry and fallback at most {most}. {self.limits}")
+        if self.batched:
+            lines.append(
+                f"Batches: {counted(self.batched, 'step')}, up to {counted(self.waves, 'wave')} in a row, "
+                f"each up to {HOURS} h. A reply that does not fit, and a retry, waits for one more."
+            )
         if self.unknown:
             lines.append(f"No price known: {', '.join(self.unknown)} (set input_price and output_price of the alias)")
         return "\n".join((*lines, *self.notes))
@@ -149,6 +159,8 @@ def estimate(
         limits=_limits(graph),
         least=least,
         notes=tuple(reader.notes),
+        batched=len(reader.batched),
+        waves=reader.waves(graph, defaults.within(graph)) if reader.batched else 0,
     )
 
 
@@ -159,6 +171,7 @@ class _GraphReader:
         self.namespace, self.models = namespace, models
         self.steps: dict[str, StepEstimate] = {}
         self.notes: dict[str, None] = {}  # each once, in order
+        self.batched: dict[str, None] = {}  # the steps whose calls go through a Batch API
 
     def rows(
         self, graph: Graph, known: Mapping[str, object], defaults: CallDefaults, path: str = "", often: Range = _ONCE
@@ -172,6 +185,20 @@ class _GraphReader:
         few = [row for n in way(graph, light, min) for row in found[n][0]]
         many = [row for n in way(graph, heavy, max) for row in found[n][1]]
         return few, many
+
+    def waves(self, graph: Graph, defaults: CallDefaults) -> int:
+        """Returns how many batches in a row a run may wait for, on its longest path."""
+        visits = repeats(graph)
+
+        def of(node: Node) -> int:
+            if isinstance(node, Sub):
+                return self.waves(node.graph, defaults.within(node.graph))
+            if not isinstance(node, Call):
+                return 0
+            names = defaults.models(node)[: visits[node.name]]
+            return int(_goes_in_batches([self.models.members(name, batch=defaults.batch) for name in names]))
+
+        return longest(graph, {node.name: visits[node.name] * of(node) for node in graph.nodes})
 
     def _node(
         self, node: Node, defaults: CallDefaults, known: Mapping[str, object], visits: int, path: str, often: Range
@@ -198,7 +225,9 @@ class _GraphReader:
     ) -> StepEstimate:
         """Estimates one call step; `often` is how many times it calls its model (visits, items, votes)."""
         names, fallback = defaults.models(node)[:visits], defaults.fallbacks(node)
-        models = [self.models.members(name) for name in names]
+        models = [self.models.members(name, batch=defaults.batch) for name in names]
+        if _goes_in_batches(models):
+            self.batched[node.name] = None
         # each round makes at most one attempt per deployment, hedged or not
         attempts = {n: len(self.models.members(n)) * (1 + defaults.retries) for n in (*names, *fallback)}
         for name in names:
@@ -216,6 +245,10 @@ class _GraphReader:
         rungs = {name: attempts[name] for name in [max(names, key=attempts.__getitem__), *fallback]}
         model = ", ".join(dict.fromkeys(self.models.deployment(name).alias for name in names))
         return StepEstimate(node.name, model, calls, tokens, _cost(models, least, most, calls), rungs)
+
+
+def _goes_in_batches(models: Iterable[Iterable[Deployment]]) -> bool:
+    return any(m.batch for members in models for m in members)
 
 
 def _runs(node: Call | Sub, known: Mapping[str, object], visits: int) -> Range:

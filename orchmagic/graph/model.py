@@ -254,7 +254,8 @@ class Safety:
 
     None, (), "use": the line says nothing. `guard` are rules as written, `cache` and `answers` (--no-cache: off) say
     what may be reused, `timeout` is in seconds of an attempt, `retry` counts
-    repeats, `max_steps` is the limit of the run, `thread` is a conversation.
+    repeats, `max_steps` is the limit of the run, `thread` is a conversation, `batch` sends the calls through the Batch
+    API of their endpoints.
     `resolution.stricter` says which of two holds.
     """
 
@@ -267,6 +268,7 @@ class Safety:
     thread: str | None = None
     thread_tokens: int | Open | None = None
     thread_summary: bool = False
+    batch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,16 @@ def way(graph: Graph, weight: Mapping[str, float], best: Best) -> Nodes:
     return _together(ways.get(name, (name,)) for name in graph.starts)
 
 
+def longest(graph: Graph, weight: Mapping[str, int]) -> int:
+    """Returns the largest sum of weights on one forward path: branches of a fork run side by side."""
+    order = {n.name: i for i, n in enumerate(graph.nodes)}
+    found: dict[str, int] = {}
+    for node in reversed(graph.nodes):
+        ahead = {t for side in _sides(graph.link(node.name)) for t in side if order.get(t, -1) > order[node.name]}
+        found[node.name] = weight[node.name] + max((found[t] for t in ahead), default=0)
+    return max((found[name] for name in graph.starts), default=0)
+
+
 def _sides(link: Link | None) -> list[tuple[str, ...]]:
     """Returns the next nodes of a path as tuples: it continues in every tuple, to one node of each."""
     match link:

@@ -26,6 +26,7 @@ from orchmagic.core import limits
 from orchmagic.core.limits import OPEN, Open
 from orchmagic.core.validators import CachePolicy, cache_policy
 from orchmagic.graph.model import DEFAULTS, Call, Graph, Limits, Safety, Tools
+from orchmagic.models.batching import AT_ONCE
 
 if TYPE_CHECKING:
     from orchmagic.core.settings import Settings
@@ -38,10 +39,15 @@ _MATCHING = (None, "semantic", "exact", "off")  # of a cache policy, likewise
 _LIMITS = ("max_iterations", "max_steps", "max_tokens", "budget", "deadline", "concurrency")
 
 
-def options_with_settings(options: RunOptions, settings: Settings) -> RunOptions:
-    """Fills options that the magic line does not give from the settings. No limit in the settings becomes "none"."""
+def options_with_settings(options: RunOptions, settings: Settings, *, in_batches: bool = False) -> RunOptions:
+    """Fills options that the magic line does not give from the settings. No limit in the settings becomes "none".
+
+    `in_batches`: the run waits for batches, so the built-in limits of time and of items at once do not hold.
+    """
     unsaid = [name for name in _LIMITS if getattr(options, name) is None]
     values = {name: getattr(settings, name) for name in unsaid}
+    if in_batches:
+        values |= {n: patient for n, (usual, patient) in _IN_BATCHES.items() if values.get(n) == usual}
     rounds = options.max_iterations or settings.max_iterations
     given: dict[str, Any] = {name: OPEN if value is None else value for name, value in values.items()}
     return replace(
@@ -61,6 +67,12 @@ def run_limits(options: RunOptions) -> Limits:
     return replace(DEFAULTS, **given)
 
 
+def patient(limits: Limits) -> Limits:
+    """Returns the limits of a cell that is used in one with --batch, without the built-in ones that are too short."""
+    given = {n: value for n, (usual, value) in _IN_BATCHES.items() if getattr(limits, n) == usual}
+    return replace(limits, **given)
+
+
 def bound(value: T | Open | None) -> T | None:
     """Converts a limit to the runtime's form, where None means no limit."""
     return None if value == OPEN else value
@@ -78,6 +90,7 @@ def safety(options: RunOptions) -> Safety:
         thread=options.thread,
         thread_tokens=options.thread_tokens,
         thread_summary=options.thread_summary,
+        batch=options.batch,
     )
 
 
@@ -92,6 +105,7 @@ def stricter(outer: Safety, inner: Safety) -> Safety:
         thread=inner.thread or outer.thread,
         thread_tokens=(inner if inner.thread else outer).thread_tokens,
         thread_summary=(inner if inner.thread else outer).thread_summary,
+        batch=outer.batch or inner.batch,
     )
 
 
@@ -112,6 +126,12 @@ def _shorter(one: float | Open | None, other: float | Open | None) -> float | Op
     return min(numbers, default=one or other)
 
 
+_IN_BATCHES: dict[str, tuple[Any, Any]] = {  # limit: its built-in value, and the one while a run waits for batches
+    "deadline": (limits.DEADLINE, None),
+    "concurrency": (limits.CONCURRENCY, AT_ONCE),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CallDefaults:
     """What a call uses if its step does not set it. `timeout` is in seconds, None: no limit.
@@ -129,6 +149,7 @@ class CallDefaults:
     keep: CachePolicy = field(default_factory=CachePolicy)
     stream: bool = False
     retries: int = limits.RETRY
+    batch: bool = False
     said: Safety = field(default_factory=Safety)
     around: Safety = field(default_factory=Safety)
 
@@ -144,6 +165,7 @@ class CallDefaults:
             cache=max(self.cache, said.answers, key=_REUSE.index),
             keep=said.cache.over(self.keep) if said.cache else self.keep,
             retries=self.retries if said.retry is None else said.retry,
+            batch=said.batch,
             said=said,
             around=self.said,
         )
@@ -191,4 +213,5 @@ def call_defaults(options: RunOptions, settings: Settings) -> CallDefaults:
         cache="off" if options.no_cache else "refresh" if options.refresh else "use",
         keep=(options.cache or CachePolicy()).over(cache_policy(settings.cache)),
         retries=settings.retry if options.retry is None else options.retry,
+        batch=options.batch,
     )

@@ -83,6 +83,7 @@ BASE: tuple[Option, ...] = (
     ),
     Option("--no-cache", "flag", "neither read nor store answers"),
     Option("--refresh", "flag", "ask again, and store the new answers"),
+    Option("--batch", "flag", "send calls through the Batch API of their endpoint: half the price, up to 24 h"),
     Option("--guard", "words", "what is not to pass: secrets=block,pii=redact,injection=warn, or off", "RULE,…"),
     Option("--dry-run", "flag", "estimate calls and cost; call no model"),
     Option("--no-run", "flag", "define the pattern without running it"),
@@ -129,6 +130,7 @@ class RunOptions:
     cache: CachePolicy | None = None
     no_cache: bool = False
     refresh: bool = False
+    batch: bool = False
     guard: tuple[str, ...] = ()
     dry_run: bool = False
     no_run: bool = False

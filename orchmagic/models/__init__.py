@@ -24,10 +24,14 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProviderPlug:
-    """The registry entry of a provider; `create()` is called at its first use, once per session."""
+    """The registry entry of a provider; `create()` is called at its first use, once per session.
+
+    `batches`: it is a `batching.BatchProvider`, whose endpoints may have a Batch API.
+    """
 
     name: str
     create: Callable[[], Provider]
+    batches: bool = False
 
 
 PROVIDERS: Registry[ProviderPlug] = Registry("orchmagic.models.providers", "plug", ProviderPlug)

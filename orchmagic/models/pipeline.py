@@ -21,6 +21,8 @@ from orchmagic.core.user_code import contained_await
 from orchmagic.errors import UnusableReply
 from orchmagic.guards.guardrails import Guardrails
 from orchmagic.models import Provider
+from orchmagic.models.batching import BatchProvider, in_batch
+from orchmagic.models.batching.desk import BatchDesk
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache import Cache
 from orchmagic.models.middleware.budgeting import Budgeting
@@ -39,6 +41,7 @@ from orchmagic.models.routing.health import Health, opened
 from orchmagic.models.semantic.semantic_cache import SemanticCache
 from orchmagic.models.types import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire import json_tools
+from orchmagic.storage.batches import BatchStore
 from orchmagic.storage.journal import Journal
 
 
@@ -117,16 +120,18 @@ class PipelineParts:
     deadline: Deadline = field(default_factory=Deadline)
     world: World = field(default_factory=World)
     keys: KeyValues = field(default_factory=KeyValues)
+    batches: BatchDesk = field(default_factory=partial(BatchDesk, partial(BatchStore, None)))
 
 
 def build(parts: PipelineParts) -> Handler:
     """Build the pipeline of one run; the first middleware is the outermost."""
     # cached: four layers use it, and a run keeps its deployments if the settings change meanwhile
     resolve, pool = functools.cache(parts.models.deployment), functools.cache(parts.models.pool)
+    called = partial(_as_called, resolve)
     emit, cache, retry, world = parts.emit, parts.cache, parts.retry, parts.world
     caching, timer = Caching(cache, resolve, emit, world.clock, parts.keys), FirstTokenTimer(emit)
     waits: dict[str, Any] = {"time_left": parts.deadline.left, "sleep": world.sleep, "chance": world.chance}
-    answers = _KnownAnswers(caching, parts.flights, resolve)
+    answers = _KnownAnswers(caching, parts.flights, called)
     chosen: dict[str, Any] = {"known": answers.has, "timer": timer, "resolve": resolve}
     balancing = LoadBalancing(pool, parts.health, emit, retry=retry, **chosen, **waits)
     guarding = Guarding(parts.guardrails)
@@ -135,7 +140,7 @@ def build(parts: PipelineParts) -> Handler:
         known = SemanticCaching(parts.semantic, cache, resolve, emit, world.clock, world.chance, parts.keys)
         semantic_caching.append(known)
     return stack(
-        _ProviderCall(timer, resolve, parts.models),
+        _ProviderCall(timer, called, parts.models, parts.batches),
         guarding.check_request,
         Tracing(emit),
         guarding.check_response,
@@ -146,11 +151,16 @@ def build(parts: PipelineParts) -> Handler:
         caching,
         *semantic_caching,
         guarding.check_response,
-        parts.flights.of(resolve, emit),
+        parts.flights.of(called, emit),
         Retry(retry, resolve, emit, left_alone=balancing.left_alone, **waits),
-        Budgeting(parts.budget, resolve, parts.models.price_advice),
+        Budgeting(parts.budget, called, parts.models.price_advice),
         guarding.redact_errors,
     )
+
+
+def _as_called(resolve: Callable[[str], Deployment], request: ModelRequest) -> Deployment:
+    """The deployment of a request, with `batch` if the request goes through its Batch API."""
+    return in_batch(resolve(request.model)) if request.batch else resolve(request.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +169,10 @@ class _KnownAnswers:
 
     caching: Caching
     flights: SingleFlight
-    resolve: Callable[[str], Deployment]
+    called: Callable[[ModelRequest], Deployment]
 
     async def has(self, request: ModelRequest) -> bool:
-        return await self.caching.holds(request) or self.flights.holds(request, self.resolve(request.model))
+        return await self.caching.holds(request) or self.flights.holds(request, self.called(request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +180,22 @@ class _ProviderCall:
     """Calls the provider as the innermost handler: adapts tools to the model, and adds the cost to the answer."""
 
     emit: Emit
-    resolve: Callable[[str], Deployment]
+    called: Callable[[ModelRequest], Deployment]
     models: ModelDirectory
+    batches: BatchDesk
 
     async def __call__(self, request: ModelRequest) -> ModelResponse:
-        deployment = self.resolve(request.model)
+        deployment = self.called(request)
         as_actions = bool(request.tools) and deployment.tools == "json"
         question = json_tools.encode(request) if as_actions else request
         provider = self.models.provider(deployment.provider)
         try:
             with contained_await():  # a provider may be a plug-in, or answer with a function of the notebook
-                answer = await provider.complete(question, deployment, self.emit)
+                if deployment.batch and isinstance(provider, BatchProvider):
+                    endpoint = provider.batches(deployment)
+                    answer = await self.batches.answer(question, deployment, endpoint, self.emit)
+                else:
+                    answer = await provider.complete(question, deployment, self.emit)
         except UnusableReply as error:
             if error.cost is None and error.usage is not None:  # it is billed too
                 error.cost = prices.cost(deployment, error.usage)

@@ -63,6 +63,8 @@ class Deployment:
     tokens of prompt and answer, None = unknown. `parameters` are added to every request body. `key_env` names the
     variable that holds the key; the key itself is never stored. `concurrency` (calls at a time), `requests_per_minute`
     and `tokens_per_minute` are rate limits, None = no limit; `weight` is the share in a pool with policy "weighted".
+    `batch`: its calls go through the endpoint's Batch API, which has limits of its own; `batch_discount` (0 to 1) is
+    taken off the prices then, None = the batch prices of the price list, else half.
     """
 
     alias: str
@@ -87,11 +89,14 @@ class Deployment:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrency: int | None = None
+    batch: bool = False
+    batch_discount: float | None = None
 
     @property
     def limited(self) -> bool:
-        """Whether it has a rate limit."""
-        return (self.requests_per_minute or self.tokens_per_minute or self.concurrency) is not None
+        """Whether it has a rate limit that holds for its calls."""
+        limits = self.requests_per_minute or self.tokens_per_minute or self.concurrency
+        return limits is not None and not self.batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,8 @@ class ModelRequest:
     `parameters` (temperature, seed ...), `max_tokens`, `schema`, `tools`, `logprobs`, `vote`, `sample` (which of
     several answers to equal requests is meant, "" = the first).
     Not in it: `call` (the id in the trace), `fallback` (models to call after this one failed), `timeout` (seconds of
-    an attempt), `cache`, `stream`, `retries` (of the transport, None = the run's).
+    an attempt; a batch has none), `cache`, `stream`, `retries` (of the transport, None = the run's), `batch` (go
+    through the Batch API of every endpoint that has one).
     `cache` is "use", "refresh" (call, then store) or "off"; `ttl` in seconds, None = for ever.
     `parts` opts into the semantic cache: the texts that were filled into the prompt, by name; `frame` is the rest of
     the messages. Equal `frame` and equal `parts` make equal messages.
@@ -138,6 +144,7 @@ class ModelRequest:
     ttl: float | None = None
     stream: bool = False
     retries: int | None = None
+    batch: bool = False
     parts: Mapping[str, str] | None = None
     frame: str = ""
 

@@ -39,6 +39,8 @@ class OrchMagic(Configurable):
     semantic = AnyTrait(help="threshold=0.97,verifier=small of the semantic cache, or bound=0.02").tag(config=True)
     cache_dir = AnyTrait(help="folder of the cache").tag(config=True)
     cache_url = AnyTrait(help="redis://… or valkey://… to share answers; cache_dir otherwise").tag(config=True)
+    batch_quiet = AnyTrait(help="seconds without a new request, after which a batch is sent").tag(config=True)
+    batch_poll = AnyTrait(help="most seconds between two looks at a batch").tag(config=True)
     models = AnyTrait(help="aliases: {'small': {'model': …, 'base_url': …}}").tag(config=True)
     live = Bool(True, help="show each step while a cell runs").tag(config=True)
 

@@ -215,6 +215,7 @@ def _request(prompt: CallPrompt, ctx: Context, *, stream: bool) -> tuple[ModelRe
         fallback=fallback,
         timeout=defaults.timeout_of(node),
         retries=defaults.retries,
+        batch=defaults.batch,
         cache=cache,
         ttl=policy.ttl,
         vote=prompt.vote,

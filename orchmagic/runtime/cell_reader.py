@@ -17,7 +17,8 @@ from orchmagic.language.cell import Cell, parse
 from orchmagic.language.lookalikes import remarks
 from orchmagic.language.magic_line import RunOptions, parse_options
 from orchmagic.language.notebook_variables import filled_line, filled_models
-from orchmagic.patterns import PATTERNS
+from orchmagic.patterns import PATTERNS, Pattern
+from orchmagic.runtime import waves
 from orchmagic.runtime.services import Services
 
 
@@ -59,10 +60,21 @@ class CellReader:
         cell = parse(pattern, line, body, one_prompt=plug.one_prompt)
         if (filled := filled_models(cell, namespace, self._services.models.is_named)) != cell.body:
             cell = parse(pattern, line, filled, one_prompt=plug.one_prompt)
-        graph = plug.build(cell, options_with_settings(options, self._services.settings.now), namespace)
+        graph, about_batches = self._built(plug, cell, options, namespace)
         variables = {n for n in namespace if not (n.startswith("_") or is_code(namespace[n]))}
-        told = (*remarks(cell, variables), *_hidden(graph, cell, variables))
-        return CellDefinition(replace(graph, safety=safety(options)), options, told)
+        told = (*remarks(cell, variables), *_hidden(graph, cell, variables), *about_batches)
+        return CellDefinition(graph, options, told)
+
+    def _built(
+        self, plug: Pattern, cell: Cell, options: RunOptions, namespace: Mapping[str, object]
+    ) -> tuple[Graph, Iterator[str]]:
+        """The graph, with limits that suit batches if its models go through them, and remarks on that."""
+        services, settings = self._services, self._services.settings.now
+        graph = plug.build(cell, options_with_settings(options, settings), namespace)
+        if waves.in_batches(graph, options, services):
+            graph = plug.build(cell, options_with_settings(options, settings, in_batches=True), namespace)
+        graph = replace(graph, safety=safety(options))
+        return graph, waves.remarks(graph, options, services)
 
     def read_source(self, source: str, name: str, namespace: Mapping[str, object]) -> CellDefinition:
         """Reads the whole text of a cell; a `name` such as "triage.extract" selects that step only."""

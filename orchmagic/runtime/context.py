@@ -18,7 +18,7 @@ from orchmagic.core.user_code import described
 from orchmagic.errors import Capped, CodeFailed, EndsRun, InputError, SettingsError, Waiting, error_kind
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import DEFAULTS, Graph, Safety, Sub
-from orchmagic.graph.resolution import CallDefaults
+from orchmagic.graph.resolution import CallDefaults, patient
 from orchmagic.graph.standard_types import standard_classes
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.guards import rules
@@ -134,6 +134,7 @@ class Context:
                 guardrails=self.guardrails,
                 deadline=self.deadline,
                 keys=shared.keys,
+                batches=shared.batches,
             )
         )
         self.handler = shared.loop.on_own_loop(handler) if self.on_foreign_loop else handler
@@ -194,9 +195,12 @@ class Context:
     def child(self, node: Sub, path: str, *, counts: bool) -> Context:
         """Creates the context of the inner graph of `node`; with `counts`, its steps also count here."""
         limits, safety = node.graph.limits, node.graph.safety or Safety()
+        graph = node.graph
+        if self.defaults.batch and graph.safety is not None:  # its built-in limits would end it in the first batch
+            graph = replace(graph, limits=patient(limits))
         inner = replace(
             self,
-            graph=node.graph,
+            graph=graph,
             budget=Budget(max_tokens=limits.max_tokens, money=limits.budget, parent=self.budget),
             kinds=self.kinds.inner[node.name],
             defaults=self.defaults.within(node.graph),

@@ -5,7 +5,7 @@ A trace stores both, so that views of old notebooks need neither settings nor pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypedDict
 
 from orchmagic.errors import SettingsError
@@ -34,14 +34,17 @@ def cost_reference(pattern: str, models: Iterable[str], resolve: Callable[[str],
 
 def models_of(graph: Graph, defaults: CallDefaults) -> list[str]:
     """The models that a run may call, with fallbacks; `defaults` apply outside the graph."""
+    return [name for name, _ in model_uses(graph, defaults)]
+
+
+def model_uses(graph: Graph, defaults: CallDefaults) -> Iterator[tuple[str, bool]]:
+    """Yields each model that a run may call, with fallbacks, and whether its cell says --batch."""
     defaults = defaults.within(graph)
-    models: list[str] = []
     for node in graph.nodes:
         if isinstance(node, Sub):
-            models += models_of(node.graph, defaults)
+            yield from model_uses(node.graph, defaults)
         elif isinstance(node, Call):
-            models += [*defaults.models(node), *defaults.fallbacks(node)]
-    return models
+            yield from ((name, defaults.batch) for name in (*defaults.models(node), *defaults.fallbacks(node)))
 
 
 def _known(name: str, resolve: Callable[[str], Deployment]) -> Deployment | None:

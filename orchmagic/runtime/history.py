@@ -23,6 +23,7 @@ from orchmagic.trace.audit import Audit
 from orchmagic.trace.events import Event, to_json
 
 if TYPE_CHECKING:
+    from orchmagic.storage.batches import BatchStore
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.row_store import RowStore
     from orchmagic.storage.runs import Store
@@ -45,6 +46,7 @@ class History:
         self._namespace = namespace
         self._store: Store | None = None
         self._rows: RowStore | None = None
+        self._batches: BatchStore | None = None
         self._saver: Any = None
         self._close_saver: Close | None = None
         self._pruned = False
@@ -80,6 +82,16 @@ class History:
             self._rows = RowStore(folder / "rows.sqlite", keys=self._keys) if folder else RowStore(None)
             self._rows.prune()
         return self._rows
+
+    @property
+    def batches(self) -> BatchStore:
+        """The batches that were sent to endpoints."""
+        if self._batches is None:
+            from orchmagic.storage.batches import BatchStore  # noqa: PLC0415 - first batch
+
+            folder = self._folder
+            self._batches = BatchStore(folder / "batches.sqlite" if folder else None)
+        return self._batches
 
     @property
     def saver(self) -> Any:
@@ -196,18 +208,18 @@ class History:
 
     def forget(self) -> None:
         """Drops the stores in a forked process, without closing them: they are the parent's."""
-        _OF_PARENT.append((self._store, self._rows, self._saver, self._audit))
-        self._store = self._rows = self._saver = self._close_saver = self._audit = None
+        _OF_PARENT.append((self._store, self._rows, self._batches, self._saver, self._audit))
+        self._store = self._rows = self._batches = self._saver = self._close_saver = self._audit = None
 
     def close(self) -> None:
         """Close all stores. Safe to call twice."""
         if self._close_saver is not None:
             self._loop.finish(_closing(self._close_saver))
             self._saver = self._close_saver = None
-        for store in (self._store, self._rows):
+        for store in (self._store, self._rows, self._batches):
             if store is not None:
                 store.close()
-        self._store = self._rows = None
+        self._store = self._rows = self._batches = None
 
     @property
     def _folder(self) -> Path | None:

@@ -16,6 +16,7 @@ from orchmagic.runtime.caller import calling
 from orchmagic.runtime.context import Context, Update, evaluate, failure_recorded, taken
 from orchmagic.runtime.json_state import MOST, is_blank
 from orchmagic.runtime.used_parts import numbered, used_part
+from orchmagic.runtime.waves import say_room
 from orchmagic.trace.events import NodeFinished, NodeStarted
 
 _LISTED = 5  # numbers of items in a remark
@@ -42,6 +43,7 @@ async def fan_out(
     assert node.each is not None
     items = await _items(node, seen, ctx)
     _remark_blanks(node, items, ctx)
+    say_room(node, len(items), ctx)
     kind = "sub" if isinstance(node, Sub) else "call"
     shown = {"over": node.each.over, "items": len(items)}
     ctx.emit(NodeStarted(span=span, node=node.name, kind=kind, input=shown))

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeAlias
 from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, RunError
 from orchmagic.graph.model import Call
+from orchmagic.models.batching import AT_ONCE
 from orchmagic.runtime.frames import Row, as_frame, read_rows, some, stream_file
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Case, Progress, RowRuns, Subject
@@ -94,7 +95,8 @@ class Mapped:
         before = 0
         with ExitStack() as stack:
             write: Callable[[list[Row]], None] | None = None
-            while part := list(islice(source, _PART)):
+            size = AT_ONCE if self._subject.in_batches else _PART
+            while part := list(islice(source, size)):
                 rows = [a | b for a, b in zip(part, self._answers(part, before), strict=True)]
                 write = write or stack.enter_context(_Writer(path, [*rows[0]])).write
                 write(rows)

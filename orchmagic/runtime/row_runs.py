@@ -19,6 +19,7 @@ from orchmagic.graph.model import Graph
 from orchmagic.graph.value_types import ValueTypes
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import images
+from orchmagic.models.batching import AT_ONCE
 from orchmagic.models.budget import SharedBudget, Spend
 from orchmagic.models.wire.urls import base
 from orchmagic.runtime.context import result
@@ -32,6 +33,7 @@ from orchmagic.runtime.run_factory import RunFactory, new_trace
 from orchmagic.runtime.run_plan import RunPlan
 from orchmagic.runtime.services import Services
 from orchmagic.runtime.tools import WriteScope, writes
+from orchmagic.runtime.waves import in_batches
 from orchmagic.storage.journal import Journal, NoJournal
 
 CONCURRENCY = 16
@@ -100,6 +102,11 @@ class Subject:
     def fingerprint(self) -> str:
         """Equal as long as a stored answer may be used again."""
         return fingerprint(self.graph, self.options, self.factory.services)
+
+    @cached_property
+    def in_batches(self) -> bool:
+        """Whether its calls may go through a Batch API."""
+        return in_batches(self.graph, self.options, self.factory.services)
 
     @cached_property
     def compiled(self) -> Any:
@@ -241,6 +248,8 @@ class RowRuns:
         subjects = [*{id(c.subject): c.subject for c in rest.values()}.values()]
         for subject in subjects:
             self._factory.check_models(subject.graph, subject.options)
+        if rest and self._open_engine is not None and any(s.in_batches for s in subjects):
+            raise InputError("rows that wait for batches run in this kernel, which gathers them: leave the engine out")
         if rest and self._open_engine is not None:
             from orchmagic.runtime.row_blocks import job_of  # noqa: PLC0415 - it imports this module
 
@@ -262,7 +271,9 @@ class RowRuns:
         rows = self._services.history.rows
         name = next(iter(cases.values())).subject.graph.name
         numbers = await asyncio.to_thread(rows.begin, name, cases)
-        room, found = asyncio.Semaphore(self._at_once or CONCURRENCY), dict[str, Outcome]()
+        waits = any(case.subject.in_batches for case in cases.values())
+        room = asyncio.Semaphore(self._at_once or (AT_ONCE if waits else CONCURRENCY))
+        found = dict[str, Outcome]()
 
         async def one(key: str, case: Case) -> None:
             async with room:

@@ -18,6 +18,7 @@ from orchmagic.guards import rules
 from orchmagic.guards.rules import Rule
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models import PROVIDERS, Provider
+from orchmagic.models.batching.desk import BatchDesk, BatchPolicy
 from orchmagic.models.budget import SharedBudget
 from orchmagic.models.middleware.single_flight import SingleFlight
 from orchmagic.models.routing import aliases, api_keys
@@ -226,6 +227,7 @@ class Services:
     budget: KernelBudget
     history: History
     flights: SingleFlight
+    batches: BatchDesk
     keys: KeyValues
     cell: Callable[[], tuple[str, str]] = lambda: ("", "")
     notify: Callable[[str], None] = print
@@ -241,6 +243,11 @@ class Services:
         """The services of one kernel; see `Session`."""
         settings, loop = LiveSettings(environ, config), EventLoopThread(notify=notify)
         keys = KeyValues()
+        history = History(settings, loop, namespace, keys)
+
+        def policy() -> BatchPolicy:
+            return BatchPolicy(settings.now.batch_quiet, settings.now.batch_poll)
+
         return cls(
             settings=settings,
             environ=environ,
@@ -250,8 +257,9 @@ class Services:
             models=SessionModels(settings, notify),
             caches=Caches(settings, loop),
             budget=KernelBudget(settings),
-            history=History(settings, loop, namespace, keys),
+            history=history,
             flights=SingleFlight(),
+            batches=BatchDesk(lambda: history.batches, policy, notify),
             keys=keys,
             notify=notify,
         )
@@ -282,12 +290,14 @@ class Services:
 
     def begin_after_fork(self) -> None:
         """Drops in a forked process what belongs to its parent: threads, loops, clients, connections, open calls."""
-        for part in (self.loop, self.functions, self.models, self.caches, self.budget, self.history, self.flights):
+        parts = (self.loop, self.functions, self.models, self.caches, self.budget, self.history, self.flights)
+        for part in (*parts, self.batches):
             part.forget()
 
     def close(self) -> None:
         """Close everything that is open. Safe to call twice."""
         if self.models.has_providers:
+            self.loop.finish(self.batches.close())
             self.loop.finish(self.models.close())
         self.caches.close()
         self.models.close_health()

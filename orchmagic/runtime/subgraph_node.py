@@ -35,7 +35,7 @@ async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapp
     if thread is not None:
         ctx.inner_turns[span] = (thread, [])  # in the order in which the items begin
     try:
-        limit = await _limit_reached(node, inputs, below, inner)
+        limit = await _limit_reached(inputs, below, inner)
     except Rejected as rejected:
         ctx.emit(Decided(span=span, choice=REJECT, reason=Reason("decision", cause="rejected", text=str(rejected))))
         raise
@@ -52,9 +52,9 @@ async def run_inner(node: Sub, ctx: Context, inner: Inner, span: str, seen: Mapp
     return {"step": step, "value": value}
 
 
-async def _limit_reached(node: Sub, inputs: dict[str, Any], below: Context, inner: Inner) -> str | None:
+async def _limit_reached(inputs: dict[str, Any], below: Context, inner: Inner) -> str | None:
     """Runs the inner graph; returns which of its own limits ended it. Limits of the outer run are raised."""
-    seconds = node.graph.limits.deadline
+    seconds = below.graph.limits.deadline
     try:
         async with asyncio.timeout(seconds) as clock:
             await inner(inputs, below)

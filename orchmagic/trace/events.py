@@ -207,6 +207,16 @@ class DeploymentChosen(Event, tag="deployment_chosen"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSent(Event, tag="batch_sent"):
+    """The call waits for `batch` (the endpoint's id) of so many `requests`; `sent`: its time, for people ("14:02")."""
+
+    call: str
+    batch: str
+    requests: int
+    sent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event, tag="fell_back"):
     """Model `source` failed, so `target` is called; `error` may quote the endpoint, `error_kind` does not."""
 

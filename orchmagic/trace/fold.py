@@ -33,6 +33,7 @@ _Call: TypeAlias = (
     | events.CacheHit
     | events.CacheHitChecked
     | events.JournalHit
+    | events.BatchSent
     | events.FellBack
     | events.ReplyRepaired
     | events.GuardTriggered
@@ -124,7 +125,10 @@ class _Fold:
     def _call(self, event: _Call) -> None:  # noqa: C901 - as in `add`
         draft = self._inside(event.call, event.at, "ask")
         match event:
+            case events.BatchSent(batch=batch, requests=requests, sent=sent):
+                draft.why.append(Reason("batch", cause="waiting", source=batch, among=requests, where=sent))
             case events.CallFinished():
+                draft.why[:] = [replace(w, cause="answered") if w.kind == "batch" else w for w in draft.why]
                 draft.model, draft.provider, draft.output = event.model, event.provider, event.text
                 draft.close(event.at, "done")
                 if not any(w.kind == "fell_back" for w in draft.why):

@@ -11,6 +11,8 @@ scores            scores (the last), place (best round), among (rounds)  scores 
 called_again      text                                                   the model is called again: severity is missing
 attempt_failed    attempt, error_kind, text, wait                        attempt 1 failed (429); tried again after 0.5 s
 fell_back         source, target, error_kind, text                       switched from small to large: 429
+batch             cause, source (its id), among (requests),              waiting for a batch (120 requests, sent 14:02)
+                  where (time)
 repaired          text                                                   repaired locally: a trailing comma
 guard             rule, action, finding, where                           guard pii (redact) found email in the input
 hit_checked       score, agreed, text                                    called again to check the semantic cache: ...
@@ -23,6 +25,7 @@ unavailable       cause, deployment, wait, used, limit, text             p@a ski
 
 `decision.cause`: gate, label, explained, unsure, no_label, no_arm, limit, votes, rejected (the run ends), sent_back.
 `deployment.cause`: order, weight, score, untried, only, soonest, silent.
+`batch.cause`: waiting, answered.
 `unavailable.cause`: circuit, rate_limit, probe, requests, tokens, busy.
 """
 
@@ -253,6 +256,10 @@ _SENTENCES: _Sentences = {
         f"attempt {r.attempt} failed ({r.text or r.error_kind or 'error'}); tried again after {r.wait or 0:.1f} s"
     ),
     "fell_back": lambda r: f"switched from {r.source} to {r.target}{_after(r.text or r.error_kind)}",
+    "batch": lambda r: (
+        f"{'answered by' if r.cause == 'answered' else 'waiting for'} a batch "
+        f"({counted(r.among, 'request')}, sent {r.where})"
+    ),
     "repaired": lambda r: f"repaired locally{_after(r.text)}",
     "guard": lambda r: f"guard {r.rule} ({r.action}) found {r.finding} in the {r.where}",
     "hit_checked": _hit_checked,

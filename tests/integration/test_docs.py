@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     "README.md",
+    "docs/batches.md",
     "docs/budgets-and-audit.md",
     "docs/caching.md",
     "docs/composition.md",

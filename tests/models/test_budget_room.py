@@ -63,7 +63,7 @@ class Rows:
         one = stack(
             self.endpoint,
             Retry(0, deployment, self.events.append, sleep=no_wait),
-            Budgeting(self.budget, deployment),
+            Budgeting(self.budget, lambda r: deployment(r.model)),
         )
         slots = asyncio.Semaphore(8)
 
@@ -131,7 +131,9 @@ async def test_without_need_the_request_is_sent_as_it_is():
 def test_no_schedule_of_short_and_full_replies_passes_the_limit(plan, planned, money, max_tokens, small):
     limits = {"money": money, "max_tokens": max_tokens}
     endpoint, budget = Endpoint(plan, limits), Budget(**limits)
-    handler = stack(endpoint, Retry(2, deployment, lambda _: None, sleep=no_wait), Budgeting(budget, deployment))
+    handler = stack(
+        endpoint, Retry(2, deployment, lambda _: None, sleep=no_wait), Budgeting(budget, lambda r: deployment(r.model))
+    )
 
     async def one(number, start, text, limit, cancelled):
         for _ in range(start):

@@ -20,7 +20,7 @@ async def play(endpoint, budget, planned):
         endpoint,
         Fallback(lambda _: None),
         Retry(2, deployment, lambda _: None, sleep=no_wait),
-        Budgeting(budget, deployment),
+        Budgeting(budget, lambda r: deployment(r.model)),
     )
 
     async def one(number, start, text, limit, cancelled):

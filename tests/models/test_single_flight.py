@@ -30,7 +30,7 @@ class Tower:
         return await landing
 
     async def ask(self, request=REQUEST):
-        middleware = self.flights.of(lambda name: Deployment(name, "openai", "m"), self.said.append)
+        middleware = self.flights.of(lambda r: Deployment(r.model, "openai", "m"), self.said.append)
         return await middleware(request, self.handler)
 
     async def start(self, *requests):

@@ -259,7 +259,11 @@ async def play(endpoint, purse, planned):
     async def one(number, call, name, own):
         start, text, limit, cancelled = call
         budget = Budget(max_tokens=own, parent=purse.of(name))
-        handler = stack(endpoint, Retry(2, deployment, lambda _: None, sleep=no_wait), Budgeting(budget, deployment))
+        handler = stack(
+            endpoint,
+            Retry(2, deployment, lambda _: None, sleep=no_wait),
+            Budgeting(budget, lambda r: deployment(r.model)),
+        )
         for _ in range(start):
             await asyncio.sleep(0)
         message = {"role": "user", "content": text}

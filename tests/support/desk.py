@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchmagic import Script, serve
+from orchmagic.models.scripting.server import ScriptedServer
 from orchmagic.notebook.commands import run as orch
 from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.run import Run
@@ -27,6 +28,7 @@ class Desk:
         self.folder = folder
         self.urls: dict[str, str] = {}
         self.scripts: dict[str, Script] = {}
+        self.servers: dict[str, ScriptedServer] = {}
         self._stack = ExitStack()
         self.restart(
             {
@@ -43,7 +45,8 @@ class Desk:
     def serve(self, name: str, replies: Any = "fine") -> Script:
         script = Script((lambda _: replies) if isinstance(replies, str) else replies)
         self.scripts[name] = script
-        self.urls[name] = self._stack.enter_context(serve(script)).base_url
+        self.servers[name] = self._stack.enter_context(serve(script))
+        self.urls[name] = self.servers[name].base_url
         return script
 
     def dead(self, name: str) -> None:

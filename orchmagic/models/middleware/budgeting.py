@@ -33,12 +33,12 @@ class Budgeting:
     """Runs for every attempt. `unpriced` says what to write if a deployment's price is unknown."""
 
     budget: Budget
-    resolve: Callable[[str], Deployment]
+    called: Callable[[ModelRequest], Deployment]
     unpriced: Callable[[Deployment], str] = lambda _: "set input_price and output_price, US dollars per million"
     _in_full: set[str] = field(default_factory=set, init=False)  # calls whose short reply was cut off
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        deployment = self.resolve(request.model)
+        deployment = self.called(request)
         requests = [request, *self._shorter(request, deployment)]
         cases = [worst_case(r, deployment) for r in requests]
         self._check_price(cases[0], deployment)

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchmagic.core.portable import is_too_long, retry_wait
 from orchmagic.errors import BudgetExceeded, EmptyReply, ModelError, NoDeployment, error_kind
+from orchmagic.models.batching import in_batch
 from orchmagic.models.routing.capabilities import capable, interchangeable
 from orchmagic.models.routing.circuit_breaker import Unavailable, is_outage, is_retryable_elsewhere
 from orchmagic.models.routing.first_token import FirstTokenTimer
@@ -55,6 +56,10 @@ class LoadBalancing:
         pool = self.pool(request.model)
         if pool is None:
             return await (self._single(request, handler) if request.fallback else handler(request))
+        if request.batch:
+            pool = replace(pool, members=tuple(map(in_batch, pool.members)))
+        if any(m.batch for m in pool.members):  # a second call would be paid, too
+            pool = replace(pool, hedge=None)
         fitting = replace(pool, members=capable(pool, request))
         while (answered := await self._answered(fitting, request)) is not None:
             try:

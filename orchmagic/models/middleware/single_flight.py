@@ -15,14 +15,18 @@ from orchmagic.trace.events import CacheHit
 
 # The outcome of a request: an answer, a ModelError, or None if its call was stopped (cancelled, budget spent); then
 # one of the waiting calls sends the request instead.
+_Name: TypeAlias = tuple[str, float | None, bool]
 _Flight: TypeAlias = asyncio.Future[ModelResponse | ModelError | None]
 
 
 class SingleFlight:
-    """Requests under way by key and timeout: a call with a long timeout must not share the failure of a short one."""
+    """Requests under way by key, timeout and whether in a batch: a call must not wait for one.
+
+    Nor must a call with a long timeout share the failure of a short one.
+    """
 
     def __init__(self) -> None:
-        self._flying: dict[tuple[str, float | None], _Flight] = {}
+        self._flying: dict[_Name, _Flight] = {}
 
     def forget(self) -> None:
         """Drops the requests under way in a forked process: only the parent gets their answers."""
@@ -30,15 +34,15 @@ class SingleFlight:
 
     def holds(self, request: ModelRequest, deployment: Deployment) -> bool:
         """Whether the same request is under way at the deployment, so that its answer would be shared."""
-        return request.cache != "off" and (key(request, deployment), request.timeout) in self._flying
+        return request.cache != "off" and _name(request, deployment) in self._flying
 
-    def of(self, resolve: Callable[[str], Deployment], emit: Emit) -> Middleware:
+    def of(self, called: Callable[[ModelRequest], Deployment], emit: Emit) -> Middleware:
         """The middleware of one run."""
 
         async def share(request: ModelRequest, handler: Handler) -> ModelResponse:
             if request.cache == "off":
                 return await handler(request)
-            name = key(request, resolve(request.model)), request.timeout
+            name = _name(request, called(request))
             while (flight := self._flying.get(name)) is not None:
                 # shielded: a cancelled waiter must not cancel what the others wait for
                 outcome = await asyncio.shield(flight)
@@ -51,7 +55,7 @@ class SingleFlight:
 
         return share
 
-    async def _lead(self, name: tuple[str, float | None], request: ModelRequest, handler: Handler) -> ModelResponse:
+    async def _lead(self, name: _Name, request: ModelRequest, handler: Handler) -> ModelResponse:
         flight: _Flight = asyncio.get_running_loop().create_future()
         self._flying[name] = flight
         outcome: ModelResponse | ModelError | None = None
@@ -65,3 +69,7 @@ class SingleFlight:
         finally:
             del self._flying[name]
             flight.set_result(outcome)
+
+
+def _name(request: ModelRequest, deployment: Deployment) -> _Name:
+    return key(request, deployment), request.timeout, deployment.batch

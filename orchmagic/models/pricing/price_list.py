@@ -23,6 +23,7 @@ Context: TypeAlias = tuple[tuple[str, str], ...]
 
 PACKAGE = "genai-prices"
 _MINUTE, _HOUR = 60, 3600  # seconds
+_BATCH = ("processing", "batch")
 _FREE = ":free"  # OpenRouter's suffix of free models, which have no price in the list
 _THOUSAND = 1_000
 _NAMES = {  # our names of the rates, and the names in genai-prices
@@ -51,6 +52,12 @@ def possible(base_url: str, model: str, context: Context = (), at: float | None 
     cases = [(c, when) for c in dict.fromkeys(((), context)) for when in (now, now + _HOUR)]
     known = (rates(base_url, model, c, when) for c, when in cases)
     return tuple(dict.fromkeys(r for r in known if r is not None))
+
+
+def batch_rates(base_url: str, model: str, context: Context = (), at: float | None = None) -> Rates | None:
+    """The prices through the Batch API at a time; None if the list has none of its own for it."""
+    listed, plain = (rates(base_url, model, c, at) for c in ((*context, _BATCH), context))
+    return None if listed == plain else listed
 
 
 def context(*bodies: Mapping[str, Any]) -> Context:

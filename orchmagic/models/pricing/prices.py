@@ -20,6 +20,8 @@ from orchmagic.trace.events import Usage
 FREE = frozenset({"local", "scripted"})
 _SAMPLE = 1_000  # tokens of the prompt whose rate is shown; very long prompts may cost more
 _INPUT_PER_OUTPUT = 3  # tokens: the mix by which the prices of models are compared
+BATCH_DISCOUNT = 0.5
+"""What a batch saves where neither the alias nor the price list says it."""
 _NOTHING = Rates(flat(0.0), flat(0.0))
 
 
@@ -64,6 +66,7 @@ def worst(deployment: Deployment, prompt: int, reply: int, body: Mapping[str, An
         possible: tuple[Rates, ...] = (configured,)
     elif deployment.base_url:
         possible = price_list.possible(deployment.base_url, deployment.model, price_list.context(body))
+        possible = tuple(_for_batch(rates, deployment, price_list.context(body)) for rates in possible)
     else:  # without an endpoint the price is unknown
         return None
     sums = [rates.worst(prompt, reply, **may) for rates in possible]
@@ -97,7 +100,18 @@ def _rates(deployment: Deployment, context: price_list.Context = (), at: float |
     configured = _configured(deployment)
     if configured is not None or not deployment.base_url:  # without an address the list has no price
         return configured
-    return price_list.rates(deployment.base_url, deployment.model, context, at)
+    listed = price_list.rates(deployment.base_url, deployment.model, context, at)
+    return listed and _for_batch(listed, deployment, context, at)
+
+
+def _for_batch(listed: Rates, deployment: Deployment, context: price_list.Context, at: float | None = None) -> Rates:
+    """The rates of the list for a deployment: through its Batch API those of batches, else less its discount."""
+    if not deployment.batch:
+        return listed
+    if deployment.batch_discount is not None:
+        return listed.discounted(deployment.batch_discount)
+    own = price_list.batch_rates(deployment.base_url or "", deployment.model, context, at)
+    return own or listed.discounted(BATCH_DISCOUNT)
 
 
 def _configured(deployment: Deployment) -> Rates | None:
@@ -106,7 +120,9 @@ def _configured(deployment: Deployment) -> Rates | None:
         others = (deployment.cached_price, deployment.written_price, deployment.reasoning_price)
         cached, written, reasoning = (None if price is None else flat(price) for price in others)
         sums = flat(deployment.input_price), flat(deployment.output_price)
-        return Rates(*sums, cached=cached, written=written, reasoning=reasoning)
+        rates = Rates(*sums, cached=cached, written=written, reasoning=reasoning)
+        discount = BATCH_DISCOUNT if deployment.batch_discount is None else deployment.batch_discount
+        return rates.discounted(discount) if deployment.batch else rates
     return _NOTHING if deployment.provider in FREE else None
 
 

@@ -6,7 +6,7 @@ tokens. A kind of token without its own rate has the rate of the kind that it is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from orchmagic.models.wire.billing import Bill
@@ -39,6 +39,16 @@ class Rates:
     image_in: Rate | None = None
     image_out: Rate | None = None
     request: float = 0.0
+
+    def discounted(self, share: float) -> Rates:
+        """The rates less a share of each price (0 to 1)."""
+        rest = 1 - share
+        lower = {
+            name: tuple((start, price * rest) for start, price in rate)
+            for name in _NAMES
+            if (rate := getattr(self, name)) is not None
+        }
+        return Rates(**lower, request=self.request * rest)
 
     def cost(self, bill: Bill) -> float | None:
         """The cost of a bill in US dollars; None if a needed price is unknown or the counts are inconsistent."""
@@ -90,6 +100,9 @@ class Rates:
         if audio:
             inputs, outputs = [*inputs, self.audio_in, self.cached_audio], [*outputs, self.audio_out]
         return (prompt * _most(inputs, prompt) + reply * _most(outputs, prompt)) / MILLION + self.request
+
+
+_NAMES = tuple(f.name for f in fields(Rates) if f.name != "request")
 
 
 def at(rate: Rate | None, size: int, otherwise: float = 0.0) -> float:

@@ -13,11 +13,13 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from orchmagic.core.portable import asked_wait, status_of
+from orchmagic.core.portable import status_of
 from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import ModelError, RequestRejected, SettingsError, nearest
 from orchmagic.models import ProviderPlug
 from orchmagic.models.pricing import price_list, prices
+from orchmagic.models.providers._openai_batches import OpenAIBatches
+from orchmagic.models.providers._openai_errors import translated
 from orchmagic.models.routing import api_keys
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions, http_errors, server_sent
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _PATH = "/chat/completions"
-
-# the errors of reading an answer that is not JSON, or JSON of another shape or nested too deeply
-_NOT_OF_THE_PROTOCOL = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class OpenAIProvider:
@@ -60,6 +59,12 @@ class OpenAIProvider:
         answer = KeyValues([key]).clean(answer)  # an endpoint may echo the request's headers
         answer = replace(answer, provider=vendor(deployment.provider, deployment.base_url))
         return chat_completions.usable(answer, offered=bool(request.tools))
+
+    def batches(self, deployment: Deployment) -> OpenAIBatches:
+        """The Batch API of the deployment's endpoint."""
+        deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
+        key = self._key(deployment)
+        return OpenAIBatches(self._client(deployment, key), deployment, key)
 
     async def close(self) -> None:
         """Close the clients of this event loop; others end with their loop."""
@@ -141,27 +146,12 @@ def _nearest_model(deployment: Deployment) -> str:
 async def _ask(
     client: AsyncOpenAI, body: Mapping[str, Any], call: str, deployment: Deployment, emit: Emit
 ) -> ModelResponse:
-    from openai import APIConnectionError, APIStatusError  # noqa: PLC0415 - heavy
-
-    try:
+    with translated(deployment):
         if body.get("stream"):
             answer = await _stream(client, body, call, deployment, emit)
         else:
             answer = await _complete(client, body, deployment)
         return prices.with_cost(chat_completions.response(answer, body), answer, deployment, body)
-    except APIConnectionError as error:
-        if isinstance(error.__cause__, ModelError):  # a redirect that was refused
-            raise error.__cause__ from None
-        raise _broken(error, deployment) from error
-    except APIStatusError as error:
-        wait = asked_wait(error.response.headers)
-        detail = error.body if isinstance(error.body, Mapping) else str(error.body or error.message)
-        raise http_errors.rejected(deployment, error.status_code, detail, wait) from error
-    except (OverflowError, ExceptionGroup) as error:  # a proxy with an impossible port, tried side by side
-        cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-        raise http_errors.no_way(deployment, f"{type(cause).__name__}: {cause}") from error
-    except _NOT_OF_THE_PROTOCOL as error:
-        raise http_errors.garbled(deployment, 200, f"{type(error).__name__}: {error}") from error
 
 
 async def _complete(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deployment) -> Mapping[str, Any]:
@@ -221,16 +211,4 @@ def _chunk(data: str, deployment: Deployment) -> Mapping[str, Any]:
     return chunk
 
 
-def _broken(error: Exception, deployment: Deployment) -> ModelError:
-    from httpx2 import ConnectError  # noqa: PLC0415 - comes with openai
-    from openai import APITimeoutError  # noqa: PLC0415 - heavy
-
-    cause = error.__cause__
-    if isinstance(error, APITimeoutError):  # a time limit of the system, before ours
-        return http_errors.late(deployment, None)
-    if isinstance(cause, ConnectError):
-        return http_errors.unreachable(deployment, str(cause))
-    return http_errors.lost(deployment, str(cause or error) or type(cause or error).__name__)
-
-
-plug = ProviderPlug("openai", lambda: OpenAIProvider(environ=api_keys.key_environment()))
+plug = ProviderPlug("openai", lambda: OpenAIProvider(environ=api_keys.key_environment()), batches=True)

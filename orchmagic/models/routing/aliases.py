@@ -216,6 +216,8 @@ def _configured(name: str, entry: Mapping[str, Any], environ: Mapping[str, str])
 def _deployment(provider: str, name: str, fields: Mapping[str, Any], environ: Mapping[str, str]) -> Deployment:
     if provider == "openai":
         return _openai(name, fields, environ)
+    if fields.get("batch") and not PROVIDERS.get(provider).batches:
+        raise SettingsError(f"models.{name} has batch = true, and {provider!r} has no Batch API: leave batch out")
     defaults = {"alias": name, "provider": provider, **_PROVIDER_FIELDS.get(provider, {})}
     parameters = {**_PARAMETERS.get(provider, {}), **fields.get("parameters", {})}
     return Deployment(**{**defaults, **fields, "parameters": parameters})

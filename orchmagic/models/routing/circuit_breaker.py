@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from orchmagic.errors import (
+    BatchLapsed,
     CallTimeout,
     ConnectionLost,
     EmptyReply,
@@ -44,7 +45,8 @@ class Unavailable:
 def is_retryable_elsewhere(error: ModelError) -> bool:
     """Whether another deployment of the same model may answer after this error (failover)."""
     its_own = isinstance(error, RequestRejected) and error.status in _ITS_OWN  # its key, or its name for the model
-    return its_own or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
+    expired = isinstance(error, BatchLapsed) and error.falls_back
+    return its_own or expired or isinstance(error, (*_DOWN, RateLimited, QuotaExhausted))
 
 
 def is_outage(error: ModelError) -> bool:

@@ -67,8 +67,9 @@ class Permit:
 
 
 def identity(deployment: Deployment) -> str:
-    """A hash of endpoint, model and key name; the same for all aliases of a deployment."""
+    """A hash of endpoint, model, key name and way (its Batch API); the same for all aliases of a deployment."""
     whole = [deployment.provider, (deployment.base_url or "").rstrip("/"), deployment.model, deployment.key_env]
+    whole += ["batch"] if deployment.batch else []
     return hashlib.sha256(json.dumps(whole).encode("ascii")).hexdigest()[:20]
 
 

@@ -19,6 +19,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from orchmagic.models.scripting.batches import ScriptedBatches
 from orchmagic.models.scripting.reply import Reply, completion, http_error, pieces
 from orchmagic.models.scripting.script import Script, Source
 
@@ -27,10 +28,14 @@ _LARGEST = 64 * 1024 * 1024  # bytes of a request body
 
 
 class ScriptedServer:
-    """A running server. `base_url` ends in /v1; `requests` are the bodies of all requests, oldest first."""
+    """A running server. `base_url` ends in /v1; `requests` are the bodies of all requests, oldest first.
+
+    `batches` is its Batch API.
+    """
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self.batches = ScriptedBatches(script)
         self.base_url = ""
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -69,8 +74,16 @@ class ScriptedServer:
             self._connections.discard(task)
 
     async def _answer(
-        self, method: str, path: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        kind: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
+        if (found := self.batches.answer(method, path, body, kind)) is not None:
+            return await _write(writer, *found, {"Content-Type": "application/json"})
         if (method, path) == ("GET", "/v1/models"):
             models = [{"id": "scripted", "object": "model", "created": 0, "owned_by": "orchmagic"}]
             return await _send(writer, 200, {"object": "list", "data": models})
@@ -134,8 +147,8 @@ def _run(loop: asyncio.AbstractEventLoop, serving: Coroutine[Any, Any, None], st
         started.set()  # also if the start failed, else `serve` would wait for ever
 
 
-async def _read(reader: asyncio.StreamReader) -> tuple[str, str, bytes] | None:
-    """(method, path, body) of the next request; None if the connection ends or the request is too large."""
+async def _read(reader: asyncio.StreamReader) -> tuple[str, str, bytes, str] | None:
+    """(method, path, body, Content-Type) of the next request; None if the connection ends or the body is too large."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -146,7 +159,8 @@ async def _read(reader: asyncio.StreamReader) -> tuple[str, str, bytes] | None:
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > _LARGEST:
         return None
-    return method, rest.partition(" ")[0].partition("?")[0], await reader.readexactly(int(length))
+    path = rest.partition(" ")[0].partition("?")[0]
+    return method, path, await reader.readexactly(int(length)), headers.get("content-type", "")
 
 
 def _error(message: str) -> dict[str, Any]:

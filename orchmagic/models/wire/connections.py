@@ -41,6 +41,8 @@ class Client(AsyncOpenAI):
         return super().user_agent.replace(type(self).__name__, AsyncOpenAI.__name__)
 
     def _build_request(self, options: Any, *, retries_taken: int = 0) -> httpx2.Request:
+        if options.json_data is None or options.files is not None:  # the files and looks of the Batch API
+            return super()._build_request(options, retries_taken=retries_taken)
         first = self._first.get(options.url)
         if first is None:
             made = super()._build_request(options, retries_taken=retries_taken)
