@@ -41,8 +41,8 @@ from orchmagic.models.routing.health import Health, opened
 from orchmagic.models.semantic.semantic_cache import SemanticCache
 from orchmagic.models.types import Deployment, Emit, Handler, Middleware, ModelRequest, ModelResponse, Pool
 from orchmagic.models.wire import json_tools
-from orchmagic.storage.batches import BatchStore
 from orchmagic.storage.journal import Journal
+from orchmagic.storage.sent_batches import BatchStore
 
 
 def stack(handler: Handler, *middleware: Middleware) -> Handler:

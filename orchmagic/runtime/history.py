@@ -23,10 +23,10 @@ from orchmagic.trace.audit import Audit
 from orchmagic.trace.events import Event, to_json
 
 if TYPE_CHECKING:
-    from orchmagic.storage.batches import BatchStore
     from orchmagic.storage.checkpoints import Close
     from orchmagic.storage.row_store import RowStore
     from orchmagic.storage.runs import Store
+    from orchmagic.storage.sent_batches import BatchStore
     from orchmagic.trace.record import Record
 
 _OF_PARENT: list[object] = []  # in a forked process: SQLite's connections must not be closed there
@@ -87,7 +87,7 @@ class History:
     def batches(self) -> BatchStore:
         """The batches that were sent to endpoints."""
         if self._batches is None:
-            from orchmagic.storage.batches import BatchStore  # noqa: PLC0415 - first batch
+            from orchmagic.storage.sent_batches import BatchStore  # noqa: PLC0415 - first batch
 
             folder = self._folder
             self._batches = BatchStore(folder / "batches.sqlite" if folder else None)

@@ -30,7 +30,7 @@ from orchmagic.models.batching import BatchState
 from orchmagic.models.batching.desk import BatchDesk, BatchPolicy
 from orchmagic.models.providers.openai import OpenAIProvider
 from orchmagic.models.types import Deployment, ModelRequest
-from orchmagic.storage.batches import BatchStore
+from orchmagic.storage.sent_batches import BatchStore
 from orchmagic.trace.events import BatchSent
 
 

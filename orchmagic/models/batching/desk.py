@@ -26,7 +26,7 @@ from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import batch_lines, chat_completions
 from orchmagic.models.wire.batch_lines import BatchResult
 from orchmagic.models.wire.urls import KEY_ENV, host
-from orchmagic.storage.batches import BatchStore, SentBatch
+from orchmagic.storage.sent_batches import BatchStore, SentBatch
 from orchmagic.trace.events import BatchSent
 
 _LONGEST = 30  # times the quiet time, after which a batch is sent although requests still come in

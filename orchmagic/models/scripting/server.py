@@ -19,7 +19,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from orchmagic.models.scripting.batches import ScriptedBatches
+from orchmagic.models.scripting.batch_server import ScriptedBatches
 from orchmagic.models.scripting.reply import Reply, completion, http_error, pieces
 from orchmagic.models.scripting.script import Script, Source
 

@@ -14,7 +14,7 @@ from orchmagic.notebook.commands.registry import command
 if TYPE_CHECKING:
     from orchmagic.models.batching import BatchEndpoint, BatchState
     from orchmagic.runtime.session import Session
-    from orchmagic.storage.batches import SentBatch
+    from orchmagic.storage.sent_batches import SentBatch
 
 _HOW = "Run the cell again, or %orch resume RUN, to collect answers; %orch batches cancel ID to stop one."
 
