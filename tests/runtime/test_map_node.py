@@ -121,22 +121,25 @@ def test_items_run_at_the_same_time(notebook):
 
 
 class Gauge:
-    """Counts how many are under way, and how many were at most."""
+    """Counts how many are under way, and how many were at most; the first ones wait until `bound` of them are."""
 
-    def __init__(self):
-        self.now = self.most = 0
+    def __init__(self, bound):
+        self.bound, self.now, self.most = bound, 0, 0
+        self.full = asyncio.Event()
 
     async def __call__(self, item):
         self.now += 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(0.002)
+        if self.now == self.bound:
+            self.full.set()
+        await asyncio.wait_for(self.full.wait(), 60)
         self.now -= 1
         return item
 
 
 @pytest.mark.parametrize("bound", [1, 3])
 def test_no_more_items_are_under_way_than_concurrency_allows(notebook, bound):
-    gauge = Gauge()
+    gauge = Gauge(bound)
 
     async def work(item):
         return await gauge(item)
