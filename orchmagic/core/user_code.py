@@ -26,6 +26,7 @@ _THREAD = (
     "notebook functions run in threads: open the connection inside the function, or with "
     "sqlite3.connect(…, check_same_thread=False)"
 )
+_LIST = "a table or an array arrives as a list: pandas.DataFrame(…) makes a table of it"
 _LOOP = "async functions run on an event loop of their own: make the client or the task inside the function"
 _LOOP_WORDS = ("different loop", "different event loop", "Event loop is closed", "no running event loop")
 _PATHS = sysconfig.get_paths()
@@ -81,8 +82,10 @@ def described(error: BaseException) -> str:
 
 
 def _place_hint(error: BaseException) -> str:
-    """What to write if the code used an object of another thread or event loop."""
+    """What to write if the code used an object of another thread or event loop, or rows as a table."""
     words = str(error)
+    if isinstance(error, AttributeError) and words.startswith("'list' object has no"):
+        return _LIST
     if isinstance(error, sqlite3.ProgrammingError) and "thread" in words:
         return _THREAD
     return _LOOP if isinstance(error, RuntimeError) and any(w in words for w in _LOOP_WORDS) else ""

@@ -25,8 +25,9 @@ _SIZE_FILTERS, _ENDS = frozenset({"length", "count"}), {"first": 0, "last": -1}
 class Use:
     """The parts of one value that are used.
 
-    `whole`: all of it. `size`: how many entries it has. `parts`: entries by key, attribute or index. `each`: what a
-    loop uses of each element (of a dict: the keys). `items`: what `over=` uses of each item.
+    `whole`: all of it. `size`: how many entries it has. `parts`: entries by key, attribute (also of a method that is
+    called) or index. `each`: what a loop uses of each element (of a dict: the keys). `items`: what `over=` uses of each
+    item.
     """
 
     whole: bool = False
@@ -117,6 +118,7 @@ class _Python(_Reader):
                 self._variable(ast.Subscript(value, ast.Constant(key)), bound, use)
                 self._all(rest, bound)
             case ast.Call(func=ast.Attribute(value=value)):
+                self._variable(node.func, bound, NOTHING)
                 self._all((value, *node.args, *node.keywords), bound)
             case ast.UnaryOp(op=ast.Not(), operand=value):
                 self.visit(value, bound, SIZE)
@@ -207,7 +209,8 @@ class _Jinja(_Reader):
             case nodes.Call(node=nodes.Getattr(node=value, attr="get"), args=[nodes.Const(value=str(key)), *rest]):
                 self._variable(nodes.Getitem(value, nodes.Const(key), "load"), bound, use)
                 self._all(rest, bound)
-            case nodes.Call(node=nodes.Getattr(node=value)):
+            case nodes.Call(node=nodes.Getattr(node=value) as method):
+                self._variable(method, bound, NOTHING)
                 self._all((value, *node.args, *node.kwargs), bound)
             case nodes.If(test=test) | nodes.CondExpr(test=test):
                 self.visit(test, bound, SIZE)

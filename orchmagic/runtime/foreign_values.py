@@ -24,6 +24,11 @@ def is_missing(value: Any) -> bool:
         return False
 
 
+def is_table(value: Any) -> bool:
+    """Whether a value is a table of pandas, polars or pyarrow."""
+    return hasattr(value, "columns") and any(hasattr(value, m) for m in ("to_dict", "to_dicts", "to_pylist"))
+
+
 def foreign(value: Any, name: str) -> Any:
     """A value of numpy, pandas, polars or pyarrow as Python's own numbers, dates, lists and rows; others as they are.
 

@@ -8,8 +8,8 @@ from typing import Any
 from orchmagic.errors import InputError
 from orchmagic.language.usage import NOTHING, Key, Use, either
 from orchmagic.models import images
-from orchmagic.runtime.foreign_values import foreign
-from orchmagic.runtime.json_state import JsonReader, is_list
+from orchmagic.runtime.foreign_values import foreign, is_table
+from orchmagic.runtime.json_state import MOST, JsonReader, is_list
 
 
 def used_part(value: object, name: str, use: Use) -> Any:
@@ -22,16 +22,52 @@ def used_part(value: object, name: str, use: Use) -> Any:
 
 
 def _used_part(value: Any, use: Use, reader: JsonReader) -> Any:
+    _refuse_what_rows_lack(value, use, reader.name)
     if use.whole or isinstance(value, str) or value is None:
         return reader.read(value)
     if (image := images.encode(value)) is not None:
         return image
+    if is_table(value) and hasattr(value, "shape") and not (use.each or use.items):
+        value = _few_rows(value, use, reader.name)
     if not isinstance(value, Mapping) and not is_list(value):
         plain = foreign(value, reader.name)
         value = plain if isinstance(plain, list) else reader.read(value)
     if isinstance(value, Mapping):
         return _used_entries(value, use, reader)
     return _used_elements(value, use, reader) if is_list(value) else reader.read(value)
+
+
+def _refuse_what_rows_lack(value: Any, use: Use, name: str) -> None:
+    """Refuses `df.head(3)`, and a table too long to be kept, before anything is converted or asked.
+
+    Raises:
+        InputError: the value is a table or an array, which a run reads as a list.
+    """
+    kind = type(value)
+    if isinstance(value, Mapping | list | tuple) or not (hasattr(kind, "shape") or is_table(value)):
+        return
+    lacking = next((k for k in use.parts if isinstance(k, str) and not hasattr(list, k)), None)
+    if lacking is not None:
+        is_what, of = ("a table", " of rows") if is_table(value) else ("an array", "")
+        raise InputError(
+            f"{name!r} is {is_what}, which a cell reads as a list{of}, and a list has no {lacking!r}: "
+            f"write part = {name}.{lacking}… in a cell of Python and read part here, or read {name} in a function"
+        )
+    if (use.whole or use.each or use.items) and is_table(value) and len(value) > MOST:
+        raise InputError(
+            f"{name!r} has {len(value):,} rows, more than the {MOST:,} that a run keeps: pass a part of it, or write "
+            f"NAME.map({name}) to run a cell for each row"
+        )
+
+
+def _few_rows(table: Any, use: Use, name: str) -> list[Any]:
+    """The rows of a table that `use` reads by number; None for the others."""
+    rows: list[Any] = [None] * len(table)
+    for place in use.parts:
+        if isinstance(place, int) and -len(rows) <= place < len(rows):
+            at = place % len(rows)
+            rows[at] = foreign(getattr(table, "iloc", table)[at : at + 1], name)[0]
+    return rows
 
 
 def _used_entries(value: Mapping[Any, Any], use: Use, reader: JsonReader) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
+from importlib import import_module
 
 import pytest
 from lives import asked, bind, spans
@@ -69,7 +70,7 @@ def test_a_data_frame_gives_its_rows(notebook):
 
 
 def test_a_real_data_frame_gives_its_rows(notebook):
-    pandas = pytest.importorskip("pandas")
+    pandas = import_module("pandas")
     notebook.script(echo)
     rows = pandas.DataFrame({"id": [1, 2], "text": ["one", "two"], "at": pandas.to_datetime(["2026-01-01"] * 2)})
     run = notebook.run("%%chain\nx(over=rows, item=row)\n    {{ row.id }} {{ row.text }}\n", rows=rows)

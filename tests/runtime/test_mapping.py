@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib import import_module
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_a_list_comes_back_as_a_list_and_is_not_asked_again(notebook, triage):
 
 
 def test_pandas_keeps_its_index_and_missing_values(triage):
-    pd = pytest.importorskip("pandas")
+    pd = import_module("pandas")
     found = triage.map(pd.DataFrame(rows(), index=["a", "b", "c"]))
     assert [*found.index] == ["a", "b", "c"]
     assert found["urgent"].dtype == "boolean"
@@ -64,7 +65,7 @@ def test_pandas_keeps_its_index_and_missing_values(triage):
 
 
 def test_polars_comes_back_typed(triage):
-    pl = pytest.importorskip("polars")
+    pl = import_module("polars")
     found = triage.map(pl.DataFrame(rows()))
     assert isinstance(found, pl.DataFrame)
     assert found.schema["urgent"] == pl.Boolean
@@ -73,7 +74,7 @@ def test_polars_comes_back_typed(triage):
 
 
 def test_arrow_comes_back_typed(triage):
-    pa = pytest.importorskip("pyarrow")
+    pa = import_module("pyarrow")
     found = triage.map(pa.Table.from_pylist(rows()))
     assert isinstance(found, pa.Table)
     assert found.schema.field("urgent").type == pa.bool_()
@@ -84,8 +85,8 @@ def test_arrow_comes_back_typed(triage):
 def test_files_are_streamed_to_files(triage, tmp_path, ending):
     source, out = tmp_path / f"in.{ending}", tmp_path / f"out.{ending}"
     if ending == "parquet":
-        parquet = pytest.importorskip("pyarrow.parquet")
-        pa = pytest.importorskip("pyarrow")
+        parquet = import_module("pyarrow.parquet")
+        pa = import_module("pyarrow")
         parquet.write_table(pa.Table.from_pylist(rows()), source)
     elif ending == "csv":
         source.write_text("id,ticket\n" + "".join(f"{row['id']},{row['ticket']}\n" for row in rows()))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 
 import pytest
 from lives import bind, restarted
@@ -112,3 +113,68 @@ def test_two_spellings_of_one_key_are_refused(notebook):
 def test_all_of_a_dict_with_number_keys_is_refused(notebook, text):
     with pytest.raises(InputError, match="read one entry by its key"):
         notebook.run(f"%%chain t\nsay\n    {text}\n", v={3: "a"})
+
+
+MAKERS = {  # heavy modules, imported when a test needs them
+    "pandas": lambda: import_module("pandas").DataFrame,
+    "polars": lambda: import_module("polars").DataFrame,
+    "pyarrow": lambda: import_module("pyarrow").Table.from_pylist,
+    "numpy": lambda: import_module("numpy").array,
+    "series": lambda: import_module("pandas").Series,
+}
+FRAMES = ("pandas", "polars", "pyarrow")
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+@pytest.mark.parametrize(
+    ("cell", "sent", "kept"),
+    [
+        ("say\n    {{ v|length }}", "3", [None] * 3),
+        ("x = len(v)\nsay\n    {{ x }}", "3", [None] * 3),
+        ("say\n    {{ v[1].a }}", "1", [None, {"a": 1}]),
+        ("say\n    {{ v[-1].a }} {{ v[7] is defined }}", "2 False", [None, None, {"a": 2}]),
+        ("say\n    {{ v|first }}", '{"a":0,"b":"0"}', [{"a": 0, "b": "0"}]),
+        ("say\n    {% for r in v %}{{ r.b }}{% endfor %}", "012", [{"b": "0"}, {"b": "1"}, {"b": "2"}]),
+    ],
+)
+def test_a_table_is_read_as_rows(notebook, kind, cell, sent, kept):
+    notebook.script(lambda _: "ok")
+    run = notebook.run(f"%%chain t --no-cache\n{cell}\n", v=MAKERS[kind]()([{"a": i, "b": str(i)} for i in range(3)]))
+    assert (run.status, run.error) == ("done", None)
+    assert notebook.prompts == [sent]
+    assert run.inputs == {"v": kept}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "say\n    {{ v.shape }}",
+        "say\n    {{ v.head(3) }}",
+        "x = v.describe()",
+        "x = v['a'].sum()",
+        "x = v['a']",
+        "say(when=v.size > 1)\n    Hi",
+        "say\n    Hi\ngate v.shape[0] > 1",
+        "say(over=v.values, item=r)\n    {{ r }}",
+    ],
+)
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_rows_lack_is_refused_before_a_call(notebook, kind, cell):
+    v = MAKERS[kind]()([{"a": 1}] if kind in FRAMES else [1, 2])
+    with pytest.raises(InputError, match=r"'v' is (a table|an array), which a cell reads as a list.* write part = v\."):
+        notebook.run(f"%%chain t\nfirst\n    Hello\n{cell}\n", v=v)
+    assert notebook.prompts == []
+
+
+@pytest.mark.parametrize("cell", ["say\n    {{ v }}", "x = show(v)", "x(over=v, item=r)\n    {{ r.a }}"])
+def test_a_table_that_is_too_long_is_refused(notebook, cell):
+    with pytest.raises(
+        InputError, match=r"'v' has 100,001 rows, more than the 100,000 that a run keeps.*NAME.map\(v\)"
+    ):
+        notebook.run(f"%%chain t\n{cell}\n", v=MAKERS["pandas"]()({"a": range(100_001)}), show=str)
+    assert notebook.prompts == []
+
+
+def test_a_function_that_takes_rows_for_a_table_is_told_what_to_write(notebook):
+    run = notebook.run("%%chain t\nx = mean(v)\n", v=MAKERS["pandas"]()({"a": [1]}), mean=lambda v: v.mean())
+    assert "'list' object has no attribute 'mean' (a table or an array arrives as a list: pandas.DataFrame" in run.error
