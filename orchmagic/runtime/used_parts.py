@@ -53,7 +53,7 @@ def _refuse_what_rows_lack(value: Any, use: Use, name: str) -> None:
             f"{name!r} is {is_what}, which a cell reads as a list{of}, and a list has no {lacking!r}: "
             f"write part = {name}.{lacking}… in a cell of Python and read part here, or read {name} in a function"
         )
-    if (use.whole or use.each or use.items) and is_table(value) and len(value) > MOST:
+    if is_table(value) and (use.whole or use.each or use.items) and hasattr(kind, "shape") and len(value) > MOST:
         raise InputError(
             f"{name!r} has {len(value):,} rows, more than the {MOST:,} that a run keeps: pass a part of it, or write "
             f"NAME.map({name}) to run a cell for each row"
