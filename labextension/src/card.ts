@@ -5,10 +5,11 @@
 import { copyButton } from './copy.js';
 import { button, el, foreign } from './dom.js';
 import { graph } from './graph.js';
-import { hooks } from './hooks.js';
+import { LOOK, hooks } from './hooks.js';
 import { Tools, markdown, plain } from './markdown.js';
 import { Trace, fields, name, number, text, tokens } from './record.js';
 import { Results } from './table.js';
+import { Verdict } from './verdict.js';
 import { TraceView } from './view.js';
 import { calls, count, money, oneLine, seconds, shown, stateOf, states, tilde, total } from './words.js';
 
@@ -29,6 +30,7 @@ export class RunCard {
   private readonly progress = el('div', { class: 'om-card-progress' });
   private readonly result = el('div', { class: 'om-card-result' });
   private readonly view: TraceView;
+  private readonly verdict = new Verdict(() => hooks.face?.(this.node) ?? null);
   private trace!: Trace;
   private drawn = { graph: '', result: '' };
   private copied = '';
@@ -45,12 +47,17 @@ export class RunCard {
       return (await face.value(run, span, part)).value;
     };
     this.view = new TraceView({ fill: how.fill, tools: how.tools, value });
-    this.node.append(this.head, this.why, this.picture, this.view.node, this.progress, this.result);
+    this.node.append(this.head, this.why, this.picture, this.view.node, this.progress, this.result, this.verdict.node);
+    // the kernel may come later than the card, and may be another one by then
+    for (const event of ['pointerenter', 'focusin', LOOK]) {
+      this.node.addEventListener(event, () => void this.verdict.look());
+    }
     this.node.classList.toggle('om-card-fill', how.fill ?? false);
   }
 
   resized(): void {
     this.view.resized();
+    void this.verdict.look();
   }
 
   /** Show a run at one moment; the next moment of the same run keeps what a person has opened. */
@@ -82,6 +89,7 @@ export class RunCard {
     if (totals.status === 'failed') {
       this.view.revealFailure(false);
     }
+    this.verdict.show(trace);
   }
 
   private header(trace: Trace, running: boolean): void {

@@ -34,3 +34,15 @@ export function several<T>(all: readonly T[], most: number, made: (one: T) => Ch
   const shown = all.slice(0, most).map(made);
   return more > 0 ? [...shown, el('div', { class: 'om-faint' }, `… ${more.toLocaleString('en-US')} more`)] : shown;
 }
+
+/** A small picture in the colour of the text around it. */
+export function drawing(path: string): SVGElement {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  line.setAttribute('d', path);
+  for (const [name, value] of Object.entries({ viewBox: '0 0 16 16', class: 'om-drawing', 'aria-hidden': 'true' })) {
+    made.setAttribute(name, value);
+  }
+  made.append(line);
+  return made;
+}

@@ -12,3 +12,16 @@ export interface Hooks {
 }
 
 export const hooks: Hooks = {};
+
+/** The event by which a card is told that a kernel may be there now. */
+export const LOOK = 'om-look';
+
+/** Tell the cards in sight. */
+export function look(): void {
+  for (const card of document.querySelectorAll('.om-card')) {
+    const { top, bottom } = card.getBoundingClientRect();
+    if (bottom > 0 && top < window.innerHeight) {
+      card.dispatchEvent(new Event(LOOK));
+    }
+  }
+}

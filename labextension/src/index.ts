@@ -7,7 +7,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { Widget } from '@lumino/widgets';
 import { colours } from './highlight.js';
-import { hooks } from './hooks.js';
+import { hooks, look } from './hooks.js';
 import { icon } from './icon.js';
 import { Run } from './kernel.js';
 import { Current, faceIn, stop } from './notebook.js';
@@ -49,6 +49,7 @@ class RunsPanel extends Widget {
     this.node.setAttribute('aria-label', 'Runs of orchmagic');
     this.current = new Current(tracker, () => {
       this.soon(SOON);
+      look();
     });
     this.list = new RunList({
       face: () => this.current.face,

@@ -29,6 +29,13 @@ export interface Overview {
 export type Reply =
   string | { action: 'approve' } | { action: 'edit'; value: unknown } | { action: 'reject'; why: string };
 
+/** What a person said of a run; without a verdict nothing was said. `expect` has by step what would have been right. */
+export interface Said {
+  verdict?: string;
+  note?: string;
+  expect?: Record<string, unknown>;
+}
+
 /** The kernel has not loaded the extension: `%load_ext orchmagic` is missing. */
 export class NotLoaded extends Error {}
 
@@ -45,6 +52,8 @@ export interface Face {
   stop(run: string): Promise<unknown>;
   /** The whole input or output of a span. */
   value(run: string, span: string, part: string): Promise<{ value: unknown }>;
+  /** Keep what a person says of a run, or tell what was said. `of`: its name and start, since ids are those of one machine. */
+  feedback(run: string, of: [name: string, started: string], said?: Said): Promise<Said>;
 }
 
 /** The face of one kernel. Each question throws an Error whose message is for a person. */
@@ -58,7 +67,8 @@ export function faceOf(kernel: Kernel.IKernelConnection): Face {
     resume: run => put('resume', run),
     export: run => put('export', run),
     stop: run => put('stop', run),
-    value: (run, span, part) => put('value', run, span, part)
+    value: (run, span, part) => put('value', run, span, part),
+    feedback: (run, of, said) => put('feedback', run, said?.verdict ?? null, said?.note ?? '', said?.expect ?? {}, of)
   };
 }
 

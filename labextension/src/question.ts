@@ -1,6 +1,7 @@
 /** What a waiting run asks, with buttons or a field. It stays as it is while the list around it is drawn anew. */
 
 import { button, el, foreign } from './dom.js';
+import { ValueField, message } from './editor.js';
 import { Face, Reply, Run } from './kernel.js';
 import { shown } from './words.js';
 
@@ -10,9 +11,8 @@ export class Question {
   readonly node: HTMLElement;
   private readonly row = el('div', { class: 'om-buttons' });
   private readonly editor = el('div', { class: 'om-editor' });
-  private readonly field: HTMLTextAreaElement;
+  private readonly value: ValueField;
   private readonly note = el('div', { class: 'om-error', role: 'alert' });
-  private text = false; // what is edited was text: it stays text
 
   constructor(
     private readonly run: Run,
@@ -20,7 +20,7 @@ export class Question {
     private readonly answered: () => void
   ) {
     const asked = run.asked!;
-    this.field = el('textarea', { rows: '3', 'aria-label': asked.question, 'data-lm-suppress-shortcuts': 'true' });
+    this.value = new ValueField(asked.question);
     const about = asked.shown && el('pre', { dir: 'auto' }, foreign(asked.shown));
     const head = el('div', { class: 'om-question' }, foreign(shown(asked.question)));
     this.node = el('div', { class: 'om-asks' }, head, about, this.row, this.editor, this.note);
@@ -29,6 +29,10 @@ export class Question {
     } else {
       this.open('Send', () => this.free());
     }
+  }
+
+  private get field(): HTMLTextAreaElement {
+    return this.value.node;
   }
 
   /** Put the cursor where the answer goes. */
@@ -65,10 +69,7 @@ export class Question {
   private async edit(): Promise<void> {
     try {
       const { value } = await this.face().asked(this.run.id, this.run.asked!.span);
-      const subject = isTool(value) ? value.arguments : value;
-      this.text = typeof subject === 'string';
-      this.field.value = typeof subject === 'string' ? subject : JSON.stringify(subject, null, 2);
-      this.field.rows = Math.min(12, this.field.value.split('\n').length + 1);
+      this.value.put(isTool(value) ? value.arguments : value);
       this.open('Send the edit', () => this.edited(), true);
     } catch (error) {
       this.say(message(error));
@@ -76,14 +77,12 @@ export class Question {
   }
 
   private async edited(): Promise<void> {
-    let value: unknown = this.field.value;
-    if (!this.text) {
-      try {
-        value = JSON.parse(this.field.value);
-      } catch (error) {
-        this.say(`Not valid JSON: ${message(error)}`);
-        return;
-      }
+    let value: unknown;
+    try {
+      ({ value } = this.value);
+    } catch (error) {
+      this.say(message(error));
+      return;
     }
     await this.send({ action: 'edit', value });
   }
@@ -121,8 +120,4 @@ export class Question {
 
 function isTool(value: unknown): value is { tool: string; arguments: unknown } {
   return value !== null && typeof value === 'object' && 'tool' in value && 'arguments' in value;
-}
-
-export function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,9 +1,10 @@
 /** The list of runs: newest first, what today cost, and for each run what can be done with it. No JupyterLab in here. */
 
 import { button, el, foreign } from './dom.js';
+import { message } from './editor.js';
 import { RunFilter } from './filter.js';
 import { Face, NotLoaded, Overview, Run } from './kernel.js';
-import { Question, message } from './question.js';
+import { Question } from './question.js';
 import { Trace } from './record.js';
 import { MARKS, money, oneLine, seconds } from './words.js';
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,17 +141,30 @@ def value(session: Session, which: str, span: str, part: str) -> dict[str, Any]:
     return {"value": cut(found.input if part == "input" else found.output, _WHOLE)}
 
 
-def feedback(session: Session, which: str, verdict: str | None = None, note: str = "", expect: Any = None) -> Any:
+def feedback(
+    session: Session,
+    which: str,
+    verdict: str | None = None,
+    note: str = "",
+    expect: Any = None,
+    of: Sequence[str] = ("", ""),
+) -> Any:
     """Keeps what a person says of a run (see `Run.feedback`), or with a run alone tells what was said.
 
-    `expect` has by step what would have been right. Returns `{"verdict", "expect", "note"}`, empty if nothing was said.
+    `expect` has by step what would have been right. `of` has the name and the start of the run that the person sees,
+    each "" if not known: ids are those of one machine. Returns `{"verdict", "expect", "note"}`, empty if nothing was
+    said.
 
     Raises:
-        InputError: there is no such run or verdict, or a correction does not fit.
+        InputError: there is no such run or verdict, it is another run, or a correction does not fit.
     """
-    run = session.lookup.run(which)
     if expect is not None and not isinstance(expect, dict):
         raise InputError("corrections are by step")
+    if "note" in (expect or {}):
+        raise InputError("a step named 'note' cannot be corrected: write the correction into the reason")
+    run = session.lookup.run(which)
+    if any(seen and seen != known for seen, known in zip(of, (run.name, run.record.started), strict=False)):
+        raise InputError(f"run {which} of this machine's history is another one")
     said = run.feedback(verdict, note=note, **expect or {})
     return {} if said is None else said.to_json()
 

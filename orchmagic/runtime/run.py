@@ -295,7 +295,7 @@ class Run(RunResult):
         self._need_notebook()
         return self._history.retry(self, spans_to_retry(self.record)).wait()
 
-    def feedback(self, verdict: str | None = None, *, note: str = "", **corrections: object) -> Feedback | None:
+    def feedback(self, verdict: str | None = None, /, *, note: str = "", **corrections: object) -> Feedback | None:
         """Says that this run is "right" or "wrong", in the history; a later call replaces what an earlier one said.
 
         `corrections` are by step what would have been right, of a step with fields also only some of them:

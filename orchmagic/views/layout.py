@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
@@ -76,10 +76,13 @@ def below(kind: str, note: str) -> str:
     return shorten(f"{kind} · {note}" if note else kind, NAME + 8)
 
 
-def end_word(status: str) -> str:
-    """Return the text of an end of the graph: `✓ done`, `◔ stopped at its limit`."""
+def end_word(status: str, doubt: str = "") -> str:
+    """Return the text of an end of the graph: `✓ done`, `◔ stopped at its limit`; with a doubt `! done`.
+
+    The doubt has no words here: boxes keep their size from the first frame of a run to its end.
+    """
     mark = marks.by_name(status)
-    return f"{mark.sign} {mark.word.lower()}"
+    return f"{marks.by_name(doubt or status).sign} {mark.word.lower()}"
 
 
 def arrange(picture: Picture) -> Layout:
@@ -97,8 +100,8 @@ class _Plan:
 
     def __init__(self, picture: Picture) -> None:
         self.kinds = dict(picture.nodes)
-        self.note = picture.note
-        self.doubt = picture.doubt
+        early = replace(picture, repeats=tuple((name, what, 0) for name, what, _ in picture.repeats))
+        self.notes = {name: (picture.note(name), early.note(name)) for name, _ in picture.nodes}
         self.nodes = [name for name, kind in picture.nodes if kind not in EXITS]
         self.labels = _merged(picture, self.kinds)
         order = {name: i for i, name in enumerate(self.nodes)}
@@ -165,13 +168,16 @@ class _Plan:
         return _HIGH / 2 + (_STUB + 20 if any(s == item for s, _ in self.out) else 0)
 
     def width(self, name: str) -> float:
-        """Return a box's width in pixels: room for its name, the text below it, and its exits."""
+        """Return a box's width in pixels: room for its name, the text below it, and its exits.
+
+        The text has room with the count of parallel visits and without: it is known only when they have begun.
+        """
         kind = self.kinds[name]
         if kind == "start":
             return 10.0
         if kind == "end":
-            return text_width(end_word(self.doubt or ENDS[kind]), 11) + 16
-        words = text_width(below(kind, self.note(name)), 9) + 22
+            return text_width(end_word(ENDS[kind]), 11) + 16
+        words = max(text_width(below(kind, note), 9) for note in self.notes[name]) + 22
         return max(text_width(name[:NAME]) + 26, words, sum(map(self._exit, self._exits(name))), 66.0)
 
     def _exits(self, name: str) -> list[Arrow]:

@@ -61,7 +61,7 @@ def _box(
         shade = _IN_TROUBLE if trouble == "failed" else _IN_DOUBT
     shade = _NOW if now else shade
     if box.kind in ENDS:
-        word = layout.end_word(trouble or ENDS[box.kind])
+        word = layout.end_word(ENDS[box.kind], trouble)
         inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
     else:
         name = f"{mark} {shorten(box.name, layout.NAME)}".strip()

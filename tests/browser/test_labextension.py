@@ -257,6 +257,46 @@ def test_two_runs_are_compared_and_a_waiting_one_is_rejected(notebook):
     assert book.problems == []
 
 
+def test_a_run_is_judged_below_its_card_by_the_keyboard_alone(notebook):
+    cell = "%%chain triage --no-cache\nextract -> severity: str\n    Read\nreply\n    Answer {{ extract.severity }}"
+    reads = 'install(Script([Reply({"severity": "low"}), Reply("Sorry.")]))'
+    kept = '%config OrchMagic.history = "on"\n'
+    book = notebook([SETUP + "\n" + kept + reads + "\nNone", cell, "triage.last.feedback()"])
+    book.run(0)
+    book.run(1)
+    card = book.output(1).locator(".om-card")
+    wrong = card.get_by_role("button", name="This run is wrong")
+    wrong.wait_for(timeout=30_000)
+    wrong.focus()
+    book.page.keyboard.press("Enter")
+    expect(card.locator(".om-judge-form select")).to_be_focused(timeout=30_000)
+    book.page.keyboard.type("ext")
+    expect(card.locator(".om-judge-form textarea")).to_be_visible(timeout=30_000)
+    book.page.keyboard.press("Tab")
+    book.page.keyboard.press("Control+A")
+    book.page.keyboard.type('{"severity": "high"}')
+    book.page.keyboard.press("Tab")
+    book.page.keyboard.type("dd, read too fast")
+    book.page.keyboard.press("Enter")
+    said = card.locator(".om-judge-told")
+    expect(said).to_have_text("Kept: wrong · extract corrected · dd, read too fast", timeout=30_000)
+    expect(wrong).to_be_focused()
+    shot(book.page, "lab-judged")
+    book.run(2)
+    assert "expect={'extract': {'severity': 'high'}}, note='dd, read too fast'" in book.output(2).inner_text()
+    assert (
+        book.page.evaluate("() => window.jupyterapp.shell.currentWidget.content.widgets.length") == 3
+    )  # no key went there
+    book.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    panel(book).locator(".om-open").first.click()
+    tab = book.page.locator(".om-tab .om-card .om-judge-told")
+    expect(tab).to_have_text("Kept: wrong · extract corrected · dd, read too fast", timeout=30_000)
+    shot(book.page, "lab-judged-tab")
+    book.page.reload()
+    expect(said).to_have_text("Kept: wrong · extract corrected · dd, read too fast", timeout=60_000)
+    assert book.problems == []
+
+
 def test_the_palette_has_our_commands_and_the_last_run_opens_after_a_reload(notebook):
     book = notebook([SETUP, PAYOUT])
     book.run(0)

@@ -194,3 +194,23 @@ def test_a_run_is_judged_and_a_bad_word_is_refused(shop):
     assert "no step 'reply_' of triage" in asked(shop.session, "feedback", run.id, "wrong", "", {"reply_": 1})["error"]
     assert "there is no run" in asked(shop.session, "feedback", "r999", "right")["error"]
     assert run.feedback().note == "rude"
+
+
+def test_a_run_of_another_history_is_not_judged(shop):
+    shop.script({"product": "lamp"}, "sorry")
+    run = shop.run(CHAIN, ticket="a")
+    begun = run.record.started
+    for of in (["other", begun], ["triage", "2020-01-01T00:00:00+00:00"], ["other", ""]):
+        assert "is another one" in asked(shop.session, "feedback", run.id, "right", "", {}, of)["error"]
+    assert run.feedback() is None
+    for of in (["triage", begun], ["triage", ""]):
+        assert asked(shop.session, "feedback", run.id, "right", "", {}, of)["verdict"] == "right"
+
+
+def test_steps_with_the_names_of_arguments_are_corrected_or_refused(shop):
+    cell = "%%chain said --no-cache\nverdict\n    A\nnote\n    B {{ verdict }}"
+    shop.script("a", "b")
+    run = shop.run(cell)
+    assert asked(shop.session, "feedback", run.id, "wrong", "", {"verdict": "x"})["expect"] == {"verdict": "x"}
+    assert "a step named 'note'" in asked(shop.session, "feedback", run.id, "wrong", "", {"note": "x"})["error"]
+    assert run.feedback().expect == {"verdict": "x"}

@@ -1,12 +1,15 @@
 """Places in a picture: nothing overlaps, nothing is outside, every arrow is drawn."""
 
+from dataclasses import replace
 from itertools import combinations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchmagic.trace.record import Picture
+from orchmagic.trace.record import DOUBTS, Picture
 from orchmagic.views.layout import EXITS, arrange
+from orchmagic.views.svg import svg_of
 from orchmagic.views.text_width import text_width
 
 ENDS = (("__end__", "end"), ("__fail__", "fail"), ("__cap__", "cap"))
@@ -60,6 +63,20 @@ def test_every_arrow_is_drawn_once(picture):
 @given(pictures())
 def test_the_same_picture_always_looks_the_same(picture):
     assert arrange(picture) == arrange(picture)
+
+
+@pytest.mark.parametrize("doubt", DOUBTS)
+def test_a_run_that_ends_in_doubt_keeps_the_size_it_had_when_it_began(doubt):
+    begun = replace(chain(4, ("step_1", "__fail__", "")), repeats=(("step_2", "long review", 0),))
+    ended = replace(
+        begun,
+        repeats=(("step_2", "long review", 24),),
+        doubt=doubt,
+        taken=(("step_3", "__end__"),),
+        troubles=(("step_1", "failed"), ("step_3", doubt)),
+    )
+    assert arrange(ended) == arrange(begun)
+    assert ">! done<" in svg_of(ended)
 
 
 def test_a_chain_is_a_straight_line_even_when_an_arrow_skips_a_part():
