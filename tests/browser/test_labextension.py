@@ -205,6 +205,119 @@ def test_ten_thousand_spans_are_drawn_in_a_second_and_a_half(lab, page):
     shot(page, "lab-trace-large")
 
 
+HOSTILE = (
+    '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script><svg onload="window.hacked=3"></svg>'
+    '<iframe src="http://127.0.0.1:9/evil"></iframe><style>* { display: none }</style><a href="javascript:window.hacked=4">'
+    '<div style="position: fixed; inset: 0; z-index: 9999">[x](javascript:window.hacked=5)![](http://127.0.0.1:9/evil.png)'
+    "\x1b[31m\u202egnp.\u2066{{ 7*7 }}"
+)
+_MANY = 100_000
+
+
+def _span(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "parent": None, "kind": "call", "name": name, "status": "done", "start": 0, "end": 1, **more}
+
+
+def hostile_traces() -> dict[str, Any]:
+    """Traces that no run writes: markup in every field, wrong types, circles, and far too much of everything."""
+    said = [{"role": HOSTILE, "content": HOSTILE}]
+    of_markup = dict.fromkeys(("kind", "status", "model", "provider", "error", "output"), HOSTILE)
+    asked = {"question": HOSTILE, "choices": [HOSTILE], "value": HOSTILE}
+    spans = {
+        "markup": [
+            _span(HOSTILE, **of_markup, why=[HOSTILE], input=said, asked=asked),
+            _span("lost", status="failed", error=HOSTILE),
+        ],
+        "types": [
+            {
+                "id": 5,
+                "parent": {},
+                "kind": [],
+                "name": None,
+                "start": "x",
+                "end": {},
+                "usage": "no",
+                "why": "t",
+                "cost": [],
+            }
+        ],
+        "no list": "no",
+        "prototype": [{"__proto__": {"hacked": 1}, "id": "constructor", "parent": "__proto__"}, _span("__proto__")],
+        "numbers": [_span("a", start=1e308, end=-1e308, cost=1e308, usage={"input": 1e308})],
+        "circle": [
+            _span("r"),
+            _span("a", parent="b", status="failed", error="x"),
+            _span("b", parent="a"),
+            _span("c", parent="c"),
+        ],
+        "deep": [_span(f"s{i}", parent=f"s{i - 1}" if i else None, kind="sub") for i in range(5_000)],
+        "wide": [_span("m")] + [_span(f"m/{i}", parent="m", kind="item") for i in range(_MANY)],
+        "long list": [_span("a", output=list(range(3 * _MANY)))],
+        "long text": [_span("a", output="\x1b[0… (" * _MANY, error=" " * 10 * _MANY, status="failed")],
+    }
+    picture = {
+        "nodes": [[HOSTILE, HOSTILE, HOSTILE]],
+        "arrows": [[HOSTILE, HOSTILE, HOSTILE]],
+        "taken": 3,
+        "notes": HOSTILE,
+    }
+    run = {"version": 1, "run": HOSTILE, "name": HOSTILE, "pattern": HOSTILE, "status": HOSTILE, "started": HOSTILE, "seconds": 2,
+           "error": HOSTILE, "reason": HOSTILE, "inputs": {HOSTILE: HOSTILE}, "output": {HOSTILE: HOSTILE}, "picture": picture}  # fmt: skip
+    graph = (
+        '<svg onload="window.hacked=6" style="position: fixed; inset: 0"><script>window.hacked=7</script><image href="http://127.0.0.1:9/x"/>'
+        f'<a href="javascript:window.hacked=8"><text>t</text></a><foreignObject>{HOSTILE}</foreignObject></svg>'
+    )
+    drawn = {**run, "spans": [_span("a")], "card": {"graph": graph}}
+    return {name: {**run, "spans": found} for name, found in spans.items()} | {
+        "graph": drawn,
+        "nothing": None,
+        "a list": [],
+    }
+
+
+def test_a_hostile_trace_runs_nothing_sends_nothing_and_leaves_the_page_usable(lab, page):
+    """Each trace is shown in the same open notebook; what can be clicked in it is clicked."""
+    foreign, problems = [], []
+    page.on(
+        "request",
+        lambda r: foreign.append(r.url) if f"127.0.0.1:{lab.port}" not in r.url and "://" in r.url[:8] else None,
+    )
+    page.on("pageerror", lambda e: problems.append(str(e)))
+    page.on("dialog", lambda d: (problems.append(d.message), d.dismiss()))
+    saved(lab, "hostile.ipynb", json.loads(GOLDEN.read_text()))
+    opened(page, lab, "hostile.ipynb")
+    page.locator(".jp-OutputArea .om-card").wait_for(timeout=30_000)
+    for name, trace in hostile_traces().items():
+        page.evaluate(SHOW, [json.dumps(trace), MIME])
+        page.wait_for_function("() => document.querySelector('.jp-OutputArea-output')?.innerText", timeout=30_000)
+        assert page.locator(".jp-OutputArea .om-card").count() == (bool(trace) and name != "no list"), name
+        for place in (
+            ".om-failure",
+            ".om-name",
+            ".om-row .om-label",
+            ".om-is-failed .om-label",
+            ".om-twist",
+            ".om-kind-more",
+            ".om-tab",
+        ):
+            page.evaluate("s => document.querySelector('.jp-OutputArea ' + s)?.click()", place)
+        left = page.evaluate(LEFT)
+        assert left == {"hacked": None, "made": 0, "covered": [], "sent": 0}, name
+    assert (foreign, problems) == ([], [])
+
+
+SHOW = """async ([data, mime]) => { const outputs = window.jupyterapp.shell.currentWidget.content.widgets[0].model.outputs;
+    outputs.clear(); await new Promise(requestAnimationFrame);
+    outputs.add({output_type: 'display_data', metadata: {}, data: {'text/plain': 'a run', [mime]: JSON.parse(data)}}); }"""
+LEFT = """async () => { await new Promise(requestAnimationFrame); await new Promise(r => setTimeout(r));
+    const out = document.querySelector('.jp-OutputArea');
+    const covered = ['#jp-MainMenu', '.jp-NotebookPanel-toolbar', '.jp-SideBar.jp-mod-left'].filter(s => {
+        const e = document.querySelector(s), b = e.getBoundingClientRect();
+        return !e.contains(document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)); });
+    return {hacked: window.hacked ?? {}.hacked ?? null, covered, made: out.querySelectorAll('img, iframe, script, style, a[href^=javascript]').length,
+        sent: performance.getEntriesByType('resource').filter(r => r.name.includes(':9/')).length}; }"""
+
+
 def test_a_run_that_waits_is_answered_in_the_panel(notebook):
     book = notebook([SETUP, PAYOUT, "'the kernel is free'", "payout.last.status, In[-1]"])
     side = panel(book)
