@@ -6,16 +6,26 @@ For each line on its standard input an arm makes one round and prints its second
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import gc
+import itertools
 import json
+import multiprocessing
 import os
+import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, TypedDict
+
+from loopback import REPLY
 
 STEPS = 5
 CELL = "classify(over=items, item=text)\n    Classify: {{ text }}\n"
+ROW = "classify\n    Classify: {{ text }}\n"
 CHAIN = "".join(
     f"step{i}\n    Say {i} about {{{{ topic }}}}{'' if i == 1 else f' after {{{{ step{i - 1} }}}}'}\n"
     for i in range(1, STEPS + 1)
@@ -104,19 +114,24 @@ def dspy(url: str, items: int, at_once: int) -> Round:
     return side_by_side(ask, items, at_once)
 
 
-def inspect(url: str, items: int, at_once: int) -> Round:
+def inspect(url: str, items: int, at_once: int, *, scored: bool = False) -> Round:
     from inspect_ai import Task
     from inspect_ai import eval as evaluate
     from inspect_ai.dataset import MemoryDataset, Sample
+    from inspect_ai.scorer import exact
     from inspect_ai.solver import generate
 
-    samples = [Sample(input=f"Classify: text number {i}") for i in range(items)]
+    samples = [Sample(input=f"Classify: text number {i}", target=REPLY) for i in range(items)]
     more: Any = {"display": "none", "max_connections": at_once, "max_samples": at_once, "log_dir": os.environ["TMPDIR"]}
-    more |= {"model": "openai-api/loop/m", "model_args": {"base_url": url, "api_key": "none"}}
+    more |= {"model": "openai-api/loop/m", "model_base_url": url, "model_args": {"api_key": "none"}}
 
     def once() -> int:
-        (log,) = evaluate(Task(dataset=MemoryDataset(samples), solver=generate()), **more)
+        (log,) = evaluate(
+            Task(dataset=MemoryDataset(samples), solver=generate(), scorer=exact() if scored else None), **more
+        )
         assert log.status == "success"
+        if scored:
+            assert log.results.scores[0].metrics["mean"].value == 1
         return items
 
     return once
@@ -208,6 +223,78 @@ def wide(url: str, items: int, at_once: int) -> Callable[[], dict[str, float]]:
     return once
 
 
+def rows_on(url: str, items: int, at_once: int, engine: str = "") -> Callable[[], dict[str, float]]:
+    """`map` over rows that are new in each round, in this process or on an engine; the CPU of workers counts."""
+    os.environ.update(OPENAI_BASE_URL=url, OPENAI_API_KEY="none")  # workers read theirs
+    run, _ = define(url, "chain", "b --no-cache", ROW, "on")
+    given = opened(engine)
+    run.map([{"text": f"warm {i}"} for i in range(8 * (1 + bool(engine)))], engine=given)
+    rounds = itertools.count()
+
+    def once() -> dict[str, float]:
+        number = next(rounds)
+        rows = [{"text": f"text {os.getpid()} {number} {i}"} for i in range(items)]
+        before = spent()
+        found = run.map(rows, concurrency=at_once, engine=given)
+        assert all(row["_status"] == "done" for row in found)
+        return {"cpu": spent() - before}
+
+    return once
+
+
+def opened(engine: str) -> Any:
+    """What `map` takes as its engine: two workers, that stay from round to round where they are an executor."""
+    if engine == "pool":
+        return concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    if engine == "dask":
+        from distributed import Client, LocalCluster
+
+        cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+        return Client(cluster, set_as_default=False).get_executor(pure=False)
+    return "processes:2" if engine == "processes" else None
+
+
+def evaluated(url: str, items: int, at_once: int) -> Round:
+    """`orchmagic.evaluate` with one metric, over rows that are new in each round."""
+    from orchmagic import evaluate
+
+    run, _ = define(url, "chain", "b --no-cache", ROW, "on")
+    rounds = itertools.count()
+
+    def once() -> dict[str, float]:
+        number = next(rounds)
+        rows = [{"text": f"text {os.getpid()} {number} {i}", "right": REPLY} for i in range(items)]
+        result = evaluate(run, on=rows, metrics={"same": "output == right"}, concurrency=at_once)
+        assert result.details[0].metrics["same"].value == 1
+
+    return once
+
+
+def spent() -> float:
+    """Seconds of the processor of this process and of all that it has started."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    tick = os.sysconf("SC_CLK_TCK")
+    live = [sum(map(int, stat[11:15])) / tick for stat in _descendants()]
+    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(live)
+
+
+def _descendants() -> Iterator[list[str]]:
+    """The fields of /proc/PID/stat, from the state on, of each process below this one."""
+    stats = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stats[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()
+    below = {os.getpid()}
+    while more := {pid for pid, stat in stats.items() if int(stat[1]) in below} - below:
+        below |= more
+    return (stats[pid] for pid in below - {os.getpid()})
+
+
+def most_memory() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 def define(url: str, magic: str, line: str, text: str, history: str) -> tuple[Any, Any]:
     from orchmagic import Session
 
@@ -222,7 +309,14 @@ def resident() -> int:
 
 
 MAPS = {"hand": by_hand, "bare": bare, "cell": cell, "wide": wide, "langchain": langchain, "litellm": litellm}
-MAPS |= {"dspy": dspy, "inspect": inspect}
+MAPS |= {
+    "dspy": dspy,
+    "inspect": inspect,
+    "inspect scored": partial(inspect, scored=True),
+    "evaluate": evaluated,
+    "in process": rows_on,
+}
+MAPS |= {name: partial(rows_on, engine=name) for name in ("processes", "pool", "dask")}
 CHAINS = {"hand": chain_by_hand, "off": lambda url: chain(url, "off"), "kept": lambda url: chain(url, "on")}
 CHAINS |= {"cached": cached}
 
@@ -231,10 +325,13 @@ def main() -> None:
     name, url, items, at_once = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     once = MAPS[name](url, items, at_once) if items else CHAINS[name](url)
     for _ in sys.stdin:
-        spent, start = time.process_time(), time.perf_counter()
+        used, start = time.process_time(), time.perf_counter()
         found = once()
-        took = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - spent}
+        took = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - used}
+        took["mb"] = most_memory()
         print(json.dumps({**took, **(found if isinstance(found, dict) else {})}), flush=True)
+    for worker in multiprocessing.active_children():
+        worker.kill()
     os._exit(0)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
+import engines
+import evaluating
 import fanout
 import hammer
 import live
@@ -160,6 +162,8 @@ def main() -> None:
         live.main(min(runs, 7))
         views.main(min(runs, 7))
         wire.main(min(runs, 7))
+        engines.main(3)
+        evaluating.main(3)
     hammer.main()
 
 

@@ -48,6 +48,17 @@ class Arm:
             line = self.process.stdout.readline()
         return json.loads(line) if line else None
 
+    def end(self) -> None:
+        """Ends the process, which ends its workers."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
 
 @contextlib.contextmanager
 def endpoint(seconds: float) -> Iterator[str]:
@@ -74,8 +85,7 @@ def in_turn(arms: list[Arm], rounds: int, batch: int = 1) -> Found:
                 found.setdefault(arm.name, []).append(mean)
     finally:
         for arm in arms:
-            arm.process.kill()
-            arm.process.wait()
+            arm.end()
     return found
 
 

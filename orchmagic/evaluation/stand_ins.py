@@ -34,6 +34,7 @@ def _standing(tool: Any, function: Callable[..., Any]) -> Callable[..., Any]:
 
     made: Any = stand_in_async if inspect.iscoroutinefunction(function) else stand_in
     made.__name__, made.__doc__ = getattr(tool, "__name__", "tool"), tool.__doc__
+    made.is_stand_in = True  # for an engine, which cannot take it
     try:
         made.__signature__, made.__annotations__ = inspect.signature(tool), get_type_hints(tool)
     except (ValueError, TypeError, NameError):

@@ -80,6 +80,11 @@ def _code(subjects: Sequence[Subject], services: Services) -> str:
         functions = [w.partition("=")[0].partition(":")[0] for w in guards]
         wanted = [*(n for g in graphs for n in (*g.code, *tools_of(g))), *functions]
         found = [n for n in dict.fromkeys(wanted) if n in services.namespace]
+        for name in found:
+            if getattr(services.namespace[name], "is_stand_in", None) is True:
+                raise InputError(
+                    f"not on an engine: the stand-in of {name} stays in this kernel; run without an engine"
+                )
         if not found:
             continue
         from orchmagic.export.shipped_code import shipped  # noqa: PLC0415 - heavy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from orchmagic.runtime.run import Run
@@ -86,7 +86,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """The outcome as JSON; the inverse of `from_json`."""
-        return asdict(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # its values are JSON: no copy is needed
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:

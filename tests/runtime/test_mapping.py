@@ -147,3 +147,19 @@ def test_csv_numbers_and_texts_with_leading_zeros(triage, tmp_path):
         {"n": 1, "x": 1.5, "code": "007", "yes": True, "empty": None},
         {"n": 2, "x": 3.0, "code": "010", "yes": False, "empty": None},
     ]
+
+
+def test_rows_take_little_room_and_push_no_run_out(notebook, triage):
+    run = triage(ticket="ticket 1")
+    history = notebook.session.services.history
+    triage.map([{"ticket": f"ticket {i}"} for i in range(30)])
+    rows, runs = history.rows, history.store
+    rows.database.flush()
+    pages, size = (rows.database.read(f"PRAGMA {name}")[0][0] for name in ("page_count", "page_size"))
+    assert pages * size / 30 < 30_000
+    rows.begin("triage", [f"row {i}" for i in range(5_000)])
+    for store in (rows, runs):
+        store.prune()
+        store.database.flush()
+    assert rows.database.read("SELECT count(*) FROM rows")[0][0] == 5_030
+    assert [stored.id for stored in runs.runs()] == [run.id]

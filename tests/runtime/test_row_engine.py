@@ -114,6 +114,17 @@ def test_what_cannot_travel_is_refused_in_one_line_before_any_call(notebook, end
     assert not endpoint.requests
 
 
+def test_a_stand_in_is_refused_before_any_call(notebook, endpoint, workers):
+    define(notebook.space, "import orchmagic\n@orchmagic.tool(writes=True)\ndef mark(n):\n    return n\n")
+    define(notebook.space, "def fake(n):\n    return n\n")
+    cell = notebook.define(CELL)
+    given = {"on": rows(2), "metrics": {"one": "output == '1'"}, "stand_in": {"mark": notebook.space["fake"]}}
+    with pytest.raises(InputError, match=r"not on an engine: the stand-in of mark stays in this kernel"):
+        orchmagic.evaluate(cell, engine=workers, **given)
+    assert not endpoint.requests
+    assert orchmagic.evaluate(cell, **given).details[0].metrics["one"].value == 1
+
+
 def test_a_script_of_this_kernel_is_refused(notebook, workers):
     notebook.script("1")
     with pytest.raises(InputError, match="answers from a script of this kernel"):
