@@ -141,7 +141,7 @@ export class RunCard {
       const now = [...new Set(trace.steps.filter(s => s.status === 'running').map(s => s.name))].join(', ');
       this.why.replaceChildren(
         now ? 'Now: ' : '',
-        foreign(oneLine([now, ...limits(trace)].filter(Boolean).join(' · '), LINE))
+        foreign(oneLine([now, text(card.waits), ...limits(trace)].filter(Boolean).join(' · '), LINE))
       );
     } else if (totals.status === 'failed' && why) {
       const lead = button('', () => {

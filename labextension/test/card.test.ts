@@ -75,6 +75,9 @@ describe('a card', () => {
     const live = await card(run({ status: 'running', spans, card: { items: [26, 200, 0], limits: { budget: 0.5 } } }));
     expect(live.querySelector('.om-card-why')!.textContent).toBe('Now: a · $0 of $0.50');
     expect(live.querySelector('.om-card-progress')!.textContent).toBe('26 of 200 · about 13.4 s left');
+    const waits = 'waiting for a batch (120 requests, sent 14:02)';
+    const batch = await card(run({ status: 'running', spans, card: { waits } }));
+    expect(batch.querySelector('.om-card-why')!.textContent).toBe(`Now: a · ${waits}`);
     const says = await card(run({ status: 'running', spans, card: { says: ['a', 'The parcel'] } }));
     expect(says.querySelector('.om-says')!.textContent).toBe('a: The parcel');
   });

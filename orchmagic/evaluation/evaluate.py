@@ -379,7 +379,8 @@ class Evaluation:
             )
             low, high = (one.cost.low, one.cost.high) if one.cost else (one.least, math.inf)
             most = humanize.money(high * rest) if high < math.inf else "an unknown amount"
-            lines.append(f"  {v.name}: {counted(rest, 'run')} to do, {humanize.money(low * rest)} to {most}")
+            wait = f" (batches: {one.wait})" if one.wait else ""
+            lines.append(f"  {v.name}: {counted(rest, 'run')} to do, {humanize.money(low * rest)} to {most}{wait}")
         return "\n".join(["Dry run: no model was called. Costs are estimated from the first row.", *lines])
 
     def _work(self) -> Work:

@@ -105,6 +105,11 @@ class Estimate:
     batched: int = 0
     waves: int = 0
 
+    @property
+    def wait(self) -> str:
+        """How many batches a run may wait for; empty if it waits for none."""
+        return f"up to {counted(self.waves, 'wave')} in a row, each up to {HOURS} h" if self.waves else ""
+
     def text(self) -> str:
         """Returns text for the user: a line per step, then the whole run."""
         lines = ["Dry run: no model was called. Tokens are estimated at four bytes each."]
@@ -118,8 +123,8 @@ class Estimate:
         lines.append(f"With every retry and fallback at most {most}. {self.limits}")
         if self.batched:
             lines.append(
-                f"Batches: {counted(self.batched, 'step')}, up to {counted(self.waves, 'wave')} in a row, "
-                f"each up to {HOURS} h. A reply that does not fit, and a retry, waits for one more."
+                f"Batches: {counted(self.batched, 'step')}, {self.wait}. "
+                "A reply that does not fit, and a retry, waits for one more."
             )
         if self.unknown:
             lines.append(f"No price known: {', '.join(self.unknown)} (set input_price and output_price of the alias)")

@@ -39,6 +39,12 @@ def cache(record: Record, step: Span) -> str:
     return f"{hits:,} of {len(asks):,} from cache" if hits < len(asks) else "from cache"
 
 
+def batch(spans: Sequence[Span]) -> str:
+    """`waiting for a batch (120 requests, sent 14:02)`: that of the last model call that waits for one, or empty."""
+    asks = (s for s in reversed(spans) if s.kind == "ask" and s.status == "running")
+    return next((str(ask.why[-1]) for ask in asks if ask.why and ask.why[-1].kind == "batch"), "")
+
+
 def models(record: Record, step: Span) -> str:
     """The models that answered in a step, at any depth, separated by commas."""
     return ", ".join(dict.fromkeys(s.model for s in record.below(step) if s.kind == "ask" and s.model))

@@ -117,7 +117,7 @@ def _doubted(record: Record, span: Span) -> str:
 
 
 def _going_on(record: Record, says: tuple[str, str]) -> dict[str, Any]:
-    """Return what only a run under way has: steps to come, items done, limits, and what is being written."""
+    """Return what only a run under way has: steps to come, items done, limits, a batch, and what is being written."""
     begun = {s.name for s in record.steps}
     nodes = [n for n, kind in record.picture.nodes if kind not in ENDS and kind != "start" and n not in begun]
     known = {k: v for k, v in record.limits.items() if k in {"deadline", "max_tokens", "budget"} and v}
@@ -128,6 +128,8 @@ def _going_on(record: Record, says: tuple[str, str]) -> dict[str, Any]:
             items = [s for s in record.inside(step) if s.kind == "item"]
             found["items"] = [sum(s.end is not None for s in items), given, round(step.start, 2)]
             break
+    if wait := summary.batch(record.spans):
+        found["waits"] = wait
     call, text = says
     return {**found, "says": [call.partition("#")[0], text[-600:]]} if text else found
 

@@ -176,6 +176,7 @@ def _notes(record: Record, step: Span) -> Iterator[str]:
     if step.status == "running":
         yield _inner(record, step)
         yield _trouble(record, step)
+        yield summary.batch([*record.below(step)])
     yield summary.cache(record, step)
     yield summary.scores(step)
 
@@ -222,5 +223,9 @@ def _inner(record: Record, step: Span) -> str:
 
 def _trouble(record: Record, step: Span) -> str:
     """Return the last reason of a running model call (a retry, a fallback), which explains a delay."""
-    asks = [s for s in record.inside(step) if s.kind == "ask" and s.status == "running" and s.why]
+    asks = [
+        s
+        for s in record.inside(step)
+        if s.kind == "ask" and s.status == "running" and s.why and s.why[-1].kind != "batch"
+    ]
     return humanize.one_line(str(asks[-1].why[-1]), _NOTE) if asks else ""

@@ -84,7 +84,7 @@ def server() -> Iterator[Any]:
         yield made
 
 
-@pytest.mark.parametrize(("line", "how"), [("sort", "run"), ("sort --no-cache", "run"), ("sort --no-cache", "resume")])
+@pytest.mark.parametrize(("line", "how"), [("sort", "run"), ("sort --no-cache", "resume")])
 def test_a_killed_kernel_loses_no_batch(server: Any, tmp_path: Path, line: str, how: str) -> None:
     lives = Lives(server, tmp_path)
     server.batches.looks = 10**9

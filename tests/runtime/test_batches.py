@@ -99,6 +99,15 @@ def test_a_budget_reserves_and_counts_half_the_price(desk: Desk) -> None:
     assert desk.session.services.budget.whole.spent_cost < 0.0005
 
 
+def test_a_request_is_the_same_whatever_room_the_budget_has(desk: Desk) -> None:
+    text = '%%chain one LINE\nanswer(max_tokens=100) -> label: "letter" | "invoice"\n    The paper: {{ papers }}\n'
+    for budget in ("0.005", "0.01"):
+        desk.run(cell(f"--no-cache --budget {budget}", text))
+    first, second = (next(iter(batch.values())) for batch in desk.servers["one"].batches.received)
+    assert first == second
+    assert first["max_tokens"] == 100
+
+
 def test_what_can_be_tried_again_goes_into_the_next_batch(desk: Desk) -> None:
     desk.project("night", 1, models={"night": desk.at("one", batch=True, **PRICES)}, batch_quiet=0.05, batch_poll=0.02)
     desk.servers["one"].batches.ends = ["expired"]

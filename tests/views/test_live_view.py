@@ -12,10 +12,19 @@ import pytest
 from orchmagic import Reply
 from orchmagic.notebook.execution import BackgroundDisplay, StopButton
 from orchmagic.notebook.live_display import DELAY, EMPTY, LiveDisplay, StreamedText
-from orchmagic.trace.events import AttemptStarted, CallFinished, RunFinished, TextStreamed
+from orchmagic.trace.events import (
+    AttemptStarted,
+    BatchSent,
+    CallFinished,
+    CallStarted,
+    NodeStarted,
+    RunFinished,
+    TextStreamed,
+)
 from orchmagic.trace.reasons import Reason
 from orchmagic.trace.record import MIME, Picture, Span
 from orchmagic.trace.run_trace import Trace
+from orchmagic.views.card import payload
 from orchmagic.views.live import frame, note
 from orchmagic.views.palette import RED
 
@@ -317,3 +326,23 @@ def test_a_run_in_the_background_shows_how_it_ended(notebook, monkeypatch, cell,
     result, *_ = places
     assert told in result.frames[-1]["text/plain"]
     assert {"application/vnd.plotly.v1+json", MIME} <= result.frames[-1].keys()
+
+
+def test_a_step_that_waits_for_a_batch_says_so_until_the_answer_is_there():
+    trace = Trace("r", "t", "chain", picture=Picture((("kinds", "call"),)))
+    trace.add(NodeStarted(span="kinds#1", node="kinds", kind="call", input={"over": "papers", "items": 2}))
+    for number in (1, 2):
+        call, span = f"kinds#1/{number}.1", f"kinds#1/{number}"
+        trace.add(CallStarted(call=call, span=span, model="night"))
+        trace.add(BatchSent(call=call, batch="batch_1", requests=120, sent="14:02"))
+    waiting = "waiting for a batch (120 requests, sent 14:02)"
+    record = trace.snapshot()
+    assert note(record, record.steps[0]) == f"0 of 2 rows · {waiting}"
+    assert waiting in frame(record)["text/html"]
+    assert payload(record, live=True)["card"]["waits"] == waiting
+    for number in (1, 2):
+        trace.add(CallFinished(call=f"kinds#1/{number}.1", text="a", model="m", provider="h"))
+    record = trace.snapshot()
+    assert "waits" not in payload(record, live=True)["card"]
+    asks = [s for s in record.spans if s.kind == "ask"]
+    assert [str(w) for s in asks for w in s.why] == ["answered by a batch (120 requests, sent 14:02)"] * 2

@@ -79,6 +79,8 @@ class Budgeting:
 
     def _shorter(self, request: ModelRequest, deployment: Deployment) -> list[ModelRequest]:
         """The request with a smaller `max_tokens`, for the case that there is little room; else empty."""
+        if deployment.batch:  # a reply that is cut off waits a day more, and the batch is found by the whole request
+            return []
         if request.call in self._in_full or all(b.money is b.max_tokens is None for b in self.budget.chain):
             return []
         longest = self.budget.longest.get(_step(request, deployment)) or _by_schema(request, deployment)
