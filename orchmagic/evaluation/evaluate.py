@@ -25,10 +25,10 @@ from orchmagic.evaluation.targets import Target, parse_target
 from orchmagic.evaluation.verdicts import Summary
 from orchmagic.graph.composition import with_model
 from orchmagic.graph.estimate import Models, estimate
-from orchmagic.graph.model import Graph
+from orchmagic.graph.model import Call, Graph, Node
 from orchmagic.language.magic_line import RunOptions
 from orchmagic.models.pricing import prices
-from orchmagic.runtime.cost_reference import models_of
+from orchmagic.runtime.cost_reference import calls_of, models_of
 from orchmagic.runtime.fingerprint import digest, version
 from orchmagic.runtime.frames import Row, read_rows, some
 from orchmagic.runtime.orchestration import Orchestration
@@ -178,7 +178,7 @@ def prepare(
         write = f"Write right = output == {_expected(columns, subjects)} (columns: {', '.join(columns)})"
         raise InputError(f"an evaluation needs a metric. {write}")
     check_metrics(whole)
-    _check_all_names(whole, found, subjects, columns, factory.services.namespace)
+    check_all_names(whole, found, subjects, columns, factory.services.namespace)
     for variant in subjects:
         _check_inputs(variant, columns)
         check_writes(variant.name, variant.subject, len(rows) * repeat, allow_writes=allow_writes)
@@ -254,11 +254,18 @@ def _expected(columns: Sequence[str], variants: Sequence[Variant]) -> str:
     return next((c for c in columns if c not in inputs and c.isidentifier()), "expected")
 
 
-def _check_all_names(
+def check_all_names(
     metrics: Sequence[Metric], judges: Sequence[Judge], variants: Sequence[Variant], columns: Sequence[str],
     notebook: Mapping[str, object],
 ) -> None:  # fmt: skip
-    steps = {n.name for v in variants for n in v.subject.graph.nodes}
+    """Checks the names that metrics and the prompts of judges read.
+
+    Raises:
+        InputError: one is unknown, or means two things.
+    """
+    steps: dict[str, bool] = {}
+    for node in (n for v in variants for n in v.subject.graph.nodes):
+        steps[node.name] = steps.get(node.name, True) and _has_fields(node)
     for metric in metrics:
         check_names(metric, columns, steps, notebook, [j.name for j in judges])
     known = {*columns, *steps, "output", "row", "expect", "calls"}
@@ -268,6 +275,10 @@ def _check_all_names(
         if judge.human is not None and judge.human not in columns:
             close = nearest(judge.human, columns)
             raise InputError(f"{judge.name}: human={judge.human} is no column (columns: {', '.join(columns)}){close}")
+
+
+def _has_fields(node: Node) -> bool:
+    return isinstance(node, Call) and node.output.kind == "fields" and node.each is None
 
 
 def _check_inputs(variant: Variant, columns: Sequence[str]) -> None:
@@ -485,12 +496,18 @@ def _inputs(subject: Subject, row: Mapping[str, Any], number: int) -> dict[str, 
 
 
 def _cheapest_first(variants: Sequence[Variant], factory: RunFactory) -> list[Variant]:
-    """The variants by the prices of their models, at most; in the order given where a price is unknown."""
+    """The variants by the prices of their models; in the order given where a price is unknown.
+
+    A call that may be asked of several models counts as their mean: a cascade lies between its cheapest and its last.
+    """
     services = factory.services
 
     def price(variant: Variant) -> float:
-        names = models_of(variant.subject.graph, services.call_defaults(variant.subject.options))
-        known = [prices.cost(services.models.resolve(n), Usage(input=1000, output=200)) for n in names]
-        return sum(cost or 0.0 for cost in known)
+        defaults = services.call_defaults(variant.subject.options)
+        return math.fsum(map(mean_price, calls_of(variant.subject.graph, defaults)))
+
+    def mean_price(names: Sequence[str]) -> float:
+        known = [prices.cost(services.models.resolve(n), Usage(input=1000, output=200)) or 0.0 for n in names]
+        return math.fsum(known) / len(known) if known else 0.0
 
     return sorted(variants, key=price)

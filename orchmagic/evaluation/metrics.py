@@ -35,6 +35,15 @@ class Metric:
             return expression.names(self.source)
         return frozenset(inspect.signature(self.source).parameters)
 
+    @property
+    def whole(self) -> frozenset[str]:
+        """The names that it reads without a field or an index: `answer`, but not `answer.value`."""
+        if not isinstance(self.source, str):
+            return frozenset()
+        nodes = [*ast.walk(ast.parse(self.source.strip(), mode="eval"))]
+        inner = [n.value for n in nodes if isinstance(n, ast.Attribute | ast.Subscript)]
+        return self.names() - {n.id for n in inner if isinstance(n, ast.Name)}
+
     def value(self, scope: Mapping[str, Any]) -> Any:
         """Evaluates the metric on the names of one case."""
         if isinstance(self.source, str):
@@ -68,16 +77,22 @@ def check_metrics(metrics: Sequence[Metric]) -> None:
 
 
 def check_names(
-    metric: Metric, columns: Iterable[str], steps: Iterable[str], notebook: Mapping[str, object], judges: Iterable[str]
-) -> None:
+    metric: Metric, columns: Iterable[str], steps: Mapping[str, bool], notebook: Mapping[str, object],
+    judges: Iterable[str],
+) -> None:  # fmt: skip
     """Checks that a metric reads names that there are, and that none of them means two things.
+
+    `steps` says of each step whether its value has fields. Then `answer` without a field is a column of this name,
+    if the metric reads something else of the run: `output.value == answer`.
 
     Raises:
         InputError: it does not.
     """
     known = {*columns, *steps, *judges, *OWN}
     for name in sorted(metric.names()):
-        if name in known & {*columns} & {*steps}:
+        others = metric.names() & {"output", "run", "calls", *steps} - {name}
+        as_column = others and name in metric.whole and steps.get(name)
+        if name in known & {*columns} & {*steps} and not as_column:
             raise InputError(
                 f"{metric.name}: {name!r} is a column and a step: write row.{name} for the column, run.{name} for "
                 "the step"

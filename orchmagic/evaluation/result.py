@@ -104,7 +104,7 @@ class Result:
         scope = Scope(measured.subject, outcome, self.rows[place])
         verdicts = measured.verdicts(place, again)
         scope.values |= verdicts
-        names = scope.over(self._evaluation.setup.factory.services.namespace)
+        notebook = self._evaluation.setup.factory.services.namespace
         others = {n.name for m in self._measured for n in m.subject.graph.nodes} - {*scope.steps, *self.rows[0]}
         values: dict[str, Any] = {}
         silent = frozenset(measured.judges) - verdicts.keys()
@@ -113,7 +113,8 @@ class Result:
             if metric.names() & others:
                 values[metric.name] = None  # it reads a step that only other variants have
             elif metric.name not in unscored:
-                values |= flat(metric.name, evaluated(metric, names, place + 1), place + 1)
+                found = evaluated(metric, scope.over(notebook, metric.whole), place + 1)
+                values |= flat(metric.name, found, place + 1)
         return Measured(values, failed=False, answered=True, unscored=unscored)
 
     def _check_scale(self, target: Target) -> None:
@@ -350,12 +351,14 @@ class Result:
         Raises:
             InputError: a metric or the target is wrong.
         """
-        from orchmagic.evaluation.evaluate import Evaluation  # noqa: PLC0415 - it imports this module
+        from orchmagic.evaluation.evaluate import Evaluation, check_all_names  # noqa: PLC0415 - it imports this module
 
         setup = self._evaluation.setup
         if metrics is not None:
             setup = replace(setup, metrics=tuple(Metric(name, source) for name, source in metrics.items()))
             check_metrics(setup.metrics)
+            notebook = setup.factory.services.namespace
+            check_all_names(setup.metrics, setup.judges, setup.variants, [*setup.rows[0]], notebook)
         setup = replace(setup, target=setup.target if target is None else parse_target(target))
         return Result(Evaluation(setup), self._measured, self.left_out)
 

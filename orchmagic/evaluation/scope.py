@@ -7,11 +7,12 @@ notebook.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchmagic.errors import nearest
 from orchmagic.graph.model import Branch, Code
+from orchmagic.runtime.context import result
 from orchmagic.runtime.frames import Row
 from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Subject
@@ -73,6 +74,26 @@ class Calls(Sequence[str]):
         return repr(self.names)
 
 
+class Named(dict[str, Any]):
+    """A JSON object whose entries are attributes, too: `d["id"]` and `d.id`, as of what it was before it was stored."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self:
+            return self[name]
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(f"there is no {name!r} (there are {', '.join(self) or 'none'}){nearest(name, self)}")
+
+
+def _named(value: Any) -> Any:
+    """The JSON value of a code step, with the entries of its objects as attributes."""
+    if isinstance(value, Mapping):
+        return Named({name: _named(part) for name, part in value.items()})
+    return [_named(part) for part in value] if isinstance(value, list) else value
+
+
 class Label(str):
     """A label that a router gave without other fields: `router.label`, as of a router that is a model, or `router`."""
 
@@ -87,13 +108,18 @@ class Label(str):
 def _value(subject: Subject, outcome: Outcome, name: str) -> Any:
     """Returns the value of a step. One metric reads `router.label` of every kind of router, also of code."""
     value = subject.value(outcome, name)
-    graph = subject.graph
-    if isinstance(graph.link(name), Branch) and isinstance(graph.node(name), Code):
-        if isinstance(value, str):
-            return Label(value)
-        if isinstance(value, Mapping):
-            return Fields(value, name)
-    return value
+    node = subject.graph.node(name)
+    if not isinstance(node, Code) or node.like is not None:
+        return value
+    if isinstance(subject.graph.link(name), Branch) and isinstance(value, str):
+        return Label(value)
+    return _named(value)
+
+
+def _output(subject: Subject, outcome: Outcome) -> Any:
+    """Returns the output of a run, as the value of its step."""
+    name, _ = result(subject.graph, outcome.values)
+    return _value(subject, outcome, name) if name else subject.output(outcome)
 
 
 class RunView:
@@ -145,12 +171,13 @@ class Scope:
     def __init__(self, subject: Subject, outcome: Outcome, row: Row) -> None:
         self._subject = subject
         self._outcome = outcome
+        self._row = row
         self.steps = [n.name for n in subject.graph.nodes]
         self.values: dict[str, Any] = {
             **{name: value for name, value in row.items() if name.isidentifier()},
             **{name: _value(subject, outcome, name) for name in self.steps if name in outcome.values},
             **{name: None for name in self.steps if name not in outcome.values},
-            "output": subject.output(outcome),
+            "output": _output(subject, outcome),
             "run": RunView(subject, outcome),
             "row": Fields(row, "row"),
             "expect": expected(row),
@@ -158,6 +185,7 @@ class Scope:
             "fields": fields,
         }
 
-    def over(self, namespace: Mapping[str, object]) -> Mapping[str, Any]:
-        """These names, and below them the notebook's."""
-        return ChainMap(self.values, namespace)  # type: ignore[arg-type]  # it is only read
+    def over(self, namespace: Mapping[str, object], whole: Iterable[str] = ()) -> Mapping[str, Any]:
+        """These names, and below them the notebook's. Names read `whole`, without a field, are columns first."""
+        columns = {name: self._row[name] for name in whole if name in self._row and name in self.steps}
+        return ChainMap(columns, self.values, namespace)  # type: ignore[arg-type]  # it is only read

@@ -30,7 +30,12 @@ GRID: Mapping[tuple[bool, bool], tuple[str, str]] = {
     (True, True): ("routing", "%%cascade, or %%route with a model for each handler"),
     (False, True): ("plan-execute-reflect", "%%plan"),
 }
-"""(predictable, uneven costs) -> the pattern's usual name, and the magic."""
+"""(predictable, uneven costs) -> the pattern's usual name, and the magic.
+
+The two questions and the four patterns are those of Cabin, "LLM Orchestration: 4 Patterns We Ship in Production" (April
+2026, https://cabinco.com/llm-orchestration-patterns/). Which pattern stands in which cell is inferred from the order in
+which the article names them, and from what it says of each: its table was not at hand to be compared.
+"""
 
 
 @dataclass(frozen=True, slots=True)

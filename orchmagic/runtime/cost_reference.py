@@ -47,6 +47,18 @@ def model_uses(graph: Graph, defaults: CallDefaults) -> Iterator[tuple[str, bool
             yield from ((name, defaults.batch) for name in (*defaults.models(node), *defaults.fallbacks(node)))
 
 
+def calls_of(graph: Graph, defaults: CallDefaults) -> list[tuple[str, ...]]:
+    """The models of each call that a run may make, without fallbacks; several where a call may be asked of another."""
+    defaults = defaults.within(graph)
+    found: list[tuple[str, ...]] = []
+    for node in graph.nodes:
+        if isinstance(node, Sub):
+            found += calls_of(node.graph, defaults)
+        elif isinstance(node, Call):
+            found.append(tuple(defaults.models(node)))
+    return found
+
+
 def _known(name: str, resolve: Callable[[str], Deployment]) -> Deployment | None:
     try:
         return resolve(name)

@@ -233,3 +233,68 @@ def test_help_and_the_picture(shell, capsys):
     figure = picture["application/vnd.plotly.v1+json"]
     assert figure["data"][0]["x"] == [0.9]
     assert figure["layout"]["shapes"][0]["x0"] == 0.8
+
+
+def test_a_column_may_have_the_name_of_a_step_with_fields(shell):
+    install(Script(lambda body: json.dumps({"value": int(body["messages"][-1]["content"].split()[-1]) % 50})))
+    run(
+        shell,
+        "%%cascade solve --models scripted,scripted --no-run\nanswer -> value: int\n    Solve {{ problem }}\nverify True\n",
+    )
+    run(shell, "%%chain said --model scripted --no-run\nanswer\n    Solve {{ problem }}\n")
+    shell.user_ns["sums"] = [{"problem": f"no {i}", "answer": i} for i in range(1, 61)]
+    found = run(
+        shell, "%%evaluate solve --on sums\nright = output.value == answer\nsame = run.answer.value == row.answer\n"
+    )
+    assert {n: f.value for n, f in found.details[0].metrics.items()} == {"right": 49 / 60, "same": 49 / 60}
+    for cell in (
+        "solve, said --on sums\nright = output == answer",
+        "solve --on sums\nright = answer == 1",
+        "solve --on sums\nright = answer.value == answer",
+    ):
+        assert "'answer' is a column and a step: write row.answer for the column" in str(
+            run(shell, f"%%evaluate {cell}\n")
+        )
+
+
+def test_metrics_read_the_objects_that_a_function_returned_by_attribute(shell):
+    shell.run_cell(
+        "from dataclasses import dataclass\n@dataclass\nclass Doc:\n    id: str\n    parts: list\n"
+        "def search(q): return [Doc(q[-1], [{'page': 1}])]\n"
+    )
+    run(shell, "%%chain find --no-run\ndocs = search(q)\n")
+    shell.user_ns["faq"] = [{"q": "about 1", "source": "1"}, {"q": "about 2", "source": "3"}]
+    metrics = {
+        "there = source in [d.id for d in docs]": 0.5,
+        "listed = source in [d['id'] for d in docs]": 0.5,
+        "nested = docs[0].parts[0].page == 1": 1.0,
+        "whole = output[0].id == docs[0].id": 1.0,
+        "plain = docs == [{'id': q[-1], 'parts': [{'page': 1}]}]": 1.0,
+    }
+    found = run(shell, "%%evaluate find --on faq\n" + "\n".join(metrics) + "\n")
+    assert [f.value for f in found.details[0].metrics.values()] == [*metrics.values()]
+    assert "there is no 'idd'" in str(run(shell, "%%evaluate find --on faq\nright = docs[0].idd == 1\n"))
+
+
+def test_a_cascade_is_tried_after_its_cheapest_model_and_before_its_dearest(shell):
+    session = shell._orchmagic_face.session
+    for name, price in (("small", 1), ("large", 10)):
+        install(Script(lambda body: '{"value": 0}'), name)
+        session.add_models({name: {"model": f"scripted/{name}", "input_price": price, "output_price": price}})
+    for name, magic, models in (
+        ("large_one", "chain", "--model large"),
+        ("both", "cascade", "--models small,large"),
+        ("small_one", "chain", "--model small"),
+    ):
+        run(
+            shell,
+            f"%%{magic} {name} {models} --no-run\nanswer -> value: int\n    Solve {{{{ ticket }}}}\n"
+            + "verify True\n" * (magic == "cascade"),
+        )
+    found = run(
+        shell,
+        "%%evaluate large_one, both, small_one --on tickets --stop first\nright = output.value == 1\ntarget right >= 0.5\n",
+    )
+    assert found.variants == ["small_one", "both", "large_one"]
+    for name in ("small", "large"):
+        remove(name)
