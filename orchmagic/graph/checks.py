@@ -13,13 +13,15 @@ from orchmagic.errors import nearest
 from orchmagic.graph.composition import definition, free
 from orchmagic.graph.functions import FUNCTIONS
 from orchmagic.graph.model import Approve, Branch, Call, Code, Link, Node, Sub, Tools, arrows
-from orchmagic.language import expression, template
+from orchmagic.language import expression, field_reads, template
 from orchmagic.language.annotations import annotation_names
+from orchmagic.language.field_reads import FieldRead, Place
 
 Finding: TypeAlias = tuple[str, str, str]
 _ADDED = frozenset({"agreement", "dissent", "tie", "decided", "confidence", "verified"})  # by votes, routers, checks
 _PLAIN: Mapping[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
 OF_RUN = frozenset({"messages", "visits", "errors"})  # names that may mean something of the run
+_DICT = frozenset(dir(dict))
 _FEW = 12  # names that an error lists
 
 
@@ -76,34 +78,54 @@ def order(nodes: Sequence[Node], links: Sequence[Link]) -> Iterator[Finding]:
 
 def fields(nodes: Sequence[Node], namespace: Mapping[str, object]) -> Iterator[Finding]:
     """Checks that the fields which prompts and expressions read exist: finds the typo `extract.qoute` before a run."""
-    known = {n.name: found for n in nodes if isinstance(n, Call) and (found := _attributes(n, namespace))}
+    calls = {n.name: n for n in nodes if isinstance(n, Call)}
     seen: set[tuple[str, str]] = set()
-    for node in nodes:
-        templates, expressions, _ = sources(node)
-        pairs = [*map(template.attributes, templates), *map(expression.attributes, expressions)]
-        for step, field in (pair for some in pairs for pair in some if pair not in seen):
+    for read, in_prompt in (found for node in nodes for found in _field_reads(node, calls)):
+        step, field = read.of.name, read.field
+        known = _attributes(calls[step], namespace, of_item=read.of.of_item)
+        if not known or (step, field) in seen or field[:6] == "model_":
+            continue
+        if field not in known:
             seen.add((step, field))
-            if step in known and step not in own(node) and field not in known[step] and field[:6] != "model_":
-                public = sorted(n for n in known[step] - _ADDED if not n.startswith("_"))
-                few = len(public) <= _FEW
-                write = (
-                    f"Known: {', '.join(public)}" if few else "Read the step itself, or declare the output with `->`"
-                )
-                yield f"{step}.{field}", f"step {step!r} has no output {field!r}", f"{write}{nearest(field, public)}"
+            public = sorted(n for n in known - _ADDED - (_DICT if read.of.of_item else set()) if not n.startswith("_"))
+            few = f"Known: {', '.join(public)}" if len(public) <= _FEW else ""
+            write = few or "Read the step itself, or declare the output with `->`"
+            yield read.written, f"step {step!r} has no output {field!r}", f"{write}{nearest(field, public)}"
+        elif read.brackets and not in_prompt and "__getitem__" not in known:
+            yield read.written, f"the output of step {step!r} has fields, not keys", f"Write {read.of.written}.{field}"
 
 
-def _attributes(node: Call, namespace: Mapping[str, object]) -> frozenset[str]:
-    """Returns the attributes that the value of a call can have; empty if they are not known before the run."""
-    if node.each is not None:
+def _field_reads(node: Node, calls: Mapping[str, Call]) -> Iterator[tuple[FieldRead, bool]]:
+    """Yields what a node reads of the steps `calls` and of their items, and whether a prompt reads it."""
+    templates, expressions, _ = sources(node)
+    each = getattr(node, "each", None)
+    items = {each.item: Place(each.over, each.item, of_item=True)} if each else {}
+    reads_of = [(field_reads.in_template, text, True) for text in templates]
+    reads_of += [(field_reads.in_expression, source, False) for source in expressions]
+    for found, text, in_prompt in reads_of:
+        yield from ((read, in_prompt) for read in found(text, items) if read.of.name in calls)
+
+
+def _attributes(node: Call, namespace: Mapping[str, object], *, of_item: bool) -> frozenset[str]:
+    """Returns the attributes that the value of a call, or an item of it, can have; empty if they are not known."""
+    if node.each is not None and not of_item:
         return frozenset(dir(list)) | _ADDED
+    if node.each is None and of_item:
+        return frozenset()
+    as_data = _DICT if of_item else frozenset[str]()  # `over=` of another step passes an item as data
     if node.output.kind == "fields":
         named = {f.name for f in node.output.fields}
-        return frozenset(named | ({"confidence"} if node.confidence else set()) | (_ADDED if node.votes else set()))
+        return (
+            frozenset(named | ({"confidence"} if node.confidence else set()) | (_ADDED if node.votes else set()))
+            | as_data
+        )
     plain = _PLAIN.get(node.output.annotation if node.output.kind == "value" else "str")
     if plain is not None:
         return frozenset(dir(plain)) | _ADDED
     declared = getattr(namespace.get(node.output.annotation), "model_fields", None)
-    return frozenset({*declared, *dir(namespace[node.output.annotation])}) | _ADDED if declared else frozenset()
+    return (
+        frozenset({*declared, *dir(namespace[node.output.annotation])}) | _ADDED | as_data if declared else frozenset()
+    )
 
 
 def prompts(nodes: Sequence[Node]) -> Iterator[tuple[str, str, str]]:

@@ -68,6 +68,11 @@ def check(source: str) -> tuple[str, int] | None:
     return None
 
 
+def tree(source: str) -> ast.Expression:
+    """Returns the syntax tree."""
+    return _read(source)[0]
+
+
 def names(source: str) -> frozenset[str]:
     """Returns the free names that a scope must supply: without builtins and `re`."""
     return _read(source)[2] - _ALWAYS

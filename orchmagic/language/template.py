@@ -89,18 +89,6 @@ def names(template: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def attributes(template: str) -> tuple[tuple[str, str], ...]:
-    """Returns the (free name, attribute) pairs, such as ("extract", "quote") for `{{ extract.quote }}`; sorted."""
-    from jinja2 import nodes  # noqa: PLC0415 - heavy
-
-    free = names(template)
-    found = tree(template).find_all(nodes.Getattr)
-    return tuple(
-        sorted({(n.node.name, n.attr) for n in found if isinstance(n.node, nodes.Name) and n.node.name in free})
-    )
-
-
-@lru_cache(maxsize=1024)
 def _builtin_calls(template: str) -> frozenset[str]:
     from jinja2 import nodes  # noqa: PLC0415 - heavy
 

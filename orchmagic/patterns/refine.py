@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orchmagic.graph.builder import GraphBuilder
+from orchmagic.graph.checks import reads
 from orchmagic.graph.model import CAP, END, Arm, Branch, Call, Code, Graph, Node, Sub
 from orchmagic.language.annotations import Field, Output
 from orchmagic.language.cell import Cell, CodeStep, Control, Step
@@ -27,6 +28,7 @@ def build(cell: Cell, options: RunOptions, namespace: Mapping[str, object]) -> G
     _check_evaluator(builder, until)
     limit = (until.maximum if until else None) or builder.limits.max_iterations
     nodes = _nodes(builder)
+    _check_unread(builder, nodes, until)
     made, evaluate = (next(n for n in nodes if n.name == name) for name in (GENERATE, EVALUATE))
     met = until.expression if until else "True"
     score = _score(builder, evaluate, met)
@@ -59,6 +61,17 @@ def _check_evaluator(builder: GraphBuilder, until: Control | None) -> None:
     if read and EVALUATE not in names(until.expression):
         found = f"`until` reads {read[0]!r}, but the step that scores is `{EVALUATE}`, which the cell does not have"
         builder.problem(until.line, found, f"Call that step `{EVALUATE}`, or write `{EVALUATE}` and read it too")
+
+
+def _check_unread(builder: GraphBuilder, nodes: Sequence[Node], until: Control | None) -> None:
+    """Reports a step that nothing reads where `until` reads an `evaluate` that is added: both would be paid."""
+    written = {item.name: item.line for item in builder.cell.items if not isinstance(item, Control)}
+    if EVALUATE in written:
+        return
+    read = frozenset().union(*map(reads, nodes), names(until.expression) if until else ()) | {GENERATE}
+    for name in (n for n in written if n not in read):
+        found = f"nothing reads {name!r}: `until` reads `{EVALUATE}`, a step that would be added"
+        builder.problem(written[name], found, f"Call this step `{EVALUATE}`, or read it")
 
 
 def _nodes(builder: GraphBuilder) -> list[Node]:
