@@ -127,8 +127,14 @@ def differences(result: Result) -> Iterator[str]:
     name = result.main_metric
     reference = result.chosen or max(result.details, key=lambda s: _value(s, name)).variant
     for other in result.variants:
-        if other != reference and name in result.scores[other]:
+        if other != reference and name in result.scores[other] and _share_rows(result, reference, other, name):
             yield difference(result, reference, other, name)
+
+
+def _share_rows(result: Result, one: str, other: str, metric: str) -> bool:
+    """Whether a row has the metric in both; none has it where the endpoint of a variant answered nothing."""
+    places = [{*result.scores[variant][metric].known()[0]} for variant in (one, other)]
+    return not places[0].isdisjoint(places[1])
 
 
 def difference(result: Result, one: str, other: str, metric: str) -> str:

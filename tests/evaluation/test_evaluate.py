@@ -288,3 +288,23 @@ def test_one_metric_reads_the_label_of_every_kind_of_router(notebook):
     rows = [{"ticket": "a bill", "team": "billing"}, {"ticket": "a bug", "team": "tech"}]
     found = orchmagic.evaluate(made, on=rows, metrics={"right": "router.label == team"})
     assert [s.metrics["right"].value for s in found.details] == [1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize("down", [["large"], ["small", "large"]], ids=["one", "all"])
+def test_variants_without_any_answer_are_shown_beside_the_others(notebook, models, down):
+    for name in down:
+        orchmagic.install(orchmagic.Script(lambda body: Reply(fault="401")), name)
+    result = orchmagic.evaluate(
+        notebook.define(CELL),
+        on=rows_of(6),
+        metrics={"right": "router.team == team"},
+        target="right >= 0.5",
+        models=["small", "large"],
+    )
+    table, picture = result.bundles()
+    counted = 6 * len(down)
+    assert f"{counted} runs had no answer: result.retry() asks these {counted}" in table["text/plain"]
+    assert "triage@small - triage@large" not in table["text/plain"]
+    assert picture["application/vnd.plotly.v1+json"]
+    with pytest.raises(InputError, match="have no row with right in common"):
+        result.compare("triage@small", "triage@large")
