@@ -106,7 +106,10 @@ class Workplace:
 
         graph, options = from_plain(data["graph"]), from_plain(data["options"])
         factory, services = self._session.factory, self._session.services
-        factory.check_models(graph, options)
+        try:
+            factory.check_models(graph, options)
+        except OrchError as error:
+            raise InputError(f"in a worker, which has an environment of its own: {error}") from error
         here = models_served(graph, options, services)
         for name, there in data["models"].items():
             if json.loads(json.dumps(here.get(name))) != there or address(services) != data["address"]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import orchmagic
-from orchmagic import Script, install
+from orchmagic import Script, install, serve
 from orchmagic.models.providers.scripted import remove
 
 TEAMS = ("billing", "tech", "human")
@@ -298,3 +299,24 @@ def test_a_cascade_is_tried_after_its_cheapest_model_and_before_its_dearest(shel
     assert found.variants == ["small_one", "both", "large_one"]
     for name in ("small", "large"):
         remove(name)
+
+
+def test_an_engine_is_named_or_a_variable(shell):
+    run(shell, HELPDESK.replace("scripted", "far"))
+    cell = "%%evaluate helpdesk --on tickets --engine ENGINE\nright = router.label == team\n"
+    shell.user_ns["number"] = 4
+    with serve(Script(route)) as server, ThreadPoolExecutor(2) as pool:
+        shell.user_ns |= {"pool": pool, "far": {"far": {"model": "m", "base_url": server.base_url}}}
+        shell.run_line_magic("config", "OrchMagic.models = far")
+        for engine, said in {
+            "proceses": "engine is 'proceses': write processes, processes:4, dask, dask://HOST:PORT",
+            "dask://": "engine is 'dask://'",
+            "number": "engine is of type int",
+        }.items():
+            assert said in str(run(shell, cell.replace("ENGINE", engine)))
+        assert not server.requests
+        there = run(shell, cell.replace("ENGINE", "pool"))
+        assert there.details[0].metrics["right"].value == 0.9
+        assert len(server.requests) == 60
+        assert repr(run(shell, cell.replace("--engine ENGINE", ""))) == repr(there)
+        assert len(server.requests) == 60

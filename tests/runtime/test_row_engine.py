@@ -194,6 +194,13 @@ def test_a_budget_is_split_among_workers_and_never_exceeded(notebook, endpoint, 
     assert len(endpoint.requests) == 12  # the rest, once
 
 
+def test_a_key_that_only_the_kernel_has_is_named(notebook, workers):
+    notebook.session.services.environ["OPENAI_API_KEY"] = "only-here"
+    notebook.session.add_models({"m": {"model": "gpt-4o-mini"}})
+    with pytest.raises(InputError, match=r"in a worker, which has an environment of its own: .*OPENAI_API_KEY"):
+        notebook.define("%%chain a --model m\nx\n    Say {{ n }}\n").map(rows(1), engine=workers)
+
+
 def test_a_variant_on_another_model_and_a_judge_run_on_workers(notebook, endpoint, workers):
     define(notebook.space, "def mark(n):\n    return n\n")
     notebook.session.add_models({"m2": notebook.session.services.settings.now.models["m"]})
