@@ -35,6 +35,17 @@ def sent_at_most(error: BaseException) -> Spend | None:
     return found if isinstance(found, Spend) else None
 
 
+def mark_left(error: BaseException, *, sent: bool) -> None:
+    """Note on the error that ended a wait for a batch whether its request was sent: collecting it books the cost."""
+    error.__dict__["_left_in_batch"] = sent
+
+
+def left_in_batch(error: BaseException) -> bool | None:
+    """Whether the request was sent, for the end of a wait for a batch; None for all other errors."""
+    found = error.__dict__.get("_left_in_batch")
+    return found if isinstance(found, bool) else None
+
+
 class Budget:
     """The spending of one run and its limits: `max_tokens`, and `money` in US dollars; None = no limit.
 

@@ -279,6 +279,16 @@ def test_a_batch_that_the_endpoint_has_lost_is_said_and_sent_again(world: World)
     assert world.sizes == [1, 1]
 
 
+def test_what_was_cancelled_earlier_is_sent_again_when_it_is_asked_again(world: World) -> None:
+    world.batches.looks = 10**6
+    asyncio.run(world.kernel().stopped(*(request(f"row {n}") for n in range(4))))
+    world.batches.looks = 0
+    assert world.batches.answer("POST", "/v1/batches/batch_1/cancel", b"", "") is not None
+    answers = world.kernel().ask(*(request(f"row {n}") for n in range(4)))
+    assert [a.text for a in answers] == [f"answer to row {n}" for n in range(4)]
+    assert world.sizes == [4, 2], "the first half was answered before"
+
+
 class Broken:
     """An endpoint whose connection breaks at some calls: (method, whether the call had arrived)."""
 

@@ -146,6 +146,9 @@ def test_a_run_that_is_stopped_says_what_goes_on_and_the_same_cell_collects_it(d
     run.cancel()
     run.wait()
     assert run.status == "cancelled"
+    kernel = desk.session.services.budget.whole
+    assert (kernel.spent_cost, kernel.spent_tokens) == (0, 0), "counted when it is collected"
+    assert run.record.perhaps == 5
     (said,) = [s for s in desk.notebook.said if "batch_1" in s]
     assert "goes on (5 requests, sent" in said
     assert "%orch batches cancel batch_1" in said
@@ -327,6 +330,13 @@ def test_an_alias_of_this_kernel_goes_in_batches(desk: Desk, words: str, discoun
     desk.orch(f"models add late base_url={desk.urls['one']} model=m {words} input_price=10 output_price=20")
     found = desk.session.services.models.resolve("late")
     assert (found.batch, found.batch_discount) == (True, discount)
+
+
+def test_the_table_of_models_says_which_prices_are_those_of_batches(desk: Desk) -> None:
+    rows = {row.split()[0]: row for row in desk.orch("models").splitlines() if row.strip()}
+    assert re.search(r"\(batches\) +5 +10 ", rows["night"])
+    assert re.search(r" 10 +20 ", rows["day"])
+    assert "(batches)" not in rows["day"]
 
 
 @pytest.mark.parametrize("value", [1, -0.1, "half", True])

@@ -21,6 +21,7 @@ from orchmagic.core.text_format import counted
 from orchmagic.errors import ModelError, OrchError
 from orchmagic.models.batching import BatchEndpoint, BatchState
 from orchmagic.models.batching.reading import lapsed, no_answer, outcome, refused
+from orchmagic.models.budget import mark_left
 from orchmagic.models.cache.key import key
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import batch_lines, chat_completions
@@ -81,13 +82,17 @@ class _Gathering:
 
 @dataclass(slots=True)
 class _UnderWay:
-    """A batch that this kernel waits for, with those who wait by custom_id; `results` are there after its end."""
+    """A batch that this kernel waits for, with those who wait by custom_id; `results` are there after its end.
+
+    `is_earlier`: it was sent before anybody waited here, and may have ended before, too.
+    """
 
     batch: SentBatch
     endpoint: BatchEndpoint
     deployment: Deployment
     waiting: dict[str, _Asked] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    is_earlier: bool = False
     end: BatchState | None = None
     results: dict[str, BatchResult] = field(default_factory=dict)
 
@@ -130,7 +135,8 @@ class BatchDesk:
             self._gather(asked, endpoint)
         try:
             result = await asked.result
-        except BaseException:
+        except asyncio.CancelledError as stopped:
+            mark_left(stopped, sent=asked.line is not None)
             self._leave(asked)
             raise
         try:
@@ -147,7 +153,7 @@ class BatchDesk:
                 continue
             under = self._under_way.get(line.batch.tag)
             if under is None:
-                under = _UnderWay(line.batch, endpoint, asked.deployment)
+                under = _UnderWay(line.batch, endpoint, asked.deployment, is_earlier=True)
                 self._watch(under, first=0.0)
             self._add(under, line.custom_id, asked)
             return True
@@ -296,6 +302,7 @@ class BatchDesk:
             state: BatchState = await self._patiently(under, partial(under.endpoint.state, under.batch.id))
             if state.ended:
                 return state
+            under.is_earlier = False
             wait = min(most, max(wait, most / _FIRST) * _GROWTH)
 
     async def _patiently(self, under: _UnderWay, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
@@ -333,11 +340,16 @@ class BatchDesk:
     def _hand_out(self, under: _UnderWay) -> None:
         """Give those who wait their results; who has none gets the error that says why."""
         assert under.end is not None
+        was_cancelled = under.is_earlier and under.end.status == "cancelled"
         for custom_id, asked in under.waiting.items():
             result = under.results.get(custom_id)
             if asked.result.done():
                 continue
-            if result is None:
+            if was_cancelled and (result is None or result.lapsed):  # before it was asked now
+                self._use(asked)
+                asked.line = None
+                self._gather(asked, under.endpoint)
+            elif result is None:
                 asked.fail(_missing(under.end, under.batch, asked.deployment))
                 self._use(asked)
             else:

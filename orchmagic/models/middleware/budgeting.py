@@ -15,7 +15,7 @@ from orchmagic.core import tokens
 from orchmagic.core.text_format import plain
 from orchmagic.errors import BudgetExceeded, OrchError, TruncatedReply
 from orchmagic.models import images
-from orchmagic.models.budget import Budget, Spend, mark_sent
+from orchmagic.models.budget import Budget, Spend, left_in_batch, mark_sent
 from orchmagic.models.cache.key import sent
 from orchmagic.models.pricing import prices
 from orchmagic.models.types import Deployment, Handler, ModelRequest, ModelResponse
@@ -61,7 +61,10 @@ class Budgeting:
                 mark_sent(error, worst)
             raise
         except BaseException as error:
-            mark_sent(error, worst)
+            sent = left_in_batch(error)
+            spent = spent if sent is None else Spend()
+            if sent is not False:
+                mark_sent(error, worst)
             raise
         else:
             self._learn(request, deployment, answer.usage.output)

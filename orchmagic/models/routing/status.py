@@ -83,6 +83,7 @@ def _row(deployment: Deployment, reached: Reachability, environ: Mapping[str, st
     rates = prices.rates(deployment)
     input_price, output_price = ("?", "?") if rates is None else (f"{rates[0]:g}", f"{rates[1]:g}")
     endpoint = host(deployment.base_url) if deployment.base_url else deployment.provider
+    endpoint += " (batches)" * deployment.batch
     stats = health.stats([deployment])[deployment.alias]
     seen = f"{stats.latency:.2f} s, {stats.uptime:.0%} of calls" if stats.measured else "-"
     head = (deployment.alias, deployment.model, endpoint, input_price, output_price, _key(deployment, environ))
