@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError, RunError
 from orchmagic.graph.model import Call
 from orchmagic.models.batching import AT_ONCE
@@ -23,7 +22,8 @@ from orchmagic.runtime.row_outcome import Outcome
 from orchmagic.runtime.row_runs import Case, Progress, RowRuns, Subject
 
 STATUS = ("_status", "_error", "_verified", "_cost", "_seconds", "_run")
-_PART = 1000  # rows of a file that are in memory at once
+_PART = 1000  # rows of a file that are in memory at once; more if many run at once
+_ROUNDS = 16  # times the rows that run at once: a part waits for its slowest row, and this must not count
 
 OnError: TypeAlias = Literal["keep", "raise"]
 
@@ -47,6 +47,7 @@ class Mapped:
         self._runs = RowRuns(
             subject.factory, concurrency=concurrency, budget=budget, may_write=True, engine=engine, watch=watch
         )
+        self._part = max(_PART, _ROUNDS * (concurrency or 0))
         self._on_error = on_error
         self._failed: list[int] = []
         self._first = ""
@@ -95,7 +96,7 @@ class Mapped:
         before = 0
         with ExitStack() as stack:
             write: Callable[[list[Row]], None] | None = None
-            size = AT_ONCE if self._subject.in_batches else _PART
+            size = AT_ONCE if self._subject.in_batches else self._part
             while part := list(islice(source, size)):
                 rows = [a | b for a, b in zip(part, self._answers(part, before), strict=True)]
                 write = write or stack.enter_context(_Writer(path, [*rows[0]])).write
@@ -269,7 +270,7 @@ class _Writer:
         try:
             self._open.write_table(table.cast(self._open.schema))
         except pa.ArrowException as error:
-            text = f"the types of the columns change after {counted(_PART, 'row')}: {error}"
+            text = f"the types of the columns change in a later part of the table: {error}"
             raise InputError(f"{str(self._path)!r} cannot be written: {text}. Write a .jsonl file") from None
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from orchmagic import Reply
 from orchmagic.errors import InputError, RunError
+from orchmagic.runtime import mapping
 from orchmagic.runtime.frames import read_rows
 
 CELL = """%%chain triage --retry 0
@@ -163,3 +164,16 @@ def test_rows_take_little_room_and_push_no_run_out(notebook, triage):
         store.database.flush()
     assert rows.database.read("SELECT count(*) FROM rows")[0][0] == 5_030
     assert [stored.id for stored in runs.runs()] == [run.id]
+
+
+def test_a_part_of_a_file_has_many_rows_for_each_that_runs_at_once(triage, tmp_path, monkeypatch):
+    monkeypatch.setattr(mapping, "_PART", 3)
+    for at_once, parts in ((None, [*range(3, 40, 3), 40]), (2, [32, 40])):
+        totals = []
+        texts = [f"{at_once}: ticket {i}" for i in range(40)]
+        (tmp_path / "in.jsonl").write_text("".join(f'{{"ticket": "{text}"}}\n' for text in texts))
+        triage.map(
+            tmp_path / "in.jsonl", tmp_path / f"out{at_once}.jsonl", concurrency=at_once,
+            watch=lambda now, totals=totals: totals.append(now.total),
+        )  # fmt: skip
+        assert [*dict.fromkeys(totals)] == parts
