@@ -18,7 +18,7 @@ from orchmagic.graph.draw import mermaid
 from orchmagic.graph.standard_types import STANDARD_TYPES
 from orchmagic.language.cell import Step, parse
 from orchmagic.language.control_words import ACTIONS, CONTROLS
-from orchmagic.language.magic_line import BASE, Option, parse_options
+from orchmagic.language.magic_line import Option, base_options, parse_options
 from orchmagic.language.step_options import STEP_OPTIONS, StepOption
 from orchmagic.lint.linter import rules
 from orchmagic.lint.rule import LintRule
@@ -268,7 +268,7 @@ def page(p: Pattern) -> str:
         breaks=p.breaks,
         usual=usual(p),
         own=line_table(p.options) + "\n\n" if p.options else "",
-        base=line_table(BASE),
+        base=line_table(base_options(p.options)),
         steps=steps(p),
         more=p.more + "\n" if p.more else "",
         footnote=FOOTNOTE,

@@ -125,8 +125,8 @@ def _parsed(line: str, body: str) -> tuple[Cell, str | None]:
     return cell, target
 
 
-def rows_of(name: str, namespace: Mapping[str, Any]) -> object:
-    """The rows that `--on` names: the value of a variable, else the path of a file.
+def rows_of(name: str, namespace: Mapping[str, Any], option: str = "--on") -> object:
+    """The rows that an option names: the value of a variable, else the path of a file.
 
     Raises:
         InputError: there is no such variable.
@@ -135,7 +135,7 @@ def rows_of(name: str, namespace: Mapping[str, Any]) -> object:
         return namespace[name]
     if name.isidentifier():
         close = nearest(name, (n for n in namespace if not n.startswith("_")))
-        raise InputError(f"--on {name}: the notebook has no variable {name!r}{close}")
+        raise InputError(f"{option} {name}: the notebook has no variable {name!r}{close}")
     return Path(name)
 
 

@@ -88,6 +88,7 @@ BASE: tuple[Option, ...] = (
     Option("--dry-run", "flag", "estimate calls and cost; call no model"),
     Option("--no-run", "flag", "define the pattern without running it"),
     Option("--background", "flag", "return at once and run on"),
+    Option("--over", "text", "run on each row of a table: a variable, or the path of a file", "ROWS"),
     Option("--result", "text", "the variable that takes the run's output", "NAME", "-o"),
 )
 
@@ -135,6 +136,7 @@ class RunOptions:
     dry_run: bool = False
     no_run: bool = False
     background: bool = False
+    over: str | None = None
     result: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
@@ -193,11 +195,16 @@ def parse_names(
     return names, found
 
 
+def base_options(own: Sequence[Option]) -> tuple[Option, ...]:
+    """The options of every pattern, without `--over` where that is an option of the pattern's own (`%%mapreduce`)."""
+    return tuple(o for o in BASE if o.key != "over" or all(o.flag != option.flag for option in own))
+
+
 def _table(own: Sequence[Option]) -> dict[str, Option]:
     """Maps each spelling to its option; ValueError if a pattern's option repeats one of BASE."""
     table: dict[str, Option] = {}
     taken = {field.name for field in fields(RunOptions)} - {option.key for option in BASE}
-    for option in (*BASE, *own):
+    for option in (*base_options(own), *own):
         for spelling in filter(None, (option.flag, option.short)):
             if spelling in table or option.key in taken:
                 raise ValueError(f"option {spelling} of the pattern is already one of the magic line")
@@ -340,7 +347,7 @@ def usage(magic: str, own: Sequence[Option] = (), steps: Sequence[StepOption] = 
     """Returns the text that `--help` shows."""
     tables = {
         f"Options of %%{magic}": [(o.shown, o.help) for o in own],
-        "Options of every pattern": [(o.shown, o.help) for o in BASE],
+        "Options of every pattern": [(o.shown, o.help) for o in base_options(own)],
         "Options of a step, as in extract(model=small, retry=2)": [(f"{o.name}={o.example}", o.help) for o in steps],
     }
     width = max(len(shown) for rows in tables.values() for shown, _ in rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import OrchError
 from orchmagic.language.control_words import ACTIONS, CONTROLS
-from orchmagic.language.magic_line import BASE
+from orchmagic.language.magic_line import base_options
 from orchmagic.patterns import PATTERNS, Pattern
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _fragment(line: str) -> str:
 def _magic_line(pattern: Pattern, session: Session, line: str) -> Iterator[tuple[str, str]]:
     before = line.split()
     last = before[-2] if before and _fragment(line) and len(before) > 1 else before[-1] if before else ""
-    options = (*BASE, *pattern.options)
+    options = (*base_options(pattern.options), *pattern.options)
     taking = next((o for o in options if o.flag == last), None)
     if taking is None or taking.kind == "flag":
         yield from ((o.flag, "option") for o in options)

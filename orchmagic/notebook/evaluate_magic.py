@@ -7,7 +7,7 @@ from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core.error import UsageError
 
@@ -20,13 +20,19 @@ from orchmagic.trace import humanize
 if TYPE_CHECKING:
     from orchmagic.evaluation.evaluate import Evaluation
     from orchmagic.evaluation.evaluate_cell import EvaluateCell
-    from orchmagic.evaluation.optimize import Search
     from orchmagic.evaluation.result import Result
     from orchmagic.notebook.magics import Face
     from orchmagic.runtime.row_runs import Progress
 
 # ruff: noqa: PLC0415 - imports are local so that `%load_ext` stays fast
 _PAUSE = 0.3  # seconds between two updates
+
+
+class HasProgress(Protocol):
+    """What runs rows: an evaluation, a search, a map."""
+
+    @property
+    def progress(self) -> Progress: ...
 
 
 class EvaluateMagic:
@@ -111,7 +117,7 @@ class ProgressLine:
         self._drawn = self._began = time.monotonic()
 
     @contextmanager
-    def shown(self, evaluation: Evaluation | Search) -> Iterator[None]:
+    def shown(self, work: HasProgress, what: str = "evaluation") -> Iterator[None]:
         """Shows the line while rows run; says how far they came, if they are stopped."""
         if self._show:
             from IPython.display import display
@@ -120,9 +126,9 @@ class ProgressLine:
         try:
             yield
         except (KeyboardInterrupt, CancelledError):
-            now = evaluation.progress
+            now = work.progress
             done = f"{now.stored + now.done - now.unanswered:,} of {counted(now.total, 'run')} have an answer"
-            raise UsageError(f"the evaluation was stopped: {done}. The same cell goes on") from None
+            raise UsageError(f"the {what} was stopped: {done}. The same cell goes on") from None
         finally:
             if self._handle is not None:
                 self._handle.update(EMPTY, raw=True)

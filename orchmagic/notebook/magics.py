@@ -263,8 +263,13 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
     if made.options.name:
         _check_unused(made.options.name, f"%%{pattern} {line}", place.binds)
         place.binds[made.options.name] = made
-    if made.options.dry_run:
+    if made.options.dry_run and made.options.over is None:
         print(made.estimate().text())  # noqa: T201 - what the user asked to see
+        return None
+    if made.options.over is not None and not made.options.no_run:
+        from orchmagic.notebook.over_rows import over_rows
+
+        over_rows(made, place, face)
         return None
     missing = made.missing()
     if made.options.no_run or missing:

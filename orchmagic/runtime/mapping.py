@@ -52,6 +52,11 @@ class Mapped:
         self._failed: list[int] = []
         self._first = ""
 
+    @property
+    def progress(self) -> Progress:
+        """How far the rows are."""
+        return self._runs.progress
+
     def over(self, table: Any, out: str | Path | None) -> Any:
         """The table with the answers, of its own kind; with `out` the path of the file that has them.
 
