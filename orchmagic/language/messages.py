@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchmagic.errors import Problem
 
 _ROLE = re.compile(r"(system|user|assistant):(?:[ \t]|$)")
+_EMPTY = re.compile(r"(?:\s|\{#(?:(?!#\}).)*#\})*", re.DOTALL)  # blank, or comments only
 
 
 def read_messages(lines: Sequence[SourceLine], problems: list[Problem]) -> tuple[Message, ...]:
@@ -71,7 +72,7 @@ def _role_message(text: Sequence[SourceLine], lines: Sequence[SourceLine], probl
 def _message(role: str, text: Sequence[SourceLine], lines: Sequence[SourceLine], problems: list[Problem]) -> Message:
     """Builds a message and checks its template. `lines` are the cell's own lines, where a caret can point."""
     message = Message(role, "\n".join(line.text for line in text))
-    if not text:
+    if _EMPTY.fullmatch(message.text):
         problems.append(lines[0].problem(0, f"the {role} message is empty", "Write its text, or delete it"))
     if problem := template.check(message.text):
         number = text[min(problem[1], len(text) - 1)].number

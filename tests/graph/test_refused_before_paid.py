@@ -29,6 +29,9 @@ REFUSED = [
     ("%%cascade --models a,b\nanswer\nverify answer\n", 2, "step 'answer' has no prompt"),
     ("%%mapreduce --over name\nmap\n", 2, "step 'map' has no prompt"),
     ("%%route\na: things\n    {{ name }}\nb: others\n", 4, "handler 'b' has no prompt"),
+    ("%%chain\na\n    {# later #}\n", 3, "the user message is empty"),
+    ("%%chain\na\n    system: {# later #}\n    user: x\n", 3, "the system message is empty"),
+    ("%%route\na: things\n    {# later\n    #}\nb: others\n    {{ name }}\n", 3, "the user message is empty"),
     # a field that a typed step does not have
     ("%%chain\na -> word: str, n: int\n    x\nb\n    {{ a.wrod }}\n", 5, "step 'a' has no output 'wrod'"),
     ("%%chain\na -> word: str\n    x\nb\n    {% if a.wrod %}{{ name }}{% endif %}\n", 5, "no output 'wrod'"),
