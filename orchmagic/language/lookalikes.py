@@ -9,7 +9,10 @@ from orchmagic.language import expression
 from orchmagic.language.cell import Cell, Control
 from orchmagic.language.control_words import CONTROLS
 
-_BRACES = re.compile(r"(?<![{$\\])\{([^\W\d]\w*)\}(?!\})")
+# as in an f-string: a name, what is read of it, and how it is written
+_BRACES = re.compile(
+    r"""(?<![{$\\])\{(?P<value>(?P<name>[^\W\d]\w*)(?:\.[^\W\d]\w*|\[[^][{}\n]*\])*)(?:![rsa])?(?::[^\s{}"']*)?\}(?!\})"""
+)
 _HEADER = re.compile(r"[^\W\d]\w*\s*(?:\([^()]*=[^()]*\)\s*(?:->.*|:.*)?|->\s*\S.*)$")
 _CONTROL = re.compile(rf"({'|'.join(CONTROLS)})\s+(.+)$")
 
@@ -25,9 +28,9 @@ def remarks(cell: Cell, variables: Collection[str]) -> Iterator[str]:
         text = line.strip()
         if not text or (cell.items and not line[:1].isspace()):
             continue
-        for name in dict.fromkeys(_BRACES.findall(line)):
-            if name in known:
-                yield f"line {number}: {{{name}}} is sent as it stands. For its value write {{{{ {name} }}}}"
+        found = {match.group(): match["value"] for match in _BRACES.finditer(line) if match["name"] in known}
+        for written, value in found.items():
+            yield f"line {number}: {written} is sent as it stands. For its value write {{{{ {value} }}}}"
         if cell.items and (_HEADER.match(text) or _is_control(text, known)):
             yield f"line {number}: `{text}` is a line of the prompt above it. A step or control begins at column 0"
 

@@ -295,7 +295,9 @@ def _check_unused(name: str, line: str, namespace: Mapping[str, object]) -> None
     if name not in namespace or definition(namespace[name]):
         return
     value = namespace[name]
-    kind = f"a {type(value).__name__}" if not is_code(value) else "a function, class or module"
+    type_ = type(value).__name__
+    article = "an" if type_[0] in "aeiouAEIOU" else "a"
+    kind = f"{article} {type_}" if not is_code(value) else "a function, class or module"
     write = f"Give the cell another name, such as {name}_cell, or delete the value: del {name}"
     found = f"{name!r} is {kind} of the notebook, which the cell would replace"
     raise CellError([Problem(1, line.index(name, line.index(" ")), found, write, line)])

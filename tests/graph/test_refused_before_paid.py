@@ -199,6 +199,13 @@ def test_the_caret_stands_below_the_field(book):
     [
         ("%%chain\na\n    Hello {name}, \n", "line 3: {name} is sent as it stands. For its value write {{ name }}"),
         ("%%chain\na\n    x\nb\n    {a}\n", "line 5: {a} is sent"),
+        ("%%chain\na\n    Dear {names[0]},\n", "{names[0]} is sent as it stands. For its value write {{ names[0] }}"),
+        (
+            "%%chain\na\n    Dear {name.first}\n",
+            "{name.first} is sent as it stands. For its value write {{ name.first }}",
+        ),
+        ("%%chain\na\n    Dear {name!r}\n", "{name!r} is sent as it stands. For its value write {{ name }}"),
+        ("%%chain\na\n    Pay {visits:.2f}\n", "{visits:.2f} is sent as it stands. For its value write {{ visits }}"),
         ("%%react --tools search\nFind {name}.\n", "line 2: {name} is sent"),
         (
             "%%chain\na -> word: str\n    x\n    gate a.word != ''\n",
@@ -219,6 +226,10 @@ def test_text_that_looks_like_syntax_is_said_once(book, cell, told):
     [
         "{unknown}",
         '{"name": 1}',
+        "{name: 1}",
+        '{name:"x"}',
+        "{names[0}",
+        "{unknown.name}",
         "{{ name }}",
         "${name}",
         "gate the values",
