@@ -83,6 +83,9 @@ def test_a_stored_answer_is_in_no_batch(desk: Desk) -> None:
     run = desk.run(cell("--model day --batch"))
     assert run.record.cached == 6
     assert sizes(desk) == []
+    desk.run(cell("--refresh"))
+    assert desk.run(cell("--model day")).record.cached == 6, "an answer of a batch is stored as well"
+    assert sizes(desk) == [5, 1]
 
 
 def test_what_a_guard_blocks_is_in_no_batch(desk: Desk) -> None:
@@ -300,7 +303,8 @@ def test_a_limit_of_tokens_that_holds_calls_back_is_said(desk: Desk) -> None:
 
 
 def test_rows_of_map_go_out_together(desk: Desk) -> None:
-    made = desk.define("%%chain answer --model day --batch\nout\n    Say {{ q }}\n")
+    desk.project("day", models={"day": desk.at("one", **PRICES)}, batch_quiet=2.0, batch_poll=0.02)
+    made = desk.define("%%chain answer --batch\nout\n    Say {{ q }}\n")
     rows = made.map([{"q": f"paper {n}"} for n in range(100)])
     assert [row["_status"] for row in rows] == ["done"] * 100
     assert sizes(desk) == [100]
