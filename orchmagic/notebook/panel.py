@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchmagic.storage.runs import Stored
 
 _SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are read to sum today's cost
-_FIELDS = ("id", "name", "pattern", "status", "started", "parent", "seconds", "tokens", "cost", "unpriced")
+_FIELDS = ("id", "name", "pattern", "status", "doubt", "started", "parent", "seconds", "tokens", "cost", "unpriced")
 _CUT = 2_000  # characters of a value in the list; `asked` returns all
 _WHOLE = 200_000  # bytes of a value that is asked for
 

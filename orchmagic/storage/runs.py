@@ -36,7 +36,8 @@ HISTORY = DatabaseSchema(
 CREATE TABLE runs(number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, pattern TEXT, status TEXT, started TEXT,
     updated TEXT, pid INTEGER, host TEXT, life TEXT, notebook TEXT, user TEXT, source TEXT, sources TEXT,
     options TEXT, inputs TEXT, parent TEXT, record TEXT, events TEXT, cost REAL, unpriced INTEGER DEFAULT 0,
-    tokens INTEGER, seconds REAL, caller TEXT, uid TEXT, pinned INTEGER DEFAULT 0, feedback TEXT);
+    tokens INTEGER, seconds REAL, caller TEXT, uid TEXT, pinned INTEGER DEFAULT 0, feedback TEXT,
+    doubt TEXT);
 CREATE TABLE journal(run TEXT, id TEXT, key TEXT, own INTEGER, value TEXT, PRIMARY KEY(run, id));
 CREATE INDEX journal_key ON journal(run, key);
 CREATE TABLE writes(number INTEGER PRIMARY KEY AUTOINCREMENT, tool TEXT, key TEXT, call TEXT, state TEXT,
@@ -80,6 +81,7 @@ class Stored:
     are known (without the `unpriced` calls), `seconds` the run's duration. `parent` is the run that it replays.
     `caller` is the run whose notebook code started it: its cost is counted there, too.
     `uid` names the run in the world (its checkpoints); "" for a run of an older version. A `pinned` run is not pruned.
+    `doubt` is why the mark of a run that is done is no check mark: see `Record.doubt`.
     `feedback` is what a person said of it (JSON); empty in lists of runs.
     `keyless`: the text of a cell held an API key and was stored without it.
     """
@@ -102,6 +104,7 @@ class Stored:
     seconds: float = 0.0
     uid: str = ""
     pinned: bool = False
+    doubt: str = ""
     keyless: bool = False
     source: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -173,7 +176,7 @@ class Store:
 
         def keep(execute: Execute) -> None:
             whole = _record_text(record, lambda value: self._values.stowed(value, id_, execute))
-            execute(_SAVE, status, now, whole, as_text(events), *sums, number)
+            execute(_SAVE, status, record.get("doubt", ""), now, whole, as_text(events), *sums, number)
 
         self.database.post(keep, long=len(record.get("spans", ())) > _FEW)
 
@@ -510,7 +513,7 @@ _JSON: dict[str, Any] = {
 }
 _PLAIN: dict[str, Any] = {
     **dict.fromkeys(
-        ("name", "pattern", "status", "started", "updated", "host", "notebook", "user", "uid", "source"), ""
+        ("name", "pattern", "status", "started", "updated", "host", "notebook", "user", "uid", "doubt", "source"), ""
     ),
     "pid": 0,
     "unpriced": 0,
@@ -538,8 +541,8 @@ _SPOKEN = "SELECT content FROM turns WHERE thread = ? AND run IS NOT ? ORDER BY 
 _COUNTS = "SELECT thread, count(*) AS turns FROM turns WHERE run IS NOT ? GROUP BY thread ORDER BY thread"
 _TURN = "INSERT INTO turns(thread, number, role, content, run) VALUES (?, ?, ?, ?, ?)"
 _SAVE = (
-    "UPDATE runs SET status = ?, updated = ?, record = ?, events = ?, cost = ?, unpriced = ?, tokens = ?, seconds = ? "
-    "WHERE number = ?"
+    "UPDATE runs SET status = ?, doubt = ?, updated = ?, record = ?, events = ?, cost = ?, unpriced = ?, tokens = ?, "
+    "seconds = ? WHERE number = ?"
 )
 _RANKED = (  # the runs that may be deleted, with their place among those of their name, the latest first
     "SELECT number, uid, started, row_number() OVER (PARTITION BY name ORDER BY number DESC) AS rank FROM runs "

@@ -9,15 +9,17 @@ from orchmagic.trace.humanize import safe
 _CELL = "padding:1px 8px"
 
 
-def html_table(rows: Sequence[Sequence[str]], right: Collection[int] = (), marks: Sequence[str] = ()) -> str:
+def html_table(
+    rows: Sequence[Sequence[str]], right: Collection[int] = (), marks: Sequence[str] = (), *, wrap: bool = True
+) -> str:
     """Return rows of text, headings first, as a table; the columns `right` (from 0) are aligned to the right.
 
-    `marks`: a color for the left edge of each row.
+    `marks`: a color for the left edge of each row. Without `wrap` each row is one line, and a narrow page scrolls.
     """
     head, *body = rows
     lines = [_row("th", head, right, "")]
     lines += [_row("td", row, right, marks[i % len(marks)] if marks else "") for i, row in enumerate(body)]
-    lines_, table = "".join(lines), "border-collapse:collapse;margin:4px 0"
+    lines_, table = "".join(lines), f"border-collapse:collapse;margin:4px 0{'' if wrap else ';white-space:nowrap'}"
     return f'<div style="overflow-x:auto"><table style="{table}">\n{lines_}</table></div>'
 
 

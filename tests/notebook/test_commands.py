@@ -3,11 +3,12 @@
 import pytest
 from lives import restarted
 
-from orchmagic import Reply
+from orchmagic import Reply, Script, install
 from orchmagic.errors import InputError, OrchError
 from orchmagic.models.types import ToolCall
 from orchmagic.notebook import commands
 from orchmagic.runtime.tools import tool
+from orchmagic.trace import marks
 
 TWO = "%%chain two --no-cache\na\n    A {{ x }}\nb\n    B {{ a }}\n"
 DRAFT = '%%chain careful --no-cache\ndraft\n    Draft for {{ who }}\napprove "Send?"\nlast\n    Sent {{ draft }}\n'
@@ -227,3 +228,34 @@ def test_the_overview_has_every_command_once_on_a_line_that_fits():
     _, *lines = commands.overview().splitlines()
     assert [line.split()[0].rstrip(":") for line in lines] == list(commands.COMMANDS)
     assert [line for line in lines if len(line) > 100] == []
+
+
+CASCADE = '%%cascade solve --models scripted/a,scripted/b\nanswer\n    Solve {{ q }}\nverify answer == "4"'
+ITEMS = "%%chain items\nx(over=[1, 0], item=n)\n    {{ 1 // n }}"
+
+
+@pytest.mark.parametrize(
+    ("cell", "mark"),
+    [
+        (CASCADE, "! Not verified"),
+        ("%%chain outer\nx = solve(q=1)", "! Not verified"),
+        ("%%chain outer\nx(run=solve, over=[1, 2], item=q)", "! Not verified"),
+        (ITEMS, "! Done, with failures"),
+        ("%%chain fine\na\n    Hello", "✓ Done"),
+        ("%%chain broken\nx = 1 / 0", "✗ Failed"),
+    ],
+)
+def test_the_list_of_runs_wears_the_marks_of_their_cards(notebook, cell, mark):
+    notebook.script(lambda _: "six")
+    for name in ("a", "b"):
+        install(Script(lambda _: "five"), name)
+    notebook.space["solve"] = notebook.define(CASCADE)
+    run = notebook.run(cell, q=1)
+    assert mark == "{0.sign} {0.word}".format(marks.of(run.record))
+    here = orch(notebook, "runs")
+    notebook.session.close()
+    with restarted(notebook) as session:
+        for listed in (here, commands.run(session, "runs")):
+            assert mark in listed
+            assert mark in listed._repr_html_()
+            assert "called by" not in listed

@@ -43,7 +43,7 @@ def test_the_list_begins_with_the_latest_run_and_says_what_each_cost(shop):
     told = asked(shop.session, "overview")
     assert [r["id"] for r in told["runs"]] == [second.id, first.id]
     assert told["runs"][0] | {"started": "", "seconds": 0} == {
-        "id": second.id, "name": "triage", "pattern": "chain", "status": "done", "started": "", "parent": None,
+        "id": second.id, "name": "triage", "pattern": "chain", "status": "done", "doubt": "", "started": "", "parent": None,
         "here": True, "seconds": 0, "tokens": second.tokens, "cost": second.cost, "unpriced": 0,
     }  # fmt: skip
 

@@ -27,7 +27,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
     "run": lambda run: run.id,
     "name": lambda run: run.name,
     "pattern": lambda run: run.pattern,
-    "status": lambda run: "{0.sign} {0.word}".format(marks.by_name(run.status)),
+    "status": lambda run: "{0.sign} {0.word}".format(marks.by_name(run.doubt or run.status)),
     "started": lambda run: run.started[:16].replace("T", " "),
     "seconds": lambda run: f"{run.seconds:.2f}",
     "tokens": lambda run: str(run.tokens),
@@ -39,6 +39,7 @@ _COLUMNS: dict[str, Callable[[Stored], str]] = {
 """The columns of `%orch runs`: heading, and function from run to text."""
 _EVALUATIONS = 5  # that are listed below the runs
 _FIGURES = (5, 6, 7)  # indices of the numeric ones
+_ALWAYS = 8  # columns that are shown; those after them only if a run has something there
 
 
 @command
@@ -48,10 +49,14 @@ def runs(session: Session, which: str = "") -> str:
     tried = session.services.history.rows.evaluations(which or None, _EVALUATIONS)[::-1]
     if not latest and not tried:
         return f"No run{f' of {which!r}' * bool(which)} yet: run a cell such as %%chain."
-    rows = [tuple(_COLUMNS), *(tuple(text(run) for text in _COLUMNS.values()) for run in reversed(latest))]
+    listed = [[text(run) for text in _COLUMNS.values()] for run in reversed(latest)]
+    used = [i for i in range(len(_COLUMNS)) if i < _ALWAYS or any(row[i] for row in listed)]
+    rows = [[row[i] for i in used] for row in ([*_COLUMNS], *listed)]
     below = [_evaluation(one) for one in tried]
     html = "".join(f"<div>{safe(line)}</div>" for line in below)
-    return Listing("\n".join([table(rows), *below]), f"<div {BLOCK}>{html_table(rows, right=_FIGURES)}{html}</div>")
+    return Listing(
+        "\n".join([table(rows), *below]), f"<div {BLOCK}>{html_table(rows, right=_FIGURES, wrap=False)}{html}</div>"
+    )
 
 
 def _evaluation(one: PastEvaluation) -> str:
