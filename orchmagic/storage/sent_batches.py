@@ -30,7 +30,8 @@ _DAYS = 30  # endpoints keep the files of a batch about as long
 class SentBatch:
     """A batch. `tag` is our name of it, `id` the endpoint's ("" = it may not have arrived); `sent` is ISO 8601 in UTC.
 
-    `requests` were sent in it, `left` of them are not collected yet. `sender` is the kernel that waits for it.
+    `requests` were sent in it, `left` of them are not collected yet (only `all` counts them). `sender` is the kernel that
+    waits for it.
     """
 
     tag: str
@@ -125,8 +126,13 @@ def _batch(row: Mapping[str, object]) -> SentBatch:
 
 
 _COLUMNS = ("tag", "id", "alias", "provider", "model", "base_url", "key_env", "requests", "sent", "left")
-_LEFT = "(SELECT count(*) FROM lines WHERE lines.tag = batches.tag) AS left"
 _ENTER = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_HOLDING = f"SELECT custom_id, batches.*, {_LEFT} FROM lines JOIN batches USING (tag) WHERE request = ? ORDER BY sent, custom_id"  # noqa: E501, S608 - constants only
-_ALL = f"SELECT batches.*, {_LEFT} FROM batches ORDER BY sent"  # noqa: S608 - constants only
+# without counting lines, since each request of a large batch looks for its line
+_HOLDING = """
+SELECT custom_id, batches.*, requests AS left FROM lines JOIN batches USING (tag) WHERE request = ?
+ORDER BY sent, custom_id
+"""
+_ALL = """
+SELECT batches.*, (SELECT count(*) FROM lines WHERE lines.tag = batches.tag) AS left FROM batches ORDER BY sent
+"""
 _WITHOUT_LINES = "DELETE FROM batches WHERE tag NOT IN (SELECT tag FROM lines)"

@@ -330,7 +330,7 @@ class BatchDesk:
                 strange += result.custom_id in found
                 if result.custom_id in known:
                     found.setdefault(result.custom_id, result)
-                elif under.batch.left == under.batch.requests:  # nothing was collected before
+                elif len(known) == under.batch.requests:  # nothing was collected before
                     strange += 1
         if strange:
             lines = counted(strange, "result")
@@ -447,7 +447,6 @@ def _new_batch(deployment: Deployment, requests: int) -> SentBatch:
         requests=requests,
         sent=datetime.now(UTC).isoformat(timespec="seconds"),
         sender=process.this(),
-        left=requests,
     )
 
 
