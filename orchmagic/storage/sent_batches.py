@@ -30,8 +30,8 @@ _DAYS = 30  # endpoints keep the files of a batch about as long
 class SentBatch:
     """A batch. `tag` is our name of it, `id` the endpoint's ("" = it may not have arrived); `sent` is ISO 8601 in UTC.
 
-    `requests` were sent in it, `left` of them are not collected yet (only `all` counts them). `sender` is the kernel that
-    waits for it.
+    `requests` were sent in it, `left` of them are not collected yet (only `all` counts them). `sender` is the kernel
+    that waits for it.
     """
 
     tag: str
