@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import OrchError
 from orchmagic.language.control_words import ACTIONS, CONTROLS
-from orchmagic.language.magic_line import base_options
+from orchmagic.language.magic_line import Option, base_options
 from orchmagic.patterns import PATTERNS, Pattern
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(r"^([A-Za-z_]\w*)\s*(?:\((.*?)\))?\s*(?:->\s*(.*))?", re.MULTILINE)
 _FIELD = re.compile(r"(\w+)\s*:")
+_ROW_CELLS = {
+    "evaluate": ("orchmagic.evaluation.evaluate_cell", "target"),
+    "orchtest": ("orchmagic.evaluation.orchtest_cell", "gate"),
+}
+"""Cells about rows, with the module of their options and the word that begins a line."""
 _WORD = re.compile(r"[\w.%-]*$")
 
 
@@ -38,11 +44,17 @@ def matches(session: Session, context: CompletionContext) -> dict[str, Any]:
 def complete(session: Session, text: str, number: int, line: str) -> Iterator[tuple[str, str]]:
     """(completion, kind) pairs for `line`, the cursor's line up to the cursor, in the cell `text`."""
     magic = re.match(r"%%(\w+)", text)
-    if magic is None or magic[1] not in PATTERNS.names():
+    if magic is None:
+        return
+    if magic[1] in PATTERNS.names():
+        pattern = PATTERNS.get(magic[1])
+        options = (*base_options(pattern.options), *pattern.options)
+        kinds = _magic_line(options, session, line) if number == 0 else _body(pattern, session, text, line)
+    elif magic[1] in _ROW_CELLS:
+        kinds = _row_cell(magic[1], session, line, first=number == 0)
+    else:
         return
     fragment = _fragment(line)
-    pattern = PATTERNS.get(magic[1])
-    kinds = _magic_line(pattern, session, line) if number == 0 else _body(pattern, session, text, line)
     for word, kind in kinds:
         if word.startswith(fragment) and word != fragment:
             yield word, kind
@@ -53,14 +65,31 @@ def _fragment(line: str) -> str:
     return word[0] if word else ""
 
 
-def _magic_line(pattern: Pattern, session: Session, line: str) -> Iterator[tuple[str, str]]:
+def _row_cell(magic: str, session: Session, line: str, *, first: bool) -> Iterator[tuple[str, str]]:
+    """Completes `%%evaluate` and `%%orchtest`: orchestrations and their steps, options, the word of a line."""
+    module, word = _ROW_CELLS[magic]
+    steps = {name: [n.name for n in made.definition.nodes] for name, made in session.defined.items()}
+    if first:
+        yield from ((name, "function") for name in steps)
+        if magic == "orchtest":
+            yield from ((f"{name}.{step}", "step") for name, of_it in steps.items() for step in of_it)
+        yield from _magic_line(import_module(module).OPTIONS, session, line)
+        return
+    if line[:1].isspace() and "{{" not in line.rpartition("}}")[2]:
+        return  # no completion in the prompt of a judge
+    if re.fullmatch(r"\w*", line):
+        yield word, "keyword"
+    yield from ((step, "step") for of_it in steps.values() for step in of_it)
+    yield from _notebook(session)
+
+
+def _magic_line(options: Sequence[Option], session: Session, line: str) -> Iterator[tuple[str, str]]:
     before = line.split()
     last = before[-2] if before and _fragment(line) and len(before) > 1 else before[-1] if before else ""
-    options = (*base_options(pattern.options), *pattern.options)
     taking = next((o for o in options if o.flag == last), None)
     if taking is None or taking.kind == "flag":
         yield from ((o.flag, "option") for o in options)
-    elif last in {"--model", "--fallback"}:
+    elif last in {"--model", "--models", "--fallback"}:
         yield from _models(session)
     else:
         yield from _notebook(session)

@@ -286,6 +286,21 @@ def test_completion_offers_the_actions_of_a_gate_and_the_control_words_of_a_patt
         assert set(complete(shell, f"%%{name}\n", 1)) >= set(PATTERNS.get(name).controls)
 
 
+def test_completion_of_cells_about_rows(shell):
+    shell.run_cell("%%chain triage --no-run\nextract -> product: str\n    Read {{ ticket }}\n")
+    shell.user_ns["tickets"] = []
+    assert complete(shell, "%%evaluate tri", 0) == ["triage"]
+    assert complete(shell, "%%evaluate triage --on tic", 0) == ["tickets"]
+    assert "--stand-in" in complete(shell, "%%evaluate triage --st", 0)
+    assert "small" in complete(shell, "%%evaluate triage --models large,sm", 0)
+    assert complete(shell, "%%evaluate triage\ntar", 1) == ["target"]
+    assert complete(shell, "%%evaluate triage\njudge\n    Read tic", 2) == []
+    assert complete(shell, "%%orchtest triage.ex", 0) == ["triage.extract"]
+    assert complete(shell, "%%orchtest triage --allow", 0) == ["--allow-writes"]
+    assert complete(shell, "%%orchtest triage\ngat", 1) == ["gate"]
+    assert "extract" in complete(shell, "%%orchtest triage\ngate ext", 1)
+
+
 def test_completion_keeps_out_of_prose_and_other_cells(shell):
     shell.user_ns["ticket"] = "t"
     assert complete(shell, "%%chain\nextract\n    Read tic", 2) == []
