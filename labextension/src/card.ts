@@ -196,16 +196,26 @@ export class RunCard {
       return [results.node];
     }
     const value = this.answer(trace);
-    if (value === null || value === undefined || value === '') {
+    const { last, question } = fields(trace.card.answer);
+    const asked = text(question);
+    const empty = value === null || value === undefined || value === '';
+    if (empty && !asked) {
       return [];
     }
     const said = shown(value, LONG);
     this.copied = said;
-    const { last, asked } = fields(trace.card.answer);
-    const title = last === true ? 'Last result before it stopped' : asked === true ? 'The question is about' : '';
-    const prose = typeof value === 'string' && asked !== true;
+    const prose = typeof value === 'string' && !asked;
     const drawn = prose && !this.raw ? await markdown(said, this.how.tools ?? null) : plain(said);
-    const head = el('div', { class: 'om-answer-head om-faint' }, title);
+    const title = last === true ? 'Last result before it stopped' : '';
+    const head = el(
+      'div',
+      { class: asked ? 'om-answer-head' : 'om-answer-head om-faint' },
+      title,
+      asked && el('strong', {}, foreign(asked))
+    );
+    if (empty) {
+      return [head];
+    }
     if (prose && this.how.tools?.markdownParser) {
       head.append(
         button(this.raw ? 'Markdown' : 'Raw', () => {
@@ -218,7 +228,10 @@ export class RunCard {
   }
 
   private answer(trace: Trace): unknown {
-    const { span, value } = fields(trace.card.answer);
+    const { span, value, question } = fields(trace.card.answer);
+    if (text(question) !== null) {
+      return value;
+    }
     return value ?? trace.spans.find(s => s.id === span)?.output ?? trace.totals.output;
   }
 }

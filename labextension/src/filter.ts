@@ -21,11 +21,24 @@ export class RunFilter {
   private readonly status = choice('Status', STATUSES);
   private readonly age = choice('Date', AGES);
 
-  constructor(changed: () => void) {
-    for (const field of [this.words, this.status, this.age]) {
+  constructor(private readonly changed: () => void) {
+    for (const field of this.fields) {
       field.addEventListener('input', changed);
     }
     this.node.append(this.words, this.status, this.age);
+  }
+
+  private get fields() {
+    return [this.words, this.status, this.age];
+  }
+
+  /** Show all runs again. */
+  clear(): void {
+    for (const field of this.fields) {
+      field.value = '';
+    }
+    this.words.focus();
+    this.changed();
   }
 
   /** A run passes with every word in it, of the chosen status, begun in the chosen time. */

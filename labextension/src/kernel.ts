@@ -9,6 +9,8 @@ export interface Run {
   name: string;
   pattern: string;
   status: string;
+  /** Why it has no check mark though it is done; empty without one. */
+  doubt?: string;
   started: string;
   parent: string | null;
   here: boolean;
@@ -24,6 +26,8 @@ export interface Overview {
   today: number;
   unpriced?: number;
   runs: Run[];
+  /** There are older runs. */
+  more?: boolean;
 }
 
 export type Reply =
@@ -41,7 +45,8 @@ export class NotLoaded extends Error {}
 
 /** What the panel can be told and can do; a test gives it one without a kernel. */
 export interface Face {
-  overview(): Promise<Overview>;
+  /** The latest `shown` runs. */
+  overview(shown: number): Promise<Overview>;
   record(run: string): Promise<unknown>;
   /** The question of `span`, uncut. */
   asked(run: string, span: string): Promise<Asked>;
@@ -60,7 +65,7 @@ export interface Face {
 export function faceOf(kernel: Kernel.IKernelConnection): Face {
   const put = async <T>(...question: unknown[]) => (await ask(kernel, question)) as T;
   return {
-    overview: () => put('overview'),
+    overview: shown => put('overview', shown),
     record: run => put('record', run),
     asked: (run, span) => put('asked', run, span),
     answer: (run, reply, span) => put('answer', run, reply, span),

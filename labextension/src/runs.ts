@@ -6,7 +6,7 @@ import { RunFilter } from './filter.js';
 import { Face, NotLoaded, Overview, Run } from './kernel.js';
 import { Question } from './question.js';
 import { Trace } from './record.js';
-import { MARKS, money, oneLine, seconds } from './words.js';
+import { MARKS, count, money, oneLine, seconds, word } from './words.js';
 
 /** What the list asks of what it stands in. */
 export interface Around {
@@ -31,6 +31,9 @@ export class RunList {
   private readonly list = el('ul', { class: 'om-runs', 'aria-label': 'Runs, newest first' });
   private readonly comparing: HTMLButtonElement;
   private said = ''; // by the last refresh
+  private shown = FIRST; // runs that the kernel is asked for
+  private readonly older = button('Show older runs', () => void this.more(), { class: 'om-button' });
+  private readonly all = button('Show all', () => { this.filter.clear(); }, { class: 'om-button' }); // prettier-ignore
   private readonly filter = new RunFilter(() => {
     this.draw(this.said);
   });
@@ -45,7 +48,14 @@ export class RunList {
       'aria-label': 'Refresh'
     });
     const bar = el('div', { class: 'om-bar-top' }, this.today, this.comparing, again);
-    this.node.append(bar, this.filter.node, this.note, this.list);
+    this.older.hidden = true;
+    this.node.append(
+      bar,
+      this.filter.node,
+      this.note,
+      this.list,
+      el('div', { class: 'om-below' }, this.all, this.older)
+    );
     this.draw('');
   }
 
@@ -54,17 +64,26 @@ export class RunList {
     this.saved = this.around.saved();
     const face = this.around.face();
     let told: Overview = { today: 0, runs: [] };
-    let note = face ? '' : 'No kernel: runs saved in this notebook';
+    let note = face ? '' : NO_KERNEL;
     try {
-      told = (await face?.overview()) ?? told;
+      told = (await face?.overview(this.shown)) ?? told;
     } catch (error) {
       note = error instanceof NotLoaded ? error.message : `✗ ${message(error)}`;
     }
     this.runs = told.runs;
+    this.older.hidden = !told.more;
     this.today.textContent = face && !note ? `Today ${money(told.today, told.unpriced)}` : '';
     this.said = note;
     this.draw(note);
     this.around.listed(this.runs);
+  }
+
+  /** As many runs again; the focus goes to the first of them. */
+  private async more(): Promise<void> {
+    const before = this.list.querySelectorAll('.om-run').length;
+    this.shown *= 2;
+    await this.refresh();
+    [...this.list.querySelectorAll<HTMLElement>('.om-open')].at(before)?.focus();
   }
 
   /** The latest run of all: of the kernel, or of the notebook. */
@@ -122,8 +141,14 @@ export class RunList {
     if (focus instanceof HTMLElement && this.list.contains(focus)) {
       focus.focus(); // a field that a person types in is where it was
     }
-    const hidden = rows.length < listed ? `${rows.length} of ${listed} listed runs match.` : '';
-    this.note.textContent = note || (listed ? hidden : 'No run yet: run a cell such as %%chain.');
+    const shown = runs.length + others.length;
+    const hidden = shown < listed ? `${count(shown)} of ${count(listed)} listed runs match.` : '';
+    this.all.hidden = shown > 0 || !listed;
+    this.note.textContent = listed
+      ? [note, hidden].filter(Boolean).join('. ')
+      : note === NO_KERNEL
+        ? NO_RUN
+        : note || NONE;
     this.comparing.disabled = this.chosen.size !== 2;
   }
 
@@ -134,9 +159,10 @@ export class RunList {
     tick.addEventListener('change', () => {
       this.tick(of, run, tick.checked);
     });
-    const mark = el('span', { class: 'om-mark', title: run.status }, MARKS[run.status] ?? '·');
+    const state = run.doubt || run.status; // as the card says it
+    const mark = el('span', { class: 'om-mark', title: word(state) }, MARKS[state] ?? '·');
     const cost = money(run.cost, run.unpriced);
-    const spent = [run.status === 'done' ? '' : run.status, clock(run.started), seconds(run.seconds), cost];
+    const spent = [state === 'done' ? '' : oneLine(word(state), 30), clock(run.started), seconds(run.seconds), cost];
     const open = button('', () => {
       this.around.open(of);
     }, { class: 'om-open', title: `Open the trace of ${run.id}` }); // prettier-ignore
@@ -205,6 +231,10 @@ export class RunList {
   }
 }
 
+const FIRST = 50; // runs that are listed at first
+const NO_KERNEL = 'No kernel: runs saved in this notebook';
+const NONE = 'No run yet: run a cell such as %%chain.';
+const NO_RUN = 'No kernel, and no run is saved in this notebook';
 const CLOSE = 5_000; // milliseconds between what the history and the trace call the start of a run
 const BROKEN = new Set(['lost', 'cancelled', 'capped', 'failed']);
 
@@ -214,9 +244,22 @@ function key(run: Run): string {
 
 /** The line of a run that only the notebook holds. */
 function asRun(trace: Trace): Run {
-  const { run, name, pattern, status, started, seconds: took, usage, cost, unpriced } = trace.totals;
+  const { run, name, pattern, status, doubt, started, seconds: took, usage, cost, unpriced } = trace.totals;
   const tokens = usage.input + usage.output;
-  return { id: run, name, pattern, status, started, parent: null, here: false, seconds: took, tokens, cost, unpriced };
+  return {
+    id: run,
+    name,
+    pattern,
+    status,
+    doubt,
+    started,
+    parent: null,
+    here: false,
+    seconds: took,
+    tokens,
+    cost,
+    unpriced
+  };
 }
 
 /** The time of day; of another day also the date. */

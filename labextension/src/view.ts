@@ -6,7 +6,7 @@ import { endOf, ticksOf } from './axis.js';
 import { Details, Source } from './detail.js';
 import { el, foreign } from './dom.js';
 import { Bar, HEIGHT, Lanes, loaded } from './lanes.js';
-import { Span, Trace, length, soFar, tokens } from './record.js';
+import { Span, Trace, fields, length, soFar, text, tokens } from './record.js';
 import { Opened, Row, critical, failures, rowsOf, tries } from './rows.js';
 import { cache, count, label, markOf, money, note, oneLine, seconds, shown, stateWord, tilde } from './words.js';
 
@@ -313,7 +313,12 @@ export class TraceView {
       path
     );
     const figures = this.figures(span).map((text, i) => el('span', { class: CELLS[2 + i] }, text));
-    const said = [span.doubt && stateWord(span.doubt), note(this.trace, span)].filter(Boolean).join(' · ');
+    const said = [
+      span.doubt && stateWord(span.doubt),
+      this.below(span) ? stateWord(span.status) : note(this.trace, span)
+    ]
+      .filter(Boolean)
+      .join(' · ');
     made.append(step, this.bar(span), ...figures, el('span', { class: CELLS[5], title: said }, foreign(said)));
     made.addEventListener('click', () => {
       this.choose(span.id);
@@ -322,6 +327,11 @@ export class TraceView {
       }
     });
     return made;
+  }
+
+  /** What a step waits for stands below the timeline. */
+  private below(span: Span): boolean {
+    return span.status === 'waiting' && text(fields(this.trace.card.answer).question) !== null;
   }
 
   private bar(span: Span): HTMLElement {

@@ -57,6 +57,15 @@ describe('a card', () => {
     expect(node.querySelector('.om-card-result')!.textContent).toContain('Last result before it stopped');
   });
 
+  it.each(['Dear …', null])('of a run that waits asks once, below: about %s', async value => {
+    const asked = { question: 'May it go?', choices: ['approve'], value };
+    const ask = step({ id: 'b#1', name: 'b', kind: 'approve', status: 'waiting', asked });
+    const node = await card(run({ status: 'waiting', spans: [step(), ask], card: { why: '', answer: { question: asked.question, value } } })); // prettier-ignore
+    expect(node.textContent.split('May it go?')).toHaveLength(2);
+    expect(node.querySelector('.om-card-result')!.textContent).toBe(`May it go?${value ?? ''}`);
+    expect(node.querySelector('.om-space .om-is-waiting')!.textContent).toContain('waiting for you');
+  });
+
   it('shows rows: the failed first, sorted by a heading', async () => {
     const rows = ['[0,8,"post 7","rejected"]', '[1,2,"post 1",9]', '[2,1,"post 0",3]'];
     const node = await card(

@@ -23,8 +23,9 @@ class Kernel implements Face {
   told: unknown[] = [];
   refusal: Error | null = null;
   constructor(public runs: Run[]) {}
-  overview(): Promise<Overview> {
-    return this.refusal ? Promise.reject(this.refusal) : Promise.resolve({ today: 0.0123, runs: this.runs });
+  overview(shown: number): Promise<Overview> {
+    const told = { today: 0.0123, runs: this.runs.slice(0, shown), more: shown < this.runs.length };
+    return this.refusal ? Promise.reject(this.refusal) : Promise.resolve(told);
   }
   record = () => Promise.resolve(null);
   asked = () => Promise.resolve({ question: '', choices: [], value: { amount: 12.5 } });
@@ -61,11 +62,25 @@ const click = async (list: RunList, face: string) => {
 };
 
 describe('the panel', () => {
+  it('gives a run in doubt the mark of its card', async () => {
+    const { list } = await panel(
+      new Kernel([
+        run('r2', { doubt: 'not verified' }),
+        run('r1', { doubt: 'with failures' }),
+        run('r0', { doubt: '' })
+      ])
+    );
+    const lines = [...list.node.querySelectorAll('.om-open')].map(l => l.textContent);
+    expect(lines.map(l => l[0])).toEqual(['!', '!', '✓']);
+    expect(lines[0]).toContain('Not verified');
+    expect(lines[1]).toContain('Done, with failures');
+  });
+
   it('lists the runs with what they cost, and what today cost', async () => {
     const { list, text } = await panel(new Kernel([run('r2', { status: 'failed' }), run('r1')]));
     expect(text()).toContain('Today $0.0123');
     const rows = [...list.node.querySelectorAll('.om-run')].map(r => r.textContent);
-    expect(rows[0]).toContain('triage r2failed · ');
+    expect(rows[0]).toContain('triage r2Failed · ');
     expect(rows[1]).toContain('1.5 s · $0.004');
     const some = await panel(new Kernel([run('r1', { unpriced: 1 }), run('r2', { cost: 0, unpriced: 3 })]));
     const facts = [...some.list.node.querySelectorAll('.om-run-facts')].map(r => r.textContent);
@@ -94,6 +109,38 @@ describe('the panel', () => {
     expect(put('Status', 'lost')[0]).toBe('r3');
     await list.refresh();
     expect(put('Date', '')).toEqual(['r3', '1 of 3 listed runs match.']);
+  });
+
+  it.each(['running', 'waiting', 'failed', 'capped', 'cancelled', 'rejected', 'lost'])(
+    'says %s as the filter does',
+    async status => {
+      const { list } = await panel(new Kernel([run('r1', { status })]));
+      const facts = list.node.querySelector('.om-run-facts')!.textContent;
+      expect(facts.split(' · ')[0]).toBe(list.node.querySelector(`option[value=${status}]`)!.textContent);
+    }
+  );
+
+  it('shows older runs when a person asks, and says what it has when nothing is listed', async () => {
+    const kernel = new Kernel(Array.from({ length: 120 }, (_, i) => run(`r${120 - i}`)));
+    const { list, text } = await panel(kernel);
+    const rows = () => list.node.querySelectorAll('.om-run').length;
+    const older = [...list.node.querySelectorAll('button')].find(b => b.textContent === 'Show older runs')!;
+    const all = [...list.node.querySelectorAll('button')].find(b => b.textContent === 'Show all')!;
+    expect([rows(), older.hidden]).toEqual([50, false]);
+    await click(list, 'Show older runs');
+    expect([rows(), older.hidden]).toEqual([100, false]);
+    expect(document.activeElement!.getAttribute('title')).toBe('Open the trace of r70');
+    await click(list, 'Show older runs');
+    expect([rows(), older.hidden, all.hidden]).toEqual([120, true, true]);
+    const words = list.node.querySelector<HTMLInputElement>('input[type=search]')!;
+    words.value = 'none of them';
+    words.dispatchEvent(new Event('input'));
+    expect([rows(), all.hidden]).toEqual([0, false]);
+    expect(text()).toContain('0 of 120 listed runs match.');
+    await click(list, 'Show all');
+    expect([rows(), all.hidden]).toEqual([120, true]);
+    expect((await panel(new Kernel([]))).text()).toContain('No run yet: run a cell such as %%chain.');
+    expect((await panel(null)).text()).toContain('No kernel, and no run is saved in this notebook');
   });
 
   it('opens a run, and compares the two that are ticked', async () => {

@@ -67,7 +67,7 @@ class Panel:
         self._below = below
         self._lock = threading.Lock()
         self._answered = False
-        self.controls = _Controls(self._question, self.send)
+        self.controls = _Controls(self._question, self.send, headed=not below.as_card)
 
     def offer(self) -> None:
         """Show the buttons."""
@@ -109,9 +109,12 @@ class Panel:
 
 
 class _Controls:
-    """The widgets of one question. `send` gets the reply; all content is shown as text, never as markup."""
+    """The widgets of one question. `send` gets the reply; all content is shown as text, never as markup.
 
-    def __init__(self, question: PendingQuestion, send: Callable[[object], None]) -> None:
+    `headed`: the question stands above the buttons; a card has it there already.
+    """
+
+    def __init__(self, question: PendingQuestion, send: Callable[[object], None], *, headed: bool = True) -> None:
         import ipywidgets as w  # noqa: PLC0415 - slow to import
 
         self._send = send
@@ -125,7 +128,8 @@ class _Controls:
         clicked = {APPROVE: self._approve, EDIT: self._edit, REJECT: self._reject}
         self.buttons = {c: _button(c.capitalize(), _STYLES[c], clicked[c]) for c in question.choices}
         self.row: Any = w.HBox(list(self.buttons.values()))
-        self.box: Any = w.VBox([w.HTML(_headline(question)), self.row, self.editor, self.note])
+        head = [w.HTML(_headline(question))] if headed else []
+        self.box: Any = w.VBox([*head, self.row, self.editor, self.note])
         if question.choices:
             self._close()
         else:

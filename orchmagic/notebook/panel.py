@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchmagic.runtime.session import Session
     from orchmagic.storage.runs import Stored
 
-_SHOWN, _LOOKED = 50, 1_000  # runs in the list; runs that are read to sum today's cost
+_SHOWN, _MOST, _LOOKED = 50, 5_000, 1_000  # runs in the list, at first and at most; runs read to sum today's cost
 _FIELDS = ("id", "name", "pattern", "status", "doubt", "started", "parent", "seconds", "tokens", "cost", "unpriced")
 _CUT = 2_000  # characters of a value in the list; `asked` returns all
 _WHOLE = 200_000  # bytes of a value that is asked for
@@ -55,16 +55,18 @@ def ask(session: Session, question: str) -> PanelReply:
         return PanelReply({"error": " ".join(str(error).split())})
 
 
-def overview(session: Session, now: datetime | None = None) -> dict[str, Any]:
-    """Returns the latest runs, newest first, and the known cost in US dollars of the runs that began today (local
-    time); `unpriced` is today's number of calls without a known price.
+def overview(session: Session, shown: int = _SHOWN, *, now: datetime | None = None) -> dict[str, Any]:
+    """Returns the latest `shown` runs, newest first, and whether there are `more`; the known cost in US dollars of the
+    runs that began today (local time), and today's number of calls without a known price (`unpriced`).
     """
-    latest = session.lookup.latest(_LOOKED)
+    shown = min(max(shown, 1), _MOST)
+    latest = session.lookup.latest(max(_LOOKED, shown + 1))
     today = (now or datetime.now(UTC)).astimezone().date()
     begun = [r for r in latest if datetime.fromisoformat(r.started).astimezone().date() == today]
     sums = {"today": sum(r.cost for r in begun), "unpriced": sum(r.unpriced for r in begun)}
     here = {run.id for run in session.runs}
-    return {"version": 1, **sums, "runs": [_row(session, r, here=r.id in here) for r in latest[:_SHOWN]]}
+    rows = [_row(session, r, here=r.id in here) for r in latest[:shown]]
+    return {"version": 1, **sums, "runs": rows, "more": shown < min(len(latest), _MOST)}
 
 
 def record(session: Session, which: str) -> dict[str, Any]:

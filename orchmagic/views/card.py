@@ -90,8 +90,9 @@ def _result(record: Record, source: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {"note": note} if (note := Receipt(record).against) else {}
     if record.status == "waiting":
         asked = next(iter(pending_questions(record)), None)
-        if asked is not None and asked.value is not None:
-            found["answer"] = {"value": cut(asked.value, _ANSWER), "asked": True}
+        if asked is not None:
+            question = humanize.one_line(asked.question, _LINE)
+            found["answer"] = {"question": question, "value": cut(asked.value, _ANSWER)}
     elif table := _table(record):
         found["table"] = table
     elif record.output is not None:
@@ -102,9 +103,12 @@ def _result(record: Record, source: str | None) -> dict[str, Any]:
 
 
 def _why(record: Record) -> str:
-    """Return the sentence below the header: the question, why the run failed or stopped, or what is in doubt."""
+    """Return the sentence below the header: why the run failed or stopped, or what is in doubt.
+
+    The question of a run that waits stands below the timeline, where it is answered.
+    """
     if record.status == "waiting":
-        return next((q.question for q in pending_questions(record)), "")
+        return ""
     if record.status == "failed":
         return next(answer.troubles(record), "")
     if record.status == "done" and record.doubt and not record.reason:

@@ -53,8 +53,18 @@ def test_today_is_the_day_of_the_person_and_counts_the_runs_that_began_on_it(sho
     run = shop.run(CHAIN, ticket="a")
     monkeypatch.setattr(type(run), "record", property(lambda self: _dear(self.trace.snapshot())))
     now = datetime.now(UTC)
-    assert panel.overview(shop.session, now)["today"] == 0.25
-    assert panel.overview(shop.session, now + timedelta(days=2))["today"] == 0
+    assert panel.overview(shop.session, now=now)["today"] == 0.25
+    assert panel.overview(shop.session, now=now + timedelta(days=2))["today"] == 0
+
+
+def test_older_runs_are_listed_when_they_are_asked_for(shop):
+    shop.script(*["x"] * 3)
+    runs = [shop.run("%%chain one --no-cache\nsay\n    Hi").id for _ in range(3)][::-1]
+    for shown, more in ((1, True), (2, True), (3, False), (50, False), (-5, True), (10**9, False)):
+        told = asked(shop.session, "overview", shown)
+        assert [r["id"] for r in told["runs"]] == runs[: max(shown, 1)]
+        assert told["more"] is more
+    assert panel.overview(shop.session)["more"] is False
 
 
 def _dear(record: Record) -> Record:
