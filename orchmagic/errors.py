@@ -51,15 +51,20 @@ from pathlib import Path
 from typing import Any
 
 _HERE = str(Path(__file__).parent)  # traceback frames below this folder are ours
+_MAGIC = "get_ipython().run_"  # what IPython makes of a magic
 
 
 class OrchError(Exception):
     """Base class of all orchmagic exceptions; `str(error)` is the user's message."""
 
     def _render_traceback_(self) -> list[str]:
-        """Returns IPython's traceback: the line of the user's code that led here, and the message."""
+        """Returns IPython's traceback: the line of the user's code that led here, and the message.
+
+        Of an error in a magic cell the message alone: the cell stands above it.
+        """
         frames = traceback.extract_tb(self.__traceback__)
-        theirs = list(takewhile(lambda frame: not frame.filename.startswith(_HERE), frames))[-1:]
+        theirs = [*takewhile(lambda frame: not frame.filename.startswith(_HERE), frames)][-1:]
+        theirs = [f for f in theirs if "IPython" not in Path(f.filename).parts and _MAGIC not in (f.line or "")]
         return [*(f"line {f.lineno}: {f.line}" for f in theirs), f"{type(self).__name__}: {self}"]
 
 

@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from IPython.core.error import UsageError
-
 from orchmagic.core.text_format import counted
-from orchmagic.errors import OrchError
+from orchmagic.errors import RunError
 from orchmagic.notebook.cell_place import place_of_cell
 from orchmagic.notebook.live_display import EMPTY
 from orchmagic.trace import humanize
@@ -97,15 +95,13 @@ class EvaluateMagic:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Prints requested help; shows an error of ours as one line and marks the cell as failed."""
+        """Prints requested help. An OrchError passes: IPython shows its message, and the cell counts as failed."""
         from orchmagic.language.magic_line import HelpRequested
 
         try:
             yield
         except HelpRequested as asked:
             print(asked.text)  # noqa: T201 - what the user asked to see
-        except OrchError as error:
-            raise UsageError(str(error)) from None
 
 
 class ProgressLine:
@@ -128,7 +124,7 @@ class ProgressLine:
         except (KeyboardInterrupt, CancelledError):
             now = work.progress
             done = f"{now.stored + now.done - now.unanswered:,} of {counted(now.total, 'run')} have an answer"
-            raise UsageError(f"the {what} was stopped: {done}. The same cell goes on") from None
+            raise RunError(f"the {what} was stopped: {done}. The same cell goes on") from None
         finally:
             if self._handle is not None:
                 self._handle.update(EMPTY, raw=True)

@@ -12,10 +12,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
-from orchmagic.errors import CellError, OrchError, Problem
+from orchmagic.errors import CellError, OrchError, Problem, RunError
 from orchmagic.notebook.async_cells import Awaited, current_cell, current_request
 from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
@@ -158,15 +157,13 @@ class PatternMagic:
 
     @contextmanager
     def _reported(self) -> Iterator[None]:
-        """Prints requested help; shows an OrchError as one line and marks the cell as failed."""
+        """Prints requested help. An OrchError passes: IPython shows its message, and the cell counts as failed."""
         from orchmagic.language.magic_line import HelpRequested
 
         try:
             yield
         except HelpRequested:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
-        except OrchError as error:
-            raise UsageError(str(error)) from None
 
 
 CellMagic: TypeAlias = PatternMagic | EvaluateMagic | OrchtestMagic
@@ -189,10 +186,7 @@ class OrchCommand:
     def __call__(self, line: str) -> Any:
         from orchmagic.notebook import commands
 
-        try:
-            return commands.run(self._face.session, line)
-        except OrchError as error:
-            raise UsageError(str(error)) from None
+        return commands.run(self._face.session, line)
 
 
 def load(shell: InteractiveShell) -> Face:
@@ -310,7 +304,7 @@ def _end(begun: Execution, face: Face) -> Run:
         print(f"{run.result_name} has no value yet: it gets the output when the question is answered.")  # noqa: T201 - for the user
     if run.status in {"failed", "cancelled"}:
         face.show(run)
-        raise UsageError(f"{run.name}: {run.error or f'run {run.id} was {marks.by_name(run.status).word.lower()}'}")
+        raise RunError(f"{run.name}: {run.error or f'run {run.id} was {marks.by_name(run.status).word.lower()}'}")
     return run
 
 

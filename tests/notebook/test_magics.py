@@ -220,7 +220,7 @@ def test_a_wrong_config_value_is_told_at_once_and_lets_no_cell_run(shell, capsys
     (told,) = filter(None, "".join(capsys.readouterr()).splitlines())
     assert told.startswith(f"UsageError: %config OrchMagic: {name} is {value}: write ")
     assert not shell.run_cell("%%chain --model scripted\nsay\n    Say hello\n").success
-    assert f"{name} is {value}" in capsys.readouterr().err
+    assert f"{name} is {value}" in "".join(capsys.readouterr())
 
 
 def test_an_open_limit_can_be_set_by_config(shell, capsys):
@@ -332,7 +332,7 @@ def test_an_answer_is_taken_as_it_was_typed_and_goes_to_the_run_that_waits(shell
     script = install(Script(lambda _: "ok"))
     assert shell.run_cell(ASKING).success
     assert not shell.run_cell("%orch resume asking").success
-    assert "an answer is missing" in capsys.readouterr().err
+    assert "an answer is missing" in "".join(capsys.readouterr())
     assert shell.run_line_magic("orch", "resume asking I don't know").status == "done"
     assert script.requests[-1]["messages"][-1]["content"] == "B I don't know"
 
@@ -341,7 +341,7 @@ def test_an_answer_is_taken_as_it_was_typed_and_goes_to_the_run_that_waits(shell
 def test_a_result_that_cannot_be_stored_is_refused(shell, capsys, options):
     script = install(Script(["x"]))
     assert not shell.run_cell(f"%%chain {options} --model scripted\na\n    b\n").success
-    assert "-o" in capsys.readouterr().err
+    assert "-o" in "".join(capsys.readouterr())
     assert script.requests == []
 
 
