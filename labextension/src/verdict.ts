@@ -8,8 +8,6 @@ import { oneLine, shown } from './words.js';
 
 const THUMB =
   'M2 7h2.5v7H2zM6 14V7.4l2.8-5.6c1.3 0 1.9.9 1.6 2.2L9.9 6.4h3.3c.9 0 1.5.8 1.3 1.7l-1 4.6c-.2.8-.7 1.3-1.4 1.3z';
-const TRIES = 4; // of a kernel that does not answer
-const LATER = 3_000; // milliseconds until the next
 const MOST = 60; // steps that can be corrected
 const QUIET = { 'data-lm-suppress-shortcuts': 'true' }; // on the element itself: an x in a field would cut the cell
 const KINDS = new Set(['call', 'code', 'sub', 'tools']);
@@ -25,7 +23,6 @@ export class Verdict {
   private trace: Trace | null = null;
   private said: Said = {};
   private asking = false;
-  private tries = 0;
 
   constructor(private readonly face: () => Face | null) {
     for (const verdict of ['right', 'wrong']) {
@@ -56,7 +53,6 @@ export class Verdict {
       this.close();
     }
     this.trace = ended ? trace : null;
-    this.tries = 0;
     void this.look();
   }
 
@@ -74,10 +70,7 @@ export class Verdict {
         this.tell(said);
       }
     } catch {
-      // the kernel does not know this run, is gone, or is not connected yet
-      if (++this.tries < TRIES) {
-        setTimeout(() => void this.look(), LATER);
-      }
+      // the kernel does not know this run, is gone, or is not connected yet: the pointer asks again
     } finally {
       this.asking = false;
     }
