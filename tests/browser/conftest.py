@@ -52,6 +52,10 @@ FONTCONFIG = """<?xml version="1.0"?>
 """
 
 
+NO_BUILD = {"page_config_data": {"buildAvailable": False, "buildCheck": False}}  # it takes a second for each page
+"""Settings of a server that does not look whether JupyterLab should be built again."""
+
+
 class Lab:
     """A server (JupyterLab, or `app` "notebook") with a folder of notebooks, and our extension as a wheel installs it."""
 
@@ -74,6 +78,7 @@ class Lab:
                 sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1",
                 f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
                 f"--ServerApp.root_dir={self.root}", f"--{name}.expose_app_in_browser=True", "--LabApp.news_url=",
+                f"--ServerApp.tornado_settings={NO_BUILD!r}",
             ],
             env=self._environment(),
             stdout=self.log,
