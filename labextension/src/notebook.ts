@@ -9,6 +9,15 @@ const PATIENCE = 3_000; // milliseconds
 
 export class Current {
   private panel: NotebookPanel | null = null;
+  private silent = true; // the kernel said nothing yet, or is gone
+  /** After a reload the kernel is there before it says anything: only then can it be asked. */
+  private readonly heard = (): void => {
+    const silent = this.face === null;
+    if (this.silent && !silent) {
+      this.changed();
+    }
+    this.silent = silent;
+  };
 
   /** `changed` is called when another notebook or kernel is there, or a cell has run. */
   constructor(
@@ -51,8 +60,11 @@ export class Current {
 
   private follow(panel: NotebookPanel | null): void {
     this.panel?.sessionContext.kernelChanged.disconnect(this.changed);
+    this.panel?.sessionContext.statusChanged.disconnect(this.heard);
     this.panel = panel;
+    this.silent = true;
     panel?.sessionContext.kernelChanged.connect(this.changed);
+    panel?.sessionContext.statusChanged.connect(this.heard);
     void panel?.context.ready.then(() => panel.sessionContext.ready).then(this.changed, this.changed);
     this.changed();
   }

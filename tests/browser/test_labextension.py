@@ -407,7 +407,6 @@ def test_a_run_is_judged_below_its_card_by_the_keyboard_alone(notebook):
     shot(book.page, "lab-judged-tab")
     book.page.reload()
     card.wait_for(timeout=60_000)
-    card.hover()  # the kernel may have been found later than the card
     expect(said).to_have_text("Kept: wrong · extract corrected · dd, read too fast", timeout=60_000)
     assert book.problems == []
 
