@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from scripted_shell import run, scripted_shell
 
 import orchmagic
 from orchmagic import Script, install, serve
@@ -27,22 +25,11 @@ def route(body):
 
 
 @pytest.fixture
-def shell(monkeypatch) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("ORCHMAGIC_MODEL", "scripted")
-    InteractiveShell.clear_instance()
-    ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    ip.run_line_magic("load_ext", "orchmagic")
-    ip.run_line_magic("config", "OrchMagic.live = False")
-    ip.user_ns["tickets"] = [{"ticket": f"ticket {i}", "team": TEAMS[i % 3]} for i in range(1, 61)]
-    yield ip
-    ip.run_line_magic("unload_ext", "orchmagic")
-    InteractiveShell.clear_instance()
-    remove()
-
-
-def run(shell, cell):
-    done = shell.run_cell(cell)
-    return done.result if done.success else (done.error_in_exec or done.error_before_exec)
+def shell(monkeypatch):
+    with scripted_shell(
+        monkeypatch, tickets=[{"ticket": f"ticket {i}", "team": TEAMS[i % 3]} for i in range(1, 61)]
+    ) as ip:
+        yield ip
 
 
 def test_a_cell_is_evaluated_and_the_same_cell_asks_nothing(shell, capsys):

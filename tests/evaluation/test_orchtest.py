@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from scripted_shell import run, scripted_shell
 
 import orchmagic
 from orchmagic import Reply, Script, install
 from orchmagic.errors import OrchtestFailed
-from orchmagic.models.providers.scripted import remove
 
 TRIAGE = """%%chain triage --model scripted --no-run
 extract -> product: str, count: int
@@ -31,21 +28,9 @@ def reply(body):
 
 
 @pytest.fixture
-def shell(monkeypatch) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("ORCHMAGIC_MODEL", "scripted")
-    InteractiveShell.clear_instance()
-    ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    ip.run_line_magic("load_ext", "orchmagic")
-    ip.run_line_magic("config", "OrchMagic.live = False")
-    yield ip
-    ip.run_line_magic("unload_ext", "orchmagic")
-    InteractiveShell.clear_instance()
-    remove()
-
-
-def run(shell, cell):
-    done = shell.run_cell(cell)
-    return done.result if done.success else (done.error_in_exec or done.error_before_exec)
+def shell(monkeypatch):
+    with scripted_shell(monkeypatch) as ip:
+        yield ip
 
 
 def test_each_gate_is_shown_with_the_values_that_it_read(shell, capsys):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pandas as pd
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
+from scripted_shell import run, scripted_shell
 
 from orchmagic import Reply, Script, install
-from orchmagic.models.providers.scripted import remove
 
 CELL = "%%chain triage --retry 0 --over {}\nextract -> team: str, count: int\n    Ticket {{{{ ticket }}}}\n"
 
@@ -24,21 +21,11 @@ def reply(body):
 
 
 @pytest.fixture
-def shell(monkeypatch) -> Iterator[InteractiveShell]:
-    monkeypatch.setenv("ORCHMAGIC_MODEL", "scripted")
-    InteractiveShell.clear_instance()
-    ip = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-    ip.run_line_magic("load_ext", "orchmagic")
-    ip.user_ns["tickets"] = pd.DataFrame({"ticket": [f"no {i}" for i in range(1, 11)]}, index=range(100, 110))
-    yield ip
-    ip.run_line_magic("unload_ext", "orchmagic")
-    InteractiveShell.clear_instance()
-    remove()
-
-
-def run(shell, cell):
-    done = shell.run_cell(cell)
-    return done.result if done.success else (done.error_in_exec or done.error_before_exec)
+def shell(monkeypatch):
+    with scripted_shell(
+        monkeypatch, tickets=pd.DataFrame({"ticket": [f"no {i}" for i in range(1, 11)]}, index=range(100, 110))
+    ) as ip:
+        yield ip
 
 
 def test_rows_are_shown_beside_their_answers_the_failed_ones_first(shell, capsys):
