@@ -275,7 +275,7 @@ def _write_back(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _stamp_of(path: Path) -> int:
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_by_uri(path, "mode=ro")) as other:
+    with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(connect_by_uri(path, "mode=ro")) as other:
         return int(other.execute("PRAGMA application_id").fetchone()[0])
     return 0
 

@@ -7,6 +7,7 @@ hold its lock, and a process that has one open checks before each use that the n
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -45,6 +46,7 @@ def connect(path: Path | None, schema: DatabaseSchema) -> sqlite3.Connection:
         return _prepared(sqlite3.connect(":memory:", **CONNECT), schema)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _refuse_other_than_file(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite creates its other files with the same mode
     path.chmod(0o600)
     return retry_while_locked(lambda: _prepared(sqlite3.connect(path, **CONNECT), schema))
@@ -70,12 +72,19 @@ def connect_by_uri(path: Path, way: str) -> sqlite3.Connection:
     """Open a file with SQLite's URI parameters, such as "mode=ro".
 
     Raises:
-        sqlite3.Error: it cannot be opened.
+        sqlite3.Error, OSError: it cannot be opened.
     """
+    _refuse_other_than_file(path)
     connection: sqlite3.Connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{way}", uri=True, timeout=0, isolation_level=None, check_same_thread=False
     )
     return connection
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Refuses what SQLite would wait for without end (a named pipe), or write into (a device)."""
+    if path.exists() and not path.is_file() and not path.is_dir():  # of a folder the system tells enough
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def _prepared(connection: sqlite3.Connection, schema: DatabaseSchema) -> sqlite3.Connection:

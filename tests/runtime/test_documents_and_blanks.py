@@ -81,3 +81,30 @@ def test_they_are_told_of_an_inner_cell_and_of_chunks(notebook):
     assert run.reason == "say: 1 of 2 items hold nothing (None, NaN or no text): 1"
     run = notebook.run(DIGEST.format(over="document"), document=["a", ""])
     assert run.reason == "map: 1 of 2 items hold nothing (None, NaN or no text): 2"
+
+
+@pytest.mark.parametrize(
+    ("cell", "values"),
+    [
+        ("%%chain t\nsay\n    {{ a }}\n", {"a": " "}),
+        ("%%chain t\nsay\n    {{ a }}\n\n    {{ b }}\n", {"a": "", "b": "\t"}),
+        ("%%chain t\nsay\n    {% if a %}Read {{ a }}{% endif %}\n", {"a": ""}),
+        ("%%chain t\nsay\n    system: Be brief\n    user: {{ a }}\n", {"a": "\n"}),
+        (
+            "%%refine t\ngenerate\n    {{ a }}\nevaluate -> ok: bool\n    Judge {{ generate }}\nuntil evaluate.ok\n",
+            {"a": ""},
+        ),
+    ],
+)
+def test_a_prompt_that_becomes_empty_is_not_sent(notebook, cell, values):
+    notebook.script(lambda _: "ok")
+    run = notebook.run(cell, **values)
+    assert run.status == "failed"
+    assert "its prompt is empty: there is no text in `a`" in run.error
+    assert notebook.prompts == []
+
+
+def test_a_prompt_with_other_text_beside_an_empty_value_is_sent(notebook):
+    notebook.script(lambda _: "ok")
+    notebook.run("%%chain t\nsay\n    Read: {{ a }}\n", a="")
+    assert notebook.prompts == ["Read: "]

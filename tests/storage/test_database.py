@@ -1,5 +1,6 @@
 """Whether a SQLite file is damaged, whether it is still the one that was opened, and who may put it aside."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -8,7 +9,10 @@ from contextlib import closing
 
 import pytest
 
+from orchmagic.storage.schema import DatabaseSchema
 from orchmagic.storage.sqlite_files import (
+    connect,
+    connect_read_only,
     file_identity,
     is_damaged,
     is_log_without_file,
@@ -172,3 +176,14 @@ def test_a_file_that_another_process_is_just_closing_can_be_opened(tmp_path, wha
     command = [sys.executable, "-W", "error", "-c", script, str(tmp_path)]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate(timeout=60)[1] for process in running] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [lambda at: connect(at, DatabaseSchema("CREATE TABLE kept(x)")), connect_read_only],
+    ids=["to write", "to read"],
+)
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path, opening):
+    os.mkfifo(tmp_path / "runs.sqlite")
+    with pytest.raises(OSError, match="no regular file"):
+        opening(tmp_path / "runs.sqlite")
