@@ -30,6 +30,8 @@ _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u200e\u200f\ud800-\udfff]"
 )
 
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+
 
 def sides(kind: str) -> tuple[str, str]:
     """What goes into a span of this kind and what comes out of it: Prompt and Reply, Arguments and Result, …"""
@@ -87,9 +89,9 @@ def shown(value: Any, limit: int = 2_000) -> str:
 
 
 def safe(text: str) -> str:
-    """Return HTML: escaped, without control characters, its text direction isolated where it may have another one."""
-    plain = escape(shown(text))
-    return plain if plain.isascii() else f"<bdi>{plain}</bdi>"
+    """Return HTML for between tags: escaped, without control characters, isolated where it runs from right to left."""
+    plain = escape(shown(text), quote=False)
+    return f"<bdi>{plain}</bdi>" if _RIGHT_TO_LEFT.search(plain) else plain
 
 
 def _json(value: Any) -> str:

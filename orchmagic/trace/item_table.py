@@ -7,7 +7,7 @@ from typing import Any
 
 from orchmagic.core.text_format import counted
 from orchmagic.trace import marks
-from orchmagic.trace.record import DOUBTS, Record, Span
+from orchmagic.trace.record import DOUBTS, LOW_CONFIDENCE, Record, Span
 
 _AGREED = 0.75  # a vote with a lower agreement is shown among the first rows
 _VOTE = frozenset({"dissent", "tie", "decided"})  # of a vote, without a column of their own
@@ -41,6 +41,12 @@ class ItemTable(list[dict[str, Any]]):
         low = sum(_rank(row) == 1 and not row["doubt"] for row in self)
         said += [f"{low:,} with low agreement"] if low else []
         return " \u00b7 ".join((counted(counts.total(), "row"), *said))
+
+    @staticmethod
+    def sign(row: dict[str, Any]) -> str:
+        """The sign of a row's mark; one with low agreement wears the sign of doubt."""
+        doubt = row["doubt"] or (LOW_CONFIDENCE if _rank(row) == 1 else "")
+        return marks.by_name(doubt or row["status"]).sign
 
     @property
     def columns(self) -> list[str]:

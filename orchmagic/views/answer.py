@@ -74,22 +74,22 @@ def _rows(items: ItemTable) -> str:
     """Return the items with their outputs as a table, those that failed first."""
     columns = items.columns
     heads = ("", "row", "input", *(columns or ["output"]))
-    rows = [_item(row, columns) for row in items[:_ITEMS]]
+    rows = [_item(items.sign(row), row, columns) for row in items[:_ITEMS]]
     left = len(items) + items.left_out.total() - len(rows)
     note = f"<div>{more(left, 'rows')}</div>" if left else ""
     table = html_table([heads, *rows], right=(1,))
     return f"<details open><summary>{safe(items.headline)}</summary>\n{table}{note}</details>"
 
 
-def _item(row: dict[str, Any], columns: list[str]) -> tuple[str, ...]:
+def _item(sign: str, row: dict[str, Any], columns: list[str]) -> tuple[str, ...]:
     """Return the cells of a row: its mark, number and input, then its output by field; of a failed one the error."""
     given, made = row["input"], row["output"]
     first = next(iter(given.values()), "") if isinstance(given, dict) else given
     found = [made.get(name) for name in columns] if isinstance(made, dict) else [made]
     cells = [row["error"]] if row["error"] else found
     cells += [""] * (max(1, len(columns)) - len(cells))
-    sign = marks.by_name(row["doubt"] or row["status"]).sign
-    return sign, str(row["row"]), *(humanize.one_line(value, _CELL) for value in (first, *cells))
+    shown = (f"{v:.6g}" if isinstance(v, float) else humanize.one_line(v, _CELL) for v in (first, *cells))
+    return sign, str(row["row"]), *shown
 
 
 def _receipt(record: Record) -> Iterator[str]:

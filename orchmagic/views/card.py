@@ -17,7 +17,7 @@ from orchmagic.trace.questions import pending_questions
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import ENDS, MIME, VERSION, Record, Span
 from orchmagic.views import answer, bundle
-from orchmagic.views.span_list import few
+from orchmagic.views.span_list import beside, few
 from orchmagic.views.svg import svg_of
 from orchmagic.views.truncate import cut, without_sole_attempts
 
@@ -25,6 +25,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 _VALUES, _ANSWER, _TABLE = 14_000, 6_000, 12_000  # bytes: of all values, of the answer, of the cells of the table
 _LEAST, _CELL, _LINE = 60, 100, 400  # bytes of a value at least; characters of a cell, of a sentence
+_SUM = 200  # bytes of a value that a step over items made of theirs
 _SPANS, _FIRST = 160, 100  # spans at most; of more the first ones, and the last
 _NODES = 16  # a larger graph is not drawn: it would be too small to read
 _SURE = 0.75  # agreement of votes from which a row is not marked
@@ -66,6 +67,7 @@ def payload(record: Record, *, live: bool = False, says: tuple[str, str] = ("", 
         card["graph"] = svg_of(record.picture, active if live else None)
     source = None if live else _source(record, spans)
     card |= _going_on(record, says) if live else _result(record, source)
+    source = None if "table" in card else source  # the rows of the table are its value
     usage = {k: v for k, v in _plain(record.usage).items() if v}
     totals = {name: getattr(record, name) for name in _TOTALS}
     return {
@@ -152,7 +154,7 @@ def _spans(record: Record) -> list[Span]:
 
 
 def _few(record: Record, spans: Sequence[Span]) -> Iterator[Span]:
-    for span in few(spans):
+    for span in few(spans, beside(record, spans)):
         yield span
         yield from _few(record, record.inside(span))
 
@@ -165,7 +167,9 @@ def _compact(spans: list[Span], source: str | None) -> Iterator[dict[str, Any]]:
         parent = above.get(span.parent or "")
         known = () if parent is None else (parent.input, parent.output)
         values[span.id] = {k: v for k in ("input", "output") if (v := getattr(span, k)) is not None and v not in known}
-    limit = _share([len(_line(v)) for given in values.values() for v in given.values()], _VALUES)
+    whole = {s.parent for s in spans if s.kind == "item"} - {source}  # what such a step makes, its items say
+    sizes = ((len(_line(v)), span) for span, given in values.items() for v in given.values())
+    limit = _share([min(size, _SUM) if span in whole else size for size, span in sizes], _VALUES)
     for span in spans:
         data: dict[str, Any] = {
             "id": span.id,
@@ -189,9 +193,12 @@ def _compact(spans: list[Span], source: str | None) -> Iterator[dict[str, Any]]:
             "why": [_reason(why) for why in span.why],
         }
         data = {k: v for k, v in data.items() if v or (k in {"end", "cost"} and v is None) or k == "start"}
+        if span.status == "done":
+            del data["status"]
         data["cut"] = []
         for name, value in values[span.id].items():
-            data[name] = cut(value, _ANSWER if span.id == source and name == "output" else limit)
+            most = _ANSWER if span.id == source and name == "output" else limit
+            data[name] = cut(value, min(most, _SUM) if span.id in whole else most)
             if data[name] != value:
                 data["cut"].append(name)
         if not data["cut"]:

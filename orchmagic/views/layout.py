@@ -6,6 +6,7 @@ its forward arrow, any other above all boxes. Exits (failed, stopped, capped) ar
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -176,16 +177,16 @@ class _Plan:
         if kind == "start":
             return 10.0
         if kind == "end":
-            return text_width(end_word(ENDS[kind]), 11) + 16
+            return _even(text_width(end_word(ENDS[kind]), 11) + 16)
         words = max(text_width(below(kind, note), 9) for note in self.notes[name]) + 22
-        return max(text_width(name[:NAME]) + 26, words, sum(map(self._exit, self._exits(name))), 66.0)
+        return _even(max(text_width(name[:NAME]) + 26, words, sum(map(self._exit, self._exits(name))), 66.0))
 
     def _exits(self, name: str) -> list[Arrow]:
         return [arrow for arrow in self.out if arrow[0] == name]
 
     def _exit(self, arrow: Arrow) -> float:
         """Return the width in pixels of an exit, with the space after it."""
-        return text_width(end_word(ENDS[self.kinds[arrow[1]]]), 11) + 20
+        return _even(text_width(end_word(ENDS[self.kinds[arrow[1]]]), 11) + 20)
 
     def _across(self) -> list[float]:
         """Return the x of each column's centre."""
@@ -305,6 +306,11 @@ def _beside(start: Point, end: Point, label: str, *, late: bool) -> Point:
 
 def _over(start: Point, end: Point) -> Point:
     return (start[0] + end[0]) / 2, start[1] - 5
+
+
+def _even(width: float) -> float:
+    """Round up, so that half of it has no decimals: numbers of a picture are saved in the notebook."""
+    return 2.0 * math.ceil(width / 2)
 
 
 def _mean(values: list[float] | list[int]) -> float:

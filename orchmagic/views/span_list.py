@@ -30,10 +30,16 @@ def lines(record: Record, most: int) -> tuple[list[tuple[Span, int]], int]:
 
 
 def _lines(record: Record, spans: Sequence[Span], depth: int) -> Iterator[tuple[Span, int]]:
-    for span in few(spans):
+    for span in few(spans, beside(record, spans)):
         if span.kind not in _HIDDEN:
             yield span, depth
             yield from _lines(record, record.inside(span), depth + 1)
+
+
+def beside(record: Record, spans: Sequence[Span]) -> int:
+    """Return how many items of `spans` a view lists: half as many where they have parts, such as votes."""
+    inside = (part for span in spans if span.kind in MANY for part in record.inside(span))
+    return BESIDE // 2 if any(part.kind in MANY for part in inside) else BESIDE
 
 
 def few(spans: Sequence[Span], most: int = BESIDE) -> tuple[Span, ...]:

@@ -12,9 +12,11 @@ from orchmagic.trace.record import ENDS, Picture
 from orchmagic.views import layout
 from orchmagic.views.palette import BLUE, NOW, ORANGE, RED
 
-_IN_TROUBLE = f'stroke="{RED}" stroke-width="2" fill="{RED}" fill-opacity=".12"'
-_IN_DOUBT = f'stroke="{ORANGE}" stroke-width="2" fill="{ORANGE}" fill-opacity=".12"'
-_NOW = f'fill="{NOW}" fill-opacity=".4" stroke="{NOW}" stroke-width="3"'
+# attributes stand in single quotes, because a notebook saves the text as JSON
+_IN_TROUBLE = f"stroke='{RED}' stroke-width='2' fill='{RED}' fill-opacity='.12'"
+_IN_DOUBT = f"stroke='{ORANGE}' stroke-width='2' fill='{ORANGE}' fill-opacity='.12'"
+_NOW = f"fill='{NOW}' fill-opacity='.4' stroke='{NOW}' stroke-width='3'"
+_SOLID = "fill='currentColor' stroke='none'"
 
 
 def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
@@ -43,9 +45,10 @@ def svg_of(found: Picture, active: Collection[str] | None = None) -> str:
     title = " → ".join(name for name, what in found.nodes if what not in ENDS and what != "start")
     wide, high = round(plan.width), round(plan.height)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}" '
-        f'style="max-width:100%;height:auto" role="img" font-family="system-ui,sans-serif" font-size="12" '
-        f'fill="none" stroke="currentColor"><title>{escape(title)}</title>{body}</svg>'
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {wide} {high}' width='{wide}' height='{high}' "
+        f"style='max-width:100%;height:auto' role='img' font-family='system-ui,sans-serif' text-anchor='middle' "
+        f"fill='none' stroke='currentColor'>"
+        f"<title>{escape(title)}</title>{body}</svg>"
     )
 
 
@@ -54,21 +57,21 @@ def _box(
 ) -> str:
     """Draw a node, with a shape by its kind, which is also written below the name; parallel nodes look like a pile."""
     if box.kind == "start":
-        return _group(f'<circle cx="{box.x:g}" cy="{box.y:g}" r="5" fill="currentColor" stroke="none"/>', pale=False)
-    shade = f'fill="{BLUE}" fill-opacity="{0.18 if bold else 0.05}" stroke-width="{2 if bold or first else 1.2}"'
+        return _group(f"<circle cx='{box.x:g}' cy='{box.y:g}' r='5' {_SOLID}/>", pale=False)
+    shade = f"fill='{BLUE}' fill-opacity='{0.18 if bold else 0.05}' stroke-width='{2 if bold or first else 1.2}'"
     mark = marks.by_name(trouble).sign if trouble else ""
     if mark:
         shade = _IN_TROUBLE if trouble == "failed" else _IN_DOUBT
     shade = _NOW if now else shade
     if box.kind in ENDS:
         word = layout.end_word(ENDS[box.kind], trouble)
-        inner = f'<path d="{_outline(box)}" {shade}/>{_text(box.x, box.y + 4, word, 11)}'
+        inner = f"<path d='{_outline(box)}' {shade}/>{_text(box.x, box.y + 4, word, 11)}"
     else:
         name = f"{mark} {shorten(box.name, layout.NAME)}".strip()
         below = layout.below(box.kind, note)
-        words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, below, 9, ' opacity=".7"')
-        pile = f'<path d="{_pile(box)}" stroke-width="1.2"/>' if piled else ""
-        inner = f'{pile}<path d="{_outline(box)}" {shade}/>{words}'
+        words = _text(box.x, box.y, name, 12) + _text(box.x, box.y + 13, below, 9, " opacity='.7'")
+        pile = f"<path d='{_pile(box)}' stroke-width='1.2'/>" if piled else ""
+        inner = f"{pile}<path d='{_outline(box)}' {shade}/>{words}"
     return _group(inner, pale=not visited)
 
 
@@ -102,10 +105,11 @@ def _outline(box: layout.Box) -> str:
 
 
 def _rounded(left: float, top: float, right: float, low: float, r: float) -> str:
+    corner = f"a{r:g} {r:g} 0 0 1 "
+    wide, high, r_ = right - left - 2 * r, low - top - 2 * r, f"{r:g}"
     return (
-        f"M{left + r:g} {top:g}H{right - r:g}A{r:g} {r:g} 0 0 1 {right:g} {top + r:g}V{low - r:g}"
-        f"A{r:g} {r:g} 0 0 1 {right - r:g} {low:g}H{left + r:g}A{r:g} {r:g} 0 0 1 {left:g} {low - r:g}"
-        f"V{top + r:g}A{r:g} {r:g} 0 0 1 {left + r:g} {top:g}Z"
+        f"M{left + r:g} {top:g}h{wide:g}{corner}{r_} {r_}v{high:g}{corner}-{r_} {r_}h{-wide:g}{corner}-{r_} -{r_}"
+        f"v{-high:g}{corner}{r_} -{r_}z"
     )
 
 
@@ -122,12 +126,12 @@ def _line(line: layout.EdgePath, *, bold: bool, pale: bool) -> str:
     points = (*line.points[:-1], tip)
     path = _curve(points) if flat else _corners(points)
     word = _text(*line.word, line.label, 10) if line.label else ""
-    drawn = f'<path d="{path}" stroke-width="{2.5 if bold else 1.2}"/>'
-    return _group(f'{drawn}<path d="{head}" fill="currentColor" stroke="none"/>{word}', pale=pale and not bold)
+    drawn = f"<path d='{path}' stroke-width='{2.5 if bold else 1.2}'/>"
+    return _group(f"{drawn}<path d='{head}' {_SOLID}/>{word}", pale=pale and not bold)
 
 
 def _group(inner: str, *, pale: bool) -> str:
-    opacity = ' opacity=".55"' if pale else ""
+    opacity = " opacity='.55'" if pale else ""
     return f"<g{opacity}>{inner}</g>\n"
 
 
@@ -156,7 +160,4 @@ def _towards(start: layout.Point, end: layout.Point, most: float) -> layout.Poin
 
 
 def _text(x: float, y: float, words: str, size: int, more: str = "") -> str:
-    return (
-        f'<text x="{x:g}" y="{y:g}" text-anchor="middle" font-size="{size}" fill="currentColor" stroke="none"{more}>'
-        f"{escape(words)}</text>"
-    )
+    return f"<text x='{x:g}' y='{y:g}' font-size='{size}' {_SOLID}{more}>{escape(words)}</text>"

@@ -10,7 +10,7 @@ import pytest
 from orchmagic.errors import CellError, OutputError
 from orchmagic.graph.output_types import OutputType, resolve
 from orchmagic.language.annotations import parse_output
-from orchmagic.views import bundle
+from orchmagic.views import card
 
 REPLY = {"due": "2026-01-31", "at": "2026-01-31T10:00:00+01:00", "total": "1234567890.1234567890"}
 DUE, AT, TOTAL = dt.date(2026, 1, 31), dt.datetime.fromisoformat(REPLY["at"]), Decimal(REPLY["total"])
@@ -94,7 +94,7 @@ def test_the_notebook_sees_python_values_also_from_cache_and_record(notebook):
         assert (one.extract.due, one.extract.at, one.extract.total) == (DUE, AT, TOTAL)
         assert type(one.extract.due) is dt.date
     assert len(notebook.scripted.requests) == 1
-    assert all(text in bundle(run.record)["text/html"] for text in REPLY.values())
+    assert all(text in card.output(run.record, card=True)["text/html"] for text in REPLY.values())
 
 
 def test_gates_and_conditions_compare_them_without_an_import(notebook):

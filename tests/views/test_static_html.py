@@ -42,7 +42,7 @@ def test_no_picture_and_no_script_and_a_line_for_each_row(rated):
     assert not re.search(r"<(svg|script|img|style|iframe)\b", text)
     assert all(line.count("<tr>") <= 1 for line in text.splitlines())
     assert text.count("<details") == text.count("</details>") >= 2
-    assert all("style=" in cell for cell in re.findall(r"<t[dh][^>]*>", text))
+    assert all("style=" in cell for cell, said in re.findall(r"(<t[dh][^>]*>)([^<]*)", text) if said)
 
 
 def test_rows_that_failed_come_first_and_are_counted(rated):
@@ -155,4 +155,4 @@ def test_of_a_thousand_rows_twenty_failed_and_every_saved_form_says_so(notebook)
 def test_text_of_plain_letters_needs_no_isolation():
     assert humanize.safe("<b> & 5") == "&lt;b&gt; &amp; 5"
     assert humanize.safe("שלום") == "<bdi>שלום</bdi>"
-    assert humanize.safe("5 €") == "<bdi>5 €</bdi>"
+    assert humanize.safe("5 € ✓") == "5 € ✓"

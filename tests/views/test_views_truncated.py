@@ -231,5 +231,5 @@ def test_inner_steps_stand_further_in_than_what_they_are_inside():
     inner = Span(id="sub#1/a#1", parent="sub#1", kind="call", name="a", status="done", start=0, end=1)
     shown = views.bundle(replace(a_run(0), spans=(outer, inner), seconds=1.0))
     assert ["↳" in text for text in shown[PLOTLY]["layout"]["yaxis"]["ticktext"][:2]] == [False, True]
-    assert "<bdi>\u00a0\u00a0\u00a0a</bdi>" in shown["text/html"]
+    assert "<summary>\u00a0\u00a0\u00a0a</summary>" in shown["text/html"]
     assert shown["text/plain"].splitlines()[1].startswith("✓    a")

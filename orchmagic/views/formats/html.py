@@ -1,12 +1,13 @@
 """The static view of a run's steps: HTML without scripts and pictures, for GitHub, nbviewer, nbconvert, light or dark.
 
 Each row is a line of the saved notebook. Where a page strips styles, the tables and words are still readable at 420 px.
-All foreign text is escaped and isolated (`<bdi>`).
+All foreign text is escaped, and isolated (`<bdi>`) where it runs from right to left. What the answer above says is not
+said again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from orchmagic.core.text_format import more
@@ -22,7 +23,6 @@ _ROWS = 60
 _IN = "\u00a0\u00a0\u00a0"  # indentation that needs no style
 _HEADS = ("", "step", "time", "tokens", "cost", "what was unusual, model")
 _FIGURES = (2, 3, 4)  # indices of the numeric columns
-_PRE = "white-space:pre-wrap;margin:2px 0 6px"
 
 
 def render(record: Record) -> str:
@@ -30,8 +30,9 @@ def render(record: Record) -> str:
     shown, left = lines(record, _ROWS)
     rows = [_HEADS, *(_row(record, span, depth) for span, depth in shown)]
     detailed = [(span, depth) for span, depth in shown if span.kind not in {"tool", "more"}]
-    failed = "".join(_details(record, s, 0, opened=True) for s, _ in detailed if s.status == "failed")
-    others = "".join(_details(record, s, d, opened=False) for s, d in detailed if s.status != "failed")
+    known = _known(record, detailed)
+    failed = "".join(_details(record, s, 0, known[s.id], opened=True) for s, _ in detailed if s.status == "failed")
+    others = "".join(_details(record, s, d, known[s.id], opened=False) for s, d in detailed if s.status != "failed")
     inside = f"<details><summary>Inputs and outputs</summary>\n{others}</details>\n" if others else ""
     note = f"<div>{more(left, 'rows')}</div>\n" if left else ""
     return f"<div {humanize.BLOCK}>\n{html_table(rows, right=_FIGURES)}\n{note}{failed}{inside}</div>"
@@ -63,12 +64,24 @@ def _said(record: Record, span: Span) -> str:
     return " \u00b7 ".join(filter(None, said))
 
 
-def _details(record: Record, step: Span, depth: int, *, opened: bool) -> str:
+def _known(record: Record, shown: Iterable[tuple[Span, int]]) -> dict[str, tuple[Any, ...]]:
+    """Return by span the values that the page says already: the answer, and the prompt of the votes before it."""
+    answer = () if record.status in {"failed", "waiting"} or record.output is None else (record.output,)
+    known, prompts = {}, dict[str | None, Any]()
+    for span, _ in shown:
+        before = prompts.get(span.parent) if span.kind == "vote" else None
+        known[span.id] = answer if before is None else (*answer, before)
+        prompts[span.parent] = span.input
+    return known
+
+
+def _details(record: Record, step: Span, depth: int, said: tuple[Any, ...], *, opened: bool) -> str:
     story = "".join(f"<div>{safe(line)}</div>\n" for line in _story(record, step))
     error = f'<div style="{toned("failed")}">\u2717 {safe(step.error)}</div>\n' if step.error else ""
     known = step.asked["question"] if step.asked else None
     sides = zip(humanize.sides(step.kind), (step.input, step.output), strict=True)
-    both = "".join(_value(word, v) for word, v in sides if v and v != known)
+    above = "<div><i>{}</i>: as above</div>\n".format
+    both = "".join(above(word) if v in said else _value(word, v) for word, v in sides if v and v != known)
     inner = span_id.path(step.id) if opened and step.parent else summary.label(record, step)
     head = f"<summary>{_IN * depth}{safe(inner)}</summary>\n"
     return f"<details{' open' if opened else ''}>{head}{error}{story}{_asked(step)}{both}</details>\n"
@@ -85,7 +98,7 @@ def _asked(step: Span) -> str:
 
 def _value(word: str, value: Any) -> str:
     """Return a value under its heading: messages as `role: content` lines, anything else as text or JSON."""
-    return f'<div>{word}</div>\n<div style="{_PRE}">{safe(humanize.shown(humanize.said(value)))}</div>\n'
+    return f"<i>{word}</i>\n<div style=white-space:pre-wrap>{safe(humanize.shown(humanize.said(value)))}</div>\n"
 
 
 def _story(record: Record, step: Span) -> Iterator[str]:
