@@ -88,12 +88,17 @@ export class Trace {
   readonly left: number;
   private readonly inner = new Map<string | null, Span[]>();
 
-  /** Throws an Error whose message is for a person: written by a newer version, or no trace. */
+  /** Throws an Error whose message is for a person: written by a newer version, no trace, or a damaged one. */
   constructor(data: unknown) {
     const found = fields(data);
-    if (found.version !== VERSION || !Array.isArray(found.spans)) {
+    if (found.version !== VERSION) {
       const told = typeof found.version === 'number' ? `trace version ${found.version}` : 'this is no trace';
       throw new Error(`${told}: this orchmagic reads version ${VERSION}`);
+    }
+    if (!Array.isArray(found.spans)) {
+      const is =
+        found.spans === undefined ? 'missing' : found.spans === null ? 'null' : `of type ${typeof found.spans}`;
+      throw new Error(`This trace is damaged: its "spans" must be a list, but it is ${is}. Run the cell again.`);
     }
     this.totals = {
       run: name(found.run), name: name(found.name), pattern: name(found.pattern), status: name(found.status) || 'done',

@@ -46,6 +46,10 @@ describe('the golden trace', () => {
   it('is refused when a newer version wrote it, in words for a person', () => {
     expect(() => new Trace({ ...data, version: 2 })).toThrow('trace version 2: this orchmagic reads version 1');
     expect(() => new Trace('<b>')).toThrow('this is no trace');
+    const damaged: [unknown, string][] = [[undefined, 'missing'], [null, 'null'], [{}, 'of type object'], ['[]', 'of type string'], [3, 'of type number']]; // prettier-ignore
+    for (const [spans, is] of damaged) {
+      expect(() => new Trace({ ...data, spans })).toThrow(`its "spans" must be a list, but it is ${is}`);
+    }
   });
 });
 
