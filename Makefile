@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && [ -w /dev/shm ] && echo /dev/shm)
 export PYTEST_DEBUG_TEMPROOT ?= $(or $(MEMORY),$(TMPDIR),/tmp)
 
-.PHONY: help demo test test-fast check lab labextension bench docs pictures
+.PHONY: help demo test test-fast check lab labextension bench docs check-views pictures
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name what; do \
@@ -66,6 +66,10 @@ bench: .venv/.project ## figures against plain LangGraph
 docs: .venv/.project ## write the generated pages of docs/ and the words of the highlighting again
 	$(BIN)/python docs/build.py
 	$(BIN)/python labextension/tables.py
+
+check-views: .venv/.project .venv/.browser ## the checks of the card in all widths, fonts and themes; pictures in build/screenshots
+	@PYTHON="$(PYTHON)" .ci/need fonts-noto-core fonts-noto-mono
+	PYTHONPATH=tests/support:tests/browser $(BIN)/python tests/browser/check_views.py
 
 pictures: .venv/.project .venv/.browser ## the pictures of the README, made anew in JupyterLab
 	$(PYTEST) -p no:randomly tests/browser/test_lab.py tests/browser/test_labextension.py -k "three_cells or streams or panel"
