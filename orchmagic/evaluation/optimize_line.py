@@ -70,6 +70,11 @@ def _own(made: Orchestration, given: Mapping[str, Any], namespace: Mapping[str, 
         )
         raise InputError(f"%orch optimize {name} has no {missing}: write {write}")
     metrics, target = with_expressions(given["target"])
+    if not metrics:
+        raise InputError(
+            f"%orch optimize {name} --target {given['target']} has no metric. Write what must be true of an answer in "
+            'brackets, and of which share of the rows: --target "(output == team) >= 0.85"'
+        )
     return prepare(
         {name: made}, evaluate_cell.rows_of(given["on"], namespace), [Metric(*pair) for pair in metrics.items()],
         target=target, rows_name=given["on"], by=given.get("by"),

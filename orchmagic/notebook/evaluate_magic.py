@@ -13,6 +13,7 @@ from orchmagic.core.text_format import counted
 from orchmagic.errors import RunError
 from orchmagic.notebook.cell_place import place_of_cell
 from orchmagic.notebook.live_display import EMPTY
+from orchmagic.notebook.requested_help import help_printed
 from orchmagic.trace import humanize
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class EvaluateMagic:
         if cell is None:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
             return None
-        with self._reported():
+        with help_printed():
             found, evaluation, bar = self._begin(line, cell)
             if evaluation is None:
                 return None
@@ -63,7 +64,7 @@ class EvaluateMagic:
 
     async def awaited(self, line: str, cell: str) -> Result | None:
         """Runs the cell without blocking the kernel."""
-        with self._reported():
+        with help_printed():
             found, evaluation, bar = self._begin(line, cell)
             if evaluation is None:
                 return None
@@ -92,16 +93,6 @@ class EvaluateMagic:
         if found.result is not None:
             place_of_cell(self._face.shell, self._face.names).binds[found.result] = result
         return result
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Prints requested help. An OrchError passes: IPython shows its message, and the cell counts as failed."""
-        from orchmagic.language.magic_line import HelpRequested
-
-        try:
-            yield
-        except HelpRequested as asked:
-            print(asked.text)  # noqa: T201 - what the user asked to see
 
 
 class ProgressLine:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orchmagic.errors import OrchError, OrchtestFailed
 from orchmagic.notebook.cell_place import place_of_cell
+from orchmagic.notebook.requested_help import help_printed
 
 if TYPE_CHECKING:
     from orchmagic.evaluation.gates import GateTable, GateTest
@@ -35,12 +33,12 @@ class OrchtestMagic:
         if cell is None:
             print(self.__doc__)  # noqa: T201 - what the user asked to see
             return
-        with self._reported():
+        with help_printed():
             _show(self._read(line, cell).run())
 
     async def awaited(self, line: str, cell: str) -> None:
         """Runs the cell without blocking the kernel."""
-        with self._reported():
+        with help_printed():
             _show(await self._read(line, cell).arun())
 
     def _read(self, line: str, cell: str) -> GateTest:
@@ -49,20 +47,6 @@ class OrchtestMagic:
         place = place_of_cell(self._face.shell, self._face.names)
         names = self._face.names if place.names is None else place.names
         return read_test(line, cell, names, self._face.session.find)
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Prints requested help; makes each error of ours one that fails the cell for nbval, too."""
-        from orchmagic.language.magic_line import HelpRequested
-
-        try:
-            yield
-        except HelpRequested as asked:
-            print(asked.text)  # noqa: T201 - what the user asked to see
-        except OrchtestFailed:
-            raise
-        except OrchError as error:
-            raise OrchtestFailed(str(error)) from None
 
 
 def _show(found: GateTable) -> None:

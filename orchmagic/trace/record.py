@@ -7,6 +7,7 @@ As JSON, its MIME type is `application/vnd.orchmagic.trace.v1+json`.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -210,7 +211,7 @@ class Record:
         try:
             return cls._from_fields(data)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise RecordError(f"the record was stored in another form: {error}") from None
+            raise RecordError(_other_form(error)) from None
 
     @classmethod
     def _from_fields(cls, data: Mapping[str, Any]) -> Record:
@@ -249,3 +250,12 @@ def span_to_json(span: Span) -> dict[str, Any]:
 def _span_from_json(data: Mapping[str, Any]) -> Span:
     why = tuple(reasons.from_json(reason) for reason in data.get("why", ()))
     return Span(**{**data, "usage": Usage(**data.get("usage", {})), "why": why})
+
+
+def _other_form(error: Exception) -> str:
+    """Return what is wrong with a stored record, in words."""
+    if unknown := re.search(r"unexpected keyword argument ('[^']*')", str(error)):
+        return f"it holds {unknown[1]}, which this orchmagic does not know: write pip install -U orchmagic"
+    if isinstance(error, KeyError):
+        return f"it lacks {error}: another version of orchmagic stored it"
+    return f"it was stored in another form ({error})"

@@ -255,9 +255,10 @@ def test_a_target_may_hold_its_metric(source, metrics, target):
 BAD = {
     "no rows": ("triage", '--target "(output == 1) >= 0.9"', "%orch optimize triage has no rows: write --on ROWS"),
     "no target": ("triage", "--on rows", "%orch optimize triage has no target: write --target"),
+    "no condition of the answers": ("triage", '--on rows --target "cost <= 0.01"', "cost <= 0.01 has no metric. Write what must be true"),
     "a chain": ("triage", '--on rows --target "output == team >= 0.9"', "write brackets, as in (output == team) >= 0.85"),
     "no comparison": ("triage", '--on rows --target "output =="', "target output == is no comparison"),
-    "unknown metric": ("triage", '--on rows --target "wrong >= 0.9"', "an evaluation needs a metric"),
+    "unknown metric": ("triage", '--on rows --target "wrong >= 0.9"', "wrong >= 0.9 has no metric"),
     "unknown name": ("triage", '--on rows --target "(answer.team == teem) >= 0.9"', "did you mean 'team'?"),
     "unknown rows": ("triage", '--on rws --target "(team == 1) >= 0.9"', "did you mean 'rows'?"),
     "unknown name of a cell": ("triag", "", "did you mean 'triage'?"),

@@ -23,25 +23,27 @@ def runs(notebook, tmp_path):
 
 
 RECORDS = {
-    "a newer version": "json_set(record, '$.version', 99)",
-    "a field more": "json_set(record, '$.brandnew', 5)",
-    "a span with a field more": "json_set(record, '$.spans[0].brandnew', 5)",
-    "spans of another form": "json_set(record, '$.spans', 7)",
-    "usage of another form": "json_set(record, '$.usage', json('[1]'))",
-    "no record": "'[]'",
+    "a newer version": ("json_set(record, '$.version', 99)", "trace version 99: this orchmagic reads version 1"),
+    "a field more": ("json_set(record, '$.brandnew', 5)", "it holds 'brandnew', which this orchmagic does not know"),
+    "a span with a field more": ("json_set(record, '$.spans[0].brandnew', 5)", "it holds 'brandnew', which"),
+    "a field less": ("json_remove(record, '$.picture')", "it lacks 'picture': another version of orchmagic stored it"),
+    "spans of another form": ("json_set(record, '$.spans', 7)", "it was stored in another form"),
+    "usage of another form": ("json_set(record, '$.usage', json('[1]'))", "it was stored in another form"),
+    "no record": ("'[]'", ""),
 }
 
 
 @pytest.mark.parametrize("change", RECORDS)
 def test_a_record_of_another_form_is_one_line_and_the_lists_go_on(notebook, runs, change):
+    record, told = RECORDS[change]
     with closing(sqlite3.connect(runs, isolation_level=None)) as file:
-        file.execute(f"UPDATE runs SET record = {RECORDS[change]}")
+        file.execute(f"UPDATE runs SET record = {record}")
     assert [r.id for r in notebook.session.services.history.store.runs()] == ["r2", "r1"]
     listed = panel.ask(notebook.session, json.dumps(["overview"])).data["found"]
     assert [row["id"] for row in listed["runs"]] == ["r2", "r1"]
     assert "error" in panel.ask(notebook.session, json.dumps(["record", "r1"])).data
     if change != "no record":
-        with pytest.raises(InputError, match="run r1 cannot be read here"):
+        with pytest.raises(InputError, match=f"run r1 cannot be read here: {told}"):
             commands.run(notebook.session, "show r1")
 
 
