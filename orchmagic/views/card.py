@@ -15,7 +15,7 @@ from orchmagic.trace import humanize, summary
 from orchmagic.trace.baseline import remarks
 from orchmagic.trace.questions import pending_questions
 from orchmagic.trace.receipt import Receipt
-from orchmagic.trace.record import ENDS, MIME, VERSION, Record, Span
+from orchmagic.trace.record import ENDS, MIME, NOT_VERIFIED, SAID_NO, VERSION, Record, Span
 from orchmagic.views import answer, bundle
 from orchmagic.views.span_list import beside, few
 from orchmagic.views.svg import svg_of
@@ -114,8 +114,16 @@ def _why(record: Record) -> str:
     if record.status == "failed":
         return next(answer.troubles(record), "")
     if record.status == "done" and record.doubt and not record.reason:
+        if checks := _refusals(record):
+            return f"Every answer was refused by a check: {', '.join(checks)}"
         return next((f"{s.name}: {_doubted(record, s)}" for s in reversed(record.steps) if s.doubt), "")
     return record.error or record.reason or next(remarks(record, above=True), "")
+
+
+def _refusals(record: Record) -> list[str]:
+    """Return the checks, as they were written, that said no in a run whose answer nothing verified."""
+    gates = (s for s in record.steps if s.kind == "gate" and s.doubt == SAID_NO and not s.why)
+    return [*dict.fromkeys(str(s.input) for s in gates)] if record.doubt == NOT_VERIFIED else []
 
 
 def _doubted(record: Record, span: Span) -> str:

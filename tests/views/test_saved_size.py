@@ -74,3 +74,8 @@ def test_a_row_with_low_agreement_wears_no_check_mark(ran):
     rows = [line for line in html.splitlines() if "review" in line and line.startswith("<tr>")]
     assert rows
     assert all("!</td>" in row and "✓" not in row for row in rows if "0.666667" in row)
+
+
+def test_an_answer_that_nothing_verified_names_the_check(ran):
+    why = card.payload(ran["cascade"][0])["card"]["why"]
+    assert why == "Every answer was refused by a check: answer.value == 4"
