@@ -189,9 +189,21 @@ export class RunCard {
       return [];
     }
     if (table !== undefined) {
-      const results = new Results(fields(table), item => {
-        this.view.reveal(`${name(fields(table).step)}/${item}`);
-      });
+      const { run, name: of, started } = trace.totals;
+      const results = new Results(
+        fields(table),
+        item => {
+          this.view.reveal(`${name(fields(table).step)}/${item}`);
+        },
+        async () => {
+          const face = hooks.face?.(this.node);
+          if (!face) {
+            throw new Error('There is no kernel to ask for the other rows; this notebook holds the ones above.');
+          }
+          results.put(fields(await face.rows(run, [of, started])));
+          this.copied = results.text;
+        }
+      );
       this.copied = results.text;
       return [results.node];
     }

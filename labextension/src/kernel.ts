@@ -57,6 +57,8 @@ export interface Face {
   stop(run: string): Promise<unknown>;
   /** The whole input or output of a span. */
   value(run: string, span: string, part: string): Promise<{ value: unknown }>;
+  /** The table of rows of a run, of which the notebook holds the first. `of` as in `feedback`. */
+  rows(run: string, of: [name: string, started: string]): Promise<unknown>;
   /** Keep what a person says of a run, or tell what was said. `of`: its name and start, since ids are those of one machine. */
   feedback(run: string, of: [name: string, started: string], said?: Said): Promise<Said>;
 }
@@ -73,6 +75,7 @@ export function faceOf(kernel: Kernel.IKernelConnection): Face {
     export: run => put('export', run),
     stop: run => put('stop', run),
     value: (run, span, part) => put('value', run, span, part),
+    rows: (run, of) => put('rows', run, of),
     feedback: (run, of, said) => put('feedback', run, said?.verdict ?? null, said?.note ?? '', said?.expect ?? {}, of)
   };
 }

@@ -19,35 +19,69 @@ interface Line {
 
 export class Results {
   readonly node: HTMLElement;
-  /** What Copy takes: tabs between cells. */
-  readonly text: string;
-  private readonly lines: Line[];
-  private readonly columns: string[];
+  private lines: Line[] = [];
+  private columns: string[] = [];
+  private readonly heads = el('tr');
+  private readonly caption = el('div', { class: 'om-caption' });
+  private readonly box: HTMLElement;
+  private readonly more: HTMLButtonElement;
+  private readonly problem = el('div', { class: 'om-error', role: 'alert' });
   private readonly body = el('tbody');
   private by = -1;
   private up = true;
 
-  /** `chosen` gets the number of the item that was clicked. */
+  /** `chosen` gets the number of the item that was clicked; `fetch` puts the rows that the kernel has. */
   constructor(
     data: Record<string, unknown>,
-    private readonly chosen: (item: number) => void
+    private readonly chosen: (item: number) => void,
+    private readonly fetch: () => Promise<void>
   ) {
+    const table = el('table', { class: 'om-results' }, el('thead', {}, this.heads), this.body);
+    this.box = el('div', { class: 'om-table-box', tabindex: '0', role: 'region' }, table);
+    this.more = button('', () => void this.ask(), { class: 'om-act om-quiet' });
+    this.node = el('div', {}, this.caption, this.box, this.more, this.problem);
+    this.put(data);
+  }
+
+  /** Show these rows in place of those before. */
+  put(data: Record<string, unknown>): void {
     this.columns = (Array.isArray(data.columns) ? data.columns.slice(0, COLUMNS) : []).map(name);
     this.lines = (Array.isArray(data.rows) ? data.rows.slice(0, MOST) : []).map(lineOf);
     const heads = this.columns.map((title, i) => this.head(title, i));
     const told = told_(data, this.lines.length);
-    const table = el(
-      'table',
-      { class: 'om-results' },
-      el('thead', {}, el('tr', {}, el('th', { scope: 'col', 'aria-label': 'status' }), ...heads)),
-      this.body
-    );
-    this.text = [this.columns, ...this.lines.map(line => [line.item, ...line.cells])]
+    this.heads.replaceChildren(el('th', { scope: 'col', 'aria-label': 'status' }), ...heads);
+    this.caption.textContent = told;
+    this.box.setAttribute('aria-label', told);
+    [this.by, this.up] = [-1, true];
+    const left = number(data.total) - this.lines.length;
+    this.more.hidden = left <= 0;
+    this.more.textContent = `${count(left)} more ${left === 1 ? 'row' : 'rows'} · Show`;
+    this.draw();
+  }
+
+  /** What Copy takes: tabs between cells. */
+  get text(): string {
+    return [this.columns, ...this.lines.map(line => [line.item, ...line.cells])]
       .map(cells => cells.map(cell => said(cell)).join('\t'))
       .join('\n');
-    this.draw();
-    const box = el('div', { class: 'om-table-box', tabindex: '0', role: 'region', 'aria-label': told }, table);
-    this.node = el('div', {}, el('div', { class: 'om-caption' }, told), box);
+  }
+
+  private async ask(): Promise<void> {
+    const before = this.lines.length;
+    this.more.disabled = true;
+    this.problem.textContent = '';
+    try {
+      await this.fetch();
+      if (!this.more.hidden) {
+        this.more.hidden = true;
+        const now = this.lines.length;
+        this.problem.textContent = `${now > before ? 'The card shows no more rows than these' : 'The kernel has no more rows of this run'}; run.table() has those of the run.`;
+      }
+    } catch (error) {
+      this.problem.textContent = oneLine(error instanceof Error ? error.message : String(error), 300);
+    } finally {
+      this.more.disabled = false;
+    }
   }
 
   private head(title: string, at: number): HTMLElement {

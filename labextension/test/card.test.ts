@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { endOf, ticksOf } from '../src/axis.js';
 import { RunCard } from '../src/card.js';
+import { hooks } from '../src/hooks.js';
+import { Face } from '../src/kernel.js';
 import { Tools, clean } from '../src/markdown.js';
 import { Trace } from '../src/record.js';
 import { golden } from './golden.js';
@@ -64,6 +66,48 @@ describe('a card', () => {
     expect(node.textContent.split('May it go?')).toHaveLength(2);
     expect(node.querySelector('.om-card-result')!.textContent).toBe(`May it go?${value ?? ''}`);
     expect(node.querySelector('.om-space .om-is-waiting')!.textContent).toContain('waiting for you');
+  });
+
+  describe('of a run with more rows than the file holds', () => {
+    const table = (rows: string[]) => ({ columns: ['#', 'input', 'stars'], rows, total: 3, failed: 0, unsure: 0 });
+    const shown = async () => {
+      const node = await card(run({ started: 'then', card: { table: table(['[2,1,"post 0",3]']) } }));
+      const more = [...node.querySelectorAll('button')].find(b => b.textContent === '2 more rows · Show')!;
+      return { node, more, rows: () => node.querySelectorAll('.om-results tbody tr').length };
+    };
+    const settled = () => new Promise(done => setTimeout(done));
+    afterEach(() => {
+      delete hooks.face;
+    });
+
+    it('asks the kernel for them', async () => {
+      const asked: unknown[] = [];
+      const rows = (...question: unknown[]) => {
+        asked.push(question);
+        return Promise.resolve(table([1, 2, 3].map(n => `[2,${n},"post",3]`)));
+      };
+      hooks.face = () => ({ rows, feedback: () => Promise.resolve({}) }) as unknown as Face;
+      const { node, more, rows: many } = await shown();
+      more.click();
+      await settled();
+      expect(asked).toEqual([['r9', ['triage', 'then']]]);
+      expect(many()).toBe(3);
+      expect(more.hidden).toBe(true);
+      expect(node.querySelector('.om-caption')!.textContent).toBe('3 rows');
+    });
+
+    it.each([
+      ['there is no kernel', null, 'There is no kernel'],
+      ['the kernel has another run', () => Promise.reject(new Error('run r9 is another one')), 'run r9 is another one'],
+      ['the kernel has no more', () => Promise.resolve(table(['[2,1,"post 0",3]'])), 'The kernel has no more rows']
+    ])('says that %s, and keeps what is there', async (_, rows, said) => {
+      hooks.face = () => rows && ({ rows, feedback: () => Promise.resolve({}) } as unknown as Face);
+      const { node, more, rows: many } = await shown();
+      more.click();
+      await settled();
+      expect(node.querySelector('.om-card-result [role=alert]')!.textContent).toContain(said);
+      expect(many()).toBe(1);
+    });
   });
 
   it('shows rows: the failed first, sorted by a heading', async () => {

@@ -19,6 +19,7 @@ const payout = {
 class Kernel implements Face {
   stop = (run: string) => this.does(['stop', run]);
   value = () => Promise.resolve({ value: null });
+  rows = () => Promise.resolve({});
   feedback = () => Promise.resolve({});
   told: unknown[] = [];
   refusal: Error | null = null;

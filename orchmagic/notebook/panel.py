@@ -19,6 +19,7 @@ from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.trace import humanize
 from orchmagic.trace.questions import pending_questions, question_to_answer
 from orchmagic.trace.record import MIME, Record
+from orchmagic.views import card
 from orchmagic.views.truncate import cut
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _SHOWN, _MOST, _LOOKED = 50, 5_000, 1_000  # runs in the list, at first and at m
 _FIELDS = ("id", "name", "pattern", "status", "doubt", "started", "parent", "seconds", "tokens", "cost", "unpriced")
 _CUT = 2_000  # characters of a value in the list; `asked` returns all
 _WHOLE = 200_000  # bytes of a value that is asked for
+_ROWS = 400_000  # characters of the rows of a table that is asked for
 
 
 class PanelReply:
@@ -143,6 +145,20 @@ def value(session: Session, which: str, span: str, part: str) -> dict[str, Any]:
     return {"value": cut(found.input if part == "input" else found.output, _WHOLE)}
 
 
+def rows(session: Session, which: str, of: Sequence[str] = ("", "")) -> dict[str, Any]:
+    """Returns the table of rows of a run, of which a notebook stores the first; `of` as in `feedback`.
+
+    Raises:
+        InputError: there is no such run, it is another run, or it has no rows.
+    """
+    found = _record(session, which)
+    _same(found, of)
+    table = card.table(found, _ROWS)
+    if table is None:
+        raise InputError(f"run {which} has no rows")
+    return table
+
+
 def feedback(
     session: Session,
     which: str,
@@ -165,15 +181,19 @@ def feedback(
     if "note" in (expect or {}):
         raise InputError("a step named 'note' cannot be corrected: write the correction into the reason")
     run = session.lookup.run(which)
-    if any(seen and seen != known for seen, known in zip(of, (run.name, run.record.started), strict=False)):
-        raise InputError(f"run {which} of this machine's history is another one")
+    _same(run.record, of)
     said = run.feedback(verdict, note=note, **expect or {})
     return {} if said is None else said.to_json()
 
 
 _QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
-    f.__name__: f for f in (overview, record, asked, answer, resume, export, stop, value, feedback)
+    f.__name__: f for f in (overview, record, asked, answer, resume, export, stop, value, rows, feedback)
 }
+
+
+def _same(found: Record, of: Sequence[str]) -> None:
+    if any(seen and seen != known for seen, known in zip(of, (found.name, found.started), strict=False)):
+        raise InputError(f"run {found.run} of this machine's history is another one")
 
 
 def _record(session: Session, which: str) -> Record:

@@ -95,8 +95,8 @@ def _result(record: Record, source: str | None) -> dict[str, Any]:
         if asked is not None:
             question = humanize.one_line(asked.question, _LINE)
             found["answer"] = {"question": question, "value": cut(asked.value, _ANSWER)}
-    elif table := _table(record):
-        found["table"] = table
+    elif rows := table(record):
+        found["table"] = rows
     elif record.output is not None:
         found["answer"] = {"span": source} if source else {"value": cut(record.output, _ANSWER)}
         if record.status != "done":
@@ -231,8 +231,11 @@ def _share(sizes: Iterable[int], whole: int) -> int:
     return whole
 
 
-def _table(record: Record) -> dict[str, Any] | None:
-    """Return the rows of a run whose last step ran over items: failed first, then unsure, then by number."""
+def table(record: Record, most: int = _TABLE) -> dict[str, Any] | None:
+    """Return the rows of a run whose last step ran over items: failed first, then unsure, then by number.
+
+    `most`: characters of all rows; those beyond it are left out, and `total` counts them. None: no such step.
+    """
     step = record.steps[-1] if record.steps else None
     items = [s for s in record.inside(step) if s.kind == "item"] if step else []
     if step is None or not items:
@@ -254,7 +257,7 @@ def _table(record: Record) -> dict[str, Any] | None:
         told = [item.error or item.status] if rank == 0 else [cells.get(name) for name in columns]
         rows.append(_line([rank, number, *map(_cell, (_first(item.input), *told))]))
         size += len(rows[-1])
-        if size > _TABLE:
+        if size > most:
             break
     return {
         "columns": ["#", "input", *columns],

@@ -98,9 +98,18 @@ MEASURE = r"""card => {
         }
         const style = getComputedStyle(element);
         const svg = element.namespaceURI.includes('svg');
-        if (seen && !svg && !element.closest(':disabled')) {
-            const below = ground(element);
-            const ink = rgb(style.color);
+        const drawn = svg ? style.fill : style.color;
+        if (seen && drawn.includes('(') && !element.closest(':disabled')) {
+            let below = ground(element);
+            if (svg) { // the shape of the node lies under its text
+                const at = element.getBoundingClientRect();
+                const under = document.elementsFromPoint((at.left + at.right) / 2, (at.top + at.bottom) / 2).filter(e => /^(rect|path|polygon|ellipse)$/.test(e.tagName));
+                for (const shape of under.reverse()) {
+                    const { fill, fillOpacity } = getComputedStyle(shape);
+                    if (fill.includes('(')) below = over([...rgb(fill).slice(0, 3), rgb(fill)[3] * +fillOpacity * opacity(shape)], below);
+                }
+            }
+            const ink = rgb(drawn);
             const found = ratio(over([ink[0], ink[1], ink[2], ink[3] * opacity(element)], below), below);
             if (found < 4.495) pale.push(`${text.slice(0, 40)} (${found.toFixed(1)})`);
         }

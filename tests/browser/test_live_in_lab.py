@@ -130,7 +130,7 @@ def test_nothing_jumps_while_a_run_goes_on(notebook, theme):
     assert frames[-1]["badge"] == "! Done, with failures"
     for part in ("head", "graph", "list"):
         places = {f[part] for f in frames}
-        assert max(places) - min(places) <= 6, (part, places)  # the goal is 4: on a busy machine the list moved by 5
+        assert max(places) - min(places) <= 4, (part, places)
     falls = [a["height"] - b["height"] for a, b in pairwise(frames)]
     assert max(falls) <= 4, max(falls)
     assert area.get_by_role("button", name="Stop").count() == 0

@@ -17,6 +17,7 @@ from orchmagic.errors import InputError
 from orchmagic.models.providers.scripted import remove
 from orchmagic.notebook import panel
 from orchmagic.trace.record import Record
+from orchmagic.views import card
 
 CHAIN = "%%chain triage\nextract -> product: str\n    Read {{ ticket }}\nreply\n    About {{ extract.product }}"
 PAYOUT = '%%chain payout --no-cache\ndraft -> amount: float\n    How much?\napprove "Send it?"\nreply\n    Tell them'
@@ -224,3 +225,23 @@ def test_steps_with_the_names_of_arguments_are_corrected_or_refused(shop):
     assert asked(shop.session, "feedback", run.id, "wrong", "", {"verdict": "x"})["expect"] == {"verdict": "x"}
     assert "a step named 'note'" in asked(shop.session, "feedback", run.id, "wrong", "", {"note": "x"})["error"]
     assert run.feedback().expect == {"verdict": "x"}
+
+
+def test_the_rows_that_a_notebook_does_not_hold_are_asked_for(shop):
+    install(Script(lambda body: "said"))
+    posts = [f"post {n} {'long ' * 30}" for n in range(300)]
+    run = shop.run("%%chain many --no-cache\nrate(over=posts, item=post)\n    Rate {{ post }}", posts=posts)
+    saved = card.table(run.record)
+    of = [run.name, run.record.started]
+    told = asked(shop.session, "rows", run.id, of)
+    assert len(saved["rows"]) < 300
+    assert (len(told["rows"]), told["rows"][: len(saved["rows"])]) == (300, saved["rows"])
+    shop.session.runs.clear()  # the history has it, too
+    assert asked(shop.session, "rows", run.id, of) == told
+    for which, whose, said in (
+        (run.id, ["another", ""], "is another one"), (run.id, ["", "2020-01-01T00:00:00+00:00"], "is another one"),
+        ("r999", ["", ""], "r999"),
+    ):  # fmt: skip
+        assert said in asked(shop.session, "rows", which, whose)["error"]
+    plain = shop.run("%%chain one --no-cache\nfirst\n    A")
+    assert asked(shop.session, "rows", plain.id) == {"error": f"run {plain.id} has no rows"}

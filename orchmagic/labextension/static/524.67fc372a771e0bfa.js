@@ -183,6 +183,10 @@
   opacity: 0.72;
 }
 
+.om-card-graph g[opacity] text {
+  opacity: 1;
+}
+
 .om-card-progress {
   display: flex;
   gap: 10px;
@@ -471,6 +475,10 @@ th[aria-sort='descending'] .om-sort::after {
 
 .om-space > .om-row[aria-selected='true'] {
   background: color-mix(in srgb, var(--jp-brand-color1, #1976d2) 18%, transparent);
+}
+
+.om-space > .om-row[aria-selected='true'] .om-note {
+  color: inherit;
 }
 
 .om-step {
