@@ -1,4 +1,4 @@
-"use strict";(self.rspackChunkorchmagic=self.rspackChunkorchmagic||[]).push([[524],{536(o,e,r){var t=r(126),a=r.n(t),i=r(719),n=(r.n(i))()(a());n.push([o.id,`/* The trace. Colors come from the theme, those of bars from palette.css. */
+"use strict";(self.rspackChunkorchmagic=self.rspackChunkorchmagic||[]).push([[524],{536(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* The trace. Colors come from the theme, those of bars from palette.css. */
 
 .om-trace {
   --om-line: var(--jp-border-color2, #bdbdbd);
@@ -532,6 +532,7 @@ th[aria-sort='descending'] .om-sort::after {
 }
 
 .om-axis > .om-lane {
+  container: om-lane / inline-size;
   background: none;
   height: 100%;
 }
@@ -802,7 +803,8 @@ th[aria-sort='descending'] .om-sort::after {
 }
 
 /* Ticks that would touch each other. */
-@container om-trace (max-width: 620px) {
+/* the last of five labels ends where the lane ends: it needs the room of one and a half */
+@container om-lane (max-width: 380px) {
   .om-tick:nth-child(even) {
     display: none;
   }
@@ -883,7 +885,7 @@ th[aria-sort='descending'] .om-sort::after {
   flex: 1 1 40%;
   max-height: none;
 }
-`,""]),r.d(e,{},{A:n})},72(o,e,r){var t=r(126),a=r.n(t),i=r(719),n=(r.n(i))()(a());n.push([o.id,`/* Cells of ours: what JupyterLab's own colours do not say. */
+`,""]),r.d(e,{},{A:i})},72(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* Cells of ours: what JupyterLab's own colours do not say. */
 
 .om-cm-magic,
 .om-cm-control,
@@ -933,7 +935,7 @@ th[aria-sort='descending'] .om-sort::after {
 .om-cm-value {
   color: var(--jp-mirror-editor-variable-2-color);
 }
-`,""]),r.d(e,{},{A:n})},622(o,e,r){var t=r(126),a=r.n(t),i=r(719),n=(r.n(i))()(a());n.push([o.id,`/* Statuses and kinds differ also by pattern, by sign and by word. A test computes the contrast of each color. */
+`,""]),r.d(e,{},{A:i})},622(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* Statuses and kinds differ also by pattern, by sign and by word. A test computes the contrast of each color. */
 
 .om-card,
 .om-trace,
@@ -971,7 +973,7 @@ th[aria-sort='descending'] .om-sort::after {
   --om-text: #ececec;
   --om-grid: rgba(255, 255, 255, 0.16);
 }
-`,""]),r.d(e,{},{A:n})},501(o,e,r){var t=r(126),a=r.n(t),i=r(719),n=(r.n(i))()(a());n.push([o.id,`/* The panel of runs, and two runs side by side. */
+`,""]),r.d(e,{},{A:i})},501(o,e,r){var t=r(126),a=r.n(t),n=r(719),i=(r.n(n))()(a());i.push([o.id,`/* The panel of runs, and two runs side by side. */
 
 .om-panel {
   --om-line: var(--jp-border-color2, #bdbdbd);
@@ -1219,4 +1221,4 @@ th[aria-sort='descending'] .om-sort::after {
 .om-differs td {
   font-weight: 600;
 }
-`,""]),r.d(e,{},{A:n})},719(o){o.exports=function(o){var e=[];return e.toString=function(){return this.map(function(e){var r="",t=void 0!==e[5];return e[4]&&(r+="@supports (".concat(e[4],") {")),e[2]&&(r+="@media ".concat(e[2]," {")),t&&(r+="@layer".concat(e[5].length>0?" ".concat(e[5]):""," {")),r+=o(e),t&&(r+="}"),e[2]&&(r+="}"),e[4]&&(r+="}"),r}).join("")},e.i=function(o,r,t,a,i){"string"==typeof o&&(o=[[null,o,void 0]]);var n={};if(t)for(var m=0;m<this.length;m++){var l=this[m][0];null!=l&&(n[l]=!0)}for(var p=0;p<o.length;p++){var d=[].concat(o[p]);t&&n[d[0]]||(void 0!==i&&(void 0===d[5]||(d[1]="@layer".concat(d[5].length>0?" ".concat(d[5]):""," {").concat(d[1],"}")),d[5]=i),r&&(d[2]&&(d[1]="@media ".concat(d[2]," {").concat(d[1],"}")),d[2]=r),a&&(d[4]?(d[1]="@supports (".concat(d[4],") {").concat(d[1],"}"),d[4]=a):d[4]="".concat(a)),e.push(d))}},e}},126(o){o.exports=function(o){return o[1]}},559(o){var e=[];function r(o){for(var r=-1,t=0;t<e.length;t++)if(e[t].identifier===o){r=t;break}return r}function t(o,t){for(var a={},i=[],n=0;n<o.length;n++){var m=o[n],l=t.base?m[0]+t.base:m[0],p=a[l]||0,d="".concat(l," ").concat(p);a[l]=p+1;var s=r(d),c={css:m[1],media:m[2],sourceMap:m[3],supports:m[4],layer:m[5]};if(-1!==s)e[s].references++,e[s].updater(c);else{var f=function(o,e){var r=e.domAPI(e);return r.update(o),function(e){e?(e.css!==o.css||e.media!==o.media||e.sourceMap!==o.sourceMap||e.supports!==o.supports||e.layer!==o.layer)&&r.update(o=e):r.remove()}}(c,t);t.byIndex=n,e.splice(n,0,{identifier:d,updater:f,references:1})}i.push(d)}return i}o.exports=function(o,a){var i=t(o=o||[],a=a||{});return function(o){o=o||[];for(var n=0;n<i.length;n++){var m=r(i[n]);e[m].references--}for(var l=t(o,a),p=0;p<i.length;p++){var d=r(i[p]);0===e[d].references&&(e[d].updater(),e.splice(d,1))}i=l}}},672(o){var e={};o.exports=function(o,r){var t=function(o){if(void 0===e[o]){var r=document.querySelector(o);if(window.HTMLIFrameElement&&r instanceof window.HTMLIFrameElement)try{r=r.contentDocument.head}catch(o){r=null}e[o]=r}return e[o]}(o);if(!t)throw Error("Couldn't find a style target. This probably means that the value for the 'insert' parameter is invalid.");t.appendChild(r)}},691(o){o.exports=function(o){var e=document.createElement("style");return o.setAttributes(e,o.attributes),o.insert(e,o.options),e}},596(o,e,r){o.exports=function(o){var e=r.nc;e&&o.setAttribute("nonce",e)}},204(o){o.exports=function(o){if("u"<typeof document)return{update:function(){},remove:function(){}};var e=o.insertStyleElement(o);return{update:function(r){var t,a,i;t="",r.supports&&(t+="@supports (".concat(r.supports,") {")),r.media&&(t+="@media ".concat(r.media," {")),(a=void 0!==r.layer)&&(t+="@layer".concat(r.layer.length>0?" ".concat(r.layer):""," {")),t+=r.css,a&&(t+="}"),r.media&&(t+="}"),r.supports&&(t+="}"),(i=r.sourceMap)&&"u">typeof btoa&&(t+="\n/*# sourceMappingURL=data:application/json;base64,".concat(btoa(unescape(encodeURIComponent(JSON.stringify(i))))," */")),o.styleTagTransform(t,e,o.options)},remove:function(){var o;null===(o=e).parentNode||o.parentNode.removeChild(o)}}}},696(o){o.exports=function(o,e){if(e.styleSheet)e.styleSheet.cssText=o;else{for(;e.firstChild;)e.removeChild(e.firstChild);e.appendChild(document.createTextNode(o))}}},215(o,e,r){var t=r(559),a=r.n(t),i=r(204),n=r.n(i),m=r(672),l=r.n(m),p=r(596),d=r.n(p),s=r(691),c=r.n(s),f=r(696),x=r.n(f),u=r(622),h={};h.styleTagTransform=x(),h.setAttributes=d(),h.insert=l().bind(null,"head"),h.domAPI=n(),h.insertStyleElement=c(),a()(u.A,h),u.A&&u.A.locals&&u.A.locals;var g=r(536),b={};b.styleTagTransform=x(),b.setAttributes=d(),b.insert=l().bind(null,"head"),b.domAPI=n(),b.insertStyleElement=c(),a()(g.A,b),g.A&&g.A.locals&&g.A.locals;var v=r(72),w={};w.styleTagTransform=x(),w.setAttributes=d(),w.insert=l().bind(null,"head"),w.domAPI=n(),w.insertStyleElement=c(),a()(v.A,w),v.A&&v.A.locals&&v.A.locals;var y=r(501),k={};k.styleTagTransform=x(),k.setAttributes=d(),k.insert=l().bind(null,"head"),k.domAPI=n(),k.insertStyleElement=c(),a()(y.A,k),y.A&&y.A.locals&&y.A.locals}}]);
+`,""]),r.d(e,{},{A:i})},719(o){o.exports=function(o){var e=[];return e.toString=function(){return this.map(function(e){var r="",t=void 0!==e[5];return e[4]&&(r+="@supports (".concat(e[4],") {")),e[2]&&(r+="@media ".concat(e[2]," {")),t&&(r+="@layer".concat(e[5].length>0?" ".concat(e[5]):""," {")),r+=o(e),t&&(r+="}"),e[2]&&(r+="}"),e[4]&&(r+="}"),r}).join("")},e.i=function(o,r,t,a,n){"string"==typeof o&&(o=[[null,o,void 0]]);var i={};if(t)for(var m=0;m<this.length;m++){var l=this[m][0];null!=l&&(i[l]=!0)}for(var p=0;p<o.length;p++){var d=[].concat(o[p]);t&&i[d[0]]||(void 0!==n&&(void 0===d[5]||(d[1]="@layer".concat(d[5].length>0?" ".concat(d[5]):""," {").concat(d[1],"}")),d[5]=n),r&&(d[2]&&(d[1]="@media ".concat(d[2]," {").concat(d[1],"}")),d[2]=r),a&&(d[4]?(d[1]="@supports (".concat(d[4],") {").concat(d[1],"}"),d[4]=a):d[4]="".concat(a)),e.push(d))}},e}},126(o){o.exports=function(o){return o[1]}},559(o){var e=[];function r(o){for(var r=-1,t=0;t<e.length;t++)if(e[t].identifier===o){r=t;break}return r}function t(o,t){for(var a={},n=[],i=0;i<o.length;i++){var m=o[i],l=t.base?m[0]+t.base:m[0],p=a[l]||0,d="".concat(l," ").concat(p);a[l]=p+1;var s=r(d),c={css:m[1],media:m[2],sourceMap:m[3],supports:m[4],layer:m[5]};if(-1!==s)e[s].references++,e[s].updater(c);else{var f=function(o,e){var r=e.domAPI(e);return r.update(o),function(e){e?(e.css!==o.css||e.media!==o.media||e.sourceMap!==o.sourceMap||e.supports!==o.supports||e.layer!==o.layer)&&r.update(o=e):r.remove()}}(c,t);t.byIndex=i,e.splice(i,0,{identifier:d,updater:f,references:1})}n.push(d)}return n}o.exports=function(o,a){var n=t(o=o||[],a=a||{});return function(o){o=o||[];for(var i=0;i<n.length;i++){var m=r(n[i]);e[m].references--}for(var l=t(o,a),p=0;p<n.length;p++){var d=r(n[p]);0===e[d].references&&(e[d].updater(),e.splice(d,1))}n=l}}},672(o){var e={};o.exports=function(o,r){var t=function(o){if(void 0===e[o]){var r=document.querySelector(o);if(window.HTMLIFrameElement&&r instanceof window.HTMLIFrameElement)try{r=r.contentDocument.head}catch(o){r=null}e[o]=r}return e[o]}(o);if(!t)throw Error("Couldn't find a style target. This probably means that the value for the 'insert' parameter is invalid.");t.appendChild(r)}},691(o){o.exports=function(o){var e=document.createElement("style");return o.setAttributes(e,o.attributes),o.insert(e,o.options),e}},596(o,e,r){o.exports=function(o){var e=r.nc;e&&o.setAttribute("nonce",e)}},204(o){o.exports=function(o){if("u"<typeof document)return{update:function(){},remove:function(){}};var e=o.insertStyleElement(o);return{update:function(r){var t,a,n;t="",r.supports&&(t+="@supports (".concat(r.supports,") {")),r.media&&(t+="@media ".concat(r.media," {")),(a=void 0!==r.layer)&&(t+="@layer".concat(r.layer.length>0?" ".concat(r.layer):""," {")),t+=r.css,a&&(t+="}"),r.media&&(t+="}"),r.supports&&(t+="}"),(n=r.sourceMap)&&"u">typeof btoa&&(t+="\n/*# sourceMappingURL=data:application/json;base64,".concat(btoa(unescape(encodeURIComponent(JSON.stringify(n))))," */")),o.styleTagTransform(t,e,o.options)},remove:function(){var o;null===(o=e).parentNode||o.parentNode.removeChild(o)}}}},696(o){o.exports=function(o,e){if(e.styleSheet)e.styleSheet.cssText=o;else{for(;e.firstChild;)e.removeChild(e.firstChild);e.appendChild(document.createTextNode(o))}}},215(o,e,r){var t=r(559),a=r.n(t),n=r(204),i=r.n(n),m=r(672),l=r.n(m),p=r(596),d=r.n(p),s=r(691),c=r.n(s),f=r(696),x=r.n(f),u=r(622),h={};h.styleTagTransform=x(),h.setAttributes=d(),h.insert=l().bind(null,"head"),h.domAPI=i(),h.insertStyleElement=c(),a()(u.A,h),u.A&&u.A.locals&&u.A.locals;var g=r(536),b={};b.styleTagTransform=x(),b.setAttributes=d(),b.insert=l().bind(null,"head"),b.domAPI=i(),b.insertStyleElement=c(),a()(g.A,b),g.A&&g.A.locals&&g.A.locals;var v=r(72),w={};w.styleTagTransform=x(),w.setAttributes=d(),w.insert=l().bind(null,"head"),w.domAPI=i(),w.insertStyleElement=c(),a()(v.A,w),v.A&&v.A.locals&&v.A.locals;var y=r(501),k={};k.styleTagTransform=x(),k.setAttributes=d(),k.insert=l().bind(null,"head"),k.domAPI=i(),k.insertStyleElement=c(),a()(y.A,k),y.A&&y.A.locals&&y.A.locals}}]);
