@@ -147,6 +147,7 @@ CHECKS = {
     1: "no overlap, no text beyond the box",
     2: "figures 4 px apart, no number cut",
     6: "contrast of texts 4.5, of bars 3.0",
+    8: "first card in 700 ms, figure in 1,000 ms, Plotly when needed",
     10: "no check mark on what is in doubt",
     11: "height at 570 px",
 }
