@@ -59,6 +59,7 @@ def test_lists_and_comparisons_reopen_without_a_kernel_with_the_same_texts(noteb
     chain = "%%chain two --no-cache\nfirst\n    Draft about {{ question }}"
     commands = ("%orch runs", "%orch compare", "%orch dash")
     book = notebook([CELLS[0], chain, chain, *commands])
+    book.page.set_viewport_size({"width": 1100, "height": ROOM})  # a cell out of sight is not in the page
     for index in range(3 + len(commands)):
         book.run(index)
     said = [book.page.evaluate(SAID, index) for index in range(3, 3 + len(commands))]
@@ -70,6 +71,7 @@ def test_lists_and_comparisons_reopen_without_a_kernel_with_the_same_texts(noteb
     bare = json.dumps({**json.loads(saved), "metadata": {}})  # of no kernel: JupyterLab asks for one
     (lab.root / "reopened-lists.ipynb").write_text(bare, "utf-8")
     page = book.page.context.new_page()
+    page.set_viewport_size({"width": 1100, "height": ROOM})
     page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/reopened-lists.ipynb?token={lab.token}&reset&kernel=none")
     page.get_by_role("dialog").get_by_role("button", name="No Kernel").dispatch_event("click", timeout=60_000)
     for index, text in enumerate(said, 3):
