@@ -132,7 +132,7 @@ async def test_an_orchestration_that_fails_for_one_item_leaves_the_others_alone(
 
 
 async def test_an_orchestration_whose_condition_is_false_is_skipped(both):
-    cell = "%%chain w\na\n    {{ product }}\nhead(run=headline, when=a == 'go')\nb\n    {{ head }}\n"
+    cell = "%%chain w\na\n    {{ product }}\nhead(run=headline, when=a == 'go')\nb\n    Say {{ head }}\n"
     asked, output, _ = await both.compare(Case(cell, ["stop", "end"], inner=(HEADLINE,), product="p"))
     assert (len(asked), output) == (2, "end")
 
