@@ -9,8 +9,8 @@ from orchmagic.core.text_format import counted
 from orchmagic.trace import marks
 from orchmagic.trace.record import DOUBTS, LOW_CONFIDENCE, Record, Span
 
-_AGREED = 0.75  # a vote with a lower agreement is shown among the first rows
-_VOTE = frozenset({"dissent", "tie", "decided"})  # of a vote, without a column of their own
+AGREED = 0.75  # a vote with a lower agreement is shown among the first rows
+VOTE = frozenset({"dissent", "tie", "decided"})  # of a vote, without a column of their own
 _BROKEN = ("failed", "cancelled", "rejected")
 
 
@@ -52,7 +52,7 @@ class ItemTable(list[dict[str, Any]]):
     def columns(self) -> list[str]:
         """The fields of the outputs; empty if outputs are no dicts."""
         fields = (row["output"] for row in self if isinstance(row["output"], dict))
-        return [name for name in dict.fromkeys(key for output in fields for key in output) if name not in _VOTE]
+        return [name for name in dict.fromkeys(key for output in fields for key in output) if name not in VOTE]
 
 
 def _step(record: Record, name: str | None) -> Span | None:
@@ -69,5 +69,5 @@ def _row(span: Span) -> dict[str, Any]:
 
 def _rank(row: dict[str, Any]) -> int:
     agreement = row["output"].get("agreement") if isinstance(row["output"], dict) else None
-    low = isinstance(agreement, int | float) and agreement < _AGREED
+    low = isinstance(agreement, int | float) and agreement < AGREED
     return 0 if row["status"] in _BROKEN else 1 if row["doubt"] or low else 2

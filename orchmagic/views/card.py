@@ -13,6 +13,7 @@ from typing import Any
 
 from orchmagic.trace import humanize, summary
 from orchmagic.trace.baseline import remarks
+from orchmagic.trace.item_table import AGREED, VOTE
 from orchmagic.trace.questions import pending_questions
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import ENDS, MIME, NOT_VERIFIED, SAID_NO, VERSION, Record, Span
@@ -28,10 +29,8 @@ _LEAST, _CELL, _LINE = 60, 100, 400  # bytes of a value at least; characters of 
 _SUM = 200  # bytes of a value that a step over items made of theirs
 _SPANS, _FIRST = 160, 100  # spans at most; of more the first ones, and the last
 _NODES = 16  # a larger graph is not drawn: it would be too small to read
-_SURE = 0.75  # agreement of votes from which a row is not marked
 _WHY = 300  # bytes of a reason
 _TOTALS = ["run", "name", "pattern", "status", "doubt", "started", "cost", "unpriced", "calls", "cached", "recalled"]
-_NOT_CELLS = frozenset({"dissent", "tie", "decided"})
 
 
 def output(record: Record, *, card: bool) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def table(record: Record, most: int = _TABLE) -> dict[str, Any] | None:
     found = []
     for item in items:
         cells = item.output if isinstance(item.output, dict) else {} if item.output is None else {"output": item.output}
-        cells = {k: v for k, v in cells.items() if k not in _NOT_CELLS}
+        cells = {k: v for k, v in cells.items() if k not in VOTE}
         columns.update(dict.fromkeys(cells))
         rank = 0 if item.status in {"failed", "cancelled", "rejected"} else 1 if item.doubt or _unsure(item) else 2
         found.append((rank, int(item.name) if item.name.isdigit() else 0, item, cells))
@@ -271,7 +270,7 @@ def table(record: Record, most: int = _TABLE) -> dict[str, Any] | None:
 
 def _unsure(item: Span) -> bool:
     agreement = item.output.get("agreement") if isinstance(item.output, dict) else None
-    return isinstance(agreement, int | float) and agreement < _SURE
+    return isinstance(agreement, int | float) and agreement < AGREED
 
 
 def _cell(value: Any) -> Any:
