@@ -66,7 +66,7 @@ async def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, ob
     prompt = [
         {"role": m.role, "content": images.content(await render(m.text, seen, node.name, ctx))} for m in node.messages
     ]
-    _not_empty(node, prompt, seen)
+    _not_empty(node, prompt)
     leading = next((i for i, m in enumerate(prompt) if m["role"] != "system"), len(prompt))
     thread = (
         ctx.thread.sent if node.tools else [*spell_tools(ctx.thread.sent)]
@@ -79,7 +79,7 @@ async def call_prompt(node: Call, span: str, state: State, seen: Mapping[str, ob
     return CallPrompt(node, span, messages, model=_rung(node, span), varied=varied)
 
 
-def _not_empty(node: Call, prompt: Sequence[Message], seen: Mapping[str, object]) -> None:
+def _not_empty(node: Call, prompt: Sequence[Message]) -> None:
     """Refuses a prompt of which the values leave nothing, before it is paid; a system message alone asks nothing.
 
     Raises:
@@ -87,8 +87,8 @@ def _not_empty(node: Call, prompt: Sequence[Message], seen: Mapping[str, object]
     """
     if not (asked := [m["content"] for m in prompt if m["role"] != "system"]) or any(map(_has_text, asked)):
         return
-    names = sorted({name for message in node.messages for name in template.names(message.text)} & seen.keys())
-    blank = ", ".join(f"`{name}`" for name in names if not _has_text(as_text(seen[name]))) or "its values"
+    read = {name for m in node.messages if m.role != "system" for name in template.names(m.text)}
+    blank = ", ".join(f"`{name}`" for name in sorted(read))
     raise InputError(f"step {node.name!r}: its prompt is empty: there is no text in {blank}")
 
 

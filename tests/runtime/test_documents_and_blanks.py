@@ -89,6 +89,7 @@ def test_they_are_told_of_an_inner_cell_and_of_chunks(notebook):
         ("%%chain t\nsay\n    {{ a }}\n", {"a": " "}),
         ("%%chain t\nsay\n    {{ a }}\n\n    {{ b }}\n", {"a": "", "b": "\t"}),
         ("%%chain t\nsay\n    {% if a %}Read {{ a }}{% endif %}\n", {"a": ""}),
+        ("%%chain t\nsay\n    {{ a() }}\n", {"a": lambda: ""}),
         ("%%chain t\nsay\n    system: Be brief\n    user: {{ a }}\n", {"a": "\n"}),
         (
             "%%refine t\ngenerate\n    {{ a }}\nevaluate -> ok: bool\n    Judge {{ generate }}\nuntil evaluate.ok\n",

@@ -82,3 +82,10 @@ def test_a_row_with_low_agreement_wears_no_check_mark(ran):
 def test_an_answer_that_nothing_verified_names_the_check(ran):
     why = card.payload(ran["cascade"][0])["card"]["why"]
     assert why == "Every answer was refused by a check: answer.value == 4"
+
+
+def test_a_table_that_shows_some_of_the_rows_does_not_stand_for_the_value(ran):
+    html = card.output(ran["items"][0], card=True)["text/html"]
+    step = html.partition("<summary>rate</summary>")[2].partition("</details>")[0]
+    assert "as above" not in step
+    assert '"stars"' in step

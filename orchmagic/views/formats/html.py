@@ -66,7 +66,9 @@ def _said(record: Record, span: Span) -> str:
 
 def _known(record: Record, shown: Iterable[tuple[Span, int]]) -> dict[str, tuple[Any, ...]]:
     """Return by span the values that the page says already: the answer, and the prompt of the votes before it."""
-    answer = () if record.status in {"failed", "waiting"} or record.output is None else (record.output,)
+    listed = bool(record.steps) and any(s.kind == "item" for s in record.inside(record.steps[-1]))  # as a table
+    hidden = listed or record.status in {"failed", "waiting"} or record.output is None
+    answer = () if hidden else (record.output,)
     known, prompts = {}, dict[str | None, Any]()
     for span, _ in shown:
         before = prompts.get(span.parent) if span.kind == "vote" else None
