@@ -17,7 +17,7 @@ def html_table(
     head, *body = rows
     lines = [_row("th", head, right, "")]
     lines += [_row("td", row, right, marks[i % len(marks)] if marks else "") for i, row in enumerate(body)]
-    style = f"border-spacing:12px 1px;margin:4px -12px{'' if wrap else ';white-space:nowrap'}"
+    style = f"border-spacing:12px 1px;margin:4px 0{'' if wrap else ';white-space:nowrap'}"
     return f'<div style="overflow-x:auto"><table style="{style}">\n{"".join(lines)}</table></div>'
 
 

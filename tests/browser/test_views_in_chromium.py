@@ -255,6 +255,24 @@ def test_a_failed_step_is_told_first_and_red_with_its_input(recorded, draw):
     assert any("✗ draft" in t for t in red)
 
 
+def test_no_cell_is_cut_where_a_page_collapses_its_tables(recorded, draw):
+    """As the style sheets of JupyterLab, nbconvert and GitHub do."""
+    record = recorded("told")
+    page = draw(record, 420)
+    html = views.bundle(record)["text/html"]
+    cut = page.evaluate(
+        """html => {
+            document.body.innerHTML = `<style>table { border-collapse: collapse; border-spacing: 0 }</style>${html}`;
+            const left = box => box.getBoundingClientRect().left;
+            const cells = [...document.querySelectorAll('td, th')];
+            return [cells.length, cells.filter(cell => left(cell) < left(cell.closest('div')) - 0.5).length];
+        }""",
+        html,
+    )
+    assert cut[0] > 5
+    assert cut[1] == 0
+
+
 @pytest.mark.parametrize("make", [hostile, hostile_failure])
 def test_hostile_text_is_shown_and_runs_nothing_in_any_view(chromium, tmp_path, make):
     shown = Shown(tmp_path)
