@@ -9,7 +9,7 @@ from typing import Any
 
 from orchmagic.core.function_threads import FunctionCall, Owner
 from orchmagic.core.user_code import contained_await
-from orchmagic.runtime.event_loop import BLOCKED, ENGINE, FUNCTIONS, EventLoopThread
+from orchmagic.runtime.event_loop import BLOCKED, ENGINE, FUNCTIONS, EventLoopThread, here_of
 
 _GIVEN_UP = 5.0  # seconds: a loop that is blocked for longer is left to its function, and a new one starts
 _TIDYING = 0.5  # seconds that a cancelled function has for its `finally`
@@ -41,7 +41,7 @@ class AsyncFunctions:
         owner = Owner.current()
         if owner is not None:
             owner.add(call)
-        here = asyncio.wrap_future(call.future)
+        here = here_of(call.future)
         try:
             while not here.done():
                 await asyncio.wait({here}, timeout=BLOCKED)

@@ -32,6 +32,13 @@ _FORKED = (
 )
 
 
+def here_of(future: concurrent.futures.Future[T]) -> asyncio.Future[T]:
+    """`future` on the running loop. asyncio prints no error of it when nobody asks any more, because of a stop."""
+    here = asyncio.wrap_future(future)
+    here.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return here
+
+
 class EventLoopThread:
     """Runs coroutines on a daemon thread, which starts with the first one. `notify` gets one line for the user."""
 
@@ -102,7 +109,7 @@ class EventLoopThread:
         """Awaits `future` on another loop, such as the kernel's; an interrupt is seen between two ticks."""
         if future in self._inherited and not future.done():
             raise InputError(_FORKED)
-        here = asyncio.wrap_future(future)
+        here = here_of(future)
         while not here.done():
             await asyncio.wait({here}, timeout=_TICK)
             self.watch()

@@ -1,6 +1,7 @@
 """An async function of the notebook is awaited wherever an expression calls it: its coroutine is never the value."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -114,3 +115,23 @@ def test_stop_ends_it(notebook):
     run.cancel()
     assert ended.wait(10)
     assert run.status == "cancelled"
+
+
+def test_an_error_after_stop_is_not_printed_by_asyncio(notebook, caplog):
+    began = threading.Event()
+
+    async def waits() -> bool:
+        began.set()
+        try:
+            return await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("cannot tidy up") from None
+
+    notebook.space["waits"] = waits
+    run = notebook.define("%%chain t\nx = [waits()]\n").start()
+    assert began.wait(10)
+    run.cancel()
+    run.wait()
+    assert run.status == "cancelled"
+    gc.collect()
+    assert [record.name for record in caplog.records] == []
