@@ -9,12 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchmagic.core.text_format import counted
 from orchmagic.errors import RunError
 from orchmagic.notebook.cell_place import place_of_cell
-from orchmagic.notebook.live_display import EMPTY
 from orchmagic.notebook.requested_help import help_printed
-from orchmagic.trace import humanize
 
 if TYPE_CHECKING:
     from orchmagic.evaluation.evaluate import Evaluation
@@ -106,19 +103,21 @@ class ProgressLine:
     @contextmanager
     def shown(self, work: HasProgress, what: str = "evaluation") -> Iterator[None]:
         """Shows the line while rows run; says how far they came, if they are stopped."""
-        if self._show:
-            from IPython.display import display
+        from orchmagic.notebook.live_display import EMPTY, DisplayHandle
 
-            self._handle = display(EMPTY, raw=True, display_id=True)  # type: ignore[no-untyped-call]  # untyped there
+        if self._show:
+            self._handle = DisplayHandle()
         try:
             yield
         except (KeyboardInterrupt, CancelledError):
+            from orchmagic.core.text_format import counted
+
             now = work.progress
             done = f"{now.stored + now.done - now.unanswered:,} of {counted(now.total, 'run')} have an answer"
             raise RunError(f"the {what} was stopped: {done}. The same cell goes on") from None
         finally:
             if self._handle is not None:
-                self._handle.update(EMPTY, raw=True)
+                self._handle.update(EMPTY)
 
     def update(self, now: Progress) -> None:
         """Redraws the line, at most a few times a second."""
@@ -126,11 +125,14 @@ class ProgressLine:
         if self._handle is None or clock - self._drawn < _PAUSE:
             return
         self._drawn = clock
-        self._handle.update({"text/plain": self.text(now, clock - self._began)}, raw=True)
+        self._handle.update({"text/plain": self.text(now, clock - self._began)})
 
     @staticmethod
     def text(now: Progress, seconds: float) -> str:
         """`57 of 240 runs · 120 stored · 2 without an answer · $0.04 · about 1 min left`."""
+        from orchmagic.core.text_format import counted
+        from orchmagic.trace import humanize
+
         rest = now.total - now.stored - now.done
         left = seconds / now.done * rest if now.done else 0.0
         parts = [

@@ -21,10 +21,14 @@ _TICK = 0.1  # seconds between polls whether the live view is shown
 
 
 class Execution:
-    """The execution of one cell. `shown`: a background display shows the run and its result."""
+    """The execution of one cell. `shown`: a background display shows the run and its result.
 
-    def __init__(self, run: Run, options: RunOptions) -> None:
+    `place`: the display that already shows the graph.
+    """
+
+    def __init__(self, run: Run, options: RunOptions, place: DisplayHandle | None = None) -> None:
         self.run = run
+        self._place = place
         self.shown = False
         self.background = options.background
         if options.result:
@@ -41,10 +45,10 @@ class Execution:
         if live_display.captured():
             return
         if self.background:
-            self._display = BackgroundDisplay(self.run, live=progress, as_card=as_card)
+            self._display = BackgroundDisplay(self.run, self._place, live=progress, as_card=as_card)
             self.shown, self._stop = True, self._display.stop
         elif progress:
-            self._live = live_display.watch(self.run, in_kernel=True, as_card=as_card)
+            self._live = live_display.watch(self.run, in_kernel=True, as_card=as_card, place=self._place)
             self._stop = StopButton(self.run, DisplayHandle(), self._live) if awaited and not as_card else None
         if buttons and self._stop is not None:
             self._stop.arm()
@@ -82,10 +86,12 @@ class BackgroundDisplay:
     `live` turns the progress display on.
     """
 
-    def __init__(self, run: Run, *, live: bool = True, as_card: bool = False) -> None:
+    def __init__(
+        self, run: Run, place: DisplayHandle | None = None, *, live: bool = True, as_card: bool = False
+    ) -> None:
         self._run = run
-        result = DisplayHandle()
-        self._live = LiveDisplay(run, result, hold=True, as_card=as_card)
+        result = place or DisplayHandle()
+        self._live = LiveDisplay(run, result, hold=True, as_card=as_card, shown=place is not None)
         self.stop = None if as_card else StopButton(run, DisplayHandle(), self._live if live else None)
         self._below = approval.ResultArea(result, DisplayHandle(), as_card=as_card)
         if live:

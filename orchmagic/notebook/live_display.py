@@ -9,18 +9,19 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchmagic.trace.events import AttemptStarted, CallFailed, CallFinished, Event, RunFinished, TextStreamed
-from orchmagic.trace.record import MIME
+from orchmagic.trace.record import MIME, Record
 from orchmagic.views import card
 from orchmagic.views.live import frame, line
 
 if TYPE_CHECKING:
+    from orchmagic.graph.model import Graph
     from orchmagic.runtime.run import Run
-    from orchmagic.trace.record import Record
 
 EMPTY = {"text/plain": "", "text/html": ""}
 DELAY = 0.25  # seconds before the first frame: a shorter run would only flicker
@@ -52,6 +53,7 @@ class LiveDisplay:
         *,
         hold: bool = False,
         as_card: bool = False,
+        shown: bool = False,
     ) -> None:
         self._run = run
         self._screen = screen
@@ -63,7 +65,7 @@ class LiveDisplay:
         self._timer: Any = None
         self._soon = False  # the timer is set for an event, not for the elapsed time
         self._streamed = StreamedText()
-        self.shown = False
+        self.shown = shown
         self._ended = False
 
     def on_event(self, event: Event) -> None:
@@ -123,10 +125,7 @@ class LiveDisplay:
         self._arm(max(_IDLE, self._pause))
 
     def _frame(self) -> dict[str, Any]:
-        record, says = self._record, self._streamed.current
-        if not self.as_card:
-            return frame(record, *says)
-        return {MIME: card.payload(record, live=True, says=says), "text/plain": line(record)}
+        return _frame(self._record, self._streamed.current, as_card=self.as_card)
 
     def _show(self, data: dict[str, Any]) -> None:
         try:
@@ -183,13 +182,49 @@ class _Terminal:
         sys.stdout.flush()
 
 
-def watch(run: Run, *, in_kernel: bool, as_card: bool = False) -> LiveDisplay | None:
-    """Shows the progress of `run`; does nothing if output goes to a pipe, a file or `%%capture`."""
+def watch(
+    run: Run, *, in_kernel: bool, as_card: bool = False, place: DisplayHandle | None = None
+) -> LiveDisplay | None:
+    """Shows the progress of `run`; does nothing if output goes to a pipe, a file or `%%capture`.
+
+    `place`: the display of `announced`.
+    """
     if captured() if in_kernel else not sys.stdout.isatty():
         return None
-    live = LiveDisplay(run, DisplayHandle() if in_kernel else _Terminal(), hold=in_kernel, as_card=as_card)
+    screen = place or (DisplayHandle() if in_kernel else _Terminal())
+    live = LiveDisplay(run, screen, hold=in_kernel, as_card=as_card, shown=place is not None)
     run.watch(live.on_event)
     return live
+
+
+@contextmanager
+def announced(graph: Graph, *, as_card: bool) -> Iterator[DisplayHandle | None]:
+    """Shows the graph while the first run of a kernel imports LangGraph, which takes half a second.
+
+    Yields the display, in which the run goes on; None if there is nothing to wait for.
+    """
+    if "langgraph.graph" in sys.modules or captured():
+        yield None
+        return
+    from orchmagic.graph.draw import picture  # noqa: PLC0415 - once in a kernel
+
+    place = DisplayHandle()
+    record = Record("", graph.name, graph.pattern, picture=picture(graph))
+    first = _frame(record, as_card=as_card)
+    if as_card:
+        first[MIME]["card"]["waits"] = "Importing LangGraph, once in this kernel"
+    place.update(first)
+    try:
+        yield place
+    except BaseException:
+        place.update(EMPTY)
+        raise
+
+
+def _frame(record: Record, says: tuple[str, str] = ("", ""), *, as_card: bool) -> dict[str, Any]:
+    if not as_card:
+        return frame(record, *says)
+    return {MIME: card.payload(record, live=True, says=says), "text/plain": line(record)}
 
 
 def captured() -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,10 +19,10 @@ from orchmagic.notebook.async_cells import Awaited, current_cell, current_reques
 from orchmagic.notebook.cell_place import NotebookNames, place_of_cell
 from orchmagic.notebook.config import OrchMagic
 from orchmagic.notebook.evaluate_magic import EvaluateMagic
+from orchmagic.notebook.idle_imports import IdleImports
 from orchmagic.notebook.one_question import OneQuestionAtATime
 from orchmagic.notebook.orchtest_magic import OrchtestMagic
 from orchmagic.patterns import PATTERNS
-from orchmagic.trace import marks
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -50,6 +50,7 @@ class Face:
         self.input = OneQuestionAtATime(getattr(shell, "kernel", None))
         self.begun: list[Execution] = []  # executions of the current cell
         self.names = NotebookNames(shell)
+        self.imports = IdleImports()
 
     @cached_property
     def session(self) -> Session:
@@ -115,6 +116,7 @@ class Face:
 
     def close(self) -> None:
         """Closes the session, which stops active runs."""
+        self.imports.stop()
         if "session" in self.__dict__:
             self.session.close()
 
@@ -207,6 +209,7 @@ def load(shell: InteractiveShell) -> Face:
         shell.Completer.custom_matchers.append(face.completer)
     for formatter, module, name, view in _views(shell):
         formatter.for_type_by_name(module, name, view)
+    face.imports.start()
     return face
 
 
@@ -270,10 +273,14 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
         _say_defined(made, missing)
         return None
     from orchmagic.notebook.execution import Execution
+    from orchmagic.notebook.live_display import announced
 
-    begun = Execution(made.prepare(), made.options)
+    as_card = face.in_kernel and face.draws_cards
+    with announced(made.definition, as_card=as_card) if face.in_kernel and face.config.live else nullcontext() as place:
+        run = made.prepare()
+    begun = Execution(run, made.options, place)
     if face.in_kernel:
-        begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons, as_card=face.draws_cards)
+        begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons, as_card=as_card)
     else:
         begun.in_terminal(progress=face.config.live)
     face.begun.append(begun)
@@ -303,6 +310,8 @@ def _end(begun: Execution, face: Face) -> Run:
     if run.status == "waiting" and run.result_name:
         print(f"{run.result_name} has no value yet: it gets the output when the question is answered.")  # noqa: T201 - for the user
     if run.status in {"failed", "cancelled"}:
+        from orchmagic.trace import marks
+
         face.show(run)
         raise RunError(f"{run.name}: {run.error or f'run {run.id} was {marks.by_name(run.status).word.lower()}'}")
     return run

@@ -6,11 +6,10 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from queue import Empty
 from typing import Any
 
 import pytest
-from jupyter_client.manager import KernelManager
+from real_kernel import Kernel
 
 from orchmagic.trace.record import MIME
 
@@ -18,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 SETUP = """%load_ext orchmagic
 %config OrchMagic.model = "scripted"
+import langgraph.graph
 from orchmagic import Reply, Script, install
 def hang(x: int) -> str:
     "Never returns in time."
@@ -65,41 +65,6 @@ CELLS = {
     "items": ("%%chain --no-cache\neach(over=range(40))\n    WAIT {{ item }}\n", "each"),
     "nested": ("%%chain --no-cache\nfound = inner(x='WAIT')\n", "found"),
 }
-
-
-class Kernel:
-    """A kernel and what it said: texts of streams and errors, and the data of displays."""
-
-    def __init__(self) -> None:
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=ERROR"])
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
-
-    def start(self, code: str) -> str:
-        return self.client.execute(code)
-
-    def messages(self, asked: str, until: str = "idle", seconds: float = 60) -> Iterator[dict[str, Any]]:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                message = self.client.get_iopub_msg(timeout=1)
-            except Empty:
-                continue
-            if message["parent_header"].get("msg_id") == asked:
-                yield message
-                if message["msg_type"] == "status" and message["content"]["execution_state"] == until:
-                    return
-        raise AssertionError(f"not {until} after {seconds} s")
-
-    def run(self, code: str) -> list[dict[str, Any]]:
-        return list(self.messages(self.start(code)))
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-        self.manager.cleanup_resources()
 
 
 @pytest.fixture(scope="module")
