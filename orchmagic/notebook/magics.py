@@ -276,9 +276,9 @@ def _begin(pattern: str, line: str, cell: str, face: Face, *, awaited: bool) -> 
     from orchmagic.notebook.live_display import announced
 
     as_card = face.in_kernel and face.draws_cards
-    with announced(made.definition, as_card=as_card) if face.in_kernel and face.config.live else nullcontext() as place:
+    with announced(made.definition, as_card=as_card) if face.in_kernel and face.config.live else nullcontext() as early:
         run = made.prepare()
-    begun = Execution(run, made.options, place)
+    begun = Execution(run, made.options, early)
     if face.in_kernel:
         begun.in_kernel(progress=face.config.live, awaited=awaited, buttons=face.has_buttons, as_card=as_card)
     else:
