@@ -44,7 +44,9 @@ class WriterThread:
         self._posted = 0  # how many, ever
         self._waiting: list[tuple[int, asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._late = False  # the file is locked for longer than SAY: nobody waits for it
-        self._change = threading.Condition()
+        lock = threading.RLock()
+        self._change = threading.Condition(lock)  # told when jobs are done
+        self._work = threading.Condition(lock)  # told when the thread has something to do: it is not woken for each job
         self._turn = threading.Lock()  # held while jobs run
         self._thread: threading.Thread | None = None
         self._on_thread = False  # the thread runs what there is
@@ -70,7 +72,7 @@ class WriterThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name="orchmagic-history", daemon=True)
             self._thread.start()
-        self._change.notify_all()
+        self._work.notify_all()
 
     def _end_of_turn(self) -> None:
         """Run the first jobs in the loop, unless the thread has them; it gets the rest. If the file is locked, all."""
@@ -109,7 +111,7 @@ class WriterThread:
         done = self.flush(seconds)
         with self._change:
             self._ends = True
-            self._change.notify_all()
+            self._work.notify_all()
         if self._thread is not None and self._process == os.getpid():
             self._thread.join(seconds)
         self._release(self._posted)
@@ -119,7 +121,7 @@ class WriterThread:
         while True:
             with self._change:
                 self._on_thread = bool(self._jobs)
-                self._change.wait_for(lambda: self._on_thread or self._ends)
+                self._work.wait_for(lambda: self._on_thread or self._ends)
                 if self._ends:
                     return
             with self._turn, contextlib.suppress(Warning):  # a thread has nobody to raise it to

@@ -6,6 +6,7 @@ httpx walks all open connections at each request. Client, redirects, decoding an
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -50,9 +51,16 @@ class Client(AsyncOpenAI):
                 made.method, made.url, headers=made.headers, extensions=made.extensions
             )
             del first.headers["Content-Length"]
-        return httpx2.Request(
-            first.method, first.url, headers=first.headers, json=options.json_data, extensions=first.extensions
+        body = json.dumps(options.json_data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        request = httpx2.Request(
+            first.method,
+            first.url,
+            headers=first.headers,
+            stream=httpx2.ByteStream(body),
+            extensions=first.extensions,
         )
+        request.headers["Content-Length"] = str(len(body))
+        return request
 
 
 def transport(url: str) -> httpx2.AsyncBaseTransport | None:
@@ -94,7 +102,10 @@ class AioTransport(httpx2.AsyncBaseTransport):
                 data=io.BytesIO(body) if len(body) > _LARGE else body,
                 allow_redirects=False,
             )
-        return httpx2.Response(response.status, headers=response.raw_headers, stream=_Body(response, request))
+            headers = response.raw_headers
+            if _is_short(response):
+                return httpx2.Response(response.status, headers=headers, content=await response.read())
+        return httpx2.Response(response.status, headers=headers, stream=_Body(response, request))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -120,6 +131,12 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._response.close()  # a response that was read to its end has released its connection
+
+
+def _is_short(response: aiohttp.ClientResponse) -> bool:
+    """Whether it can be read at once: no stream, and nothing to decode."""
+    length = response.content_length
+    return length is not None and length <= _LARGE and "Content-Encoding" not in response.headers
 
 
 @lru_cache(maxsize=64)
