@@ -39,7 +39,7 @@ test: .venv/.project .venv/.browser labextension/node_modules/.made ## every tes
 	$(NPM) test
 	$(PYTEST) $(TWO) -m "not ($(APART))" $(UNIT)
 	$(PYTEST) -p no:randomly tests/local
-	$(PYTEST) -p no:randomly tests/browser
+	$(PYTEST) -n 2 --dist loadfile -p no:randomly tests/browser
 	rm -rf .cache/answers
 	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -n 2 --dist loadfile -p no:randomly -p nbval.plugin --nbval-lax --nbval-cell-timeout 600 \
 		--timeout 600 notebooks/*.ipynb
