@@ -33,6 +33,11 @@ BOXES = """() => [...document.querySelectorAll('#figure text, #answer svg text')
     t.checkVisibility({opacityProperty: true, visibilityProperty: true})).map(t => {
     const b = t.getBoundingClientRect(); return [t.textContent, b.left, b.top, b.right, b.bottom]; })"""
 
+BARS = """() => { const bars = [...document.querySelectorAll('td div')].map(d => [d, d.closest('td')]);
+    const beyond = ([d, td]) => d.getBoundingClientRect().right > td.getBoundingClientRect().right + 1;
+    return [document.documentElement.scrollWidth, bars.length, bars.filter(beyond).length]; }"""
+"""How wide the page is, how many bars the cells of its tables have, and how many of these stand out of their cell."""
+
 Draw = Callable[..., Any]
 
 
@@ -141,12 +146,18 @@ def test_nothing_is_cut_off_and_no_text_lies_on_another(recorded, draw, name, wi
     assert page.problems == []
 
 
+@pytest.mark.parametrize("theme", list(THEMES))
 @pytest.mark.parametrize("width", [370, 1200])
-def test_the_figure_of_a_comparison_reads_in_any_font(recorded, draw_figure, width):
+def test_a_comparison_fits_its_page_in_any_font(recorded, page, width, theme):
     runs = [recorded(name) for name in ("told", "nested", "refined", "parallel", "failed", "thousand")]
-    page = draw_figure(compare(runs).bundle()[FIGURE], width)
-    _shot(page, f"compare-{width}-{page.family}")
-    _assert_readable(page, width)
+    page.set_viewport_size({"width": width + 20, "height": 900})
+    show = "([html, style]) => { document.body.innerHTML = html; document.body.style = style; }"
+    page.evaluate(show, [compare(runs).bundle()["text/html"], _style(theme)])
+    _shot(page, f"compare-{theme}-{width}-{page.family}")
+    wide, bars, beyond = page.evaluate(BARS)
+    assert wide <= width + 20  # wide tables scroll by themselves
+    assert bars > len(runs)
+    assert beyond == 0
     assert page.problems == []
 
 

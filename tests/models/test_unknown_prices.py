@@ -153,7 +153,6 @@ def test_runs_beside_each_other(book, run):
     assert [row["unpriced"] for row in found.rows] == [1, 1]
     assert WHOLE in repr(found)
     assert "No price known" in repr(found)
-    assert SHORT in plain(found.bundle()["application/vnd.plotly.v1+json"])
     assert f"cost {WHOLE} → {WHOLE}" in "\n".join(map(str, lines(run.record, again.record)))
 
 

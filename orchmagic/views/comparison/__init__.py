@@ -13,11 +13,10 @@ from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError
 from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record
-from orchmagic.views.comparison.comparison_tables import results, run_row, runs_table, steps_table
+from orchmagic.views.comparison.comparison_tables import bars, left_out, results, run_row, runs_table, steps_table
 from orchmagic.views.comparison.diff import lines
-from orchmagic.views.comparison.figure import LETTERS, figure
-from orchmagic.views.comparison.quality import in_short, quality
 from orchmagic.views.comparison.render import boxed, html_differences, text_differences, text_table
+from orchmagic.views.comparison.steps import LETTERS
 from orchmagic.views.html_table import html_table
 from orchmagic.views.palette import RUNS
 
@@ -39,7 +38,7 @@ def compare(records: Sequence[Record]) -> Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The result of `compare`; a notebook shows it as tables, a figure and differences, a terminal as text."""
+    """The result of `compare`; a notebook shows it as tables with bars and differences, a terminal as text."""
 
     records: tuple[Record, ...]
 
@@ -54,35 +53,24 @@ class Comparison:
         """Return lines with the differences between the first run and run `other` (1: the second)."""
         return [str(line) for line in lines(self.records[0], self.records[other])]
 
-    def bundle(self) -> dict[str, Any]:
-        """Return everything in one MIME bundle: Plotly, static HTML and text."""
-        parts = self.bundles()
-        html, text = ("".join(p["text/html"] for p in parts), "\n".join(p["text/plain"] for p in parts))
-        return parts[1] | {"text/html": html, "text/plain": text}
-
-    def bundles(self) -> tuple[dict[str, Any], ...]:
-        """Return a bundle each for runs, figure and differences: a front end shows one MIME type per bundle."""
-        notes = [in_short(quality(r)) for r in self.records]
-        chart = {"application/vnd.plotly.v1+json": figure(self.records, notes)}
+    def bundle(self) -> dict[str, str]:
+        """Return a MIME bundle with HTML and text: the runs, their steps, and the differences."""
         runs, took, outputs = runs_table(self.records), steps_table(self.records), results(self.records)
-        lines_of_outputs = "".join(f"<div>{safe(line)}</div>" for line in outputs)
-        return (
-            {
-                "text/html": boxed(html_table(runs, marks=RUNS) + lines_of_outputs),
-                "text/plain": text_table(runs) + "\n".join((*outputs, "")),
-            },
-            chart | {"text/html": boxed(html_table(took)), "text/plain": text_table(took)},
-            {
-                "text/html": boxed("".join(html_differences(self.records))),
-                "text/plain": "\n".join(text_differences(self.records)),
-            },
+        notes = left_out(self.records)
+        blocks = (
+            html_table(runs, marks=RUNS) + _lines(outputs),
+            html_table(took, bars=bars(self.records)) + _lines(notes),
+            "".join(html_differences(self.records)),
         )
+        texts = (text_table(runs), *outputs, "", text_table(took), *notes, *text_differences(self.records))
+        return {"text/html": "".join(map(boxed, blocks)), "text/plain": "\n".join(texts)}
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display  # noqa: PLC0415 - in IPython only
-
-        for data in self.bundles():
-            display(data, raw=True)  # type: ignore[no-untyped-call]  # IPython's display is untyped
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self.bundle()
 
     def __repr__(self) -> str:
-        return str(self.bundle()["text/plain"])
+        return self.bundle()["text/plain"]
+
+
+def _lines(texts: Sequence[str]) -> str:
+    return "".join(f"<div>{safe(text)}</div>" for text in texts)

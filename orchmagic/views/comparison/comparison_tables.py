@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchmagic.core.text_format import counted, more
 from orchmagic.trace import humanize, marks, summary
 from orchmagic.trace.record import Record, Span
-from orchmagic.views.comparison.figure import LETTERS, STEPS
 from orchmagic.views.comparison.quality import digits, quality
-from orchmagic.views.comparison.steps import drawn, label, steps
+from orchmagic.views.comparison.steps import LETTERS, STEPS, drawn, label, steps
+from orchmagic.views.palette import RUNS
+from orchmagic.views.timeline.rows import length
 
 _OUTPUT = 160  # characters of an output
 
@@ -60,7 +62,7 @@ def _line(row: Mapping[str, Any], names: Sequence[str], record: Record) -> tuple
 
 
 def steps_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """Return the table of time, tokens and cost by step, with a column for each run."""
+    """Return the table of time, tokens and cost by step, with a column for each run; at most STEPS steps."""
     ids = steps(records)
     heads = ("step", *(f"{letter} {r.run}" for letter, r in zip(LETTERS, records, strict=False)))
     found = [{s.id: s for s in r.steps} for r in records]
@@ -69,6 +71,28 @@ def steps_table(records: Sequence[Record]) -> list[tuple[str, ...]]:
         for id_ in drawn(records)[:STEPS]
     ]
     return [heads, *rows]
+
+
+def bars(records: Sequence[Record]) -> dict[tuple[int, int], tuple[float, str]]:
+    """Return the bars of the rows and columns of `steps_table`: the time as a share of the longest, and a color."""
+    found = [{s.id: s for s in r.steps} for r in records]
+    long = {
+        (row, column): length(record, by[id_])
+        for row, id_ in enumerate(drawn(records)[:STEPS])
+        for column, (record, by) in enumerate(zip(records, found, strict=True), 1)
+        if id_ in by and by[id_].status != "skipped"
+    }
+    most = max(long.values(), default=0.0) or 1.0
+    return {place: (seconds / most, RUNS[place[1] - 1]) for place, seconds in long.items()}
+
+
+def left_out(records: Sequence[Record]) -> list[str]:
+    """Return lines that say which steps `steps_table` lacks."""
+    shown, quick = len(drawn(records)), len(steps(records)) - len(drawn(records))
+    return [
+        *[more(shown - STEPS, "steps")] * (shown > STEPS),
+        *[f"not shown: {counted(quick, 'step')} that took hardly any time"] * bool(quick),
+    ]
 
 
 def _took(record: Record, step: Span | None) -> str:

@@ -44,12 +44,5 @@ def _measures(step: str, value: Any) -> Iterator[tuple[str, float]]:
                 yield f"{step}.{name}" if step else name, float(number)
 
 
-def in_short(found: Mapping[str, float]) -> str:
-    """Return the last two figures as text; "best score" replaces "score"."""
-    short = {name.rpartition(".")[2]: n for name, n in found.items()}
-    said = [f"{name} {digits(n)}" for name, n in short.items() if not (name == "score" and "best score" in short)]
-    return ", ".join(said[-2:])
-
-
 def digits(number: float | None) -> str:
     return "" if number is None else f"{number:.{_DIGITS}g}"

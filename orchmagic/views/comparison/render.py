@@ -9,7 +9,7 @@ from orchmagic.trace import humanize
 from orchmagic.trace.humanize import safe
 from orchmagic.trace.record import Record
 from orchmagic.views.comparison.diff import Line, lines
-from orchmagic.views.comparison.figure import LETTERS
+from orchmagic.views.comparison.steps import LETTERS
 from orchmagic.views.palette import GREEN, RED, translucent
 
 _DIFF, _LINE = 300, 400  # lines of a difference, characters of a line, at most

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from orchmagic.trace.record import Record
 
+LETTERS = "ABCDEF"  # of the runs
+STEPS = 30  # shown, at most
 _SHORT = 50  # a step is short if it took less than the longest divided by this
 
 
