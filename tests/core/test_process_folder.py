@@ -51,7 +51,7 @@ def test_cells_run_and_packages_are_imported(gone, monkeypatch):
     monkeypatch.syspath_prepend("")
     session = Session({}, environ={"ORCHMAGIC_MODEL": "scripted"})
     try:
-        assert session.define("chain", "", "say\n    hi\n")().output == "ok"
+        assert session.define("chain", "--no-cache", "say\n    hi\n")().output == "ok"
         assert pkgutil.extend_path(["x"], "nowhere") == ["x"]
         assert importlib.import_module("json").loads("1") == 1
     finally:
