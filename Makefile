@@ -17,8 +17,8 @@ WHEN_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 APART := local_model or browser
 UNIT := --ignore tests/browser --ignore tests/local tests
-# Two workers get one half each, in whole files: a kernel or a server of a file is started once.
-TWO := -n 2 --dist worksteal
+# Three workers for two cores, since many tests wait for a process or a time limit.
+THREE := -n 3 --dist worksteal
 
 # Compiled files are kept: without them each worker and each kernel of a test compiles the package and the tests anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -37,7 +37,7 @@ demo: .venv/.project ## three cells on a real local model, no key needed
 
 test: .venv/.project .venv/.browser labextension/node_modules/.made ## every test: unit, local model, browser, notebooks
 	$(NPM) test
-	$(PYTEST) $(TWO) -m "not ($(APART))" $(UNIT)
+	$(PYTEST) $(THREE) -m "not ($(APART))" $(UNIT)
 	$(PYTEST) -p no:randomly tests/local
 	$(PYTEST) -n 2 --dist loadfile -p no:randomly tests/browser
 	rm -rf .cache/answers
@@ -45,7 +45,7 @@ test: .venv/.project .venv/.browser labextension/node_modules/.made ## every tes
 		--timeout 600 notebooks/*.ipynb
 
 test-fast: .venv/.project ## the unit tests without the slow ones
-	$(PYTEST) $(TWO) -m "not (slow or $(APART))" $(UNIT)
+	$(PYTEST) $(THREE) -m "not (slow or $(APART))" $(UNIT)
 
 check: .venv/.project labextension/node_modules/.made ## lint, format, types, layers; changes nothing
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Every test starts clean: no keys or settings from the machine, a cache and an IPython folder of its own.
+"""Every test starts clean: no keys or settings from the machine, a home with a cache and an IPython folder of its own.
 
 The network is blocked but for loopback (pytest-socket, see `addopts` in pyproject.toml).
 """
@@ -23,6 +23,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         if name.startswith(FOREIGN):
             monkeypatch.delenv(name)
     place = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("HOME", str(place))
     monkeypatch.setenv("ORCHMAGIC_CACHE_DIR", str(place / "cache"))
     monkeypatch.setenv("XDG_STATE_HOME", str(place / "state"))
     monkeypatch.setenv("IPYTHONDIR", str(place / "ipython"))

@@ -1,7 +1,7 @@
 /** The rows of a run over items: failed ones first, then unsure ones. A heading sorts, a click leads to the row's step. */
 
 import { button, el, foreign } from './dom.js';
-import { fields, name, number, parsed } from './record.js';
+import { fields, name, number, parsed, text } from './record.js';
 import { count, oneLine } from './words.js';
 
 const MOST = 1_000; // rows that are drawn
@@ -153,15 +153,7 @@ function compared(a: unknown, b: unknown): number {
 }
 
 function told_(data: Record<string, unknown>, shown: number): string {
-  const { total, failed, unsure } = fields(data);
-  const parts: [number, string][] = [
-    [number(total), 'rows'],
-    [number(failed), 'failed'],
-    [number(unsure), 'in doubt'],
-    [number(total) > shown ? shown : 0, 'shown']
-  ];
-  return parts
-    .filter(([many]) => many > 0)
-    .map(([many, word]) => `${count(many)} ${many === 1 && word === 'rows' ? 'row' : word}`)
-    .join(' · ');
+  const { total, said } = fields(data);
+  const rows = oneLine(text(said)) || `${count(number(total))} rows`;
+  return number(total) > shown ? `${rows} · ${count(shown)} shown` : rows;
 }

@@ -69,7 +69,7 @@ describe('a card', () => {
   });
 
   describe('of a run with more rows than the file holds', () => {
-    const table = (rows: string[]) => ({ columns: ['#', 'input', 'stars'], rows, total: 3, failed: 0, unsure: 0 });
+    const table = (rows: string[]) => ({ columns: ['#', 'input', 'stars'], rows, total: 3, said: '3 rows' });
     const shown = async () => {
       const node = await card(run({ started: 'then', card: { table: table(['[2,1,"post 0",3]']) } }));
       const more = [...node.querySelectorAll('button')].find(b => b.textContent === '2 more rows · Show')!;
@@ -113,11 +113,20 @@ describe('a card', () => {
   it('shows rows: the failed first, sorted by a heading', async () => {
     const rows = ['[0,8,"post 7","rejected"]', '[1,2,"post 1",9]', '[2,1,"post 0",3]'];
     const node = await card(
-      run({ card: { table: { columns: ['#', 'input', 'stars'], rows, total: 200, failed: 1, unsure: 1 } } })
+      run({
+        card: {
+          table: {
+            columns: ['#', 'input', 'stars'],
+            rows,
+            total: 200,
+            said: '200 rows · 1 failed · 1 with low agreement'
+          }
+        }
+      })
     );
     const texts = () => [...node.querySelectorAll('.om-results tbody tr')].map(r => r.textContent);
     expect(texts()).toEqual(['✗8post 7rejected', '!2post 19', '✓1post 03']);
-    expect(node.querySelector('.om-caption')!.textContent).toBe('200 rows · 1 failed · 1 in doubt · 3 shown');
+    expect(node.querySelector('.om-caption')!.textContent).toBe('200 rows · 1 failed · 1 with low agreement · 3 shown');
     node.querySelectorAll<HTMLElement>('.om-sort')[0].click();
     expect(texts()[0]).toBe('✓1post 03');
     expect(node.querySelector('[aria-sort=ascending]')!.textContent).toBe('#');

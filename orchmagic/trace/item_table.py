@@ -48,6 +48,11 @@ class ItemTable(list[dict[str, Any]]):
         doubt = row["doubt"] or (LOW_CONFIDENCE if _rank(row) == 1 else "")
         return marks.by_name(doubt or row["status"]).sign
 
+    @staticmethod
+    def rank(row: dict[str, Any]) -> int:
+        """0 for a row that failed, 1 for one in doubt or with low agreement, 2 for others: the order of the rows."""
+        return _rank(row)
+
     @property
     def columns(self) -> list[str]:
         """The fields of the outputs; empty if outputs are no dicts."""

@@ -7,13 +7,13 @@ bounded: a saved notebook stays small, and its lines change only where something
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orchmagic.trace import humanize, summary
 from orchmagic.trace.baseline import remarks
-from orchmagic.trace.item_table import AGREED, VOTE
+from orchmagic.trace.item_table import VOTE, ItemTable
 from orchmagic.trace.questions import pending_questions
 from orchmagic.trace.receipt import Receipt
 from orchmagic.trace.record import ENDS, MIME, NOT_VERIFIED, SAID_NO, VERSION, Record, Span
@@ -231,46 +231,37 @@ def _share(sizes: Iterable[int], whole: int) -> int:
 
 
 def table(record: Record, most: int = _TABLE) -> dict[str, Any] | None:
-    """Return the rows of a run whose last step ran over items: failed first, then unsure, then by number.
+    """Return the rows of a run whose last step ran over items: failed first, then those in doubt, then by number.
 
     `most`: characters of all rows; those beyond it are left out, and `total` counts them. None: no such step.
     """
     step = record.steps[-1] if record.steps else None
-    items = [s for s in record.inside(step) if s.kind == "item"] if step else []
-    if step is None or not items:
+    items = ItemTable(record, step.name) if step else None
+    if step is None or not items or items.step != step.id:
         return None
-    columns: dict[str, None] = {}
-    found = []
-    for item in items:
-        cells = item.output if isinstance(item.output, dict) else {} if item.output is None else {"output": item.output}
-        cells = {k: v for k, v in cells.items() if k not in VOTE}
-        columns.update(dict.fromkeys(cells))
-        rank = 0 if item.status in {"failed", "cancelled", "rejected"} else 1 if item.doubt or _unsure(item) else 2
-        found.append((rank, int(item.name) if item.name.isdigit() else 0, item, cells))
-    found.sort(key=lambda row: row[:2])
-    rest = [s for s in record.inside(step) if s.kind == "more"]
-    counts = [sum(row[0] == rank for row in found) for rank in (0, 1)]
+    columns = list(dict.fromkeys(name for row in items for name in _cells(row)))
     rows: list[str] = []
     size = 0
-    for rank, number, item, cells in found:
-        told = [item.error or item.status] if rank == 0 else [cells.get(name) for name in columns]
-        rows.append(_line([rank, number, *map(_cell, (_first(item.input), *told))]))
+    for row in items:
+        rank, cells = items.rank(row), _cells(row)
+        told = [row["error"] or row["status"]] if rank == 0 else [cells.get(name) for name in columns]
+        rows.append(_line([rank, row["row"], *map(_cell, (_first(row["input"]), *told))]))
         size += len(rows[-1])
         if size > most:
             break
     return {
         "columns": ["#", "input", *columns],
         "rows": rows,
-        "total": len(items) + sum(sum(s.left_out.values()) for s in rest),
-        "failed": counts[0] + sum(s.left_out.get("failed", 0) for s in rest),
-        "unsure": counts[1],
+        "total": len(items) + items.left_out.total(),
+        "said": items.headline,
         "step": step.id,
     }
 
 
-def _unsure(item: Span) -> bool:
-    agreement = item.output.get("agreement") if isinstance(item.output, dict) else None
-    return isinstance(agreement, int | float) and agreement < AGREED
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    made = row["output"]
+    cells = made if isinstance(made, dict) else {} if made is None else {"output": made}
+    return {k: v for k, v in cells.items() if k not in VOTE}
 
 
 def _cell(value: Any) -> Any:
