@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from orchmagic.evaluation import evaluate_cell, orchtest_cell
 from orchmagic.language.control_words import ACTIONS, CONTROLS
 from orchmagic.language.magic_line import BASE
 from orchmagic.patterns import PATTERNS
@@ -18,11 +19,13 @@ _WIDTH = 120  # prettier's printWidth
 def tables() -> str:
     """The text of the file."""
     patterns = sorted(PATTERNS, key=lambda p: p.name)
-    options = [*BASE, *(option for p in patterns for option in p.options)]
+    cells = (evaluate_cell, orchtest_cell)
+    options = [*BASE, *(o for p in patterns for o in p.options), *(o for cell in cells for o in cell.OPTIONS)]
     sets = {
-        "MAGICS": (p.name for p in patterns),
+        "MAGICS": (*(p.name for p in patterns), *(cell.MAGIC for cell in cells)),
         "PROMPT_MAGICS": (p.name for p in patterns if p.one_prompt),
         "CONTROLS": CONTROLS,
+        "EVALUATE_CONTROLS": [evaluate_cell.TARGET],
         "ACTIONS": ACTIONS,
         "STEP_OPTIONS": (option.name for p in patterns for option in p.step_options),
         "SWITCHES": (*(option.flag for option in options if option.kind == "flag"), "--help", "-h"),

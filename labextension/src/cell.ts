@@ -1,7 +1,7 @@
 /** A cell of ours as coloured stretches. It reads as `orchmagic/cell` does, only that nothing is ever wrong with it:
  * column 0 is structure, indented lines are the text of what stands above them, values come by Jinja. */
 
-import { ACTIONS, CONTROLS, MAGICS, PROMPT_MAGICS, STEP_OPTIONS, SWITCHES } from './tables.js';
+import { ACTIONS, CONTROLS, EVALUATE_CONTROLS, MAGICS, PROMPT_MAGICS, STEP_OPTIONS, SWITCHES } from './tables.js';
 
 export type Kind =
   | 'magic' | 'flag' | 'control' | 'step' | 'option' | 'field' | 'type' | 'description' | 'keyword' | 'variable' | 'call'
@@ -55,11 +55,13 @@ class Reader {
   private inside = ''; // the end of the Jinja that is open: it may close on a later line
   private raw = false;
   private margin: number | null = null; // of the roles of this prompt; -1: it has none
+  private controls = CONTROLS;
 
   constructor(private readonly text: string) {}
 
   read(): Token[] {
     const magic = magicOf(this.text);
+    this.controls = magic === 'evaluate' ? EVALUATE_CONTROLS : CONTROLS;
     let at = 0;
     let first = true;
     for (const line of this.text.split('\n')) {
@@ -105,8 +107,8 @@ class Reader {
         this.value(word[0].slice(flag.length), from + flag.length);
         value = flag.length === word[0].length && !SWITCHES.has(flag);
       } else if (!value && !named) {
-        this.add(from, from + word[0].length, 'step');
-        named = true;
+        named = !word[0].endsWith(','); // %%evaluate names several
+        this.add(from, from + word[0].length - (named ? 0 : 1), 'step');
       } else {
         this.value(word[0], from);
         value = false;
@@ -128,7 +130,7 @@ class Reader {
     }
     const rest = line.slice(name.length);
     const end = at + name.length;
-    if (CONTROLS.has(name) && !/^\s*(=(?!=)|:|->)/.test(rest)) {
+    if (this.controls.has(name) && !/^\s*(=(?!=)|:|->)/.test(rest)) {
       this.add(at, end, 'control');
       this.control(rest, end);
     } else if (/^\s*=(?!=)/.test(rest)) {

@@ -9,10 +9,13 @@ export const MAGICS = new Set([
   'react',
   'refine',
   'route',
-  'team'
+  'team',
+  'evaluate',
+  'orchtest'
 ]);
 export const PROMPT_MAGICS = new Set(['react']);
 export const CONTROLS = new Set(['gate', 'until', 'verify', 'approve']);
+export const EVALUATE_CONTROLS = new Set(['target']);
 export const ACTIONS = new Set(['retry', 'stop', 'goto', 'ask']);
 export const STEP_OPTIONS = new Set([
   'model',
@@ -48,6 +51,7 @@ export const SWITCHES = new Set([
   '--no-run',
   '--background',
   '--parallel',
+  '--allow-writes',
   '--help',
   '-h'
 ]);

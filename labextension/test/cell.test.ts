@@ -50,6 +50,20 @@ describe('a cell', () => {
     expect(said('%%chain --refresh triage')).toEqual(['magic:%%chain', 'flag:--refresh', 'step:triage']);
   });
 
+  it('of an evaluation names several, and has targets', () => {
+    expect(said('%%evaluate a, b --on rows\nright = output == team\ntarget right >= 0.85\ngate right')).toEqual([
+      'magic:%%evaluate', 'step:a', 'step:b', 'flag:--on', 'string:rows',
+      'step:right', 'operator:=', 'variable:output', 'operator:==', 'variable:team',
+      'control:target', 'variable:right', 'operator:>=', 'number:0.85'
+    ]); // prettier-ignore
+    expect(said('%%orchtest triage.extract --allow-writes\nticket = "x"\ngate product == "export"')).toEqual([
+      'magic:%%orchtest', 'step:triage.extract', 'flag:--allow-writes',
+      'step:ticket', 'operator:=', 'string:"x"',
+      'control:gate', 'variable:product', 'operator:==', 'string:"export"'
+    ]); // prettier-ignore
+    expect(said('%%chain\ntarget\n  x')).toEqual(['magic:%%chain', 'step:target']);
+  });
+
   it('does not colour an option that no step has', () => {
     const said = tokens('%%chain\nx(temprature=1, seeds=2, retry=2)').map(t => t.kind);
     expect(said.filter(kind => kind === 'option')).toHaveLength(1);

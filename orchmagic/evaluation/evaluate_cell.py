@@ -19,6 +19,7 @@ from orchmagic.runtime.orchestration import Orchestration
 from orchmagic.runtime.run_factory import RunFactory
 
 MAGIC = "evaluate"
+TARGET = "target"
 OPTIONS = (
     Option("--on", "text", "the rows: a variable, or the path of a CSV, JSONL or Parquet file", "ROWS"),
     Option("--models", "words", "run each variant on each of these models", "MODEL,…"),
@@ -47,7 +48,7 @@ target right >= 0.85 and cost <= 0.01  also measured: cost, seconds, tokens, fai
 
 Options of %%evaluate
 """
-_TARGET = re.compile(r"target\b(?!\s*[=(]|\s*->)(.*)")
+_TARGET = re.compile(rf"{TARGET}\b(?!\s*[=(]|\s*->)(.*)")
 
 
 @dataclass(frozen=True, slots=True)
