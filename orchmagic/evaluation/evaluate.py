@@ -42,6 +42,28 @@ Cases: TypeAlias = "list[tuple[str, Case]]"
 Work: TypeAlias = "Generator[Cases, dict[str, Outcome], Result]"
 
 
+DRY_RUN = "Dry run: no model was called. Costs are estimated from the first row."
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a variant would ask: `runs` that have no answer yet, at `low` to `high` US dollars each (inf: unknown)."""
+
+    name: str
+    runs: int
+    low: float
+    high: float
+    wait: str = ""
+
+    def __str__(self) -> str:
+        wait = f" (batches: {self.wait})" if self.wait else ""
+        return f"{counted(self.runs, 'run')} to do, {humanize.money(self.low * self.runs)} to {self.most()}{wait}"
+
+    def most(self, times: int = 1) -> str:
+        """The most that its runs can cost, as text, if there were `times` as many."""
+        return humanize.money(self.high * self.runs * times) if self.high < math.inf else "an unknown amount"
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """What is compared: an orchestration, perhaps on another model."""
@@ -377,7 +399,12 @@ class Evaluation:
 
     def estimate(self) -> str:
         """How many runs it would be, and what they would cost; no model is called."""
-        setup, lines = self.setup, []
+        lines = [f"  {planned.name}: {planned}" for planned in self.planned()]
+        return "\n".join([DRY_RUN, *lines])
+
+    def planned(self) -> list[Planned]:
+        """What each variant would ask, by an estimate of the cost of its first row."""
+        setup, found = self.setup, []
         runner = RowRuns(setup.factory)
         services = setup.factory.services
         models = Models(services.models.deployment, services.models.pool, services.settings.now, services.environ)
@@ -389,10 +416,8 @@ class Evaluation:
                 v.subject.graph, inputs[0], services.namespace, models, services.call_defaults(v.subject.options)
             )
             low, high = (one.cost.low, one.cost.high) if one.cost else (one.least, math.inf)
-            most = humanize.money(high * rest) if high < math.inf else "an unknown amount"
-            wait = f" (batches: {one.wait})" if one.wait else ""
-            lines.append(f"  {v.name}: {counted(rest, 'run')} to do, {humanize.money(low * rest)} to {most}{wait}")
-        return "\n".join(["Dry run: no model was called. Costs are estimated from the first row.", *lines])
+            found.append(Planned(v.name, rest, low, high, one.wait))
+        return found
 
     def _work(self) -> Work:
         """Yields the cases to run, gets their outcomes by key, and returns the result."""

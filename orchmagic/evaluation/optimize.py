@@ -11,9 +11,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from orchmagic.core.text_format import counted
 from orchmagic.errors import InputError
 from orchmagic.evaluation import verdicts
-from orchmagic.evaluation.evaluate import Evaluation, Setup, Variant, prepare
+from orchmagic.evaluation.evaluate import DRY_RUN, Evaluation, Setup, Variant, prepare
 from orchmagic.evaluation.metrics import Metric
 from orchmagic.evaluation.optimized import Optimized, Try
 from orchmagic.evaluation.result import Result
@@ -120,6 +121,7 @@ class Search:
         budgets.money = budget
         self._setup = replace(setup, budget=budgets, watch=watch, first=False, remembered=False)
         self._halves = halves(setup) if len(setup.rows) >= FEWEST else None
+        self.dry_run = False  # only `estimate` is wanted
         self._tries: list[Try] = []
         self._evaluation: Evaluation | None = None
 
@@ -127,6 +129,20 @@ class Search:
     def progress(self) -> Progress:
         """How far the current try is."""
         return Progress() if self._evaluation is None else self._evaluation.progress
+
+    def estimate(self) -> str:
+        """How many tries and runs it would be, and what they would cost; no model is called."""
+        strongest = self._models[0]
+        (start,) = self._evaluation_of(dict.fromkeys(self._steps, strongest), 0)[1].planned()
+        tries = 1 + len(self._steps) * (len(self._models) - 1)
+        rows = [len(self._part(half).rows) for half in ((0, 1) if self._halves else (0,))]
+        lines = [
+            f"  first all on {strongest}: {start}",
+            f"  then at most {counted(tries - 1, 'try', 'tries')} on the same {counted(rows[0], 'row')}, each with one step on a weaker model",
+            *[f"  and one on the other {counted(rows[-1], 'row')}, which confirms"] * (len(rows) > 1),
+            f"  together at most {start.most(tries + len(rows) - 1)}, less what has an answer",
+        ]
+        return "\n".join([DRY_RUN, *lines])
 
     def run(self) -> Optimized:
         """Searches, confirms, and returns what to choose. An interrupt keeps what is done."""
@@ -173,16 +189,20 @@ class Search:
         return best
 
     def _try(self, models: Mapping[str, str], change: str, half: int, decision: str = "") -> _Tried:
-        part, source = self._part(half), with_step_models(self._graph, models)
-        factory = part.factory
-        cell = read_changed(self._made.reader, source, models, factory.services.namespace)
-        subject = Subject(cell.definition, cell.options, factory)
-        self._evaluation = Evaluation(replace(part, variants=(Variant(self._graph.name, subject),)))
+        source, self._evaluation = self._evaluation_of(models, half)
         result = self._evaluation.run()
         held = [h for h in result.details[0].held if half or h.condition.metric not in SPEND]
         line = Try.of(result, change, held, decision)
         self._tries.append(line)
         return _Tried(dict(models), source, result, line)
+
+    def _evaluation_of(self, models: Mapping[str, str], half: int) -> tuple[str, Evaluation]:
+        """The cell with these models by step, and its evaluation on one half of the rows."""
+        part, source = self._part(half), with_step_models(self._graph, models)
+        factory = part.factory
+        cell = read_changed(self._made.reader, source, models, factory.services.namespace)
+        subject = Subject(cell.definition, cell.options, factory)
+        return source, Evaluation(replace(part, variants=(Variant(self._graph.name, subject),)))
 
     def _meets(self, tried: _Tried) -> bool:
         """Whether the conditions on quality are shown to be met, by the lower ends of their ranges."""

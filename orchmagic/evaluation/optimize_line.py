@@ -20,7 +20,7 @@ from orchmagic.runtime.row_runs import Progress
 
 _LINE = "orch optimize"
 _SHARED = ("--on", "--models", "--by", "--stand-in", "--rename", "--budget", "--concurrency", "--engine",
-           "--allow-writes")  # fmt: skip
+           "--allow-writes", "--dry-run")  # fmt: skip
 OPTIONS = (
     Option("--target", "text", "what must be shown: (output == team) >= 0.85, several with and", "EXPR"),
     Option("--like", "text", "a result of %%evaluate, whose rows, metrics and judges are used", "RESULT"),
@@ -59,7 +59,9 @@ def read_search(
         engine=namespace.get(engine, engine) if engine else None,
         concurrency=given.get("concurrency", setup.concurrency),
     )
-    return Search(made, setup, given.get("models", ()), given.get("budget"), watch)
+    search = Search(made, setup, given.get("models", ()), given.get("budget"), watch)
+    search.dry_run = given.get("dry_run", False)
+    return search
 
 
 def _own(made: Orchestration, given: Mapping[str, Any], namespace: Mapping[str, Any]) -> Setup:

@@ -239,6 +239,27 @@ def test_a_cell_that_is_one_prompt_has_its_model_on_the_magic_line(notebook):
 
 
 @pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        (120, ["60 runs to do", "at most 4 tries on the same 60 rows", "other 60 rows, which confirms"]),
+        (30, ["30 runs to do", "at most 4 tries on the same 30 rows"]),
+    ],
+)
+def test_a_dry_run_says_how_many_tries_it_would_be_and_asks_nothing(notebook, models, rows, lines):
+    notebook.space["rows"] = rows_of(rows)
+    notebook.space["triage"] = notebook.define(CELL)
+    told = str(command(notebook.session, f'optimize triage --on rows --target "{TARGET}" --dry-run'))
+    assert told.startswith("Dry run: no model was called.")
+    assert all(line in told for line in lines)
+    assert told.count("\n") == len(lines) + 1
+    assert "all on large: " in told
+    assert calls(models) == 0
+    most = float(told.rpartition("together at most $")[2].partition(",")[0])
+    found = optimize(notebook.space["triage"], on=rows_of(rows), target=TARGET)
+    assert 0 < sum(t.paid for t in found.tries) <= most
+
+
+@pytest.mark.parametrize(
     ("source", "metrics", "target"),
     [
         ("(a == b) >= 0.85", {"right": "a == b"}, "right >= 0.85"),

@@ -27,6 +27,8 @@ def optimize(session: Session, name: str, options: str = "") -> Any:
         search = read_search(name, options, session.services.namespace, session.find, bar.update)
     except CellError as error:  # the reader of magic lines writes them with two signs
         raise InputError(str(CellError([replace(p, source="") for p in error.problems]))) from None
+    if search.dry_run:
+        return search.estimate()
     with bar.shown(search):
         found = search.run()
     if found.offered:
