@@ -136,9 +136,10 @@ class Search:
         (start,) = self._evaluation_of(dict.fromkeys(self._steps, strongest), 0)[1].planned()
         tries = 1 + len(self._steps) * (len(self._models) - 1)
         rows = [len(self._part(half).rows) for half in ((0, 1) if self._halves else (0,))]
+        down = f"at most {counted(tries - 1, 'try', 'tries')} on the same {counted(rows[0], 'row')}"
         lines = [
             f"  first all on {strongest}: {start}",
-            f"  then at most {counted(tries - 1, 'try', 'tries')} on the same {counted(rows[0], 'row')}, each with one step on a weaker model",
+            f"  then {down}, each with one step on a weaker model",
             *[f"  and one on the other {counted(rows[-1], 'row')}, which confirms"] * (len(rows) > 1),
             f"  together at most {start.most(tries + len(rows) - 1)}, less what has an answer",
         ]
