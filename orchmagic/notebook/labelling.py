@@ -6,6 +6,7 @@ The cell returns at once. Each click is on disk before the next row is shown.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -16,6 +17,7 @@ from orchmagic.errors import InputError, OrchError, nearest
 from orchmagic.evaluation.judges import HUMAN
 from orchmagic.evaluation.labels import RIGHT, SKIP, WRONG, LabelFile, LabelRow, Labels, RowLabel, of_result, of_rows
 from orchmagic.evaluation.result import Result
+from orchmagic.notebook.async_cells import current_request
 from orchmagic.notebook.commands.registry import typed_value
 from orchmagic.notebook.reference_rows import session_here
 from orchmagic.runtime.context import result as result_of
@@ -142,7 +144,9 @@ class LabelPanel:
 
         self._labels = labels
         self._item: LabelRow | None = labels.next
-        self._before: list[str] = []
+        self._before: list[str] = []  # the rows that were labelled, and when each verdict was sent
+        self._sent: dict[str, Any] = {}
+        self._turn = threading.RLock()  # JupyterLab's messages come on two threads
         self.head: Any = w.HTML()
         self.row: Any = w.HTML()
         self.note: Any = w.HTML()
@@ -159,12 +163,17 @@ class LabelPanel:
             button.on_click(lambda _, verdict=verdict: self.say(verdict))
         self.back.on_click(lambda _: self._go_back())
         self.keys.observe(self._typed, names="value")
+        self.correction.observe(self._corrected, names="value")
         actions = w.HBox([*self.buttons.values(), self.keys, self.back], layout=w.Layout(flex_flow="row wrap"))
         self.box: Any = w.VBox([self.head, self.row, self.correction, actions, self.note])
         self.draw()
 
     def say(self, verdict: str) -> None:
         """Labels the row that is shown, and shows the next one."""
+        with self._turn:
+            self._say(verdict)
+
+    def _say(self, verdict: str) -> None:
         item = self._item
         if item is None:
             return
@@ -179,6 +188,7 @@ class LabelPanel:
             self._complain(str(error))
             return
         self._before.append(item.id)
+        self._sent[item.id] = _when_sent()
         self._show(self._labels.next)
 
     def draw(self) -> None:
@@ -211,8 +221,38 @@ class LabelPanel:
         if verdict is not None:
             self.say(verdict)
 
+    def _corrected(self, change: Any) -> None:
+        """Gives a correction that arrives after a later verdict to the row it was typed for.
+
+        JupyterLab sends the first message of a field to the kernel's main thread, where it may wait for a cell, and
+        keys and clicks to another one.
+        """
+        text, sent = change["new"].strip(), _when_sent()
+        if not text or sent is None:
+            return
+        with self._turn:
+            late = next((id_ for id_ in self._before if (then := self._sent[id_]) is not None and sent < then), None)
+            if late is None:
+                return
+            item = self._labels.items[late]
+            self.correction.value = ""
+            label = self._labels.said(late)
+            if label is None or label.verdict != WRONG:
+                said = humanize.one_line(text, 60)
+                self._complain(f"The correction {said!r} came late, for a row before: go back, and call it wrong")
+                return
+            self._labels.set(late, WRONG, _read(item, text))
+
     def _complain(self, text: str) -> None:
         self.note.value = f'<span style="{toned("failed")}">✗ {escape(humanize.one_line(text, 300))}</span>'
+
+
+def _when_sent() -> Any:
+    """When the front end sent the message that is handled (its clock); None outside of a kernel."""
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - interactive use only
+
+    shell = get_ipython()
+    return None if shell is None else current_request(shell).get("header", {}).get("date")
 
 
 def _read(item: LabelRow, text: str) -> Any:

@@ -100,6 +100,7 @@ def test_the_live_view_streams_while_the_cell_runs(notebook):
     assert "● Running" in area.inner_text()
     book.shot("live")
     book.finish(2)
+    area.locator(".om-badge", has_text="Done").wait_for()
     assert "end" in area.inner_text()
 
 

@@ -276,3 +276,52 @@ def test_without_widgets_it_is_text_and_never_waits():
     labels = orchmagic.label(rows_of(2))
     assert labels._repr_mimebundle_() == {"text/plain": repr(labels)}
     assert repr(labels).startswith("0 of 2 rows labelled; the labels are in ")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """`clock(n)`: the messages that are handled from now on were sent at moment n."""
+    moment = []
+    monkeypatch.setattr(labelling, "_when_sent", lambda: moment[-1] if moment else None)
+    return moment.append
+
+
+def corrections(labels):
+    return [(label.verdict, label.correction) for label in map(labels.said, labels.items) if label]
+
+
+def test_a_correction_that_arrives_after_the_verdict_belongs_to_the_row_it_was_typed_for(clock):
+    labels = orchmagic.label(rows_of(4), "good")
+    panel = panel_of(labels)
+    for moment, verdict in ((1, "right"), (3, "wrong"), (4, "skip")):
+        clock(moment)
+        panel.say(verdict)
+    clock(2)
+    panel.correction.value = "better"
+    assert corrections(labels) == [("right", None), ("wrong", "better"), ("skip", None)]
+    assert panel.correction.value == ""
+    clock(5)
+    panel.correction.value = "for the row that is shown"
+    panel.say("wrong")
+    assert corrections(labels)[-1] == ("wrong", "for the row that is shown")
+
+
+def test_a_late_correction_of_a_row_that_was_called_right_is_told(clock):
+    labels = orchmagic.label(rows_of(3), "good")
+    panel = panel_of(labels)
+    clock(2)
+    panel.say("right")
+    clock(1)
+    panel.correction.value = "better"
+    assert corrections(labels) == [("right", None)]
+    assert "The correction &#x27;better&#x27; came late" in panel.note.value
+    assert panel.correction.value == ""
+
+
+def test_where_the_front_end_does_not_say_when_it_sent_a_correction_is_of_the_row_that_is_shown():
+    labels = orchmagic.label(rows_of(3), "good")
+    panel = panel_of(labels)
+    panel.say("right")
+    panel.correction.value = "better"
+    panel.say("wrong")
+    assert corrections(labels) == [("right", None), ("wrong", "better")]
