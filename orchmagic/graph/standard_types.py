@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -60,7 +61,9 @@ ExactDecimal: TypeAlias = Annotated[
 ]
 
 
+@cache
 def standard_classes() -> Mapping[str, type]:
+    """The standard classes by their names."""
     return {name: row.type for name, row in STANDARD_TYPES.items()}
 
 
