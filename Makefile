@@ -36,9 +36,9 @@ demo: .venv/.project ## three cells on a real local model, no key needed
 	@$(BIN)/python -m orchmagic demo
 
 test: .venv/.project .venv/.browser labextension/node_modules/.made ## every test: unit, local model, browser, notebooks
-	$(NPM) test
 	$(PYTEST) $(THREE) -m "not ($(APART))" $(UNIT)
-	$(PYTEST) -p no:randomly tests/local
+	mkdir -p build && { $(NPM) test >build/npm-test.log 2>&1 & front=$$!; $(PYTEST) -p no:randomly tests/local; \
+		wait $$front && status=0 || status=$$?; cat build/npm-test.log; exit $$status; }
 	$(PYTEST) -n 2 --dist loadfile -p no:randomly tests/browser
 	rm -rf .cache/answers
 	ORCHMAGIC_CACHE_DIR=$(CURDIR)/.cache ORCHMAGIC_HISTORY_DIR=$(CURDIR)/.cache/history $(PYTEST) -n 2 --dist loadfile -p no:randomly -p nbval.plugin --nbval-lax --nbval-cell-timeout 600 \
