@@ -121,7 +121,7 @@ class Database(SharedConnection):
             await self._writer.settled()
 
     def flush(self, seconds: float = PATIENCE) -> bool:
-        """Wait until all posted statements are done; False if they are not after `seconds`."""
+        """Wait until all that was posted before is done; False if it is not after `seconds`."""
         return self._writer is None or self._writer.flush(seconds)
 
     @contextmanager
@@ -258,6 +258,12 @@ class Database(SharedConnection):
                 return connection
         super().close()
         return self._opened()
+
+
+def bytes_in_use(execute: Execute) -> int:
+    """The bytes of a file without its free pages."""
+    pages, free, size = (execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size"))
+    return int((pages - free) * size)
 
 
 def _undo(connection: sqlite3.Connection) -> None:

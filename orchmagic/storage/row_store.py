@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import StoreError
 from orchmagic.storage import values
-from orchmagic.storage.database import Database, Execute
+from orchmagic.storage.database import Database, Execute, bytes_in_use
 from orchmagic.storage.journal import RunJournal
 from orchmagic.storage.schema import DatabaseSchema
 from orchmagic.storage.values import as_text
@@ -41,6 +41,7 @@ CREATE TABLE evaluations(name TEXT, version TEXT, rows TEXT, at TEXT, figures TE
 _DAYS = 365
 _SIZE = 2**30  # bytes of the file; beyond it, a tenth of the rows goes, the oldest first
 _AT_ONCE = 500  # values of one query
+_A_FEW = 100  # rows that are deleted in one transaction, so that others can write in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,20 +150,25 @@ class RowStore:
         self.database.post(gone)
 
     def prune(self) -> None:
-        """Delete rows that are too old or too many; returns at once."""
+        """Delete rows that are too old or too many, a few at a time, after all that was posted; returns at once."""
         old = (self._clock() - timedelta(days=_DAYS)).isoformat(timespec="seconds")
+        surplus: int | None = None  # rows with a lower number go, since the file is too large
+        gone: list[int] = []
 
         def some(execute: Execute) -> None:
-            gone = [n for (n,) in execute("SELECT number FROM rows WHERE updated < ? LIMIT 5000", old)]
-            pages, size = (execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "page_size"))
-            free = execute("PRAGMA freelist_count").fetchone()[0]
-            if not gone and (pages - free) * size > _SIZE:
-                gone = [n for (n,) in execute(_TENTH)]
+            nonlocal surplus
             execute("DELETE FROM evaluations WHERE at < ?", old)
+            if surplus is None:
+                surplus = execute(_TENTH).fetchone()[0] if bytes_in_use(execute) > _SIZE else 0
+            gone[:] = [n for (n,) in execute(_FIRST, _A_FEW, old, surplus)]
             for number in gone:
                 _delete(number, execute)
 
-        self.database.post(some)
+        def then(committed: bool) -> None:
+            if committed and gone:
+                self.database.post(some, then, long=True)
+
+        self.database.post(some, then, long=True)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -200,4 +206,5 @@ def _json(text: str) -> Any:
 
 _EVALUATED = "INSERT OR REPLACE INTO evaluations(name, version, rows, at, figures) VALUES (?, ?, ?, ?, ?)"
 _EVALUATIONS = "SELECT * FROM evaluations WHERE ? IS NULL OR name = ? ORDER BY at DESC LIMIT ?"
-_TENTH = "SELECT number FROM rows ORDER BY updated LIMIT (SELECT count(*) / 10 + 1 FROM rows)"
+_TENTH = "SELECT coalesce(min(number), 0) + count(*) / 10 + 1 FROM rows"
+_FIRST = "SELECT number FROM (SELECT * FROM rows ORDER BY number LIMIT ?) WHERE updated < ? OR number < ?"

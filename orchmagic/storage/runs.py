@@ -14,7 +14,7 @@ from orchmagic.core import process
 from orchmagic.core.redaction import KeyValues
 from orchmagic.errors import InputError, StoreError
 from orchmagic.storage import values
-from orchmagic.storage.database import Database, Execute
+from orchmagic.storage.database import Database, Execute, bytes_in_use
 from orchmagic.storage.journal import RunJournal
 from orchmagic.storage.schema import DatabaseSchema
 from orchmagic.storage.values import (
@@ -356,7 +356,7 @@ class Store:
 
         def some(execute: Execute) -> None:
             found[:] = [(f"r{n}", uid or f"r{n}") for n, uid in execute(_OLD, active, kept.runs, old, _AT_ONCE)]
-            if not found and _bytes(execute) > kept.size:
+            if not found and bytes_in_use(execute) > kept.size:
                 found[:] = [(f"r{n}", uid or f"r{n}") for n, uid in execute(_CROWDED, active, _AT_ONCE)]
             for id_, _ in found:
                 _forget(id_, execute)
@@ -426,12 +426,6 @@ def _forget(run: str, execute: Execute) -> bool:
     execute("DELETE FROM journal WHERE run = ?", run)
     values.forget(run, execute)
     return execute("DELETE FROM runs WHERE number = ?", row_number(run, "r")).rowcount == 1
-
-
-def _bytes(execute: Execute) -> int:
-    """The bytes in use, without free pages."""
-    pages, free, size = (execute(f"PRAGMA {p}").fetchone()[0] for p in ("page_count", "freelist_count", "page_size"))
-    return int((pages - free) * size)
 
 
 def _with_large(record: Mapping[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:

@@ -98,13 +98,17 @@ class WriterThread:
         await future
 
     def flush(self, seconds: float) -> bool:
-        """Wait until no job is left; False if some are after `seconds`. True in a forked child, which has no thread."""
+        """Wait until all jobs posted before are done; False if some are not after `seconds`.
+
+        True in a forked child, which has no thread.
+        """
         if self._process != os.getpid():
             return True
         with self._change:
             if self._jobs:
                 self._hand_over()
-            return self._change.wait_for(lambda: not self._jobs, seconds)
+            last = self._posted
+            return self._change.wait_for(lambda: self._posted - len(self._jobs) >= last, seconds)
 
     def close(self, seconds: float) -> bool:
         """Run the jobs that are left, for at most `seconds`, and end the thread; False if some were left."""
