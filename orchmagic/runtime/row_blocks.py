@@ -18,6 +18,7 @@ from orchmagic.core.text_format import counted
 from orchmagic.errors import ExportError, InputError, RunError
 from orchmagic.graph.composition import nested
 from orchmagic.models.budget import Spend
+from orchmagic.models.shared_rates import is_shared
 from orchmagic.models.types import Deployment
 from orchmagic.runtime.fingerprint import models_served, tools_of
 from orchmagic.runtime.plain_graph import to_plain
@@ -111,8 +112,8 @@ def _needs_home(subjects: Sequence[Subject], services: Services, *, may_write: b
                     f"not on an engine: model {name!r} answers from a script of this kernel; "
                     "write orchmagic.serve(…) and an alias with its base_url"
                 )
-            if any(m.limited for m in members):
-                return f"the rate limits of {name!r} are counted there; run without an engine"
+            if any(m.limited for m in members) and not is_shared(services.settings.now.cache_url):
+                return f'the rate limits of {name!r} are counted there; share them, cache_url = "redis://HOST:6379/0"'
     return ""
 
 

@@ -94,10 +94,12 @@ class SessionModels:
     def health(self) -> Health:
         """Health of the deployments, shared with other kernels of this machine if `history` is on."""
         if self._health is None:
-            from orchmagic.models.routing.health import opened  # noqa: PLC0415 - first run
+            from orchmagic.models import shared_rates  # noqa: PLC0415 - first run
+            from orchmagic.models.routing.health import opened  # noqa: PLC0415 - as above
 
             settings = self._settings.now
-            self._health = opened(None if settings.history == "off" else Path(settings.history_dir))
+            folder = None if settings.history == "off" else Path(settings.history_dir)
+            self._health = opened(folder, shared_rates.opened(settings.cache_url))
         return self._health
 
     def close_health(self) -> None:

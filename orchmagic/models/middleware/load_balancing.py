@@ -134,7 +134,7 @@ class RoutedCall:
         """
         while True:
             skipped: dict[str, Unavailable] = {}
-            if (permit := self._acquire(skipped)) is not None:
+            if (permit := await self._acquire(skipped)) is not None:
                 return permit
             if waits := [u for u in skipped.values() if u.kind != "circuit"]:
                 await self._wait(waits, skipped)
@@ -146,11 +146,11 @@ class RoutedCall:
             else:  # all circuits are open: call the one that half-opens first
                 soonest = min(skipped, key=lambda name: skipped[name].until)
                 reason = Reason("deployment", cause="soonest", parts=(skipped[soonest].reason,))
-                if (permit := self._acquire({}, only=soonest, reason=reason)) is not None:
+                if (permit := await self._acquire({}, only=soonest, reason=reason)) is not None:
                     return permit
                 await self.balancing.sleep(_POLL)
 
-    def _acquire(
+    async def _acquire(
         self, skipped: dict[str, Unavailable], only: str | None = None, reason: Reason | None = None
     ) -> Permit | None:
         """Get a permit for the first available deployment, or None; adds to `skipped` why others are not available.
@@ -160,7 +160,9 @@ class RoutedCall:
         for choice in self._candidates(only):
             deployment = choice.deployment
             tokens = prompt_tokens(self.request.messages) + self.request.max_tokens
-            permit = self.balancing.health.acquire(deployment, tokens, self.request.timeout, anyway=only is not None)
+            permit = await self.balancing.health.admit(
+                deployment, tokens, self.request.timeout, anyway=only is not None
+            )
             if isinstance(permit, Permit):
                 self._emit_choice(permit, reason or choice.reason, skipped)
                 return permit
@@ -216,7 +218,7 @@ class RoutedCall:
         race = {asyncio.create_task(self._call(permit, self.request))}
         try:
             done, _ = await asyncio.wait(race, timeout=self.pool.hedge)
-            if not done and (second := self._hedge(permit)) is not None:
+            if not done and (second := await self._hedge(permit)) is not None:
                 # two answers streamed at once would be mixed
                 race.add(asyncio.create_task(self._call(second, replace(self.request, stream=False))))
             return await _first_answer(race)
@@ -226,9 +228,10 @@ class RoutedCall:
             await asyncio.gather(*race, return_exceptions=True)
             self.racing.clear()
 
-    def _hedge(self, silent: Permit) -> Permit | None:
+    async def _hedge(self, silent: Permit) -> Permit | None:
         self.racing.add(silent.alias)
-        return self._acquire({}, reason=Reason("deployment", cause="silent", source=silent.alias, wait=self.pool.hedge))
+        reason = Reason("deployment", cause="silent", source=silent.alias, wait=self.pool.hedge)
+        return await self._acquire({}, reason=reason)
 
     async def _call(self, permit: Permit, request: ModelRequest) -> ModelResponse:
         """Call this deployment once, and record the outcome in its health."""

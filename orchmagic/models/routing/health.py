@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchmagic.errors import ModelError, RateLimited, StoreError
 from orchmagic.models.pricing import prices
@@ -38,6 +38,9 @@ from orchmagic.models.routing.ranking import Stats
 from orchmagic.models.types import Deployment
 from orchmagic.storage.database import Database
 from orchmagic.storage.schema import DatabaseSchema
+
+if TYPE_CHECKING:
+    from orchmagic.models.shared_rates import SharedRates
 
 SCHEMA = DatabaseSchema(
     """
@@ -64,6 +67,7 @@ class Permit:
     identity: str
     number: int | None = None
     probe: bool = False
+    shared: str = ""  # its id where the calls of all machines are counted
 
 
 def identity(deployment: Deployment) -> str:
@@ -73,23 +77,31 @@ def identity(deployment: Deployment) -> str:
     return hashlib.sha256(json.dumps(whole).encode("ascii")).hexdigest()[:20]
 
 
-def opened(folder: Path | None) -> Health:
-    """Open the state in `folder`, shared by all kernels; None = in memory, for this kernel only."""
+def opened(folder: Path | None, rates: SharedRates | None = None) -> Health:
+    """Open the state in `folder`, shared by all kernels; None = in memory, for this kernel only.
+
+    `rates` counts the calls of several machines together.
+    """
     path = None if folder is None else folder / "deployments.sqlite"
-    return Health(Database(path, SCHEMA, "record of deployments"))
+    return Health(Database(path, SCHEMA, "record of deployments"), rates=rates)
 
 
 class Health:
     """The shared state of all deployments. `clock` in seconds since the epoch."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.time, rates: SharedRates | None = None
+    ) -> None:
         self._database = database
+        self._rates = rates
         self.clock = clock
         self._released = asyncio.Event()
         self._under_way: dict[str, list[float]] = {}  # times at which this kernel's calls are dropped
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
+        if self._rates is not None:
+            self._rates.close()
         self._database.close()
 
     def stats(self, members: Collection[Deployment]) -> dict[str, Stats]:
@@ -131,6 +143,26 @@ class Health:
         now = self.clock()
         row = without_future(rows[0], now)
         return str(skip_reason(row, now)) if row["open_until"] > now else "ok"
+
+    async def admit(
+        self, deployment: Deployment, tokens: int, most: float | None = None, *, anyway: bool = False
+    ) -> Permit | Unavailable:
+        """Like `acquire`; a call of a limited deployment is also counted for all machines, if they share a server.
+
+        `most`: the call's timeout.
+        """
+        if self._rates is None or not deployment.limited:
+            return self.acquire(deployment, tokens, most, anyway=anyway)
+        name, lasts = identity(deployment), (most or _PATIENCE) + _GRACE
+        entered = await self._rates.enter(name, deployment, tokens, lasts, self.clock())
+        if isinstance(entered, Unavailable):
+            return entered
+        permit = self.acquire(deployment, tokens, most, anyway=anyway)
+        if entered is not None and isinstance(permit, Permit):
+            return replace(permit, shared=entered)
+        if entered is not None:
+            self._rates.leave(name, entered, sent=False)
+        return permit
 
     def acquire(
         self, deployment: Deployment, tokens: int, timeout: float | None = None, *, anyway: bool = False
@@ -203,6 +235,8 @@ class Health:
         except StoreError as trouble:
             self._database.complain("written", str(trouble))
         finally:
+            if self._rates is not None and permit.shared:
+                self._rates.leave(permit.identity, permit.shared, tokens=tokens, sent=sent)
             if under_way := self._under_way.get(permit.identity):
                 under_way.pop(0)
             self._released.set()

@@ -25,7 +25,7 @@ _TIMEOUT = 1.0  # seconds for a connection, and for each reply
 _SKIPPED = 5.0  # seconds that a server is skipped after it failed
 _BATCH = 1000  # keys counted or removed per command
 _CLIENT = {"valkey": "redis", "valkeys": "rediss"}  # our URL schemes and the client's
-_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
+SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
 class RedisCache:
@@ -54,7 +54,7 @@ class RedisCache:
         return self._clock() < self._skipped_until
 
     def get(self, key: str) -> dict[str, Any] | None:
-        return self._try("read", lambda client: _object(client.get(_PREFIX + key)), None)
+        return self.attempt("read", lambda client: _object(client.get(_PREFIX + key)), None)
 
     def set(self, key: str, value: Mapping[str, Any], ttl: float | None = None) -> None:
         if ttl is not None and ttl <= 0:
@@ -62,10 +62,10 @@ class RedisCache:
             return
         # ASCII escapes: a lone surrogate in a reply has no UTF-8 form to be stored in
         text, lasts = json.dumps(dict(value)), None if ttl is None else max(1, round(ttl * 1000))
-        self._try("written", lambda client: client.set(_PREFIX + key, text, px=lasts), None)
+        self.attempt("written", lambda client: client.set(_PREFIX + key, text, px=lasts), None)
 
     def delete(self, key: str) -> None:
-        self._try("written", lambda client: client.unlink(_PREFIX + key), None)
+        self.attempt("written", lambda client: client.unlink(_PREFIX + key), None)
 
     def clear(self) -> int:
         return self._must(lambda client: sum(int(client.unlink(*names)) for names in _names(client)))
@@ -79,7 +79,8 @@ class RedisCache:
         with self._lock:
             self._skipped_until, self._greeting = float("-inf"), None
 
-    def _try(self, doing: str, action: Callable[[Any], T], otherwise: T) -> T:
+    def attempt(self, doing: str, action: Callable[[Any], T], otherwise: T) -> T:
+        """What `action(client)` returns; `otherwise`, with a warning that nothing was `doing`, if it fails."""
         if self.away:
             return otherwise
         try:
@@ -219,4 +220,4 @@ def _client(url: str) -> tuple[Any, tuple[type[Exception], ...], tuple[type[Exce
     return redis.Redis(connection_pool=pool), away, (redis.RedisError, ValueError, TypeError, RecursionError)
 
 
-plug = CachePlug("redis", RedisCache, schemes=_SCHEMES)
+plug = CachePlug("redis", RedisCache, schemes=SCHEMES)
