@@ -57,11 +57,12 @@ class Planned:
 
     def __str__(self) -> str:
         wait = f" (batches: {self.wait})" if self.wait else ""
-        return f"{counted(self.runs, 'run')} to do, {humanize.money(self.low * self.runs)} to {self.most()}{wait}"
+        least = humanize.money(self.low * self.runs)
+        return f"{counted(self.runs, 'run')} to do, {least} to {self.most(self.runs)}{wait}"
 
-    def most(self, times: int = 1) -> str:
-        """The most that its runs can cost, as text, if there were `times` as many."""
-        return humanize.money(self.high * self.runs * times) if self.high < math.inf else "an unknown amount"
+    def most(self, runs: int) -> str:
+        """The most that so many runs can cost, as text."""
+        return humanize.money(self.high * runs) if self.high < math.inf else "an unknown amount"
 
 
 @dataclass(frozen=True, slots=True)

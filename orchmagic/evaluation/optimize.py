@@ -137,11 +137,12 @@ class Search:
         tries = 1 + len(self._steps) * (len(self._models) - 1)
         rows = [len(self._part(half).rows) for half in ((0, 1) if self._halves else (0,))]
         down = f"at most {counted(tries - 1, 'try', 'tries')} on the same {counted(rows[0], 'row')}"
+        runs = start.runs + self._setup.repeat * (rows[0] * (tries - 1) + sum(rows[1:]))
         lines = [
             f"  first all on {strongest}: {start}",
             f"  then {down}, each with one step on a weaker model",
             *[f"  and one on the other {counted(rows[-1], 'row')}, which confirms"] * (len(rows) > 1),
-            f"  together at most {start.most(tries + len(rows) - 1)}, less what has an answer",
+            f"  together up to {start.most(runs)}, less what has an answer",
         ]
         return "\n".join([DRY_RUN, *lines])
 

@@ -99,9 +99,8 @@ class SharedRates:
         try:
             found = await asyncio.shield(asyncio.wrap_future(entering))
         except asyncio.CancelledError:
-            entering.add_done_callback(
-                lambda _: self._run(_LEAVE, name, id_, 0, 0)
-            )  # in its thread, also while closing
+            # In the thread that entered it, also while closing.
+            entering.add_done_callback(lambda _: self._run(_LEAVE, name, id_, 0, 0))
             raise
         if found is None:
             return None

@@ -254,9 +254,25 @@ def test_a_dry_run_says_how_many_tries_it_would_be_and_asks_nothing(notebook, mo
     assert told.count("\n") == len(lines) + 1
     assert "all on large: " in told
     assert calls(models) == 0
-    most = float(told.rpartition("together at most $")[2].partition(",")[0])
-    found = optimize(notebook.space["triage"], on=rows_of(rows), target=TARGET)
-    assert 0 < sum(t.paid for t in found.tries) <= most
+    assert (
+        0 < sum(t.paid for t in optimize(notebook.space["triage"], on=rows_of(rows), target=TARGET).tries) <= most(told)
+    )
+
+
+def most(told: str) -> float:
+    """The US dollars that a dry run says it would be at most."""
+    return float(told.rpartition("together up to $")[2].partition(",")[0])
+
+
+def test_a_dry_run_counts_the_later_tries_when_the_first_has_its_answers(notebook, models):
+    notebook.space["rows"], line = rows_of(30), f'optimize triage --on rows --target "{TARGET}" --dry-run'
+    triage = notebook.space["triage"] = notebook.define(CELL)
+    before = most(str(command(notebook.session, line)))
+    first = notebook.define(with_step_models(triage.definition, {"extract": "large", "answer": "large"}))
+    orchmagic.evaluate({"triage": first}, on=rows_of(30), metrics={"right": "answer.team == team"})
+    told = str(command(notebook.session, line))
+    assert "0 runs to do, $0 to $0" in told
+    assert most(told) == pytest.approx(before * 4 / 5)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("redis")
 
-from redis_server import Server, needs_redis, served
+from redis_server import needs_redis, served
 
 from orchmagic.errors import SettingsError
 from orchmagic.models.cache import CACHES, CacheWarning, at
@@ -22,19 +22,6 @@ from orchmagic.models.cache.stores.redis import RedisCache
 
 pytestmark = [pytest.mark.slow, needs_redis]
 KEY = "orchmagic:answer:a"
-
-
-@pytest.fixture(scope="module")
-def running():
-    with served() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server):
-    with running.inside as inside:
-        inside.flushall()
-    return running
 
 
 class Clock:

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("redis")
 
-from redis_server import Server, needs_redis, served
+from redis_server import needs_redis
 
 from orchmagic import Reply, Script, serve
 from orchmagic.models.cache import CacheWarning
@@ -23,19 +23,6 @@ from orchmagic.trace.events import Usage
 pytestmark = [pytest.mark.slow, needs_redis, pytest.mark.timeout(300)]  # workers start
 WORKERS, LATENCY = 3, 0.05  # seconds
 CELL = "%%chain one --model m\nfirst\n    First {{ n }}\n"
-
-
-@pytest.fixture(scope="module")
-def running():
-    with served() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server):
-    with running.inside as inside:
-        inside.flushall()
-    return running
 
 
 def live_elsewhere():

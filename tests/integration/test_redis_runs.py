@@ -23,20 +23,12 @@ pytestmark = [pytest.mark.slow, needs_redis]
 TWO = "%%chain two {options}\na\n    A {{{{ x }}}}\nb\n    B {{{{ a }}}}\n"
 
 
-@pytest.fixture(scope="module")
-def running():
-    with served() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: Server, notebook):
-    with running.inside as inside:
-        inside.flushall()
-    use(notebook, running.url)
+def server(server: Server, notebook):
+    use(notebook, server.url)
     notebook.script(echo)
     notebook.space["x"] = 1
-    return running
+    return server
 
 
 def echo(body):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from queue import Empty
 
 import pytest
-from jupyter_client.manager import KernelManager
+from real_kernel import Kernel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -34,15 +34,8 @@ def cell(text):
 """
 
 
-class Kernel:
+class Asking(Kernel):
     """A kernel whose questions are answered: `answer(prompt)`, None leaves the question open."""
-
-    def __init__(self) -> None:
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=ERROR"])
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
 
     def run(self, code: str, answer=lambda prompt: "", asked=lambda: None) -> str:
         """What the cell says: streams, results and the error. `asked` is called for a question left open."""
@@ -68,14 +61,10 @@ class Kernel:
             said += [content["data"].get("text/plain", "")] if "data" in content else []
         raise AssertionError(f"the cell does not end: {code}\n{said}")
 
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-
 
 @pytest.fixture(scope="module")
-def kernel() -> Iterator[Kernel]:
-    began = Kernel()
+def kernel() -> Iterator[Asking]:
+    began = Asking()
     assert "rror" not in began.run(SETUP + "None")
     assert "hello" in began.run(FINE) + began.run("fine.last.record.name, 'hello'")
     yield began
@@ -135,7 +124,7 @@ def test_a_question_that_nobody_waits_for_does_not_take_the_next_answer(kernel, 
 
 
 def test_after_unload_a_run_is_shown_as_text_and_a_function_still_runs():
-    kernel = Kernel()
+    kernel = Asking()
     try:
         kernel.run(SETUP + "None")
         kernel.run("%%chain t --no-cache\nsay\n    hi\n")

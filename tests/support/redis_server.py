@@ -10,9 +10,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import redis
+
+if TYPE_CHECKING:
+    import redis
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="no Redis server is installed")
@@ -65,6 +68,8 @@ class Server:
     @property
     def inside(self) -> redis.Redis:
         """A client of the test's own, beside the cache; the caller closes it (`with`)."""
+        import redis  # noqa: PLC0415 - of an extra
+
         return redis.Redis(unix_socket_path=str(self.socket), protocol=2, decode_responses=True)
 
 
@@ -76,3 +81,17 @@ def served(*options: str) -> Iterator[Server]:
             yield server
         finally:
             server.kill()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    with served() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    """The module's server, with nothing in it."""
+    with running.inside as inside:
+        inside.flushall()
+    return running
