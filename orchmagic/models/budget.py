@@ -80,6 +80,7 @@ class Budget:
         self.longest: dict[tuple[str, str], int] = {} if parent is None or parent.parent is None else parent.longest
         self._counted: set[str] = set()
         self.reserved: dict[int, Spend] = {}
+        self.reserved_tokens, self.reserved_cost = 0, 0.0  # the sums of the reservations, US dollars
         self.numbers = itertools.count()
         self.settled = asyncio.Event()
 
@@ -113,7 +114,7 @@ class Budget:
                 if all(budget.fits(case, times) for budget in chain):
                     number = next(chain[-1].numbers)
                     for budget in chain:
-                        budget.reserved[number] = case
+                        budget.hold(number, case)
                     return number, place
             for budget in chain:
                 budget.check(worst[-1])
@@ -122,11 +123,28 @@ class Budget:
     def settle(self, number: int, spent: Spend) -> None:
         """End a reservation, and book the real spending."""
         for budget in self.chain:
-            del budget.reserved[number]
+            budget.release(number)
             budget.book(spent)
         root = self.chain[-1]
         root.settled.set()
         root.settled = asyncio.Event()
+
+    def hold(self, number: int, worst: Spend) -> None:
+        """Reserve `worst` in this budget only."""
+        self.reserved[number] = worst
+        self.reserved_tokens += worst.tokens
+        self.reserved_cost += worst.cost or 0.0
+
+    def release(self, number: int) -> None:
+        """End a reservation of this budget only."""
+        worst = self.reserved.pop(number)
+        self.reserved_tokens -= worst.tokens
+        self.reserved_cost = self.reserved_cost - (worst.cost or 0.0) if self.reserved else 0.0
+
+    def forget_reservations(self) -> None:
+        """Drop all reservations, in a forked process: only the parent makes their calls."""
+        self.reserved.clear()
+        self.reserved_tokens, self.reserved_cost = 0, 0.0
 
     def reset(self) -> None:
         """Set the spending to zero: a resumed run books the answers in its journal again."""
@@ -153,9 +171,8 @@ class Budget:
 
     def fits(self, worst: Spend, times: int = 1) -> bool:
         """Whether spending, reservations and `worst`, this many times, together are within the limits."""
-        reserved = self.reserved.values()
-        tokens = self.spent_tokens + sum(r.tokens for r in reserved) + times * worst.tokens
-        cost = self.spent_cost + sum(r.cost or 0.0 for r in reserved) + times * (worst.cost or 0.0)
+        tokens = self.spent_tokens + self.reserved_tokens + times * worst.tokens
+        cost = self.spent_cost + self.reserved_cost + times * (worst.cost or 0.0)
         tokens_fit = self.max_tokens is None or tokens <= self.max_tokens
         return tokens_fit and (self.money is None or cost <= self.money + _DUST)
 

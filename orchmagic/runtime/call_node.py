@@ -25,6 +25,7 @@ from orchmagic.runtime.conversation import Said, rank
 from orchmagic.trace.events import ReplyRepaired
 
 Message = dict[str, Any]
+_VISIT = re.compile(r"#(\d+)")
 _LONG = 20_000  # characters of a reply, from which on reading it takes milliseconds
 _HERE: Message = {"role": "", "content": ""}  # placeholder for the prompt among the other messages
 
@@ -139,7 +140,8 @@ async def _ask(prompt: CallPrompt, ctx: Context, *, stream: bool) -> CallReply:
     while True:
         number += 1
         call = f"{prompt.span}.{number}"
-        response = await ctx.handler(replace(request, call=call, messages=tuple(messages)))
+        request = request if number == 1 else replace(request, call=call, messages=tuple(messages))
+        response = await ctx.handler(request)
         ctx.answered.setdefault(f"{ctx.path}{node.name}", set()).update(filter(None, [response.stored_as]))
         if response.tool_calls and node.transcript:
             return CallReply(None, _assistant(response))
@@ -156,7 +158,7 @@ async def _ask(prompt: CallPrompt, ctx: Context, *, stream: bool) -> CallReply:
             wrong = {"role": "user", "content": REASK.format(error=error)}
             messages = [*messages, {"role": "assistant", "content": response.text}, wrong]
             # retries with feedback skip the semantic cache
-            request = replace(request, parts=None, frame="", sample=_sample(prompt, request, ctx, attempt))
+            request = replace(request, parts=None, frame="", sample=_sample(prompt, request.model, ctx, attempt))
             continue
         if repaired:
             ctx.emit(ReplyRepaired(call=call, what=repaired))
@@ -164,16 +166,16 @@ async def _ask(prompt: CallPrompt, ctx: Context, *, stream: bool) -> CallReply:
         return CallReply(value, {"role": "assistant", "content": response.text})
 
 
-def _sample(prompt: CallPrompt, request: ModelRequest, ctx: Context, attempt: int = 0) -> str:
+def _sample(prompt: CallPrompt, model: str, ctx: Context, attempt: int = 0) -> str:
     """Which answer to equal requests is meant; "" is the first, which later runs get from the cache.
 
     Another visit of a node is another sample, and so is another attempt. At a temperature above 0 each of several equal
     items has its own.
     """
-    visits = [int(number) for number in re.findall(r"#(\d+)", prompt.span)]
+    visits = [int(number) for number in _VISIT.findall(prompt.span)]
     parts = [str(visit) for visit in visits] if max(visits, default=1) > 1 else []
-    temperature = request.parameters.get("temperature", ctx.deployment(request.model).parameters.get("temperature"))
-    if ctx.repeated and temperature:
+    given = prompt.node.request_parameters
+    if ctx.repeated and given.get("temperature", ctx.deployment(model).parameters.get("temperature")):
         levels = prompt.span.split("/")
         spans = ("/".join(levels[:length]) for length in range(2, len(levels) + 1))
         parts += [f"i{ctx.repeated[span]}" for span in spans if span in ctx.repeated]
@@ -221,8 +223,10 @@ def _request(prompt: CallPrompt, ctx: Context, *, stream: bool) -> tuple[ModelRe
     cache = "off" if policy.how == "off" else defaults.cache
     if cache == "use" and prompt.span in ctx.fresh:
         cache = "refresh"
+    sample = _sample(prompt, model, ctx)
+    compared = None if sample else prompt.varied  # the semantic cache knows no samples
     request = ModelRequest(
-        call=prompt.span,
+        call=f"{prompt.span}.1",
         model=model,
         messages=prompt.messages,
         parameters=node.request_parameters,
@@ -237,13 +241,12 @@ def _request(prompt: CallPrompt, ctx: Context, *, stream: bool) -> tuple[ModelRe
         cache=cache,
         ttl=policy.ttl,
         vote=prompt.vote,
+        sample=sample,
         stream=stream,
-        parts=prompt.varied.parts if prompt.varied else None,
+        parts=compared.parts if compared else None,
         frame=prompt.varied.frame if prompt.varied else "",
     )
-    sample = _sample(prompt, request, ctx)
-    # the semantic cache knows no samples
-    return replace(request, sample=sample, parts=None if sample else request.parts), kind
+    return request, kind
 
 
 def _sighted(node: Call, models: Sequence[str], ctx: Context) -> list[str]:

@@ -50,9 +50,9 @@ class RowBudget(SharedBudget):
     @property
     def left(self) -> tuple[float | None, int | None]:
         """(US dollars, tokens) that are neither spent nor reserved, here and in the kernel's budget; None: no limit."""
-        money = [b.money - b.spent_cost - sum(r.cost or 0.0 for r in b.reserved.values())
+        money = [b.money - b.spent_cost - b.reserved_cost
                  for b in self.chain if b.money is not None]  # fmt: skip
-        tokens = [b.max_tokens - b.spent_tokens - sum(r.tokens for r in b.reserved.values())
+        tokens = [b.max_tokens - b.spent_tokens - b.reserved_tokens
                   for b in self.chain if b.max_tokens is not None]  # fmt: skip
         return max(0.0, min(money)) if money else None, max(0, min(tokens)) if tokens else None
 

@@ -194,7 +194,7 @@ class KernelBudget:
     def forget(self) -> None:
         """Drops in a forked process the reservations of calls that only the parent makes."""
         for budget in (self._whole, *self.names.values()):
-            budget.reserved.clear()
+            budget.forget_reservations()
 
     def of(self, name: str) -> SharedBudget:
         """The shared budget of the runs called `name`."""

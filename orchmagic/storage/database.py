@@ -148,8 +148,6 @@ class Database(SharedConnection):
         """Begin a transaction; `held` then holds the lock, and rolls back what was not committed."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._lock)
-            if self._closed:
-                raise sqlite3.ProgrammingError("the session is closed")
             connection = self._current()
             if durable and self.path is not None and self.lacks is not None:
                 raise sqlite3.OperationalError(self.lacks)
@@ -168,11 +166,15 @@ class Database(SharedConnection):
             sqlite3.OperationalError: the file is locked; run them again.
         """
         try:
-            with contextlib.ExitStack() as held:
-                connection = self._begun(held, durable=False)
-                for action in actions:
-                    action(lambda sql, *values: connection.execute(sql, _storable(values)))
-                connection.execute("COMMIT")
+            with self._lock:
+                connection = self._current()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    for action in actions:
+                        action(lambda sql, *values: connection.execute(sql, _storable(values)))
+                    connection.execute("COMMIT")
+                finally:
+                    _undo(connection)
         except Exception as error:
             if is_locked(error):
                 raise
@@ -244,6 +246,8 @@ class Database(SharedConnection):
         A file that was deleted is written back, since SQLite still holds its rows. One that was replaced is not
         written: the rows that this session has seen are not in it.
         """
+        if self._closed:
+            raise sqlite3.ProgrammingError("the session is closed")
         connection = self._opened()
         path = self.path
         if path is None or self.lacks is not None or file_identity(path) == self._identity:

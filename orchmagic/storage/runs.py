@@ -411,10 +411,10 @@ def _record_text(record: Mapping[str, Any], stow: Callable[[Any], Any]) -> str:
     The text is made span by span: the encoder would hold every token of all of them in memory.
     """
     head = _with_large({name: value for name, value in record.items() if name != "spans"}, stow)
-    fields = [f"{as_text(name)}:{as_text(value)}" for name, value in head.items()]
-    if "spans" in record:
-        fields.append(f'"spans":[{",".join(_span_text(span, stow) for span in record["spans"])}]')
-    return f"{{{','.join(fields)}}}"
+    if "spans" not in record:
+        return as_text(head)
+    spans = ",".join(_span_text(span, stow) for span in record["spans"])
+    return f'{as_text(head)[:-1]}{"," if head else ""}"spans":[{spans}]}}'
 
 
 def _span_text(span: Any, stow: Callable[[Any], Any]) -> str:

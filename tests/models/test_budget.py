@@ -20,7 +20,7 @@ from orchmagic.errors import (
     SettingsError,
 )
 from orchmagic.models.budget import Budget, Spend
-from orchmagic.models.middleware.budgeting import Budgeting, worst_case
+from orchmagic.models.middleware.budgeting import Budgeting, worst_cases
 from orchmagic.models.types import Deployment, ModelRequest, ModelResponse, ToolSpec
 from orchmagic.models.wire import chat_completions
 from orchmagic.trace.events import Usage
@@ -29,6 +29,12 @@ PRICED = Deployment("small", "openai", "m", input_price=1.0, output_price=4.0)
 UNPRICED = Deployment("small", "openai", "m", base_url="http://127.0.0.1:1/v1")
 REQUEST = ModelRequest(call="a#1.1", model="small", messages=({"role": "user", "content": "hi"},), max_tokens=100)
 OTHER = replace(REQUEST, call="b#1.1")  # another step, whose replies may be longer
+
+
+def worst_case(request, deployment):
+    return worst_cases(request, deployment, [request.max_tokens])[0]
+
+
 WORST = worst_case(REQUEST, PRICED)
 
 

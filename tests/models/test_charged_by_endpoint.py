@@ -8,9 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from orchmagic.models.pricing.prices import with_cost
+from orchmagic.models.pricing.prices import priced_answer
 from orchmagic.models.types import Deployment
-from orchmagic.models.wire import chat_completions
 from orchmagic.trace.record import Record
 
 UNPRICED = Deployment("a", "openai", "m", "http://127.0.0.1/v1")
@@ -19,7 +18,7 @@ OWN = Deployment("a", "openai", "m", "http://127.0.0.1/v1", input_price=2.0, out
 
 def priced(usage, deployment):
     told = {"model": "m", "choices": [{"message": {"content": "four"}}], "usage": usage}
-    return with_cost(chat_completions.response(told, {"messages": []}), told, deployment, {})
+    return priced_answer(told, deployment, {"messages": []})
 
 
 # name, the usage object, US dollars

@@ -9,7 +9,7 @@ import pytest
 from genai_prices import Usage as Theirs
 from genai_prices.data_snapshot import get_snapshot
 
-from orchmagic.models.middleware.budgeting import worst_case
+from orchmagic.models.middleware.budgeting import worst_cases
 from orchmagic.models.pricing import price_list, prices
 from orchmagic.models.pricing.rates import Rates, flat
 from orchmagic.models.types import Deployment, ModelRequest
@@ -53,6 +53,10 @@ def test_a_rate_that_is_missing_is_unknown_and_not_free():
     assert Rates(flat(1.0)).cost(bill(10, 1)) is None
     assert Rates(output=flat(1.0)).cost(bill(10, 1)) is None
     assert LONG.cost(bill(10, cached=6, written=6)) is None
+
+
+def worst_case(request, deployment):
+    return worst_cases(request, deployment, [request.max_tokens])[0]
 
 
 @pytest.mark.parametrize("size", [1_000, 199_999, 400_000])

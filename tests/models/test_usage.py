@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchmagic.models.pricing.prices import with_cost
+from orchmagic.models.pricing.prices import priced_answer
 from orchmagic.models.types import Deployment
 from orchmagic.models.wire import billing, chat_completions
 from orchmagic.trace.events import Usage
@@ -199,7 +199,7 @@ def answer(usage, **more):
 
 def priced(usage, deployment=OWN, **more):
     told = answer(usage, **more)
-    return with_cost(chat_completions.response(told, {"messages": []}), told, deployment, {})
+    return priced_answer(told, deployment, {"messages": []})
 
 
 @pytest.mark.parametrize(("usage", "read", "millions"), [row[1:] for row in REPORTED], ids=[row[0] for row in REPORTED])

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from orchmagic import Reply
-from orchmagic.models.pricing.prices import with_cost
+from orchmagic.models.pricing.prices import priced_answer
 from orchmagic.models.scripting.server import serve
 from orchmagic.models.types import Deployment
 from orchmagic.models.wire import chat_completions
@@ -57,10 +57,10 @@ def test_a_cost_that_is_no_number_is_unknown_and_the_answer_is_kept(cost, field)
     usage = {"prompt_tokens": 10, "completion_tokens": 2, field: cost}
     told = {"model": "m", "choices": [{"message": {"content": "four"}}], "usage": usage}
     listed = Deployment("a", "openai", "m", "http://127.0.0.1/v1")
-    answer = with_cost(chat_completions.response(told, {"messages": []}), told, listed, {})
+    answer = priced_answer(told, listed, {"messages": []})
     assert (answer.text, answer.cost, answer.charged) == ("four", None, False)
     own = Deployment("a", "openai", "m", "http://127.0.0.1/v1", input_price=1.0, output_price=1.0)
-    assert with_cost(answer, told, own, {}).cost == pytest.approx(12e-6)
+    assert priced_answer(told, own, {"messages": []}).cost == pytest.approx(12e-6)
 
 
 @pytest.mark.parametrize("count", ["many", float("nan"), -5, 10**400, {}, [], True])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from orchmagic.core.portable import status_of
@@ -37,10 +36,9 @@ def outcome(
     if not isinstance(answer.get("choices"), list):
         raise http_errors.garbled(deployment, result.status, str(answer)[:200])
     try:
-        found = prices.with_cost(chat_completions.response(answer, body), answer, deployment, body)
+        found = prices.priced_answer(answer, deployment, body)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise http_errors.garbled(deployment, result.status, f"{type(error).__name__}: {error}") from error
-    found = replace(found, provider=vendor(deployment.provider, deployment.base_url))
     return chat_completions.usable(found, offered=bool(request.tools))
 
 

@@ -13,15 +13,16 @@ from orchmagic.models.wire import chat_completions, json_tools
 _VERSION = 1  # raise it when stored answers must not be served any more
 
 
-def key(request: ModelRequest, deployment: Deployment) -> str:
-    """sha256 (hex) of endpoint, body, vote and sample; it does not depend on aliases, step names or call ids.
+def key(request: ModelRequest, deployment: Deployment, *, sample: bool = True) -> str:
+    """sha256 (hex) of endpoint, body, vote and (if `sample`) sample; not of aliases, step names or call ids.
 
     Only the top level of the body is sorted: a model writes the properties of a schema in their order, so that order
     can change the answer.
     """
-    body = sorted(sent(replace(request, stream=False), deployment).items())
+    whole_reply = replace(request, stream=False) if request.stream else request
+    body = sorted(sent(whole_reply, deployment).items())
     whole = [_VERSION, deployment.provider, (deployment.base_url or "").rstrip("/"), request.vote, body]
-    whole += [request.sample] if request.sample else []
+    whole += [request.sample] if sample and request.sample else []
     # ASCII escapes: lone surrogates in hostile text have no UTF-8 form
     return hashlib.sha256(json.dumps(whole, separators=(",", ":")).encode("ascii")).hexdigest()
 

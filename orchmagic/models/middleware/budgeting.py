@@ -8,7 +8,7 @@ A reply that is cut off there is asked for once more, in full. So the limit hold
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchmagic.core import tokens
@@ -39,23 +39,23 @@ class Budgeting:
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
         deployment = self.called(request)
-        requests = [request, *self._shorter(request, deployment)]
-        cases = [worst_case(r, deployment) for r in requests]
+        sizes = [request.max_tokens, *self._shorter(request, deployment)]
+        cases = worst_cases(request, deployment, sizes)
         self._check_price(cases[0], deployment)
         number, place = await self.budget.reserve_first(*cases)
         worst, is_short = cases[place], place > 0
         spent = replace(worst, guessed=True)  # a cancelled or broken call may have been billed in full
         try:
-            answer = await handler(requests[place])
+            answer = await handler(replace(request, max_tokens=sizes[place]) if is_short else request)
             spent = _spend(answer.usage, answer.cost, worst)
             if is_short:
-                _check_whole(answer, requests[place].max_tokens)
+                _check_whole(answer, sizes[place])
         except OrchError as error:
             if (billed := prices.of_failure(error)) is not None:
                 spent = _spend(*billed, worst)
             if is_short and isinstance(error, TruncatedReply):
                 self._in_full.add(request.call)
-                error.args = (_cut(requests[place].max_tokens, request.max_tokens),)
+                error.args = (_cut(sizes[place], request.max_tokens),)
                 error.is_short = True
             if spent.guessed:
                 mark_sent(error, worst)
@@ -80,15 +80,15 @@ class Budgeting:
             name = f"{deployment.alias!r} ({deployment.model})"
             raise BudgetExceeded(f"{limit}, but the price of {name} is unknown: {self.unpriced(deployment)}")
 
-    def _shorter(self, request: ModelRequest, deployment: Deployment) -> list[ModelRequest]:
-        """The request with a smaller `max_tokens`, for the case that there is little room; else empty."""
+    def _shorter(self, request: ModelRequest, deployment: Deployment) -> list[int]:
+        """A smaller `max_tokens` for the case that there is little room; else empty."""
         if deployment.batch:  # a reply that is cut off waits a day more, and the batch is found by the whole request
             return []
         if request.call in self._in_full or all(b.money is b.max_tokens is None for b in self.budget.chain):
             return []
         longest = self.budget.longest.get(_step(request, deployment)) or _by_schema(request, deployment)
         few = request.max_tokens if longest is None else _LONGER * longest + _SPARE
-        return [replace(request, max_tokens=few)] if few < request.max_tokens else []
+        return [few] if few < request.max_tokens else []
 
     def _learn(self, request: ModelRequest, deployment: Deployment, output: int) -> None:
         step = _step(request, deployment)
@@ -120,23 +120,27 @@ def _cut(few: int, most: int) -> str:
     return f"the reply was cut off at {few:,} tokens, for which the budget had room: asked again with {most:,}"
 
 
-def worst_case(request: ModelRequest, deployment: Deployment) -> Spend:
-    """The most tokens and US dollars that one attempt can be billed."""
+def worst_cases(request: ModelRequest, deployment: Deployment, sizes: Sequence[int]) -> list[Spend]:
+    """The most tokens and US dollars that one attempt can be billed, for each of some values of `max_tokens`."""
     body = sent(request, deployment)
     pictures = images.inside(request.messages)
     text = json.dumps(images.describe_images(body) if pictures else body, ensure_ascii=False)
     prompt = tokens.at_most(text, pictures)
     prompt += _MESSAGE * len(body["messages"]) + (_TOOLS if "tools" in body else 0)
     # parameters of the settings may raise the limit of the reply, or ask for several replies
-    limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(body.get(name), int)]
+    given = {**deployment.parameters, **request.parameters}
+    limits = [given[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(given.get(name), int)]
     replies = body["n"] if isinstance(body.get("n"), int) else 1
-    reply = max([request.max_tokens, *limits]) * max(1, replies)
     may = {
         "cache_an_hour": '"1h"' in text,
         "images": bool(pictures) or "modalities" in body,
         "audio": "modalities" in body or '"input_audio"' in text,
     }
-    return Spend(prompt + reply, prices.worst(deployment, prompt, reply, body, **may))
+    found = []
+    for size in sizes:
+        reply = max([size, *limits]) * max(1, replies)
+        found.append(Spend(prompt + reply, prices.worst(deployment, prompt, reply, body, **may)))
+    return found
 
 
 def _spend(usage: Usage, cost: float | None, worst: Spend) -> Spend:

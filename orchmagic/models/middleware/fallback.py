@@ -27,7 +27,8 @@ class Fallback:
         for number, model in enumerate(models, 1):
             following = next(iter(models[number:]), None)
             try:
-                return await handler(replace(request, model=model, fallback=models[number:]))
+                asked = replace(request, model=model, fallback=models[number:]) if request.fallback else request
+                return await handler(asked)
             except ModelError as error:
                 after = f" after {error.attempts} attempts" if error.attempts > 1 else ""
                 failures.append(f"{kind(error)} from {model}{after}: {error}")

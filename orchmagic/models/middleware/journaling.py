@@ -6,7 +6,7 @@ It is outside fallback and cache: a resumed run gets the same answer again, whic
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchmagic.models.budget import Budget
 from orchmagic.models.cache import serialization
@@ -30,8 +30,7 @@ class Journaling:
     budget: Budget
 
     async def __call__(self, request: ModelRequest, handler: Handler) -> ModelResponse:
-        # without the sample, which the id of the call tells apart
-        name = key(replace(request, sample=""), self.resolve(request.model))
+        name = key(request, self.resolve(request.model), sample=False)  # the id of the call tells samples apart
         found = self.journal.recall(request.call, name)
         answer = None if found is None else _read(found.value)
         if found is not None and answer is not None:

@@ -13,8 +13,9 @@ from orchmagic.errors import ModelError, OrchError, UnusableReply
 from orchmagic.models.pricing import price_list
 from orchmagic.models.pricing.rates import Rates, at, flat
 from orchmagic.models.types import Deployment, ModelResponse
-from orchmagic.models.wire import billing
+from orchmagic.models.wire import billing, chat_completions
 from orchmagic.models.wire.billing import Bill
+from orchmagic.models.wire.urls import vendor
 from orchmagic.trace.events import Usage
 
 FREE = frozenset({"local", "scripted"})
@@ -34,19 +35,23 @@ def cost(deployment: Deployment, usage: Usage, *, at: float | None = None) -> fl
     return None if known is None else known.cost(Bill(usage))
 
 
-def with_cost(
-    answer: ModelResponse, completion: Mapping[str, Any], deployment: Deployment, body: Mapping[str, Any]
-) -> ModelResponse:
-    """Add the cost to an answer; `completion` is the `chat.completion` it was read from, `body` the request's body.
+def priced_answer(completion: Mapping[str, Any], deployment: Deployment, body: Mapping[str, Any]) -> ModelResponse:
+    """Read an answer with its provider and cost from a `chat.completion`; `body` is the request's body.
 
     A cost that the endpoint reports takes precedence over the price list, but not over the settings.
     """
-    bill = billing.read(completion.get("usage")) or Bill(answer.usage)
+    bill = billing.read(completion.get("usage"))
+    answer = chat_completions.response(completion, body, bill)
+    bill = bill or Bill(answer.usage)
     configured = _configured(deployment)
-    if configured is None and bill.charged is not None:
-        return replace(answer, cost=bill.charged, charged=True)
-    known = configured or _rates(deployment, price_list.context(body, completion))
-    return replace(answer, cost=None if known is None else known.cost(bill))
+    charged = configured is None and bill.charged is not None
+    known = None if charged else configured or _rates(deployment, price_list.context(body, completion))
+    return replace(
+        answer,
+        cost=bill.charged if charged else None if known is None else known.cost(bill),
+        charged=charged,
+        provider=vendor(deployment.provider, deployment.base_url),
+    )
 
 
 def of_failure(error: OrchError) -> tuple[Usage, float | None] | None:

@@ -23,14 +23,22 @@ from orchmagic.models.providers._openai_errors import translated
 from orchmagic.models.routing import api_keys
 from orchmagic.models.types import Deployment, Emit, ModelRequest, ModelResponse
 from orchmagic.models.wire import chat_completions, http_errors, server_sent
-from orchmagic.models.wire.urls import KEY_ENV, at_openai, base, is_address, on_loopback, shown, vendor
+from orchmagic.models.wire.urls import KEY_ENV, at_openai, base, is_address, on_loopback, shown
 from orchmagic.trace.events import TextStreamed
 
 if TYPE_CHECKING:
     from httpx2 import Response
     from openai import AsyncOpenAI
+    from openai._types import RequestOptions
 
 _PATH = "/chat/completions"
+_OPTIONS: RequestOptions = {  # what openai's client takes for itself; each that is missing it copies for each request
+    "headers": {},
+    "max_retries": 0,
+    "timeout": None,
+    "idempotency_key": "",
+    "security": {"bearer_auth": True, "admin_api_key_auth": True},
+}
 
 
 class OpenAIProvider:
@@ -43,7 +51,7 @@ class OpenAIProvider:
 
     async def complete(self, request: ModelRequest, deployment: Deployment, emit: Emit) -> ModelResponse:
         """Make one attempt. `request.timeout` (seconds) bounds it all, from connecting to the last byte."""
-        deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
+        deployment = self._addressed(deployment)
         key = self._key(deployment)
         client = self._client(deployment, key)
         body = chat_completions.body(request, deployment)
@@ -57,12 +65,11 @@ class OpenAIProvider:
                 error.args = (f"{error}{_nearest_model(deployment)}",)
             raise http_errors.without(error, key) from None
         answer = KeyValues([key]).clean(answer)  # an endpoint may echo the request's headers
-        answer = replace(answer, provider=vendor(deployment.provider, deployment.base_url))
         return chat_completions.usable(answer, offered=bool(request.tools))
 
     def batches(self, deployment: Deployment) -> OpenAIBatches:
         """The Batch API of the deployment's endpoint."""
-        deployment = replace(deployment, base_url=deployment.base_url or base(self._environ))
+        deployment = self._addressed(deployment)
         key = self._key(deployment)
         return OpenAIBatches(self._client(deployment, key), deployment, key)
 
@@ -72,6 +79,9 @@ class OpenAIProvider:
         mine = [place for place in self._clients if place[0] is here]
         for client in [self._clients.pop(place) for place in mine]:
             await client.close()
+
+    def _addressed(self, deployment: Deployment) -> Deployment:
+        return deployment if deployment.base_url else replace(deployment, base_url=base(self._environ))
 
     def _key(self, deployment: Deployment) -> str:
         name = deployment.key_env or KEY_ENV
@@ -151,13 +161,13 @@ async def _ask(
             answer = await _stream(client, body, call, deployment, emit)
         else:
             answer = await _complete(client, body, deployment)
-        return prices.with_cost(chat_completions.response(answer, body), answer, deployment, body)
+        return prices.priced_answer(answer, deployment, body)
 
 
 async def _complete(client: AsyncOpenAI, body: Mapping[str, Any], deployment: Deployment) -> Mapping[str, Any]:
     from httpx2 import Response  # noqa: PLC0415 - comes with openai
 
-    response = await client.post(_PATH, cast_to=Response, body=body)
+    response = await client.post(_PATH, cast_to=Response, body=body, options=_OPTIONS)
     try:
         answer = response.json()
     except (ValueError, RecursionError):
@@ -176,7 +186,9 @@ async def _stream(
     from openai import AsyncStream  # noqa: PLC0415 - heavy
 
     parts = chat_completions.Assembly()
-    stream = await client.post(_PATH, cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object])
+    stream = await client.post(
+        _PATH, cast_to=object, body=body, options=_OPTIONS, stream=True, stream_cls=AsyncStream[object]
+    )
     async with stream:
         try:
             async for data in _events(stream.response):

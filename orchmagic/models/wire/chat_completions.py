@@ -59,10 +59,13 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> ModelResponse:
+def response(
+    answer: Mapping[str, Any], request_body: Mapping[str, Any], bill: billing.Bill | None = None
+) -> ModelResponse:
     """Read the answer from a `chat.completion` (JSON data) to `request_body`. Missing parts are tolerated.
 
-    Usage is estimated if the endpoint did not send it; otherwise a budget would never stop the run.
+    `bill` is its usage, if the caller has read it. Usage is estimated if the endpoint did not send it; otherwise a
+    budget would never stop the run.
     """
     choice = next(iter(answer.get("choices") or ()), None) or {}
     message = choice.get("message") or {}
@@ -73,7 +76,7 @@ def response(answer: Mapping[str, Any], request_body: Mapping[str, Any]) -> Mode
         text, reason = str(message["refusal"]), REFUSAL
     # before thoughts are left out: they are billed
     written = text + "".join(call.name + call.arguments for call in calls)
-    bill = billing.read(answer.get("usage"))
+    bill = bill or billing.read(answer.get("usage"))
     return ModelResponse(
         text=without_thoughts(text),
         tool_calls=calls,

@@ -63,6 +63,7 @@ def shown(base_url: str) -> str:
 
 
 @lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def vendor(provider: str, base_url: str | None) -> str:
     """Who answers: the vendor of a known address, else host and port; a provider that is no address keeps its name."""
     if provider != "openai":
