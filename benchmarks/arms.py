@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
-from loopback import REPLY
+from loopback import LONG, REPLY
 
 STEPS = 5
-CELL = "classify(over=items, item=text)\n    Classify: {{ text }}\n"
+LABELS = "classify(over=items, item=text)\n    Classify: {{ text }}\n"
 ROW = "classify\n    Classify: {{ text }}\n"
+CASCADE = "answer\n    Solve {{ topic }}\nverify len(answer) > 3\n"
 CHAIN = "".join(
     f"step{i}\n    Say {i} about {{{{ topic }}}}{'' if i == 1 else f' after {{{{ step{i - 1} }}}}'}\n"
     for i in range(1, STEPS + 1)
@@ -139,7 +140,9 @@ def inspect(url: str, items: int, at_once: int, *, scored: bool = False) -> Roun
 
 def cell(url: str, items: int, at_once: int, history: str = "on") -> Round:
     """The cell, traced, recorded, bounded."""
-    run, session = define(url, "chain", f"b --no-cache --concurrency {at_once} --max-tokens 1000000000", CELL, history)
+    run, session = define(
+        url, "chain", f"b --no-cache --concurrency {at_once} --max-tokens 1000000000", LABELS, history
+    )
     texts = [f"text number {i}" for i in range(items)]
 
     def once() -> int:
@@ -201,9 +204,70 @@ def cached(url: str) -> Round:
     return once
 
 
+def cascade(url: str) -> Round:
+    """One row of a cascade, whose first answer passes."""
+    run, session = define(url, "cascade", "b --no-cache --models m,m2", CASCADE, "on")
+
+    def once() -> None:
+        assert run(topic="bees").output
+        session.runs.clear()
+
+    return once
+
+
+def cascade_by_hand(url: str) -> Round:
+    from openai import AsyncOpenAI
+
+    client, loop = AsyncOpenAI(base_url=url, api_key="none", max_retries=0), asyncio.new_event_loop()
+
+    async def solve(topic: str) -> str:
+        text = ""
+        for model in ("m", "m2"):
+            messages: Any = [{"role": "user", "content": f"Solve {topic}"}]
+            reply = await client.chat.completions.create(model=model, max_tokens=1024, messages=messages)
+            text = reply.choices[0].message.content or ""
+            if len(text) > 3:
+                break
+        return text
+
+    return lambda: loop.run_until_complete(solve("bees"))
+
+
+def streamed(url: str) -> Round:
+    """One long answer that is watched while it comes."""
+    run, session = define(url, "chain", "b --no-cache", "say\n    Say {{ topic }} at length\n", "on")
+
+    def once() -> None:
+        seen: list[Any] = []
+        started = run.prepare(topic="bees")
+        started.watch(seen.append)
+        started.start()
+        assert len(started.wait().output) == LONG
+        assert len(seen) > LONG // 100
+        session.runs.clear()
+
+    return once
+
+
+def streamed_by_hand(url: str) -> Round:
+    from openai import AsyncOpenAI
+
+    client, loop = AsyncOpenAI(base_url=url, api_key="none", max_retries=0), asyncio.new_event_loop()
+
+    async def say() -> list[str]:
+        messages: Any = [{"role": "user", "content": "Say bees at length"}]
+        stream = await client.chat.completions.create(model="m", max_tokens=1024, messages=messages, stream=True)
+        return [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+
+    def once() -> None:
+        assert len("".join(loop.run_until_complete(say()))) == LONG
+
+    return once
+
+
 def wide(url: str, items: int, at_once: int) -> Callable[[], dict[str, float]]:
     """One run of many items that is kept: what reading it takes afterwards, and what it leaves in memory."""
-    run, _ = define(url, "chain", f"b --no-cache --concurrency {at_once} --max-tokens 1000000000", CELL, "on")
+    run, _ = define(url, "chain", f"b --no-cache --concurrency {at_once} --max-tokens 1000000000", LABELS, "on")
     run(items=["a", "b"])
 
     def once() -> dict[str, float]:
@@ -318,7 +382,8 @@ MAPS |= {
 }
 MAPS |= {name: partial(rows_on, engine=name) for name in ("processes", "pool", "dask")}
 CHAINS = {"hand": chain_by_hand, "off": lambda url: chain(url, "off"), "kept": lambda url: chain(url, "on")}
-CHAINS |= {"cached": cached}
+CHAINS |= {"cached": cached, "cascade": cascade, "cascade by hand": cascade_by_hand}
+CHAINS |= {"streamed": streamed, "streamed by hand": streamed_by_hand}
 
 
 def main() -> None:

@@ -20,6 +20,22 @@ ANSWER = {
     "usage": {"prompt_tokens": 10, "completion_tokens": 6, "total_tokens": 16},
 }
 BODY = json.dumps(ANSWER).encode()
+LONG = 300_000  # characters of a long answer
+
+
+def events(pieces: list[str]) -> bytes:
+    """The stream of an answer in pieces."""
+    choices: list[list[object]] = [[{"index": 0, "delta": {"content": piece}}] for piece in pieces]
+    ends: list[dict[str, object]] = [
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": ANSWER["usage"]},
+    ]
+    chunks = [{"id": "x", "model": "m", **chunk} for chunk in [*({"choices": choice} for choice in choices), *ends]]
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode() + b"data: [DONE]\n\n"
+
+
+SHORT_STREAM = events([f"{word} " for word in REPLY.split()])
+LONG_STREAM = events(["x" * 99 + " "] * (LONG // 100))
 DSPY = json.dumps(ANSWER).replace(REPLY, f"[[ ## label ## ]]\\n{REPLY}\\n\\n[[ ## completed ## ]]").encode()
 
 
@@ -40,12 +56,15 @@ class Endpoint(asyncio.Protocol):
             length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
             if len(self.received) < end + 4 + length:
                 return
-            body = DSPY if b"[[ ##" in self.received[end : end + 4 + length] else BODY
+            asked = self.received[end : end + 4 + length].replace(b" ", b"")
             self.received = self.received[end + 4 + length :]
-            asyncio.get_running_loop().call_later(self.seconds, self.answer, body)
+            body, kind = DSPY if b"[[##" in asked else BODY, "application/json"
+            if b'"stream":true' in asked:
+                body, kind = LONG_STREAM if b"atlength" in asked else SHORT_STREAM, "text/event-stream"
+            asyncio.get_running_loop().call_later(self.seconds, self.answer, body, kind)
 
-    def answer(self, body: bytes) -> None:
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    def answer(self, body: bytes, kind: str) -> None:
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
         if not self.transport.is_closing():
             self.transport.write(head.encode() + body)
 
